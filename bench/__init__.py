@@ -1,0 +1,1 @@
+"""Measuring quality, latency, memory and size of everything that can predict."""

@@ -1,0 +1,207 @@
+"""Reading data sets: JSON, JSONL and CSV into Examples. Knows rows and files, not models."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.errors import DataError
+from distill.labels import LABEL_FILES, LabelSet
+
+SUFFIXES = (".json", ".jsonl", ".csv")
+SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
+PICTURE_FOLDERS = ("", "images")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One post: `labels` is empty when it has none or when they are not known."""
+
+    id: str
+    text: str
+    image: Path
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set as a run uses it; `test` may be empty."""
+
+    labels: LabelSet
+    train: list[Example]
+    dev: list[Example]
+    test: list[Example]
+
+    def named(self, name: str) -> list[Example]:
+        """The split of that name. Raises DataError when it is empty or unknown."""
+        if name not in SPLIT_NAMES:
+            raise DataError(f"split {name!r} is not one of {', '.join(SPLIT_NAMES)}")
+        examples: list[Example] = getattr(self, name)
+        if not examples:
+            raise DataError(f"the data set has no {name} split; add {name}.json, {name}.jsonl or {name}.csv")
+        return examples
+
+
+def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
+    """A folder with train and dev files (and perhaps test), or one file that is split 70/15/15.
+
+    `labels` fixes the label set (an existing run's); otherwise it comes from labels.txt or
+    techniques.txt beside the data, else from the train rows. Raises DataError.
+    """
+    if source.is_file():
+        from distill.split import SPLIT_SEED, stratified_split
+
+        rows = read_examples(source)
+        labels = labels or _find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
+        parts = stratified_split(labels.encode([row.labels for row in rows]), (0.70, 0.15, 0.15), SPLIT_SEED)
+        train, dev, test = ([rows[index] for index in part] for part in parts)
+        return Splits(labels, train, dev, test)
+    if not source.is_dir():
+        raise DataError(f"{source}: no such file or folder; --data takes a folder with train.json, or one file")
+    found = {name: _find_split(source, name) for name in SPLIT_NAMES}
+    for name in ("train", "dev"):
+        if found[name] is None:
+            raise DataError(f"{source}: no {name}.json, {name}.jsonl or {name}.csv; `distill split` makes them")
+    train, dev, test = (read_examples(path) if path else [] for path in found.values())
+    labels = labels or _find_labels(source) or LabelSet.collect(row.labels for row in train)
+    return Splits(labels, train, dev, test)
+
+
+def read_examples(path: Path) -> list[Example]:
+    """All rows of one file, whole or not at all. Raises DataError with the row's number."""
+    examples = [to_example(row, path, number) for number, row in read_rows(path)]
+    if not examples:
+        raise DataError(f"{path}: holds no rows")
+    seen: dict[str, int] = {}
+    for number, example in enumerate(examples, 1):
+        if example.id in seen:
+            raise DataError(f"{path}: id {example.id!r} stands in rows {seen[example.id]} and {number}; ids are unique")
+        seen[example.id] = number
+    return examples
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """(row number from 1, parsed row) of a JSON list, JSON lines or CSV file, streamed where the form allows."""
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")
+    try:
+        if path.suffix == ".json":
+            yield from enumerate(_json_list(path), 1)
+        elif path.suffix == ".jsonl":
+            with path.open(encoding="utf-8") as handle:
+                for number, line in enumerate(handle, 1):
+                    if line.strip():
+                        yield number, _json(line, f"{path}: row {number}")
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as handle:
+                yield from enumerate(_csv_rows(handle, path), 1)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
+
+
+def to_example(row: Any, path: Path, number: int) -> Example:
+    """One parsed row to an Example; the picture is looked for beside the file, in images/ and in the
+    folder of the split's name. Raises DataError; the picture itself is not opened."""
+    where = f"{path}: row {number}"
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected an object with id, text, image and labels; got {type(row).__name__}")
+    for key in ("id", "image"):
+        if key not in row or row[key] in (None, ""):
+            raise DataError(f"{where}: has no {key!r}; every row needs id and image")
+    text = row.get("text") or ""
+    if not isinstance(text, str):
+        raise DataError(f"{where}: text must be a string; got {text!r}")
+    if not isinstance(row["id"], str | int) or isinstance(row["id"], bool):
+        raise DataError(f"{where}: id must be a string or a whole number; got {row['id']!r}")
+    if not isinstance(row["image"], str):
+        raise DataError(f"{where}: image must be a file name; got {row['image']!r}")
+    image = _find_picture(path, row["image"], where)
+    return Example(str(row["id"]), text, image, _labels(row.get("labels"), where))
+
+
+def _labels(value: Any, where: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split("|") if part.strip()]
+    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+        raise DataError(f"{where}: labels must be a list of names, or names joined with |; got {value!r}")
+    return tuple(dict.fromkeys(value))
+
+
+def _find_picture(path: Path, name: str, where: str) -> Path:
+    if "\0" in name:
+        raise DataError(f"{where}: image name {name!r} holds a NUL character")
+    candidates = [path.parent / folder / name for folder in (*PICTURE_FOLDERS, path.stem)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    return candidates[0]  # reported by the integrity check, together with every other missing one
+
+
+def _find_split(folder: Path, name: str) -> Path | None:
+    found = [folder / (alias + s) for alias in SPLIT_NAMES[name] for s in SUFFIXES if (folder / (alias + s)).is_file()]
+    if len(found) > 1:
+        raise DataError(f"{folder}: both {found[0].name} and {found[1].name} could be the {name} split; keep one")
+    return found[0] if found else None
+
+
+def _find_labels(folder: Path) -> LabelSet | None:
+    for name in LABEL_FILES:
+        if (folder / name).is_file():
+            return LabelSet.read(folder / name)
+    return None
+
+
+def _json_list(path: Path) -> list[Any]:
+    tree = _json(path.read_text(encoding="utf-8-sig"), str(path))
+    if not isinstance(tree, list):
+        raise DataError(f"{path}: expected a JSON list of rows; got {type(tree).__name__}")
+    return tree
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not valid JSON: {error}") from error
+
+
+def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str]]:
+    reader = csv.DictReader(handle, strict=True)
+    try:
+        columns = reader.fieldnames or []
+        missing = [name for name in ("id", "text", "image") if name not in columns]
+        if missing:
+            raise DataError(f"{path}: the header has no column {missing[0]!r}; it needs id,text,image,labels")
+        for row in reader:
+            if None in row or None in row.values():
+                raise DataError(f"{path}: line {reader.line_num}: has not {len(columns)} fields; check the quoting")
+            yield row
+    except csv.Error as error:
+        raise DataError(f"{path}: line {reader.line_num}: broken CSV: {error}") from error
+
+
+def write_examples(examples: Iterable[Example], relative_to: Path) -> str:
+    """The text of a JSON file in the form that `read_examples` reads, pictures relative to `relative_to`."""
+    import os
+
+    rows = [
+        {
+            "id": example.id,
+            "labels": list(example.labels),
+            "text": example.text,
+            "image": os.path.relpath(example.image, relative_to),
+        }
+        for example in examples
+    ]
+    buffer = io.StringIO()
+    json.dump(rows, buffer, indent=1, ensure_ascii=False)
+    return buffer.getvalue() + "\n"

@@ -1,0 +1,201 @@
+"""Text and picture encoders by name, pretrained or rebuilt from their configuration. Knows torch models,
+not labels or losses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+from distill.errors import BackboneError
+from distill.preprocess import PictureSpec, TextSpec
+from distill.recipe import PictureBranch, TextBranch
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Where torchvision classifiers keep the layers that come after the pooled features.
+CLASSIFIER_NAMES = ("fc", "classifier", "heads", "head")
+
+
+class TextEncoder(nn.Module):
+    """A transformer and its pooling: input_ids, attention_mask int64 (B, T) -> float (B, width)."""
+
+    def __init__(self, backbone: nn.Module, pooling: Literal["mean", "first"]) -> None:
+        super().__init__()
+        if getattr(backbone, "pooler", None) is not None:
+            backbone.pooler = None  # its output is not used, so it is neither trained nor shipped
+        self.backbone = backbone
+        self.pooling = pooling
+        self.width = int(backbone.config.hidden_size)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Mean over the tokens that are there, or the first token's state."""
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+        hidden: Tensor = output.last_hidden_state
+        if self.pooling == "first":
+            return hidden[:, 0]
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+
+
+class PictureEncoder(nn.Module):
+    """A vision network without its classifier: pixels float (B, 3, H, W) -> float (B, width)."""
+
+    def __init__(self, backbone: nn.Module, size: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        was_training = backbone.training
+        backbone.eval()
+        with torch.no_grad():
+            self.width = int(self(torch.zeros(1, 3, size, size)).shape[1])
+        backbone.train(was_training)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pooled features, flat."""
+        output = self.backbone(pixels)
+        if isinstance(output, Tensor):
+            return output.flatten(1)
+        pooled = getattr(output, "pooler_output", None)
+        if pooled is not None:
+            return pooled.flatten(1)  # type: ignore[no-any-return]
+        hidden = output.last_hidden_state
+        return hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class LoadedText:
+    """A text encoder with the text of its tokenizer.json."""
+
+    encoder: TextEncoder
+    tokenizer_json: str
+    spec: TextSpec
+
+
+@dataclass(frozen=True)
+class LoadedPicture:
+    """A picture encoder with the preprocessing that its weights were trained with."""
+
+    encoder: PictureEncoder
+    spec: PictureSpec
+
+
+def load_text(config: TextBranch, where: str) -> LoadedText:
+    """Pretrained text encoder and fast tokenizer from a hub id or a directory. Raises BackboneError.
+
+    `where` is "teacher" or "student", for the message.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    with _explained(config.model, f"{where}.text.model"):
+        tokenizer = AutoTokenizer.from_pretrained(config.model, use_fast=True)
+        backbone = AutoModel.from_pretrained(config.model, dtype=torch.float32)
+    if not tokenizer.is_fast:
+        raise BackboneError(f"{where}.text.model={config.model}: has no tokenizer.json; convert it to a fast one")
+    if tokenizer.pad_token_id is None:
+        raise BackboneError(f"{where}.text.model={config.model}: its tokenizer names no padding token")
+    limit = int(getattr(backbone.config, "max_position_embeddings", config.max_tokens))
+    if config.max_tokens > limit:
+        raise BackboneError(f"{where}.text.max_tokens={config.max_tokens}: {config.model} takes {limit} at most")
+    spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(tokenizer.pad_token_id))
+    return LoadedText(TextEncoder(backbone, config.pooling), tokenizer.backend_tokenizer.to_str(), spec)
+
+
+def load_picture(config: PictureBranch, where: str) -> LoadedPicture:
+    """Pretrained picture encoder from torchvision or, for a hub id or directory, transformers.
+
+    Raises BackboneError.
+    """
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if is_torchvision(config.model):
+        with _explained(config.model, f"{where}.picture.model"):
+            backbone = _torchvision(config.model, config.weights or None)
+    else:
+        from transformers import AutoImageProcessor, AutoModel
+
+        with _explained(config.model, f"{where}.picture.model"):
+            backbone = AutoModel.from_pretrained(config.model, dtype=torch.float32)
+        try:
+            processor = AutoImageProcessor.from_pretrained(config.model, use_fast=True)
+            mean, std = tuple(processor.image_mean), tuple(processor.image_std)
+        except (OSError, ValueError, AttributeError):
+            pass  # a model that comes without a processor was, like nearly all, trained with ImageNet's
+    spec = PictureSpec(size=config.size, fit=config.fit, mean=mean, std=std)
+    return LoadedPicture(PictureEncoder(backbone, config.size), spec)
+
+
+def rebuild_text(folder: Path, config: TextBranch) -> TextEncoder:
+    """The architecture that `save_configs` wrote, with random weights to be filled from a checkpoint."""
+    from transformers import AutoConfig, AutoModel
+
+    return TextEncoder(AutoModel.from_config(AutoConfig.from_pretrained(folder / "text")), config.pooling)
+
+
+def rebuild_picture(folder: Path, config: PictureBranch) -> PictureEncoder:
+    """As `rebuild_text`, for the picture."""
+    if is_torchvision(config.model):
+        return PictureEncoder(_torchvision(config.model, None), config.size)
+    from transformers import AutoConfig, AutoModel
+
+    backbone = AutoModel.from_config(AutoConfig.from_pretrained(folder / "picture"))
+    return PictureEncoder(backbone, config.size)
+
+
+def save_configs(text: TextEncoder, picture: PictureEncoder, folder: Path) -> None:
+    """Write what `rebuild_text` and `rebuild_picture` need, so that a run opens without any hub."""
+    for name, encoder in (("text", text), ("picture", picture)):
+        config = getattr(encoder.backbone, "config", None)
+        if config is not None:
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name / "config.json").write_text(json.dumps(config.to_dict(), indent=1), encoding="utf-8")
+
+
+def is_torchvision(model: str) -> bool:
+    """A name with a slash or of a directory is Hugging Face's; any other is torchvision's."""
+    return "/" not in model and not Path(model).is_dir()
+
+
+def fingerprint(encoder: nn.Module) -> str:
+    """Hex SHA-256 over the names, shapes and bytes of the weights: what a feature cache depends on."""
+    digest = hashlib.sha256()
+    for name, value in sorted(encoder.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _torchvision(name: str, weights: str | None) -> nn.Module:
+    from torchvision.models import get_model, list_models
+
+    if name not in list_models():
+        raise BackboneError(f"picture.model={name}: torchvision has no such model, and no directory has that name")
+    model: nn.Module = get_model(name, weights=weights)
+    for attribute in CLASSIFIER_NAMES:
+        if hasattr(model, attribute):
+            setattr(model, attribute, nn.Identity())
+            return model
+    raise BackboneError(f"picture.model={name}: no classifier layer found to take off; choose another model")
+
+
+class _explained:  # noqa: N801 - reads as a statement: `with _explained(...)`
+    """Turn the many errors of weight loading into one line that says what to put where."""
+
+    def __init__(self, model: str, key: str) -> None:
+        self.model, self.key = model, key
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, URLError | OSError | ValueError | ImportError):
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else kind.__name__
+            raise BackboneError(
+                f"{self.key}={self.model}: no local copy, and no model hub could be reached ({reason}). "
+                f"Put a Hugging Face directory (config.json, model.safetensors, tokenizer.json) on this machine "
+                f"and pass --set {self.key}=DIR; torchvision weights go to $TORCH_HOME/hub/checkpoints"
+            ) from error

@@ -1,0 +1,61 @@
+"""Every error that distill raises on purpose. Knows messages, not causes.
+
+    DistillError                what the command line turns into one line and an exit code
+    ├── RecipeError             a recipe file, key or value
+    ├── DataError               a data set, a row, a label
+    │   └── PictureError        one picture that is missing or cannot be decoded
+    ├── BackboneError           pretrained weights that cannot be reached or do not fit
+    ├── RunError                a training run's folder: absent, unfinished, damaged, or in the way
+    ├── BundleError             a Bundle: absent, damaged, or of another format
+    ├── ExportError             a graph that cannot be exported or quantised
+    │   └── ParityError         an exported graph that does not answer as its parent does (exit code 1)
+    └── BenchError              a variant that cannot be measured
+
+Each message names the thing, the value and the next step.
+"""
+
+from __future__ import annotations
+
+
+class DistillError(Exception):
+    """A mistake that the user can mend. `exit_code` is what the command line exits with."""
+
+    exit_code = 2
+
+
+class RecipeError(DistillError):
+    """A recipe file, key or value is not acceptable."""
+
+
+class DataError(DistillError):
+    """A data set, a row or a label is not acceptable."""
+
+
+class PictureError(DataError):
+    """One picture is missing or cannot be decoded."""
+
+
+class BackboneError(DistillError):
+    """Pretrained weights cannot be reached or do not fit."""
+
+
+class RunError(DistillError):
+    """A training run's folder is absent, unfinished, damaged, or in the way."""
+
+
+class BundleError(DistillError):
+    """A Bundle is absent, damaged, or of another format."""
+
+
+class ExportError(DistillError):
+    """A graph cannot be exported or quantised."""
+
+
+class ParityError(ExportError):
+    """An exported graph does not answer as its parent does."""
+
+    exit_code = 1
+
+
+class BenchError(DistillError):
+    """A variant cannot be measured."""

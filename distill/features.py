@@ -1,0 +1,69 @@
+"""A frozen picture branch's features, computed once and cached by content. Knows files and one encoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distill.data import Example
+from distill.encoders import PictureEncoder, fingerprint
+from distill.files import write_bytes
+from distill.integrity import picture_hash
+from distill.preprocess import PictureSpec, normalise, picture_to_uint8
+from distill.terminal import note, track
+
+BATCH = 16
+
+
+def cache_folder() -> Path:
+    """$DISTILL_CACHE, else distill/ in the user's cache folder."""
+    if "DISTILL_CACHE" in os.environ:
+        return Path(os.environ["DISTILL_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "distill"
+
+
+def picture_features(
+    encoder: PictureEncoder, spec: PictureSpec, examples: Sequence[Example], device: torch.device
+) -> NDArray[np.float32]:
+    """float32 (N, width) of each example's picture, in the order of the examples.
+
+    A feature is named by the picture's content, the encoder's weights and the preprocessing, so a change
+    of any of them misses the cache. Raises PictureError.
+    """
+    folder = cache_folder() / "features" / fingerprint(encoder)[:16] / f"{spec.fit}-{spec.size}"
+    names = [picture_hash(example.image) for example in examples]
+    found = {name: feature for name in set(names) if (feature := _read(folder / name[:2] / name, encoder.width)) is not None}
+    missing = {name: example for name, example in zip(names, examples, strict=True) if name not in found}
+    if missing:
+        note(f"picture features: {len(missing)} to compute, {len(names) - len(missing)} from the cache")
+    todo = list(missing.items())
+    starts = range(0, len(todo), BATCH)
+    for start in track(starts, "picture features", len(starts)):
+        batch = todo[start : start + BATCH]
+        pixels = normalise(np.stack([picture_to_uint8(example.image, spec) for _, example in batch]), spec)
+        for (name, _), feature in zip(batch, _run(encoder, pixels, device), strict=True):
+            write_bytes(folder / name[:2] / name, feature.tobytes())
+            found[name] = feature
+    return np.stack([found[name] for name in names])
+
+
+def _run(encoder: PictureEncoder, pixels: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+    encoder.eval()
+    with torch.no_grad():
+        result: NDArray[np.float32] = encoder(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
+    return result
+
+
+def _read(path: Path, width: int) -> NDArray[np.float32] | None:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(content) != 4 * width:  # not ours, or of another version: compute it again
+        return None
+    return np.frombuffer(content, dtype=np.float32)

@@ -1,0 +1,111 @@
+"""Checking a data set before anything slow starts: every fault is found in one pass. Knows examples only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill.data import Example, Splits
+from distill.errors import DataError, PictureError
+from distill.preprocess import open_picture
+
+SHOWN = 5  # of each kind of fault; the rest is counted
+
+
+@dataclass(frozen=True)
+class Integrity:
+    """What was found that does not stop a run, one line each."""
+
+    warnings: tuple[str, ...]
+
+
+def check(splits: Splits) -> Integrity:
+    """Raise DataError for faults that would spoil a result; return the warnings for those that may.
+
+    Errors: a label outside the label set, an id in two splits, a missing or unreadable picture. Warnings:
+    the same picture in two splits, a label without a positive example, rows without text.
+    """
+    parts = {"train": splits.train, "dev": splits.dev, "test": splits.test}
+    rows = [(name, example) for name, part in parts.items() for example in part]
+    known = set(splits.labels.names)
+    strangers = [
+        f"{example.id!r} ({name}) has label {label!r}"
+        for name, example in rows
+        for label in example.labels
+        if label not in known
+    ]
+    _refuse("label not in the label set; mend the row or add the label to labels.txt", strangers)
+    _refuse("id in two splits; give each post to one split", _shared_ids(parts))
+    hashes, broken = _hash_pictures(rows)
+    _refuse("picture missing or unreadable; mend or remove the row", broken)
+    warnings = _shared_pictures(hashes)
+    for name, part in (("train", splits.train), ("dev", splits.dev)):
+        counts = splits.labels.encode([example.labels for example in part]).sum(0)
+        empty = [label for label, count in zip(splits.labels.names, counts, strict=True) if count == 0]
+        if empty:
+            what = "cannot be learned" if name == "train" else "its threshold and F1 cannot be measured"
+            warnings.append(f"{name}: no positive example of {_some(empty)}: {what}")
+    silent = sum(not example.text.strip() for _, example in rows)
+    if silent:
+        warnings.append(f"{silent} of {len(rows)} rows have no text")
+    return Integrity(tuple(warnings))
+
+
+def picture_hash(path: Path) -> str:
+    """Hex SHA-256 of a picture file. Raises PictureError when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def content_hash(example: Example) -> str:
+    """Hex SHA-256 over text and picture: what a model sees of an example. Raises PictureError."""
+    text = example.text.encode("utf-8", "replace")
+    return hashlib.sha256(picture_hash(example.image).encode() + text).hexdigest()
+
+
+def _shared_ids(parts: dict[str, list[Example]]) -> list[str]:
+    seen: dict[str, str] = {}
+    shared = []
+    for name, part in parts.items():
+        for example in part:
+            if seen.setdefault(example.id, name) != name:
+                shared.append(f"{example.id!r} in {seen[example.id]} and {name}")
+    return shared
+
+
+def _hash_pictures(rows: Iterable[tuple[str, Example]]) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
+    hashes: dict[str, list[tuple[str, str]]] = {}
+    broken = []
+    for name, example in rows:
+        try:
+            with open_picture(example.image) as picture:
+                picture.draft("RGB", (32, 32))  # a JPEG is read to its end, but decoded small
+                picture.load()
+            hashes.setdefault(picture_hash(example.image), []).append((name, example.id))
+        except PictureError as error:
+            broken.append(f"{example.id!r} ({name}): {error}")
+        except (OSError, SyntaxError, ValueError) as error:
+            broken.append(f"{example.id!r} ({name}): {example.image}: damaged: {error}")
+    return hashes, broken
+
+
+def _shared_pictures(hashes: dict[str, list[tuple[str, str]]]) -> list[str]:
+    crossing = [places for places in hashes.values() if len({name for name, _ in places}) > 1]
+    if not crossing:
+        return []
+    shown = [" and ".join(f"{id_!r} ({name})" for name, id_ in places) for places in crossing]
+    return [f"the same picture stands in two splits, which flatters the figures: {_some(shown)}"]
+
+
+def _refuse(what: str, found: list[str]) -> None:
+    if found:
+        raise DataError(f"{len(found)} x {what}: {_some(found)}")
+
+
+def _some(found: list[str]) -> str:
+    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more

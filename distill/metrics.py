@@ -1,0 +1,217 @@
+"""How good decisions and probabilities are. Knows arrays (numpy only), not models or files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Targets = NDArray[np.float32]
+Decisions = NDArray[np.bool_]
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A bootstrap percentile interval: `low` and `high` at 2.5 and 97.5 %."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """One label: `support` true positives and misses together, `predicted` decisions for it."""
+
+    name: str
+    support: int
+    predicted: int
+    precision: float
+    recall: float
+    f1: float
+    average_precision: float | None
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One set of decisions against the truth.
+
+    `macro_f1` counts a label with neither gold nor decision as 0 (scikit-learn's zero_division=0), and
+    `macro_f1_empty_as_one` counts it as 1 (zero_division=1, what the SemEval-2021 Task 6 scorer does).
+    """
+
+    examples: int
+    micro_f1: float
+    micro_f1_interval: Interval
+    macro_f1: float
+    macro_f1_interval: Interval
+    macro_f1_empty_as_one: float
+    micro_ap: float
+    ece: float
+    labels: tuple[LabelQuality, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The predictor to beat: always the `names`, the most frequent training labels, as many as serve micro-F1."""
+
+    names: tuple[str, ...]
+    micro_f1: float
+    macro_f1: float
+    macro_f1_empty_as_one: float
+
+
+def sigmoid(logits: NDArray[np.float32]) -> Probabilities:
+    """Logistic function, float32, without overflow."""
+    return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+
+
+def counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
+    """True positives, false positives and false negatives of each label: int64 (3, L)."""
+    gold = targets > 0.5
+    parts = (gold & decisions, ~gold & decisions, gold & ~decisions)
+    return np.stack([part.sum(0) for part in parts]).astype(np.int64)
+
+
+def f1_from_counts(tp: Any, fp: Any, fn: Any, empty: float = 0.0) -> Any:
+    """2 TP / (2 TP + FP + FN), elementwise; `empty` where all three are 0."""
+    denominator = 2 * np.asarray(tp) + fp + fn
+    return np.where(denominator > 0, 2 * np.asarray(tp) / np.maximum(denominator, 1), empty)
+
+
+def micro_f1(targets: Targets, decisions: Decisions) -> float:
+    """F1 of all labels' counts together; 0 when there is nothing at all."""
+    return float(f1_from_counts(*counts(targets, decisions).sum(1)))
+
+
+def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> float:
+    """Mean of the labels' F1; `empty` is the F1 of a label with neither gold nor decision."""
+    return float(f1_from_counts(*counts(targets, decisions), empty=empty).mean())
+
+
+def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.float32]) -> float | None:
+    """Area under the precision-recall steps, both (N,); None without positives. Ties count as one step."""
+    positives = float(targets.sum())
+    if positives == 0:
+        return None
+    order = np.argsort(-probabilities, kind="stable")
+    ranked, scores = targets[order], probabilities[order]
+    last_of_tie = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    hits = np.cumsum(ranked)[last_of_tie]
+    precision = hits / (last_of_tie + 1)
+    recall_steps = np.diff(np.concatenate([[0.0], hits / positives]))
+    return float((precision * recall_steps).sum())
+
+
+def micro_ap(targets: Targets, probabilities: Probabilities) -> float:
+    """Average precision over all (example, label) pairs as one list; 0 without positives."""
+    return average_precision(targets.ravel(), probabilities.ravel()) or 0.0
+
+
+def macro_ap(targets: Targets, probabilities: Probabilities) -> float:
+    """Mean average precision of the labels that have a positive; 0 when none has."""
+    values = [average_precision(targets[:, i], probabilities[:, i]) for i in range(targets.shape[1])]
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else 0.0
+
+
+def expected_calibration_error(targets: Targets, probabilities: Probabilities, bins: int = 15) -> float:
+    """Mean |frequency - mean probability| over equal-width bins of all (example, label) pairs, weighted by
+    their size (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3, per decision)."""
+    p, y = probabilities.ravel().astype(np.float64), targets.ravel()
+    index = np.minimum((p * bins).astype(int), bins - 1)
+    size = np.bincount(index, minlength=bins)
+    gap = np.abs(np.bincount(index, p, bins) - np.bincount(index, y, bins))
+    return float(gap.sum() / max(1, size.sum()))
+
+
+def bootstrap_f1(
+    targets: Targets, decisions: Decisions, rounds: int = 1000, seed: int = 0
+) -> tuple[Interval, Interval]:
+    """Percentile intervals of micro- and macro-F1 over examples drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    gold = targets > 0.5
+    rows = len(targets)
+    # Drawing rows with replacement is weighting them: one matrix product gives all rounds' counts.
+    weights = generator.multinomial(rows, np.full(rows, 1 / rows), size=rounds).astype(np.float64)
+    tp, fp, fn = (weights @ part for part in (gold & decisions, ~gold & decisions, gold & ~decisions))
+    micro = f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1))
+    macro = f1_from_counts(tp, fp, fn).mean(1)
+    return _interval(micro), _interval(macro)
+
+
+def _interval(values: NDArray[np.float64]) -> Interval:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Interval(float(low), float(high))
+
+
+def measure(
+    names: tuple[str, ...],
+    targets: Targets,
+    probabilities: Probabilities,
+    thresholds: NDArray[np.float32],
+) -> Quality:
+    """Everything about probabilities >= thresholds (L,) against targets; all (N, L)."""
+    return measure_decisions(names, targets, probabilities, probabilities >= thresholds, thresholds)
+
+
+def measure_decisions(
+    names: tuple[str, ...],
+    targets: Targets,
+    probabilities: Probabilities,
+    decisions: Decisions,
+    thresholds: NDArray[np.float32],
+) -> Quality:
+    """As `measure`, for decisions that were made elsewhere (cross-fitted ones)."""
+    tp, fp, fn = counts(targets, decisions)
+    f1 = f1_from_counts(tp, fp, fn)
+    labels = tuple(
+        LabelQuality(
+            name=name,
+            support=int(tp[i] + fn[i]),
+            predicted=int(tp[i] + fp[i]),
+            precision=float(tp[i] / max(1, tp[i] + fp[i])),
+            recall=float(tp[i] / max(1, tp[i] + fn[i])),
+            f1=float(f1[i]),
+            average_precision=average_precision(targets[:, i], probabilities[:, i]),
+            threshold=float(thresholds[i]),
+        )
+        for i, name in enumerate(names)
+    )
+    micro_interval, macro_interval = bootstrap_f1(targets, decisions)
+    return Quality(
+        examples=len(targets),
+        micro_f1=micro_f1(targets, decisions),
+        micro_f1_interval=micro_interval,
+        macro_f1=macro_f1(targets, decisions),
+        macro_f1_interval=macro_interval,
+        macro_f1_empty_as_one=macro_f1(targets, decisions, empty=1.0),
+        micro_ap=micro_ap(targets, probabilities),
+        ece=expected_calibration_error(targets, probabilities),
+        labels=labels,
+    )
+
+
+def constant_predictor(names: tuple[str, ...], train: Targets, targets: Targets) -> Constant:
+    """Choose the k most frequent training labels with the best micro-F1 on train; score them on targets."""
+    order = np.argsort(-train.sum(0), kind="stable")
+    candidates = []
+    for k in range(1, len(names) + 1):
+        mask = np.zeros(len(names), dtype=bool)
+        mask[order[:k]] = True
+        candidates.append((micro_f1(train, np.broadcast_to(mask, train.shape)), mask))
+    best = max(candidates, key=lambda pair: pair[0])[1]
+    decisions = np.broadcast_to(best, targets.shape)
+    return Constant(
+        names=tuple(names[i] for i in order if best[i]),
+        micro_f1=micro_f1(targets, decisions),
+        macro_f1=macro_f1(targets, decisions),
+        macro_f1_empty_as_one=macro_f1(targets, decisions, empty=1.0),
+    )

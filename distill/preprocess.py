@@ -1,0 +1,143 @@
+"""Pictures and texts to arrays: the same code in training and on the device. Knows Pillow and tokenizers,
+no torch and no model."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tokenizers import Tokenizer
+
+from distill.errors import PictureError
+from distill.recipe import build
+
+MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 picture; more is a mistake or an attack
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """How a picture becomes pixels: `size` in pixels; `mean` and `std` per RGB channel on the 0..1 scale."""
+
+    size: int
+    fit: Literal["squash", "crop"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """How a text becomes ids: at most `max_tokens`, special ones included; `pad_id` fills a batch."""
+
+    max_tokens: int
+    pad_id: int
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """Both halves, as they travel in a run and in a Bundle."""
+
+    picture: PictureSpec
+    text: TextSpec
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table for `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, tree: Any) -> PreprocessSpec:
+        """Raises RecipeError for a missing, unknown or mistyped key."""
+        return build(cls, tree, "preprocess")
+
+
+def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
+    """Open a picture by its content, whatever its suffix. Raises PictureError; decodes nothing yet."""
+    name = name or (str(source) if isinstance(source, Path) else "picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            picture = Image.open(source if isinstance(source, Path) else io.BytesIO(source))
+    except FileNotFoundError as error:
+        raise PictureError(f"{name}: no such picture") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{name}: not a picture in a format that Pillow knows") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PictureError(f"{name}: cannot be opened as a picture: {error}") from error
+    if picture.width * picture.height > MAX_PIXELS:
+        raise PictureError(
+            f"{name}: {picture.width} x {picture.height} pixels, over the limit of {MAX_PIXELS:,}; shrink it"
+        )
+    return picture
+
+
+def picture_to_uint8(source: Path | bytes, spec: PictureSpec, name: str | None = None) -> NDArray[np.uint8]:
+    """Decode, turn upright, lay on white and resize: uint8 (size, size, 3), RGB. Raises PictureError.
+
+    A JPEG is decoded at the smallest of its own scales that still covers `size` (draft mode), which is
+    several times cheaper than decoding it whole.
+    """
+    picture = open_picture(source, name)
+    name = name or (str(source) if isinstance(source, Path) else "picture")
+    try:
+        picture.draft("RGB", (spec.size, spec.size))
+        upright = ImageOps.exif_transpose(picture)
+        return np.asarray(_to_square(_to_rgb(upright), spec), dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise PictureError(f"{name}: the picture is damaged: {error}") from error
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit and float greys would be clipped
+        grey = np.asarray(picture, dtype=np.float64)
+        top = 65535.0 if grey.max(initial=0) > 255 else 255.0
+        return Image.fromarray((grey.clip(0, top) * (255.0 / top)).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _to_square(picture: Image.Image, spec: PictureSpec) -> Image.Image:
+    side = (spec.size, spec.size)
+    if spec.fit == "crop":
+        return ImageOps.fit(picture, side, Image.Resampling.BILINEAR)
+    return picture.resize(side, Image.Resampling.BILINEAR)
+
+
+def normalise(pixels: NDArray[np.uint8], spec: PictureSpec) -> NDArray[np.float32]:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W), (x / 255 - mean) / std per channel."""
+    scale = (1.0 / (255.0 * np.asarray(spec.std))).astype(np.float32)
+    shift = (-np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
+    return np.ascontiguousarray((pixels * scale + shift).transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def load_tokenizer(text: str, spec: TextSpec) -> Tokenizer:
+    """A tokenizer from the text of its tokenizer.json, cutting at `max_tokens` and padding nothing."""
+    tokenizer = Tokenizer.from_str(text)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(spec.max_tokens)
+    return tokenizer
+
+
+def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of each text, special tokens included, none longer than the tokenizer's truncation."""
+    # Lone surrogates (JSON can carry them) are not encodable: replace them as every UTF-8 reader does.
+    clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    return [encoding.ids for encoding in tokenizer.encode_batch(clean)]
+
+
+def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of ids to input_ids and attention_mask, both int64 (B, T), T the longest row (at least 1)."""
+    width = max(1, *(len(row) for row in ids))
+    input_ids = np.full((len(ids), width), pad_id, dtype=np.int64)
+    attention_mask = np.zeros((len(ids), width), dtype=np.int64)
+    for row, values in enumerate(ids):
+        input_ids[row, : len(values)] = values
+        attention_mask[row, : len(values)] = 1
+    return input_ids, attention_mask

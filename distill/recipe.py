@@ -1,0 +1,247 @@
+"""What to build, read from TOML and checked before anything slow starts. Knows settings, runs nothing.
+
+The values that apply when a user says nothing stand in `recipes/meme.toml` and nowhere else: a user's
+recipe is laid over it, and `--set key=value` over both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from distill.errors import RecipeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+Monitor = Literal["micro_ap", "macro_ap", "loss"]
+Objective = Literal["micro", "macro", "balanced"]
+
+
+@dataclass(frozen=True)
+class TextBranch:
+    """The text encoder: a Hugging Face id or a local directory."""
+
+    model: str
+    max_tokens: int
+    pooling: Literal["mean", "first"]
+
+
+@dataclass(frozen=True)
+class PictureBranch:
+    """The picture encoder: a torchvision name with its weights, or a Hugging Face id or directory.
+
+    `weights = ""` means random initial weights and is for torchvision names only. `fit` says how a
+    picture becomes a square: "squash" keeps all of it, "crop" keeps the proportions of its middle.
+    """
+
+    model: str
+    weights: str
+    size: int
+    fit: Literal["squash", "crop"]
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Head:
+    """The dense layers over the concatenated features."""
+
+    hidden: int
+    dropout: float
+
+
+@dataclass(frozen=True)
+class Focal:
+    """Focusing `gamma` >= 0 and weight `alpha` of the positives in (0, 1); alpha < 0 turns the weight off."""
+
+    gamma: float
+    alpha: float
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One model and its training; teacher and student share every setting that stands here."""
+
+    text: TextBranch
+    picture: PictureBranch
+    head: Head
+    focal: Focal
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    head_learning_rate: float
+    constant_epochs: int
+    decay_per_epoch: float
+    weight_decay: float
+    patience: int
+    monitor: Monitor
+    objective: Objective
+    seed: int
+
+    def check(self, where: str) -> None:
+        """Raise RecipeError for a value out of its range; `where` is "teacher" or "student"."""
+        self._positive(where, "epochs", "batch_size", "learning_rate", "head_learning_rate", "patience")
+        for name in ("constant_epochs", "decay_per_epoch", "weight_decay", "seed"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{where}.{name} must be >= 0, got {getattr(self, name)}")
+        if not 0 <= self.head.dropout < 1:
+            raise RecipeError(f"{where}.head.dropout must be in [0, 1), got {self.head.dropout}")
+        if self.head.hidden < 1:
+            raise RecipeError(f"{where}.head.hidden must be >= 1, got {self.head.hidden}")
+        if self.focal.gamma < 0 or self.focal.alpha >= 1:
+            raise RecipeError(f"{where}.focal needs gamma >= 0 and alpha < 1, got {self.focal}")
+        if self.text.max_tokens < 4:
+            raise RecipeError(f"{where}.text.max_tokens must be >= 4, got {self.text.max_tokens}")
+        if not 16 <= self.picture.size <= 1024:
+            raise RecipeError(f"{where}.picture.size must be 16 to 1024 pixels, got {self.picture.size}")
+
+    def _positive(self, where: str, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) <= 0:
+                raise RecipeError(f"{where}.{name} must be > 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class TeacherConfig(ModelConfig):
+    """`folds` >= 2 also trains that many fold models, for out-of-fold thresholds and figures; 0 does not."""
+
+    folds: int
+
+    def __post_init__(self) -> None:
+        self.check("teacher")
+        if self.folds == 1 or self.folds < 0:
+            raise RecipeError(f"teacher.folds must be 0 or >= 2, got {self.folds}")
+
+
+@dataclass(frozen=True)
+class StudentConfig(ModelConfig):
+    """`distill_weight` is the share of the teacher's term in the loss, `temperature` softens both sides."""
+
+    distill_weight: float
+    temperature: float
+
+    def __post_init__(self) -> None:
+        self.check("student")
+        if self.temperature <= 0:
+            raise RecipeError(f"student.temperature must be > 0, got {self.temperature}")
+        if not 0 <= self.distill_weight <= 1:
+            raise RecipeError(f"student.distill_weight must be in [0, 1], got {self.distill_weight}")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """`max_drift` bounds |logit difference| torch to fp32 ONNX; `min_int8_share` the int8 share of weights."""
+
+    max_drift: float
+    min_int8_share: float
+    calibration_examples: int
+
+    def __post_init__(self) -> None:
+        if self.max_drift <= 0:
+            raise RecipeError(f"export.max_drift must be > 0, got {self.max_drift}")
+        if not 0 < self.min_int8_share <= 1:
+            raise RecipeError(f"export.min_int8_share must be in (0, 1], got {self.min_int8_share}")
+        if self.calibration_examples < 1:
+            raise RecipeError(f"export.calibration_examples must be >= 1, got {self.calibration_examples}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a run makes."""
+
+    teacher: TeacherConfig
+    student: StudentConfig
+    export: ExportConfig
+
+    @classmethod
+    def load(cls, path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+        """The packaged defaults, then `path`, then `key=value` overrides; unknown keys are refused."""
+        tree = _read_toml(recipes_folder() / "meme.toml")
+        if path is not None:
+            _lay_over(tree, _read_toml(path), str(path))
+        for override in overrides:
+            _lay_over(tree, _parse_override(override), f"--set {override}")
+        return build(cls, tree, "recipe")
+
+
+def recipes_folder() -> Path:
+    """Where the recipes stand: inside the package when installed, beside it in a checkout."""
+    inside = Path(__file__).parent / "recipes"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "recipes"
+
+
+def build(cls: type[T], tree: Any, where: str) -> T:
+    """A frozen dataclass from a TOML or JSON table; every field must be there and nothing else may be."""
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{where}: expected a table, got {tree!r}")
+    kinds = get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    unknown = sorted(set(tree) - set(names))
+    if unknown:
+        raise RecipeError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(names)}")
+    missing = [name for name in names if name not in tree]
+    if missing:
+        raise RecipeError(f"{where}: key {missing[0]!r} is missing")
+    return cls(**{name: _convert(kinds[name], tree[name], f"{where}.{name}") for name in names})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, where)  # type: ignore[arg-type]
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise RecipeError(f"{where} must be one of {', '.join(get_args(kind))}; got {value!r}")
+        return value
+    if get_origin(kind) in (tuple, types.GenericAlias):
+        if not isinstance(value, list | tuple):
+            raise RecipeError(f"{where} must be a list; got {value!r}")
+        return tuple(_convert(get_args(kind)[0], item, where) for item in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RecipeError(f"{where} must be of type {kind.__name__}; got {value!r}")
+    if kind is float and value != value:
+        raise RecipeError(f"{where} must be a number; got nan")
+    return value
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(f"{path}: no such recipe file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: not readable as TOML: {error}") from error
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {override}: write it as key=value, such as teacher.epochs=12")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word, such as a path or a model's name
+    tree: Any = value
+    for part in reversed(key.strip().split(".")):
+        tree = {part: tree}
+    return tree  # type: ignore[no-any-return]
+
+
+def _lay_over(base: dict[str, Any], top: dict[str, Any], where: str) -> None:
+    for key, value in top.items():
+        if key not in base:
+            raise RecipeError(f"{where}: unknown key {key!r}; known here are {', '.join(sorted(base))}")
+        if isinstance(base[key], dict) and isinstance(value, dict):
+            _lay_over(base[key], value, where)
+        else:
+            base[key] = value

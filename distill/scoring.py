@@ -1,0 +1,49 @@
+"""Thresholds for a model's outputs and what they are worth. Knows arrays, not models; writes no files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from distill.metrics import Constant, Probabilities, Quality, Targets, constant_predictor, measure, measure_decisions
+from distill.recipe import Objective
+from distill.terminal import label_table, output, quality_table
+from distill.thresholds import Thresholds, cross_fitted, fit
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Fitted thresholds, named figures (the honest one first) and the constant predictor on the same rows."""
+
+    thresholds: Thresholds
+    rows: tuple[tuple[str, Quality], ...]
+    constant: Constant
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table."""
+        rows = [{"what": what, **quality.to_json()} for what, quality in self.rows]
+        return {"quality": rows, "constant": asdict(self.constant)}
+
+    def show(self, title: str) -> None:
+        """Print the overall table and the labels of its last row."""
+        output.print(quality_table(title, self.rows, self.constant))
+        output.print(label_table(self.rows[-1][1]))
+
+
+def fit_and_score(
+    names: tuple[str, ...],
+    probabilities: Probabilities,
+    targets: Targets,
+    train_targets: Targets,
+    objective: Objective,
+    what: str,
+    seed: int,
+) -> Scored:
+    """Fit thresholds on these outputs (N, L) and measure them twice: on rows that each row's thresholds
+    were not fitted on, and on the same rows, which flatters. `what` names the outputs, such as "dev"."""
+    thresholds = fit(probabilities, targets, objective, f"{what}, {len(targets)} examples", seed)
+    decisions = cross_fitted(probabilities, targets, objective, seed)
+    honest = measure_decisions(names, targets, probabilities, decisions, thresholds.array())
+    flattering = measure(names, targets, probabilities, thresholds.array())
+    rows = ((f"{what}, thresholds cross-fitted", honest), (f"{what}, fitted on itself (flatters)", flattering))
+    return Scored(thresholds, rows, constant_predictor(names, train_targets, targets))

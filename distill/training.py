@@ -1,0 +1,219 @@
+"""The training loop: transformers' Trainer around a DualBranch. Knows batches and a loss, not who teaches."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.utils import logging as transformers_logging
+
+from distill.dual import DualBranch
+from distill.encoding import Encoded, LengthGroups
+from distill.errors import RunError
+from distill.metrics import macro_ap, micro_ap, sigmoid
+from distill.recipe import ModelConfig
+from distill.terminal import console, note
+
+# (logits, targets, the teacher's logits or None), all float (B, L), to a scalar.
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """One epoch: mean training loss, then validation."""
+
+    epoch: int
+    loss: float
+    dev_loss: float
+    dev_micro_ap: float
+    dev_macro_ap: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class TrainLog:
+    """What a training did; the weights kept are those of `best_epoch` by `monitor`."""
+
+    epochs: tuple[EpochLog, ...]
+    best_epoch: int
+    seconds: float
+
+
+def train_model(
+    network: DualBranch, config: ModelConfig, train: Encoded, dev: Encoded, loss: Loss, folder: Path, resume: bool
+) -> TrainLog:
+    """Train in place and leave the network with the weights of its best epoch.
+
+    Checkpoints go to `folder`, one an epoch; with `resume` training goes on from the last one there and
+    ends as it would have without the break. Raises RunError when the loss is not finite.
+    """
+    transformers_logging.set_verbosity_error()
+    started = time.perf_counter()
+    set_seed(config.seed)
+    lines = _EpochLines(config.epochs)
+    trainer = _DualTrainer(
+        model=network,
+        args=_arguments(config, folder),
+        data_collator=train.collate,
+        train_dataset=train,
+        eval_dataset=dev,
+        compute_metrics=_dev_metrics,
+        optimizers=optimizer_and_schedule(network, config, math.ceil(len(train) / config.batch_size)),
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=config.patience), lines],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.dual_loss = loss
+    has_checkpoint = resume and any(folder.glob("checkpoint-*/trainer_state.json"))
+    with lines.progress:
+        trainer.train(resume_from_checkpoint=True if has_checkpoint else None)
+    epochs = _epoch_logs(trainer.state.log_history)
+    better = min if config.monitor == "loss" else max
+    best = better(epochs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
+    return TrainLog(tuple(epochs), best.epoch, time.perf_counter() - started)
+
+
+def optimizer_and_schedule(
+    network: DualBranch, config: ModelConfig, steps_per_epoch: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """NAdam (Dozat 2016) with decoupled decay of matrices only, and a rate that is constant for
+    `constant_epochs` and then falls by exp(-decay_per_epoch) at the start of each further epoch."""
+    groups = []
+    for parameters, rate in (
+        (network.encoder_parameters(), config.learning_rate),
+        (network.head_parameters(), config.head_learning_rate),
+    ):
+        matrices = [p for _, p in parameters if p.ndim > 1]
+        vectors = [p for _, p in parameters if p.ndim <= 1]
+        groups += [
+            {"params": matrices, "lr": rate, "weight_decay": config.weight_decay},
+            {"params": vectors, "lr": rate, "weight_decay": 0.0},
+        ]
+    optimizer = torch.optim.NAdam([group for group in groups if group["params"]], decoupled_weight_decay=True)
+
+    def factor(step: int) -> float:
+        past = step // steps_per_epoch - config.constant_epochs + 1
+        return math.exp(-config.decay_per_epoch * max(0, past))
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def _arguments(config: ModelConfig, folder: Path) -> TrainingArguments:
+    accelerated = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=32,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{config.monitor}",
+        greater_is_better=config.monitor != "loss",
+        max_grad_norm=1.0,
+        seed=config.seed,
+        data_seed=config.seed,
+        bf16=accelerated and torch.cuda.is_bf16_supported(),
+        fp16=accelerated and not torch.cuda.is_bf16_supported(),
+        dataloader_pin_memory=accelerated,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        report_to="none",
+        disable_tqdm=True,
+        logging_nan_inf_filter=False,
+    )
+
+
+def _dev_metrics(evaluation: Any) -> dict[str, float]:
+    probabilities = sigmoid(np.asarray(evaluation.predictions, dtype=np.float32))
+    targets = np.asarray(evaluation.label_ids, dtype=np.float32)
+    return {"micro_ap": micro_ap(targets, probabilities), "macro_ap": macro_ap(targets, probabilities)}
+
+
+def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
+    trained = {round(entry["epoch"]): entry for entry in history if "loss" in entry}
+    measured = {round(entry["epoch"]): entry for entry in history if "eval_loss" in entry}
+    return [
+        EpochLog(
+            epoch=epoch,
+            loss=float(trained[epoch]["loss"]),
+            dev_loss=float(entry["eval_loss"]),
+            dev_micro_ap=float(entry["eval_micro_ap"]),
+            dev_macro_ap=float(entry["eval_macro_ap"]),
+            learning_rate=float(trained[epoch]["learning_rate"]),
+        )
+        for epoch, entry in sorted(measured.items())
+        if epoch in trained
+    ]
+
+
+class _DualTrainer(Trainer):  # type: ignore[misc]
+    """Trainer with our loss and our order of examples."""
+
+    dual_loss: Loss
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
+        """Called by Trainer for each batch, in training and in validation."""
+        arguments = {name: value for name, value in inputs.items() if name not in ("labels", "soft")}
+        logits = model(**arguments)
+        loss = self.dual_loss(logits, inputs["labels"], inputs.get("soft"))
+        if not torch.isfinite(loss):
+            raise RunError(
+                f"the loss became {loss.item()} at step {self.state.global_step}; lower the learning rate, "
+                "such as --set teacher.learning_rate=1e-5, and start again"
+            )
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _get_train_sampler(self, *_: Any) -> LengthGroups:
+        return LengthGroups(self.train_dataset.lengths(), self.args.per_device_train_batch_size, self.args.seed)
+
+
+class _EpochLines(TrainerCallback):  # type: ignore[misc]
+    """A progress bar over steps and one line an epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.epochs = epochs
+        self.task: TaskID | None = None
+        self.loss = math.nan
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Show the bar, from where a resumed run stands."""
+        if state.is_world_process_zero:
+            self.task = self.progress.add_task("training", total=state.max_steps, completed=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar."""
+        if self.task is not None:
+            self.progress.update(self.task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Remember the epoch's training loss."""
+        self.loss = (logs or {}).get("loss", self.loss)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any) -> None:
+        """Say how the epoch went."""
+        if state.is_world_process_zero and metrics:
+            note(
+                f"  epoch {round(state.epoch)}/{self.epochs}  loss {self.loss:.4f}  "
+                f"dev loss {metrics['eval_loss']:.4f}  dev micro-AP {metrics['eval_micro_ap']:.3f}  "
+                f"macro-AP {metrics['eval_macro_ap']:.3f}"
+            )

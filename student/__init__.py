@@ -1,0 +1,1 @@
+"""Training a student on a teacher's stored logits. Imports no teacher."""

@@ -1,0 +1,1 @@
+"""Training a teacher and writing down what it knows. Imports no student."""
