@@ -82,7 +82,7 @@ def _checked(data: Path, run: Path | None = None) -> Any:
 
     labels = None
     if run is not None:
-        from distill.checkpoint import labels_of
+        from bench.quality import labels_of
 
         labels = labels_of(run)
     splits = read_splits(data, labels)
@@ -142,6 +142,155 @@ def train_student(
         return note(f"{out}: this run is finished already")
     train.train(config, splits, targets.ensure(teacher, splits.train), out, resume)
     return note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+
+
+@main.command()
+@click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
+@data_option
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
+@click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
+@click.option("--target", type=click.Choice(["x86-avx2", "x86-vnni", "arm64"]), help="Processor; default: this one.")
+@click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
+def export(run: Path, data: Path, out: Path, int8: bool, target: Any, recipe: Path | None, overrides: tuple[str, ...]) -> None:
+    """Make the folder that ships: ONNX checked against torch, quantised, thresholds fitted on it.
+
+    \b
+    Example:
+      distill export runs/student --data memes/ --int8 --out runs/bundle
+    """
+    from distill.recipe import Recipe
+
+    config = Recipe.load(recipe, overrides).export
+    splits = _checked(data, run)
+    from distill.checkpoint import Checkpoint
+    from distill.terminal import note
+    from export.isa import detect
+    from export.pipeline import export_run
+
+    bundles = export_run(Checkpoint.load(run), splits, config, int8, target or detect(), out)
+    for bundle in bundles:
+        note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
+    note(f"Next: distill bench {out} --data {data} --against {run}")
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@data_option
+@click.option("--against", multiple=True, type=click.Path(path_type=Path), help="A run or Bundle to compare with.")
+@click.option("--split", type=click.Choice(["train", "dev", "test"]), help="Default: test where there is one, else dev.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of every variant.")
+@click.option("--calls", default=200, show_default=True, type=click.IntRange(1), help="Timed calls of every variant.")
+@click.option("--out", type=click.Path(path_type=Path), help="The JSON file; default: BUNDLE-bench.json.")
+def bench(
+    bundle: Path, data: Path, against: tuple[Path, ...], split: str | None, threads: int, calls: int, out: Path | None
+) -> None:
+    """Compare F1, latency, cold start, memory and size; an int8 Bundle's fp32 parent joins by itself.
+
+    \b
+    Example:
+      distill bench runs/bundle --data memes/ --against runs/teacher --against runs/student
+    """
+    splits = _checked(data, bundle)
+    from bench.report import to_table
+    from bench.run import run
+    from distill.terminal import note, output
+
+    out = out or bundle.with_name(f"{bundle.name}-bench.json")
+    split = split or ("test" if splits.test else "dev")
+    output.print(to_table(run(bundle, against, splits, split, threads, calls, out)))
+    note(f"Written: {out} and {out.with_suffix('.md')}")
+
+
+@main.command()
+@click.argument("folder", metavar="RUN_OR_BUNDLE", type=click.Path(path_type=Path))
+@data_option
+@click.option("--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]))
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
+def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
+    """Micro- and macro-F1 with intervals, and every label, beside the constant predictor.
+
+    \b
+    Example:
+      distill evaluate runs/bundle --data memes/ --split test
+    """
+    splits = _checked(data, folder)
+    from bench.quality import judge, show
+
+    judged = judge(folder, split, splits.named(split))
+    show(judged, splits, split)
+    if out is not None:
+        from dataclasses import asdict
+
+        from distill.files import write_json
+
+        write_json(out, asdict(judged))
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("source", required=False, type=click.Path(path_type=Path))
+@click.option("--image", type=click.Path(path_type=Path), help="One picture.")
+@click.option("--text", default="", help="The text on that picture.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write JSON lines here and not to standard output.")
+@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
+def predict(bundle: Path, source: Path | None, image: Path | None, text: str, out: Path | None, threads: int) -> None:
+    """Labels and probabilities as JSON lines, for one picture, a file of rows, or a folder of pictures.
+
+    A row that cannot be read gets a line with an "error"; the others are answered, and the exit code is 1.
+    In a folder, the text of a.jpg is looked for in a.txt.
+
+    \b
+    Examples:
+      distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
+      distill predict runs/bundle posts.jsonl --out answers.jsonl
+    """
+    if (source is None) == (image is None):
+        raise click.UsageError("give either --image FILE or a SOURCE (a .jsonl, .csv or .json file, or a folder)")
+    from distill.data import Example
+    from distill.items import count_items, read_items
+    from export.answers import write_answers
+    from export.runtime import Predictor
+
+    predictor = Predictor.load(bundle, threads)
+    items = iter([Example(image.name, text, image, ())]) if image else read_items(source or Path())
+    total = 1 if image else count_items(source or Path())
+    faults = write_answers(predictor.predict_many(items), total, out)
+    if faults:
+        click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)
+        click.get_current_context().exit(1)
+
+
+@main.command()
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder for the three files.")
+@click.option("--seed", default=13, show_default=True, help="The same seed gives the same split.")
+def split(source: Path, out: Path, seed: int) -> None:
+    """Divide one labelled file 70/15/15 into train, dev and test, every label in its proportion.
+
+    \b
+    Example:
+      distill split all.json --out memes/
+    """
+    from distill.split_files import split_file
+    from distill.terminal import note
+
+    sizes = split_file(source, out, seed)
+    note(f"{out}: {sizes[0]} train, {sizes[1]} dev, {sizes[2]} test; how it was made stands in split.json")
+
+
+@main.command()
+@click.option("--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="A folder for it all.")
+def demo(out: Path) -> None:
+    """The whole chain on generated pictures with tiny random encoders: offline, in minutes on two cores.
+
+    \b
+    Example:
+      distill demo
+    """
+    from distill.demo import run_demo
+
+    run_demo(out)
 
 
 if __name__ == "__main__":

@@ -60,19 +60,19 @@ class Encoded(Dataset[dict[str, Any]]):
 
     def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """A batch, texts padded to its longest: the arguments of `DualBranch.forward`, and `labels` and
-        `soft` float32 (B, L)."""
+        `soft` float32 (B, L). Trainer calls the training set's for the items of both sets."""
         input_ids, attention_mask = pad([item["ids"] for item in items], self.pad_id)
         batch = {
             "input_ids": torch.from_numpy(input_ids),
             "attention_mask": torch.from_numpy(attention_mask),
             "labels": torch.from_numpy(np.stack([item["labels"] for item in items])),
         }
-        if self.features is not None:
+        if "features" in items[0]:
             batch["picture_features"] = torch.from_numpy(np.stack([item["features"] for item in items]))
         else:
             pixels = normalise(np.stack([item["pixels"] for item in items]), self.picture)
             batch["pixels"] = torch.from_numpy(pixels)
-        if self.soft is not None:
+        if "soft" in items[0]:
             batch["soft"] = torch.from_numpy(np.stack([item["soft"] for item in items]))
         return batch
 

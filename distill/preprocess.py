@@ -141,3 +141,37 @@ def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], N
         input_ids[row, : len(values)] = values
         attention_mask[row, : len(values)] = 1
     return input_ids, attention_mask
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model takes: pixels float32 (B, 3, H, W); input_ids and attention_mask int64 (B, T)."""
+
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+    pixels: NDArray[np.float32]
+
+    def feed(self) -> dict[str, NDArray[Any]]:
+        """By the names of the exported graph's inputs."""
+        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask, "pixels": self.pixels}
+
+
+class Reader:
+    """Texts and pictures to Batches, with one tokenizer and one specification."""
+
+    def __init__(self, spec: PreprocessSpec, tokenizer_json: str) -> None:
+        self.spec = spec
+        self.tokenizer = load_tokenizer(tokenizer_json, spec.text)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text."""
+        return tokenise(self.tokenizer, texts)
+
+    def picture(self, source: Path | bytes, name: str | None = None) -> NDArray[np.uint8]:
+        """uint8 (size, size, 3). Raises PictureError."""
+        return picture_to_uint8(source, self.spec.picture, name)
+
+    def batch(self, ids: Sequence[Sequence[int]], pictures: Sequence[NDArray[np.uint8]]) -> Batch:
+        """Rows of ids, padded to the longest, and as many pictures."""
+        input_ids, attention_mask = pad(ids, self.spec.text.pad_id)
+        return Batch(input_ids, attention_mask, normalise(np.stack(pictures), self.spec.picture))

@@ -139,10 +139,16 @@ class StudentConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """`max_drift` bounds |logit difference| torch to fp32 ONNX; `min_int8_share` the int8 share of weights."""
+    """`max_drift` bounds |logit difference| torch to fp32 ONNX, `min_int8_share` the int8 share of the text
+    tower's weights, and `max_ap_drop` what int8 convolutions may cost in micro-AP on the dev split.
+
+    `convolutions` = "auto" tries them in int8 and in float and ships the better on this machine.
+    """
 
     max_drift: float
     min_int8_share: float
+    max_ap_drop: float
+    convolutions: Literal["auto", "int8", "float"]
     calibration_examples: int
 
     def __post_init__(self) -> None:
@@ -150,6 +156,8 @@ class ExportConfig:
             raise RecipeError(f"export.max_drift must be > 0, got {self.max_drift}")
         if not 0 < self.min_int8_share <= 1:
             raise RecipeError(f"export.min_int8_share must be in (0, 1], got {self.min_int8_share}")
+        if self.max_ap_drop < 0:
+            raise RecipeError(f"export.max_ap_drop must be >= 0, got {self.max_ap_drop}")
         if self.calibration_examples < 1:
             raise RecipeError(f"export.calibration_examples must be >= 1, got {self.calibration_examples}")
 

@@ -13,7 +13,7 @@ from distill.metrics import Constant, Quality
 
 T = TypeVar("T")
 
-PIPE_WIDTH = 110  # columns of a table when nobody's terminal says
+PIPE_WIDTH = 120  # columns of a table when nobody's terminal says
 
 
 def _console(stderr: bool) -> Console:

@@ -1,0 +1,74 @@
+"""How good a run or a Bundle is on a split. Knows outputs and thresholds, no time or memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill.bundle import is_bundle
+from distill.data import Example, Splits
+from distill.labels import LabelSet
+from distill.metrics import Probabilities, Quality, constant_predictor, measure, measure_decisions, sigmoid
+from distill.terminal import label_table, output, quality_table
+from distill.thresholds import Thresholds, cross_fitted
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`honest` is the figure to quote; `thresholds` says where the thresholds come from.
+
+    When a model's thresholds were fitted on the very split that is judged, `honest` uses thresholds
+    fitted on other rows of it (5 folds), and `flattering` the model's own; otherwise the latter is None.
+    """
+
+    honest: Quality
+    flattering: Quality | None
+    thresholds: str
+
+
+def labels_of(folder: Path) -> LabelSet:
+    """The label set of a run or a Bundle. Raises RunError or BundleError."""
+    if is_bundle(folder):
+        from distill.bundle import Bundle
+
+        return Bundle.open(folder).labels
+    from distill.checkpoint import labels_of as labels_of_run
+
+    return labels_of_run(folder)
+
+
+def judge(folder: Path, split: str, examples: Sequence[Example]) -> Judged:
+    """Run every example through the run or Bundle and measure its decisions."""
+    labels, p, thresholds = _outputs(folder, examples)
+    targets = labels.encode([example.labels for example in examples])
+    own = measure(labels.names, targets, p, thresholds.array())
+    if not thresholds.fitted_on.startswith(f"{split},"):
+        return Judged(own, None, f"fitted on {thresholds.fitted_on}")
+    decisions = cross_fitted(p, targets, thresholds.objective)
+    honest = measure_decisions(labels.names, targets, p, decisions, thresholds.array())
+    return Judged(honest, own, f"cross-fitted on {split}")
+
+
+def show(judged: Judged, splits: Splits, split: str) -> None:
+    """Print the tables of one split, beside the constant predictor."""
+    rows = [(f"{split}, thresholds {judged.thresholds}", judged.honest)]
+    if judged.flattering is not None:
+        rows.append((f"{split}, thresholds fitted on it (flatters)", judged.flattering))
+    encode = splits.labels.encode
+    train, here = ([example.labels for example in part] for part in (splits.train, splits.named(split)))
+    constant = constant_predictor(splits.labels.names, encode(train), encode(here))
+    output.print(quality_table("Quality", rows, constant))
+    output.print(label_table(judged.honest))
+
+
+def _outputs(folder: Path, examples: Sequence[Example]) -> tuple[LabelSet, Probabilities, Thresholds]:
+    if is_bundle(folder):
+        from export.runtime import Predictor
+
+        predictor = Predictor.load(folder)
+        return predictor.bundle.labels, predictor.probabilities(examples), predictor.bundle.thresholds
+    from distill.checkpoint import Checkpoint
+
+    run = Checkpoint.load(folder)
+    return run.classifier.labels, sigmoid(run.logits(examples)), run.thresholds

@@ -1,0 +1,52 @@
+"""Everything that can be measured: training runs (torch) and Bundles (onnxruntime). Knows where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from distill.bundle import Bundle, is_bundle
+from distill.errors import BenchError
+from distill.files import read_json
+
+RUN_FILES = ("model.safetensors", "tokenizer.json", "text/config.json", "picture/config.json", "run.json")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a report; `size_bytes` is what has to be on a device for it, libraries aside."""
+
+    name: str
+    runtime: Literal["torch", "onnxruntime"]
+    folder: Path
+    size_bytes: int
+
+
+def resolve(folder: Path) -> Variant:
+    """What stands at `folder`. Raises BenchError when it is neither a run nor a Bundle."""
+    if is_bundle(folder):
+        bundle = Bundle.open(folder)
+        return Variant(f"student {bundle.precision} ONNX", "onnxruntime", folder, bundle.size_bytes())
+    if (folder / "run.json").is_file():
+        kind = read_json(folder / "run.json", BenchError).get("kind", "run")
+        size = sum((folder / name).stat().st_size for name in RUN_FILES if (folder / name).is_file())
+        return Variant(f"{kind} PyTorch", "torch", folder, size)
+    raise BenchError(f"{folder}: neither a finished run nor a Bundle; train or export it first")
+
+
+def line_up(bundle: Path, against: Sequence[Path]) -> list[Variant]:
+    """The variants of a report, the ones it is measured against first; an int8 Bundle's fp32 parent joins
+    by itself when it stands beside it. Doubled names get their folder's name."""
+    folders = list(against)
+    parent = bundle.with_name(f"{bundle.name}-fp32")
+    if is_bundle(parent) and parent not in folders:
+        folders.append(parent)
+    folders.append(bundle)
+    variants = [resolve(folder) for folder in dict.fromkeys(folders)]
+    names = [variant.name for variant in variants]
+    return [
+        Variant(f"{v.name} ({v.folder.name})", v.runtime, v.folder, v.size_bytes) if names.count(v.name) > 1 else v
+        for v in variants
+    ]

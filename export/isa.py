@@ -1,0 +1,43 @@
+"""Which int8 arithmetic a processor has, and which kind of int8 file suits it. Knows flags, no graphs."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Literal
+
+# x86-avx2 stands for every x86 without VNNI: its int8 products are added up in 16 bits, which overflow
+# silently unless the weights keep one bit free. x86-vnni and arm64 add up in 32 bits.
+Target = Literal["x86-avx2", "x86-vnni", "arm64"]
+TARGETS: tuple[Target, ...] = ("x86-avx2", "x86-vnni", "arm64")
+
+
+def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> Target:
+    """The target of this machine. An x86 whose flags cannot be read counts as one without VNNI: a file for
+    it is right everywhere."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return "arm64"
+    return "x86-vnni" if {"avx512_vnni", "avx_vnni"} & cpu_flags(cpuinfo) else "x86-avx2"
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """The processor's feature flags as Linux names them; empty where there is no such file."""
+    return set(_field(cpuinfo, "flags").split()) | set(_field(cpuinfo, "Features").split())
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """What the processor calls itself."""
+    return _field(cpuinfo, "model name") or platform.processor() or platform.machine()
+
+
+def overflows(target: str, here: Target) -> bool:
+    """Whether an int8 file for `target` would give wrong answers on a machine of kind `here`."""
+    return here == "x86-avx2" and target in ("x86-vnni", "arm64")
+
+
+def _field(cpuinfo: Path, name: str) -> str:
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")

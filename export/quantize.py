@@ -1,0 +1,119 @@
+"""From an fp32 ONNX file to an int8 one. Knows graphs and calibration batches, no thresholds or F1."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from optimum.onnxruntime import ORTQuantizer
+from optimum.onnxruntime.configuration import AutoQuantizationConfig, QuantizationConfig
+
+from distill.errors import ExportError
+from distill.preprocess import Batch
+from export.coverage import Coverage, measure
+from export.isa import Target
+
+DYNAMIC = ["MatMul", "Gemm", "Gather"]  # Gather: the embedding tables, most of a small encoder's bytes
+
+
+def quantize(fp32: Path, out: Path, target: Target, calibration: Sequence[Batch], convolutions: bool) -> Coverage:
+    """Write `out`: dynamic int8 for matrix products and embeddings and, with `convolutions`, static QDQ int8
+    for the convolutions, calibrated on these batches. Returns what was reached. Raises ExportError."""
+    matrices = out.with_suffix(".matrices.onnx")
+    try:
+        with _quiet():
+            _dynamic(fp32, matrices, target)
+            if convolutions:
+                _static(matrices, out, target, calibration)
+            else:
+                shutil.copyfile(matrices, out)
+    except (ValueError, AssertionError, RuntimeError, NotImplementedError, IndexError, KeyError) as error:
+        raise ExportError(f"onnxruntime cannot quantise {fp32.name} for {target}: {error}") from error
+    finally:
+        matrices.unlink(missing_ok=True)
+    return measure(out)
+
+
+def refuse_if_hollow(coverage: Coverage, min_share: float) -> None:
+    """Raise ExportError when the text tower stayed in float, as an ALBERT graph does in onnxruntime."""
+    share = coverage.share("text")
+    if share < min_share:
+        raise ExportError(
+            f"only {share:.0%} of the text tower's weights became int8 (export.min_int8_share={min_share:.0%}): "
+            "quantising did not reach it, and the file would be neither smaller nor faster; export without "
+            "--int8, or train a student with another text encoder, such as DistilBERT"
+        )
+
+
+def _preset(target: Target) -> QuantizationConfig:
+    """optimum's preset for the processor, dynamic, weights per channel.
+
+    Without VNNI, onnxruntime adds pairs of u8 x s8 products up in 16 bits, which overflow silently; 7-bit
+    weights (reduce_range) cannot. They are as fast as u8 x s8 and faster than u8 x u8, which the avx2 preset
+    would use (docs/quantisation.md).
+    """
+    wanted: dict[str, Any] = {"is_static": False, "per_channel": True, "operators_to_quantize": DYNAMIC}
+    if target == "arm64":
+        return AutoQuantizationConfig.arm64(**wanted)
+    if target == "x86-vnni":
+        return AutoQuantizationConfig.avx512_vnni(**wanted)
+    return AutoQuantizationConfig.avx512(**wanted, reduce_range=True)
+
+
+def _dynamic(fp32: Path, out: Path, target: Target) -> None:
+    folder = out.with_suffix(".optimum")
+    try:
+        ORTQuantizer(fp32).quantize(save_dir=folder, quantization_config=_preset(target), file_suffix="int8")
+        made = list(folder.glob("*.onnx"))
+        if len(made) != 1:
+            raise ExportError(f"optimum wrote {len(made)} ONNX files for {fp32.name}, expected one")
+        made[0].replace(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _static(source: Path, out: Path, target: Target, calibration: Sequence[Batch]) -> None:
+    quantize_static(
+        str(source),
+        str(out),
+        _Calibration(calibration),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv"],
+        per_channel=True,
+        reduce_range=target == "x86-avx2",
+        activation_type=QuantType.QInt8 if target == "arm64" else QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibration_providers=["CPUExecutionProvider"],
+    )
+
+
+class _Calibration(CalibrationDataReader):  # type: ignore[misc]
+    """Batches, one after the other, as onnxruntime asks for them."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.feeds = iter([batch.feed() for batch in batches])
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next batch's inputs, None at the end."""
+        return next(self.feeds, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back advice that does not apply: the graph is folded and has shapes already."""
+    root = logging.getLogger()
+    before = root.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        root.setLevel(logging.ERROR)
+        logging.getLogger("optimum").setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            root.setLevel(before)

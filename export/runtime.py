@@ -1,0 +1,137 @@
+"""Serving a Bundle with onnxruntime, tokenizers, pillow and numpy. Knows no torch and no training."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from distill.bundle import Bundle
+from distill.data import Example
+from distill.errors import BundleError, PictureError
+from distill.items import Fault
+from distill.metrics import sigmoid
+from distill.preprocess import Batch, Reader
+from distill.terminal import warn
+from export.isa import detect, overflows
+
+BATCH = 16
+CHUNK = 256  # examples held at once when there are many: bounds the memory, and batches like lengths
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one example: the labels decided for, and every label's probability in [0, 1]."""
+
+    id: str
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+
+
+def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A CPU session with this many threads; 0 lets onnxruntime choose. Raises BundleError."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BundleError(f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}") from error
+
+
+class Predictor:
+    """A Bundle, opened and ready. Calls from several threads are safe: nothing here changes after opening."""
+
+    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        self.bundle = bundle
+        self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+        self.session = open_session(bundle.model, threads)
+        here = detect()
+        if bundle.precision == "int8" and overflows(bundle.target, here):
+            warn(
+                f"{bundle.folder} was quantised for {bundle.target} and this machine is {here}: its int8 products "
+                f"overflow here and the answers are wrong; run distill export --target {here}"
+            )
+
+    @classmethod
+    def load(cls, folder: Path, threads: int = 0) -> Predictor:
+        """Open and check a Bundle. Raises BundleError."""
+        return cls(Bundle.open(folder), threads)
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """float32 (B, L)."""
+        return run(self.session, batch)
+
+    def predict(self, text: str, image: Path | bytes, id_: str = "") -> Prediction:
+        """One example, from file or bytes to decisions. Raises PictureError."""
+        batch = self.reader.batch(self.reader.ids([text]), [self.reader.picture(image)])
+        return self._answer(id_, sigmoid(self.logits(batch))[0])
+
+    def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
+        """float32 (N, L), in order. Raises PictureError for the first picture that cannot be read."""
+        return probabilities(self.session, self.reader, examples)
+
+    def predict_many(self, items: Iterable[Example | Fault]) -> Iterator[Prediction | Fault]:
+        """An answer or a Fault for every item, in order, in bounded memory."""
+        iterator = iter(items)
+        while chunk := list(itertools.islice(iterator, CHUNK)):
+            answers: list[Prediction | Fault | None] = []
+            readable, pictures = [], []
+            for item in chunk:
+                answers.append(item if isinstance(item, Fault) else None)
+                if isinstance(item, Fault):
+                    continue
+                try:
+                    pictures.append(self.reader.picture(item.image))
+                    readable.append((len(answers) - 1, item))
+                except PictureError as error:
+                    answers[-1] = Fault(item.id, str(error))
+            if readable:
+                rows = _chunk(self.session, self.reader, [item.text for _, item in readable], pictures)
+                for (place, item), row in zip(readable, rows, strict=True):
+                    answers[place] = self._answer(item.id, row)
+            yield from (answer for answer in answers if answer is not None)
+
+    def _answer(self, id_: str, probabilities: NDArray[np.float32]) -> Prediction:
+        decisions = self.bundle.thresholds.apply(probabilities)
+        names = self.bundle.labels.names
+        table = {name: round(float(p), 4) for name, p in zip(names, probabilities, strict=True)}
+        return Prediction(id_, self.bundle.labels.decode(decisions), table)
+
+
+def probabilities(
+    session: onnxruntime.InferenceSession, reader: Reader, examples: Sequence[Example]
+) -> NDArray[np.float32]:
+    """float32 (N, L) of any exported graph, in order. Raises PictureError."""
+    rows = []
+    for start in range(0, len(examples), CHUNK):
+        chunk = examples[start : start + CHUNK]
+        pictures = [reader.picture(example.image) for example in chunk]
+        rows.append(_chunk(session, reader, [example.text for example in chunk], pictures))
+    return np.concatenate(rows)
+
+
+def _chunk(
+    session: onnxruntime.InferenceSession, reader: Reader, texts: Sequence[str], pictures: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.float32]:
+    ids = reader.ids(texts)
+    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # like lengths together: little padding
+    answers: dict[int, NDArray[np.float32]] = {}
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
+        batch = reader.batch([ids[row] for row in rows], [pictures[row] for row in rows])
+        answers.update(zip(rows, sigmoid(run(session, batch)), strict=True))
+    return np.stack([answers[row] for row in range(len(ids))])
+
+
+def run(session: onnxruntime.InferenceSession, batch: Batch) -> NDArray[np.float32]:
+    """Logits float32 (B, L) of one batch."""
+    result: NDArray[np.float32] = session.run(["logits"], batch.feed())[0]
+    return result
