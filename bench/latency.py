@@ -54,7 +54,7 @@ def measure(variants: Sequence[Variant], examples: Sequence[Example], threads: i
         workers: list[_Worker] = []
         try:
             for variant in variants:
-                workers.append(_Worker(variant, threads, rows))  # noqa: PERF401 - close what was opened
+                workers.append(_Worker(variant, threads, rows))
             for worker in workers:
                 worker.ask(str(WARM_UP))
             rounds = max(1, -(-calls // ROUND))
@@ -75,7 +75,12 @@ def summarise(rounds: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, 
     low, high = np.percentile(medians, [2.5, 97.5])
     p50 = float(np.median(times))
     by_round = [float(np.median(part)) for part in rounds]
-    return p50, Interval(float(low), float(high)), float(np.percentile(times, 90)), (max(by_round) - min(by_round)) / p50
+    return (
+        p50,
+        Interval(float(low), float(high)),
+        float(np.percentile(times, 90)),
+        (max(by_round) - min(by_round)) / p50,
+    )
 
 
 class _Worker:
@@ -85,7 +90,15 @@ class _Worker:
         self.variant = variant
         self.rounds: list[list[float]] = []
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        command = [sys.executable, "-m", "bench.worker", str(variant.folder), str(threads), str(rows), str(time.time())]
+        command = [
+            sys.executable,
+            "-m",
+            "bench.worker",
+            str(variant.folder),
+            str(threads),
+            str(rows),
+            str(time.time()),
+        ]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )

@@ -22,7 +22,17 @@ from distill.metrics import Constant
 from export.isa import cpu_name, detect
 
 SCHEMA = 1
-PACKAGES = ("torch", "torchvision", "transformers", "onnxruntime", "onnx", "optimum", "numpy", "tokenizers", "pillow")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "onnxruntime",
+    "onnx",
+    "optimum",
+    "numpy",
+    "tokenizers",
+    "pillow",
+)
 NOISY = 0.15  # a spread of round medians above this is said aloud
 
 
@@ -128,7 +138,9 @@ def footnotes(report: BenchReport) -> list[str]:
 
 def to_table(report: BenchReport) -> Table:
     """For the terminal."""
-    table = Table(title="Benchmark", title_justify="left", caption="\n".join(footnotes(report)), caption_justify="left")
+    table = Table(
+        title="Benchmark", title_justify="left", caption="\n".join(footnotes(report)), caption_justify="left"
+    )
     table.add_column("", no_wrap=True)
     for name in HEADINGS:
         table.add_column(name, justify="right", no_wrap=name != "cold start s")

@@ -43,7 +43,13 @@ def serve(call: Call, rows: list[tuple[str, Path]], started: float, opened: floa
     """Answer the parent's lines until it closes the pipe."""
     call(*rows[0])
     now = time.time()
-    _say({"cold_start_ms": 1e3 * (now - started), "load_ms": 1e3 * (opened - started), "torch": "torch" in sys.modules})
+    _say(
+        {
+            "cold_start_ms": 1e3 * (now - started),
+            "load_ms": 1e3 * (opened - started),
+            "torch": "torch" in sys.modules,
+        }
+    )
     position = 0
     for line in sys.stdin:
         if line.strip() == "memory":

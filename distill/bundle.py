@@ -1,10 +1,10 @@
 """The shippable folder: written whole, checked before anything in it is used. Knows files, no runtime.
 
-    BUNDLE/
-      manifest.json     format, precision, target, figures, and the SHA-256 of every other file; written last
-      model.onnx        input_ids, attention_mask int64 (B, T), pixels float32 (B, 3, H, W) -> logits (B, L)
-      tokenizer.json    labels.txt    thresholds.json    preprocess.json    recipe.json
-      README.md         the card: what it is and what was measured
+BUNDLE/
+  manifest.json     format, precision, target, figures, and the SHA-256 of every other file; written last
+  model.onnx        input_ids, attention_mask int64 (B, T), pixels float32 (B, 3, H, W) -> logits (B, L)
+  tokenizer.json    labels.txt    thresholds.json    preprocess.json    recipe.json
+  README.md         the card: what it is and what was measured
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from distill.thresholds import Thresholds
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-FILES = ("model.onnx", "tokenizer.json", "labels.txt", "thresholds.json", "preprocess.json", "recipe.json", "README.md")
+FILES = (
+    "model.onnx",
+    "tokenizer.json",
+    "labels.txt",
+    "thresholds.json",
+    "preprocess.json",
+    "recipe.json",
+    "README.md",
+)
 
 Precision = Literal["fp32", "int8"]
 

@@ -1,13 +1,13 @@
 """A training run's folder: weights and all that is needed to open them again. Knows torch and files.
 
-    RUN/
-      run.json            what it is, written last: a folder without it is unfinished
-      model.safetensors   weights of the best epoch
-      tokenizer.json      the text encoder's own tokenizer
-      text/, picture/     the encoders' configurations (Hugging Face ones), so that no hub is needed
-      metrics.json        figures on the validation split
-      soft_targets.npz    a teacher's logits, for its students
-      training/           checkpoints of an unfinished training, removed when it ends
+RUN/
+  run.json            what it is, written last: a folder without it is unfinished
+  model.safetensors   weights of the best epoch
+  tokenizer.json      the text encoder's own tokenizer
+  text/, picture/     the encoders' configurations (Hugging Face ones), so that no hub is needed
+  metrics.json        figures on the validation split
+  soft_targets.npz    a teacher's logits, for its students
+  training/           checkpoints of an unfinished training, removed when it ends
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ def begin(folder: Path, kind: Kind, config: ModelConfig, splits: Splits, resume:
             raise RunError(f"{folder}: holds files that are not a run; choose another --out")
         if not resume:
             what = "a finished" if is_run(folder) else "an unfinished"
-            raise RunError(f"{folder}: holds {what} run; pass --resume to go on with it or --overwrite to start over")
+            raise RunError(
+                f"{folder}: holds {what} run; pass --resume to go on with it or --overwrite to start over"
+            )
         _same_start(folder, started)
         return not is_run(folder)
     if resume:
@@ -137,8 +139,12 @@ def _same_start(folder: Path, started: dict[str, Any]) -> None:
         if name == "config":
             old, new = before.get(name, {}), value
             key = next(key for key in new if old.get(key) != new[key])
-            raise RunError(f"{folder}: was started with {key}={old.get(key)!r}, not {new[key]!r}; resume as it was started")
-        raise RunError(f"{folder}: was started with other {name}; resume with the same, or start over with --overwrite")
+            raise RunError(
+                f"{folder}: was started with {key}={old.get(key)!r}, not {new[key]!r}; resume as it was started"
+            )
+        raise RunError(
+            f"{folder}: was started with other {name}; resume with the same, or start over with --overwrite"
+        )
 
 
 def finish(

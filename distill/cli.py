@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import click
 
 from distill import __version__
 from distill.errors import DistillError
+
+TRAIN_PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors")
 
 
 class Commands(click.Group):
@@ -25,6 +26,11 @@ class Commands(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            if ctx.params.get("debug") or (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
+                raise
+            click.echo(f"error: this command needs {error.name}; pip install 'distill[train]'", err=True)
+            ctx.exit(2)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -95,7 +101,9 @@ def _checked(data: Path, run: Path | None = None) -> Any:
 
 @main.command()
 @training_options
-def train_teacher(data: Path, out: Path, recipe: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool) -> None:
+def train_teacher(
+    data: Path, out: Path, recipe: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
+) -> None:
     """Train the full model: focal loss, early stopping, thresholds, and logits for its students.
 
     \b
@@ -121,7 +129,13 @@ def train_teacher(data: Path, out: Path, recipe: Path | None, overrides: tuple[s
 @click.option("--teacher", required=True, type=click.Path(path_type=Path), help="A finished teacher's folder.")
 @training_options
 def train_student(
-    data: Path, teacher: Path, out: Path, recipe: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
+    data: Path,
+    teacher: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     """Distil a teacher's stored logits and the labels into a small model.
 
@@ -149,10 +163,14 @@ def train_student(
 @data_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
 @click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
-@click.option("--target", type=click.Choice(["x86-avx2", "x86-vnni", "arm64"]), help="Processor; default: this one.")
+@click.option(
+    "--target", type=click.Choice(["x86-avx2", "x86-vnni", "arm64"]), help="Processor; default: this one."
+)
 @click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
-def export(run: Path, data: Path, out: Path, int8: bool, target: Any, recipe: Path | None, overrides: tuple[str, ...]) -> None:
+def export(
+    run: Path, data: Path, out: Path, int8: bool, target: Any, recipe: Path | None, overrides: tuple[str, ...]
+) -> None:
     """Make the folder that ships: ONNX checked against torch, quantised, thresholds fitted on it.
 
     \b
@@ -178,12 +196,22 @@ def export(run: Path, data: Path, out: Path, int8: bool, target: Any, recipe: Pa
 @click.argument("bundle", type=click.Path(path_type=Path))
 @data_option
 @click.option("--against", multiple=True, type=click.Path(path_type=Path), help="A run or Bundle to compare with.")
-@click.option("--split", type=click.Choice(["train", "dev", "test"]), help="Default: test where there is one, else dev.")
+@click.option(
+    "--split", type=click.Choice(["train", "dev", "test"]), help="Default: test where there is one, else dev."
+)
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of every variant.")
-@click.option("--calls", default=200, show_default=True, type=click.IntRange(1), help="Timed calls of every variant.")
+@click.option(
+    "--calls", default=200, show_default=True, type=click.IntRange(1), help="Timed calls of every variant."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The JSON file; default: BUNDLE-bench.json.")
 def bench(
-    bundle: Path, data: Path, against: tuple[Path, ...], split: str | None, threads: int, calls: int, out: Path | None
+    bundle: Path,
+    data: Path,
+    against: tuple[Path, ...],
+    split: str | None,
+    threads: int,
+    calls: int,
+    out: Path | None,
 ) -> None:
     """Compare F1, latency, cold start, memory and size; an int8 Bundle's fp32 parent joins by itself.
 
@@ -234,7 +262,9 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
 @click.option("--text", default="", help="The text on that picture.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write JSON lines here and not to standard output.")
 @click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
-def predict(bundle: Path, source: Path | None, image: Path | None, text: str, out: Path | None, threads: int) -> None:
+def predict(
+    bundle: Path, source: Path | None, image: Path | None, text: str, out: Path | None, threads: int
+) -> None:
     """Labels and probabilities as JSON lines, for one picture, a file of rows, or a folder of pictures.
 
     A row that cannot be read gets a line with an "error"; the others are answered, and the exit code is 1.
@@ -280,7 +310,9 @@ def split(source: Path, out: Path, seed: int) -> None:
 
 
 @main.command()
-@click.option("--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="A folder for it all.")
+@click.option(
+    "--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="A folder for it all."
+)
 def demo(out: Path) -> None:
     """The whole chain on generated pictures with tiny random encoders: offline, in minutes on two cores.
 

@@ -80,7 +80,9 @@ def read_examples(path: Path) -> list[Example]:
     seen: dict[str, int] = {}
     for number, example in enumerate(examples, 1):
         if example.id in seen:
-            raise DataError(f"{path}: id {example.id!r} stands in rows {seen[example.id]} and {number}; ids are unique")
+            raise DataError(
+                f"{path}: id {example.id!r} stands in rows {seen[example.id]} and {number}; ids are unique"
+            )
         seen[example.id] = number
     return examples
 
@@ -147,7 +149,9 @@ def _find_picture(path: Path, name: str, where: str) -> Path:
 
 
 def _find_split(folder: Path, name: str) -> Path | None:
-    found = [folder / (alias + s) for alias in SPLIT_NAMES[name] for s in SUFFIXES if (folder / (alias + s)).is_file()]
+    found = [
+        folder / (alias + s) for alias in SPLIT_NAMES[name] for s in SUFFIXES if (folder / (alias + s)).is_file()
+    ]
     if len(found) > 1:
         raise DataError(f"{folder}: both {found[0].name} and {found[1].name} could be the {name} split; keep one")
     return found[0] if found else None

@@ -41,7 +41,9 @@ def run_demo(out: Path) -> None:
     _step("predict", bundle, "--image", first.image, "--text", first.text)
     note(f"  (its true labels: {', '.join(first.labels) or 'none'})")
     _step("bench", bundle, "--data", data, "--against", teacher, "--against", student)
-    note(f"\nAll of it took {time.perf_counter() - started:.0f} s. The encoders are tiny and random: int8 has little")
+    note(
+        f"\nAll of it took {time.perf_counter() - started:.0f} s. The encoders are tiny and random: int8 has little"
+    )
     note("to win on them, and the figures say that the chain works, not how good it can be. Your own data next:")
     note("  distill train-teacher --data DIR --out runs/teacher")
 

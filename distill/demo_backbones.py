@@ -21,7 +21,13 @@ from transformers import (
     ResNetModel,
 )
 
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
 MAX_POSITIONS = 64
 
 
@@ -43,7 +49,9 @@ def write_demo_backbones(folder: Path, texts: Iterable[str], seed: int = 13) -> 
     distilbert = DistilBertConfig(
         **size, dim=64, n_layers=2, n_heads=4, hidden_dim=128, max_position_embeddings=MAX_POSITIONS
     )
-    resnet = ResNetConfig(embedding_size=16, hidden_sizes=[16, 32, 64, 128], depths=[1, 1, 1, 1], layer_type="basic")
+    resnet = ResNetConfig(
+        embedding_size=16, hidden_sizes=[16, 32, 64, 128], depths=[1, 1, 1, 1], layer_type="basic"
+    )
     mobilenet = MobileNetV2Config(depth_multiplier=0.35, min_depth=8, depth_divisible_by=8)
     made: dict[str, PreTrainedModel] = {
         "teacher.text.model": AlbertModel(albert),

@@ -19,7 +19,16 @@ LABELS = ("praise", "fear", "sunny", "crowd", "irony", "rally")
 PRAISE = ("great", "lovely", "brilliant", "wonderful", "splendid", "superb")
 FEAR = ("beware", "danger", "doom", "collapse", "ruin", "panic")
 PLAIN = ("today", "again", "indeed", "perhaps", "quietly", "somewhere")
-TOPICS = ("the mayor", "our team", "this soup", "the train", "my office", "that bridge", "the weather", "her plan")
+TOPICS = (
+    "the mayor",
+    "our team",
+    "this soup",
+    "the train",
+    "my office",
+    "that bridge",
+    "the weather",
+    "her plan",
+)
 CLOSERS = ("they said", "for everyone", "believe it", "every morning", "no question", "at last")
 SIDE = 96
 

@@ -63,9 +63,9 @@ class PictureEncoder(nn.Module):
             return output.flatten(1)
         pooled = getattr(output, "pooler_output", None)
         if pooled is not None:
-            return pooled.flatten(1)  # type: ignore[no-any-return]
+            return pooled.flatten(1)
         hidden = output.last_hidden_state
-        return hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)  # type: ignore[no-any-return]
+        return hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)
 
 
 @dataclass(frozen=True)

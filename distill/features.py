@@ -37,7 +37,11 @@ def picture_features(
     """
     folder = cache_folder() / "features" / fingerprint(encoder)[:16] / f"{spec.fit}-{spec.size}"
     names = [picture_hash(example.image) for example in examples]
-    found = {name: feature for name in set(names) if (feature := _read(folder / name[:2] / name, encoder.width)) is not None}
+    found = {
+        name: feature
+        for name in set(names)
+        if (feature := _read(folder / name[:2] / name, encoder.width)) is not None
+    }
     missing = {name: example for name, example in zip(names, examples, strict=True) if name not in found}
     if missing:
         note(f"picture features: {len(missing)} to compute, {len(names) - len(missing)} from the cache")

@@ -70,7 +70,8 @@ class Constant:
 
 def sigmoid(logits: NDArray[np.float32]) -> Probabilities:
     """Logistic function, float32, without overflow."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    result: Probabilities = (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    return result
 
 
 def counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
@@ -93,7 +94,8 @@ def micro_f1(targets: Targets, decisions: Decisions) -> float:
 
 def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> float:
     """Mean of the labels' F1; `empty` is the F1 of a label with neither gold nor decision."""
-    return float(f1_from_counts(*counts(targets, decisions), empty=empty).mean())
+    tp, fp, fn = counts(targets, decisions)
+    return float(f1_from_counts(tp, fp, fn, empty).mean())
 
 
 def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.float32]) -> float | None:

@@ -82,12 +82,12 @@ def picture_to_uint8(source: Path | bytes, spec: PictureSpec, name: str | None =
     A JPEG is decoded at the smallest of its own scales that still covers `size` (draft mode), which is
     several times cheaper than decoding it whole.
     """
-    picture = open_picture(source, name)
     name = name or (str(source) if isinstance(source, Path) else "picture")
     try:
-        picture.draft("RGB", (spec.size, spec.size))
-        upright = ImageOps.exif_transpose(picture)
-        return np.asarray(_to_square(_to_rgb(upright), spec), dtype=np.uint8)
+        with open_picture(source, name) as picture:
+            picture.draft("RGB", (spec.size, spec.size))
+            upright = ImageOps.exif_transpose(picture)
+            return np.asarray(_to_square(_to_rgb(upright), spec), dtype=np.uint8)
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         raise PictureError(f"{name}: the picture is damaged: {error}") from error
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from distill.metrics import Constant, Probabilities, Quality, Targets, constant_predictor, measure, measure_decisions
+from distill.metrics import (
+    Constant,
+    Probabilities,
+    Quality,
+    Targets,
+    constant_predictor,
+    measure,
+    measure_decisions,
+)
 from distill.recipe import Objective
 from distill.terminal import label_table, output, quality_table
 from distill.thresholds import Thresholds, cross_fitted, fit
@@ -45,5 +53,8 @@ def fit_and_score(
     decisions = cross_fitted(probabilities, targets, objective, seed)
     honest = measure_decisions(names, targets, probabilities, decisions, thresholds.array())
     flattering = measure(names, targets, probabilities, thresholds.array())
-    rows = ((f"{what}, thresholds cross-fitted", honest), (f"{what}, fitted on itself (flatters)", flattering))
+    rows = (
+        (f"{what}, thresholds cross-fitted", honest),
+        (f"{what}, fitted on itself (flatters)", flattering),
+    )
     return Scored(thresholds, rows, constant_predictor(names, train_targets, targets))

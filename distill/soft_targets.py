@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,13 +45,17 @@ class SoftTargets:
     def read(cls, path: Path) -> SoftTargets:
         """Raises RunError for a file that is absent, damaged or of another form."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 ids, content, labels = (tuple(map(str, file[name])) for name in ("ids", "content", "labels"))
                 logits, teacher = file["logits"], str(file["teacher_sha256"])
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise RunError(f"{path}: not readable as soft targets ({error}); run distill train-teacher again") from error
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise RunError(
+                f"{path}: not readable as soft targets ({error}); run distill train-teacher again"
+            ) from error
         if logits.shape != (len(ids), len(labels)) or len(content) != len(ids) or not np.isfinite(logits).all():
-            raise RunError(f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite")
+            raise RunError(
+                f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite"
+            )
         return cls(ids, content, labels, logits.astype(np.float32), teacher)
 
     def covers(self, content: Sequence[str]) -> bool:

@@ -32,6 +32,12 @@ def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
             write_text(part_folder / f"{name}.json", write_examples(chosen, part_folder))
             counts[name] = {label: int(n) for label, n in zip(labels.names, targets[part].sum(0), strict=True)}
         write_text(part_folder / "labels.txt", "\n".join(labels.names) + "\n")
-        about = {"source": source.name, "sha256": sha256_of(source), "seed": seed, "shares": SHARES, "positives": counts}
+        about = {
+            "source": source.name,
+            "sha256": sha256_of(source),
+            "seed": seed,
+            "shares": SHARES,
+            "positives": counts,
+        }
         write_json(part_folder / "split.json", about)
     return tuple(len(part) for part in parts)

@@ -111,12 +111,13 @@ def _shrink(shared: float, own: NDArray[np.float64], targets: Targets, strength:
     positives = targets.sum(0).astype(np.float64)
     weight = positives / np.maximum(positives + strength, 1e-9)
     mixed = _logit(np.array(shared)) * (1 - weight) + _logit(own) * weight
-    return (1 / (1 + np.exp(-mixed))).astype(np.float32)
+    values: NDArray[np.float32] = (1 / (1 + np.exp(-mixed))).astype(np.float32)
+    return values
 
 
 def _logit(p: NDArray[np.float64]) -> NDArray[np.float64]:
     clipped = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.log(clipped / (1 - clipped))  # type: ignore[no-any-return]
+    return np.log(clipped / (1 - clipped))
 
 
 def _search(p: Probabilities, targets: Targets, objective: Objective) -> tuple[float, NDArray[np.float64]]:

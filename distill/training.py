@@ -56,7 +56,13 @@ class TrainLog:
 
 
 def train_model(
-    network: DualBranch, config: ModelConfig, train: Encoded, dev: Encoded, loss: Loss, folder: Path, resume: bool
+    network: DualBranch,
+    config: ModelConfig,
+    train: Encoded,
+    dev: Encoded,
+    loss: Loss,
+    folder: Path,
+    resume: bool,
 ) -> TrainLog:
     """Train in place and leave the network with the weights of its best epoch.
 
@@ -164,7 +170,7 @@ def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
     ]
 
 
-class _DualTrainer(Trainer):  # type: ignore[misc]
+class _DualTrainer(Trainer):
     """Trainer with our loss and our order of examples."""
 
     dual_loss: Loss
@@ -185,7 +191,7 @@ class _DualTrainer(Trainer):  # type: ignore[misc]
         return LengthGroups(self.train_dataset.lengths(), self.args.per_device_train_batch_size, self.args.seed)
 
 
-class _EpochLines(TrainerCallback):  # type: ignore[misc]
+class _EpochLines(TrainerCallback):
     """A progress bar over steps and one line an epoch."""
 
     def __init__(self, epochs: int) -> None:
@@ -209,7 +215,9 @@ class _EpochLines(TrainerCallback):  # type: ignore[misc]
         """Remember the epoch's training loss."""
         self.loss = (logs or {}).get("loss", self.loss)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
+    ) -> None:
         """Say how the epoch went."""
         if state.is_world_process_zero and metrics:
             note(

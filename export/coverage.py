@@ -30,8 +30,8 @@ class Coverage:
     def share(self, tower: str = "") -> float:
         """8-bit weights / all weights, of "text", "picture" or "head", or of the whole graph; in [0, 1]."""
         towers = (tower,) if tower else ("text", "picture", "head")
-        small = sum(getattr(self, f"{name}_int8") for name in towers)
-        large = sum(getattr(self, f"{name}_float") for name in towers)
+        small: int = sum(getattr(self, f"{name}_int8") for name in towers)
+        large: int = sum(getattr(self, f"{name}_float") for name in towers)
         return small / max(1, small + large)
 
 

@@ -77,7 +77,10 @@ def _cases(reader: Reader, examples: Sequence[Example]) -> list[tuple[str, Batch
     pictures = [reader.picture(example.image) for example in chosen]
     blank = np.zeros_like(pictures[0])
     white = np.full_like(pictures[0], 255)
-    cases = [(f"batch 1, {len(text)} characters", _batch(reader, [text], [p])) for text, p in zip(texts, pictures, strict=True)]
+    cases = [
+        (f"batch 1, {len(text)} characters", _batch(reader, [text], [p]))
+        for text, p in zip(texts, pictures, strict=True)
+    ]
     cases += [(f"batch 1, text {text[:12]!r}", _batch(reader, [text], [blank])) for text in WORDS]
     cases.append(("batch 3, padded", _batch(reader, texts, pictures)))
     cases.append(("batch 4, blank and white pictures", _batch(reader, list(WORDS), [blank, white, blank, white])))

@@ -146,7 +146,9 @@ def _quantise(
         quantize.refuse_if_hollow(coverage, config.min_int8_share)
         dev = probabilities(open_session(model, 0), reader, splits.dev)
         if not np.isfinite(dev).all():
-            raise ExportError(f"int8 with {convolutions} convolutions answers with nan; use --set export.convolutions")
+            raise ExportError(
+                f"int8 with {convolutions} convolutions answers with nan; use --set export.convolutions"
+            )
         tried.append((convolutions, model, coverage, dev, base - micro_ap(targets, dev)))
     times = _median_times([fp32, *(item[1] for item in tried)], calibration)
     candidates = [
@@ -197,7 +199,12 @@ def _score(student: Checkpoint, splits: Splits, dev: Probabilities) -> Scored:
 
 
 def _contents(
-    student: Checkpoint, model: Path, precision: Precision, target: str, scored: Scored, figures: dict[str, Any]
+    student: Checkpoint,
+    model: Path,
+    precision: Precision,
+    target: str,
+    scored: Scored,
+    figures: dict[str, Any],
 ) -> Contents:
     classifier = student.classifier
     figures = figures | scored.to_json()

@@ -93,7 +93,7 @@ def _static(source: Path, out: Path, target: Target, calibration: Sequence[Batch
     )
 
 
-class _Calibration(CalibrationDataReader):  # type: ignore[misc]
+class _Calibration(CalibrationDataReader):
     """Batches, one after the other, as onnxruntime asks for them."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:

@@ -41,7 +41,7 @@ def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen unrelated types
+    except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}") from error
 
@@ -119,7 +119,10 @@ def probabilities(
 
 
 def _chunk(
-    session: onnxruntime.InferenceSession, reader: Reader, texts: Sequence[str], pictures: Sequence[NDArray[np.uint8]]
+    session: onnxruntime.InferenceSession,
+    reader: Reader,
+    texts: Sequence[str],
+    pictures: Sequence[NDArray[np.uint8]],
 ) -> NDArray[np.float32]:
     ids = reader.ids(texts)
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # like lengths together: little padding

@@ -29,7 +29,10 @@ def to_onnx(classifier: Classifier, path: Path) -> None:
         torch.ones(2, 8, dtype=torch.int64),
         torch.zeros(2, 3, size, size),
     )
-    batch, tokens = torch.export.Dim("batch", min=1, max=MAX_BATCH), torch.export.Dim("tokens", min=1, max=longest)
+    batch, tokens = (
+        torch.export.Dim("batch", min=1, max=MAX_BATCH),
+        torch.export.Dim("tokens", min=1, max=longest),
+    )
     network = classifier.network.cpu().eval()
     try:
         # The exporter prints its progress to standard output, which belongs to results.

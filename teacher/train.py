@@ -53,7 +53,12 @@ def _focal(config: TeacherConfig) -> Loss:
 
 
 def _out_of_fold(
-    classifier: Classifier, config: TeacherConfig, train_set: Encoded, dev_set: Encoded, folder: Path, resume: bool
+    classifier: Classifier,
+    config: TeacherConfig,
+    train_set: Encoded,
+    dev_set: Encoded,
+    folder: Path,
+    resume: bool,
 ) -> NDArray[np.float32]:
     """Probabilities float32 (N, L) of each training example by a model that was not trained on it."""
     result = np.zeros_like(train_set.targets)

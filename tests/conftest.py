@@ -1,0 +1,100 @@
+"""Small things that tests share: a generated data set, tiny random encoders, and one trained chain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test may reach for a hub
+
+from distill.bundle import Bundle
+from distill.checkpoint import Checkpoint
+from distill.data import Splits, read_splits
+from distill.demo_backbones import write_demo_backbones
+from distill.demo_data import write_demo_data
+from distill.recipe import Recipe, recipes_folder
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A trained teacher, its student and the exported Bundles."""
+
+    data: Path
+    splits: Splits
+    recipe: Recipe
+    overrides: list[str]
+    teacher: Path
+    student: Path
+    fp32: Path
+    int8: Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the user's feature cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 64 train, 32 dev and 24 test pictures of six labels."""
+    folder = tmp_path_factory.mktemp("data") / "memes"
+    write_demo_data(folder, sizes=(64, 32, 24))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def overrides(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """KEY=VALUE settings that make the tiny recipe quicker still and name its encoders."""
+    texts = [example.text for example in read_splits(data).train]
+    encoders = write_demo_backbones(tmp_path_factory.mktemp("encoders"), texts)
+    quick = ["teacher.epochs=2", "student.epochs=2", "export.calibration_examples=8"]
+    quick += ["teacher.picture.size=32", "student.picture.size=32"]
+    return quick + [f"{key}={path}" for key, path in encoders.items()]
+
+
+@pytest.fixture(scope="session")
+def recipe(overrides: list[str]) -> Recipe:
+    """The tiny recipe."""
+    return Recipe.load(recipes_folder() / "tiny.toml", overrides)
+
+
+@pytest.fixture(scope="session")
+def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """The whole chain, two epochs each."""
+    import student.train
+    import teacher.targets
+    import teacher.train
+    from distill.checkpoint import begin
+    from export.isa import detect
+    from export.pipeline import export_run
+
+    runs = tmp_path_factory.mktemp("runs")
+    splits = read_splits(data)
+    begin(runs / "teacher", "teacher", recipe.teacher, splits, resume=False, overwrite=False)
+    taught = teacher.train.train(recipe.teacher, splits, runs / "teacher", resume=False)
+    soft = teacher.targets.write(taught, splits.train)
+    begin(runs / "student", "student", recipe.student, splits, resume=False, overwrite=False)
+    learned = student.train.train(recipe.student, splits, soft, runs / "student", resume=False)
+    export_run(learned, splits, recipe.export, True, detect(), runs / "bundle")
+    return Chain(
+        data, splits, recipe, overrides, runs / "teacher", runs / "student", runs / "bundle-fp32", runs / "bundle"
+    )
+
+
+@pytest.fixture
+def checkpoint(chain: Chain) -> Checkpoint:
+    """The student, opened."""
+    return Checkpoint.load(chain.student)
+
+
+@pytest.fixture
+def bundle(chain: Chain) -> Bundle:
+    """The int8 Bundle, opened."""
+    return Bundle.open(chain.int8)

@@ -1,0 +1,286 @@
+"""Training: the schedule, the order of examples, frozen branches, the cache, resuming, and soft targets."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Chain
+
+from distill import features
+from distill.checkpoint import Checkpoint, begin
+from distill.classifier import Classifier
+from distill.encoders import PictureEncoder, fingerprint, load_picture, load_text
+from distill.encoding import LengthGroups
+from distill.errors import BackboneError, RunError
+from distill.files import read_json
+from distill.focal import focal_loss
+from distill.integrity import content_hash
+from distill.metrics import sigmoid
+from distill.preprocess import normalise, picture_to_uint8
+from distill.recipe import PictureBranch, Recipe
+from distill.soft_targets import SoftTargets
+from distill.training import optimizer_and_schedule, train_model
+
+
+def classifier_of(chain: Chain, trainable: bool = True) -> Classifier:
+    config = chain.recipe.teacher
+    config = replace(config, picture=replace(config.picture, trainable=trainable))
+    return Classifier.pretrained("teacher", config, chain.splits.labels)
+
+
+def test_the_rate_is_constant_and_then_falls_by_a_factor_each_epoch(chain: Chain) -> None:
+    config = replace(chain.recipe.teacher, constant_epochs=3, decay_per_epoch=0.1, learning_rate=1e-4)
+    optimizer, schedule = optimizer_and_schedule(classifier_of(chain).network, config, steps_per_epoch=2)
+    assert type(optimizer).__name__ == "NAdam"
+    rates = []
+    for _ in range(10):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    expected = [1e-4] * 6 + [1e-4 * np.exp(-0.1)] * 2 + [1e-4 * np.exp(-0.2)] * 2
+    assert rates == pytest.approx(expected)
+
+
+def test_every_trainable_parameter_is_in_one_group_and_only_matrices_decay(chain: Chain) -> None:
+    network = classifier_of(chain, trainable=False).network
+    optimizer, _ = optimizer_and_schedule(network, chain.recipe.teacher, 1)
+    grouped = [p for group in optimizer.param_groups for p in group["params"]]
+    assert {id(p) for p in grouped} == {id(p) for p in network.parameters() if p.requires_grad}
+    assert len(grouped) == len({id(p) for p in grouped})
+    for group in optimizer.param_groups:
+        assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
+
+
+def test_each_epoch_shows_every_example_once_in_an_order_of_its_own() -> None:
+    lengths = np.random.default_rng(0).integers(3, 60, 103).tolist()
+    sampler = LengthGroups(lengths, batch_size=8, seed=5)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(first) == sorted(second) == list(range(103))
+    assert first != second
+    again = LengthGroups(lengths, batch_size=8, seed=5)
+    again.set_epoch(1)
+    assert list(again) == second
+    in_order = np.ptp(np.array(lengths)[first][:96].reshape(12, 8), axis=1).mean()
+    at_random = np.ptp(
+        np.array(lengths)[np.random.default_rng(1).permutation(103)][:96].reshape(12, 8), axis=1
+    ).mean()
+    assert in_order < at_random / 3
+
+
+def test_a_frozen_picture_branch_does_not_move_and_its_features_are_those_of_its_pixels(chain: Chain) -> None:
+    classifier = classifier_of(chain, trainable=False)
+    before = fingerprint(classifier.network.picture)
+    encoded = classifier.encode(chain.splits.train[:20])
+    spec = classifier.spec.picture
+    pixels = normalise(np.stack([picture_to_uint8(e.image, spec) for e in chain.splits.train[:20]]), spec)
+    with torch.no_grad():
+        direct = classifier.network.picture(torch.from_numpy(pixels)).numpy()
+    assert encoded.features is not None
+    assert np.abs(encoded.features - direct).max() < 1e-5
+    classifier.network.train()
+    batch = encoded.collate([encoded[i] for i in range(8)])
+    targets = batch.pop("labels")
+    focal_loss(classifier.network(**batch), targets, chain.recipe.teacher.focal).backward()
+    classifier.network(batch["input_ids"], batch["attention_mask"], pixels=torch.from_numpy(pixels[:8]))
+    assert fingerprint(classifier.network.picture) == before
+    assert all(p.grad is None for p in classifier.network.picture.parameters())
+
+
+def test_features_are_computed_once_and_again_only_for_other_weights(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTILL_CACHE", str(tmp_path))
+    runs: list[int] = []
+    real = features._run
+
+    def counted(encoder: PictureEncoder, pixels: np.ndarray, device: torch.device) -> np.ndarray:
+        runs.append(len(pixels))
+        return real(encoder, pixels, device)
+
+    monkeypatch.setattr(features, "_run", counted)
+    classifier = classifier_of(chain, trainable=False)
+    first = classifier.encode(chain.splits.dev[:10]).features
+    second = classifier.encode([*chain.splits.dev[:12]]).features
+    assert sum(runs) == 12
+    assert first is not None
+    assert second is not None
+    assert (first == second[:10]).all()
+    with torch.no_grad():
+        next(classifier.network.picture.parameters()).add_(0.1)
+    classifier.encode(chain.splits.dev[:10])
+    assert sum(runs) == 22
+
+
+def test_training_starts_from_the_label_frequencies(chain: Chain) -> None:
+    network = classifier_of(chain).network
+    rates = torch.tensor([0.5, 0.25, 0.1, 0.01, 0.9, 0.0])
+    network.start_from_rates(rates)
+    assert torch.sigmoid(network.output.bias).tolist() == pytest.approx(
+        [0.5, 0.25, 0.1, 0.01, 0.9, 0.001], abs=1e-6
+    )
+
+
+def test_a_resumed_training_ends_as_an_unbroken_one(chain: Chain, tmp_path: Path) -> None:
+    config = replace(chain.recipe.teacher, epochs=3)
+
+    def train(folder: Path, resume: bool) -> tuple[np.ndarray, list[float]]:
+        classifier = classifier_of(chain)
+        train_set, dev_set = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
+        log = train_model(
+            classifier.network,
+            config,
+            train_set,
+            dev_set,
+            lambda s, y, _: focal_loss(s, y, config.focal),
+            folder,
+            resume,
+        )
+        return classifier.logits(dev_set), [epoch.loss for epoch in log.epochs]
+
+    whole, losses = train(tmp_path / "whole", resume=False)
+    last = max((tmp_path / "whole").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    shutil.rmtree(last)  # as if killed in the third epoch
+    resumed, resumed_losses = train(tmp_path / "whole", resume=True)
+    assert resumed_losses == pytest.approx(losses, rel=1e-5)
+    assert np.abs(whole - resumed).max() < 1e-5
+
+
+def test_a_loss_that_is_not_finite_stops_training_with_advice(chain: Chain, tmp_path: Path) -> None:
+    classifier = classifier_of(chain)
+    train_set, dev_set = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
+    with pytest.raises(RunError, match=r"the loss became nan at step 0; lower the learning rate"):
+        train_model(
+            classifier.network,
+            chain.recipe.teacher,
+            train_set,
+            dev_set,
+            lambda s, y, _: s.sum() * float("nan"),
+            tmp_path,
+            resume=False,
+        )
+
+
+def test_a_checkpoint_opens_without_its_encoders_and_answers_as_before(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Checkpoint.load(chain.teacher)
+    stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
+    assert np.abs(opened.logits(chain.splits.train) - stored.logits).max() < 1e-4
+    assert stored.teacher_sha256 == opened.sha256
+    metrics = read_json(chain.teacher / "metrics.json", RunError)
+    assert metrics["quality"][0]["what"] == "dev, thresholds cross-fitted"
+    assert not (chain.teacher / "training").exists()
+
+
+def test_damaged_and_unfinished_runs_are_refused(chain: Chain, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(chain.student, copy)
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(RunError, match=r"not the weights that run\.json names"):
+        Checkpoint.load(copy)
+    (copy / "run.json").unlink()
+    with pytest.raises(RunError, match="an unfinished run; continue it with --resume"):
+        Checkpoint.load(copy)
+    with pytest.raises(RunError, match="no run"):
+        Checkpoint.load(tmp_path)
+
+
+def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
+    config, splits = chain.recipe.teacher, chain.splits
+    with pytest.raises(RunError, match="nothing to resume"):
+        begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
+    assert begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)
+    with pytest.raises(RunError, match="holds an unfinished run; pass --resume"):
+        begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)
+    assert begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
+    with pytest.raises(RunError, match="was started with epochs=2, not 5"):
+        begin(tmp_path / "a", "teacher", replace(config, epochs=5), splits, resume=True, overwrite=False)
+    with pytest.raises(RunError, match="was started with other data"):
+        begin(
+            tmp_path / "a", "teacher", config, replace(splits, train=splits.train[1:]), resume=True, overwrite=False
+        )
+    assert not begin(chain.teacher, "teacher", config, splits, resume=True, overwrite=False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").write_text("precious")
+    with pytest.raises(RunError, match="holds files that are not a run"):
+        begin(tmp_path / "b", "teacher", config, splits, resume=False, overwrite=True)
+    assert (tmp_path / "b" / "thesis.tex").is_file()
+
+
+def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_path: Path) -> None:
+    import teacher.targets
+
+    stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
+    content = [content_hash(example) for example in chain.splits.train]
+    assert (stored.pick(content[::-1]) == stored.logits[::-1]).all()
+    with pytest.raises(RunError, match="not 1 of those asked for"):
+        stored.pick([*content, "unknown"])
+    copy = tmp_path / "teacher"
+    shutil.copytree(chain.teacher, copy)
+    wider = teacher.targets.ensure(copy, [*chain.splits.train, *chain.splits.dev])
+    assert len(wider.ids) == 96
+    assert np.abs(wider.logits[:64] - stored.logits).max() < 1e-4
+    (copy / "soft_targets.npz").write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(RunError, match="not readable as soft targets"):
+        SoftTargets.read(copy / "soft_targets.npz")
+
+
+def test_a_student_refuses_a_teacher_of_other_labels(chain: Chain, tmp_path: Path) -> None:
+    import student.train
+
+    stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
+    with pytest.raises(RunError, match="the teacher knows 6 labels and the data has 6, or in another order"):
+        student.train.train(
+            chain.recipe.student, chain.splits, replace(stored, labels=stored.labels[::-1]), tmp_path, resume=False
+        )
+
+
+def test_out_of_fold_training_fits_thresholds_on_the_training_split(chain: Chain, tmp_path: Path) -> None:
+    import teacher.train
+
+    config = replace(chain.recipe.teacher, folds=2, epochs=1)
+    run = teacher.train.train(config, chain.splits, tmp_path, resume=False)
+    assert run.thresholds.fitted_on == "out-of-fold train, 64 examples"
+    rows = read_json(tmp_path / "metrics.json", RunError)["quality"]
+    assert [row["examples"] for row in rows] == [64, 64, 32]
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("resnet18", 512), ("mobilenet_v2", 1280), ("mobilenet_v3_small", 576), ("efficientnet_b0", 1280)],
+)
+def test_torchvision_encoders_are_taken_by_name_without_their_classifier(name: str, width: int) -> None:
+    loaded = load_picture(PictureBranch(name, "", 64, "squash", False), "teacher")
+    assert loaded.encoder.width == width
+    assert loaded.encoder.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, width)
+
+
+def test_encoders_that_cannot_be_had_say_what_to_put_where(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Recipe.load().teacher.text
+    with pytest.raises(
+        BackboneError, match=r"teacher\.text\.model=albert-base-v2: no local copy.*--set teacher\.text\.model=DIR"
+    ):
+        load_text(text, "teacher")
+    with pytest.raises(BackboneError, match="torchvision has no such model"):
+        load_picture(PictureBranch("resnet5000", "", 64, "squash", False), "teacher")
+    tiny = chain.recipe.student.text
+    with pytest.raises(BackboneError, match=r"max_tokens=512: .* takes 64 at most"):
+        load_text(replace(tiny, max_tokens=512), "student")
+
+
+def test_dev_probabilities_are_not_constant(chain: Chain) -> None:
+    """Two epochs do not make a good model, but they make one that looks at its input."""
+    run = Checkpoint.load(chain.student)
+    assert sigmoid(run.logits(chain.splits.dev)).std(0).min() > 1e-4
