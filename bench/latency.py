@@ -30,7 +30,8 @@ class Latency:
     """End-to-end milliseconds at batch 1: picture file and text in, labels out.
 
     `p50_interval` is a bootstrap interval; `round_spread` is (largest - smallest) / median of the rounds'
-    medians: how much the machine itself moved. `raw_ms` are all timed calls, warm-up excluded.
+    medians: how much the machine itself moved. `cold_start_ms` runs from the start of the process to its
+    first answer, `load_ms` to the open model. `raw_ms` are all timed calls, warm-up excluded.
     """
 
     p50_ms: float
@@ -55,6 +56,7 @@ def measure(variants: Sequence[Variant], examples: Sequence[Example], threads: i
         try:
             for variant in variants:
                 workers.append(_Worker(variant, threads, rows))
+                workers[-1].wait_until_open()
             for worker in workers:
                 worker.ask(str(WARM_UP))
             rounds = max(1, -(-calls // ROUND))
@@ -102,6 +104,9 @@ class _Worker:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )
+
+    def wait_until_open(self) -> None:
+        """Until the first prediction is made. Raises BenchError when the process dies before."""
         self.start = self._read()
 
     def ask(self, line: str) -> dict[str, Any]:

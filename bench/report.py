@@ -118,11 +118,16 @@ def footnotes(report: BenchReport) -> list[str]:
     """What a reader must know to use the figures."""
     c, constant = report.conditions, report.constant
     calls = len(report.rows[0]["latency"]["raw_ms"])
-    thresholds = sorted({row["thresholds"] for row in report.rows})
+    thresholds: dict[str, list[str]] = {}
+    for row in report.rows:
+        thresholds.setdefault(row["thresholds"], []).append(row["name"])
+    origins = "; ".join(
+        how if len(thresholds) == 1 else f"{how} ({', '.join(names)})" for how, names in thresholds.items()
+    )
     notes = [
         f"{c['cpu']}, {c['cores']} cores, {c['threads']} thread(s), batch 1, {calls} calls each in interleaved "
         f"rounds; end to end from picture file and text to labels.",
-        f"Quality on {c['split']} ({c['examples']} examples); thresholds {'; '.join(thresholds)}; macro-F1 counts "
+        f"Quality on {c['split']} ({c['examples']} examples); thresholds {origins}; macro-F1 counts "
         "an empty label as 0; intervals are bootstrap over examples.",
         f"Always predicting {', '.join(constant['names'])} gives micro-F1 {constant['micro_f1']:.3f}, "
         f"macro-F1 {constant['macro_f1']:.3f}.",

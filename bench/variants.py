@@ -28,7 +28,7 @@ def resolve(folder: Path) -> Variant:
     """What stands at `folder`. Raises BenchError when it is neither a run nor a Bundle."""
     if is_bundle(folder):
         bundle = Bundle.open(folder)
-        return Variant(f"student {bundle.precision} ONNX", "onnxruntime", folder, bundle.size_bytes())
+        return Variant(f"{bundle.kind} {bundle.precision} ONNX", "onnxruntime", folder, bundle.size_bytes())
     if (folder / "run.json").is_file():
         kind = read_json(folder / "run.json", BenchError).get("kind", "run")
         size = sum((folder / name).stat().st_size for name in RUN_FILES if (folder / name).is_file())

@@ -34,13 +34,16 @@ FILES = (
 )
 
 Precision = Literal["fp32", "int8"]
+Kind = Literal["teacher", "student"]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that a Bundle is made of; `figures` are the measured numbers that its card shows."""
+    """Everything that a Bundle is made of; `figures` are the measured numbers that its card shows, and
+    `run_sha256` names the weights that it was exported from."""
 
     model: Path
+    kind: Kind
     precision: Precision
     target: str
     tokenizer_json: str
@@ -50,7 +53,7 @@ class Contents:
     recipe: dict[str, Any]
     figures: dict[str, Any]
     card: str
-    student_sha256: str
+    run_sha256: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Bundle:
     """A Bundle on disk whose checksums were right when it was opened."""
 
     folder: Path
+    kind: Kind
     precision: Precision
     target: str
     labels: LabelSet
@@ -88,6 +92,7 @@ class Bundle:
         try:
             bundle = cls(
                 folder=folder,
+                kind=manifest["kind"],
                 precision=manifest["precision"],
                 target=manifest["target"],
                 labels=LabelSet.read(folder / "labels.txt"),
@@ -134,9 +139,10 @@ def write(folder: Path, contents: Contents) -> Bundle:
         manifest = {
             "format": FORMAT,
             "distill": __version__,
+            "kind": contents.kind,
             "precision": contents.precision,
             "target": contents.target,
-            "student_sha256": contents.student_sha256,
+            "run_sha256": contents.run_sha256,
             "figures": contents.figures,
             "files": {name: sha256_of(part / name) for name in FILES},
         }

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill import __version__
-from distill.classifier import Classifier, Kind
+from distill.bundle import Kind
+from distill.classifier import Classifier
 from distill.data import Example, Splits
 from distill.dual import DualBranch
 from distill.encoders import rebuild_picture, rebuild_text, save_configs
@@ -115,7 +116,8 @@ def begin(folder: Path, kind: Kind, config: ModelConfig, splits: Splits, resume:
     }
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
         shutil.rmtree(folder)
-    if folder.is_dir() and any(folder.iterdir()):
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held - {START_FILE}:  # a start alone, such as one whose encoders could not be had, holds no work
         if not (folder / START_FILE).is_file():
             raise RunError(f"{folder}: holds files that are not a run; choose another --out")
         if not resume:

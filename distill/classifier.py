@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distill.bundle import Kind
 from distill.data import Example
 from distill.dual import DualBranch
 from distill.encoders import load_picture, load_text
@@ -19,7 +19,6 @@ from distill.labels import LabelSet
 from distill.preprocess import PreprocessSpec, load_tokenizer, tokenise
 from distill.recipe import ModelConfig
 
-Kind = Literal["teacher", "student"]
 EVAL_BATCH = 32
 
 

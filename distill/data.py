@@ -98,7 +98,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
             with path.open(encoding="utf-8") as handle:
                 for number, line in enumerate(handle, 1):
                     if line.strip():
-                        yield number, _json(line, f"{path}: row {number}")
+                        yield number, parse_json(line, f"{path}: row {number}")
         else:
             with path.open(encoding="utf-8-sig", newline="") as handle:
                 yield from enumerate(_csv_rows(handle, path), 1)
@@ -165,13 +165,14 @@ def _find_labels(folder: Path) -> LabelSet | None:
 
 
 def _json_list(path: Path) -> list[Any]:
-    tree = _json(path.read_text(encoding="utf-8-sig"), str(path))
+    tree = parse_json(path.read_text(encoding="utf-8-sig"), str(path))
     if not isinstance(tree, list):
         raise DataError(f"{path}: expected a JSON list of rows; got {type(tree).__name__}")
     return tree
 
 
-def _json(text: str, where: str) -> Any:
+def parse_json(text: str | bytes, where: str) -> Any:
+    """A JSON value, or DataError with `where` and the reason."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -31,6 +31,7 @@ TOPICS = (
 )
 CLOSERS = ("they said", "for everyone", "believe it", "every morning", "no question", "at last")
 SIDE = 96
+NOISE = 0.03  # the share of labels that its annotators get wrong, so that nothing can be perfect
 
 
 def write_demo_data(folder: Path, sizes: tuple[int, int, int] = (600, 120, 120), seed: int = 13) -> None:
@@ -54,8 +55,9 @@ def _example(generator: np.random.Generator, name: str, folder: Path) -> Example
     text = " ".join(words[index] for index in order)
     path = folder / f"{name}.jpg"
     _picture(generator, sunny, crowd, text).save(path, quality=85)
-    truth = (praise, fear, sunny, crowd, praise and not sunny, fear and crowd)
-    return Example(name, text, path, tuple(label for label, true in zip(LABELS, truth, strict=True) if true))
+    truth = np.array([praise, fear, sunny, crowd, praise and not sunny, fear and crowd])
+    said = truth ^ (generator.random(len(LABELS)) < NOISE)
+    return Example(name, text, path, tuple(label for label, yes in zip(LABELS, said, strict=True) if yes))
 
 
 def _one(generator: np.random.Generator, words: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from urllib.error import URLError
 
 import torch
+from tokenizers import normalizers
 from torch import Tensor, nn
 
 from distill.errors import BackboneError
@@ -102,8 +103,12 @@ def load_text(config: TextBranch, where: str) -> LoadedText:
     limit = int(getattr(backbone.config, "max_position_embeddings", config.max_tokens))
     if config.max_tokens > limit:
         raise BackboneError(f"{where}.text.max_tokens={config.max_tokens}: {config.model} takes {limit} at most")
+    backend = tokenizer.backend_tokenizer
+    if config.lowercase:
+        present = [backend.normalizer] if backend.normalizer is not None else []
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
     spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(tokenizer.pad_token_id))
-    return LoadedText(TextEncoder(backbone, config.pooling), tokenizer.backend_tokenizer.to_str(), spec)
+    return LoadedText(TextEncoder(backbone, config.pooling), backend.to_str(), spec)
 
 
 def load_picture(config: PictureBranch, where: str) -> LoadedPicture:
@@ -189,7 +194,9 @@ class _explained:  # noqa: N801 - reads as a statement: `with _explained(...)`
         self.model, self.key = model, key
 
     def __enter__(self) -> None:
-        return None
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()  # its notes about poolers and processors concern parts that are not used
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, URLError | OSError | ValueError | ImportError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from distill.data import SUFFIXES, Example, read_rows, to_example
+from distill.data import SUFFIXES, Example, parse_json, read_rows, to_example
 from distill.errors import DataError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -39,19 +40,37 @@ def count_items(source: Path) -> int | None:
     """How many there will be, where that is cheap to know: for the progress bar."""
     if source.is_dir():
         return len(_picture_files(source))
-    if source.suffix == ".jsonl":
+    if source.suffix == ".jsonl" and source.is_file():
         with source.open("rb") as handle:
             return sum(1 for line in handle if line.strip())
     return None
 
 
 def _rows(source: Path) -> Iterator[Example | Fault]:
-    for number, row in read_rows(source):
+    for number, row in _json_lines(source) if source.suffix == ".jsonl" else read_rows(source):
+        if isinstance(row, Fault):
+            yield row
+            continue
         try:
             yield to_example(row, source, number)
         except DataError as error:
             id_ = row.get("id") if isinstance(row, dict) else None
             yield Fault(str(id_) if id_ not in (None, "") else f"row {number}", str(error))
+
+
+def _json_lines(source: Path) -> Iterator[tuple[int, Any]]:
+    """As `read_rows`, but a line that is no JSON is a Fault and not the end of the file."""
+    try:
+        with source.open("rb") as handle:
+            for number, line in enumerate(handle, 1):
+                if not line.strip():
+                    continue
+                try:
+                    yield number, parse_json(line, f"{source}: row {number}")
+                except DataError as error:
+                    yield number, Fault(f"row {number}", str(error))
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read: {error.strerror}") from error
 
 
 def _pictures(folder: Path) -> Iterator[Example | Fault]:

@@ -23,15 +23,20 @@ else:
 
 T = TypeVar("T")
 
-Monitor = Literal["micro_ap", "macro_ap", "loss"]
+Monitor = Literal["balanced_ap", "micro_ap", "macro_ap", "loss"]
 Objective = Literal["micro", "macro", "balanced"]
 
 
 @dataclass(frozen=True)
 class TextBranch:
-    """The text encoder: a Hugging Face id or a local directory."""
+    """The text encoder: a Hugging Face id or a local directory.
+
+    `lowercase` puts the text in lower case before the tokenizer: captions in capitals fall to pieces in a
+    cased vocabulary. It becomes part of the tokenizer's own file.
+    """
 
     model: str
+    lowercase: bool
     max_tokens: int
     pooling: Literal["mean", "first"]
 

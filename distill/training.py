@@ -43,6 +43,7 @@ class EpochLog:
     dev_loss: float
     dev_micro_ap: float
     dev_macro_ap: float
+    dev_balanced_ap: float
     learning_rate: float
 
 
@@ -150,7 +151,8 @@ def _arguments(config: ModelConfig, folder: Path) -> TrainingArguments:
 def _dev_metrics(evaluation: Any) -> dict[str, float]:
     probabilities = sigmoid(np.asarray(evaluation.predictions, dtype=np.float32))
     targets = np.asarray(evaluation.label_ids, dtype=np.float32)
-    return {"micro_ap": micro_ap(targets, probabilities), "macro_ap": macro_ap(targets, probabilities)}
+    micro, macro = micro_ap(targets, probabilities), macro_ap(targets, probabilities)
+    return {"micro_ap": micro, "macro_ap": macro, "balanced_ap": (micro + macro) / 2}
 
 
 def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
@@ -163,6 +165,7 @@ def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
             dev_loss=float(entry["eval_loss"]),
             dev_micro_ap=float(entry["eval_micro_ap"]),
             dev_macro_ap=float(entry["eval_macro_ap"]),
+            dev_balanced_ap=float(entry["eval_balanced_ap"]),
             learning_rate=float(trained[epoch]["learning_rate"]),
         )
         for epoch, entry in sorted(measured.items())

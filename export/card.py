@@ -15,7 +15,7 @@ def write(
     """Markdown."""
     config = classifier.config
     lines = [
-        f"# Student, {precision}",
+        f"# {classifier.kind.capitalize()}, {precision}",
         "",
         f"Multi-label classifier of pictures with text, {len(classifier.labels)} labels. "
         f"Text: {config.text.model}. Picture: {config.picture.model}. "

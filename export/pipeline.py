@@ -210,6 +210,7 @@ def _contents(
     figures = figures | scored.to_json()
     return Contents(
         model=model,
+        kind=classifier.kind,
         precision=precision,
         target=target,
         tokenizer_json=classifier.tokenizer_json,
@@ -219,5 +220,5 @@ def _contents(
         recipe=asdict(classifier.config),
         figures=figures,
         card=card.write(classifier, precision, target, scored, figures),
-        student_sha256=student.sha256,
+        run_sha256=student.sha256,
     )

@@ -29,7 +29,8 @@ BLOCKER = """
 import sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "sklearn", "safetensors"}:
+        absent = "torch torchvision transformers accelerate optimum onnx sklearn safetensors".split()
+        if name.split(".")[0] in absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocker())
 """
@@ -110,6 +111,7 @@ def contents_of(folder: Path) -> Contents:
     opened = Bundle.open(folder)
     return Contents(
         model=opened.model,
+        kind=opened.kind,
         precision=opened.precision,
         target=opened.target,
         tokenizer_json=opened.tokenizer_json,
@@ -119,7 +121,7 @@ def contents_of(folder: Path) -> Contents:
         recipe={},
         figures={},
         card="# card",
-        student_sha256="0",
+        run_sha256="0",
     )
 
 
@@ -137,9 +139,8 @@ def test_a_write_that_fails_leaves_the_old_bundle_whole(copy: Path, monkeypatch:
 
 
 def test_a_folder_and_a_file_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), whole_folder(tmp_path / "new") as part:
-        (part / "a").write_text("x")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "new") as part:
+        (part / "absent" / "a").write_text("x")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(TypeError):
         write_bytes(tmp_path / "file", "text")  # type: ignore[arg-type]
@@ -148,10 +149,9 @@ def test_a_folder_and_a_file_are_written_whole_or_not_at_all(tmp_path: Path) -> 
 
 def test_a_bundle_predicts_without_torch(chain: Chain) -> None:
     example = chain.splits.test[0]
+    words = ["predict", str(chain.int8), "--image", str(example.image), "--text", example.text]
     script = BLOCKER + (
-        "from distill.cli import main\n"
-        f"main(['predict', {str(chain.int8)!r}, '--image', {str(example.image)!r}, '--text', {example.text!r}], standalone_mode=False)\n"
-        "assert 'torch' not in sys.modules\n"
+        f"from distill.cli import main\nmain({words!r}, standalone_mode=False)\nassert 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

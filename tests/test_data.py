@@ -226,11 +226,11 @@ def test_a_picture_is_known_by_its_content_not_its_suffix(data: Path, tmp_path: 
 
 def test_items_of_a_bad_file_keep_the_good_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_text('{"id": "1", "image": "a.jpg"}\n{"id": "2"}\n[]\n')
+    path.write_bytes(b'{"id": "1", "image": "a.jpg"}\n{"id": "2"}\n[]\nnot json\n\n{"id": "\xff", "image": "a"}\n')
     items = list(read_items(path))
-    assert [type(item) for item in items] == [Example, Fault, Fault]
-    assert [item.id for item in items] == ["1", "2", "row 3"]
-    assert count_items(path) == 3
+    assert [type(item) for item in items] == [Example, Fault, Fault, Fault, Fault]
+    assert [item.id for item in items] == ["1", "2", "row 3", "row 4", "row 6"]
+    assert count_items(path) == 5
 
 
 def test_a_folder_of_pictures_takes_its_texts_from_beside_them(tmp_path: Path) -> None:

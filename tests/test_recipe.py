@@ -44,7 +44,7 @@ def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Pa
         ("teacher.epochs=true", "must be of type int; got True"),
         ("teacher.epochs=0", "teacher.epochs must be > 0, got 0"),
         ("teacher.learning_rate=nan", "must be a number; got nan"),
-        ("teacher.monitor=f1", "must be one of micro_ap, macro_ap, loss; got 'f1'"),
+        ("teacher.monitor=f1", "must be one of balanced_ap, micro_ap, macro_ap, loss; got 'f1'"),
         ("teacher.folds=1", "teacher.folds must be 0 or >= 2"),
         ("student.temperature=0", "student.temperature must be > 0, got 0"),
         ("student.distill_weight=1.5", "student.distill_weight must be in"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Chain
+from tokenizers.normalizers import BertNormalizer
 
 from distill import features
 from distill.checkpoint import Checkpoint, begin
@@ -21,7 +22,7 @@ from distill.files import read_json
 from distill.focal import focal_loss
 from distill.integrity import content_hash
 from distill.metrics import sigmoid
-from distill.preprocess import normalise, picture_to_uint8
+from distill.preprocess import load_tokenizer, normalise, picture_to_uint8
 from distill.recipe import PictureBranch, Recipe
 from distill.soft_targets import SoftTargets
 from distill.training import optimizer_and_schedule, train_model
@@ -200,6 +201,8 @@ def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing to resume"):
         begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
     assert begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)
+    assert begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)  # no work is lost
+    (tmp_path / "a" / "training").mkdir()
     with pytest.raises(RunError, match="holds an unfinished run; pass --resume"):
         begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)
     assert begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
@@ -284,3 +287,22 @@ def test_dev_probabilities_are_not_constant(chain: Chain) -> None:
     """Two epochs do not make a good model, but they make one that looks at its input."""
     run = Checkpoint.load(chain.student)
     assert sigmoid(run.logits(chain.splits.dev)).std(0).min() > 1e-4
+
+
+def test_lower_case_becomes_part_of_the_tokenizers_own_file(chain: Chain, tmp_path: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    cased = tmp_path / "cased"
+    shutil.copytree(chain.recipe.student.text.model, cased)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(cased)
+    tokenizer.backend_tokenizer.normalizer = BertNormalizer(lowercase=False)
+    tokenizer.save_pretrained(cased)
+    config = replace(chain.recipe.student.text, model=str(cased))
+    loaded = {flag: load_text(replace(config, lowercase=flag), "student") for flag in (False, True)}
+    ids = {
+        flag: load_tokenizer(text.tokenizer_json, text.spec).encode("THE TRAIN").ids
+        for flag, text in loaded.items()
+    }
+    small = load_tokenizer(loaded[False].tokenizer_json, loaded[False].spec).encode("the train").ids
+    assert ids[True] == small
+    assert len(ids[False]) != len(small) or ids[False] != small

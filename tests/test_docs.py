@@ -1,0 +1,26 @@
+"""The README's figures are those of the committed measurements."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_readme_figures_are_made_from_the_committed_json() -> None:
+    spec = importlib.util.spec_from_file_location("make_figures", ROOT / "docs" / "make_figures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert figures.render(readme) == readme
+
+
+def test_the_tree_in_the_readme_names_every_module() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    modules = [
+        path for room in ("distill", "teacher", "student", "export", "bench") for path in (ROOT / room).glob("*.py")
+    ]
+    assert [path.name for path in modules if path.name != "__init__.py" and path.name not in readme] == []

@@ -1,0 +1,66 @@
+"""The chain on a slice of real memes with real pretrained weights. Run by name: make real.
+
+DISTILL_REAL_DATA is a folder in the SemEval-2021 Task 6 form. DISTILL_REAL_WEIGHTS holds the directories gte-small,
+resnet50 and distilbert, and torch/hub/checkpoints with MobileNetV2.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distill.data import read_splits
+from distill.integrity import check
+from distill.recipe import Recipe, recipes_folder
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture
+def memes() -> Path:
+    if "DISTILL_REAL_DATA" not in os.environ or "DISTILL_REAL_WEIGHTS" not in os.environ:
+        pytest.skip("set DISTILL_REAL_DATA and DISTILL_REAL_WEIGHTS")
+    return Path(os.environ["DISTILL_REAL_DATA"])
+
+
+def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
+    memes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import student.train
+    import teacher.targets
+    import teacher.train
+    from distill.metrics import micro_ap
+    from export.isa import detect
+    from export.pipeline import export_run
+    from export.runtime import Predictor
+
+    weights = Path(os.environ["DISTILL_REAL_WEIGHTS"])
+    monkeypatch.setenv("TORCH_HOME", str(weights / "torch"))
+    settings = [
+        f"teacher.text.model={weights / 'gte-small'}",
+        f"teacher.picture.model={weights / 'resnet50'}",
+        f"student.text.model={weights / 'distilbert'}",
+        "teacher.folds=0",
+        "teacher.epochs=3",
+        "student.epochs=2",
+        "export.calibration_examples=16",
+    ]
+    recipe = Recipe.load(recipes_folder() / "meme-gte.toml", settings)
+    splits = read_splits(memes)
+    warnings = "\n".join(check(splits).warnings)
+    assert "no positive example" in warnings  # two labels never occur in dev
+    splits = replace(splits, train=splits.train[:160])
+    taught = teacher.train.train(recipe.teacher, splits, tmp_path / "teacher", resume=False)
+    soft = teacher.targets.write(taught, splits.train)
+    learned = student.train.train(recipe.student, splits, soft, tmp_path / "student", resume=False)
+    _, bundle = export_run(learned, splits, recipe.export, True, detect(), tmp_path / "bundle")
+    assert bundle.figures["size_bytes"] < 90e6
+    p = Predictor(bundle).probabilities(splits.dev)
+    targets = splits.labels.encode([example.labels for example in splits.dev])
+    rates = splits.labels.encode([example.labels for example in splits.train]).mean(0)
+    constant = np.broadcast_to(rates, targets.shape).astype(np.float32)
+    assert micro_ap(targets, p) > micro_ap(targets, constant) - 0.02
