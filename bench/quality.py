@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distill.bundle import is_bundle
 from distill.data import Example, Splits
+from distill.errors import BenchError
 from distill.labels import LabelSet
 from distill.metrics import Probabilities, Quality, constant_predictor, measure, measure_decisions, sigmoid
 from distill.terminal import label_table, output, quality_table
@@ -39,7 +40,12 @@ def labels_of(folder: Path) -> LabelSet:
 
 
 def judge(folder: Path, split: str, examples: Sequence[Example]) -> Judged:
-    """Run every example through the run or Bundle and measure its decisions."""
+    """Run every example through the run or Bundle and measure its decisions.
+
+    Raises BenchError when no example has a label, as in a test split whose truth is kept secret.
+    """
+    if not any(example.labels for example in examples):
+        raise BenchError(f"no example of {split} has a label, so nothing can be measured; choose another --split")
     labels, p, thresholds = _outputs(folder, examples)
     targets = labels.encode([example.labels for example in examples])
     own = measure(labels.names, targets, p, thresholds.array())

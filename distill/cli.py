@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -19,18 +19,27 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, translating what it raises."""
+        if ctx.params.get("debug"):
+            return super().invoke(ctx)
         try:
             return super().invoke(ctx)
         except DistillError as error:
-            if ctx.params.get("debug"):
-                raise
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(error.exit_code)
+            _fail(ctx, str(error), error.exit_code)
         except ModuleNotFoundError as error:
-            if ctx.params.get("debug") or (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
+            if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
                 raise
-            click.echo(f"error: this command needs {error.name}; pip install 'distill[train]'", err=True)
-            ctx.exit(2)
+            _fail(ctx, f"this command needs {error.name}; pip install 'distill[train]'", 2)
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}", 2)
+        except KeyboardInterrupt:
+            _fail(ctx, "interrupted; an interrupted training goes on with --resume", 130)
+
+
+def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    ctx.exit(exit_code)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -225,7 +234,7 @@ def bench(
     from distill.terminal import note, output
 
     out = out or bundle.with_name(f"{bundle.name}-bench.json")
-    split = split or ("test" if splits.test else "dev")
+    split = split or ("test" if any(example.labels for example in splits.test) else "dev")
     output.print(to_table(run(bundle, against, splits, split, threads, calls, out)))
     note(f"Written: {out} and {out.with_suffix('.md')}")
 

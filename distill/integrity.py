@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from distill.data import Example, Splits
 from distill.errors import DataError, PictureError
 from distill.preprocess import open_picture
+from distill.terminal import track
 
 SHOWN = 5  # of each kind of fault; the rest is counted
 
@@ -77,10 +78,10 @@ def _shared_ids(parts: dict[str, list[Example]]) -> list[str]:
     return shared
 
 
-def _hash_pictures(rows: Iterable[tuple[str, Example]]) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
+def _hash_pictures(rows: Sequence[tuple[str, Example]]) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
     hashes: dict[str, list[tuple[str, str]]] = {}
     broken = []
-    for name, example in rows:
+    for name, example in track(rows, "checking pictures", len(rows)):
         try:
             with open_picture(example.image) as picture:
                 picture.draft("RGB", (32, 32))  # a JPEG is read to its end, but decoded small

@@ -139,6 +139,8 @@ def test_quality_on_dev_does_not_use_thresholds_fitted_on_the_same_rows(chain: C
     on_test = quality.judge(chain.int8, "test", chain.splits.test)
     assert on_test.flattering is None
     assert on_test.thresholds == "fitted on dev, 32 examples"
+    with pytest.raises(BenchError, match="no example of test has a label"):
+        quality.judge(chain.int8, "test", [replace(example, labels=()) for example in chain.splits.test])
 
 
 def test_known_wrong_labels_are_seen_in_the_figures(chain: Chain) -> None:
