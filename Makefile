@@ -28,12 +28,16 @@ check: install  ## style, types and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-edge: install  ## the wheel alone, in an environment without torch, predicts with the demo's Bundle
+demo/bundle/manifest.json: | install
+	$(MAKE) demo
+
+edge: demo/bundle/manifest.json  ## the wheel alone, without torch, predicts with the demo's Bundle
 	rm -rf $(EDGE) dist
 	$(BIN)/python -m build --quiet --wheel --outdir dist
 	$(PYTHON) -m venv $(EDGE)
 	$(EDGE)/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
 	! $(EDGE)/bin/python -c "import torch" 2>/dev/null
+	cd $(EDGE) && bin/python -c "from distill.recipe import Recipe; Recipe.load()"
 	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out answers.jsonl && wc -l answers.jsonl
 
 real: install  ## the chain on a slice of real memes; set DISTILL_REAL_DATA and DISTILL_REAL_WEIGHTS

@@ -4,42 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from distill import __version__
-from distill.errors import DistillError
-
-TRAIN_PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors")
-
-
-class Commands(click.Group):
-    """A group that turns our errors into one line and an exit code; --debug shows the traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command, translating what it raises."""
-        if ctx.params.get("debug"):
-            return super().invoke(ctx)
-        try:
-            return super().invoke(ctx)
-        except DistillError as error:
-            _fail(ctx, str(error), error.exit_code)
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
-                raise
-            _fail(ctx, f"this command needs {error.name}; pip install 'distill[train]'", 2)
-        except OSError as error:
-            if error.strerror is None:
-                raise
-            _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}", 2)
-        except KeyboardInterrupt:
-            _fail(ctx, "interrupted; an interrupted training goes on with --resume", 130)
-
-
-def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
-    ctx.exit(exit_code)
+from distill.commands import Commands
+from export.isa import TARGETS
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -172,9 +143,7 @@ def train_student(
 @data_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
 @click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
-@click.option(
-    "--target", type=click.Choice(["x86-avx2", "x86-vnni", "arm64"]), help="Processor; default: this one."
-)
+@click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
 def export(

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.error import URLError
 
 import torch
@@ -18,8 +20,8 @@ from distill.errors import BackboneError
 from distill.preprocess import PictureSpec, TextSpec
 from distill.recipe import PictureBranch, TextBranch
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN: tuple[float, ...] = (0.485, 0.456, 0.406)
+IMAGENET_STD: tuple[float, ...] = (0.229, 0.224, 0.225)
 # Where torchvision classifiers keep the layers that come after the pooled features.
 CLASSIFIER_NAMES = ("fc", "classifier", "heads", "head")
 
@@ -121,15 +123,11 @@ def load_picture(config: PictureBranch, where: str) -> LoadedPicture:
         with _explained(config.model, f"{where}.picture.model"):
             backbone = _torchvision(config.model, config.weights or None)
     else:
-        from transformers import AutoImageProcessor, AutoModel
+        from transformers import AutoModel
 
         with _explained(config.model, f"{where}.picture.model"):
             backbone = AutoModel.from_pretrained(config.model, dtype=torch.float32)
-        try:
-            processor = AutoImageProcessor.from_pretrained(config.model, use_fast=True)
-            mean, std = tuple(processor.image_mean), tuple(processor.image_std)
-        except (OSError, ValueError, AttributeError):
-            pass  # a model that comes without a processor was, like nearly all, trained with ImageNet's
+        mean, std = _normalisation(config.model)
     spec = PictureSpec(size=config.size, fit=config.fit, mean=mean, std=std)
     return LoadedPicture(PictureEncoder(backbone, config.size), spec)
 
@@ -174,6 +172,17 @@ def fingerprint(encoder: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _normalisation(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and std that a Hugging Face vision model was trained with; ImageNet's when it names none."""
+    from transformers import AutoImageProcessor
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(model, use_fast=True)
+        return tuple(processor.image_mean), tuple(processor.image_std)
+    except (OSError, ValueError, AttributeError):
+        return IMAGENET_MEAN, IMAGENET_STD
+
+
 def _torchvision(name: str, weights: str | None) -> nn.Module:
     from torchvision.models import get_model, list_models
 
@@ -187,22 +196,18 @@ def _torchvision(name: str, weights: str | None) -> nn.Module:
     raise BackboneError(f"picture.model={name}: no classifier layer found to take off; choose another model")
 
 
-class _explained:  # noqa: N801 - reads as a statement: `with _explained(...)`
+@contextmanager
+def _explained(model: str, key: str) -> Iterator[None]:
     """Turn the many errors of weight loading into one line that says what to put where."""
+    from transformers.utils import logging
 
-    def __init__(self, model: str, key: str) -> None:
-        self.model, self.key = model, key
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()  # its notes about poolers and processors concern parts that are not used
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, URLError | OSError | ValueError | ImportError):
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else kind.__name__
-            raise BackboneError(
-                f"{self.key}={self.model}: no local copy, and no model hub could be reached ({reason}). "
-                f"Put a Hugging Face directory (config.json, model.safetensors, tokenizer.json) on this machine "
-                f"and pass --set {self.key}=DIR; torchvision weights go to $TORCH_HOME/hub/checkpoints"
-            ) from error
+    logging.set_verbosity_error()  # its notes about poolers and processors concern parts that are not used
+    try:
+        yield
+    except (URLError, OSError, ValueError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise BackboneError(
+            f"{key}={model}: no local copy, and no model hub could be reached ({reason}). Put a Hugging Face "
+            f"directory (config.json, model.safetensors, tokenizer.json) on this machine and pass --set "
+            f"{key}=DIR; torchvision weights go to $TORCH_HOME/hub/checkpoints"
+        ) from error

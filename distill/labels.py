@@ -26,6 +26,9 @@ class LabelSet:
         doubled = sorted({name for name in self.names if self.names.count(name) > 1})
         if doubled:
             raise DataError(f"label {doubled[0]!r} is listed twice; remove one of the two")
+        odd = [name for name in self.names if not name or name != " ".join(name.split())]
+        if odd:
+            raise DataError(f"label {odd[0]!r} is empty or has spaces at its ends, doubled, or a line break")
 
     def __len__(self) -> int:
         return len(self.names)

@@ -45,12 +45,11 @@ def fit_and_score(
     train_targets: Targets,
     objective: Objective,
     what: str,
-    seed: int,
 ) -> Scored:
     """Fit thresholds on these outputs (N, L) and measure them twice: on rows that each row's thresholds
     were not fitted on, and on the same rows, which flatters. `what` names the outputs, such as "dev"."""
-    thresholds = fit(probabilities, targets, objective, f"{what}, {len(targets)} examples", seed)
-    decisions = cross_fitted(probabilities, targets, objective, seed)
+    thresholds = fit(probabilities, targets, objective, f"{what}, {len(targets)} examples")
+    decisions = cross_fitted(probabilities, targets, objective)
     honest = measure_decisions(names, targets, probabilities, decisions, thresholds.array())
     flattering = measure(names, targets, probabilities, thresholds.array())
     rows = (

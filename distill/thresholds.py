@@ -15,6 +15,7 @@ from distill.split import stratified_folds
 
 FOLDS = 5
 REPEATS = 3
+SEED = 13  # of the folds; one for all, so that a figure is the same wherever it is computed
 MAX_SWEEPS = 20
 # How many positives a label needs for its own threshold to weigh as much as the global one; the last
 # stands for "the global threshold only". Cross-fitting chooses among them.
@@ -23,7 +24,10 @@ STRENGTHS = (0.0, 3.0, 10.0, 30.0, 100.0, 1e9)
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A probability >= values[i] decides for label i. Says what it was fitted for and on what."""
+    """A probability >= values[i] decides for label i. Says what it was fitted for and on what.
+
+    `shrinkage` is the strength that was chosen of STRENGTHS.
+    """
 
     values: tuple[float, ...]
     objective: Objective
@@ -50,7 +54,7 @@ class Thresholds:
 
 
 def fit(
-    probabilities: Probabilities, targets: Targets, objective: Objective, fitted_on: str, seed: int = 0
+    probabilities: Probabilities, targets: Targets, objective: Objective, fitted_on: str, seed: int = SEED
 ) -> Thresholds:
     """Thresholds that serve `objective`, as far as this many examples can carry them.
 
@@ -68,7 +72,9 @@ def fit(
     return Thresholds(tuple(float(v) for v in values), objective, shared, strength, fitted_on)
 
 
-def cross_fitted(probabilities: Probabilities, targets: Targets, objective: Objective, seed: int = 0) -> Decisions:
+def cross_fitted(
+    probabilities: Probabilities, targets: Targets, objective: Objective, seed: int = SEED
+) -> Decisions:
     """Decisions bool (N, L), each row's made with thresholds fitted on other rows only (5 folds).
 
     F1 of these says what the thresholds are worth; F1 on the rows that they were fitted on flatters.

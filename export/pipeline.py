@@ -195,7 +195,7 @@ def _score(student: Checkpoint, splits: Splits, dev: Probabilities) -> Scored:
     labels, config = student.classifier.labels, student.classifier.config
     targets = labels.encode([example.labels for example in splits.dev])
     train_targets = labels.encode([example.labels for example in splits.train])
-    return fit_and_score(labels.names, dev, targets, train_targets, config.objective, "dev", config.seed)
+    return fit_and_score(labels.names, dev, targets, train_targets, config.objective, "dev")
 
 
 def _contents(

@@ -45,7 +45,7 @@ def train(config: StudentConfig, splits: Splits, targets: SoftTargets, folder: P
     log = train_model(classifier.network, config, train_set, dev_set, loss, folder / "training" / "all", resume)
     dev = sigmoid(classifier.logits(dev_set))
     names, objective = splits.labels.names, config.objective
-    scored = fit_and_score(names, dev, dev_set.targets, train_set.targets, objective, "dev", config.seed)
+    scored = fit_and_score(names, dev, dev_set.targets, train_set.targets, objective, "dev")
     scored.show("Student")
     metrics = scored.to_json() | {"training": asdict(log), "teacher_sha256": targets.teacher_sha256}
     return finish(folder, classifier, scored.thresholds, log, metrics)

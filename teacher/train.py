@@ -82,7 +82,7 @@ def _score(
     dev = sigmoid(classifier.logits(dev_set))
     rest = (train_set.targets, config.objective)
     if out_of_fold is None:
-        return fit_and_score(names, dev, dev_set.targets, *rest, "dev", config.seed)
-    scored = fit_and_score(names, out_of_fold, train_set.targets, *rest, "out-of-fold train", config.seed)
+        return fit_and_score(names, dev, dev_set.targets, *rest, "dev")
+    scored = fit_and_score(names, out_of_fold, train_set.targets, *rest, "out-of-fold train")
     on_dev = measure(names, dev_set.targets, dev, scored.thresholds.array())
     return replace(scored, rows=(*scored.rows, ("dev, not fitted on", on_dev)))

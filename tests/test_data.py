@@ -126,6 +126,9 @@ def test_label_sets_keep_their_order_and_refuse_strangers(tmp_path: Path) -> Non
         labels.encode([("c",)])
     with pytest.raises(DataError, match="'a' is listed twice"):
         LabelSet(("a", "a"))
+    for odd in ("", " a", "a\nb"):
+        with pytest.raises(DataError, match="is empty or has spaces"):
+            LabelSet(("x", odd))
 
 
 def test_stratified_split_gives_every_label_its_share() -> None:

@@ -1,0 +1,39 @@
+"""What every command does with an error: one line and an exit code. Knows click and the error tree."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import click
+
+from distill.errors import DistillError
+
+TRAIN_PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors")
+
+
+class Commands(click.Group):
+    """A group that turns our errors into one line and an exit code; --debug shows the traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, translating what it raises."""
+        if ctx.params.get("debug"):
+            return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except DistillError as error:
+            _fail(ctx, str(error), error.exit_code)
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
+                raise
+            _fail(ctx, f"this command needs {error.name}; pip install 'distill[train]'", 2)
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}", 2)
+        except KeyboardInterrupt:
+            _fail(ctx, "interrupted; an interrupted training goes on with --resume", 130)
+
+
+def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    ctx.exit(exit_code)

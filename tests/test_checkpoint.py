@@ -1,0 +1,97 @@
+"""A run's folder and a teacher's stored logits: opened without a hub, refused when damaged, never guessed."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Chain
+
+from distill.checkpoint import Checkpoint, begin
+from distill.errors import RunError
+from distill.files import read_json
+from distill.integrity import content_hash
+from distill.soft_targets import SoftTargets
+
+
+def test_a_checkpoint_opens_without_its_encoders_and_answers_as_before(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Checkpoint.load(chain.teacher)
+    stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
+    assert np.abs(opened.logits(chain.splits.train) - stored.logits).max() < 1e-4
+    assert stored.teacher_sha256 == opened.sha256
+    metrics = read_json(chain.teacher / "metrics.json", RunError)
+    assert metrics["quality"][0]["what"] == "dev, thresholds cross-fitted"
+    assert not (chain.teacher / "training").exists()
+
+
+def test_damaged_and_unfinished_runs_are_refused(chain: Chain, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(chain.student, copy)
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(RunError, match=r"not the weights that run\.json names"):
+        Checkpoint.load(copy)
+    (copy / "run.json").unlink()
+    with pytest.raises(RunError, match="an unfinished run; continue it with --resume"):
+        Checkpoint.load(copy)
+    with pytest.raises(RunError, match="no run"):
+        Checkpoint.load(tmp_path)
+
+
+def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
+    config, splits = chain.recipe.teacher, chain.splits
+    with pytest.raises(RunError, match="nothing to resume"):
+        begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
+    assert begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)
+    assert begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)  # no work is lost
+    (tmp_path / "a" / "training").mkdir()
+    with pytest.raises(RunError, match="holds an unfinished run; pass --resume"):
+        begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)
+    assert begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
+    with pytest.raises(RunError, match="was started with epochs=2, not 5"):
+        begin(tmp_path / "a", "teacher", replace(config, epochs=5), splits, resume=True, overwrite=False)
+    with pytest.raises(RunError, match="was started with other data"):
+        begin(
+            tmp_path / "a", "teacher", config, replace(splits, train=splits.train[1:]), resume=True, overwrite=False
+        )
+    assert not begin(chain.teacher, "teacher", config, splits, resume=True, overwrite=False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").write_text("precious")
+    with pytest.raises(RunError, match="holds files that are not a run"):
+        begin(tmp_path / "b", "teacher", config, splits, resume=False, overwrite=True)
+    assert (tmp_path / "b" / "thesis.tex").is_file()
+
+
+def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_path: Path) -> None:
+    import teacher.targets
+
+    stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
+    content = [content_hash(example) for example in chain.splits.train]
+    assert (stored.pick(content[::-1]) == stored.logits[::-1]).all()
+    with pytest.raises(RunError, match="not 1 of those asked for"):
+        stored.pick([*content, "unknown"])
+    copy = tmp_path / "teacher"
+    shutil.copytree(chain.teacher, copy)
+    wider = teacher.targets.ensure(copy, [*chain.splits.train, *chain.splits.dev])
+    assert len(wider.ids) == 96
+    assert np.abs(wider.logits[:64] - stored.logits).max() < 1e-4
+    (copy / "soft_targets.npz").write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(RunError, match="not readable as soft targets"):
+        SoftTargets.read(copy / "soft_targets.npz")
+
+
+def test_a_student_refuses_a_teacher_of_other_labels(chain: Chain, tmp_path: Path) -> None:
+    import student.train
+
+    stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
+    with pytest.raises(RunError, match="the teacher knows 6 labels and the data has 6, or in another order"):
+        student.train.train(
+            chain.recipe.student, chain.splits, replace(stored, labels=stored.labels[::-1]), tmp_path, resume=False
+        )
