@@ -145,6 +145,7 @@ def _arguments(config: ModelConfig, folder: Path) -> TrainingArguments:
         report_to="none",
         disable_tqdm=True,
         logging_nan_inf_filter=False,
+        restore_callback_states_from_checkpoint=True,  # the count of epochs without a better one
     )
 
 

@@ -15,6 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from distill import features
 from distill.checkpoint import Checkpoint
 from distill.classifier import Classifier
+from distill.data import read_splits
 from distill.encoders import PictureEncoder, fingerprint, load_picture, load_text
 from distill.encoding import LengthGroups
 from distill.errors import BackboneError, RunError
@@ -149,6 +150,30 @@ def test_a_resumed_training_ends_as_an_unbroken_one(chain: Chain, tmp_path: Path
     resumed, resumed_losses = train(tmp_path / "whole", resume=True)
     assert resumed_losses == pytest.approx(losses, rel=1e-5)
     assert np.abs(whole - resumed).max() < 1e-5
+
+
+def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Recipe, tmp_path: Path) -> None:
+    """With rates of next to nothing no epoch is better than the first: it stops after 1 + patience epochs."""
+    config = replace(recipe.teacher, epochs=6, patience=2, learning_rate=1e-30, head_learning_rate=1e-30)
+    config = replace(config, picture=replace(config.picture, trainable=False))
+    splits = read_splits(data)
+
+    def train(resume: bool, dies_at_step: int) -> list[int]:
+        classifier = Classifier.pretrained("teacher", config, splits.labels)
+        train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
+        steps = iter(range(1, 1000))
+
+        def loss(logits: torch.Tensor, targets: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
+            if logits.requires_grad and next(steps) == dies_at_step:
+                raise InterruptedError
+            return focal_loss(logits, targets, config.focal)
+
+        log = train_model(classifier.network, config, train_set, dev_set, loss, tmp_path, resume)
+        return [epoch.epoch for epoch in log.epochs]
+
+    with pytest.raises(InterruptedError):
+        train(resume=False, dies_at_step=5)  # the first step of the third epoch
+    assert train(resume=True, dies_at_step=-1) == [1, 2, 3]
 
 
 def test_a_loss_that_is_not_finite_stops_training_with_advice(chain: Chain, tmp_path: Path) -> None:
