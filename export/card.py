@@ -63,7 +63,8 @@ def write(
 def _int8(figures: dict[str, Any]) -> list[str]:
     drift = figures["drift"]
     lines = [
-        f"- int8 against its fp32 parent: {drift['flipped']} of {drift['decisions']} decisions flip; "
+        f"- int8 against its fp32 parent: {drift['flipped']} of {drift['decisions']} decisions flip, "
+        f"{drift['flipped_refitted']} with the thresholds fitted again on int8's own outputs; "
         f"probabilities move by {drift['mean_probability_difference']:.4f} on average and "
         f"{drift['max_probability_difference']:.3f} at most.",
         f"- Time at batch 1, one thread, where it was exported: {figures['time_ratio']:.2f} of fp32's.",

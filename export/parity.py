@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from distill.classifier import Classifier
 from distill.data import Example
 from distill.errors import ParityError
-from distill.metrics import Decisions, Probabilities
+from distill.metrics import Probabilities
 from distill.preprocess import Batch, Reader
+from distill.thresholds import Thresholds
 from export.runtime import open_session, run
 
 WORDS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
@@ -32,13 +33,14 @@ class Parity:
 class Drift:
     """One file's outputs against its parent's on the same examples: what quantising changed.
 
-    Probabilities are compared as they are; `flipped` counts (example, label) decisions that changed, of
-    `decisions`, each file with its own thresholds.
+    Probabilities are compared as they are. Of `decisions` (example, label) pairs, `flipped` changed with the
+    parent's thresholds on both, which is quantising alone, and `flipped_refitted` with each file's own.
     """
 
     max_probability_difference: float
     mean_probability_difference: float
     flipped: int
+    flipped_refitted: int
     decisions: int
 
 
@@ -63,11 +65,17 @@ def check(classifier: Classifier, model: Path, examples: Sequence[Example], max_
     return Parity(len(cases), worst)
 
 
-def compare(parent: Probabilities, child: Probabilities, before: Decisions, after: Decisions) -> Drift:
-    """Probabilities and decisions of two files, all (N, L)."""
+def compare(parent: Probabilities, child: Probabilities, parents: Thresholds, childs: Thresholds) -> Drift:
+    """Probabilities (N, L) of two files and the thresholds of each."""
     difference = np.abs(parent - child)
-    flipped = int((before != after).sum())
-    return Drift(float(difference.max()), float(difference.mean()), flipped, int(before.size))
+    before = parents.apply(parent)
+    return Drift(
+        max_probability_difference=float(difference.max()),
+        mean_probability_difference=float(difference.mean()),
+        flipped=int((before != parents.apply(child)).sum()),
+        flipped_refitted=int((before != childs.apply(child)).sum()),
+        decisions=before.size,
+    )
 
 
 def _cases(reader: Reader, examples: Sequence[Example]) -> list[tuple[str, Batch]]:

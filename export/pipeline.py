@@ -87,9 +87,7 @@ def _write_int8(
 ) -> Bundle:
     best = tried[0]
     scored = _score(student, splits, best.dev)  # on the int8 outputs: quantisation moves the probabilities
-    drift = parity.compare(
-        parent_dev, best.dev, parent.thresholds.apply(parent_dev), scored.thresholds.apply(best.dev)
-    )
+    drift = parity.compare(parent_dev, best.dev, parent.thresholds, scored.thresholds)
     _say(best, drift)
     figures = {
         "parity": asdict(agreement),
@@ -115,7 +113,8 @@ def _say(best: Candidate, drift: Drift) -> None:
     note(f"int8 weights: {shares}; {best.size_bytes / 1e6:.0f} MB")
     note(
         f"int8 against fp32 on dev: probabilities move by {drift.mean_probability_difference:.4f} on average, "
-        f"{drift.max_probability_difference:.3f} at most; {drift.flipped} of {drift.decisions} decisions flip"
+        f"{drift.max_probability_difference:.3f} at most; {drift.flipped} of {drift.decisions} decisions flip, "
+        f"{drift.flipped_refitted} with thresholds fitted again"
     )
     if best.time_ratio >= 1:
         warn(f"int8 is SLOWER than fp32 on this machine: {best.time_ratio:.2f} of its time; ship the fp32 Bundle")

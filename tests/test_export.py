@@ -19,6 +19,7 @@ from distill.checkpoint import Checkpoint
 from distill.classifier import Classifier
 from distill.errors import BundleError, ExportError, ParityError
 from distill.preprocess import Batch
+from distill.thresholds import Thresholds
 from export import coverage, isa, parity, pipeline, quantize
 from export.coverage import Coverage
 from export.pipeline import Candidate, choose, export_run
@@ -260,3 +261,17 @@ def test_thresholds_are_fitted_on_the_outputs_of_the_very_file(chain: Chain, bun
     again = fit(p, targets, chain.recipe.student.objective, "dev, 32 examples")
     assert again.values == pytest.approx(bundle.thresholds.values, abs=1e-5)
     assert bundle.thresholds.values != Bundle.open(chain.fp32).thresholds.values
+
+
+def test_drift_of_a_hand_computed_case() -> None:
+    parent = np.array([[0.4, 0.6], [0.5, 0.1]], dtype=np.float32)
+    child = np.array([[0.5, 0.6], [0.5, 0.3]], dtype=np.float32)
+    drift = parity.compare(
+        parent,
+        child,
+        Thresholds((0.45, 0.2), "micro", 0.5, 0.0, "x"),
+        Thresholds((0.55, 0.4), "micro", 0.5, 0.0, "x"),
+    )
+    assert (drift.flipped, drift.flipped_refitted, drift.decisions) == (2, 1, 4)
+    assert drift.max_probability_difference == pytest.approx(0.2)
+    assert drift.mean_probability_difference == pytest.approx(0.075)
