@@ -21,8 +21,7 @@ from distill.errors import BenchError
 from distill.metrics import Interval
 from distill.terminal import track
 
-WARM_UP = 10
-ROUND = 20
+ROUND = 20  # calls; every round calls the same examples, so that its median tells the machine from the data
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def measure(variants: Sequence[Variant], examples: Sequence[Example], threads: i
     then every process stays open and they take turns of 20 calls. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="distill-bench-") as folder:
         rows = Path(folder) / "rows.json"
-        content = [(example.text, str(example.image.resolve())) for example in examples]
+        content = [(example.text, str(example.image.resolve())) for example in by_length(examples)]
         rows.write_text(json.dumps(content), encoding="utf-8")
         workers: list[_Worker] = []
         try:
@@ -58,7 +57,7 @@ def measure(variants: Sequence[Variant], examples: Sequence[Example], threads: i
                 workers.append(_Worker(variant, threads, rows))
                 workers[-1].wait_until_open()
             for worker in workers:
-                worker.ask(str(WARM_UP))
+                worker.ask(str(ROUND))  # the first round warms up
             rounds = max(1, -(-calls // ROUND))
             for _ in track(range(rounds), "timing", rounds):
                 for worker in workers:
@@ -67,6 +66,12 @@ def measure(variants: Sequence[Variant], examples: Sequence[Example], threads: i
         finally:
             for worker in workers:
                 worker.close()
+
+
+def by_length(examples: Sequence[Example]) -> list[Example]:
+    """A round's examples: from the shortest text to the longest in even steps, some twice when there are few."""
+    ordered = sorted(examples, key=lambda example: (len(example.text), example.id))
+    return [ordered[index] for index in np.linspace(0, len(ordered) - 1, ROUND).round().astype(int)]
 
 
 def summarise(rounds: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, Interval, float, float]:

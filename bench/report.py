@@ -126,7 +126,7 @@ def footnotes(report: BenchReport) -> list[str]:
     )
     notes = [
         f"{c['cpu']}, {c['cores']} cores, {c['threads']} thread(s), batch 1, {calls} calls each in interleaved "
-        f"rounds; end to end from picture file and text to labels.",
+        "rounds of the same 20 examples, short to long; end to end from picture file and text to labels.",
         f"Quality on {c['split']} ({c['examples']} examples); thresholds {origins}; macro-F1 counts "
         "an empty label as 0; intervals are bootstrap over examples.",
         f"Always predicting {', '.join(constant['names'])} gives micro-F1 {constant['micro_f1']:.3f}, "

@@ -78,6 +78,17 @@ def test_percentiles_and_round_spread_of_a_hand_computed_case() -> None:
     assert spread == pytest.approx((4.0 - 2.0) / 3.0)
 
 
+def test_every_round_calls_the_same_examples_from_short_to_long(chain: Chain) -> None:
+    chosen = latency.by_length(chain.splits.train)
+    lengths = [len(example.text) for example in chosen]
+    everything = [len(example.text) for example in chain.splits.train]
+    assert len(chosen) == latency.ROUND
+    assert lengths == sorted(lengths)
+    assert (lengths[0], lengths[-1]) == (min(everything), max(everything))
+    assert np.median(lengths) == pytest.approx(np.median(everything), abs=3)
+    assert len(latency.by_length(chain.splits.train[:1])) == latency.ROUND
+
+
 def test_the_worker_cycles_through_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr("sys.stdin", io.StringIO("3\n2\n"))
