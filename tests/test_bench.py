@@ -54,10 +54,10 @@ def test_a_known_sleep_is_measured_and_one_call_is_one_time(tmp_path: Path) -> N
         start = json.loads(process.stdout.readline())
         times = ask(process, "15")["latency_ms"]
         process.kill()
-    assert 20 <= start["cold_start_ms"] < 60
+    assert 20 <= start["cold_start_ms"] < 250
     assert isinstance(times, list)
     assert len(times) == 15
-    assert 20 <= np.median(times) < 24
+    assert 20 <= np.median(times) < 30  # a sleep may last longer on a busy machine, never shorter
 
 
 def test_a_known_allocation_is_measured(tmp_path: Path) -> None:
