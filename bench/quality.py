@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.bundle import is_bundle
+from distill.bundle import Bundle, is_bundle
 from distill.data import Example, Splits
 from distill.errors import BenchError
 from distill.labels import LabelSet
-from distill.metrics import Probabilities, Quality, constant_predictor, measure, measure_decisions, sigmoid
+from distill.metrics import (
+    Constant,
+    Probabilities,
+    Quality,
+    constant_predictor,
+    measure,
+    measure_decisions,
+    sigmoid,
+)
 from distill.terminal import label_table, output, quality_table
 from distill.thresholds import Thresholds, cross_fitted
 
@@ -31,8 +39,6 @@ class Judged:
 def labels_of(folder: Path) -> LabelSet:
     """The label set of a run or a Bundle. Raises RunError or BundleError."""
     if is_bundle(folder):
-        from distill.bundle import Bundle
-
         return Bundle.open(folder).labels
     from distill.checkpoint import labels_of as labels_of_run
 
@@ -61,11 +67,15 @@ def show(judged: Judged, splits: Splits, split: str) -> None:
     rows = [(f"{split}, thresholds {judged.thresholds}", judged.honest)]
     if judged.flattering is not None:
         rows.append((f"{split}, thresholds fitted on it (flatters)", judged.flattering))
-    encode = splits.labels.encode
-    train, here = ([example.labels for example in part] for part in (splits.train, splits.named(split)))
-    constant = constant_predictor(splits.labels.names, encode(train), encode(here))
-    output.print(quality_table("Quality", rows, constant))
+    output.print(quality_table("Quality", rows, constant_on(splits, split)))
     output.print(label_table(judged.honest))
+
+
+def constant_on(splits: Splits, split: str) -> Constant:
+    """The constant predictor of the training split, scored on `split`."""
+    parts = (splits.train, splits.named(split))
+    train, here = (splits.labels.encode([example.labels for example in part]) for part in parts)
+    return constant_predictor(splits.labels.names, train, here)
 
 
 def _outputs(folder: Path, examples: Sequence[Example]) -> tuple[LabelSet, Probabilities, Thresholds]:

@@ -9,7 +9,6 @@ from bench import latency, quality, report
 from bench.variants import line_up
 from distill.data import Splits
 from distill.files import write_json, write_text
-from distill.metrics import constant_predictor
 from distill.terminal import note
 
 
@@ -23,12 +22,7 @@ def run(
     for variant in variants:
         note(f"quality of {variant.name} on {split}")
         judged.append(quality.judge(variant.folder, split, examples))
-    encode = splits.labels.encode
-    constant = constant_predictor(
-        splits.labels.names,
-        encode([example.labels for example in splits.train]),
-        encode([example.labels for example in examples]),
-    )
+    constant = quality.constant_on(splits, split)
     note(f"timing {len(variants)} variants, {calls} calls each, {threads} thread(s)")
     timed = latency.measure(variants, examples, threads, calls)
     data = {"split": split, "examples": len(examples), "calls": calls}

@@ -54,11 +54,11 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
     techniques.txt beside the data, else from the train rows. Raises DataError.
     """
     if source.is_file():
-        from distill.split import SPLIT_SEED, stratified_split
+        from distill.split import SHARES, SPLIT_SEED, stratified_split
 
         rows = read_examples(source)
-        labels = labels or _find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
-        parts = stratified_split(labels.encode([row.labels for row in rows]), (0.70, 0.15, 0.15), SPLIT_SEED)
+        labels = labels or find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
+        parts = stratified_split(labels.encode([row.labels for row in rows]), tuple(SHARES.values()), SPLIT_SEED)
         train, dev, test = ([rows[index] for index in part] for part in parts)
         return Splits(labels, train, dev, test)
     if not source.is_dir():
@@ -68,7 +68,7 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
         if found[name] is None:
             raise DataError(f"{source}: no {name}.json, {name}.jsonl or {name}.csv; `distill split` makes them")
     train, dev, test = (read_examples(path) if path else [] for path in found.values())
-    labels = labels or _find_labels(source) or LabelSet.collect(row.labels for row in train)
+    labels = labels or find_labels(source) or LabelSet.collect(row.labels for row in train)
     return Splits(labels, train, dev, test)
 
 
@@ -157,7 +157,8 @@ def _find_split(folder: Path, name: str) -> Path | None:
     return found[0] if found else None
 
 
-def _find_labels(folder: Path) -> LabelSet | None:
+def find_labels(folder: Path) -> LabelSet | None:
+    """The label set declared beside the data, if one is."""
     for name in LABEL_FILES:
         if (folder / name).is_file():
             return LabelSet.read(folder / name)

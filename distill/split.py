@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from distill.errors import DataError
 
 SPLIT_SEED = 13
+SHARES = {"train": 0.70, "dev": 0.15, "test": 0.15}
 
 
 def stratified_split(targets: NDArray[np.float32], shares: Sequence[float], seed: int) -> list[NDArray[np.int64]]:

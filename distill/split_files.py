@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.data import read_examples, write_examples
+from distill.data import find_labels, read_examples, write_examples
 from distill.errors import DataError
 from distill.files import sha256_of, whole_folder, write_json, write_text
-from distill.labels import LABEL_FILES, LabelSet
-from distill.split import stratified_split
-
-SHARES = {"train": 0.70, "dev": 0.15, "test": 0.15}
+from distill.labels import LabelSet
+from distill.split import SHARES, stratified_split
 
 
 def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
@@ -21,8 +19,7 @@ def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
     rows = read_examples(source)
-    beside = next((source.parent / name for name in LABEL_FILES if (source.parent / name).is_file()), None)
-    labels = LabelSet.read(beside) if beside else LabelSet.collect(row.labels for row in rows)
+    labels = find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
     targets = labels.encode([row.labels for row in rows])
     parts = stratified_split(targets, tuple(SHARES.values()), seed)
     with whole_folder(out) as part_folder:
