@@ -49,7 +49,10 @@ def measure(variants: Sequence[Variant], examples: Sequence[Example], threads: i
     then every process stays open and they take turns of 20 calls. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="distill-bench-") as folder:
         rows = Path(folder) / "rows.json"
-        content = [(example.text, str(example.image.resolve())) for example in by_length(examples)]
+        content = [
+            (example.text, str(example.image.resolve()) if example.image else None)
+            for example in by_length(examples)
+        ]
         rows.write_text(json.dumps(content), encoding="utf-8")
         workers: list[_Worker] = []
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.bundle import Bundle, is_bundle
@@ -29,10 +29,13 @@ class Judged:
 
     When a model's thresholds were fitted on the very split that is judged, `honest` uses thresholds
     fitted on other rows of it (5 folds), and `flattering` the model's own; otherwise the latter is None.
+    `text_alone` and `picture_alone` are as honest, with the other half of every example withheld.
     """
 
     honest: Quality
     flattering: Quality | None
+    text_alone: Quality
+    picture_alone: Quality
     thresholds: str
 
 
@@ -52,14 +55,24 @@ def judge(folder: Path, split: str, examples: Sequence[Example]) -> Judged:
     """
     if not any(example.labels for example in examples):
         raise BenchError(f"no example of {split} has a label, so nothing can be measured; choose another --split")
-    labels, p, thresholds = _outputs(folder, examples)
+    labels, thresholds, answer = _open(folder)
     targets = labels.encode([example.labels for example in examples])
-    own = measure(labels.names, targets, p, thresholds.array())
-    if not thresholds.fitted_on.startswith(f"{split},"):
-        return Judged(own, None, f"fitted on {thresholds.fitted_on}")
-    decisions = cross_fitted(p, targets, thresholds.objective)
-    honest = measure_decisions(labels.names, targets, p, decisions, thresholds.array())
-    return Judged(honest, own, f"cross-fitted on {split}")
+    both = answer(examples)
+    fitted_here = thresholds.fitted_on.startswith(f"{split},")
+
+    def honest(p: Probabilities) -> Quality:
+        if not fitted_here:
+            return measure(labels.names, targets, p, thresholds.array())
+        decisions = cross_fitted(both, targets, thresholds.objective, applied_to=p)
+        return measure_decisions(labels.names, targets, p, decisions, thresholds.array())
+
+    return Judged(
+        honest=honest(both),
+        flattering=measure(labels.names, targets, both, thresholds.array()) if fitted_here else None,
+        text_alone=honest(answer([replace(example, image=None) for example in examples])),
+        picture_alone=honest(answer([replace(example, text="") for example in examples])),
+        thresholds=f"cross-fitted on {split}" if fitted_here else f"fitted on {thresholds.fitted_on}",
+    )
 
 
 def show(judged: Judged, splits: Splits, split: str) -> None:
@@ -67,6 +80,7 @@ def show(judged: Judged, splits: Splits, split: str) -> None:
     rows = [(f"{split}, thresholds {judged.thresholds}", judged.honest)]
     if judged.flattering is not None:
         rows.append((f"{split}, thresholds fitted on it (flatters)", judged.flattering))
+    rows += [(f"{split}, text alone", judged.text_alone), (f"{split}, picture alone", judged.picture_alone)]
     output.print(quality_table("Quality", rows, constant_on(splits, split)))
     output.print(label_table(judged.honest))
 
@@ -78,13 +92,13 @@ def constant_on(splits: Splits, split: str) -> Constant:
     return constant_predictor(splits.labels.names, train, here)
 
 
-def _outputs(folder: Path, examples: Sequence[Example]) -> tuple[LabelSet, Probabilities, Thresholds]:
+def _open(folder: Path) -> tuple[LabelSet, Thresholds, Callable[[Sequence[Example]], Probabilities]]:
     if is_bundle(folder):
         from export.runtime import Predictor
 
         predictor = Predictor.load(folder)
-        return predictor.bundle.labels, predictor.probabilities(examples), predictor.bundle.thresholds
+        return predictor.bundle.labels, predictor.bundle.thresholds, predictor.probabilities
     from distill.checkpoint import Checkpoint
 
     run = Checkpoint.load(folder)
-    return run.classifier.labels, sigmoid(run.logits(examples)), run.thresholds
+    return run.classifier.labels, run.thresholds, lambda examples: sigmoid(run.logits(examples))

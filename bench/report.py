@@ -21,7 +21,7 @@ from distill.files import read_json
 from distill.metrics import Constant
 from export.isa import cpu_name, detect
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGES = (
     "torch",
     "torchvision",
@@ -66,6 +66,8 @@ def assemble(
             "latency": asdict(latency),
             "quality": asdict(quality.honest),
             "quality_own_thresholds": asdict(quality.flattering) if quality.flattering else None,
+            "quality_text_alone": asdict(quality.text_alone),
+            "quality_picture_alone": asdict(quality.picture_alone),
             "thresholds": quality.thresholds,
         }
         for variant, latency, quality in zip(variants, latencies, judged, strict=True)

@@ -20,9 +20,9 @@ class TorchPredictor:
         self.checkpoint = Checkpoint.load(folder)
         self.reader = Reader(self.checkpoint.classifier.spec, self.checkpoint.classifier.tokenizer_json)
 
-    def predict(self, text: str, image: Path) -> tuple[str, ...]:
+    def predict(self, text: str, image: Path | None) -> tuple[str, ...]:
         """The labels decided for."""
-        batch = self.reader.batch(self.reader.ids([text]), [self.reader.picture(image)])
+        batch = self.reader.batch(self.reader.rows([text], [self.reader.picture(image)]))
         with torch.inference_mode():
             logits = self.checkpoint.classifier.network(*(torch.from_numpy(a) for a in batch.feed().values()))
         decisions = self.checkpoint.thresholds.apply(sigmoid(logits.numpy()))

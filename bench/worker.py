@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Call = Callable[[str, Path], Any]
+Call = Callable[[str, Path | None], Any]
 
 
 def peak_rss_bytes() -> int:
@@ -39,7 +39,7 @@ def open_call(folder: Path, threads: int) -> Call:
     return TorchPredictor(folder, threads).predict
 
 
-def serve(call: Call, rows: list[tuple[str, Path]], started: float, opened: float) -> None:
+def serve(call: Call, rows: list[tuple[str, Path | None]], started: float, opened: float) -> None:
     """Answer the parent's lines until it closes the pipe."""
     call(*rows[0])
     now = time.time()
@@ -74,5 +74,6 @@ if __name__ == "__main__":
     folder, threads, rows_file, started = sys.argv[1:]
     call = open_call(Path(folder), int(threads))
     opened = time.time()
-    rows = [(text, Path(image)) for text, image in json.loads(Path(rows_file).read_text(encoding="utf-8"))]
+    content = json.loads(Path(rows_file).read_text(encoding="utf-8"))
+    rows = [(text, Path(image) if image else None) for text, image in content]
     serve(call, rows, float(started), opened)

@@ -2,7 +2,8 @@
 
 BUNDLE/
   manifest.json     format, precision, target, figures, and the SHA-256 of every other file; written last
-  model.onnx        input_ids, attention_mask int64 (B, T), pixels float32 (B, 3, H, W) -> logits (B, L)
+  model.onnx        input_ids, attention_mask int64 (B, T), pixels float32 (B, 3, H, W), present float32
+                    (B, 2), which says whether there is a text and a picture -> logits float32 (B, L)
   tokenizer.json    labels.txt    thresholds.json    preprocess.json    recipe.json
   README.md         the card: what it is and what was measured
 """
@@ -21,7 +22,7 @@ from distill.labels import LabelSet
 from distill.preprocess import PreprocessSpec
 from distill.thresholds import Thresholds
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 FILES = (
     "model.onnx",

@@ -37,7 +37,7 @@ from distill.recipe import ModelConfig, StudentConfig, TeacherConfig, build
 from distill.thresholds import Thresholds
 from distill.training import TrainLog
 
-FORMAT = 1
+FORMAT = 2
 RUN_FILE = "run.json"
 START_FILE = "started.json"
 
@@ -91,6 +91,11 @@ def labels_of(folder: Path) -> LabelSet:
     return LabelSet(tuple(_read_run(folder)["labels"]))
 
 
+def weights_of(folder: Path) -> str:
+    """The SHA-256 of a finished run's weights, without opening them. Raises RunError."""
+    return str(_read_run(folder)["sha256"])
+
+
 def _read_run(folder: Path) -> dict[str, Any]:
     if not is_run(folder):
         state = "an unfinished run; continue it with --resume" if (folder / START_FILE).is_file() else "no run"
@@ -101,9 +106,18 @@ def _read_run(folder: Path) -> dict[str, Any]:
     return tree
 
 
-def begin(folder: Path, kind: Kind, config: ModelConfig, splits: Splits, resume: bool, overwrite: bool) -> bool:
+def begin(
+    folder: Path,
+    kind: Kind,
+    config: ModelConfig,
+    splits: Splits,
+    resume: bool,
+    overwrite: bool,
+    lessons: dict[str, Any] | None = None,
+) -> bool:
     """Claim the folder for a run; whether there is anything to do (a finished run that is resumed has not).
 
+    `lessons` names whatever else decides what a run makes: a student's teachers and unlabelled examples.
     Raises RunError when something stands in the way, or when a resumed run had another recipe or data.
     """
     started = {
@@ -113,6 +127,7 @@ def begin(folder: Path, kind: Kind, config: ModelConfig, splits: Splits, resume:
         "data": {
             name: sorted(content_hash(example) for example in splits.named(name)) for name in ("train", "dev")
         },
+        "lessons": lessons or {},
     }
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
         shutil.rmtree(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from distill.bundle import Kind
 from distill.data import Example
 from distill.dual import DualBranch
 from distill.encoders import load_picture, load_text
-from distill.encoding import Encoded
+from distill.encoding import WANTED, Encoded
 from distill.features import picture_features
 from distill.labels import LabelSet
-from distill.preprocess import PreprocessSpec, load_tokenizer, tokenise
+from distill.preprocess import PreprocessSpec, has_text, load_tokenizer, tokenise
 from distill.recipe import ModelConfig
+from distill.soft_targets import Soft
 
 EVAL_BATCH = 32
 
@@ -39,17 +40,25 @@ class Classifier:
     network: DualBranch
 
     @classmethod
-    def pretrained(cls, kind: Kind, config: ModelConfig, labels: LabelSet) -> Classifier:
-        """Pretrained encoders and a random head, which depends on the seed. Raises BackboneError."""
-        text = load_text(config.text, kind)
+    def pretrained(cls, kind: Kind, config: ModelConfig, labels: LabelSet, texts: Sequence[str]) -> Classifier:
+        """Pretrained encoders and a random head, which depends on the seed; a pruned vocabulary keeps the words
+        of `texts`. Raises BackboneError."""
+        text = load_text(config.text, kind, texts)
         picture = load_picture(config.picture, kind)
         torch.manual_seed(config.seed)
         network = DualBranch(text.encoder, picture.encoder, config.head, len(labels), config.picture.trainable)
         spec = PreprocessSpec(picture=picture.spec, text=text.spec)
         return cls(kind, config, labels, spec, text.tokenizer_json, network)
 
-    def encode(self, examples: Sequence[Example], soft: NDArray[np.float32] | None = None) -> Encoded:
-        """Everything that is computed once: token ids, targets and, with a frozen picture branch, features."""
+    def encode(
+        self, examples: Sequence[Example], soft: Soft | None = None, unlabelled: Sequence[Example] = ()
+    ) -> Encoded:
+        """Everything that is computed once: token ids, targets and, with a frozen picture branch, features.
+
+        `unlabelled` examples follow the others; `soft` holds a teacher's outputs for all of them.
+        """
+        labelled = np.arange(len(examples) + len(unlabelled)) < len(examples)
+        examples = [*examples, *(replace(example, labels=()) for example in unlabelled)]
         features = None
         if not self.network.picture_trainable:
             device = default_device()
@@ -57,6 +66,8 @@ class Classifier:
         return Encoded(
             ids=tokenise(load_tokenizer(self.tokenizer_json, self.spec.text), [e.text for e in examples]),
             targets=self.labels.encode([example.labels for example in examples]),
+            labelled=labelled,
+            present=np.array([[has_text(e.text), e.image is not None] for e in examples], dtype=np.float32),
             images=[example.image for example in examples],
             picture=self.spec.picture,
             pad_id=self.spec.text.pad_id,
@@ -65,15 +76,22 @@ class Classifier:
         )
 
     def logits(self, encoded: Encoded) -> NDArray[np.float32]:
-        """float32 (N, L), in the order of the examples; batches are made of like lengths."""
+        """float32 (N, L), in the order of the examples."""
+        return self.outputs(encoded).logits
+
+    def outputs(self, encoded: Encoded) -> Soft:
+        """Logits and the encoders' outputs, in the order of the examples; batches are made of like lengths."""
         device = default_device()
         network = self.network.to(device).eval()
         order = np.argsort(encoded.lengths(), kind="stable")
-        result = np.zeros((len(encoded), len(self.labels)), dtype=np.float32)
+        widths = (len(self.labels), network.text.width, network.picture.width)
+        result = Soft(*(np.zeros((len(encoded), width), dtype=np.float32) for width in widths))
         with torch.no_grad():
             for start in range(0, len(order), EVAL_BATCH):
                 rows = order[start : start + EVAL_BATCH]
                 batch = encoded.collate([encoded[int(row)] for row in rows])
-                inputs = {name: value.to(device) for name, value in batch.items() if name not in ("labels", "soft")}
-                result[rows] = network(**inputs).float().cpu().numpy()
+                inputs = {name: value.to(device) for name, value in batch.items() if name not in WANTED}
+                outputs = network.outputs(**inputs)
+                for whole, part in zip((result.logits, result.text, result.picture), outputs, strict=True):
+                    whole[rows] = part.float().cpu().numpy()
         return result

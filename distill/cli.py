@@ -96,45 +96,80 @@ def train_teacher(
     splits = _checked(data)
     from distill.checkpoint import begin
     from distill.terminal import note
-    from teacher import targets, train
+    from teacher import train
 
     if not begin(out, "teacher", config, splits, resume, overwrite):
         return note(f"{out}: this run is finished already")
-    teacher = train.train(config, splits, out, resume)
-    targets.write(teacher, splits.train)
+    train.train(config, splits, out, resume)
     return note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")
 
 
 @main.command()
-@click.option("--teacher", required=True, type=click.Path(path_type=Path), help="A finished teacher's folder.")
+@click.option(
+    "--teacher",
+    "teachers",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A finished teacher's folder; several teach as an ensemble.",
+)
+@click.option(
+    "--unlabelled",
+    type=click.Path(path_type=Path),
+    help="Rows without labels (.json, .jsonl or .csv) that the teacher labels and the student learns from too.",
+)
+@click.option("--control", is_flag=True, help="Also train the same student without the teacher, and judge.")
+@click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Repeat the comparison; implies --control.",
+)
 @training_options
 def train_student(
     data: Path,
-    teacher: Path,
+    teachers: tuple[Path, ...],
+    unlabelled: Path | None,
+    control: bool,
+    seeds: int,
     out: Path,
     recipe: Path | None,
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Distil a teacher's stored logits and the labels into a small model.
+    """Distil a teacher's stored outputs and the labels into a small model.
 
     \b
-    Example:
+    Examples:
       distill train-student --data memes/ --teacher runs/teacher --out runs/student
+      distill train-student --data memes/ --teacher runs/teacher --out runs/student --control --seeds 3
     """
     from distill.recipe import Recipe
 
     config = Recipe.load(recipe, overrides).student
-    splits = _checked(data, teacher)
-    from distill.checkpoint import begin
+    splits = _checked(data, teachers[0])
+    from distill.checkpoint import begin, weights_of
+    from distill.integrity import content_hash, read_unlabelled
     from distill.terminal import note
+    from student import control as experiment
     from student import train
-    from teacher import targets
+    from student.verdict import Verdict
+    from teacher.targets import gather, gather_folds
 
-    if not begin(out, "student", config, splits, resume, overwrite):
+    extra = read_unlabelled(unlabelled, splits) if unlabelled else []
+    named = {"teachers": [weights_of(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
+    if not begin(out, "student", config, splits, resume, overwrite, named):
         return note(f"{out}: this run is finished already")
-    train.train(config, splits, targets.ensure(teacher, splits.train), out, resume)
+    folds = gather_folds(teachers, splits.train) if config.out_of_fold else []
+    lessons = train.Lessons(gather(teachers, [*splits.train, *extra]), folds, extra)
+
+    def compare() -> Verdict:
+        place = out / "training"
+        return experiment.compare(config, splits, lessons, lambda e: gather(teachers, e), seeds, place, resume)
+
+    train.train(config, splits, lessons, out, resume, compare if control or seeds > 1 else None)
     return note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
 
 
@@ -237,7 +272,7 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("source", required=False, type=click.Path(path_type=Path))
 @click.option("--image", type=click.Path(path_type=Path), help="One picture.")
-@click.option("--text", default="", help="The text on that picture.")
+@click.option("--text", default="", help="The text on that picture, or a text without a picture.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write JSON lines here and not to standard output.")
 @click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
 def predict(
@@ -246,23 +281,28 @@ def predict(
     """Labels and probabilities as JSON lines, for one picture, a file of rows, or a folder of pictures.
 
     A row that cannot be read gets a line with an "error"; the others are answered, and the exit code is 1.
-    In a folder, the text of a.jpg is looked for in a.txt.
+    In a folder, the text of a.jpg is looked for in a.txt. A post may lack its text or its picture.
 
     \b
     Examples:
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
       distill predict runs/bundle posts.jsonl --out answers.jsonl
     """
-    if (source is None) == (image is None):
-        raise click.UsageError("give either --image FILE or a SOURCE (a .jsonl, .csv or .json file, or a folder)")
+    single = image is not None or text.strip() != ""
+    if single == (source is not None):
+        raise click.UsageError(
+            "give either --image FILE and --text TEXT, or one of them, or a SOURCE (a .jsonl, .csv or .json file, "
+            "or a folder)"
+        )
     from distill.data import Example
     from distill.items import count_items, read_items
     from export.answers import write_answers
     from export.runtime import Predictor
 
     predictor = Predictor.load(bundle, threads)
-    items = iter([Example(image.name, text, image, ())]) if image else read_items(source or Path())
-    total = 1 if image else count_items(source or Path())
+    one = Example(image.name if image else "text", text, image, ())
+    items = read_items(source) if source else iter([one])
+    total = count_items(source) if source else 1
     faults = write_answers(predictor.predict_many(items), total, out)
     if faults:
         click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)

@@ -20,11 +20,12 @@ PICTURE_FOLDERS = ("", "images")
 
 @dataclass(frozen=True)
 class Example:
-    """One post: `labels` is empty when it has none or when they are not known."""
+    """One post: `labels` is empty when it has none or when they are not known. `text` may be empty or `image`
+    None, not both."""
 
     id: str
     text: str
-    image: Path
+    image: Path | None
     labels: tuple[str, ...]
 
 
@@ -114,17 +115,18 @@ def to_example(row: Any, path: Path, number: int) -> Example:
     where = f"{path}: row {number}"
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected an object with id, text, image and labels; got {type(row).__name__}")
-    for key in ("id", "image"):
-        if key not in row or row[key] in (None, ""):
-            raise DataError(f"{where}: has no {key!r}; every row needs id and image")
-    text = row.get("text") or ""
+    if row.get("id") in (None, ""):
+        raise DataError(f"{where}: has no 'id'; every row needs one")
+    text, name = row.get("text") or "", row.get("image") or None
     if not isinstance(text, str):
         raise DataError(f"{where}: text must be a string; got {text!r}")
+    if name is None and not text.strip():
+        raise DataError(f"{where}: has neither 'text' nor 'image'; every row needs one of them")
     if not isinstance(row["id"], str | int) or isinstance(row["id"], bool):
         raise DataError(f"{where}: id must be a string or a whole number; got {row['id']!r}")
-    if not isinstance(row["image"], str):
-        raise DataError(f"{where}: image must be a file name; got {row['image']!r}")
-    image = _find_picture(path, row["image"], where)
+    if not isinstance(name, str | None):
+        raise DataError(f"{where}: image must be a file name; got {name!r}")
+    image = None if name is None else _find_picture(path, name, where)
     return Example(str(row["id"]), text, image, _labels(row.get("labels"), where))
 
 
@@ -204,7 +206,7 @@ def write_examples(examples: Iterable[Example], relative_to: Path) -> str:
             "id": example.id,
             "labels": list(example.labels),
             "text": example.text,
-            "image": os.path.relpath(example.image, relative_to),
+            "image": None if example.image is None else os.path.relpath(example.image, relative_to),
         }
         for example in examples
     ]

@@ -38,7 +38,7 @@ def run_demo(out: Path) -> None:
     _step("train-student", "--data", data, "--teacher", teacher, "--out", student, *recipe, *for_student)
     _step("export", student, "--data", data, "--int8", "--out", bundle, *recipe)
     first = splits.test[0]
-    _step("predict", bundle, "--image", first.image, "--text", first.text)
+    _step("predict", bundle, "--image", str(first.image), "--text", first.text)
     note(f"  (its true labels: {', '.join(first.labels) or 'none'})")
     _step("bench", bundle, "--data", data, "--against", teacher, "--against", student)
     note(

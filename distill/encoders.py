@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Literal
 from urllib.error import URLError
 
 import torch
-from tokenizers import normalizers
+from tokenizers import Tokenizer, normalizers
 from torch import Tensor, nn
 
 from distill.errors import BackboneError
 from distill.preprocess import PictureSpec, TextSpec
 from distill.recipe import PictureBranch, TextBranch
+from distill.shrink import keep_layers, prune_vocabulary
 
 IMAGENET_MEAN: tuple[float, ...] = (0.485, 0.456, 0.406)
 IMAGENET_STD: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -88,10 +89,11 @@ class LoadedPicture:
     spec: PictureSpec
 
 
-def load_text(config: TextBranch, where: str) -> LoadedText:
-    """Pretrained text encoder and fast tokenizer from a hub id or a directory. Raises BackboneError.
+def load_text(config: TextBranch, where: str, texts: Sequence[str]) -> LoadedText:
+    """Pretrained text encoder and fast tokenizer from a hub id or a directory, made smaller where the recipe
+    says so. Raises BackboneError.
 
-    `where` is "teacher" or "student", for the message.
+    `where` is "teacher" or "student", for the message; the words of `texts` stay in a pruned vocabulary.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -109,8 +111,14 @@ def load_text(config: TextBranch, where: str) -> LoadedText:
     if config.lowercase:
         present = [backend.normalizer] if backend.normalizer is not None else []
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
-    spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(tokenizer.pad_token_id))
-    return LoadedText(TextEncoder(backbone, config.pooling), backend.to_str(), spec)
+    tokenizer_json = backend.to_str()
+    if config.layers:
+        keep_layers(backbone, config.layers)
+    if config.vocabulary:
+        tokenizer_json = prune_vocabulary(backbone, tokenizer_json, texts, config.vocabulary)
+    pad_id = Tokenizer.from_str(tokenizer_json).token_to_id(tokenizer.pad_token)
+    spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(pad_id))
+    return LoadedText(TextEncoder(backbone, config.pooling), tokenizer_json, spec)
 
 
 def load_picture(config: PictureBranch, where: str) -> LoadedPicture:

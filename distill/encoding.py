@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,32 +14,63 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from distill.preprocess import PictureSpec, normalise, pad, picture_to_uint8
+from distill.soft_targets import Soft
+
+Modality = Literal["text", "picture"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a batch's outputs are measured against: labels float (B, L); labelled bool (B,), whether an example
+    has labels at all; and a teacher's outputs, None in validation and where nobody teaches."""
+
+    labels: Tensor
+    labelled: Tensor
+    soft_logits: Tensor | None = None
+    soft_text: Tensor | None = None
+    soft_picture: Tensor | None = None
+
+
+WANTED = tuple(field.name for field in fields(Wanted))
 
 
 @dataclass(frozen=True)
 class Encoded(Dataset[dict[str, Any]]):
-    """N examples: token ids, targets float32 (N, L), perhaps a teacher's logits float32 (N, L), and the
-    pictures either as cached features float32 (N, D) or as files that are decoded when asked for."""
+    """N examples: token ids, targets float32 (N, L), labelled bool (N,), present float32 (N, 2) (has a text,
+    has a picture), perhaps a teacher's outputs, and the pictures either as cached features float32 (N, D) or
+    as files that are decoded when asked for."""
 
     ids: list[list[int]]
     targets: NDArray[np.float32]
-    images: list[Path]
+    labelled: NDArray[np.bool_]
+    present: NDArray[np.float32]
+    images: list[Path | None]
     picture: PictureSpec
     pad_id: int
     features: NDArray[np.float32] | None
-    soft: NDArray[np.float32] | None
+    soft: Soft | None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        item: dict[str, Any] = {"ids": self.ids[index], "labels": self.targets[index]}
+        item: dict[str, Any] = {
+            "ids": self.ids[index],
+            "present": self.present[index],
+            "labels": self.targets[index],
+            "labelled": self.labelled[index],
+        }
+        image = self.images[index]
         if self.features is not None:
-            item["features"] = self.features[index]
+            item["picture_features"] = self.features[index]
+        elif image is None:
+            item["pixels"] = np.zeros((self.picture.size, self.picture.size, 3), dtype=np.uint8)
         else:
-            item["pixels"] = picture_to_uint8(self.images[index], self.picture)
+            item["pixels"] = picture_to_uint8(image, self.picture)
         if self.soft is not None:
-            item["soft"] = self.soft[index]
+            item["soft_logits"] = self.soft.logits[index]
+            item["soft_text"] = self.soft.text[index]
+            item["soft_picture"] = self.soft.picture[index]
         return item
 
     def lengths(self) -> list[int]:
@@ -48,33 +79,31 @@ class Encoded(Dataset[dict[str, Any]]):
 
     def subset(self, rows: NDArray[np.int64]) -> Encoded:
         """The examples of these rows."""
-        return Encoded(
+        return replace(
+            self,
             ids=[self.ids[row] for row in rows],
             targets=self.targets[rows],
+            labelled=self.labelled[rows],
+            present=self.present[rows],
             images=[self.images[row] for row in rows],
-            picture=self.picture,
-            pad_id=self.pad_id,
             features=None if self.features is None else self.features[rows],
-            soft=None if self.soft is None else self.soft[rows],
+            soft=None if self.soft is None else self.soft.subset(rows),
         )
 
+    def without(self, modality: Modality) -> Encoded:
+        """The same examples, every one of which lacks its text or its picture."""
+        kept = np.array([[modality != "text", modality != "picture"]], dtype=np.float32)
+        return replace(self, present=self.present * kept)
+
     def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """A batch, texts padded to its longest: the arguments of `DualBranch.forward`, and `labels` and
-        `soft` float32 (B, L). Trainer calls the training set's for the items of both sets."""
+        """A batch, texts padded to its longest: the arguments of `DualBranch.outputs` and the fields of
+        `Wanted`. Trainer calls the training set's for the items of both sets."""
         input_ids, attention_mask = pad([item["ids"] for item in items], self.pad_id)
-        batch = {
-            "input_ids": torch.from_numpy(input_ids),
-            "attention_mask": torch.from_numpy(attention_mask),
-            "labels": torch.from_numpy(np.stack([item["labels"] for item in items])),
-        }
-        if "features" in items[0]:
-            batch["picture_features"] = torch.from_numpy(np.stack([item["features"] for item in items]))
-        else:
-            pixels = normalise(np.stack([item["pixels"] for item in items]), self.picture)
-            batch["pixels"] = torch.from_numpy(pixels)
-        if "soft" in items[0]:
-            batch["soft"] = torch.from_numpy(np.stack([item["soft"] for item in items]))
-        return batch
+        arrays = {name: np.stack([item[name] for item in items]) for name in items[0] if name != "ids"}
+        if "pixels" in arrays:
+            arrays["pixels"] = normalise(arrays["pixels"], self.picture)
+        arrays |= {"input_ids": input_ids, "attention_mask": attention_mask}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 class LengthGroups(Sampler[int]):

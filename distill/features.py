@@ -30,26 +30,27 @@ def cache_folder() -> Path:
 def picture_features(
     encoder: PictureEncoder, spec: PictureSpec, examples: Sequence[Example], device: torch.device
 ) -> NDArray[np.float32]:
-    """float32 (N, width) of each example's picture, in the order of the examples.
+    """float32 (N, width) of each example's picture, in the order of the examples; zeros where it has none.
 
     A feature is named by the picture's content, the encoder's weights and the preprocessing, so a change
     of any of them misses the cache. Raises PictureError.
     """
     folder = cache_folder() / "features" / fingerprint(encoder)[:16] / f"{spec.fit}-{spec.size}"
-    names = [picture_hash(example.image) for example in examples]
-    found = {
-        name: feature
-        for name in set(names)
-        if (feature := _read(folder / name[:2] / name, encoder.width)) is not None
-    }
-    missing = {name: example for name, example in zip(names, examples, strict=True) if name not in found}
+    images = [example.image for example in examples]
+    names = ["" if image is None else picture_hash(image) for image in images]
+    found = {"": np.zeros(encoder.width, dtype=np.float32)}
+    for name in set(names) - {""}:
+        feature = _read(folder / name[:2] / name, encoder.width)
+        if feature is not None:
+            found[name] = feature
+    missing = {n: image for n, image in zip(names, images, strict=True) if image is not None and n not in found}
     if missing:
         note(f"picture features: {len(missing)} to compute, {len(names) - len(missing)} from the cache")
     todo = list(missing.items())
     starts = range(0, len(todo), BATCH)
     for start in track(starts, "picture features", len(starts)):
         batch = todo[start : start + BATCH]
-        pixels = normalise(np.stack([picture_to_uint8(example.image, spec) for _, example in batch]), spec)
+        pixels = normalise(np.stack([picture_to_uint8(image, spec) for _, image in batch]), spec)
         for (name, _), feature in zip(batch, _run(encoder, pixels, device), strict=True):
             write_bytes(folder / name[:2] / name, feature.tobytes())
             found[name] = feature

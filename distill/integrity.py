@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.data import Example, Splits
+from distill.data import Example, Splits, read_examples
 from distill.errors import DataError, PictureError
-from distill.preprocess import open_picture
+from distill.preprocess import has_text, open_picture
 from distill.terminal import track
 
 SHOWN = 5  # of each kind of fault; the rest is counted
@@ -48,10 +48,24 @@ def check(splits: Splits) -> Integrity:
         if empty:
             what = "cannot be learned" if name == "train" else "its threshold and F1 cannot be measured"
             warnings.append(f"{name}: no positive example of {_some(empty)}: {what}")
-    silent = sum(not example.text.strip() for _, example in rows)
-    if silent:
-        warnings.append(f"{silent} of {len(rows)} rows have no text")
+    for what, count in (
+        ("text", sum(not has_text(example.text) for _, example in rows)),
+        ("picture", sum(example.image is None for _, example in rows)),
+    ):
+        if count:
+            warnings.append(f"{count} of {len(rows)} rows have no {what}")
     return Integrity(tuple(warnings))
+
+
+def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
+    """Examples whose labels do not count, for a teacher to label; those that stand in a split already are left
+    out, as are doubles. Raises DataError for rows and pictures that cannot be read."""
+    examples = read_examples(path)
+    _, broken = _hash_pictures([("unlabelled", example) for example in examples])
+    _refuse("picture missing or unreadable; mend or remove the row", broken)
+    known = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
+    fresh = {name: example for example in examples if (name := content_hash(example)) not in known}
+    return list(fresh.values())
 
 
 def picture_hash(path: Path) -> str:
@@ -65,7 +79,8 @@ def picture_hash(path: Path) -> str:
 def content_hash(example: Example) -> str:
     """Hex SHA-256 over text and picture: what a model sees of an example. Raises PictureError."""
     text = example.text.encode("utf-8", "replace")
-    return hashlib.sha256(picture_hash(example.image).encode() + text).hexdigest()
+    picture = b"" if example.image is None else picture_hash(example.image).encode()
+    return hashlib.sha256(picture + text).hexdigest()
 
 
 def _shared_ids(parts: dict[str, list[Example]]) -> list[str]:
@@ -82,6 +97,8 @@ def _hash_pictures(rows: Sequence[tuple[str, Example]]) -> tuple[dict[str, list[
     hashes: dict[str, list[tuple[str, str]]] = {}
     broken = []
     for name, example in track(rows, "checking pictures", len(rows)):
+        if example.image is None:
+            continue
         try:
             with open_picture(example.image) as picture:
                 picture.draft("RGB", (32, 32))  # a JPEG is read to its end, but decoded small

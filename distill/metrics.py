@@ -74,6 +74,13 @@ def sigmoid(logits: NDArray[np.float32]) -> Probabilities:
     return result
 
 
+def logit(probabilities: NDArray[Any]) -> NDArray[np.float32]:
+    """Inverse of `sigmoid`, float32; probabilities are kept 1e-6 from 0 and 1."""
+    clipped = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6)
+    result: NDArray[np.float32] = np.log(clipped / (1 - clipped)).astype(np.float32)
+    return result
+
+
 def counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
     """True positives, false positives and false negatives of each label: int64 (3, L)."""
     gold = targets > 0.5

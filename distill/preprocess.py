@@ -145,15 +145,37 @@ def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], N
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model takes: pixels float32 (B, 3, H, W); input_ids and attention_mask int64 (B, T)."""
+    """What a model takes: input_ids and attention_mask int64 (B, T); pixels float32 (B, 3, H, W); present
+    float32 (B, 2), 1 where an example has a text and where it has a picture."""
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
     pixels: NDArray[np.float32]
+    present: NDArray[np.float32]
 
     def feed(self) -> dict[str, NDArray[Any]]:
         """By the names of the exported graph's inputs."""
-        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask, "pixels": self.pixels}
+        return {
+            "input_ids": self.input_ids,
+            "attention_mask": self.attention_mask,
+            "pixels": self.pixels,
+            "present": self.present,
+        }
+
+
+def has_text(text: str) -> bool:
+    """Whether there is a word in it: a text of blanks counts as no text."""
+    return bool(text.strip())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example, read: its token ids (the special ones alone where it has no text) and its picture uint8
+    (size, size, 3), None where it has none."""
+
+    ids: list[int]
+    has_text: bool
+    picture: NDArray[np.uint8] | None
 
 
 class Reader:
@@ -167,11 +189,22 @@ class Reader:
         """Token ids of each text."""
         return tokenise(self.tokenizer, texts)
 
-    def picture(self, source: Path | bytes, name: str | None = None) -> NDArray[np.uint8]:
-        """uint8 (size, size, 3). Raises PictureError."""
-        return picture_to_uint8(source, self.spec.picture, name)
+    def picture(self, source: Path | bytes | None, name: str | None = None) -> NDArray[np.uint8] | None:
+        """uint8 (size, size, 3); None for None, a missing picture. Raises PictureError."""
+        return None if source is None else picture_to_uint8(source, self.spec.picture, name)
 
-    def batch(self, ids: Sequence[Sequence[int]], pictures: Sequence[NDArray[np.uint8]]) -> Batch:
-        """Rows of ids, padded to the longest, and as many pictures."""
-        input_ids, attention_mask = pad(ids, self.spec.text.pad_id)
-        return Batch(input_ids, attention_mask, normalise(np.stack(pictures), self.spec.picture))
+    def batch(self, rows: Sequence[Row]) -> Batch:
+        """Texts padded to the longest; a missing picture is zeros, which the model does not look at."""
+        input_ids, attention_mask = pad([row.ids for row in rows], self.spec.text.pad_id)
+        size = self.spec.picture.size
+        pixels = np.zeros((len(rows), 3, size, size), dtype=np.float32)
+        there = {index: row.picture for index, row in enumerate(rows) if row.picture is not None}
+        if there:
+            pixels[list(there)] = normalise(np.stack(list(there.values())), self.spec.picture)
+        present = np.array([[row.has_text, row.picture is not None] for row in rows], dtype=np.float32)
+        return Batch(input_ids, attention_mask, pixels, present)
+
+    def rows(self, texts: Sequence[str], pictures: Sequence[NDArray[np.uint8] | None]) -> list[Row]:
+        """Texts and as many pictures, None for a missing one, ready for `batch`."""
+        ids = self.ids(texts)
+        return [Row(*parts) for parts in zip(ids, map(has_text, texts), pictures, strict=True)]

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 Monitor = Literal["balanced_ap", "micro_ap", "macro_ap", "loss"]
 Objective = Literal["micro", "macro", "balanced"]
+Optimizer = Literal["nadam", "adamw"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,13 @@ class TextBranch:
     """The text encoder: a Hugging Face id or a local directory.
 
     `lowercase` puts the text in lower case before the tokenizer: captions in capitals fall to pieces in a
-    cased vocabulary. It becomes part of the tokenizer's own file.
+    cased vocabulary. It becomes part of the tokenizer's own file. `layers` > 0 keeps that many of the
+    pretrained layers, evenly spaced; `vocabulary` > 0 keeps about that many entries of the vocabulary.
     """
 
     model: str
+    layers: int
+    vocabulary: int
     lowercase: bool
     max_tokens: int
     pooling: Literal["mean", "first"]
@@ -58,10 +62,12 @@ class PictureBranch:
 
 @dataclass(frozen=True)
 class Head:
-    """The dense layers over the concatenated features."""
+    """The dense layers over the concatenated features. `modality_dropout` is the share of training examples
+    that lose their text, and the share that lose their picture, so that either can answer alone."""
 
     hidden: int
     dropout: float
+    modality_dropout: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class ModelConfig:
     focal: Focal
     epochs: int
     batch_size: int
+    optimizer: Optimizer
     learning_rate: float
     head_learning_rate: float
     constant_epochs: int
@@ -100,10 +107,17 @@ class ModelConfig:
                 raise RecipeError(f"{where}.{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.head.dropout < 1:
             raise RecipeError(f"{where}.head.dropout must be in [0, 1), got {self.head.dropout}")
+        if not 0 <= self.head.modality_dropout < 0.5:
+            raise RecipeError(
+                f"{where}.head.modality_dropout must be in [0, 0.5), got {self.head.modality_dropout}"
+            )
         if self.head.hidden < 1:
             raise RecipeError(f"{where}.head.hidden must be >= 1, got {self.head.hidden}")
         if self.focal.gamma < 0 or self.focal.alpha >= 1:
             raise RecipeError(f"{where}.focal needs gamma >= 0 and alpha < 1, got {self.focal}")
+        for name in ("layers", "vocabulary"):
+            if getattr(self.text, name) < 0:
+                raise RecipeError(f"{where}.text.{name} must be >= 0 (0 keeps all), got {getattr(self.text, name)}")
         if self.text.max_tokens < 4:
             raise RecipeError(f"{where}.text.max_tokens must be >= 4, got {self.text.max_tokens}")
         if not 16 <= self.picture.size <= 1024:
@@ -128,18 +142,42 @@ class TeacherConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class StudentConfig(ModelConfig):
-    """`distill_weight` is the share of the teacher's term in the loss, `temperature` softens both sides."""
+class DistillConfig:
+    """Weights >= 0 of the terms of a student's loss: the `labels`, the teacher's `soft` logits at this
+    `temperature`, its `text` and `picture` features, and the `relations` between labels."""
 
-    distill_weight: float
     temperature: float
+    labels: float
+    soft: float
+    text: float
+    picture: float
+    relations: float
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise RecipeError(f"student.distill.temperature must be > 0, got {self.temperature}")
+        weights = {name: getattr(self, name) for name in ("labels", "soft", "text", "picture", "relations")}
+        for name, weight in weights.items():
+            if weight < 0:
+                raise RecipeError(f"student.distill.{name} must be >= 0, got {weight}")
+        if not any(weights.values()):
+            raise RecipeError("student.distill has no weight above 0, so nothing would be learned")
+
+
+@dataclass(frozen=True)
+class StudentConfig(ModelConfig):
+    """`out_of_fold` also trains a model for each of the teacher's folds, for thresholds and figures."""
+
+    out_of_fold: bool
+    distill: DistillConfig
 
     def __post_init__(self) -> None:
         self.check("student")
-        if self.temperature <= 0:
-            raise RecipeError(f"student.temperature must be > 0, got {self.temperature}")
-        if not 0 <= self.distill_weight <= 1:
-            raise RecipeError(f"student.distill_weight must be in [0, 1], got {self.distill_weight}")
+        if self.distill.picture > 0 and not self.picture.trainable:
+            raise RecipeError(
+                f"student.distill.picture={self.distill.picture} matches features of a frozen branch, which cannot "
+                "learn them; set student.picture.trainable=true, or the weight to 0"
+            )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ from distill.recipe import Objective
 from distill.terminal import label_table, output, quality_table
 from distill.thresholds import Thresholds, cross_fitted, fit
 
+# Outputs (N, L) of a model that sees only one modality, by its name: "text" or "picture".
+Alone = Mapping[str, Probabilities]
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -33,9 +37,25 @@ class Scored:
         return {"quality": rows, "constant": asdict(self.constant)}
 
     def show(self, title: str) -> None:
-        """Print the overall table and the labels of its last row."""
+        """Print the overall table and the labels of its first row."""
         output.print(quality_table(title, self.rows, self.constant))
-        output.print(label_table(self.rows[-1][1]))
+        output.print(label_table(self.rows[0][1]))
+
+
+def score_with(
+    thresholds: Thresholds,
+    names: tuple[str, ...],
+    probabilities: Probabilities,
+    targets: Targets,
+    train_targets: Targets,
+    what: str,
+    alone: Alone,
+) -> Scored:
+    """As `fit_and_score`, with thresholds that were fitted on other examples."""
+    rows = [(f"{what}, not fitted on", measure(names, targets, probabilities, thresholds.array()))]
+    for modality, outputs in alone.items():
+        rows.append((f"{what}, {modality} alone", measure(names, targets, outputs, thresholds.array())))
+    return Scored(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))
 
 
 def fit_and_score(
@@ -45,15 +65,21 @@ def fit_and_score(
     train_targets: Targets,
     objective: Objective,
     what: str,
+    alone: Alone,
 ) -> Scored:
     """Fit thresholds on these outputs (N, L) and measure them twice: on rows that each row's thresholds
-    were not fitted on, and on the same rows, which flatters. `what` names the outputs, such as "dev"."""
+    were not fitted on, and on the same rows, which flatters. `what` names the outputs, such as "dev"; `alone`
+    holds the outputs for the same rows without their picture or without their text."""
     thresholds = fit(probabilities, targets, objective, f"{what}, {len(targets)} examples")
     decisions = cross_fitted(probabilities, targets, objective)
     honest = measure_decisions(names, targets, probabilities, decisions, thresholds.array())
     flattering = measure(names, targets, probabilities, thresholds.array())
-    rows = (
+    rows = [
         (f"{what}, thresholds cross-fitted", honest),
         (f"{what}, fitted on itself (flatters)", flattering),
-    )
-    return Scored(thresholds, rows, constant_predictor(names, train_targets, targets))
+    ]
+    for modality, outputs in alone.items():
+        decided = cross_fitted(probabilities, targets, objective, applied_to=outputs)
+        quality = measure_decisions(names, targets, outputs, decided, thresholds.array())
+        rows.append((f"{what}, {modality} alone", quality))
+    return Scored(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distill.errors import DataError
-from distill.metrics import Decisions, Probabilities, Targets, f1_from_counts, macro_f1, micro_f1
+from distill.metrics import Decisions, Probabilities, Targets, f1_from_counts, logit, macro_f1, micro_f1, sigmoid
 from distill.recipe import Objective, build
 from distill.split import stratified_folds
 
@@ -72,17 +72,38 @@ def fit(
     return Thresholds(tuple(float(v) for v in values), objective, shared, strength, fitted_on)
 
 
+def moved(thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str) -> Thresholds:
+    """Carry thresholds over from one file's outputs to another's, such as from fp32 to int8.
+
+    before, after: logits (N, L) of the two on the same examples, which may be training ones: only how the
+    outputs moved matters. Each label's logits are mapped by the line that fits best, after = a before + b, and
+    its threshold along with them.
+    """
+    centred = before - before.mean(0)
+    slope = (centred * (after - after.mean(0))).sum(0) / np.maximum((centred**2).sum(0), 1e-12)
+    offset = after.mean(0) - slope * before.mean(0)
+    values = sigmoid((slope * logit(thresholds.array()) + offset).astype(np.float32))
+    where = f"{thresholds.fitted_on}, moved to {to} by {len(before)} examples"
+    return replace(thresholds, values=tuple(float(v) for v in values), fitted_on=where)
+
+
 def cross_fitted(
-    probabilities: Probabilities, targets: Targets, objective: Objective, seed: int = SEED
+    probabilities: Probabilities,
+    targets: Targets,
+    objective: Objective,
+    applied_to: Probabilities | None = None,
+    seed: int = SEED,
 ) -> Decisions:
     """Decisions bool (N, L), each row's made with thresholds fitted on other rows only (5 folds).
 
     F1 of these says what the thresholds are worth; F1 on the rows that they were fitted on flatters.
+    `applied_to` are other outputs on the same rows (N, L), decided with the same thresholds.
     """
+    applied_to = probabilities if applied_to is None else applied_to
     decisions = np.zeros(targets.shape, dtype=bool)
     for held_out, rest in _folds(targets, seed):
         fitted = fit(probabilities[rest], targets[rest], objective, "folds", seed)
-        decisions[held_out] = fitted.apply(probabilities[held_out])
+        decisions[held_out] = fitted.apply(applied_to[held_out])
     return decisions
 
 
@@ -116,14 +137,9 @@ def _folds(targets: Targets, seed: int) -> list[tuple[NDArray[np.int64], NDArray
 def _shrink(shared: float, own: NDArray[np.float64], targets: Targets, strength: float) -> NDArray[np.float32]:
     positives = targets.sum(0).astype(np.float64)
     weight = positives / np.maximum(positives + strength, 1e-9)
-    mixed = _logit(np.array(shared)) * (1 - weight) + _logit(own) * weight
+    mixed = logit(np.array(shared)) * (1 - weight) + logit(own) * weight
     values: NDArray[np.float32] = (1 / (1 + np.exp(-mixed))).astype(np.float32)
     return values
-
-
-def _logit(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    clipped = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.log(clipped / (1 - clipped))
 
 
 def _search(p: Probabilities, targets: Targets, objective: Objective) -> tuple[float, NDArray[np.float64]]:
@@ -135,7 +151,7 @@ def _search(p: Probabilities, targets: Targets, objective: Objective) -> tuple[f
     shared = float(np.clip(pooled[int(values.argmax())], 1e-6, 1 - 1e-6))
     options = [_options(p[:, i], targets[:, i]) for i in range(labels)]
     # Start every label at its cut nearest to the shared threshold.
-    chosen = [int(np.abs(_logit(cuts) - _logit(np.array(shared))).argmin()) for cuts, _ in options]
+    chosen = [int(np.abs(logit(cuts) - logit(np.array(shared))).argmin()) for cuts, _ in options]
     for _ in range(MAX_SWEEPS):
         if not _sweep(options, chosen, shared, objective):
             break
@@ -179,7 +195,7 @@ def _sweep(
         macro = f1_from_counts(*table) / len(options)  # the other labels' share is a constant here
         value = _objective(micro, macro, objective)
         best = np.flatnonzero(value >= value.max() - 1e-12)
-        nearest = int(best[np.abs(_logit(cuts[best]) - _logit(np.array(shared))).argmin()])
+        nearest = int(best[np.abs(logit(cuts[best]) - logit(np.array(shared))).argmin()])
         if value[nearest] > value[chosen[label]] + 1e-12:
             total = rest + table[:, nearest]
             chosen[label] = nearest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -23,15 +24,15 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from distill.dual import DualBranch
-from distill.encoding import Encoded, LengthGroups
+from distill.dual import DualBranch, Outputs
+from distill.encoding import WANTED, Encoded, LengthGroups, Wanted
 from distill.errors import RunError
 from distill.metrics import macro_ap, micro_ap, sigmoid
 from distill.recipe import ModelConfig
 from distill.terminal import console, note
 
-# (logits, targets, the teacher's logits or None), all float (B, L), to a scalar.
-Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+# What the network gave and what was wanted, to a scalar. A loss that is an nn.Module is trained along.
+Loss = Callable[[Outputs, Wanted], Tensor]
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,21 @@ def train_model(
     started = time.perf_counter()
     set_seed(config.seed)
     lines = _EpochLines(config.epochs)
+    model = _Measured(network, loss)
     trainer = _DualTrainer(
-        model=network,
+        model=model,
         args=_arguments(config, folder),
         data_collator=train.collate,
         train_dataset=train,
         eval_dataset=dev,
         compute_metrics=_dev_metrics,
-        optimizers=optimizer_and_schedule(network, config, math.ceil(len(train) / config.batch_size)),
+        optimizers=optimizer_and_schedule(model, config, math.ceil(len(train) / config.batch_size)),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=config.patience), lines],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.dual_loss = loss
     has_checkpoint = resume and any(folder.glob("checkpoint-*/trainer_state.json"))
-    with lines.progress:
+    with lines.progress, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
         trainer.train(resume_from_checkpoint=True if has_checkpoint else None)
     epochs = _epoch_logs(trainer.state.log_history)
     better = min if config.monitor == "loss" else max
@@ -95,23 +97,48 @@ def train_model(
     return TrainLog(tuple(epochs), best.epoch, time.perf_counter() - started)
 
 
+class _Measured(nn.Module):
+    """A network with its loss, whose own parameters (projections) are trained and checkpointed beside it."""
+
+    def __init__(self, network: DualBranch, loss: Loss) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+
+    def forward(self, **batch: Tensor) -> tuple[Tensor, Tensor]:
+        """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`."""
+        wanted = Wanted(**{name: value for name, value in batch.items() if name in WANTED})
+        outputs = self.network.outputs(**{name: value for name, value in batch.items() if name not in WANTED})
+        return self.loss(outputs, wanted), outputs.logits
+
+    def parameter_groups(self, config: ModelConfig) -> list[dict[str, Any]]:
+        """Encoders at one rate, what starts from nothing at another; matrices decay, vectors do not."""
+        fresh = [p for _, p in self.network.head_parameters()]
+        if isinstance(self.loss, nn.Module):
+            fresh += list(self.loss.parameters())
+        pretrained = [p for _, p in self.network.encoder_parameters()]
+        groups = []
+        for parameters, rate in ((pretrained, config.learning_rate), (fresh, config.head_learning_rate)):
+            for matrices, decay in ((True, config.weight_decay), (False, 0.0)):
+                chosen = [p for p in parameters if (p.ndim > 1) == matrices]
+                groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        return [group for group in groups if group["params"]]
+
+
 def optimizer_and_schedule(
-    network: DualBranch, config: ModelConfig, steps_per_epoch: int
+    model: _Measured, config: ModelConfig, steps_per_epoch: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """NAdam (Dozat 2016) with decoupled decay of matrices only, and a rate that is constant for
-    `constant_epochs` and then falls by exp(-decay_per_epoch) at the start of each further epoch."""
-    groups = []
-    for parameters, rate in (
-        (network.encoder_parameters(), config.learning_rate),
-        (network.head_parameters(), config.head_learning_rate),
-    ):
-        matrices = [p for _, p in parameters if p.ndim > 1]
-        vectors = [p for _, p in parameters if p.ndim <= 1]
-        groups += [
-            {"params": matrices, "lr": rate, "weight_decay": config.weight_decay},
-            {"params": vectors, "lr": rate, "weight_decay": 0.0},
-        ]
-    optimizer = torch.optim.NAdam([group for group in groups if group["params"]], decoupled_weight_decay=True)
+    """NAdam (Dozat 2016) or AdamW (Loshchilov and Hutter 2019), both with decoupled decay, and a rate that is
+    constant for `constant_epochs` and then falls by exp(-decay_per_epoch) at the start of each further epoch.
+
+    torch's fused AdamW takes a sixth of NAdam's time on a CPU, which is a third of a DistilBERT student's step.
+    """
+    groups = model.parameter_groups(config)
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "nadam":
+        optimizer = torch.optim.NAdam(groups, decoupled_weight_decay=True)
+    else:
+        optimizer = torch.optim.AdamW(groups, fused=True)
 
     def factor(step: int) -> float:
         past = step // steps_per_epoch - config.constant_epochs + 1
@@ -175,15 +202,11 @@ def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
 
 
 class _DualTrainer(Trainer):
-    """Trainer with our loss and our order of examples."""
-
-    dual_loss: Loss
+    """Trainer with our own loss and order of examples."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
         """Called by Trainer for each batch, in training and in validation."""
-        arguments = {name: value for name, value in inputs.items() if name not in ("labels", "soft")}
-        logits = model(**arguments)
-        loss = self.dual_loss(logits, inputs["labels"], inputs.get("soft"))
+        loss, logits = model(**inputs)
         if not torch.isfinite(loss):
             raise RunError(
                 f"the loss became {loss.item()} at step {self.state.global_step}; lower the learning rate, "

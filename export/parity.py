@@ -45,7 +45,7 @@ class Drift:
 
 
 def check(classifier: Classifier, model: Path, examples: Sequence[Example], max_drift: float) -> Parity:
-    """Compare on batch 1 and N, short, long, empty and non-Latin texts, padded and not, real and blank
+    """Compare on batch 1 and N, short, long, empty and non-Latin texts, padded and not, real, blank and missing
     pictures. Raises ParityError when any logit differs by more than `max_drift`, or is not finite."""
     session = open_session(model, 0)
     network = classifier.network.cpu().eval()
@@ -83,17 +83,20 @@ def _cases(reader: Reader, examples: Sequence[Example]) -> list[tuple[str, Batch
     chosen = [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
     texts = [example.text for example in chosen]
     pictures = [reader.picture(example.image) for example in chosen]
-    blank = np.zeros_like(pictures[0])
-    white = np.full_like(pictures[0], 255)
+    side = reader.spec.picture.size
+    blank = np.zeros((side, side, 3), dtype=np.uint8)
+    white = np.full_like(blank, 255)
     cases = [
         (f"batch 1, {len(text)} characters", _batch(reader, [text], [p]))
         for text, p in zip(texts, pictures, strict=True)
     ]
     cases += [(f"batch 1, text {text[:12]!r}", _batch(reader, [text], [blank])) for text in WORDS]
+    cases += [(f"batch 1, no picture, text {text[:12]!r}", _batch(reader, [text], [None])) for text in texts]
     cases.append(("batch 3, padded", _batch(reader, texts, pictures)))
-    cases.append(("batch 4, blank and white pictures", _batch(reader, list(WORDS), [blank, white, blank, white])))
+    different = _batch(reader, list(WORDS), [blank, white, None, white])
+    cases.append(("batch 4, blank, white and no pictures", different))
     return cases
 
 
-def _batch(reader: Reader, texts: list[str], pictures: list[NDArray[np.uint8]]) -> Batch:
-    return reader.batch(reader.ids(texts), pictures)
+def _batch(reader: Reader, texts: list[str], pictures: list[NDArray[np.uint8] | None]) -> Batch:
+    return reader.batch(reader.rows(texts, pictures))

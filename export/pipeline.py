@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,27 @@ import numpy as np
 from distill import bundle
 from distill.bundle import Bundle, Contents, Precision
 from distill.checkpoint import Checkpoint
-from distill.data import Splits
+from distill.data import Example, Splits
 from distill.errors import ExportError
-from distill.metrics import Probabilities, micro_ap
+from distill.metrics import Probabilities, logit, micro_ap
 from distill.preprocess import Batch, Reader
 from distill.recipe import ExportConfig
-from distill.scoring import Scored, fit_and_score
+from distill.scoring import Scored, fit_and_score, score_with
 from distill.terminal import note, warn
+from distill.thresholds import Thresholds, moved
 from export import card, parity, quantize
 from export.coverage import Coverage
 from export.isa import Target
-from export.parity import Drift, Parity
+from export.parity import Drift
 from export.runtime import open_session, probabilities, run
 from export.to_onnx import to_onnx
 
 SPEED_ROUNDS = 30
+MOVED_BY = 512  # training examples that carry thresholds over to int8
 FASTER = 0.97  # a file counts as faster than another below this share of its time
+
+
+Answers = Callable[[Sequence[Example]], Probabilities]
 
 
 @dataclass(frozen=True)
@@ -64,36 +69,28 @@ def export_run(
         agreement = parity.check(student.classifier, fp32, splits.dev, config.max_drift)
         note(f"torch and fp32 ONNX agree to {agreement.max_logit_difference:.1g} over {agreement.cases} cases")
         reader = Reader(student.classifier.spec, student.classifier.tokenizer_json)
-        dev = probabilities(open_session(fp32, 0), reader, splits.dev)
-        scored = _score(student, splits, dev)
+        answers = _answering(fp32, reader)
+        scored = _score(student, splits, answers, student.thresholds)
         figures: dict[str, Any] = {"parity": asdict(agreement), "size_bytes": fp32.stat().st_size}
         contents = _contents(student, fp32, "fp32", "any", scored, figures)
-        chosen = _quantise(student, splits, config, target, fp32, dev, reader, work) if int8 else None
-        bundles = [bundle.write(parent_folder, contents)]
-        if chosen is not None:
-            bundles.append(_write_int8(student, splits, target, out, chosen, agreement, scored, dev))
-    return bundles
+        if not int8:
+            return [bundle.write(parent_folder, contents)]
+        tried = _quantise(student, splits, config, target, fp32, answers(splits.dev), reader, work)
+        best = _answering(tried[0].model, reader)
+        # Quantisation moves the probabilities, and the thresholds have to move with them.
+        own = _score(student, splits, best, _moved(student, splits, answers, best))
+        drift = parity.compare(answers(splits.dev), tried[0].dev, scored.thresholds, own.thresholds)
+        _say(tried[0], drift)
+        figures = {"parity": asdict(agreement), "drift": asdict(drift)} | _tried(tried)
+        quantised = _contents(student, tried[0].model, "int8", target, own, figures)
+        return [bundle.write(parent_folder, contents), bundle.write(out, quantised)]
 
 
-def _write_int8(
-    student: Checkpoint,
-    splits: Splits,
-    target: Target,
-    out: Path,
-    tried: list[Candidate],
-    agreement: Parity,
-    parent: Scored,
-    parent_dev: Probabilities,
-) -> Bundle:
-    best = tried[0]
-    scored = _score(student, splits, best.dev)  # on the int8 outputs: quantisation moves the probabilities
-    drift = parity.compare(parent_dev, best.dev, parent.thresholds, scored.thresholds)
-    _say(best, drift)
-    figures = {
-        "parity": asdict(agreement),
+def _tried(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    best = candidates[0]
+    return {
         "size_bytes": best.size_bytes,
         "coverage": asdict(best.coverage),
-        "drift": asdict(drift),
         "time_ratio": best.time_ratio,
         "tried": [
             {
@@ -102,10 +99,9 @@ def _write_int8(
                 "dev_micro_ap_drop": c.ap_drop,
                 "time_ratio": c.time_ratio,
             }
-            for c in tried
+            for c in candidates
         ],
     }
-    return bundle.write(out, _contents(student, best.model, "int8", target, scored, figures))
 
 
 def _say(best: Candidate, drift: Drift) -> None:
@@ -169,11 +165,16 @@ def choose(candidates: Sequence[Candidate], max_ap_drop: float) -> list[Candidat
     return [best, *(candidate for candidate in candidates if candidate is not best)]
 
 
+def _answering(model: Path, reader: Reader) -> Answers:
+    session = open_session(model, 0)
+    return lambda examples: probabilities(session, reader, examples)
+
+
 def _calibration(reader: Reader, splits: Splits, count: int) -> list[Batch]:
     """The first training examples one by one, unpadded, as they come at serving time."""
     chosen = splits.train[:count]
-    ids = reader.ids([example.text for example in chosen])
-    return [reader.batch([row], [reader.picture(e.image)]) for row, e in zip(ids, chosen, strict=True)]
+    rows = reader.rows([e.text for e in chosen], [reader.picture(e.image) for e in chosen])
+    return [reader.batch([row]) for row in rows]
 
 
 def _median_times(models: Sequence[Path], batches: Sequence[Batch]) -> list[float]:
@@ -190,11 +191,29 @@ def _median_times(models: Sequence[Path], batches: Sequence[Batch]) -> list[floa
     return [float(np.median(series)) for series in times]
 
 
-def _score(student: Checkpoint, splits: Splits, dev: Probabilities) -> Scored:
+def _score(student: Checkpoint, splits: Splits, answers: Answers, thresholds: Thresholds) -> Scored:
+    """Figures on dev. Thresholds that rest on out-of-fold answers are worth more than dev is: they stay."""
     labels, config = student.classifier.labels, student.classifier.config
-    targets = labels.encode([example.labels for example in splits.dev])
-    train_targets = labels.encode([example.labels for example in splits.train])
-    return fit_and_score(labels.names, dev, targets, train_targets, config.objective, "dev")
+    targets, train_targets = (
+        labels.encode([example.labels for example in part]) for part in (splits.dev, splits.train)
+    )
+    alone = {
+        "text": answers([replace(example, image=None) for example in splits.dev]),
+        "picture": answers([replace(example, text="") for example in splits.dev]),
+    }
+    dev = answers(splits.dev)
+    if thresholds.fitted_on.startswith("dev,"):
+        return fit_and_score(labels.names, dev, targets, train_targets, config.objective, "dev", alone)
+    return score_with(thresholds, labels.names, dev, targets, train_targets, "dev", alone)
+
+
+def _moved(student: Checkpoint, splits: Splits, fp32: Answers, int8: Answers) -> Thresholds:
+    """The run's thresholds, carried over to the int8 file's outputs."""
+    thresholds = student.thresholds
+    if thresholds.fitted_on.startswith("dev,"):
+        return thresholds
+    examples = [*splits.train[:MOVED_BY], *splits.dev]
+    return moved(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")
 
 
 def _contents(

@@ -69,9 +69,10 @@ class Predictor:
         """float32 (B, L)."""
         return run(self.session, batch)
 
-    def predict(self, text: str, image: Path | bytes, id_: str = "") -> Prediction:
-        """One example, from file or bytes to decisions. Raises PictureError."""
-        batch = self.reader.batch(self.reader.ids([text]), [self.reader.picture(image)])
+    def predict(self, text: str, image: Path | bytes | None, id_: str = "") -> Prediction:
+        """One example, from file or bytes to decisions; "" for no text, None for no picture.
+        Raises PictureError."""
+        batch = self.reader.batch(self.reader.rows([text], [self.reader.picture(image)]))
         return self._answer(id_, sigmoid(self.logits(batch))[0])
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
@@ -122,16 +123,16 @@ def _chunk(
     session: onnxruntime.InferenceSession,
     reader: Reader,
     texts: Sequence[str],
-    pictures: Sequence[NDArray[np.uint8]],
+    pictures: Sequence[NDArray[np.uint8] | None],
 ) -> NDArray[np.float32]:
-    ids = reader.ids(texts)
-    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # like lengths together: little padding
+    rows = reader.rows(texts, pictures)
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))  # like lengths together: little padding
     answers: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        batch = reader.batch([ids[row] for row in rows], [pictures[row] for row in rows])
-        answers.update(zip(rows, sigmoid(run(session, batch)), strict=True))
-    return np.stack([answers[row] for row in range(len(ids))])
+        chosen = order[start : start + BATCH]
+        batch = reader.batch([rows[row] for row in chosen])
+        answers.update(zip(chosen, sigmoid(run(session, batch)), strict=True))
+    return np.stack([answers[row] for row in range(len(rows))])
 
 
 def run(session: onnxruntime.InferenceSession, batch: Batch) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from distill.errors import ExportError
 
 OPSET = 18
 MAX_BATCH = 4096
-INPUTS = ("input_ids", "attention_mask", "pixels")
+INPUTS = ("input_ids", "attention_mask", "pixels", "present")
 
 
 def to_onnx(classifier: Classifier, path: Path) -> None:
@@ -28,6 +28,7 @@ def to_onnx(classifier: Classifier, path: Path) -> None:
         torch.ones(2, 8, dtype=torch.int64),
         torch.ones(2, 8, dtype=torch.int64),
         torch.zeros(2, 3, size, size),
+        torch.ones(2, 2),
     )
     batch, tokens = (
         torch.export.Dim("batch", min=1, max=MAX_BATCH),
@@ -45,7 +46,7 @@ def to_onnx(classifier: Classifier, path: Path) -> None:
                 dynamo=True,
                 input_names=list(INPUTS),
                 output_names=["logits"],
-                dynamic_shapes=({0: batch, 1: tokens}, {0: batch, 1: tokens}, {0: batch}),
+                dynamic_shapes=({0: batch, 1: tokens}, {0: batch, 1: tokens}, {0: batch}, {0: batch}),
                 opset_version=OPSET,
                 verbose=False,
             )

@@ -1,51 +1,149 @@
-"""Training a student on labels and a teacher's stored logits. Knows SoftTargets, no teacher."""
+"""Training a student on labels and on what teachers say. Knows SoftTargets, no teacher."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from distill.checkpoint import Checkpoint, finish
 from distill.classifier import Classifier
-from distill.data import Splits
+from distill.data import Example, Splits
+from distill.dual import Outputs
+from distill.encoding import Encoded, Wanted
 from distill.errors import RunError
-from distill.focal import focal_loss
+from distill.folds import Fold, Views, out_of_fold, score
 from distill.integrity import content_hash
-from distill.metrics import sigmoid
 from distill.recipe import StudentConfig
-from distill.scoring import fit_and_score
-from distill.soft_targets import SoftTargets
-from distill.training import train_model
-from student.losses import distillation_loss
+from distill.soft_targets import Soft, SoftTargets
+from distill.terminal import note
+from distill.training import Loss, train_model
+from student.losses import DistillationLoss, labels_loss
+from student.verdict import Verdict, show
 
 
-def train(config: StudentConfig, splits: Splits, targets: SoftTargets, folder: Path, resume: bool) -> Checkpoint:
-    """Train on splits.train with the teacher's logits, stop on splits.dev, and write the run to `folder`.
+@dataclass(frozen=True)
+class Lessons:
+    """What is taught: `targets` cover the training split and the `unlabelled` examples that join it, and each
+    of `folds` covers the training split, by a teacher that was not trained on a part of it."""
 
-    Raises RunError when the teacher's labels are not this data set's.
+    targets: SoftTargets
+    folds: list[SoftTargets] = field(default_factory=list)
+    unlabelled: list[Example] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """An untrained student with its data, `taught` by Lessons or, for the control, by the labels alone."""
+
+    config: StudentConfig
+    classifier: Classifier
+    train: Encoded
+    dev: Encoded
+    folds: list[Fold]
+    make_loss: Callable[[], Loss]
+
+    @property
+    def name(self) -> str:
+        """Of its folder and its rows."""
+        arm = "taught" if self.train.soft is not None else "control"
+        return f"{arm}-seed{self.config.seed}"
+
+    @property
+    def labelled(self) -> Encoded:
+        """The training split itself, without unlabelled examples."""
+        return self.train.subset(np.flatnonzero(self.train.labelled))
+
+    def answers_out_of_fold(self, folder: Path, resume: bool) -> Views:
+        """Train a model per fold; what they say of the training split."""
+        sets = (self.folds, self.labelled, self.dev)
+        return out_of_fold(self.classifier, self.config, *sets, self.make_loss, folder / self.name, resume)
+
+
+def enrol(config: StudentConfig, splits: Splits, lessons: Lessons, taught: bool) -> Pupil:
+    """Pretrained encoders, a fresh head and the data. The folds are those of the Lessons for both arms; the
+    unlabelled examples join the taught student's training on the whole split, not its folds.
+
+    Raises RunError when the teacher's labels are not this data set's, or folds are wanted and it has none.
     """
-    if targets.labels != splits.labels.names:
+    if lessons.targets.labels != splits.labels.names:
         raise RunError(
-            f"the teacher knows {len(targets.labels)} labels and the data has {len(splits.labels)}, or in another "
-            "order; give the labels.txt that the teacher was trained with"
+            f"the teacher knows {len(lessons.targets.labels)} labels and the data has {len(splits.labels)}, or in "
+            "another order; give the labels.txt that the teacher was trained with"
         )
-    classifier = Classifier.pretrained("student", config, splits.labels)
-    soft = targets.pick([content_hash(example) for example in splits.train])
-    train_set, dev_set = classifier.encode(splits.train, soft), classifier.encode(splits.dev)
-    classifier.network.start_from_rates(torch.from_numpy(train_set.targets.mean(0)))
+    if config.out_of_fold and not lessons.folds:
+        raise RunError(
+            "student.out_of_fold=true needs a teacher that was trained with folds: train it with "
+            "--set teacher.folds=3, or set student.out_of_fold=false"
+        )
+    classifier = Classifier.pretrained("student", config, splits.labels, [e.text for e in splits.train])
+    unlabelled = lessons.unlabelled if taught else []
+    content = [content_hash(example) for example in (*splits.train, *unlabelled)]
+    soft = lessons.targets.pick(content) if taught else None
+    train_set = classifier.encode(splits.train, soft, unlabelled)
+    classifier.network.start_from_rates(torch.from_numpy(train_set.targets[train_set.labelled].mean(0)))
+    labelled = train_set.subset(np.flatnonzero(train_set.labelled))
+    folds = [_fold(labelled, teacher, content[: len(labelled)], taught) for teacher in lessons.folds]
+    make_loss = _losses(config, classifier, soft)
+    return Pupil(config, classifier, train_set, classifier.encode(splits.dev), folds, make_loss)
 
-    def loss(logits: Tensor, labels: Tensor, teacher: Tensor | None) -> Tensor:
-        if teacher is None:  # validation: the labels alone say how good a student is
-            return focal_loss(logits, labels, config.focal)
-        return distillation_loss(logits, labels, teacher, config)
 
-    log = train_model(classifier.network, config, train_set, dev_set, loss, folder / "training" / "all", resume)
-    dev = sigmoid(classifier.logits(dev_set))
-    names, objective = splits.labels.names, config.objective
-    scored = fit_and_score(names, dev, dev_set.targets, train_set.targets, objective, "dev")
+def train(
+    config: StudentConfig,
+    splits: Splits,
+    lessons: Lessons,
+    folder: Path,
+    resume: bool,
+    compare: Callable[[], Verdict] | None = None,
+) -> Checkpoint:
+    """Train on splits.train with the teacher's outputs, stop on splits.dev, and write the run to `folder`.
+
+    With `config.out_of_fold`, thresholds and figures come from out-of-fold predictions of the training split,
+    each fold taught by the teacher that was not trained on its held-out part. `compare` judges distillation
+    itself (`control.compare`), once the student is trained. Raises RunError as `enrol`.
+    """
+    pupil = enrol(config, splits, lessons, taught=True)
+    held_out = None
+    if config.out_of_fold:
+        held_out = pupil.answers_out_of_fold(folder / "training", resume)
+        note(f"training on all {len(pupil.train)} examples")
+    network = pupil.classifier.network
+    place = folder / "training" / "all"
+    log = train_model(network, config, pupil.train, pupil.dev, pupil.make_loss(), place, resume)
+    scored = score(pupil.classifier, pupil.labelled.targets, pupil.dev, held_out)
     scored.show("Student")
-    metrics = scored.to_json() | {"training": asdict(log), "teacher_sha256": targets.teacher_sha256}
-    return finish(folder, classifier, scored.thresholds, log, metrics)
+    metrics = scored.to_json() | {"training": asdict(log), "teacher_sha256": lessons.targets.teacher_sha256}
+    if compare is not None:
+        verdict = compare()
+        show(verdict)
+        metrics["distillation"] = verdict.to_json()
+    return finish(folder, pupil.classifier, scored.thresholds, log, metrics)
+
+
+def _fold(train: Encoded, teacher: SoftTargets, content: list[str], taught: bool) -> Fold:
+    unseen = teacher.unseen(content)
+    rest = np.flatnonzero(~unseen)
+    soft = teacher.pick([content[row] for row in rest]) if taught else None
+    return Fold(replace(train.subset(rest), soft=soft), np.flatnonzero(unseen))
+
+
+def _losses(config: StudentConfig, classifier: Classifier, soft: Soft | None) -> Callable[[], Loss]:
+    """One loss for each training, as it has weights of its own, which the seed alone decides."""
+    if soft is None:
+
+        def loss(outputs: Outputs, wanted: Wanted) -> Tensor:
+            return labels_loss(outputs.logits, wanted, config.focal)
+
+        return lambda: loss
+    network = classifier.network
+    widths = (network.text.width, network.picture.width)
+
+    def make() -> Loss:
+        torch.manual_seed(config.seed)
+        return DistillationLoss(config, widths, (soft.text.shape[1], soft.picture.shape[1]))
+
+    return make

@@ -1,0 +1,96 @@
+"""Predictions for training examples by models that were not trained on them. Knows folds, not who teaches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.classifier import Classifier
+from distill.encoding import Encoded
+from distill.files import write_bytes
+from distill.metrics import Probabilities, Targets, sigmoid
+from distill.recipe import ModelConfig
+from distill.scoring import Scored, fit_and_score, score_with
+from distill.terminal import note
+from distill.training import Loss, train_model
+
+
+@dataclass(frozen=True)
+class Views:
+    """Probabilities float32 (N, L) of one model on the same examples: as they are, and with only their text
+    or only their picture."""
+
+    both: Probabilities
+    text: Probabilities
+    picture: Probabilities
+
+    def alone(self) -> dict[str, Probabilities]:
+        """What `scoring.fit_and_score` takes."""
+        return {"text": self.text, "picture": self.picture}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A model of its own: trained on `train`, asked about the rows `held_out` of the whole training split."""
+
+    train: Encoded
+    held_out: NDArray[np.int64]
+
+
+def views(classifier: Classifier, encoded: Encoded) -> Views:
+    """Run a model over the examples three times."""
+    parts = (encoded, encoded.without("picture"), encoded.without("text"))
+    return Views(*(sigmoid(classifier.logits(part)) for part in parts))
+
+
+def out_of_fold(
+    classifier: Classifier,
+    config: ModelConfig,
+    folds: Sequence[Fold],
+    whole: Encoded,
+    dev: Encoded,
+    make_loss: Callable[[], Loss],
+    folder: Path,
+    resume: bool,
+    finished: Callable[[int, Classifier], None] | None = None,
+) -> Views:
+    """Train a copy of `classifier`, untrained, for each fold and put their answers together.
+
+    A fold's answers are stored in `folder` when it is done, so that a resumed run does not train it again;
+    `finished` is called with its number and model just before.
+    """
+    result = Views(*(np.zeros_like(whole.targets) for _ in range(3)))
+    for number, fold in enumerate(folds, 1):
+        stored = folder / f"fold{number}.float32"
+        if not stored.is_file():
+            sizes = f"{len(fold.train)} examples train, {len(fold.held_out)} are held out"
+            note(f"fold {number} of {len(folds)}: {sizes}")
+            model = replace(classifier, network=copy.deepcopy(classifier.network))
+            train_model(model.network, config, fold.train, dev, make_loss(), folder / f"fold{number}", resume)
+            if finished is not None:
+                finished(number, model)
+            answers = views(model, whole.subset(fold.held_out))
+            write_bytes(stored, np.stack([answers.both, answers.text, answers.picture]).tobytes())
+        part = np.frombuffer(stored.read_bytes(), dtype=np.float32).reshape(3, len(fold.held_out), -1)
+        for array, values in zip((result.both, result.text, result.picture), part, strict=True):
+            array[fold.held_out] = values
+    return result
+
+
+def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out: Views | None) -> Scored:
+    """Thresholds and figures of a finished training: from its out-of-fold answers, with dev beside them; from
+    dev where there are none."""
+    names, objective = classifier.labels.names, classifier.config.objective
+    on_dev = views(classifier, dev)
+    if held_out is None:
+        alone = on_dev.alone()
+        return fit_and_score(names, on_dev.both, dev.targets, train_targets, objective, "dev", alone)
+    what, alone = "out-of-fold train", held_out.alone()
+    scored = fit_and_score(names, held_out.both, train_targets, train_targets, objective, what, alone)
+    beside = score_with(scored.thresholds, names, on_dev.both, dev.targets, train_targets, "dev", {})
+    return replace(scored, rows=(*scored.rows, *beside.rows))

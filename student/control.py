@@ -1,0 +1,85 @@
+"""The control experiment: the same student with and without the teacher, seed by seed. Knows training order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from distill.data import Example, Splits
+from distill.files import write_bytes
+from distill.integrity import content_hash
+from distill.metrics import Probabilities, sigmoid
+from distill.recipe import StudentConfig
+from distill.soft_targets import SoftTargets
+from distill.terminal import note
+from distill.training import train_model
+from student.train import Lessons, Pupil, enrol
+from student.verdict import Verdict, judge
+
+# What the teachers say of examples outside the training split.
+AskTeacher = Callable[[list[Example]], SoftTargets]
+
+
+def judged_split(splits: Splits) -> str:
+    """Where arms are compared when there are no folds: test when it has labels, else dev."""
+    return "test" if any(example.labels for example in splits.test) else "dev"
+
+
+def compare(
+    config: StudentConfig,
+    splits: Splits,
+    lessons: Lessons,
+    ask_teacher: AskTeacher,
+    seeds: int,
+    folder: Path,
+    resume: bool,
+) -> Verdict:
+    """Train both arms for `seeds` seeds, counted from the recipe's, and judge them on the same rows.
+
+    With `config.out_of_fold` the rows are the training split, each answered by a model that was not trained
+    on it, against a teacher of the same fold; else those of test where it has labels, or of dev. Finished
+    trainings in `folder` are not repeated.
+    """
+    configs = [replace(config, seed=config.seed + number) for number in range(seeds)]
+    answers: dict[bool, list[Probabilities]] = {True: [], False: []}
+    for one in configs:
+        for taught in (True, False):
+            pupil = enrol(one, splits, lessons, taught)
+            note(f"{pupil.name}: {'with the teacher' if taught else 'the same student on the labels alone'}")
+            answers[taught].append(_answers(pupil, splits, folder, resume))
+    labels, objective = splits.labels, config.objective
+    if config.out_of_fold:
+        targets, what = labels.encode([e.labels for e in splits.train]), "out-of-fold train"
+        teacher = _teacher_out_of_fold(lessons, splits)
+    else:
+        what = judged_split(splits)
+        targets = labels.encode([e.labels for e in splits.named(what)])
+        judged = splits.named(what)
+        teacher = sigmoid(ask_teacher(judged).pick([content_hash(example) for example in judged]).logits)
+    return judge(targets, [teacher], answers[True], answers[False], [c.seed for c in configs], objective, what)
+
+
+def _answers(pupil: Pupil, splits: Splits, folder: Path, resume: bool) -> Probabilities:
+    if pupil.config.out_of_fold:
+        return pupil.answers_out_of_fold(folder, resume).both
+    stored = folder / pupil.name / "answers.float32"
+    if not stored.is_file():
+        place = folder / pupil.name / "all"
+        network = pupil.classifier.network
+        train_model(network, pupil.config, pupil.train, pupil.dev, pupil.make_loss(), place, resume)
+        judged = pupil.classifier.encode(splits.named(judged_split(splits)))
+        write_bytes(stored, sigmoid(pupil.classifier.logits(judged)).tobytes())
+    flat = np.frombuffer(stored.read_bytes(), dtype=np.float32)
+    return flat.reshape(-1, len(pupil.classifier.labels))
+
+
+def _teacher_out_of_fold(lessons: Lessons, splits: Splits) -> Probabilities:
+    content = [content_hash(example) for example in splits.train]
+    logits = np.zeros((len(content), len(splits.labels)), dtype=np.float32)
+    for fold in lessons.folds:
+        unseen = fold.unseen(content)
+        logits[unseen] = fold.pick(content).logits[unseen]
+    return sigmoid(logits)
