@@ -40,16 +40,19 @@ from distill.training import TrainLog
 FORMAT = 2
 RUN_FILE = "run.json"
 START_FILE = "started.json"
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A finished run, opened."""
+    """A finished run, opened. `ranges` are those of the inputs of its linear layers, by the layer's name, when
+    it was trained in int8 arithmetic; else empty."""
 
     folder: Path
     classifier: Classifier
     thresholds: Thresholds
     sha256: str
+    ranges: dict[str, tuple[float, float]]
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
@@ -74,7 +77,8 @@ class Checkpoint:
             tokenizer_json=(folder / "tokenizer.json").read_text(encoding="utf-8"),
             network=network.eval(),
         )
-        return cls(folder, classifier, Thresholds.from_json(tree["thresholds"]), tree["sha256"])
+        ranges = {name: (float(low), float(high)) for name, (low, high) in tree["ranges"].items()}
+        return cls(folder, classifier, Thresholds.from_json(tree["thresholds"]), tree["sha256"], ranges)
 
     def logits(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """float32 (N, L)."""
@@ -165,7 +169,12 @@ def _same_start(folder: Path, started: dict[str, Any]) -> None:
 
 
 def finish(
-    folder: Path, classifier: Classifier, thresholds: Thresholds, log: TrainLog, metrics: dict[str, Any]
+    folder: Path,
+    classifier: Classifier,
+    thresholds: Thresholds,
+    log: TrainLog,
+    metrics: dict[str, Any],
+    ranges: dict[str, tuple[float, float]] | None = None,
 ) -> Checkpoint:
     """Write the run's files, run.json last, and remove the training's own checkpoints."""
     from safetensors.torch import save_file
@@ -175,7 +184,7 @@ def finish(
     part.replace(folder / "model.safetensors")
     write_text(folder / "tokenizer.json", classifier.tokenizer_json)
     save_configs(classifier.network.text, classifier.network.picture, folder)
-    write_json(folder / "metrics.json", metrics)
+    write_json(folder / METRICS, metrics)
     sha256 = sha256_of(folder / "model.safetensors")
     run = {
         "format": FORMAT,
@@ -185,10 +194,11 @@ def finish(
         "preprocess": classifier.spec.to_json(),
         "thresholds": thresholds.to_json(),
         "sha256": sha256,
+        "ranges": ranges or {},
         "training": asdict(log),
         "distill": __version__,
         "python": platform.python_version(),
     }
     write_json(folder / RUN_FILE, run)
     shutil.rmtree(folder / "training", ignore_errors=True)
-    return Checkpoint(folder, classifier, thresholds, sha256)
+    return Checkpoint(folder, classifier, thresholds, sha256, ranges or {})

@@ -175,6 +175,57 @@ def train_student(
 
 @main.command()
 @click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
+@click.option(
+    "--teacher",
+    "teachers",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The teacher's folder; several teach as an ensemble.",
+)
+@click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
+@training_options
+def finetune_int8(
+    run: Path,
+    teachers: tuple[Path, ...],
+    target: Any,
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+) -> None:
+    """Train a student on in int8 arithmetic, for one that loses too much when it is quantised.
+
+    Only its matrix products are rounded; export then writes them as static int8 in the ranges learned here.
+
+    \b
+    Example:
+      distill finetune-int8 runs/student --teacher runs/teacher --data memes/ --out runs/student-int8
+    """
+    from distill.recipe import Recipe
+
+    config = Recipe.load(recipe, overrides).finetune
+    splits = _checked(data, run)
+    from distill.checkpoint import Checkpoint, begin, weights_of
+    from distill.terminal import note
+    from export.isa import detect, weight_limit
+    from student.finetune import fine_tune
+    from student.train import Lessons
+    from teacher.targets import gather
+
+    student, limit = Checkpoint.load(run), weight_limit(target or detect())
+    named = {"student": student.sha256, "teachers": [weights_of(t) for t in teachers], "weight_limit": limit}
+    named["finetune"] = [config.epochs, config.learning_rate]
+    if not begin(out, "student", student.classifier.config, splits, resume, overwrite, named):
+        return note(f"{out}: this run is finished already")
+    fine_tune(student, config, splits, Lessons(gather(teachers, splits.train)), limit, out, resume)
+    return note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+
+
+@main.command()
+@click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
 @data_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
 @click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")

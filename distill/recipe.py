@@ -181,6 +181,20 @@ class StudentConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
+class FinetuneConfig:
+    """Training on in int8 arithmetic."""
+
+    epochs: int
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise RecipeError(f"finetune.epochs must be >= 1, got {self.epochs}")
+        if self.learning_rate <= 0:
+            raise RecipeError(f"finetune.learning_rate must be > 0, got {self.learning_rate}")
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """`max_drift` bounds |logit difference| torch to fp32 ONNX, `min_int8_share` the int8 share of the text
     tower's weights, and `max_ap_drop` what int8 convolutions may cost in micro-AP on the dev split.
@@ -211,6 +225,7 @@ class Recipe:
 
     teacher: TeacherConfig
     student: StudentConfig
+    finetune: FinetuneConfig
     export: ExportConfig
 
     @classmethod

@@ -75,7 +75,7 @@ def train_model(
     started = time.perf_counter()
     set_seed(config.seed)
     lines = _EpochLines(config.epochs)
-    model = _Measured(network, loss)
+    model = Measured(network, loss)
     trainer = _DualTrainer(
         model=model,
         args=_arguments(config, folder),
@@ -97,7 +97,7 @@ def train_model(
     return TrainLog(tuple(epochs), best.epoch, time.perf_counter() - started)
 
 
-class _Measured(nn.Module):
+class Measured(nn.Module):
     """A network with its loss, whose own parameters (projections) are trained and checkpointed beside it."""
 
     def __init__(self, network: DualBranch, loss: Loss) -> None:
@@ -126,7 +126,7 @@ class _Measured(nn.Module):
 
 
 def optimizer_and_schedule(
-    model: _Measured, config: ModelConfig, steps_per_epoch: int
+    model: Measured, config: ModelConfig, steps_per_epoch: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     """NAdam (Dozat 2016) or AdamW (Loshchilov and Hutter 2019), both with decoupled decay, and a rate that is
     constant for `constant_epochs` and then falls by exp(-decay_per_epoch) at the start of each further epoch.

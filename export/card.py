@@ -12,7 +12,7 @@ from distill.scoring import Scored
 def write(
     classifier: Classifier, precision: Precision, target: str, scored: Scored, figures: dict[str, Any]
 ) -> str:
-    """Markdown."""
+    """Markdown. `figures["distillation"]`, where there is one, is the sentence of the control experiment."""
     config = classifier.config
     lines = [
         f"# {classifier.kind.capitalize()}, {precision}",
@@ -42,6 +42,7 @@ def write(
         f"Thresholds: fitted on {scored.thresholds.fitted_on}, on this file's own outputs, for the objective "
         f"`{scored.thresholds.objective}`.",
         "",
+        *([f"Control experiment: {figures['distillation']}.", ""] if "distillation" in figures else []),
         "## What export checked",
         "",
         f"- torch and fp32 ONNX: largest logit difference {figures['parity']['max_logit_difference']:.1e} over "
@@ -69,12 +70,13 @@ def _int8(figures: dict[str, Any]) -> list[str]:
         f"{drift['max_probability_difference']:.3f} at most.",
         f"- Time at batch 1, one thread, where it was exported: {figures['time_ratio']:.2f} of fp32's.",
         "",
-        "| convolutions | MB | dev micro-AP lost | time / fp32 | |",
-        "|---|---|---|---|---|",
+        "| matrix products | convolutions | MB | dev micro-AP lost | time / fp32 | |",
+        "|---|---|---|---|---|---|",
     ]
     for index, tried in enumerate(figures["tried"]):
         lines.append(
-            f"| {tried['convolutions']} | {tried['size_bytes'] / 1e6:.1f} | {tried['dev_micro_ap_drop']:+.4f} "
-            f"| {tried['time_ratio']:.2f} | {'shipped' if index == 0 else 'tried'} |"
+            f"| {tried['matrices']} | {tried['convolutions']} | {tried['size_bytes'] / 1e6:.1f} "
+            f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['time_ratio']:.2f} "
+            f"| {'shipped' if index == 0 else 'tried'} |"
         )
     return lines

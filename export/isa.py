@@ -35,6 +35,11 @@ def overflows(target: str, here: Target) -> bool:
     return here == "x86-avx2" and target in ("x86-vnni", "arm64")
 
 
+def weight_limit(target: Target) -> int:
+    """The largest |int8 weight| that cannot overflow there."""
+    return 64 if target == "x86-avx2" else 127
+
+
 def _field(cpuinfo: Path, name: str) -> str:
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()

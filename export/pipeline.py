@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -13,9 +14,10 @@ import numpy as np
 
 from distill import bundle
 from distill.bundle import Bundle, Contents, Precision
-from distill.checkpoint import Checkpoint
+from distill.checkpoint import METRICS, Checkpoint
 from distill.data import Example, Splits
-from distill.errors import ExportError
+from distill.errors import ExportError, RunError
+from distill.files import read_json
 from distill.metrics import Probabilities, logit, micro_ap
 from distill.preprocess import Batch, Reader
 from distill.recipe import ExportConfig
@@ -39,9 +41,11 @@ Answers = Callable[[Sequence[Example]], Probabilities]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One int8 file that was tried: `time_ratio` is its median time over its fp32 parent's, batch 1, one
-    thread, interleaved; `ap_drop` what it loses of the parent's dev micro-AP."""
+    """One int8 file that was tried: `matrices` are "dynamic", or "static" in the ranges that the student was
+    trained in; `convolutions` are "float" or "int8"; `time_ratio` is its median time over its fp32 parent's,
+    batch 1, one thread, interleaved; `ap_drop` what it loses of the parent's dev micro-AP."""
 
+    matrices: str
     convolutions: str
     model: Path
     coverage: Coverage
@@ -94,6 +98,7 @@ def _tried(candidates: Sequence[Candidate]) -> dict[str, Any]:
         "time_ratio": best.time_ratio,
         "tried": [
             {
+                "matrices": c.matrices,
                 "convolutions": c.convolutions,
                 "size_bytes": c.size_bytes,
                 "dev_micro_ap_drop": c.ap_drop,
@@ -132,23 +137,25 @@ def _quantise(
     targets = student.classifier.labels.encode([example.labels for example in splits.dev])
     base = micro_ap(targets, parent_dev)
     calibration = _calibration(reader, splits, config.calibration_examples)
-    wanted = {"auto": ("float", "int8"), "int8": ("int8",), "float": ("float",)}[config.convolutions]
+    kinds = {"auto": ("float", "int8"), "int8": ("int8",), "float": ("float",)}[config.convolutions]
+    ways = ("dynamic", "static") if student.ranges else ("dynamic",)
     tried = []
-    for convolutions in wanted:
-        note(f"quantising for {target}: text tower dynamic int8, convolutions {convolutions}")
-        model = work / f"{convolutions}.onnx"
-        coverage = quantize.quantize(fp32, model, target, calibration, convolutions == "int8")
+    for matrices, convolutions in itertools.product(ways, kinds):
+        note(f"quantising for {target}: matrix products {matrices} int8, convolutions {convolutions}")
+        model = work / f"{matrices}-{convolutions}.onnx"
+        ranges = student.ranges if matrices == "static" else None
+        coverage = quantize.quantize(fp32, model, target, calibration, convolutions == "int8", ranges)
         quantize.refuse_if_hollow(coverage, config.min_int8_share)
         dev = probabilities(open_session(model, 0), reader, splits.dev)
         if not np.isfinite(dev).all():
             raise ExportError(
                 f"int8 with {convolutions} convolutions answers with nan; use --set export.convolutions"
             )
-        tried.append((convolutions, model, coverage, dev, base - micro_ap(targets, dev)))
-    times = _median_times([fp32, *(item[1] for item in tried)], calibration)
+        tried.append((matrices, convolutions, model, coverage, dev, base - micro_ap(targets, dev)))
+    times = _median_times([fp32, *(item[2] for item in tried)], calibration)
     candidates = [
-        Candidate(name, model, coverage, dev, model.stat().st_size, drop, seconds / times[0])
-        for (name, model, coverage, dev, drop), seconds in zip(tried, times[1:], strict=True)
+        Candidate(way, name, model, coverage, dev, model.stat().st_size, drop, seconds / times[0])
+        for (way, name, model, coverage, dev, drop), seconds in zip(tried, times[1:], strict=True)
     ]
     return choose(candidates, config.max_ap_drop)
 
@@ -226,6 +233,9 @@ def _contents(
 ) -> Contents:
     classifier = student.classifier
     figures = figures | scored.to_json()
+    verdict = read_json(student.folder / METRICS, RunError).get("distillation")
+    if verdict is not None:
+        figures["distillation"] = verdict["sentence"]
     return Contents(
         model=model,
         kind=classifier.kind,

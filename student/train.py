@@ -88,7 +88,7 @@ def enrol(config: StudentConfig, splits: Splits, lessons: Lessons, taught: bool)
     classifier.network.start_from_rates(torch.from_numpy(train_set.targets[train_set.labelled].mean(0)))
     labelled = train_set.subset(np.flatnonzero(train_set.labelled))
     folds = [_fold(labelled, teacher, content[: len(labelled)], taught) for teacher in lessons.folds]
-    make_loss = _losses(config, classifier, soft)
+    make_loss = make_losses(config, classifier, soft)
     return Pupil(config, classifier, train_set, classifier.encode(splits.dev), folds, make_loss)
 
 
@@ -131,8 +131,9 @@ def _fold(train: Encoded, teacher: SoftTargets, content: list[str], taught: bool
     return Fold(replace(train.subset(rest), soft=soft), np.flatnonzero(unseen))
 
 
-def _losses(config: StudentConfig, classifier: Classifier, soft: Soft | None) -> Callable[[], Loss]:
-    """One loss for each training, as it has weights of its own, which the seed alone decides."""
+def make_losses(config: StudentConfig, classifier: Classifier, soft: Soft | None) -> Callable[[], Loss]:
+    """A loss for each training, as it may have weights of its own, which the seed alone decides; without a
+    teacher's outputs, the focal loss on the labels."""
     if soft is None:
 
         def loss(outputs: Outputs, wanted: Wanted) -> Tensor:

@@ -64,7 +64,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """A plain table."""
-        return asdict(self)
+        return asdict(self) | {"sentence": self.sentence()}
 
     def sentence(self) -> str:
         """One line for a terminal, a report or a card."""

@@ -78,10 +78,10 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
     runs = tmp_path_factory.mktemp("runs")
     splits = read_splits(data)
     begin(runs / "teacher", "teacher", recipe.teacher, splits, resume=False, overwrite=False)
-    taught = teacher.train.train(recipe.teacher, splits, runs / "teacher", resume=False)
-    soft = teacher.targets.write(taught, splits.train)
+    teacher.train.train(recipe.teacher, splits, runs / "teacher", resume=False)
+    lessons = student.train.Lessons(teacher.targets.gather([runs / "teacher"], splits.train))
     begin(runs / "student", "student", recipe.student, splits, resume=False, overwrite=False)
-    learned = student.train.train(recipe.student, splits, soft, runs / "student", resume=False)
+    learned = student.train.train(recipe.student, splits, lessons, runs / "student", resume=False)
     export_run(learned, splits, recipe.export, True, detect(), runs / "bundle")
     return Chain(
         data, splits, recipe, overrides, runs / "teacher", runs / "student", runs / "bundle-fp32", runs / "bundle"

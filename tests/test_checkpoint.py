@@ -74,7 +74,7 @@ def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_p
 
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
     content = [content_hash(example) for example in chain.splits.train]
-    assert (stored.pick(content[::-1]) == stored.logits[::-1]).all()
+    assert (stored.pick(content[::-1]).logits == stored.logits[::-1]).all()
     with pytest.raises(RunError, match="not 1 of those asked for"):
         stored.pick([*content, "unknown"])
     copy = tmp_path / "teacher"
@@ -89,9 +89,14 @@ def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_p
 
 def test_a_student_refuses_a_teacher_of_other_labels(chain: Chain, tmp_path: Path) -> None:
     import student.train
+    from student.train import Lessons
 
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
     with pytest.raises(RunError, match="the teacher knows 6 labels and the data has 6, or in another order"):
         student.train.train(
-            chain.recipe.student, chain.splits, replace(stored, labels=stored.labels[::-1]), tmp_path, resume=False
+            chain.recipe.student,
+            chain.splits,
+            Lessons(replace(stored, labels=stored.labels[::-1])),
+            tmp_path,
+            resume=False,
         )

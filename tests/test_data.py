@@ -65,7 +65,7 @@ def test_pictures_are_found_beside_the_file_in_images_and_in_the_splits_folder(t
         ("[", "not valid JSON"),
         ("[]", "holds no rows"),
         ('[{"image": "a.jpg"}]', "row 1: has no 'id'"),
-        ('[{"id": "1"}]', "row 1: has no 'image'"),
+        ('[{"id": "1", "text": " "}]', "row 1: has neither 'text' nor 'image'"),
         ('[{"id": ["1"], "image": "a"}]', "id must be a string or a whole number"),
         ('[{"id": "1", "image": 3}]', "image must be a file name; got 3"),
         ('[{"id": "1", "image": "a\\u0000b"}]', "holds a NUL character"),
@@ -162,7 +162,7 @@ def test_a_single_file_is_split_the_same_way_each_time(data: Path, tmp_path: Pat
     written = read_splits(tmp_path / "out")
     assert sizes == (84, 18, 18)
     assert [e.id for e in written.dev] == [e.id for e in first.dev]
-    assert all(example.image.is_file() for example in written.train)
+    assert all(example.image is not None and example.image.is_file() for example in written.train)
     assert json.loads((tmp_path / "out/split.json").read_text())["seed"] == 13
     with pytest.raises(DataError, match="exists and is not empty"):
         split_file(everything, tmp_path / "out", seed=13)

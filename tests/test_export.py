@@ -32,7 +32,8 @@ def random_batch(rows: int, tokens: int, size: int = 32) -> Batch:
     mask = np.ones((rows, tokens), dtype=np.int64)
     mask[0, max(1, tokens // 2) :] = 0
     pixels = generator.normal(size=(rows, 3, size, size)).astype(np.float32)
-    return Batch(generator.integers(5, 100, (rows, tokens)), mask, pixels)
+    present = np.stack([np.ones(rows), np.arange(rows) % 2], axis=1).astype(np.float32)
+    return Batch(generator.integers(5, 100, (rows, tokens)), mask, pixels, present)
 
 
 @pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (1, 7), (3, 2), (5, 32)])

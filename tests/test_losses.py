@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.spatial.distance import cosine
 
+from distill.dual import Outputs
+from distill.encoding import Wanted
+from distill.errors import RecipeError, RunError
 from distill.focal import focal_loss
 from distill.recipe import Focal, Recipe, StudentConfig
-from student.losses import distillation_loss
+from student.losses import DistillationLoss, labels_loss, relation_loss, soft_loss
 
 
-def student_config(**changes: float) -> StudentConfig:
-    return Recipe.load(overrides=[f"student.{key}={value}" for key, value in changes.items()]).student
+def student_config(*changes: tuple[str, float]) -> StudentConfig:
+    overrides = [f"student.distill.{key}={value}" for key, value in changes]
+    return Recipe.load(overrides=["student.picture.trainable=true", *overrides]).student
 
 
 def focal_by_hand(z: float, y: int, gamma: float, alpha: float) -> float:
@@ -49,32 +54,64 @@ def test_focal_loss_stays_finite_at_extreme_logits() -> None:
     assert torch.isfinite(z.grad).all()
 
 
+def outputs(logits: np.ndarray, text: np.ndarray, picture: np.ndarray) -> Outputs:
+    return Outputs(*(torch.tensor(array, dtype=torch.float64) for array in (logits, text, picture)))
+
+
 def test_distillation_loss_is_the_weighted_sum_that_its_docstring_says() -> None:
     generator = np.random.default_rng(2)
-    s, t = generator.normal(0, 2, (4, 3)), generator.normal(0, 2, (4, 3))
-    y = generator.integers(0, 2, (4, 3)).astype(float)
-    config = student_config(distill_weight=0.3, temperature=3.0)
-    soft_teacher = 1 / (1 + np.exp(-t / 3.0))
-    p = 1 / (1 + np.exp(-s / 3.0))
-    cross_entropy = -(soft_teacher * np.log(p) + (1 - soft_teacher) * np.log(1 - p)).mean()
-    pairs = zip(s.ravel(), y.ravel(), strict=True)
+    rows, labels = 5, 3
+    s, t = generator.normal(0, 2, (rows, labels)), generator.normal(0, 2, (rows, labels))
+    y = generator.integers(0, 2, (rows, labels)).astype(float)
+    y_known = np.array([True, True, False, True, True])
+    text, picture = generator.normal(size=(rows, 4)), generator.normal(size=(rows, 6))
+    teacher_text, teacher_picture = generator.normal(size=(rows, 7)), generator.normal(size=(rows, 2))
+    config = student_config(
+        ("temperature", 3.0), ("labels", 0.7), ("soft", 0.3), ("text", 2.0), ("picture", 5.0), ("relations", 4.0)
+    )
+    loss = DistillationLoss(config, (4, 6), (7, 2)).double()
+    wanted = Wanted(*(torch.tensor(a) for a in (y, y_known, t, teacher_text, teacher_picture)))
+
+    q, p = 1 / (1 + np.exp(-t / 3.0)), 1 / (1 + np.exp(-s / 3.0))
+    divergence = (q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))).mean()
+    pairs = zip(s[y_known].ravel(), y[y_known].ravel(), strict=True)
     hard = np.mean([focal_by_hand(a, int(b), config.focal.gamma, config.focal.alpha) for a, b in pairs])
-    found = distillation_loss(torch.tensor(s), torch.tensor(y), torch.tensor(t), config)
-    assert found.item() == pytest.approx(0.7 * hard + 0.3 * 9.0 * cross_entropy, rel=1e-9)
+    assert loss.text is not None
+    assert loss.picture is not None
+    apart = [
+        np.mean([cosine(a, b) for a, b in zip(ours, theirs, strict=True)])  # scipy's distance, 1 - cos
+        for ours, theirs in (
+            (loss.text(torch.tensor(text)).detach().numpy(), teacher_text),
+            (loss.picture(torch.tensor(picture)).detach().numpy(), teacher_picture),
+        )
+    ]
+    relations = ((np.corrcoef(s.T) - np.corrcoef(t.T)) ** 2).mean()
+    expected = 0.7 * hard + 0.3 * 9.0 * divergence + 2.0 * apart[0] + 5.0 * apart[1] + 4.0 * relations
+    assert loss(outputs(s, text, picture), wanted).item() == pytest.approx(expected, rel=1e-6)
+    alone = Wanted(wanted.labels, wanted.labelled)
+    assert loss(outputs(s, text, picture), alone).item() == pytest.approx(hard, rel=1e-9)
 
 
-def test_distillation_pulls_each_label_to_the_teachers_logit() -> None:
+def test_a_batch_without_labels_and_too_small_to_relate_costs_nothing_of_those_terms() -> None:
+    logits = torch.randn(2, 3, requires_grad=True)
+    nobody = Wanted(torch.zeros(2, 3), torch.zeros(2, dtype=torch.bool))
+    total = labels_loss(logits, nobody, Focal(2.0, 0.25)) + relation_loss(logits, torch.randn(2, 3))
+    total.backward()
+    assert total.item() == 0
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+def test_the_soft_term_is_least_where_the_student_says_what_the_teacher_says() -> None:
     teacher = torch.tensor([[2.0, -1.0]], dtype=torch.float64)
     student = teacher.clone().requires_grad_()
-    distillation_loss(
-        student, torch.zeros(1, 2, dtype=torch.float64), teacher, student_config(distill_weight=1.0)
-    ).backward()
+    least = soft_loss(student, teacher, 2.0)
+    least.backward()
+    assert least.item() == pytest.approx(0, abs=1e-12)
     assert student.grad is not None
     assert student.grad.abs().max() < 1e-12
     higher = (teacher + 1).requires_grad_()
-    distillation_loss(
-        higher, torch.zeros(1, 2, dtype=torch.float64), teacher, student_config(distill_weight=1.0)
-    ).backward()
+    soft_loss(higher, teacher, 2.0).backward()
     assert higher.grad is not None
     assert (higher.grad > 0).all()
 
@@ -83,10 +120,26 @@ def test_gradient_of_the_soft_term_keeps_its_size_as_temperature_grows() -> None
     sizes = []
     for temperature in (4.0, 16.0):
         s = torch.tensor([[0.5, -0.5]], dtype=torch.float64, requires_grad=True)
-        config = student_config(distill_weight=1.0, temperature=temperature)
-        distillation_loss(
-            s, torch.zeros(1, 2, dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64), config
-        ).backward()
+        soft_loss(s, torch.zeros(1, 2, dtype=torch.float64), temperature).backward()
         assert s.grad is not None
         sizes.append(s.grad.norm().item())
     assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+
+
+def test_relations_do_not_see_the_scale_of_logits_but_their_signs() -> None:
+    teacher = torch.randn(8, 4, dtype=torch.float64)
+    assert relation_loss(3 * teacher + 1, teacher).item() == pytest.approx(0, abs=1e-12)
+    turned = teacher.clone()
+    turned[:, 0] *= -1
+    assert relation_loss(turned, teacher).item() > 0.01
+
+
+def test_settings_that_cannot_teach_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"student\.distill\.picture=1\.0 matches features of a frozen branch"):
+        Recipe.load(overrides=["student.distill.picture=1"])
+    with pytest.raises(RecipeError, match="no weight above 0"):
+        student_config(("labels", 0.0), ("soft", 0.0))
+    with pytest.raises(RecipeError, match="temperature must be > 0"):
+        student_config(("temperature", 0.0))
+    with pytest.raises(RunError, match="an ensemble's features cannot be matched"):
+        DistillationLoss(student_config(("text", 1.0)), (4, 6), (0, 0))

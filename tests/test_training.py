@@ -16,26 +16,32 @@ from distill import features
 from distill.checkpoint import Checkpoint
 from distill.classifier import Classifier
 from distill.data import read_splits
+from distill.dual import Outputs
 from distill.encoders import PictureEncoder, fingerprint, load_picture, load_text
-from distill.encoding import LengthGroups
+from distill.encoding import LengthGroups, Wanted
 from distill.errors import BackboneError, RunError
 from distill.files import read_json
 from distill.focal import focal_loss
 from distill.metrics import sigmoid
 from distill.preprocess import load_tokenizer, normalise, picture_to_uint8
-from distill.recipe import PictureBranch, Recipe
-from distill.training import optimizer_and_schedule, train_model
+from distill.recipe import ModelConfig, PictureBranch, Recipe
+from distill.training import Loss, Measured, optimizer_and_schedule, train_model
 
 
 def classifier_of(chain: Chain, trainable: bool = True) -> Classifier:
     config = chain.recipe.teacher
     config = replace(config, picture=replace(config.picture, trainable=trainable))
-    return Classifier.pretrained("teacher", config, chain.splits.labels)
+    return Classifier.pretrained("teacher", config, chain.splits.labels, [])
+
+
+def focal(config: ModelConfig) -> Loss:
+    return lambda outputs, wanted: focal_loss(outputs.logits, wanted.labels, config.focal)
 
 
 def test_the_rate_is_constant_and_then_falls_by_a_factor_each_epoch(chain: Chain) -> None:
     config = replace(chain.recipe.teacher, constant_epochs=3, decay_per_epoch=0.1, learning_rate=1e-4)
-    optimizer, schedule = optimizer_and_schedule(classifier_of(chain).network, config, steps_per_epoch=2)
+    model = Measured(classifier_of(chain).network, focal(config))
+    optimizer, schedule = optimizer_and_schedule(model, config, steps_per_epoch=2)
     assert type(optimizer).__name__ == "NAdam"
     rates = []
     for _ in range(10):
@@ -48,9 +54,14 @@ def test_the_rate_is_constant_and_then_falls_by_a_factor_each_epoch(chain: Chain
 
 def test_every_trainable_parameter_is_in_one_group_and_only_matrices_decay(chain: Chain) -> None:
     network = classifier_of(chain, trainable=False).network
-    optimizer, _ = optimizer_and_schedule(network, chain.recipe.teacher, 1)
-    grouped = [p for group in optimizer.param_groups for p in group["params"]]
-    assert {id(p) for p in grouped} == {id(p) for p in network.parameters() if p.requires_grad}
+    projecting = torch.nn.Sequential(torch.nn.Linear(3, 4))  # any loss with weights of its own
+    for optimizer_name, expected in (("nadam", "NAdam"), ("adamw", "AdamW")):
+        config = replace(chain.recipe.teacher, optimizer=optimizer_name)
+        model = Measured(network, projecting)
+        optimizer, _ = optimizer_and_schedule(model, config, 1)
+        assert type(optimizer).__name__ == expected
+        grouped = [p for group in optimizer.param_groups for p in group["params"]]
+        assert {id(p) for p in grouped} == {id(p) for p in model.parameters() if p.requires_grad}
     assert len(grouped) == len({id(p) for p in grouped})
     for group in optimizer.param_groups:
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
@@ -86,9 +97,10 @@ def test_a_frozen_picture_branch_does_not_move_and_its_features_are_those_of_its
     assert np.abs(encoded.features - direct).max() < 1e-5
     classifier.network.train()
     batch = encoded.collate([encoded[i] for i in range(8)])
-    targets = batch.pop("labels")
-    focal_loss(classifier.network(**batch), targets, chain.recipe.teacher.focal).backward()
-    classifier.network(batch["input_ids"], batch["attention_mask"], pixels=torch.from_numpy(pixels[:8]))
+    loss, _ = Measured(classifier.network, focal(chain.recipe.teacher))(**batch)
+    loss.backward()
+    words = batch["input_ids"], batch["attention_mask"]
+    classifier.network(*words, torch.from_numpy(pixels[:8]), batch["present"])
     assert fingerprint(classifier.network.picture) == before
     assert all(p.grad is None for p in classifier.network.picture.parameters())
 
@@ -138,7 +150,7 @@ def test_a_resumed_training_ends_as_an_unbroken_one(chain: Chain, tmp_path: Path
             config,
             train_set,
             dev_set,
-            lambda s, y, _: focal_loss(s, y, config.focal),
+            focal(config),
             folder,
             resume,
         )
@@ -159,14 +171,14 @@ def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Reci
     splits = read_splits(data)
 
     def train(resume: bool, dies_at_step: int) -> list[int]:
-        classifier = Classifier.pretrained("teacher", config, splits.labels)
+        classifier = Classifier.pretrained("teacher", config, splits.labels, [])
         train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
         steps = iter(range(1, 1000))
 
-        def loss(logits: torch.Tensor, targets: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
-            if logits.requires_grad and next(steps) == dies_at_step:
+        def loss(outputs: Outputs, wanted: Wanted) -> torch.Tensor:
+            if outputs.logits.requires_grad and next(steps) == dies_at_step:
                 raise InterruptedError
-            return focal_loss(logits, targets, config.focal)
+            return focal_loss(outputs.logits, wanted.labels, config.focal)
 
         log = train_model(classifier.network, config, train_set, dev_set, loss, tmp_path, resume)
         return [epoch.epoch for epoch in log.epochs]
@@ -185,7 +197,7 @@ def test_a_loss_that_is_not_finite_stops_training_with_advice(chain: Chain, tmp_
             chain.recipe.teacher,
             train_set,
             dev_set,
-            lambda s, y, _: s.sum() * float("nan"),
+            lambda outputs, _: outputs.logits.sum() * float("nan"),
             tmp_path,
             resume=False,
         )
@@ -198,7 +210,7 @@ def test_out_of_fold_training_fits_thresholds_on_the_training_split(chain: Chain
     run = teacher.train.train(config, chain.splits, tmp_path, resume=False)
     assert run.thresholds.fitted_on == "out-of-fold train, 64 examples"
     rows = read_json(tmp_path / "metrics.json", RunError)["quality"]
-    assert [row["examples"] for row in rows] == [64, 64, 32]
+    assert [row["examples"] for row in rows] == [64, 64, 64, 64, 32]
 
 
 @pytest.mark.parametrize(
@@ -218,12 +230,12 @@ def test_encoders_that_cannot_be_had_say_what_to_put_where(
     with pytest.raises(
         BackboneError, match=r"teacher\.text\.model=albert-base-v2: no local copy.*--set teacher\.text\.model=DIR"
     ):
-        load_text(text, "teacher")
+        load_text(text, "teacher", [])
     with pytest.raises(BackboneError, match="torchvision has no such model"):
         load_picture(PictureBranch("resnet5000", "", 64, "squash", False), "teacher")
     tiny = chain.recipe.student.text
     with pytest.raises(BackboneError, match=r"max_tokens=512: .* takes 64 at most"):
-        load_text(replace(tiny, max_tokens=512), "student")
+        load_text(replace(tiny, max_tokens=512), "student", [])
 
 
 def test_dev_probabilities_are_not_constant(chain: Chain) -> None:
@@ -241,7 +253,7 @@ def test_lower_case_becomes_part_of_the_tokenizers_own_file(chain: Chain, tmp_pa
     tokenizer.backend_tokenizer.normalizer = BertNormalizer(lowercase=False)
     tokenizer.save_pretrained(cased)
     config = replace(chain.recipe.student.text, model=str(cased))
-    loaded = {flag: load_text(replace(config, lowercase=flag), "student") for flag in (False, True)}
+    loaded = {flag: load_text(replace(config, lowercase=flag), "student", []) for flag in (False, True)}
     ids = {
         flag: load_tokenizer(text.tokenizer_json, text.spec).encode("THE TRAIN").ids
         for flag, text in loaded.items()

@@ -1,0 +1,90 @@
+"""Fine-tuning a trained student in int8 arithmetic, under its teacher. Knows one student, no export."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distill.checkpoint import Checkpoint, finish
+from distill.classifier import Classifier
+from distill.data import Splits
+from distill.encoding import Encoded
+from distill.errors import RunError
+from distill.folds import score, views
+from distill.integrity import content_hash
+from distill.recipe import FinetuneConfig, StudentConfig
+from distill.scoring import Scored, score_with
+from distill.terminal import note
+from distill.thresholds import moved
+from distill.training import train_model
+from student.fake_quant import prepare, strip
+from student.train import Lessons, make_losses
+
+
+def fine_tune(
+    student: Checkpoint,
+    config: FinetuneConfig,
+    splits: Splits,
+    lessons: Lessons,
+    weight_limit: int,
+    folder: Path,
+    resume: bool,
+) -> Checkpoint:
+    """Go on training `student` with every linear layer in int8 arithmetic, and write a run to `folder` whose
+    activation ranges `distill export --int8` uses instead of calibration.
+
+    The loss is the student's own recipe's. Thresholds that were fitted out of fold are carried over to the new
+    outputs; others are fitted on dev again. Raises RunError for a run that is no student.
+    """
+    classifier, settings = student.classifier, student.classifier.config
+    if not isinstance(settings, StudentConfig):
+        raise RunError(f"{student.folder}: is a {classifier.kind}; give a student's run")
+    soft = lessons.targets.pick([content_hash(example) for example in (*splits.train, *lessons.unlabelled)])
+    train_set = classifier.encode(splits.train, soft, lessons.unlabelled)
+    dev_set = classifier.encode(splits.dev)
+    before = classifier.logits(train_set)
+    settings = replace(
+        settings,
+        epochs=config.epochs,
+        patience=config.epochs,
+        learning_rate=config.learning_rate,
+        head_learning_rate=config.learning_rate,
+    )
+    prepare(classifier.network, weight_limit)
+    _watch_ranges(classifier, train_set)
+    note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")
+    make_loss = make_losses(settings, classifier, soft)
+    log = train_model(classifier.network, settings, train_set, dev_set, make_loss(), folder / "training", resume)
+    scored = _score(student, classifier, train_set, dev_set, before)
+    scored.show("Student in int8 arithmetic")
+    ranges = strip(classifier.network)
+    metrics = scored.to_json() | {"training": asdict(log), "teacher_sha256": lessons.targets.teacher_sha256}
+    return finish(folder, classifier, scored.thresholds, log, metrics, ranges)
+
+
+def _watch_ranges(classifier: Classifier, train_set: Encoded) -> None:
+    """Start the ranges from a few batches, so that the first step does not round everything away."""
+    network = classifier.network
+    network.train()
+    size = classifier.config.batch_size
+    with torch.no_grad():
+        for start in range(0, min(len(train_set), 8 * size), size):
+            batch = train_set.collate([train_set[row] for row in range(start, min(start + size, len(train_set)))])
+            wanted = ("input_ids", "attention_mask", "present", "pixels", "picture_features")
+            network.outputs(**{name: batch[name] for name in wanted if name in batch})
+
+
+def _score(
+    student: Checkpoint, classifier: Classifier, train_set: Encoded, dev_set: Encoded, before: NDArray[np.float32]
+) -> Scored:
+    train_targets = train_set.targets[train_set.labelled]
+    if student.thresholds.fitted_on.startswith("dev,"):
+        return score(classifier, train_targets, dev_set, None)
+    thresholds = moved(student.thresholds, before, classifier.logits(train_set), "int8 arithmetic")
+    dev = views(classifier, dev_set)
+    names = classifier.labels.names
+    return score_with(thresholds, names, dev.both, dev_set.targets, train_targets, "dev", dev.alone())
