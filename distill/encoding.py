@@ -109,19 +109,22 @@ class Encoded(Dataset[dict[str, Any]]):
 class LengthGroups(Sampler[int]):
     """Random order in which neighbours have like lengths, so that batches hold little padding.
 
-    The order depends on the seed and the epoch alone, so a resumed epoch sees what an unbroken one saw.
+    The order depends on the seed and the epoch alone, so a resumed epoch sees what an unbroken one saw. With
+    `drop_lone`, an example that would be a last batch of one, which has no variance for batch norms, waits
+    for another epoch.
     """
 
     POOL = 25  # batches that are sorted together; random beyond that
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, drop_lone: bool = False) -> None:
         self.lengths = np.asarray(lengths)
+        self.lone = drop_lone and len(lengths) > 1 and len(lengths) % batch_size == 1
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.lengths) - self.lone
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the training loop before each epoch."""
@@ -129,7 +132,7 @@ class LengthGroups(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(len(self.lengths))
+        order = generator.permutation(len(self.lengths))[: len(self)]
         pool = self.POOL * self.batch_size
         batches = []
         for start in range(0, len(order), pool):

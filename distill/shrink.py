@@ -39,8 +39,9 @@ def prune_vocabulary(backbone: nn.Module, tokenizer_json: str, texts: Sequence[s
 
     Kept are the special tokens, every single character (so that any text still falls into known pieces), the
     pieces that `texts` fall into, and then the vocabulary's own order, which in BERT's and ALBERT's files is
-    by falling frequency, until `size` is reached. Raises BackboneError for a tokenizer of another kind than
-    WordPiece or Unigram.
+    by falling frequency, until `size` is reached; there, pieces that no text can contain after the
+    tokenizer's own normalising, such as capitals where it lower-cases, are passed over. Raises BackboneError
+    for a tokenizer of another kind than WordPiece or Unigram.
     """
     tree = json.loads(tokenizer_json)
     pieces = _pieces(tree)
@@ -51,7 +52,7 @@ def prune_vocabulary(backbone: nn.Module, tokenizer_json: str, texts: Sequence[s
     used = {id_ for encoding in whole.encode_batch(list(texts)) for id_ in encoding.ids}
     special = {entry["content"] for entry in tree["added_tokens"]}
     needed = {id_ for id_, piece in enumerate(pieces) if piece in special or len(_bare(piece)) <= 1} | used
-    rest = [id_ for id_ in range(len(pieces)) if id_ not in needed]
+    rest = [id_ for id_ in range(len(pieces)) if id_ not in needed and _reachable(whole, pieces[id_])]
     kept = sorted(needed | set(rest[: max(0, size - len(needed))]))
     _shrink_embedding(backbone, kept)
     return json.dumps(_renumbered(tree, pieces, kept), ensure_ascii=False)
@@ -70,6 +71,11 @@ def _pieces(tree: dict[str, Any]) -> list[str]:
         f"text.vocabulary: a {model.get('type')} vocabulary cannot be pruned, only whole WordPiece and Unigram "
         "ones; set it to 0"
     )
+
+
+def _reachable(tokenizer: Tokenizer, piece: str) -> bool:
+    bare = _bare(piece)
+    return tokenizer.normalizer is None or tokenizer.normalizer.normalize_str(bare) == bare
 
 
 def _bare(piece: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 from distill.dual import DualBranch, Outputs
 from distill.encoding import WANTED, Encoded, LengthGroups, Wanted
 from distill.errors import RunError
+from distill.files import write_json
 from distill.metrics import macro_ap, micro_ap, sigmoid
 from distill.recipe import ModelConfig
 from distill.terminal import console, note
@@ -76,6 +79,7 @@ def train_model(
     set_seed(config.seed)
     lines = _EpochLines(config.epochs)
     model = Measured(network, loss)
+    order = LengthGroups(train.lengths(), config.batch_size, config.seed, drop_lone=network.picture_trainable)
     trainer = _DualTrainer(
         model=model,
         args=_arguments(config, folder),
@@ -83,14 +87,15 @@ def train_model(
         train_dataset=train,
         eval_dataset=dev,
         compute_metrics=_dev_metrics,
-        optimizers=optimizer_and_schedule(model, config, math.ceil(len(train) / config.batch_size)),
+        optimizers=optimizer_and_schedule(model, config, math.ceil(len(order) / config.batch_size)),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=config.patience), lines],
     )
+    trainer.order = order
     trainer.remove_callback(PrinterCallback)
-    has_checkpoint = resume and any(folder.glob("checkpoint-*/trainer_state.json"))
+    last = _last_whole_checkpoint(folder) if resume else None
     with lines.progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
-        trainer.train(resume_from_checkpoint=True if has_checkpoint else None)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
     epochs = _epoch_logs(trainer.state.log_history)
     better = min if config.monitor == "loss" else max
     best = better(epochs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
@@ -123,6 +128,26 @@ class Measured(nn.Module):
                 chosen = [p for p in parameters if (p.ndim > 1) == matrices]
                 groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
         return [group for group in groups if group["params"]]
+
+
+def _last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; those that were cut off are removed.
+
+    Trainer writes trainer_state.json last. The best checkpoint's path in it is made good for a folder that
+    was moved, or named in another way, since.
+    """
+    by_step = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in reversed(by_step):
+        try:
+            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+            continue
+        if state.get("best_model_checkpoint"):
+            state["best_model_checkpoint"] = str(folder / Path(state["best_model_checkpoint"]).name)
+            write_json(path / "trainer_state.json", state)
+        return path
+    return None
 
 
 def optimizer_and_schedule(
@@ -204,6 +229,8 @@ def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
 class _DualTrainer(Trainer):
     """Trainer with our own loss and order of examples."""
 
+    order: LengthGroups
+
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
         """Called by Trainer for each batch, in training and in validation."""
         loss, logits = model(**inputs)
@@ -215,7 +242,7 @@ class _DualTrainer(Trainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def _get_train_sampler(self, *_: Any) -> LengthGroups:
-        return LengthGroups(self.train_dataset.lengths(), self.args.per_device_train_batch_size, self.args.seed)
+        return self.order
 
 
 class _EpochLines(TrainerCallback):

@@ -23,7 +23,8 @@ from export.coverage import Coverage, measure
 from export.isa import Target
 
 Ranges = dict[str, tuple[float, float]]  # of the input of each linear layer, by the layer's name
-DYNAMIC = ["MatMul", "Gemm", "Gather"]  # Gather: the embedding tables, most of a small encoder's bytes
+PRODUCTS = ["MatMul", "Gemm"]
+DYNAMIC = [*PRODUCTS, "Gather"]  # Gather: the embedding tables, most of a small encoder's bytes
 
 
 def quantize(
@@ -103,19 +104,22 @@ def _static(
     target: Target,
     calibration: Sequence[Batch],
     convolutions: bool,
-    inputs: dict[str, tuple[str, float, float]],
+    inputs: Ranges,
 ) -> None:
     overrides = {
-        tensor: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for tensor, low, high in inputs.values()
+        tensor: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for tensor, (low, high) in inputs.items()
     }
-    graph = onnx.load(str(source), load_external_data=False).graph
-    nodes = [node.name for node in graph.node if node.name in inputs or (convolutions and node.op_type == "Conv")]
+    nodes = [
+        node.name
+        for node in onnx.load(str(source)).graph.node
+        if (node.op_type in PRODUCTS and node.input[0] in inputs) or (convolutions and node.op_type == "Conv")
+    ]
     quantize_static(
         str(source),
         str(out),
         _Calibration(calibration),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+        op_types_to_quantize=["Conv", *PRODUCTS],
         nodes_to_quantize=nodes,
         per_channel=True,
         reduce_range=target == "x86-avx2",
@@ -125,14 +129,14 @@ def _static(
         extra_options={
             "TensorQuantOverrides": overrides,
             # Only the inputs of the matrix products were rounded in training.
-            "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"],
+            "OpTypesToExcludeOutputQuantization": PRODUCTS,
             "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
         },
     )
 
 
-def _inputs(fp32: Path, ranges: Ranges) -> dict[str, tuple[str, float, float]]:
-    """By the name of each matrix product: its input tensor and the range that its layer was trained in.
+def _inputs(fp32: Path, ranges: Ranges) -> Ranges:
+    """The ranges by the name of the tensor that goes into each layer, as nodes may be renamed on the way.
 
     torch's exporter writes the path of modules into every node: the last one that is a layer's name counts.
     Raises ExportError when a layer is not found.
@@ -140,12 +144,12 @@ def _inputs(fp32: Path, ranges: Ranges) -> dict[str, tuple[str, float, float]]:
     found = {}
     missing = dict(ranges)
     for node in onnx.load(str(fp32)).graph.node:
-        if node.op_type not in ("MatMul", "Gemm"):
+        if node.op_type not in PRODUCTS:
             continue
         scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]")
         layer = next((name for name in reversed(ast.literal_eval(scopes)) if name in ranges), None)
         if layer is not None:
-            found[node.name] = (node.input[0], *ranges[layer])
+            found[node.input[0]] = ranges[layer]
             missing.pop(layer, None)
     if missing:
         raise ExportError(f"{len(missing)} layers of the run are not in the exported graph, such as {min(missing)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +86,19 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
     return Chain(
         data, splits, recipe, overrides, runs / "teacher", runs / "student", runs / "bundle-fp32", runs / "bundle"
     )
+
+
+@pytest.fixture(scope="session")
+def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher with two folds, one epoch each."""
+    import teacher.train
+    from distill.checkpoint import begin
+
+    folder = tmp_path_factory.mktemp("folded") / "teacher"
+    config = replace(chain.recipe.teacher, folds=2, epochs=1)
+    begin(folder, "teacher", config, chain.splits, resume=False, overwrite=False)
+    teacher.train.train(config, chain.splits, folder, resume=False)
+    return folder
 
 
 @pytest.fixture

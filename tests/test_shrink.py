@@ -127,3 +127,12 @@ def test_other_vocabularies_are_refused() -> None:
     tokenizer = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
     with pytest.raises(BackboneError, match="a BPE vocabulary cannot be pruned"):
         prune_vocabulary(distilbert(), tokenizer.to_str(), [], 2)
+
+
+def test_pieces_that_the_normaliser_makes_impossible_are_passed_over() -> None:
+    pieces = ["[UNK]", "[PAD]", "The", "the", "Train", "train"]
+    tokenizer = Tokenizer(models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.add_special_tokens(["[UNK]", "[PAD]"])
+    pruned = Tokenizer.from_str(prune_vocabulary(distilbert(), tokenizer.to_str(), [], 4))
+    assert set(pruned.get_vocab()) == {"[UNK]", "[PAD]", "the", "train"}

@@ -16,8 +16,7 @@ from sklearn.metrics import f1_score
 
 import student.train
 import teacher.targets
-import teacher.train
-from distill.checkpoint import Checkpoint, begin
+from distill.checkpoint import Checkpoint
 from distill.cli import main
 from distill.errors import DataError, RunError
 from distill.files import read_json
@@ -28,16 +27,6 @@ from export.isa import detect
 from export.pipeline import export_run
 from student.train import Lessons, enrol
 from student.verdict import judge
-
-
-@pytest.fixture(scope="session")
-def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A teacher with two folds, one epoch each."""
-    folder = tmp_path_factory.mktemp("folded") / "teacher"
-    config = replace(chain.recipe.teacher, folds=2, epochs=1)
-    begin(folder, "teacher", config, chain.splits, resume=False, overwrite=False)
-    teacher.train.train(config, chain.splits, folder, resume=False)
-    return folder
 
 
 def lessons_of(folder: Path, chain: Chain) -> Lessons:
@@ -82,7 +71,7 @@ def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal(
 
 def test_a_handful_of_examples_is_inconclusive() -> None:
     y = truth(20)
-    verdict = judge(y, [noisy(y, 2, 0)], [noisy(y, 2.0, 1)], [noisy(y, 2.2, 2)], (13,), "balanced", "dev")
+    verdict = judge(y, [noisy(y, 2, 0)], [noisy(y, 2.0, 3)], [noisy(y, 2.0, 4)], (13,), "balanced", "dev")
     assert verdict.word == "INCONCLUSIVE"
 
 
@@ -161,7 +150,8 @@ def test_unlabelled_posts_join_with_the_teachers_word_alone(chain: Chain, tmp_pa
     path.write_text(json.dumps(rows))
     extra = read_unlabelled(path, chain.splits)
     assert len(extra) == 2  # one stands in dev, one is a double
-    targets = teacher.targets.gather([chain.teacher], [*chain.splits.train, *extra])
+    asked = shutil.copytree(chain.teacher, tmp_path / "teacher")
+    targets = teacher.targets.gather([asked], [*chain.splits.train, *extra])
     pupil = enrol(chain.recipe.student, chain.splits, Lessons(targets, [], extra), taught=True)
     assert pupil.train.labelled.tolist() == [True] * 64 + [False] * 2
     assert (pupil.train.targets[64:] == 0).all()
@@ -182,9 +172,9 @@ def test_the_control_experiment_from_the_command_line(chain: Chain, tmp_path: Pa
     settings = [part for value in chain.overrides if value.startswith("student.") for part in ("--set", value)]
     words = ["train-student", "--data", str(chain.data), "--recipe", "recipes/tiny.toml", *settings]
     words += ["--set", "student.epochs=1", "--unlabelled", str(more), "--seeds", "2", "--out", str(tmp_path / "s")]
-    second = tmp_path / "teacher2"
-    shutil.copytree(chain.teacher, second)
-    words += ["--teacher", str(chain.teacher), "--teacher", str(second)]
+    for name in ("one", "two"):  # copies, as they write down what they say of test
+        shutil.copytree(chain.teacher, tmp_path / name)
+        words += ["--teacher", str(tmp_path / name)]
     result = CliRunner().invoke(main, words, catch_exceptions=False)
     assert result.exit_code == 0
     assert "taught - control" in result.output

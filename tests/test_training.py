@@ -85,6 +85,19 @@ def test_each_epoch_shows_every_example_once_in_an_order_of_its_own() -> None:
     assert in_order < at_random / 3
 
 
+def test_a_batch_of_one_is_left_out_where_batch_norms_train() -> None:
+    sampler = LengthGroups([5] * 33, batch_size=8, seed=5, drop_lone=True)
+    left_out = []
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        seen = list(sampler)
+        assert len(seen) == len(set(seen)) == len(sampler) == 32
+        left_out += [set(range(33)) - set(seen)]
+    assert len(set.union(*left_out)) > 1
+    assert len(list(LengthGroups([5] * 33, batch_size=8, seed=5))) == 33
+    assert len(list(LengthGroups([5] * 34, batch_size=8, seed=5, drop_lone=True))) == 34
+
+
 def test_a_frozen_picture_branch_does_not_move_and_its_features_are_those_of_its_pixels(chain: Chain) -> None:
     classifier = classifier_of(chain, trainable=False)
     before = fingerprint(classifier.network.picture)
