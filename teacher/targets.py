@@ -55,6 +55,8 @@ def ensure(folder: Path, examples: Sequence[Example]) -> SoftTargets:
     if stored is not None:
         note(f"{folder / FILE} lacks {len(missing)} of {len(examples)} examples: the teacher runs over them once")
     asked = ask(Checkpoint.load(folder).classifier, list(missing.values()))
+    if stored is not None and stored.teacher_sha256 != asked.teacher_sha256:
+        raise RunError(f"{folder / FILE}: written by other weights than the run's; remove it, it is made again")
     targets = asked if stored is None else stored.joined(asked)
     targets.write(folder / FILE)
     return targets

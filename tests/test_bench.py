@@ -192,5 +192,5 @@ def test_sizes_are_those_of_the_files(chain: Chain) -> None:
 def test_reports_of_another_schema_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "old.json"
     path.write_text('{"schema": 0}')
-    with pytest.raises(BenchError, match="not a bench report of schema 1"):
+    with pytest.raises(BenchError, match="not a bench report of schema 2"):
         report.read(path)

@@ -11,6 +11,7 @@ import pytest
 from conftest import Chain
 
 from distill.checkpoint import Checkpoint, begin
+from distill.encoders import fingerprint
 from distill.errors import RunError
 from distill.files import read_json
 from distill.integrity import content_hash
@@ -23,7 +24,7 @@ def test_a_checkpoint_opens_without_its_encoders_and_answers_as_before(
     opened = Checkpoint.load(chain.teacher)
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
     assert np.abs(opened.logits(chain.splits.train) - stored.logits).max() < 1e-4
-    assert stored.teacher_sha256 == opened.sha256
+    assert stored.teacher_sha256 == fingerprint(opened.classifier.network)
     metrics = read_json(chain.teacher / "metrics.json", RunError)
     assert metrics["quality"][0]["what"] == "dev, thresholds cross-fitted"
     assert not (chain.teacher / "training").exists()
@@ -82,6 +83,9 @@ def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_p
     wider = teacher.targets.ensure(copy, [*chain.splits.train, *chain.splits.dev])
     assert len(wider.ids) == 96
     assert np.abs(wider.logits[:64] - stored.logits).max() < 1e-4
+    replace(stored, teacher_sha256="of another").write(copy / "soft_targets.npz")
+    with pytest.raises(RunError, match="written by other weights than the run's"):
+        teacher.targets.ensure(copy, chain.splits.dev)
     (copy / "soft_targets.npz").write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(RunError, match="not readable as soft targets"):
         SoftTargets.read(copy / "soft_targets.npz")

@@ -191,7 +191,7 @@ def test_coverage_counts_the_weights_of_a_hand_made_graph(tmp_path: Path) -> Non
 
 def candidate(name: str, drop: float, ratio: float) -> Candidate:
     nothing: Any = None
-    return Candidate(name, Path(name), nothing, nothing, 1, drop, ratio)
+    return Candidate("dynamic", name, Path(name), nothing, nothing, 1, drop, ratio)
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def test_the_default_recipe_is_the_source_systems() -> None:
 def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[teacher]\nepochs = 7\nbatch_size = 4\n[teacher.text]\nmodel = 'x/y'\n")
-    recipe = Recipe.load(path, ["teacher.epochs=9", "student.text.model=../some dir/m", "student.temperature=4"])
+    recipe = Recipe.load(path, ["teacher.epochs=9", "student.text.model=../some dir/m", "student.distill.temperature=4"])
     assert (recipe.teacher.epochs, recipe.teacher.batch_size, recipe.teacher.text.model) == (9, 4, "x/y")
     assert recipe.student.text.model == "../some dir/m"
-    assert recipe.student.temperature == 4.0
+    assert recipe.student.distill.temperature == 4.0
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,12 @@ def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Pa
         ("teacher.learning_rate=nan", "must be a number; got nan"),
         ("teacher.monitor=f1", "must be one of balanced_ap, micro_ap, macro_ap, loss; got 'f1'"),
         ("teacher.folds=1", "teacher.folds must be 0 or >= 2"),
-        ("student.temperature=0", "student.temperature must be > 0, got 0"),
-        ("student.distill_weight=1.5", "student.distill_weight must be in"),
+        ("student.distill.temperature=0", "student.distill.temperature must be > 0, got 0"),
+        ("student.distill.soft=-1", "student.distill.soft must be >= 0, got -1"),
+        ("student.text.layers=-1", "student.text.layers must be >= 0 (0 keeps all), got -1"),
+        ("student.head.modality_dropout=0.5", "student.head.modality_dropout must be in [0, 0.5), got 0.5"),
+        ("student.optimizer=sgd", "must be one of nadam, adamw; got 'sgd'"),
+        ("finetune.epochs=0", "finetune.epochs must be >= 1, got 0"),
         ("student.head.dropout=1.0", "student.head.dropout must be in"),
         ("student.text.max_tokens=2", "student.text.max_tokens must be >= 4"),
         ("student.picture.size=4", "student.picture.size must be 16 to 1024"),
