@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
     EarlyStoppingCallback,
@@ -33,6 +34,8 @@ from distill.files import write_json
 from distill.metrics import macro_ap, micro_ap, sigmoid
 from distill.recipe import ModelConfig
 from distill.terminal import console, note
+
+STATE_FILE = "trainer_state.json"  # of a Trainer's checkpoint, written last
 
 # What the network gave and what was wanted, to a scalar. A loss that is an nn.Module is trained along.
 Loss = Callable[[Outputs, Wanted], Tensor]
@@ -74,12 +77,30 @@ def train_model(
     Checkpoints go to `folder`, one an epoch; with `resume` training goes on from the last one there and
     ends as it would have without the break. Raises RunError when the loss is not finite.
     """
-    transformers_logging.set_verbosity_error()
     started = time.perf_counter()
+    model = Measured(network, loss)
+    last = _last_whole_checkpoint(folder) if resume else None
+    state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
+    if last is not None and _is_over(state, config):  # killed after its last epoch
+        model.load_state_dict(load_file(Path(state["best_model_checkpoint"]) / "model.safetensors"))
+        history = state["log_history"]
+    else:
+        history = _fit(model, config, train, dev, folder, last)
+    epochs = _epoch_logs(history)
+    better = min if config.monitor == "loss" else max
+    best = better(epochs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
+    return TrainLog(tuple(epochs), best.epoch, time.perf_counter() - started)
+
+
+def _fit(
+    model: Measured, config: ModelConfig, train: Encoded, dev: Encoded, folder: Path, last: Path | None
+) -> list[dict[str, Any]]:
+    """Run Trainer, from the checkpoint `last` where there is one; its log."""
+    transformers_logging.set_verbosity_error()
     set_seed(config.seed)
     lines = _EpochLines(config.epochs)
-    model = Measured(network, loss)
-    order = LengthGroups(train.lengths(), config.batch_size, config.seed, drop_lone=network.picture_trainable)
+    lone = model.network.picture_trainable
+    order = LengthGroups(train.lengths(), config.batch_size, config.seed, drop_lone=lone)
     trainer = _DualTrainer(
         model=model,
         args=_arguments(config, folder),
@@ -92,14 +113,11 @@ def train_model(
     )
     trainer.order = order
     trainer.remove_callback(PrinterCallback)
-    last = _last_whole_checkpoint(folder) if resume else None
     with lines.progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    epochs = _epoch_logs(trainer.state.log_history)
-    better = min if config.monitor == "loss" else max
-    best = better(epochs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
-    return TrainLog(tuple(epochs), best.epoch, time.perf_counter() - started)
+    history: list[dict[str, Any]] = trainer.state.log_history
+    return history
 
 
 class Measured(nn.Module):
@@ -139,15 +157,21 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
     by_step = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for path in reversed(by_step):
         try:
-            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            state = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             shutil.rmtree(path)
             continue
         if state.get("best_model_checkpoint"):
             state["best_model_checkpoint"] = str(folder / Path(state["best_model_checkpoint"]).name)
-            write_json(path / "trainer_state.json", state)
+            write_json(path / STATE_FILE, state)
         return path
     return None
+
+
+def _is_over(state: dict[str, Any], config: ModelConfig) -> bool:
+    """Whether a training had nothing left to do when it wrote this trainer_state.json."""
+    waited = state["stateful_callbacks"]["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"]
+    return bool(round(state["epoch"]) >= config.epochs or waited >= config.patience)
 
 
 def optimizer_and_schedule(

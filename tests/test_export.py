@@ -270,8 +270,8 @@ def test_drift_of_a_hand_computed_case() -> None:
     drift = parity.compare(
         parent,
         child,
-        Thresholds((0.45, 0.2), "micro", 0.5, 0.0, "x"),
-        Thresholds((0.55, 0.4), "micro", 0.5, 0.0, "x"),
+        Thresholds((0.45, 0.2), "micro", "x"),
+        Thresholds((0.55, 0.4), "micro", "x"),
     )
     assert (drift.flipped, drift.flipped_refitted, drift.decisions) == (2, 1, 4)
     assert drift.max_probability_difference == pytest.approx(0.2)

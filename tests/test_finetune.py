@@ -151,7 +151,7 @@ def test_thresholds_move_with_the_outputs() -> None:
     before = generator.normal(size=(60, 3)).astype(np.float32)
     slope, offset = np.array([0.5, 1.0, 2.0]), np.array([1.0, 0.0, -0.3])
     after = (slope * before + offset).astype(np.float32)
-    thresholds = Thresholds((0.3, 0.5, 0.8), "micro", 0.5, 0.0, "out-of-fold train, 60 examples")
+    thresholds = Thresholds((0.3, 0.5, 0.8), "micro", "out-of-fold train, 60 examples")
     carried = moved(thresholds, before, after, "int8")
     assert carried.fitted_on == "out-of-fold train, 60 examples, moved to int8 by 60 examples"
     was = thresholds.apply((1 / (1 + np.exp(-before))).astype(np.float32))

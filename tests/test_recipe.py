@@ -28,7 +28,9 @@ def test_the_default_recipe_is_the_source_systems() -> None:
 def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[teacher]\nepochs = 7\nbatch_size = 4\n[teacher.text]\nmodel = 'x/y'\n")
-    recipe = Recipe.load(path, ["teacher.epochs=9", "student.text.model=../some dir/m", "student.distill.temperature=4"])
+    recipe = Recipe.load(
+        path, ["teacher.epochs=9", "student.text.model=../some dir/m", "student.distill.temperature=4"]
+    )
     assert (recipe.teacher.epochs, recipe.teacher.batch_size, recipe.teacher.text.model) == (9, 4, "x/y")
     assert recipe.student.text.model == "../some dir/m"
     assert recipe.student.distill.temperature == 4.0

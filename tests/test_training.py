@@ -170,6 +170,9 @@ def test_a_resumed_training_ends_as_an_unbroken_one(chain: Chain, tmp_path: Path
         return classifier.logits(dev_set), [epoch.loss for epoch in log.epochs]
 
     whole, losses = train(tmp_path / "whole", resume=False)
+    over, over_losses = train(tmp_path / "whole", resume=True)  # killed after its last epoch: nothing is trained
+    assert over_losses == losses
+    assert (over == whole).all()
     last = max((tmp_path / "whole").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     shutil.rmtree(last)  # as if killed in the third epoch
     resumed, resumed_losses = train(tmp_path / "whole", resume=True)
@@ -199,6 +202,7 @@ def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Reci
     with pytest.raises(InterruptedError):
         train(resume=False, dies_at_step=5)  # the first step of the third epoch
     assert train(resume=True, dies_at_step=-1) == [1, 2, 3]
+    assert train(resume=True, dies_at_step=1) == [1, 2, 3]  # over: no step is made
 
 
 def test_a_loss_that_is_not_finite_stops_training_with_advice(chain: Chain, tmp_path: Path) -> None:
