@@ -1,9 +1,9 @@
-"""Put the figures of finished student runs and one benchmark of their Bundles into docs/results/student.json.
+"""Put the figures of finished student runs, their Bundles and one benchmark into docs/results/student.json.
 
-    python docs/collect_student.py --teacher RUN --main RUN --size NAME=RUN ... --bench BENCH.json
+    python docs/collect_student.py --verdict NAME=RUN ... --size NAME=RUN ... --int8 NAME=BUNDLE ... --bench FILE
 
-`--main` was trained with --control; a Bundle of size NAME is the row of the benchmark whose name holds "(NAME)".
-Measures nothing.
+A run under --verdict was trained with --control; a Bundle of size NAME is the row of the benchmark whose name
+holds "(NAME)"; a Bundle under --int8 stands beside its fp32 parent. Measures nothing.
 """
 
 from __future__ import annotations
@@ -18,63 +18,79 @@ from distill.errors import RunError
 from distill.files import read_json, write_json
 
 OUT = Path(__file__).parent / "results" / "student.json"
-ROWS = {"both": 0, "text alone": 2, "picture alone": 3, "dev": 4}  # of a run whose thresholds are out of fold
+WHOLE = "out-of-fold train"
+ROWS = {
+    "both": f"{WHOLE}, thresholds cross-fitted",
+    "text alone": f"{WHOLE}, text alone",
+    "picture alone": f"{WHOLE}, picture alone",
+    "dev": "dev, not fitted on",
+}
+LATENCY = ("p50_ms", "p90_ms", "peak_rss_bytes", "round_spread")
 FIGURES = ("examples", "micro_f1", "micro_f1_interval", "macro_f1", "macro_f1_interval", "micro_ap")
 
 
-def quality(run: Path) -> dict[str, Any]:
-    """The overall figures of a run's rows."""
-    rows = read_json(run / "metrics.json", RunError)["quality"]
-    return {name: {key: rows[index][key] for key in FIGURES} for name, index in ROWS.items()}
+def quality(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The overall figures of the rows that the page shows."""
+    found = {row["what"]: row for row in rows}
+    return {name: {key: found[what][key] for key in FIGURES} for name, what in ROWS.items() if what in found}
 
 
-def settings(run: Path) -> dict[str, Any]:
-    """What the rows of the table differ in."""
+def size(name: str, run: Path, report: Any) -> dict[str, Any]:
+    """One row of the table of sizes."""
+    timed = [row for row in report.rows if f"({name})" in row["name"]]
+    if len(timed) != 1:
+        raise click.UsageError(f"the benchmark has {len(timed)} rows that are named ({name}), expected one")
     config = read_json(run / "run.json", RunError)["config"]
-    text, picture = config["text"], config["picture"]
     return {
-        "layers": text["layers"],
-        "vocabulary": text["vocabulary"],
-        "picture": picture["model"],
-        "size": picture["size"],
-        "epochs": config["epochs"],
-        "distill": config["distill"],
+        "name": name,
+        "settings": {
+            "layers": config["text"]["layers"],
+            "vocabulary": config["text"]["vocabulary"],
+            "picture": config["picture"]["model"],
+            "size": config["picture"]["size"],
+            "epochs": config["epochs"],
+            "distill": config["distill"],
+        },
+        "quality": quality(read_json(run / "metrics.json", RunError)["quality"]),
+        "latency": {
+            key: timed[0]["latency"][key] for key in ("p50_ms", "p90_ms", "peak_rss_bytes", "round_spread")
+        },
+        "size_bytes": timed[0]["size_bytes"],
+    }
+
+
+def int8(bundle: Path) -> dict[str, Any]:
+    """What was tried for one Bundle, and what it lost."""
+    own, parent = (
+        read_json(folder / "manifest.json", RunError)["figures"]
+        for folder in (bundle, bundle.with_name(f"{bundle.name}-fp32"))
+    )
+    return {
+        "tried": own["tried"],
+        "drift": own["drift"],
+        "fp32": quality(parent["quality"])["dev"],
+        "int8": quality(own["quality"])["dev"],
     }
 
 
 @click.command()
-@click.option("--teacher", required=True, type=click.Path(path_type=Path))
-@click.option("--main", "main_run", required=True, type=click.Path(path_type=Path))
+@click.option("--verdict", "verdicts", multiple=True, required=True, metavar="NAME=RUN")
 @click.option("--size", "sizes", multiple=True, required=True, metavar="NAME=RUN")
+@click.option("--int8", "bundles", multiple=True, required=True, metavar="NAME=BUNDLE")
 @click.option("--bench", "bench_file", required=True, type=click.Path(path_type=Path))
-def collect(teacher: Path, main_run: Path, sizes: tuple[str, ...], bench_file: Path) -> None:
+def collect(verdicts: tuple[str, ...], sizes: tuple[str, ...], bundles: tuple[str, ...], bench_file: Path) -> None:
     """Write docs/results/student.json."""
     report = read(bench_file)
-    rows = []
-    for size in sizes:
-        name, _, run = size.partition("=")
-        timed = [row for row in report.rows if f"({name})" in row["name"]]
-        if len(timed) != 1:
-            raise click.UsageError(f"{bench_file}: {len(timed)} rows are named ({name}), expected one")
-        latency = {key: timed[0]["latency"][key] for key in ("p50_ms", "p90_ms", "peak_rss_bytes", "round_spread")}
-        rows.append(
-            {
-                "name": name,
-                "settings": settings(Path(run)),
-                "quality": quality(Path(run)),
-                "latency": latency,
-                "size_bytes": timed[0]["size_bytes"],
-            }
-        )
-    metrics = read_json(main_run / "metrics.json", RunError)
+    named = [[pair.partition("=")[::2] for pair in pairs] for pairs in (verdicts, sizes, bundles)]
     write_json(
         OUT,
         {
             "conditions": report.conditions,
-            "teacher": quality(teacher),
-            "constant": metrics["constant"],
-            "verdict": metrics["distillation"],
-            "sizes": rows,
+            "verdicts": {
+                name: read_json(Path(run) / "metrics.json", RunError)["distillation"] for name, run in named[0]
+            },
+            "sizes": [size(name, Path(run), report) for name, run in named[1]],
+            "int8": {name: int8(Path(bundle)) for name, bundle in named[2]},
         },
     )
 

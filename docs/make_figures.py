@@ -1,28 +1,37 @@
-"""Write the figures of README.md from docs/results/*.json, between their markers. Measures nothing."""
+"""Write the figures of README.md and docs/results-student.md from docs/results/*.json, between their markers.
+
+Measures nothing.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from bench.report import read, to_markdown
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
+PAGES = {"README.md": ("bench", "teacher"), "docs/results-student.md": ("verdict", "halves", "sizes", "int8")}
+
+
+def load(name: str) -> Any:
+    """One committed JSON file."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def bench_table() -> str:
+    """The benchmark as `distill bench` writes it."""
+    return to_markdown(read(RESULTS / "bench.json"))
 
 
 def teacher_table() -> str:
     """The teacher's figures, out-of-fold and on dev, beside the constant predictor."""
-    metrics = json.loads((RESULTS / "teacher.json").read_text(encoding="utf-8"))
+    metrics = load("teacher")
     lines = ["| | examples | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP |", "|---|---:|---:|---:|---:|"]
-    for row in metrics["quality"]:
-        micro, macro = row["micro_f1_interval"], row["macro_f1_interval"]
-        lines.append(
-            f"| {row['what']} | {row['examples']} "
-            f"| {row['micro_f1']:.3f} [{micro['low']:.2f}, {micro['high']:.2f}] "
-            f"| {row['macro_f1']:.3f} [{macro['low']:.2f}, {macro['high']:.2f}] | {row['micro_ap']:.3f} |"
-        )
+    lines += [f"| {row['what']} | {row['examples']} | {f1_cells(row)} |" for row in metrics["quality"]]
     constant = metrics["constant"]
     lines.append(
         f"| out-of-fold train, always {', '.join(constant['names'])} | {metrics['quality'][0]['examples']} "
@@ -31,18 +40,111 @@ def teacher_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def render(readme: str) -> str:
-    """The README with its marked parts made again."""
-    for name, text in (("bench", to_markdown(read(RESULTS / "bench.json"))), ("teacher", teacher_table())):
+def verdict_table() -> str:
+    """Teacher, taught student and control, for each control experiment."""
+    lines = ["| | micro-F1 [95 %] | macro-F1 [95 %] |", "|---|---:|---:|"]
+    for name, verdict in load("student")["verdicts"].items():
+        arms = (("teacher", "teacher"), ("taught", "student, taught"), ("control", "the same, labels alone"))
+        for key, what in arms:
+            arm = verdict[key]
+            lines.append(f"| {name}: {what} | {figure(arm['micro_f1'])} | {figure(arm['macro_f1'])} |")
+        for key, what in (("gain", "taught - control"), ("retention", "taught / teacher")):
+            lines.append(f"| {name}: {what} | {figure(verdict[key]['micro'])} | {figure(verdict[key]['macro'])} |")
+    lines += ["", *(f"- {name}: {verdict['sentence']}." for name, verdict in load("student")["verdicts"].items())]
+    return "\n".join(lines) + "\n"
+
+
+def halves_table() -> str:
+    """What each half of a post is worth alone, out of fold."""
+    lines = ["| | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP |", "|---|---:|---:|---:|"]
+    for size in load("student")["sizes"]:
+        for what in ("both", "text alone", "picture alone"):
+            lines.append(f"| {size['name']}, {what} | {f1_cells(size['quality'][what])} |")
+    return "\n".join(lines) + "\n"
+
+
+def sizes_table() -> str:
+    """Each smaller student: its cost in F1, its gain in bytes and milliseconds."""
+    tree = load("student")
+    lines = [
+        "| student | layers | words kept | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP | int8 MB | int8 p50 ms |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for size in tree["sizes"]:
+        s, both = size["settings"], size["quality"]["both"]
+        lines.append(
+            f"| {size['name']} | {s['layers'] or 'all 6'} | {s['vocabulary'] or 'all'} | {f1_cells(both)} "
+            f"| {size['size_bytes'] / 1e6:.1f} | {size['latency']['p50_ms']:.1f} |"
+        )
+    c = tree["conditions"]
+    calls = f"{c['calls']} calls each in interleaved rounds, batch 1, {c['threads']} thread"
+    lines += ["", f"- F1 out of fold on the training split; times: {c['cpu']}, {calls}, picture file to labels."]
+    spread = max(size["latency"]["round_spread"] for size in tree["sizes"])
+    lines.append(f"- The medians of rounds moved by up to {spread:.0%}.")
+    return "\n".join(lines) + "\n"
+
+
+def int8_table() -> str:
+    """Every int8 file that was tried, after plain training and after training in int8 arithmetic."""
+    lines = [
+        "| student | matrix products | convolutions | MB | dev micro-AP lost | time / fp32 | |",
+        "|---|---|---|---:|---:|---:|---|",
+    ]
+    for name, bundle in load("student")["int8"].items():
+        for index, tried in enumerate(bundle["tried"]):
+            lines.append(
+                f"| {name} | {tried['matrices']} | {tried['convolutions']} | {tried['size_bytes'] / 1e6:.1f} "
+                f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['time_ratio']:.2f} "
+                f"| {'ships' if index == 0 else ''} |"
+            )
+    lines.append("")
+    for name, bundle in load("student")["int8"].items():
+        drift, rows = bundle["drift"], {key: bundle[key]["micro_f1"] for key in ("fp32", "int8")}
+        lines.append(
+            f"- {name}: {drift['flipped']} of {drift['decisions']} dev decisions flip with the fp32 thresholds, "
+            f"{drift['flipped_refitted']} with the int8 file's own; dev micro-F1 {rows['fp32']:.3f} in fp32, "
+            f"{rows['int8']:.3f} in int8."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def f1_cells(row: dict[str, Any]) -> str:
+    """Micro-F1, macro-F1 with their intervals, and micro-AP."""
+    micro, macro = row["micro_f1_interval"], row["macro_f1_interval"]
+    return (
+        f"{row['micro_f1']:.3f} [{micro['low']:.2f}, {micro['high']:.2f}] "
+        f"| {row['macro_f1']:.3f} [{macro['low']:.2f}, {macro['high']:.2f}] | {row['micro_ap']:.3f}"
+    )
+
+
+def figure(value: dict[str, Any]) -> str:
+    """A value with its interval."""
+    return f"{value['value']:.3f} [{value['interval']['low']:.3f}, {value['interval']['high']:.3f}]"
+
+
+TABLES = {
+    "bench": bench_table,
+    "teacher": teacher_table,
+    "verdict": verdict_table,
+    "halves": halves_table,
+    "sizes": sizes_table,
+    "int8": int8_table,
+}
+
+
+def render(page: str, text: str) -> str:
+    """The page with its marked parts made again."""
+    for name in PAGES[page]:
         start, end = f"<!-- {name}: made by make figures -->\n", f"<!-- end of {name} -->"
-        before, _, rest = readme.partition(start)
+        before, _, rest = text.partition(start)
         _, found, after = rest.partition(end)
         if not found:
-            sys.exit(f"README.md: no markers for {name}; put {start.strip()} and {end} around its place")
-        readme = before + start + text + end + after
-    return readme
+            sys.exit(f"{page}: no markers for {name}; put {start.strip()} and {end} around its place")
+        text = before + start + TABLES[name]() + end + after
+    return text
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(render(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(render(page, path.read_text(encoding="utf-8")), encoding="utf-8")

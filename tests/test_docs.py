@@ -8,14 +8,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_readme_figures_are_made_from_the_committed_json() -> None:
+def test_the_pages_figures_are_made_from_the_committed_json() -> None:
     spec = importlib.util.spec_from_file_location("make_figures", ROOT / "docs" / "make_figures.py")
     assert spec is not None
     assert spec.loader is not None
     figures = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(figures)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert figures.render(readme) == readme
+    for page in figures.PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert figures.render(page, text) == text
 
 
 def test_the_tree_in_the_readme_names_every_module() -> None:

@@ -33,6 +33,7 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     import student.train
     import teacher.targets
     import teacher.train
+    from distill.checkpoint import begin
     from distill.metrics import micro_ap
     from export.isa import detect
     from export.pipeline import export_run
@@ -47,6 +48,7 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
         "teacher.folds=0",
         "teacher.epochs=3",
         "student.epochs=2",
+        "student.out_of_fold=false",
         "export.calibration_examples=16",
     ]
     recipe = Recipe.load(recipes_folder() / "meme-gte.toml", settings)
@@ -54,9 +56,10 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     warnings = "\n".join(check(splits).warnings)
     assert "no positive example" in warnings  # two labels never occur in dev
     splits = replace(splits, train=splits.train[:160])
-    taught = teacher.train.train(recipe.teacher, splits, tmp_path / "teacher", resume=False)
-    soft = teacher.targets.write(taught, splits.train)
-    learned = student.train.train(recipe.student, splits, soft, tmp_path / "student", resume=False)
+    begin(tmp_path / "teacher", "teacher", recipe.teacher, splits, resume=False, overwrite=False)
+    teacher.train.train(recipe.teacher, splits, tmp_path / "teacher", resume=False)
+    lessons = student.train.Lessons(teacher.targets.gather([tmp_path / "teacher"], splits.train))
+    learned = student.train.train(recipe.student, splits, lessons, tmp_path / "student", resume=False)
     _, bundle = export_run(learned, splits, recipe.export, True, detect(), tmp_path / "bundle")
     assert bundle.figures["size_bytes"] < 90e6
     p = Predictor(bundle).probabilities(splits.dev)
