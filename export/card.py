@@ -39,8 +39,7 @@ def write(
         f"| always {', '.join(constant.names)} | {constant.micro_f1:.3f} | {constant.macro_f1:.3f} "
         f"| {constant.macro_f1_empty_as_one:.3f} |",
         "",
-        f"Thresholds: fitted on {scored.thresholds.fitted_on}, on this file's own outputs, for the objective "
-        f"`{scored.thresholds.objective}`.",
+        f"Thresholds: fitted on {scored.thresholds.fitted_on}, for the objective `{scored.thresholds.objective}`.",
         "",
         *([f"Control experiment: {figures['distillation']}.", ""] if "distillation" in figures else []),
         "## What export checked",
