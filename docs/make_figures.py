@@ -42,14 +42,15 @@ def teacher_table() -> str:
 
 def verdict_table() -> str:
     """Teacher, taught student and control, for each control experiment."""
-    lines = ["| | micro-F1 [95 %] | macro-F1 [95 %] |", "|---|---:|---:|"]
+    lines = ["| | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] |", "|---|---:|---:|---:|"]
     for name, verdict in load("student")["verdicts"].items():
         arms = (("teacher", "teacher"), ("taught", "student, taught"), ("control", "the same, labels alone"))
         for key, what in arms:
-            arm = verdict[key]
-            lines.append(f"| {name}: {what} | {figure(arm['micro_f1'])} | {figure(arm['macro_f1'])} |")
+            cells = (figure(verdict[key].get(metric)) for metric in ("micro_f1", "macro_f1", "micro_ap"))
+            lines.append(f"| {name}: {what} | {' | '.join(cells)} |")
         for key, what in (("gain", "taught - control"), ("retention", "taught / teacher")):
-            lines.append(f"| {name}: {what} | {figure(verdict[key]['micro'])} | {figure(verdict[key]['macro'])} |")
+            cells = (figure(verdict[key].get(metric)) for metric in ("micro", "macro", "micro_ap"))
+            lines.append(f"| {name}: {what} | {' | '.join(cells)} |")
     lines += ["", *(f"- {name}: {verdict['sentence']}." for name, verdict in load("student")["verdicts"].items())]
     return "\n".join(lines) + "\n"
 
@@ -117,8 +118,10 @@ def f1_cells(row: dict[str, Any]) -> str:
     )
 
 
-def figure(value: dict[str, Any]) -> str:
-    """A value with its interval."""
+def figure(value: dict[str, Any] | None) -> str:
+    """A value with its interval; a dash for one that was not measured."""
+    if value is None:
+        return "–"
     return f"{value['value']:.3f} [{value['interval']['low']:.3f}, {value['interval']['high']:.3f}]"
 
 

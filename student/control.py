@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,15 @@ import numpy as np
 from distill.data import Example, Splits
 from distill.files import write_bytes
 from distill.integrity import content_hash
-from distill.metrics import Probabilities, sigmoid
+from distill.metrics import Probabilities, Targets, sigmoid
 from distill.recipe import StudentConfig
 from distill.soft_targets import SoftTargets
 from distill.terminal import note
 from distill.training import train_model
 from student.train import Lessons, Pupil, enrol
 from student.verdict import Verdict, judge
+
+ANSWERS = "control.npz"  # targets, teacher, taught-seedN and control-seedN, float32 (N, L) each
 
 # What the teachers say of examples outside the training split.
 AskTeacher = Callable[[list[Example]], SoftTargets]
@@ -41,7 +44,7 @@ def compare(
 
     With `config.out_of_fold` the rows are the training split, each answered by a model that was not trained
     on it, against a teacher of the same fold; else those of test where it has labels, or of dev. Finished
-    trainings in `folder` are not repeated.
+    trainings in `folder` are not repeated. The answers are kept beside `folder`, as ANSWERS.
     """
     configs = [replace(config, seed=config.seed + number) for number in range(seeds)]
     answers: dict[bool, list[Probabilities]] = {True: [], False: []}
@@ -59,7 +62,24 @@ def compare(
         targets = labels.encode([e.labels for e in splits.named(what)])
         judged = splits.named(what)
         teacher = sigmoid(ask_teacher(judged).pick([content_hash(example) for example in judged]).logits)
+    _keep(folder.parent / ANSWERS, targets, teacher, answers, configs)
     return judge(targets, [teacher], answers[True], answers[False], [c.seed for c in configs], objective, what)
+
+
+def _keep(
+    path: Path,
+    targets: Targets,
+    teacher: Probabilities,
+    answers: dict[bool, list[Probabilities]],
+    configs: list[StudentConfig],
+) -> None:
+    """All that the verdict rests on, in the run's folder, for whoever wants another test than ours."""
+    arrays = {"targets": targets, "teacher": teacher}
+    for arm, outputs in (("taught", answers[True]), ("control", answers[False])):
+        arrays |= {f"{arm}-seed{c.seed}": p for c, p in zip(configs, outputs, strict=True)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
 
 
 def _answers(pupil: Pupil, splits: Splits, folder: Path, resume: bool) -> Probabilities:

@@ -17,6 +17,7 @@ from distill.thresholds import cross_fitted
 
 MARGIN = 0.01  # of F1: a gain below it is not worth a teacher
 ROUNDS = 2000
+CHUNK = 100  # draws at once: bounds the memory
 
 Word = Literal["BEATS", "NO BETTER", "INCONCLUSIVE"]
 WORDING = {
@@ -36,19 +37,20 @@ class Figure:
 
 @dataclass(frozen=True)
 class Arm:
-    """F1 of one arm's decisions, the mean over its seeds."""
+    """F1 of one arm's decisions and average precision of its probabilities, the mean over its seeds."""
 
     micro_f1: Figure
     macro_f1: Figure
+    micro_ap: Figure
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The student against its control, and both against the teacher, on the same rows.
 
-    `gain` holds taught minus control in micro-F1, macro-F1 and their mean, "balanced"; `retention` taught over
-    teacher. `word` judges the gain in `objective`: BEATS when its interval lies above 0, NO BETTER when it lies
-    below MARGIN, INCONCLUSIVE when the data cannot tell.
+    `gain` holds taught minus control in micro-F1, macro-F1, their mean, "balanced", and "micro_ap", which needs
+    no threshold; `retention` holds taught over teacher. `word` judges the gain in `objective`: BEATS when its
+    interval lies above 0, NO BETTER when it lies below MARGIN, INCONCLUSIVE when the data cannot tell.
     """
 
     word: Word
@@ -95,18 +97,22 @@ def judge(
     """
     drawn = _Draws(len(targets), len(taught))
     arms = {
-        name: drawn.scores(targets, [cross_fitted(p, targets, objective) for p in outputs])
+        name: drawn.scores(targets, outputs, [cross_fitted(p, targets, objective) for p in outputs])
         for name, outputs in (("teacher", teacher), ("taught", taught), ("control", control))
     }
-    gain = {name: _figure(arms["taught"][name] - arms["control"][name]) for name in ("micro", "macro", "balanced")}
-    retention = {name: _figure(_ratio(arms["taught"][name], arms["teacher"][name])) for name in ("micro", "macro")}
+    ours, alone, above = arms["taught"], arms["control"], arms["teacher"]
+    gain = {name: _figure(ours[name] - alone[name]) for name in ours}
+    retention = {name: _figure(ours[name] / np.maximum(above[name], 1e-9)) for name in ours}
     decisive = gain[objective].interval
     word: Word = "INCONCLUSIVE"
     if decisive.low > 0:
         word = "BEATS"
     elif decisive.high < MARGIN:
         word = "NO BETTER"
-    figures = {name: Arm(_figure(scores["micro"]), _figure(scores["macro"])) for name, scores in arms.items()}
+    figures = {
+        name: Arm(*(_figure(scores[key]) for key in ("micro", "macro", "micro_ap")))
+        for name, scores in arms.items()
+    }
     return Verdict(
         word, objective, judged_on, len(targets), tuple(seeds), gain=gain, retention=retention, **figures
     )
@@ -117,12 +123,12 @@ def show(verdict: Verdict) -> None:
     title = f"Teacher, student and control on {verdict.judged_on}, {verdict.examples} examples"
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for name in ("micro-F1 [95 %]", "macro-F1 [95 %]"):
+    for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, arm in (("teacher", verdict.teacher), ("taught", verdict.taught), ("control", verdict.control)):
-        table.add_row(name, _text(arm.micro_f1), _text(arm.macro_f1))
-    table.add_row("taught - control", _text(verdict.gain["micro"]), _text(verdict.gain["macro"]))
-    table.add_row("taught / teacher", _text(verdict.retention["micro"]), _text(verdict.retention["macro"]))
+        table.add_row(name, _text(arm.micro_f1), _text(arm.macro_f1), _text(arm.micro_ap))
+    for name, figures in (("taught - control", verdict.gain), ("taught / teacher", verdict.retention)):
+        table.add_row(name, *(_text(figures[key]) for key in ("micro", "macro", "micro_ap")))
     output.print(table)
     note(verdict.sentence())
 
@@ -141,8 +147,10 @@ class _Draws:
         seeds_drawn = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=ROUNDS)
         self.seed_shares = np.concatenate([np.ones((1, seeds)), seeds_drawn]).astype(np.float64) / seeds
 
-    def scores(self, targets: Targets, decisions: Sequence[Decisions]) -> dict[str, NDArray[np.float64]]:
-        """F1 in each draw, (1 + ROUNDS,), by name; the mean over the seeds drawn."""
+    def scores(
+        self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]
+    ) -> dict[str, NDArray[np.float64]]:
+        """F1 and AP in each draw, (1 + ROUNDS,), by name; the mean over the seeds drawn."""
         gold = targets > 0.5
         micro, macro = [], []
         for made in decisions:
@@ -150,13 +158,21 @@ class _Draws:
             micro.append(f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)))
             macro.append(f1_from_counts(tp, fp, fn).mean(1))
         shares = self.seed_shares if len(decisions) > 1 else np.ones((1 + ROUNDS, 1))
-        both = [(np.stack(part, axis=1) * shares).sum(1) for part in (micro, macro)]
-        return {"micro": both[0], "macro": both[1], "balanced": (both[0] + both[1]) / 2}
+        ap = [self._average_precision(targets, p) for p in outputs]
+        means = [(np.stack(part, axis=1) * shares).sum(1) for part in (micro, macro, ap)]
+        return {"micro": means[0], "macro": means[1], "balanced": (means[0] + means[1]) / 2, "micro_ap": means[2]}
 
-
-def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    ratio: NDArray[np.float64] = above / np.maximum(below, 1e-9)
-    return ratio
+    def _average_precision(self, targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
+        """Of all (example, label) pairs as one list, in each draw: an example drawn twice counts twice."""
+        order = np.argsort(-probabilities.ravel(), kind="stable")
+        gold, rows = targets.ravel()[order] > 0.5, order // targets.shape[1]
+        result = np.zeros(len(self.weights))
+        for start in range(0, len(self.weights), CHUNK):
+            weights = self.weights[start : start + CHUNK, rows]
+            hits = weights * gold
+            precision = np.cumsum(hits, axis=1) / np.maximum(np.cumsum(weights, axis=1), 1e-9)
+            result[start : start + CHUNK] = (precision * hits).sum(1) / np.maximum(hits.sum(1), 1e-9)
+        return result
 
 
 def _figure(draws: NDArray[np.float64]) -> Figure:

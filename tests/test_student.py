@@ -12,7 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import Chain
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, f1_score
 
 import student.train
 import teacher.targets
@@ -26,7 +26,7 @@ from distill.thresholds import cross_fitted
 from export.isa import detect
 from export.pipeline import export_run
 from student.train import Lessons, enrol
-from student.verdict import judge
+from student.verdict import _Draws, judge
 
 
 def lessons_of(folder: Path, chain: Chain) -> Lessons:
@@ -55,6 +55,9 @@ def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns
 
     assert verdict.gain["micro"].value == pytest.approx(micro(taught) - micro(control))
     assert verdict.retention["micro"].value == pytest.approx(micro(taught) / micro([best]))
+    ap = [average_precision_score(y.ravel(), p.ravel()) for p in (*taught, *control)]
+    assert verdict.gain["micro_ap"].value == pytest.approx((ap[0] + ap[1] - ap[2] - ap[3]) / 2)
+    assert verdict.taught.micro_ap.value == pytest.approx((ap[0] + ap[1]) / 2)
     assert verdict.gain["micro"].interval.low < verdict.gain["micro"].value < verdict.gain["micro"].interval.high
     assert "BEATS its control: micro F1 +0." in verdict.sentence()
     assert "2 seeds" in verdict.sentence()
@@ -86,6 +89,17 @@ def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
     assert one.high - one.low < alone.high - alone.low
     lucky = judge(y, [base], [base, noisy(y, 0.5, 7)], [spoiled, spoiled], (1, 2), "micro", "dev").gain["micro"]
     assert lucky.interval.high - lucky.interval.low > one.high - one.low
+
+
+def test_average_precision_in_a_draw_is_sklearns_with_weights() -> None:
+    y = truth(40)
+    p = noisy(y, 2.0, 3)
+    draws = _Draws(40, 1)
+    found = draws._average_precision(y, p)
+    for draw in (0, 1, 150, 2000):
+        weights = np.repeat(draws.weights[draw], 4)
+        expected = average_precision_score(y.ravel(), p.ravel(), sample_weight=weights)
+        assert found[draw] == pytest.approx(expected)
 
 
 def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_did(
@@ -184,5 +198,9 @@ def test_the_control_experiment_from_the_command_line(chain: Chain, tmp_path: Pa
     assert found["word"] in ("BEATS", "NO BETTER", "INCONCLUSIVE")
     kept = found["retention"]["micro"]["value"]
     assert kept == pytest.approx(found["taught"]["micro_f1"]["value"] / found["teacher"]["micro_f1"]["value"])
+    kept_answers = np.load(tmp_path / "s" / "control.npz")
+    assert {name: kept_answers[name].shape for name in kept_answers} == dict.fromkeys(
+        ["targets", "teacher", "taught-seed13", "control-seed13", "taught-seed14", "control-seed14"], (24, 6)
+    )
     again = CliRunner().invoke(main, [*words, "--resume"], catch_exceptions=False)
     assert "finished already" in again.output
