@@ -6,8 +6,8 @@ RUN/
   tokenizer.json      the text encoder's own tokenizer
   text/, picture/     the encoders' configurations (Hugging Face ones), so that no hub is needed
   metrics.json        figures on the validation split
-  soft_targets*.npz  what a teacher says, for its students; one more for each of its folds
-  control.npz        the answers of a control experiment
+  soft_targets*.npz   what a teacher says, for its students; one more for each of its folds
+  control.npz         the answers of a control experiment
   training/           checkpoints of an unfinished training, removed when it ends
 """
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from distill.classifier import Classifier
 from distill.encoding import Encoded
-from distill.files import write_bytes
+from distill.errors import RunError
+from distill.files import read_json, write_bytes, write_json
 from distill.metrics import Probabilities, Targets, sigmoid
 from distill.recipe import ModelConfig
 from distill.scoring import Scored, fit_and_score, score_with
@@ -42,6 +43,18 @@ class Fold:
     held_out: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The folds' answers to the examples that they were not trained on, and the best epoch of each."""
+
+    views: Views
+    epochs: tuple[int, ...]
+
+    def length(self) -> int:
+        """How long to train on everything: the median of the folds' best epochs, the shorter of two."""
+        return sorted(self.epochs)[(len(self.epochs) - 1) // 2]
+
+
 def views(classifier: Classifier, encoded: Encoded) -> Views:
     """Run a model over the examples three times."""
     parts = (encoded, encoded.without("picture"), encoded.without("text"))
@@ -58,31 +71,33 @@ def out_of_fold(
     folder: Path,
     resume: bool,
     finished: Callable[[int, Classifier], None] | None = None,
-) -> Views:
+) -> HeldOut:
     """Train a copy of `classifier`, untrained, for each fold and put their answers together.
 
     A fold's answers are stored in `folder` when it is done, so that a resumed run does not train it again;
     `finished` is called with its number and model just before.
     """
-    result = Views(*(np.zeros_like(whole.targets) for _ in range(3)))
+    result, epochs = Views(*(np.zeros_like(whole.targets) for _ in range(3))), []
     for number, fold in enumerate(folds, 1):
         stored = folder / f"fold{number}.float32"
         if not stored.is_file():
             sizes = f"{len(fold.train)} examples train, {len(fold.held_out)} are held out"
             note(f"fold {number} of {len(folds)}: {sizes}")
             model = replace(classifier, network=copy.deepcopy(classifier.network))
-            train_model(model.network, config, fold.train, dev, make_loss(), folder / f"fold{number}", resume)
+            log = train_model(model.network, config, fold.train, dev, make_loss(), folder / f"fold{number}", resume)
             if finished is not None:
                 finished(number, model)
             answers = views(model, whole.subset(fold.held_out))
+            write_json(folder / f"fold{number}.json", {"best_epoch": log.best_epoch})
             write_bytes(stored, np.stack([answers.both, answers.text, answers.picture]).tobytes())
         part = np.frombuffer(stored.read_bytes(), dtype=np.float32).reshape(3, len(fold.held_out), -1)
         for array, values in zip((result.both, result.text, result.picture), part, strict=True):
             array[fold.held_out] = values
-    return result
+        epochs.append(int(read_json(folder / f"fold{number}.json", RunError)["best_epoch"]))
+    return HeldOut(result, tuple(epochs))
 
 
-def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out: Views | None) -> Scored:
+def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out: HeldOut | None) -> Scored:
     """Thresholds and figures of a finished training: from its out-of-fold answers, with dev beside them; from
     dev where there are none."""
     names, objective = classifier.labels.names, classifier.config.objective
@@ -90,7 +105,7 @@ def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out
     if held_out is None:
         alone = on_dev.alone()
         return fit_and_score(names, on_dev.both, dev.targets, train_targets, objective, "dev", alone)
-    what, alone = "out-of-fold train", held_out.alone()
-    scored = fit_and_score(names, held_out.both, train_targets, train_targets, objective, what, alone)
+    what, answers = "out-of-fold train", held_out.views
+    scored = fit_and_score(names, answers.both, train_targets, train_targets, objective, what, answers.alone())
     beside = score_with(scored.thresholds, names, on_dev.both, dev.targets, train_targets, "dev", {})
     return replace(scored, rows=(*scored.rows, *beside.rows))

@@ -56,7 +56,8 @@ class EpochLog:
 
 @dataclass(frozen=True)
 class TrainLog:
-    """What a training did; the weights kept are those of `best_epoch` by `monitor`."""
+    """What a training did; the weights kept are those of `best_epoch`: the best by `monitor`, or the last of a
+    training whose length was given."""
 
     epochs: tuple[EpochLog, ...]
     best_epoch: int
@@ -71,8 +72,10 @@ def train_model(
     loss: Loss,
     folder: Path,
     resume: bool,
+    epochs: int | None = None,
 ) -> TrainLog:
-    """Train in place and leave the network with the weights of its best epoch.
+    """Train in place and leave the network with the weights of its best epoch; with `epochs`, train for exactly
+    so many and keep the last one's: dev then only watches.
 
     Checkpoints go to `folder`, one an epoch; with `resume` training goes on from the last one there and
     ends as it would have without the break. Raises RunError when the loss is not finite.
@@ -81,35 +84,43 @@ def train_model(
     model = Measured(network, loss)
     last = _last_whole_checkpoint(folder) if resume else None
     state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
-    if last is not None and _is_over(state, config):  # killed after its last epoch
-        model.load_state_dict(load_file(Path(state["best_model_checkpoint"]) / "model.safetensors"))
+    if last is not None and _is_over(state, config, epochs):  # killed after its last epoch
+        kept = last if epochs is not None else Path(state["best_model_checkpoint"])
+        model.load_state_dict(load_file(kept / "model.safetensors"))
         history = state["log_history"]
     else:
-        history = _fit(model, config, train, dev, folder, last)
-    epochs = _epoch_logs(history)
+        history = _fit(model, config, train, dev, folder, last, epochs)
+    logs = _epoch_logs(history)
     better = min if config.monitor == "loss" else max
-    best = better(epochs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
-    return TrainLog(tuple(epochs), best.epoch, time.perf_counter() - started)
+    best = better(logs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
+    return TrainLog(tuple(logs), epochs or best.epoch, time.perf_counter() - started)
 
 
 def _fit(
-    model: Measured, config: ModelConfig, train: Encoded, dev: Encoded, folder: Path, last: Path | None
+    model: Measured,
+    config: ModelConfig,
+    train: Encoded,
+    dev: Encoded,
+    folder: Path,
+    last: Path | None,
+    epochs: int | None,
 ) -> list[dict[str, Any]]:
     """Run Trainer, from the checkpoint `last` where there is one; its log."""
     transformers_logging.set_verbosity_error()
     set_seed(config.seed)
-    lines = _EpochLines(config.epochs)
+    lines = _EpochLines(epochs or config.epochs)
+    patience = EarlyStoppingCallback(early_stopping_patience=config.patience)
     lone = model.network.picture_trainable
     order = LengthGroups(train.lengths(), config.batch_size, config.seed, drop_lone=lone)
     trainer = _DualTrainer(
         model=model,
-        args=_arguments(config, folder),
+        args=_arguments(config, folder, epochs),
         data_collator=train.collate,
         train_dataset=train,
         eval_dataset=dev,
         compute_metrics=_dev_metrics,
         optimizers=optimizer_and_schedule(model, config, math.ceil(len(order) / config.batch_size)),
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=config.patience), lines],
+        callbacks=[patience, lines] if epochs is None else [lines],
     )
     trainer.order = order
     trainer.remove_callback(PrinterCallback)
@@ -168,8 +179,10 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _is_over(state: dict[str, Any], config: ModelConfig) -> bool:
+def _is_over(state: dict[str, Any], config: ModelConfig, epochs: int | None) -> bool:
     """Whether a training had nothing left to do when it wrote this trainer_state.json."""
+    if epochs is not None:
+        return bool(round(state["epoch"]) >= epochs)
     waited = state["stateful_callbacks"]["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"]
     return bool(round(state["epoch"]) >= config.epochs or waited >= config.patience)
 
@@ -196,18 +209,18 @@ def optimizer_and_schedule(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _arguments(config: ModelConfig, folder: Path) -> TrainingArguments:
+def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> TrainingArguments:
     accelerated = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=config.epochs,
+        num_train_epochs=epochs or config.epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=32,
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=epochs is None,
         metric_for_best_model=f"eval_{config.monitor}",
         greater_is_better=config.monitor != "loss",
         max_grad_norm=1.0,

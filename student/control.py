@@ -84,7 +84,7 @@ def _keep(
 
 def _answers(pupil: Pupil, splits: Splits, folder: Path, resume: bool) -> Probabilities:
     if pupil.config.out_of_fold:
-        return pupil.answers_out_of_fold(folder, resume).both
+        return pupil.answers_out_of_fold(folder, resume).views.both
     stored = folder / pupil.name / "answers.float32"
     if not stored.is_file():
         place = folder / pupil.name / "all"

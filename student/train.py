@@ -16,7 +16,7 @@ from distill.data import Example, Splits
 from distill.dual import Outputs
 from distill.encoding import Encoded, Wanted
 from distill.errors import RunError
-from distill.folds import Fold, Views, out_of_fold, score
+from distill.folds import Fold, HeldOut, out_of_fold, score
 from distill.integrity import content_hash
 from distill.recipe import StudentConfig
 from distill.soft_targets import Soft, SoftTargets
@@ -58,7 +58,7 @@ class Pupil:
         """The training split itself, without unlabelled examples."""
         return self.train.subset(np.flatnonzero(self.train.labelled))
 
-    def answers_out_of_fold(self, folder: Path, resume: bool) -> Views:
+    def answers_out_of_fold(self, folder: Path, resume: bool) -> HeldOut:
         """Train a model per fold; what they say of the training split."""
         sets = (self.folds, self.labelled, self.dev)
         return out_of_fold(self.classifier, self.config, *sets, self.make_loss, folder / self.name, resume)
@@ -107,13 +107,13 @@ def train(
     itself (`control.compare`), once the student is trained. Raises RunError as `enrol`.
     """
     pupil = enrol(config, splits, lessons, taught=True)
-    held_out = None
+    held_out, epochs = None, None
     if config.out_of_fold:
         held_out = pupil.answers_out_of_fold(folder / "training", resume)
-        note(f"training on all {len(pupil.train)} examples")
-    network = pupil.classifier.network
-    place = folder / "training" / "all"
-    log = train_model(network, config, pupil.train, pupil.dev, pupil.make_loss(), place, resume)
+        epochs = held_out.length()
+        note(f"training on all {len(pupil.train)} examples for {epochs} epochs, as the folds say")
+    network, loss, place = pupil.classifier.network, pupil.make_loss(), folder / "training" / "all"
+    log = train_model(network, config, pupil.train, pupil.dev, loss, place, resume, epochs)
     scored = score(pupil.classifier, pupil.labelled.targets, pupil.dev, held_out)
     scored.show("Student")
     metrics = scored.to_json() | {"training": asdict(log), "teacher_sha256": lessons.targets.teacher_sha256}

@@ -15,7 +15,7 @@ from distill.data import Splits
 from distill.dual import Outputs
 from distill.encoding import Encoded, Wanted
 from distill.focal import focal_loss
-from distill.folds import Fold, Views, out_of_fold, score
+from distill.folds import Fold, HeldOut, out_of_fold, score
 from distill.recipe import TeacherConfig
 from distill.split import stratified_folds
 from distill.terminal import note
@@ -35,11 +35,13 @@ def train(config: TeacherConfig, splits: Splits, folder: Path, resume: bool) -> 
     train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
     classifier.network.start_from_rates(torch.from_numpy(train_set.targets.mean(0)))
     loss = _focal(config)
-    held_out = None
+    held_out, epochs = None, None
     if config.folds:
         held_out = _out_of_fold(config, classifier, splits, train_set, dev_set, loss, folder, resume)
-        note(f"training on all {len(train_set)} training examples")
-    log = train_model(classifier.network, config, train_set, dev_set, loss, folder / "training" / "all", resume)
+        epochs = held_out.length()
+        note(f"training on all {len(train_set)} training examples for {epochs} epochs, as the folds say")
+    place = folder / "training" / "all"
+    log = train_model(classifier.network, config, train_set, dev_set, loss, place, resume, epochs)
     scored = score(classifier, train_set.targets, dev_set, held_out)
     scored.show("Teacher")
     targets.ask(classifier, splits.train, train_set).write(folder / targets.FILE)
@@ -62,7 +64,7 @@ def _out_of_fold(
     loss: Loss,
     folder: Path,
     resume: bool,
-) -> Views:
+) -> HeldOut:
     everything = np.arange(len(train_set))
     parts = stratified_folds(train_set.targets, config.folds, config.seed)
     folds = [Fold(train_set.subset(np.setdiff1d(everything, part)), part) for part in parts]

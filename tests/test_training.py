@@ -22,6 +22,7 @@ from distill.encoding import LengthGroups, Wanted
 from distill.errors import BackboneError, RunError
 from distill.files import read_json
 from distill.focal import focal_loss
+from distill.folds import HeldOut, Views
 from distill.metrics import sigmoid
 from distill.preprocess import load_tokenizer, normalise, picture_to_uint8
 from distill.recipe import ModelConfig, PictureBranch, Recipe
@@ -228,6 +229,35 @@ def test_out_of_fold_training_fits_thresholds_on_the_training_split(chain: Chain
     assert run.thresholds.fitted_on == "out-of-fold train, 64 examples"
     rows = read_json(tmp_path / "metrics.json", RunError)["quality"]
     assert [row["examples"] for row in rows] == [64, 64, 64, 64, 32]
+
+
+def test_a_training_of_given_length_keeps_its_last_epoch_whatever_dev_says(chain: Chain, tmp_path: Path) -> None:
+    """The same steps as a training that stops by dev, up to that epoch; dev does not choose among them."""
+    config = replace(chain.recipe.teacher, epochs=9, patience=1, monitor="loss", learning_rate=1e-2)
+
+    def train(folder: Path, epochs: int | None, resume: bool = False) -> tuple[np.ndarray, list[float], int]:
+        classifier = classifier_of(chain)
+        train_set, dev_set = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
+        log = train_model(classifier.network, config, train_set, dev_set, focal(config), folder, resume, epochs)
+        return classifier.logits(dev_set), [epoch.loss for epoch in log.epochs], log.best_epoch
+
+    outputs, losses, kept = train(tmp_path / "given", 3)
+    assert kept == len(losses) == 3
+    again, same, _ = train(tmp_path / "given", 3, resume=True)
+    assert (again == outputs).all()
+    assert same == losses
+    last = max((tmp_path / "given").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    shutil.rmtree(last)
+    resumed, _, _ = train(tmp_path / "given", 3, resume=True)
+    assert np.abs(resumed - outputs).max() < 1e-5
+    shorter, _, _ = train(tmp_path / "shorter", 2)
+    assert np.abs(shorter - outputs).max() > 1e-5
+
+
+def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:
+    nothing = Views(*(np.zeros((0, 1), np.float32),) * 3)
+    assert HeldOut(nothing, (8, 7, 5)).length() == 7
+    assert HeldOut(nothing, (9, 4)).length() == 4
 
 
 @pytest.mark.parametrize(
