@@ -1,0 +1,62 @@
+"""Options and checks that several commands share. Imports what is slow inside the functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+data_option = click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A folder with train, dev and perhaps test (.json, .jsonl or .csv), or one file that is split 70/15/15.",
+)
+
+
+teacher_option = click.option(
+    "--teacher",
+    "teachers",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A finished teacher's folder; several teach as an ensemble.",
+)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that both training commands share."""
+    options: list[Decorator] = [
+        data_option,
+        click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder."),
+        click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value."),
+        click.option("--resume", is_flag=True, help="Go on with an interrupted run."),
+        click.option("--overwrite", is_flag=True, help="Remove the run that stands at --out first."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def checked(data: Path, run: Path | None = None) -> Any:
+    """Splits that passed the integrity check; the label set of `run` when one is given."""
+    from distill.data import read_splits
+    from distill.integrity import check
+    from distill.terminal import note, warn
+
+    labels = None
+    if run is not None:
+        from bench.quality import labels_of
+
+        labels = labels_of(run)
+    splits = read_splits(data, labels)
+    for line in check(splits).warnings:
+        warn(line)
+    sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
+    note(f"{data}: {sizes} examples, {len(splits.labels)} labels")
+    return splits

@@ -1,0 +1,174 @@
+"""The commands that make models and Bundles: thin, as in cli.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill.cli_options import checked, data_option, teacher_option, training_options
+from export.isa import TARGETS
+
+
+@click.command()
+@training_options
+def train_teacher(
+    data: Path, out: Path, recipe: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
+) -> None:
+    """Train the full model: focal loss, early stopping, thresholds, and logits for its students.
+
+    \b
+    Example:
+      distill train-teacher --data memes/ --out runs/teacher --set teacher.epochs=12
+    """
+    from distill.recipe import Recipe
+
+    config = Recipe.load(recipe, overrides).teacher
+    splits = checked(data)
+    from distill.checkpoint import begin
+    from distill.terminal import note
+    from teacher import train
+
+    if not begin(out, "teacher", config, splits, resume, overwrite):
+        return note(f"{out}: this run is finished already")
+    train.train(config, splits, out, resume)
+    return note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")
+
+
+@click.command()
+@teacher_option
+@click.option(
+    "--unlabelled",
+    type=click.Path(path_type=Path),
+    help="Rows without labels (.json, .jsonl or .csv) that the teacher labels and the student learns from too.",
+)
+@click.option("--control", is_flag=True, help="Also train the same student without the teacher, and judge.")
+@click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Repeat the comparison; implies --control.",
+)
+@training_options
+def train_student(
+    data: Path,
+    teachers: tuple[Path, ...],
+    unlabelled: Path | None,
+    control: bool,
+    seeds: int,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+) -> None:
+    """Distil a teacher's stored outputs and the labels into a small model.
+
+    \b
+    Examples:
+      distill train-student --data memes/ --teacher runs/teacher --out runs/student
+      distill train-student --data memes/ --teacher runs/teacher --out runs/student --control --seeds 3
+    """
+    from distill.recipe import Recipe
+
+    config = Recipe.load(recipe, overrides).student
+    splits = checked(data, teachers[0])
+    from distill.checkpoint import begin, weights_of
+    from distill.integrity import content_hash, read_unlabelled
+    from distill.terminal import note
+    from student import control as experiment
+    from student import train
+    from student.verdict import Verdict
+    from teacher.targets import gather, gather_folds
+
+    extra = read_unlabelled(unlabelled, splits) if unlabelled else []
+    named = {"teachers": [weights_of(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
+    if not begin(out, "student", config, splits, resume, overwrite, named):
+        return note(f"{out}: this run is finished already")
+    folds = gather_folds(teachers, splits.train) if config.out_of_fold else []
+    lessons = train.Lessons(gather(teachers, [*splits.train, *extra]), folds, extra)
+
+    def compare() -> Verdict:
+        place = out / "training"
+        return experiment.compare(config, splits, lessons, lambda e: gather(teachers, e), seeds, place, resume)
+
+    train.train(config, splits, lessons, out, resume, compare if control or seeds > 1 else None)
+    return note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+
+
+@click.command()
+@click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
+@teacher_option
+@click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
+@training_options
+def finetune_int8(
+    run: Path,
+    teachers: tuple[Path, ...],
+    target: Any,
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+) -> None:
+    """Train a student on in int8 arithmetic, for one that loses too much when it is quantised.
+
+    Only its matrix products are rounded; export then writes them as static int8 in the ranges learned here.
+
+    \b
+    Example:
+      distill finetune-int8 runs/student --teacher runs/teacher --data memes/ --out runs/student-int8
+    """
+    from distill.recipe import Recipe
+
+    config = Recipe.load(recipe, overrides).finetune
+    splits = checked(data, run)
+    from distill.checkpoint import Checkpoint, begin, weights_of
+    from distill.terminal import note
+    from export.isa import detect, weight_limit
+    from student.finetune import fine_tune
+    from student.train import Lessons
+    from teacher.targets import gather
+
+    student, limit = Checkpoint.load(run), weight_limit(target or detect())
+    named = {"student": student.sha256, "teachers": [weights_of(t) for t in teachers], "weight_limit": limit}
+    named["finetune"] = [config.epochs, config.learning_rate]
+    if not begin(out, "student", student.classifier.config, splits, resume, overwrite, named):
+        return note(f"{out}: this run is finished already")
+    fine_tune(student, config, splits, Lessons(gather(teachers, splits.train)), limit, out, resume)
+    return note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+
+
+@click.command()
+@click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
+@data_option
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
+@click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
+@click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
+@click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
+def export(
+    run: Path, data: Path, out: Path, int8: bool, target: Any, recipe: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """Make the folder that ships: ONNX checked against torch, quantised, thresholds fitted on it.
+
+    \b
+    Example:
+      distill export runs/student --data memes/ --int8 --out runs/bundle
+    """
+    from distill.recipe import Recipe
+
+    config = Recipe.load(recipe, overrides).export
+    splits = checked(data, run)
+    from distill.checkpoint import Checkpoint
+    from distill.terminal import note
+    from export.isa import detect
+    from export.pipeline import export_run
+
+    bundles = export_run(Checkpoint.load(run), splits, config, int8, target or detect(), out)
+    for bundle in bundles:
+        note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
+    note(f"Next: distill bench {out} --data {data} --against {run}")
