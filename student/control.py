@@ -52,7 +52,10 @@ def compare(
         for taught in (True, False):
             pupil = enrol(one, splits, lessons, taught)
             note(f"{pupil.name}: {'with the teacher' if taught else 'the same student on the labels alone'}")
-            answers[taught].append(_answers(pupil, splits, folder, resume))
+            # The student itself was trained in folder/all: it is not trained again.
+            main = taught and one.seed == config.seed and (folder / "all").is_dir()
+            place = folder / ("all" if main else f"{pupil.name}/all")
+            answers[taught].append(_answers(pupil, splits, folder, place, resume or main))
     labels, objective = splits.labels, config.objective
     if config.out_of_fold:
         targets, what = labels.encode([e.labels for e in splits.train]), "out-of-fold train"
@@ -82,12 +85,11 @@ def _keep(
     write_bytes(path, buffer.getvalue())
 
 
-def _answers(pupil: Pupil, splits: Splits, folder: Path, resume: bool) -> Probabilities:
+def _answers(pupil: Pupil, splits: Splits, folder: Path, place: Path, resume: bool) -> Probabilities:
     if pupil.config.out_of_fold:
         return pupil.answers_out_of_fold(folder, resume).views.both
     stored = folder / pupil.name / "answers.float32"
     if not stored.is_file():
-        place = folder / pupil.name / "all"
         network = pupil.classifier.network
         train_model(network, pupil.config, pupil.train, pupil.dev, pupil.make_loss(), place, resume)
         judged = pupil.classifier.encode(splits.named(judged_split(splits)))

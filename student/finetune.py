@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from distill.checkpoint import Checkpoint, finish
 from distill.classifier import Classifier
 from distill.data import Splits
-from distill.encoding import Encoded
+from distill.encoding import WANTED, Encoded
 from distill.errors import RunError
 from distill.folds import score, views
 from distill.integrity import content_hash
@@ -70,12 +70,12 @@ def _watch_ranges(classifier: Classifier, train_set: Encoded) -> None:
     """Start the ranges from a few batches, so that the first step does not round everything away."""
     network = classifier.network
     network.train()
+    torch.manual_seed(classifier.config.seed)  # dropout is on
     size = classifier.config.batch_size
     with torch.no_grad():
         for start in range(0, min(len(train_set), 8 * size), size):
             batch = train_set.collate([train_set[row] for row in range(start, min(start + size, len(train_set)))])
-            wanted = ("input_ids", "attention_mask", "present", "pixels", "picture_features")
-            network.outputs(**{name: batch[name] for name in wanted if name in batch})
+            network.outputs(**{name: value for name, value in batch.items() if name not in WANTED})
 
 
 def _score(

@@ -192,6 +192,7 @@ def test_the_control_experiment_from_the_command_line(chain: Chain, tmp_path: Pa
     result = CliRunner().invoke(main, words, catch_exceptions=False)
     assert result.exit_code == 0
     assert "taught - control" in result.output
+    assert result.output.count("epoch 1/1") == 4  # the student is its own first taught arm
     found = read_json(tmp_path / "s" / "metrics.json", RunError)["distillation"]
     assert found["seeds"] == [13, 14]
     assert found["judged_on"] == "test"
