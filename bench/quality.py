@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from distill.bundle import Bundle, is_bundle
-from distill.data import Example, Splits
+from distill.data import Example, Splits, without_pictures, without_texts
 from distill.errors import BenchError
 from distill.labels import LabelSet
 from distill.metrics import (
@@ -58,7 +58,7 @@ def judge(folder: Path, split: str, examples: Sequence[Example]) -> Judged:
     labels, thresholds, answer = _open(folder)
     targets = labels.encode([example.labels for example in examples])
     both = answer(examples)
-    fitted_here = thresholds.fitted_on.startswith(f"{split},")
+    fitted_here = thresholds.rest_on(split)
 
     def honest(p: Probabilities) -> Quality:
         if not fitted_here:
@@ -69,8 +69,8 @@ def judge(folder: Path, split: str, examples: Sequence[Example]) -> Judged:
     return Judged(
         honest=honest(both),
         flattering=measure(labels.names, targets, both, thresholds.array()) if fitted_here else None,
-        text_alone=honest(answer([replace(example, image=None) for example in examples])),
-        picture_alone=honest(answer([replace(example, text="") for example in examples])),
+        text_alone=honest(answer(without_pictures(examples))),
+        picture_alone=honest(answer(without_texts(examples))),
         thresholds=f"cross-fitted on {split}" if fitted_here else f"fitted on {thresholds.fitted_on}",
     )
 

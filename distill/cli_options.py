@@ -17,6 +17,10 @@ data_option = click.option(
     help="A folder with train, dev and perhaps test (.json, .jsonl or .csv), or one file that is split 70/15/15.",
 )
 
+recipe_option = click.option(
+    "--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults."
+)
+set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
 
 teacher_option = click.option(
     "--teacher",
@@ -33,8 +37,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options: list[Decorator] = [
         data_option,
         click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder."),
-        click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults."),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value."),
+        recipe_option,
+        set_option,
         click.option("--resume", is_flag=True, help="Go on with an interrupted run."),
         click.option("--overwrite", is_flag=True, help="Remove the run that stands at --out first."),
     ]

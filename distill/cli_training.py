@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
-from distill.cli_options import checked, data_option, teacher_option, training_options
+from distill.cli_options import checked, data_option, recipe_option, set_option, teacher_option, training_options
 from export.isa import TARGETS
+
+target_option = click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
 
 
 @click.command()
@@ -101,7 +103,7 @@ def train_student(
 @click.command()
 @click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
 @teacher_option
-@click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
+@target_option
 @training_options
 def finetune_int8(
     run: Path,
@@ -147,9 +149,9 @@ def finetune_int8(
 @data_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
 @click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
-@click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
-@click.option("--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
+@target_option
+@recipe_option
+@set_option
 def export(
     run: Path, data: Path, out: Path, int8: bool, target: Any, recipe: Path | None, overrides: tuple[str, ...]
 ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,16 @@ class Example:
     text: str
     image: Path | None
     labels: tuple[str, ...]
+
+
+def without_pictures(examples: Sequence[Example]) -> list[Example]:
+    """The texts alone."""
+    return [replace(example, image=None) for example in examples]
+
+
+def without_texts(examples: Sequence[Example]) -> list[Example]:
+    """The pictures alone."""
+    return [replace(example, text="") for example in examples]
 
 
 @dataclass(frozen=True)

@@ -146,17 +146,26 @@ def bootstrap_f1(
 ) -> tuple[Interval, Interval]:
     """Percentile intervals of micro- and macro-F1 over examples drawn with replacement."""
     generator = np.random.default_rng(seed)
-    gold = targets > 0.5
     rows = len(targets)
-    # Drawing rows with replacement is weighting them: one matrix product gives all rounds' counts.
     weights = generator.multinomial(rows, np.full(rows, 1 / rows), size=rounds).astype(np.float64)
+    micro, macro = weighted_f1(targets, decisions, weights)
+    return percentile_interval(micro), percentile_interval(macro)
+
+
+def weighted_f1(
+    targets: Targets, decisions: Decisions, weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Micro- and macro-F1, (R,) each, when weights (R, N) say how often each example counts.
+
+    Drawing rows with replacement is weighting them: one matrix product gives all rounds' counts.
+    """
+    gold = targets > 0.5
     tp, fp, fn = (weights @ part for part in (gold & decisions, ~gold & decisions, gold & ~decisions))
-    micro = f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1))
-    macro = f1_from_counts(tp, fp, fn).mean(1)
-    return _interval(micro), _interval(macro)
+    return f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)), f1_from_counts(tp, fp, fn).mean(1)
 
 
-def _interval(values: NDArray[np.float64]) -> Interval:
+def percentile_interval(values: NDArray[np.float64]) -> Interval:
+    """The 2.5 and 97.5 percentiles of bootstrap values (R,)."""
     low, high = np.percentile(values, [2.5, 97.5])
     return Interval(float(low), float(high))
 

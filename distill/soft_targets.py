@@ -82,10 +82,6 @@ class SoftTargets:
             )
         return cls(ids, content, labels, logits, text, picture, held_out, teacher)
 
-    def covers(self, content: Sequence[str]) -> bool:
-        """Whether every one of these examples was seen by the teacher, text and picture alike."""
-        return set(content) <= set(self.content)
-
     def pick(self, content: Sequence[str]) -> Soft:
         """The outputs for M examples, in the order of `content`. Raises RunError when one is not covered."""
         rows = self._rows(content)

@@ -35,6 +35,10 @@ class Thresholds:
         """bool (N, L) from probabilities (N, L)."""
         return probabilities >= self.array()
 
+    def rest_on(self, split: str) -> bool:
+        """Whether they were fitted on this very split, so that figures on it with them flatter."""
+        return self.fitted_on.startswith(f"{split},")
+
     def to_json(self) -> dict[str, Any]:
         """A plain table for `from_json`."""
         return asdict(self)

@@ -6,7 +6,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from distill import bundle
 from distill.bundle import Bundle, Contents, Precision
 from distill.checkpoint import METRICS, Checkpoint
-from distill.data import Example, Splits
+from distill.data import Example, Splits, without_pictures, without_texts
 from distill.errors import ExportError, RunError
 from distill.files import read_json
 from distill.metrics import Probabilities, logit, micro_ap
@@ -74,16 +74,17 @@ def export_run(
         note(f"torch and fp32 ONNX agree to {agreement.max_logit_difference:.1g} over {agreement.cases} cases")
         reader = Reader(student.classifier.spec, student.classifier.tokenizer_json)
         answers = _answering(fp32, reader)
-        scored = _score(student, splits, answers, student.thresholds)
+        dev = answers(splits.dev)
+        scored = _score(student, splits, answers, dev, student.thresholds)
         figures: dict[str, Any] = {"parity": asdict(agreement), "size_bytes": fp32.stat().st_size}
         contents = _contents(student, fp32, "fp32", "any", scored, figures)
         if not int8:
             return [bundle.write(parent_folder, contents)]
-        tried = _quantise(student, splits, config, target, fp32, answers(splits.dev), reader, work)
+        tried = _quantise(student, splits, config, target, fp32, dev, reader, work)
         best = _answering(tried[0].model, reader)
         # Quantisation moves the probabilities, and the thresholds have to move with them.
-        own = _score(student, splits, best, _moved(student, splits, answers, best))
-        drift = parity.compare(answers(splits.dev), tried[0].dev, scored.thresholds, own.thresholds)
+        own = _score(student, splits, best, tried[0].dev, _moved(student, splits, answers, best))
+        drift = parity.compare(dev, tried[0].dev, scored.thresholds, own.thresholds)
         _say(tried[0], drift)
         figures = {"parity": asdict(agreement), "drift": asdict(drift)} | _tried(tried)
         quantised = _contents(student, tried[0].model, "int8", target, own, figures)
@@ -198,18 +199,17 @@ def _median_times(models: Sequence[Path], batches: Sequence[Batch]) -> list[floa
     return [float(np.median(series)) for series in times]
 
 
-def _score(student: Checkpoint, splits: Splits, answers: Answers, thresholds: Thresholds) -> Scored:
-    """Figures on dev. Thresholds that rest on out-of-fold answers are worth more than dev is: they stay."""
+def _score(
+    student: Checkpoint, splits: Splits, answers: Answers, dev: Probabilities, thresholds: Thresholds
+) -> Scored:
+    """Figures on dev, whose answers are there already. Thresholds that rest on out-of-fold answers are worth more
+    than dev is: they stay."""
     labels, config = student.classifier.labels, student.classifier.config
     targets, train_targets = (
         labels.encode([example.labels for example in part]) for part in (splits.dev, splits.train)
     )
-    alone = {
-        "text": answers([replace(example, image=None) for example in splits.dev]),
-        "picture": answers([replace(example, text="") for example in splits.dev]),
-    }
-    dev = answers(splits.dev)
-    if thresholds.fitted_on.startswith("dev,"):
+    alone = {"text": answers(without_pictures(splits.dev)), "picture": answers(without_texts(splits.dev))}
+    if thresholds.rest_on("dev"):
         return fit_and_score(labels.names, dev, targets, train_targets, config.objective, "dev", alone)
     return score_with(thresholds, labels.names, dev, targets, train_targets, "dev", alone)
 
@@ -217,7 +217,7 @@ def _score(student: Checkpoint, splits: Splits, answers: Answers, thresholds: Th
 def _moved(student: Checkpoint, splits: Splits, fp32: Answers, int8: Answers) -> Thresholds:
     """The run's thresholds, carried over to the int8 file's outputs."""
     thresholds = student.thresholds
-    if thresholds.fitted_on.startswith("dev,"):
+    if thresholds.rest_on("dev"):
         return thresholds
     examples = [*splits.train[:MOVED_BY], *splits.dev]
     return moved(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")

@@ -82,7 +82,7 @@ def _score(
     student: Checkpoint, classifier: Classifier, train_set: Encoded, dev_set: Encoded, before: NDArray[np.float32]
 ) -> Scored:
     train_targets = train_set.targets[train_set.labelled]
-    if student.thresholds.fitted_on.startswith("dev,"):
+    if student.thresholds.rest_on("dev"):
         return score(classifier, train_targets, dev_set, None)
     thresholds = moved(student.thresholds, before, classifier.logits(train_set), "int8 arithmetic")
     dev = views(classifier, dev_set)

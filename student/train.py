@@ -38,11 +38,13 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Pupil:
-    """An untrained student with its data, `taught` by Lessons or, for the control, by the labels alone."""
+    """An untrained student with its data, `taught` by Lessons or, for the control, by the labels alone; `labelled`
+    is `train` without unlabelled examples, the training split itself."""
 
     config: StudentConfig
     classifier: Classifier
     train: Encoded
+    labelled: Encoded
     dev: Encoded
     folds: list[Fold]
     make_loss: Callable[[], Loss]
@@ -52,11 +54,6 @@ class Pupil:
         """Of its folder and its rows."""
         arm = "taught" if self.train.soft is not None else "control"
         return f"{arm}-seed{self.config.seed}"
-
-    @property
-    def labelled(self) -> Encoded:
-        """The training split itself, without unlabelled examples."""
-        return self.train.subset(np.flatnonzero(self.train.labelled))
 
     def answers_out_of_fold(self, folder: Path, resume: bool) -> HeldOut:
         """Train a model per fold; what they say of the training split."""
@@ -85,11 +82,11 @@ def enrol(config: StudentConfig, splits: Splits, lessons: Lessons, taught: bool)
     content = [content_hash(example) for example in (*splits.train, *unlabelled)]
     soft = lessons.targets.pick(content) if taught else None
     train_set = classifier.encode(splits.train, soft, unlabelled)
-    classifier.network.start_from_rates(torch.from_numpy(train_set.targets[train_set.labelled].mean(0)))
     labelled = train_set.subset(np.flatnonzero(train_set.labelled))
+    classifier.network.start_from_rates(torch.from_numpy(labelled.targets.mean(0)))
     folds = [_fold(labelled, teacher, content[: len(labelled)], taught) for teacher in lessons.folds]
     make_loss = make_losses(config, classifier, soft)
-    return Pupil(config, classifier, train_set, classifier.encode(splits.dev), folds, make_loss)
+    return Pupil(config, classifier, train_set, labelled, classifier.encode(splits.dev), folds, make_loss)
 
 
 def train(

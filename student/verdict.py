@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from distill.metrics import Decisions, Interval, Probabilities, Targets, f1_from_counts
+from distill.metrics import Decisions, Interval, Probabilities, Targets, percentile_interval, weighted_f1
 from distill.recipe import Objective
 from distill.terminal import interval, note, output
 from distill.thresholds import cross_fitted
@@ -151,12 +151,7 @@ class _Draws:
         self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]
     ) -> dict[str, NDArray[np.float64]]:
         """F1 and AP in each draw, (1 + ROUNDS,), by name; the mean over the seeds drawn."""
-        gold = targets > 0.5
-        micro, macro = [], []
-        for made in decisions:
-            tp, fp, fn = (self.weights @ part for part in (gold & made, ~gold & made, gold & ~made))
-            micro.append(f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)))
-            macro.append(f1_from_counts(tp, fp, fn).mean(1))
+        micro, macro = zip(*(weighted_f1(targets, made, self.weights) for made in decisions), strict=True)
         shares = self.seed_shares if len(decisions) > 1 else np.ones((1 + ROUNDS, 1))
         ap = [self._average_precision(targets, p) for p in outputs]
         means = [(np.stack(part, axis=1) * shares).sum(1) for part in (micro, macro, ap)]
@@ -176,5 +171,4 @@ class _Draws:
 
 
 def _figure(draws: NDArray[np.float64]) -> Figure:
-    low, high = np.percentile(draws[1:], [2.5, 97.5])
-    return Figure(float(draws[0]), Interval(float(low), float(high)))
+    return Figure(float(draws[0]), percentile_interval(draws[1:]))
