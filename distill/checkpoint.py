@@ -38,7 +38,7 @@ from distill.recipe import ModelConfig, StudentConfig, TeacherConfig, build
 from distill.thresholds import Thresholds
 from distill.training import TrainLog
 
-FORMAT = 2
+FORMAT = 3
 RUN_FILE = "run.json"
 START_FILE = "started.json"
 METRICS = "metrics.json"

@@ -26,6 +26,7 @@ T = TypeVar("T")
 Monitor = Literal["balanced_ap", "micro_ap", "macro_ap", "loss"]
 Objective = Literal["micro", "macro", "balanced"]
 Optimizer = Literal["nadam", "adamw"]
+TrainingPrecision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class ModelConfig:
     focal: Focal
     epochs: int
     batch_size: int
+    precision: TrainingPrecision
     optimizer: Optimizer
     learning_rate: float
     head_learning_rate: float

@@ -32,8 +32,8 @@ from distill.encoding import WANTED, Encoded, LengthGroups, Wanted
 from distill.errors import RunError
 from distill.files import write_json
 from distill.metrics import macro_ap, micro_ap, sigmoid
-from distill.recipe import ModelConfig
-from distill.terminal import console, note
+from distill.recipe import ModelConfig, TrainingPrecision
+from distill.terminal import console, note, warn
 
 STATE_FILE = "trainer_state.json"  # of a Trainer's checkpoint, written last
 
@@ -211,6 +211,7 @@ def optimizer_and_schedule(
 
 def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> TrainingArguments:
     accelerated = torch.cuda.is_available()
+    bf16, fp16 = mixed_precision(config.precision)
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs or config.epochs,
@@ -226,8 +227,9 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
         max_grad_norm=1.0,
         seed=config.seed,
         data_seed=config.seed,
-        bf16=accelerated and torch.cuda.is_bf16_supported(),
-        fp16=accelerated and not torch.cuda.is_bf16_supported(),
+        use_cpu=not accelerated,  # Trainer takes bf16 on a CPU only when told that a CPU is meant
+        bf16=bf16,
+        fp16=fp16,
         dataloader_pin_memory=accelerated,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -236,6 +238,16 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
         logging_nan_inf_filter=False,
         restore_callback_states_from_checkpoint=True,  # the count of epochs without a better one
     )
+
+
+def mixed_precision(precision: TrainingPrecision) -> tuple[bool, bool]:
+    """Whether the products of a training are computed in bf16 and whether in fp16; neither is fp32."""
+    if torch.cuda.is_available():
+        supported = torch.cuda.is_bf16_supported()
+        return precision == "bf16" or (precision == "auto" and supported), precision == "auto" and not supported
+    if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        warn("this processor has no bf16 arithmetic: precision=bf16 is emulated here, exact but slow")
+    return precision == "bf16", False
 
 
 def _dev_metrics(evaluation: Any) -> dict[str, float]:

@@ -53,6 +53,7 @@ def fine_tune(
         patience=config.epochs,
         learning_rate=config.learning_rate,
         head_learning_rate=config.learning_rate,
+        precision="fp32",  # bf16 would round more coarsely than int8 does
     )
     prepare(classifier.network, weight_limit)
     _watch_ranges(classifier, train_set)
