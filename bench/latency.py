@@ -105,6 +105,7 @@ class _Worker:
             "-m",
             "bench.worker",
             str(variant.folder),
+            variant.runtime,
             str(threads),
             str(rows),
             str(time.time()),

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.peers import OpenVinoPredictor
+from bench.variants import Runtime
 from distill.bundle import Bundle, is_bundle
 from distill.data import Example, Splits, without_pictures, without_texts
 from distill.errors import BenchError
@@ -48,14 +50,15 @@ def labels_of(folder: Path) -> LabelSet:
     return labels_of_run(folder)
 
 
-def judge(folder: Path, split: str, examples: Sequence[Example]) -> Judged:
-    """Run every example through the run or Bundle and measure its decisions.
+def judge(folder: Path, split: str, examples: Sequence[Example], runtime: Runtime | None = None) -> Judged:
+    """Run every example through the run or Bundle and measure its decisions; `runtime` names another one than
+    its own.
 
     Raises BenchError when no example has a label, as in a test split whose truth is kept secret.
     """
     if not any(example.labels for example in examples):
         raise BenchError(f"no example of {split} has a label, so nothing can be measured; choose another --split")
-    labels, thresholds, answer = _open(folder)
+    labels, thresholds, answer = _open(folder, runtime)
     targets = labels.encode([example.labels for example in examples])
     both = answer(examples)
     fitted_here = thresholds.rest_on(split)
@@ -92,11 +95,13 @@ def constant_on(splits: Splits, split: str) -> Constant:
     return constant_predictor(splits.labels.names, train, here)
 
 
-def _open(folder: Path) -> tuple[LabelSet, Thresholds, Callable[[Sequence[Example]], Probabilities]]:
+def _open(
+    folder: Path, runtime: Runtime | None
+) -> tuple[LabelSet, Thresholds, Callable[[Sequence[Example]], Probabilities]]:
     if is_bundle(folder):
         from export.runtime import Predictor
 
-        predictor = Predictor.load(folder)
+        predictor = OpenVinoPredictor(folder, 0) if runtime == "OpenVINO" else Predictor.load(folder)
         return predictor.bundle.labels, predictor.bundle.thresholds, predictor.probabilities
     from distill.checkpoint import Checkpoint
 

@@ -27,6 +27,7 @@ PACKAGES = (
     "torchvision",
     "transformers",
     "onnxruntime",
+    "openvino",
     "onnx",
     "optimum",
     "numpy",

@@ -23,7 +23,5 @@ class TorchPredictor:
     def predict(self, text: str, image: Path | None) -> tuple[str, ...]:
         """The labels decided for."""
         batch = self.reader.batch(self.reader.rows([text], [self.reader.picture(image)]))
-        with torch.inference_mode():
-            logits = self.checkpoint.classifier.network(*(torch.from_numpy(a) for a in batch.feed().values()))
-        decisions = self.checkpoint.thresholds.apply(sigmoid(logits.numpy()))
+        decisions = self.checkpoint.thresholds.apply(sigmoid(self.checkpoint.classifier.answer(batch)))
         return self.checkpoint.classifier.labels.decode(decisions[0])

@@ -1,9 +1,10 @@
-"""Everything that can be measured: training runs (torch) and Bundles (onnxruntime). Knows where they stand."""
+"""Everything that can be measured: training runs (torch), Bundles (onnxruntime) and their peers. Knows where they
+stand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,15 +12,17 @@ from distill.bundle import Bundle, is_bundle
 from distill.errors import BenchError
 from distill.files import read_json
 
+Runtime = Literal["torch", "onnxruntime", "OpenVINO", "optimum dynamic int8"]
 RUN_FILES = ("model.safetensors", "tokenizer.json", "text/config.json", "picture/config.json", "run.json")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a report; `size_bytes` is what has to be on a device for it, libraries aside."""
+    """One row of a report; `size_bytes` is what has to be on a device for it, libraries aside. `folder` is a
+    run, or the Bundle that `runtime` opens."""
 
     name: str
-    runtime: Literal["torch", "onnxruntime"]
+    runtime: Runtime
     folder: Path
     size_bytes: int
 
@@ -36,17 +39,20 @@ def resolve(folder: Path) -> Variant:
     raise BenchError(f"{folder}: neither a finished run nor a Bundle; train or export it first")
 
 
-def line_up(bundle: Path, against: Sequence[Path]) -> list[Variant]:
+def parent_of(bundle: Path) -> Path:
+    """Where export puts the fp32 Bundle of an int8 one."""
+    return bundle.with_name(f"{bundle.name}-fp32")
+
+
+def line_up(bundle: Path, against: Sequence[Path], peers: Sequence[Variant] = ()) -> list[Variant]:
     """The variants of a report, the ones it is measured against first; an int8 Bundle's fp32 parent joins
-    by itself when it stands beside it. Doubled names get their folder's name."""
+    by itself when it stands beside it, and peers stand last but one. Doubled names get their folder's name."""
     folders = list(against)
-    parent = bundle.with_name(f"{bundle.name}-fp32")
+    parent = parent_of(bundle)
     if is_bundle(parent) and parent not in folders:
         folders.append(parent)
     folders.append(bundle)
-    variants = [resolve(folder) for folder in dict.fromkeys(folders)]
+    *others, own = [resolve(folder) for folder in dict.fromkeys(folders)]
+    variants = [*others, *peers, own]
     names = [variant.name for variant in variants]
-    return [
-        Variant(f"{v.name} ({v.folder.name})", v.runtime, v.folder, v.size_bytes) if names.count(v.name) > 1 else v
-        for v in variants
-    ]
+    return [replace(v, name=f"{v.name} ({v.folder.name})") if names.count(v.name) > 1 else v for v in variants]

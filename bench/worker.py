@@ -1,6 +1,6 @@
 """One variant in a process of its own, timed on request. Knows one predictor; a Bundle's needs no torch.
 
-Run as `python -m bench.worker FOLDER THREADS ROWS STARTED`. It answers on standard output, one JSON line
+Run as `python -m bench.worker FOLDER RUNTIME THREADS ROWS STARTED`. It answers on standard output, one JSON line
 each: first its cold start, then for every line "N" on standard input N timed calls, and for "memory" its
 peak. A call goes from the picture's file and the text to the decided labels.
 """
@@ -28,15 +28,19 @@ def peak_rss_bytes() -> int:
         return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def open_call(folder: Path, threads: int) -> Call:
-    """The variant's predict function."""
-    if (folder / "manifest.json").is_file():
-        from export.runtime import Predictor
+def open_call(folder: Path, runtime: str, threads: int) -> Call:
+    """The variant's predict function; `runtime` as in `bench.variants`."""
+    if runtime == "torch":
+        from bench.torch_predictor import TorchPredictor
 
-        return Predictor.load(folder, threads).predict
-    from bench.torch_predictor import TorchPredictor
+        return TorchPredictor(folder, threads).predict
+    if runtime == "OpenVINO":
+        from bench.peers import OpenVinoPredictor
 
-    return TorchPredictor(folder, threads).predict
+        return OpenVinoPredictor(folder, threads).predict
+    from export.runtime import Predictor
+
+    return Predictor.load(folder, threads).predict
 
 
 def serve(call: Call, rows: list[tuple[str, Path | None]], started: float, opened: float) -> None:
@@ -71,8 +75,8 @@ def _say(answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    folder, threads, rows_file, started = sys.argv[1:]
-    call = open_call(Path(folder), int(threads))
+    folder, runtime, threads, rows_file, started = sys.argv[1:]
+    call = open_call(Path(folder), runtime, int(threads))
     opened = time.time()
     content = json.loads(Path(rows_file).read_text(encoding="utf-8"))
     rows = [(text, Path(image) if image else None) for text, image in content]

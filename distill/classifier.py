@@ -16,7 +16,7 @@ from distill.encoders import load_picture, load_text
 from distill.encoding import WANTED, Encoded
 from distill.features import picture_features
 from distill.labels import LabelSet
-from distill.preprocess import PreprocessSpec, has_text, load_tokenizer, tokenise
+from distill.preprocess import Batch, PreprocessSpec, has_text, load_tokenizer, normalise, tokenise
 from distill.recipe import ModelConfig
 from distill.soft_targets import Soft
 
@@ -74,6 +74,14 @@ class Classifier:
             features=features,
             soft=soft,
         )
+
+    def answer(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits float32 (B, L) of a batch as a Bundle would be given it, on the CPU: what export is held to."""
+        inputs = batch.feed() | {"pixels": normalise(batch.pixels, self.spec.picture)}
+        network = self.network.cpu().eval()
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = network(**{k: torch.from_numpy(v) for k, v in inputs.items()}).numpy()
+        return logits
 
     def logits(self, encoded: Encoded) -> NDArray[np.float32]:
         """float32 (N, L), in the order of the examples."""

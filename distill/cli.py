@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from distill import __version__
 from distill.cli_options import checked, data_option
 from distill.cli_training import export, finetune_int8, train_student, train_teacher
 from distill.commands import Commands
+
+if TYPE_CHECKING:
+    from bench.peers import Peer
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,6 +43,13 @@ def run() -> None:
 @data_option
 @click.option("--against", multiple=True, type=click.Path(path_type=Path), help="A run or Bundle to compare with.")
 @click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    type=click.Choice(["openvino", "optimum-int8"]),
+    help="What another toolkit makes of the fp32 Bundle; may be given twice.",
+)
+@click.option(
     "--split", type=click.Choice(["train", "dev", "test"]), help="Default: test where there is one, else dev."
 )
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of every variant.")
@@ -50,6 +61,7 @@ def bench(
     bundle: Path,
     data: Path,
     against: tuple[Path, ...],
+    peers: tuple[Peer, ...],
     split: str | None,
     threads: int,
     calls: int,
@@ -60,6 +72,7 @@ def bench(
     \b
     Example:
       distill bench runs/bundle --data memes/ --against runs/teacher --against runs/student
+      distill bench runs/bundle --data memes/ --peer openvino --peer optimum-int8
     """
     splits = checked(data, bundle)
     from bench.report import to_table
@@ -68,7 +81,7 @@ def bench(
 
     out = out or bundle.with_name(f"{bundle.name}-bench.json")
     split = split or ("test" if any(example.labels for example in splits.test) else "dev")
-    output.print(to_table(run(bundle, against, splits, split, threads, calls, out)))
+    output.print(to_table(run(bundle, against, splits, split, threads, calls, out, peers)))
     note(f"Written: {out} and {out.with_suffix('.md')}")
 
 
@@ -135,6 +148,25 @@ def predict(
     faults = write_answers(predictor.predict_many(items), total, out)
     if faults:
         click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)
+        click.get_current_context().exit(1)
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
+def verify(bundle: Path, threads: int) -> None:
+    """Ask a Bundle on this machine what it was asked where it was made, and compare the answers.
+
+    Exits with 1 when texts become other tokens, or when a logit moved by more than quantising itself moved it.
+
+    \b
+    Example:
+      distill verify runs/bundle
+    """
+    from export import golden
+    from export.runtime import Predictor
+
+    if not golden.show(golden.replay(Predictor.load(bundle, threads)), str(bundle)):
         click.get_current_context().exit(1)
 
 

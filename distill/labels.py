@@ -37,10 +37,14 @@ class LabelSet:
     def read(cls, path: Path) -> LabelSet:
         """One label a line, empty lines skipped. Raises DataError for an empty file or a doubled label."""
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return cls(tuple(line.strip() for line in lines if line.strip()))
+            return cls.parse(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, DataError) as error:
             raise DataError(f"{path}: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str) -> LabelSet:
+        """The same from the file's content."""
+        return cls(tuple(line.strip() for line in text.splitlines() if line.strip()))
 
     @classmethod
     def collect(cls, labelled: Iterable[Sequence[str]]) -> LabelSet:

@@ -110,10 +110,16 @@ def _to_square(picture: Image.Image, spec: PictureSpec) -> Image.Image:
     return picture.resize(side, Image.Resampling.BILINEAR)
 
 
-def normalise(pixels: NDArray[np.uint8], spec: PictureSpec) -> NDArray[np.float32]:
-    """uint8 (B, H, W, 3) to float32 (B, 3, H, W), (x / 255 - mean) / std per channel."""
+def normalisation(spec: PictureSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scale and shift, float32 (3,) each: x * scale + shift = (x / 255 - mean) / std per channel."""
     scale = (1.0 / (255.0 * np.asarray(spec.std))).astype(np.float32)
     shift = (-np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
+    return scale, shift
+
+
+def normalise(pixels: NDArray[np.uint8], spec: PictureSpec) -> NDArray[np.float32]:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W), (x / 255 - mean) / std per channel."""
+    scale, shift = normalisation(spec)
     return np.ascontiguousarray((pixels * scale + shift).transpose(0, 3, 1, 2), dtype=np.float32)
 
 
@@ -145,12 +151,12 @@ def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], N
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model takes: input_ids and attention_mask int64 (B, T); pixels float32 (B, 3, H, W); present
-    float32 (B, 2), 1 where an example has a text and where it has a picture."""
+    """What an exported model takes: input_ids and attention_mask int64 (B, T); pixels uint8 (B, H, W, 3), RGB,
+    which the graph normalises itself; present float32 (B, 2), 1 where an example has a text and where a picture."""
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
-    pixels: NDArray[np.float32]
+    pixels: NDArray[np.uint8]
     present: NDArray[np.float32]
 
     def feed(self) -> dict[str, NDArray[Any]]:
@@ -197,10 +203,8 @@ class Reader:
         """Texts padded to the longest; a missing picture is zeros, which the model does not look at."""
         input_ids, attention_mask = pad([row.ids for row in rows], self.spec.text.pad_id)
         size = self.spec.picture.size
-        pixels = np.zeros((len(rows), 3, size, size), dtype=np.float32)
-        there = {index: row.picture for index, row in enumerate(rows) if row.picture is not None}
-        if there:
-            pixels[list(there)] = normalise(np.stack(list(there.values())), self.spec.picture)
+        missing = np.zeros((size, size, 3), dtype=np.uint8)
+        pixels = np.stack([missing if row.picture is None else row.picture for row in rows])
         present = np.array([[row.has_text, row.picture is not None] for row in rows], dtype=np.float32)
         return Batch(input_ids, attention_mask, pixels, present)
 

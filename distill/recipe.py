@@ -199,24 +199,28 @@ class FinetuneConfig:
 @dataclass(frozen=True)
 class ExportConfig:
     """`max_drift` bounds |logit difference| torch to fp32 ONNX, `min_int8_share` the int8 share of the text
-    tower's weights, and `max_ap_drop` what int8 convolutions may cost in micro-AP on the dev split.
+    tower's weights and of its multiply-accumulates, and `max_f1_drop` what quantising may cost in micro-F1 on dev.
 
-    `convolutions` = "auto" tries them in int8 and in float and ships the better on this machine.
+    "auto" tries every way that there is and ships the best on this machine. `allow_slower` lets a file ship that is
+    no smaller or no faster than fp32.
     """
 
     max_drift: float
     min_int8_share: float
-    max_ap_drop: float
+    max_f1_drop: float
+    matrices: Literal["auto", "dynamic"]
     convolutions: Literal["auto", "int8", "float"]
+    calibration: Literal["auto", "minmax", "entropy", "percentile"]
     calibration_examples: int
+    allow_slower: bool
 
     def __post_init__(self) -> None:
         if self.max_drift <= 0:
             raise RecipeError(f"export.max_drift must be > 0, got {self.max_drift}")
         if not 0 < self.min_int8_share <= 1:
             raise RecipeError(f"export.min_int8_share must be in (0, 1], got {self.min_int8_share}")
-        if self.max_ap_drop < 0:
-            raise RecipeError(f"export.max_ap_drop must be >= 0, got {self.max_ap_drop}")
+        if self.max_f1_drop < 0:
+            raise RecipeError(f"export.max_f1_drop must be >= 0, got {self.max_f1_drop}")
         if self.calibration_examples < 1:
             raise RecipeError(f"export.calibration_examples must be >= 1, got {self.calibration_examples}")
 

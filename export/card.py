@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from rich.table import Table
 
 from distill.bundle import Precision
 from distill.classifier import Classifier
 from distill.scoring import Scored
+from export.coverage import Coverage
+from export.search import Candidate
 
 
 def write(
@@ -45,10 +50,11 @@ def write(
         "## What export checked",
         "",
         f"- torch and fp32 ONNX: largest logit difference {figures['parity']['max_logit_difference']:.1e} over "
-        f"{figures['parity']['cases']} cases.",
+        f"{figures['parity']['cases']} cases; {figures['parity']['flipped']} of {figures['parity']['decisions']} "
+        "decisions differ.",
     ]
-    if precision == "int8":
-        lines += _int8(figures)
+    if precision != "fp32":
+        lines += _quantised(figures, precision)
     lines += [
         "",
         "## Limits",
@@ -60,22 +66,63 @@ def write(
     return "\n".join(lines)
 
 
-def _int8(figures: dict[str, Any]) -> list[str]:
+def _quantised(figures: dict[str, Any], precision: Precision) -> list[str]:
     drift = figures["drift"]
     lines = [
-        f"- int8 against its fp32 parent: {drift['flipped']} of {drift['decisions']} decisions flip, "
-        f"{drift['flipped_refitted']} with the thresholds fitted again on int8's own outputs; "
+        f"- {precision} against its fp32 parent: {drift['flipped']} of {drift['decisions']} decisions flip, "
+        f"{drift['flipped_refitted']} with the thresholds that belong to {precision}'s own outputs; "
         f"probabilities move by {drift['mean_probability_difference']:.4f} on average and "
         f"{drift['max_probability_difference']:.3f} at most.",
         f"- Time at batch 1, one thread, where it was exported: {figures['time_ratio']:.2f} of fp32's.",
+        f"- Share in {precision}, of the multiply-accumulates that onnxruntime ran and of the bytes of weights: "
+        + ", ".join(_shares(tower, reach) for tower, reach in figures["coverage"].items())
+        + ".",
         "",
-        "| matrix products | convolutions | MB | dev micro-AP lost | time / fp32 | |",
+        "| what was tried | MB | dev micro-F1 lost [95 %] | dev micro-AP lost | time / fp32 | |",
         "|---|---|---|---|---|---|",
     ]
     for index, tried in enumerate(figures["tried"]):
+        ends = tried["dev_micro_f1_drop_interval"]
         lines.append(
-            f"| {tried['matrices']} | {tried['convolutions']} | {tried['size_bytes'] / 1e6:.1f} "
+            f"| {tried['scheme']} | {tried['size_bytes'] / 1e6:.1f} "
+            f"| {tried['dev_micro_f1_drop']:+.3f} [{ends['low']:+.3f}, {ends['high']:+.3f}] "
             f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['time_ratio']:.2f} "
             f"| {'shipped' if index == 0 else 'tried'} |"
         )
     return lines
+
+
+def _shares(tower: str, reach: dict[str, int]) -> str:
+    macs = reach["small_macs"] / max(1, reach["small_macs"] + reach["float_macs"])
+    weights = reach["small_bytes"] / max(1, reach["small_bytes"] + reach["float_bytes"])
+    return f"{tower} {macs:.1%} and {weights:.1%}"
+
+
+def tried_table(candidates: Sequence[Candidate], precision: str) -> Table:
+    """Every scheme that was tried, the one that ships first."""
+    table = Table(title=f"{precision}: what was tried, the first ships", title_justify="left")
+    table.add_column("scheme")
+    for name in ("MB", "micro-F1 lost [95 %]", "micro-AP lost", "time / fp32"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for c in candidates:
+        table.add_row(
+            str(c.scheme),
+            f"{c.size_bytes / 1e6:.1f}",
+            f"{c.f1_drop:+.3f} [{c.f1_interval.low:+.3f}, {c.f1_interval.high:+.3f}]",
+            f"{c.ap_drop:+.4f}",
+            f"{c.time_ratio:.2f}",
+        )
+    return table
+
+
+def coverage_table(coverage: Coverage) -> Table:
+    """What quantising reached, tower by tower."""
+    table = Table(title="What is computed with few bits, as onnxruntime runs it here", title_justify="left")
+    table.add_column("tower")
+    for name in ("multiply-accumulates", "of them in few bits", "weights MB", "of them in few bits"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for tower, reach in coverage.rows():
+        total, stored = reach.small_macs + reach.float_macs, reach.small_bytes + reach.float_bytes
+        cells = (f"{total / 1e6:.0f} M", f"{reach.macs:.1%}", f"{stored / 1e6:.1f}", f"{reach.weights:.1%}")
+        table.add_row(tower, *cells)
+    return table

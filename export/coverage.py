@@ -1,71 +1,151 @@
-"""How much of a graph's weights are really 8-bit, tower by tower. Knows ONNX graphs, no recipes."""
+"""How much of a model is really computed with few bits, tower by tower. Knows graphs and what onnxruntime makes
+of them, no recipes."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections import defaultdict
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import TensorProto
 
-from export.to_onnx import INPUTS
+from distill.errors import ExportError
+from distill.preprocess import Batch
+from export.runtime import open_session, run
+from export.towers import TOWERS, Tower, by_output, of_weights
 
-EIGHT_BIT = (TensorProto.INT8, TensorProto.UINT8)
+SMALL_TYPES = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4)
 MIN_WEIGHTS = 64  # smaller constants are shapes, scales and axes
+
+SMALL_PRODUCTS = (
+    "DynamicQuantizeMatMul",
+    "MatMulIntegerToFloat",
+    "MatMulInteger",
+    "MatMulNBits",
+    "QLinearMatMul",
+    "QGemm",
+)
+FLOAT_PRODUCTS = ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
+SMALL_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
+FLOAT_CONVOLUTIONS = ("Conv", "FusedConv")
+ATTENTION = ("MultiHeadAttention", "Attention")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Of one tower: bytes of weights in 8 bits or fewer and in float (weights of two or more dimensions), and
+    multiply-accumulates done on such weights and in float, for one example."""
+
+    small_bytes: int = 0
+    float_bytes: int = 0
+    small_macs: int = 0
+    float_macs: int = 0
+
+    @property
+    def weights(self) -> float:
+        """Share of the bytes, in [0, 1]; 1 where there are none."""
+        return _share(self.small_bytes, self.float_bytes)
+
+    @property
+    def macs(self) -> float:
+        """Share of the multiply-accumulates, in [0, 1]; 1 where there are none."""
+        return _share(self.small_macs, self.float_macs)
+
+    def __add__(self, other: Reach) -> Reach:
+        return Reach(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Reach)))
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Numbers of 8-bit and of float weights in each tower, weights of two or more dimensions."""
+    """What quantising reached, by tower."""
 
-    text_int8: int
-    text_float: int
-    picture_int8: int
-    picture_float: int
-    head_int8: int
-    head_float: int
+    text: Reach
+    picture: Reach
+    head: Reach
 
-    def share(self, tower: str = "") -> float:
-        """8-bit weights / all weights, of "text", "picture" or "head", or of the whole graph; in [0, 1]."""
-        towers = (tower,) if tower else ("text", "picture", "head")
-        small: int = sum(getattr(self, f"{name}_int8") for name in towers)
-        large: int = sum(getattr(self, f"{name}_float") for name in towers)
-        return small / max(1, small + large)
+    @property
+    def whole(self) -> Reach:
+        """All three."""
+        return self.text + self.picture + self.head
+
+    def rows(self) -> list[tuple[str, Reach]]:
+        """Name and reach of each tower, then of the whole."""
+        return [*((tower, getattr(self, tower)) for tower in TOWERS), ("whole", self.whole)]
 
 
-def measure(model: Path) -> Coverage:
-    """Count the weights of a graph. A weight belongs to the tower of the first node that joins it with data:
-    picture nodes depend on `pixels` alone, text nodes on `input_ids` or `attention_mask` alone."""
+def measure(model: Path, batch: Batch) -> Coverage:
+    """Weights as they stand in the file; multiply-accumulates as onnxruntime runs them on this machine for `batch`,
+    after all of its own optimisations: what it falls back to float for counts as float."""
     graph = onnx.load(str(model)).graph
-    consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
-    depends: dict[str, frozenset[str]] = {name: frozenset({name}) for name in INPUTS}
-    for node in graph.node:  # ONNX graphs are sorted: inputs come before their use
-        reached: frozenset[str] = frozenset().union(*(depends.get(name, frozenset()) for name in node.input))
-        for name in node.input:
-            consumers[name].append(node)
-        for name in node.output:
-            depends[name] = reached
-    counts = {f"{tower}_{kind}": 0 for tower in ("text", "picture", "head") for kind in ("int8", "float")}
+    reach = dict.fromkeys(TOWERS, Reach())
+    towers = of_weights(graph)
     for weight in graph.initializer:
         size = math.prod(weight.dims)
         if len(weight.dims) < 2 or size < MIN_WEIGHTS or weight.data_type == TensorProto.INT64:
             continue
-        tower = _tower(weight.name, consumers, depends)
-        counts[f"{tower}_{'int8' if weight.data_type in EIGHT_BIT else 'float'}"] += size
-    return Coverage(**counts)
+        small = weight.data_type in SMALL_TYPES
+        count = size // 2 if weight.data_type in (TensorProto.INT4, TensorProto.UINT4) else size
+        reach[towers[weight.name]] += Reach(small_bytes=count) if small else Reach(float_bytes=4 * count)
+    for tower, small, macs in _executed(model, batch):
+        reach[tower] += Reach(small_macs=macs) if small else Reach(float_macs=macs)
+    return Coverage(**reach)
 
 
-def _tower(name: str, consumers: dict[str, list[onnx.NodeProto]], depends: dict[str, frozenset[str]]) -> str:
-    queue = [name]
-    while queue:
-        for node in consumers[queue.pop()]:
-            reached = depends[node.output[0]]
-            if not reached:  # constants only, such as DequantizeLinear of a weight: look further down
-                queue += node.output
-            elif reached == {"pixels"}:
-                return "picture"
-            elif "pixels" not in reached:
-                return "text"
-    return "head"
+def refuse_if_hollow(coverage: Coverage, min_share: float, precision: str = "int8") -> None:
+    """Raise ExportError when the text tower, which is most of the work, stayed in float."""
+    for what, share in (("weights", coverage.text.weights), ("multiply-accumulates", coverage.text.macs)):
+        if share < min_share:
+            raise ExportError(
+                f"only {share:.0%} of the text tower's {what} became {precision} "
+                f"(export.min_int8_share={min_share:.0%}): quantising did not reach it, and the file would be "
+                f"neither smaller nor faster; export without --{precision}, or train a student with another text "
+                "encoder, such as DistilBERT"
+            )
+
+
+def _executed(model: Path, batch: Batch) -> list[tuple[Tower, bool, int]]:
+    """Tower, whether on small weights, and multiply-accumulates of every product and convolution that ran."""
+    with tempfile.TemporaryDirectory(prefix="distill-coverage-") as folder:
+        optimised, profile = Path(folder) / "optimised.onnx", Path(folder) / "profile"
+        session = open_session(model, 1, optimised=optimised, profile=profile)
+        run(session, batch)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        graph = onnx.load(str(optimised)).graph
+    towers = by_output(graph)
+    nodes = {node.name: node for node in graph.node}
+    sizes = {item.name: tuple(item.dims) for item in graph.initializer}
+    executed: list[tuple[Tower, bool, int]] = []
+    for event in events:
+        name, ending, _ = event.get("name", "").rpartition("_kernel_time")
+        if not ending or event.get("cat") != "Node":
+            continue
+        # The profile leaves out weights that were packed for their kernel; the graph has them.
+        counted = _macs(event["args"], [sizes.get(given, ()) for given in nodes[name].input])
+        if counted is not None:
+            executed.append((towers[nodes[name].output[0]] or "head", *counted))
+    return executed
+
+
+def _macs(arguments: dict[str, Any], constants: list[tuple[int, ...]]) -> tuple[bool, int] | None:
+    """Whether on small weights, and how many; None for an operator that multiplies nothing."""
+    kind = arguments["op_name"]
+    inputs, outputs = (
+        [next(iter(item.values())) for item in arguments[key]] for key in ("input_type_shape", "output_type_shape")
+    )
+    if kind in SMALL_PRODUCTS + FLOAT_PRODUCTS:
+        return kind in SMALL_PRODUCTS, math.prod(outputs[0]) * inputs[0][-1]
+    if kind in SMALL_CONVOLUTIONS + FLOAT_CONVOLUTIONS:
+        weight = constants[3 if kind == "QLinearConv" else 1]
+        return kind in SMALL_CONVOLUTIONS, math.prod(outputs[0]) * math.prod(weight[1:])
+    if kind in ATTENTION:  # query x key and weights x value, as if over whole sequences
+        batch, length, width = outputs[0]
+        return False, 2 * batch * length * length * width
+    return None
+
+
+def _share(small: int, large: int) -> float:
+    return small / (small + large) if small + large else 1.0

@@ -25,6 +25,13 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
     return set(_field(cpuinfo, "flags").split()) | set(_field(cpuinfo, "Features").split())
 
 
+def int8_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
+    """Those of the processor's feature flags that int8 products are made with, widest last."""
+    flags = cpu_flags(cpuinfo)
+    known = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+    return [name for name in known if name in flags]
+
+
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """What the processor calls itself."""
     return _field(cpuinfo, "model name") or platform.processor() or platform.machine()

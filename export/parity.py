@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from distill.classifier import Classifier
 from distill.data import Example
 from distill.errors import ParityError
-from distill.metrics import Probabilities
+from distill.metrics import Probabilities, sigmoid
 from distill.preprocess import Batch, Reader
 from distill.thresholds import Thresholds
 from export.runtime import open_session, run
@@ -23,10 +22,14 @@ WORDS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
 
 @dataclass(frozen=True)
 class Parity:
-    """torch against fp32 ONNX: the largest |logit difference| over all `cases`."""
+    """torch against fp32 ONNX over all `cases`: the largest differences, and how many of the `decisions` (case,
+    label) differ; those can only lie within max_drift of their threshold."""
 
     cases: int
     max_logit_difference: float
+    max_probability_difference: float
+    decisions: int
+    flipped: int
 
 
 @dataclass(frozen=True)
@@ -44,25 +47,31 @@ class Drift:
     decisions: int
 
 
-def check(classifier: Classifier, model: Path, examples: Sequence[Example], max_drift: float) -> Parity:
-    """Compare on batch 1 and N, short, long, empty and non-Latin texts, padded and not, real, blank and missing
-    pictures. Raises ParityError when any logit differs by more than `max_drift`, or is not finite."""
+def check(
+    classifier: Classifier, model: Path, examples: Sequence[Example], max_drift: float, thresholds: Thresholds
+) -> Parity:
+    """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
+    and not, real, blank and missing pictures. Raises ParityError when any logit or probability differs by more
+    than `max_drift`, or is not finite."""
     session = open_session(model, 0)
-    network = classifier.network.cpu().eval()
-    worst = 0.0
+    worst = {"logit": 0.0, "probability": 0.0}
     cases = _cases(Reader(classifier.spec, classifier.tokenizer_json), examples)
+    flipped = decisions = 0
     for name, batch in cases:
-        with torch.no_grad():
-            expected = network(*(torch.from_numpy(array) for array in batch.feed().values())).numpy()
-        found = run(session, batch)
-        difference = float(np.abs(expected - found).max())
-        if not difference <= max_drift:  # also true of nan
-            raise ParityError(
-                f"the ONNX graph differs from torch by {difference:.2g} in a logit ({name}), more than "
-                f"export.max_drift={max_drift:g}; nothing was written"
-            )
-        worst = max(worst, difference)
-    return Parity(len(cases), worst)
+        expected, found = classifier.answer(batch), run(session, batch)
+        pairs = {"logit": (expected, found), "probability": (sigmoid(expected), sigmoid(found))}
+        for what, (ours, theirs) in pairs.items():
+            difference = float(np.abs(ours - theirs).max())
+            if not difference <= max_drift:  # also true of nan
+                raise ParityError(
+                    f"the ONNX graph differs from torch by {difference:.2g} in a {what} ({name}), more than "
+                    f"export.max_drift={max_drift:g}; nothing was written"
+                )
+            worst[what] = max(worst[what], difference)
+        before, after = (thresholds.apply(p) for p in pairs["probability"])
+        flipped += int((before != after).sum())
+        decisions += before.size
+    return Parity(len(cases), worst["logit"], worst["probability"], decisions, flipped)
 
 
 def compare(parent: Probabilities, child: Probabilities, parents: Thresholds, childs: Thresholds) -> Drift:

@@ -1,107 +1,160 @@
-"""From a student's run to Bundles: export, check, quantise, choose, fit thresholds, write. Knows the order."""
+"""From a student's run to Bundles: export, check, quantise, fit thresholds, write. Knows the order."""
 
 from __future__ import annotations
 
-import itertools
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from distill import bundle
 from distill.bundle import Bundle, Contents, Precision
 from distill.checkpoint import METRICS, Checkpoint
 from distill.data import Example, Splits, without_pictures, without_texts
-from distill.errors import ExportError, RunError
+from distill.errors import RunError
 from distill.files import read_json
-from distill.metrics import Probabilities, logit, micro_ap
+from distill.metrics import Probabilities, logit
 from distill.preprocess import Batch, Reader
 from distill.recipe import ExportConfig
 from distill.scoring import Scored, fit_and_score, score_with
-from distill.terminal import note, warn
+from distill.terminal import note, output, warn
 from distill.thresholds import Thresholds, moved
-from export import card, parity, quantize
+from export import card, coverage, golden, graph, parity, quantize
 from export.coverage import Coverage
-from export.isa import Target
+from export.embed import embed
+from export.isa import Target, detect, overflows
 from export.parity import Drift
-from export.runtime import open_session, probabilities, run
+from export.runtime import open_session, probabilities
+from export.search import Candidate, Given, refuse_if_no_gain, search
 from export.to_onnx import to_onnx
 
-SPEED_ROUNDS = 30
 MOVED_BY = 512  # training examples that carry thresholds over to int8
-FASTER = 0.97  # a file counts as faster than another below this share of its time
-
 
 Answers = Callable[[Sequence[Example]], Probabilities]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One int8 file that was tried: `matrices` are "dynamic", or "static" in the ranges that the student was
-    trained in; `convolutions` are "float" or "int8"; `time_ratio` is its median time over its fp32 parent's,
-    batch 1, one thread, interleaved; `ap_drop` what it loses of the parent's dev micro-AP."""
+class Order:
+    """What is wanted: a `precision`, for a `target`, at `out`; `embedded` also puts everything into model.onnx."""
 
-    matrices: str
-    convolutions: str
-    model: Path
-    coverage: Coverage
-    dev: Probabilities
-    size_bytes: int
-    ap_drop: float
-    time_ratio: float
+    precision: Precision
+    target: Target
+    out: Path
+    embedded: bool = False
+
+    @property
+    def parent(self) -> Path:
+        """Where the fp32 Bundle goes."""
+        return self.out if self.precision == "fp32" else self.out.with_name(f"{self.out.name}-fp32")
 
 
-def export_run(
-    student: Checkpoint, splits: Splits, config: ExportConfig, int8: bool, target: Target, out: Path
-) -> list[Bundle]:
-    """Write the Bundle `out`; with `int8` its fp32 parent stands beside it as `out`-fp32, for comparison.
+def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order: Order) -> list[Bundle]:
+    """Write the Bundle that is ordered; a quantised one's fp32 parent stands beside it, for comparison.
 
-    Raises ParityError or ExportError before anything is written at `out`.
+    Raises ParityError or ExportError before anything is written.
     """
-    parent_folder = out.with_name(f"{out.name}-fp32") if int8 else out
-    for folder in {out, parent_folder}:
+    for folder in {order.out, order.parent}:
         bundle.refuse_if_in_the_way(folder)
     with tempfile.TemporaryDirectory(prefix="distill-export-") as temporary:
         work = Path(temporary)
         fp32 = work / "fp32.onnx"
         note("exporting to ONNX and comparing with torch")
         to_onnx(student.classifier, fp32)
-        agreement = parity.check(student.classifier, fp32, splits.dev, config.max_drift)
-        note(f"torch and fp32 ONNX agree to {agreement.max_logit_difference:.1g} over {agreement.cases} cases")
         reader = Reader(student.classifier.spec, student.classifier.tokenizer_json)
         answers = _answering(fp32, reader)
         dev = answers(splits.dev)
         scored = _score(student, splits, answers, dev, student.thresholds)
+        agreement = parity.check(student.classifier, fp32, splits.dev, config.max_drift, scored.thresholds)
+        note(f"torch and fp32 ONNX agree to {agreement.max_logit_difference:.1g} over {agreement.cases} cases")
         figures: dict[str, Any] = {"parity": asdict(agreement), "size_bytes": fp32.stat().st_size}
-        contents = _contents(student, fp32, "fp32", "any", scored, figures)
-        if not int8:
-            return [bundle.write(parent_folder, contents)]
-        tried = _quantise(student, splits, config, target, fp32, dev, reader, work)
-        best = _answering(tried[0].model, reader)
-        # Quantisation moves the probabilities, and the thresholds have to move with them.
-        own = _score(student, splits, best, tried[0].dev, _moved(student, splits, answers, best))
-        drift = parity.compare(dev, tried[0].dev, scored.thresholds, own.thresholds)
-        _say(tried[0], drift)
-        figures = {"parity": asdict(agreement), "drift": asdict(drift)} | _tried(tried)
-        quantised = _contents(student, tried[0].model, "int8", target, own, figures)
-        return [bundle.write(parent_folder, contents), bundle.write(out, quantised)]
+        made = golden.make(reader, open_session(fp32, 1), open_session(fp32, 1))
+        contents = [_contents(student, fp32, "fp32", "any", scored, figures, made)]
+        if order.precision != "fp32":
+            contents.append(_quantised(student, splits, config, order, contents[0], scored, dev))
+        if order.embedded:
+            contents = [_embedded(item, work / f"{item.precision}-embedded.onnx") for item in contents]
+        places = dict(zip((order.parent, order.out), contents, strict=False))
+        return [bundle.write(folder, item) for folder, item in places.items()]
 
 
-def _tried(candidates: Sequence[Candidate]) -> dict[str, Any]:
+def _quantised(
+    student: Checkpoint,
+    splits: Splits,
+    config: ExportConfig,
+    order: Order,
+    parent: Contents,
+    scored: Scored,
+    dev: Probabilities,
+) -> Contents:
+    """The quantised Bundle's contents, beside its fp32 file. Raises ExportError when nothing is fit to ship."""
+    assert order.precision != "fp32"
+    fp32, target = parent.model, order.target
+    reader = Reader(student.classifier.spec, student.classifier.tokenizer_json)
+    given = _given(student, splits, config, target, fp32, scored, dev, reader)
+    tried = search(given, config, order.precision)
+    best = tried[0]
+    exact = overflows(target, detect())
+    reached = coverage.measure(best.model, given.calibration[0])
+    coverage.refuse_if_hollow(reached, config.min_int8_share, order.precision)
+    refuse_if_no_gain(best, fp32.stat().st_size, target, config)
+    # Quantisation moves the probabilities, and the thresholds have to move with them.
+    before, after = _answering(fp32, reader), _answering(best.model, reader, exact)
+    own = _score(student, splits, after, best.dev, _moved(student, splits, before, after))
+    drift = parity.compare(dev, best.dev, scored.thresholds, own.thresholds)
+    output.print(card.tried_table(tried, order.precision))
+    output.print(card.coverage_table(reached))
+    _say(best, drift, target)
+    figures = {"parity": parent.figures["parity"], "drift": asdict(drift), **_tried(tried, reached)}
+    made = golden.make(reader, open_session(best.model, 1, exact), open_session(fp32, 1))
+    return _contents(student, best.model, order.precision, target, own, figures, made)
+
+
+def _given(
+    student: Checkpoint,
+    splits: Splits,
+    config: ExportConfig,
+    target: Target,
+    fp32: Path,
+    scored: Scored,
+    dev: Probabilities,
+    reader: Reader,
+) -> Given:
+    """Fuse the graph, check that against torch too, and put together what the search needs."""
+    fused = fp32.with_name("fused.onnx")
+    graph.fuse(fp32, fused)
+    parity.check(student.classifier, fused, splits.dev, config.max_drift, scored.thresholds)
+    return Given(
+        parent=fp32,
+        fused=fused,
+        examples=splits.dev,
+        targets=student.classifier.labels.encode([example.labels for example in splits.dev]),
+        parent_dev=dev,
+        thresholds=scored.thresholds,
+        reader=reader,
+        calibration=_calibration(reader, splits, config.calibration_examples),
+        trained=quantize.trained_ranges(fp32, student.ranges) if student.ranges else None,
+        target=target,
+        folder=fp32.parent,
+    )
+
+
+def _tried(candidates: Sequence[Candidate], reached: Coverage) -> dict[str, Any]:
     best = candidates[0]
     return {
         "size_bytes": best.size_bytes,
-        "coverage": asdict(best.coverage),
+        "coverage": asdict(reached),
         "time_ratio": best.time_ratio,
         "tried": [
             {
-                "matrices": c.matrices,
-                "convolutions": c.convolutions,
+                "scheme": str(c.scheme),
+                "matrices": c.scheme.matrices,
+                "convolutions": c.scheme.convolutions,
+                "calibration": c.scheme.calibration,
+                "kept": list(c.scheme.kept),
                 "size_bytes": c.size_bytes,
+                "dev_micro_f1_drop": c.f1_drop,
+                "dev_micro_f1_drop_interval": asdict(c.f1_interval),
                 "dev_micro_ap_drop": c.ap_drop,
                 "time_ratio": c.time_ratio,
             }
@@ -110,71 +163,22 @@ def _tried(candidates: Sequence[Candidate]) -> dict[str, Any]:
     }
 
 
-def _say(best: Candidate, drift: Drift) -> None:
-    shares = ", ".join(f"{tower} {best.coverage.share(tower):.0%}" for tower in ("text", "picture", "head"))
-    note(f"int8 weights: {shares}; {best.size_bytes / 1e6:.0f} MB")
+def _say(best: Candidate, drift: Drift, target: Target) -> None:
     note(
-        f"int8 against fp32 on dev: probabilities move by {drift.mean_probability_difference:.4f} on average, "
+        f"against fp32 on dev: probabilities move by {drift.mean_probability_difference:.4f} on average, "
         f"{drift.max_probability_difference:.3f} at most; {drift.flipped} of {drift.decisions} decisions flip, "
         f"{drift.flipped_refitted} with thresholds fitted again"
     )
-    if best.time_ratio >= 1:
-        warn(f"int8 is SLOWER than fp32 on this machine: {best.time_ratio:.2f} of its time; ship the fp32 Bundle")
+    if target != detect():
+        note(f"made for {target}; how fast it is there, only a benchmark there can say")
+    elif best.time_ratio >= 1:
+        warn(f"it is SLOWER than fp32 on this machine: {best.time_ratio:.2f} of its time; ship the fp32 Bundle")
     else:
-        note(f"int8 takes {best.time_ratio:.2f} of fp32's time on this machine (batch 1, one thread)")
+        note(f"it takes {best.time_ratio:.2f} of fp32's time on this machine (batch 1, one thread)")
 
 
-def _quantise(
-    student: Checkpoint,
-    splits: Splits,
-    config: ExportConfig,
-    target: Target,
-    fp32: Path,
-    parent_dev: Probabilities,
-    reader: Reader,
-    work: Path,
-) -> list[Candidate]:
-    """Every int8 file that was tried, the one to ship first."""
-    targets = student.classifier.labels.encode([example.labels for example in splits.dev])
-    base = micro_ap(targets, parent_dev)
-    calibration = _calibration(reader, splits, config.calibration_examples)
-    kinds = {"auto": ("float", "int8"), "int8": ("int8",), "float": ("float",)}[config.convolutions]
-    ways = ("dynamic", "static") if student.ranges else ("dynamic",)
-    tried = []
-    for matrices, convolutions in itertools.product(ways, kinds):
-        note(f"quantising for {target}: matrix products {matrices} int8, convolutions {convolutions}")
-        model = work / f"{matrices}-{convolutions}.onnx"
-        ranges = student.ranges if matrices == "static" else None
-        coverage = quantize.quantize(fp32, model, target, calibration, convolutions == "int8", ranges)
-        quantize.refuse_if_hollow(coverage, config.min_int8_share)
-        dev = probabilities(open_session(model, 0), reader, splits.dev)
-        if not np.isfinite(dev).all():
-            raise ExportError(
-                f"int8 with {convolutions} convolutions answers with nan; use --set export.convolutions"
-            )
-        tried.append((matrices, convolutions, model, coverage, dev, base - micro_ap(targets, dev)))
-    times = _median_times([fp32, *(item[2] for item in tried)], calibration)
-    candidates = [
-        Candidate(way, name, model, coverage, dev, model.stat().st_size, drop, seconds / times[0])
-        for (way, name, model, coverage, dev, drop), seconds in zip(tried, times[1:], strict=True)
-    ]
-    return choose(candidates, config.max_ap_drop)
-
-
-def choose(candidates: Sequence[Candidate], max_ap_drop: float) -> list[Candidate]:
-    """The candidates, the one to ship first: the fastest of those within the allowed drop, the more exact
-    of two that are as fast; when none is within it, the one that loses least."""
-    fit = [candidate for candidate in candidates if candidate.ap_drop <= max_ap_drop]
-    if not fit:
-        return sorted(candidates, key=lambda candidate: candidate.ap_drop)
-    quickest = min(candidate.time_ratio for candidate in fit)
-    close = [candidate for candidate in fit if quickest >= FASTER * candidate.time_ratio]
-    best = min(close, key=lambda candidate: candidate.ap_drop)
-    return [best, *(candidate for candidate in candidates if candidate is not best)]
-
-
-def _answering(model: Path, reader: Reader) -> Answers:
-    session = open_session(model, 0)
+def _answering(model: Path, reader: Reader, exact: bool = False) -> Answers:
+    session = open_session(model, 0, exact)
     return lambda examples: probabilities(session, reader, examples)
 
 
@@ -185,18 +189,9 @@ def _calibration(reader: Reader, splits: Splits, count: int) -> list[Batch]:
     return [reader.batch([row]) for row in rows]
 
 
-def _median_times(models: Sequence[Path], batches: Sequence[Batch]) -> list[float]:
-    """Median seconds of each model at batch 1 on one thread, in interleaved rounds so that noise hits all."""
-    sessions = [open_session(model, 1) for model in models]
-    median = sorted(batches, key=lambda batch: batch.input_ids.shape[1])[len(batches) // 2]
-    times: list[list[float]] = [[] for _ in models]
-    for round_ in range(SPEED_ROUNDS + 3):
-        for index, session in enumerate(sessions):
-            start = time.perf_counter()
-            run(session, median)
-            if round_ >= 3:  # the first rounds warm up
-                times[index].append(time.perf_counter() - start)
-    return [float(np.median(series)) for series in times]
+def _embedded(contents: Contents, out: Path) -> Contents:
+    embed(contents.model, contents, out)
+    return replace(contents, model=out)
 
 
 def _score(
@@ -230,6 +225,7 @@ def _contents(
     target: str,
     scored: Scored,
     figures: dict[str, Any],
+    golden_answers: dict[str, Any],
 ) -> Contents:
     classifier = student.classifier
     figures = figures | scored.to_json()
@@ -247,6 +243,7 @@ def _contents(
         preprocess=classifier.spec,
         recipe=asdict(classifier.config),
         figures=figures,
+        golden=golden_answers,
         card=card.write(classifier, precision, target, scored, figures),
         run_sha256=student.sha256,
     )

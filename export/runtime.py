@@ -33,12 +33,29 @@ class Prediction:
     probabilities: dict[str, float]
 
 
-def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A CPU session with this many threads; 0 lets onnxruntime choose. Raises BundleError."""
+def open_session(
+    model: Path,
+    threads: int,
+    exact: bool = False,
+    optimised: Path | None = None,
+    profile: Path | None = None,
+) -> onnxruntime.InferenceSession:
+    """A CPU session with this many threads; 0 lets onnxruntime choose. Raises BundleError.
+
+    `exact` makes an x86 without VNNI multiply u8 x u8, which is slower and cannot overflow. `optimised` is where to
+    write the graph that is really run, `profile` the beginning of the name of a profile.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:
@@ -52,13 +69,14 @@ class Predictor:
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         self.bundle = bundle
         self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
-        self.session = open_session(bundle.model, threads)
         here = detect()
-        if bundle.precision == "int8" and overflows(bundle.target, here):
+        exact = bundle.precision == "int8" and overflows(bundle.target, here)
+        if exact:
             warn(
                 f"{bundle.folder} was quantised for {bundle.target} and this machine is {here}: its int8 products "
-                f"overflow here and the answers are wrong; run distill export --target {here}"
+                f"would overflow here, so slower ones are used; run distill export --target {here}"
             )
+        self.session = open_session(bundle.model, threads, exact)
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0) -> Predictor:

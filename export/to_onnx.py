@@ -9,17 +9,40 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from distill.classifier import Classifier
+from distill.dual import DualBranch
 from distill.errors import ExportError
+from distill.preprocess import PictureSpec, normalisation
 
 OPSET = 18
 MAX_BATCH = 4096
 INPUTS = ("input_ids", "attention_mask", "pixels", "present")
 
 
+class Served(nn.Module):
+    """The network as a device runs it: pixels come as they were decoded, and are normalised inside."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, network: DualBranch, spec: PictureSpec) -> None:
+        super().__init__()
+        self.network = network
+        for name, values in zip(("scale", "shift"), normalisation(spec), strict=True):
+            self.register_buffer(name, torch.from_numpy(values).reshape(1, 3, 1, 1))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, present: Tensor) -> Tensor:
+        """As DualBranch, with pixels uint8 (B, H, W, 3)."""
+        normal = pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
+        logits: Tensor = self.network(input_ids, attention_mask, normal, present)
+        return logits
+
+
 def to_onnx(classifier: Classifier, path: Path) -> None:
-    """Write `path` with dynamic batch and sequence axes, batch norms folded. Raises ExportError.
+    """Write `path` with dynamic batch and sequence axes, batch norms folded, normalisation inside. It holds
+    standard operators only, so that any runtime can open it. Raises ExportError.
 
     The exporter's graph is checked against torch by `export.parity`, never trusted.
     """
@@ -27,14 +50,14 @@ def to_onnx(classifier: Classifier, path: Path) -> None:
     example = (
         torch.ones(2, 8, dtype=torch.int64),
         torch.ones(2, 8, dtype=torch.int64),
-        torch.zeros(2, 3, size, size),
+        torch.zeros(2, size, size, 3, dtype=torch.uint8),
         torch.ones(2, 2),
     )
     batch, tokens = (
         torch.export.Dim("batch", min=1, max=MAX_BATCH),
         torch.export.Dim("tokens", min=1, max=longest),
     )
-    network = classifier.network.cpu().eval()
+    network = Served(classifier.network.cpu(), classifier.spec.picture).eval()
     try:
         # The exporter prints its progress to standard output, which belongs to results.
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):

@@ -73,7 +73,7 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
     import teacher.train
     from distill.checkpoint import begin
     from export.isa import detect
-    from export.pipeline import export_run
+    from export.pipeline import Order, export_run
 
     runs = tmp_path_factory.mktemp("runs")
     splits = read_splits(data)
@@ -82,7 +82,7 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
     lessons = student.train.Lessons(teacher.targets.gather([runs / "teacher"], splits.train))
     begin(runs / "student", "student", recipe.student, splits, resume=False, overwrite=False)
     learned = student.train.train(recipe.student, splits, lessons, runs / "student", resume=False)
-    export_run(learned, splits, recipe.export, True, detect(), runs / "bundle")
+    export_run(learned, splits, recipe.export, Order("int8", detect(), runs / "bundle"))
     return Chain(
         data, splits, recipe, overrides, runs / "teacher", runs / "student", runs / "bundle-fp32", runs / "bundle"
     )

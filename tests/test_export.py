@@ -20,9 +20,11 @@ from distill.classifier import Classifier
 from distill.errors import BundleError, ExportError, ParityError
 from distill.preprocess import Batch
 from distill.thresholds import Thresholds
-from export import coverage, isa, parity, pipeline, quantize
-from export.coverage import Coverage
-from export.pipeline import Candidate, choose, export_run
+from export import calibration, coverage, graph, isa, parity, pipeline, quantize
+from export.coverage import Coverage, Reach
+from export.pipeline import Order, export_run
+from export.quantize import Scheme
+from export.search import Candidate, choose
 from export.runtime import open_session, run
 from export.to_onnx import to_onnx
 
@@ -31,7 +33,7 @@ def random_batch(rows: int, tokens: int, size: int = 32) -> Batch:
     generator = np.random.default_rng(rows * 100 + tokens)
     mask = np.ones((rows, tokens), dtype=np.int64)
     mask[0, max(1, tokens // 2) :] = 0
-    pixels = generator.normal(size=(rows, 3, size, size)).astype(np.float32)
+    pixels = generator.integers(0, 256, (rows, size, size, 3)).astype(np.uint8)
     present = np.stack([np.ones(rows), np.arange(rows) % 2], axis=1).astype(np.float32)
     return Batch(generator.integers(5, 100, (rows, tokens)), mask, pixels, present)
 
@@ -39,8 +41,12 @@ def random_batch(rows: int, tokens: int, size: int = 32) -> Batch:
 @pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (1, 7), (3, 2), (5, 32)])
 def test_onnx_logits_match_torch_within_1e4(chain: Chain, checkpoint: Checkpoint, rows: int, tokens: int) -> None:
     batch = random_batch(rows, tokens)
+    spec = checkpoint.classifier.spec.picture
+    pixels = (batch.pixels / 255.0 - np.array(spec.mean)) / np.array(spec.std)
+    inputs = {name: torch.from_numpy(array) for name, array in batch.feed().items()}
+    inputs["pixels"] = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
     with torch.no_grad():
-        expected = checkpoint.classifier.network(*(torch.from_numpy(array) for array in batch.feed().values()))
+        expected = checkpoint.classifier.network.eval()(**inputs)
     found = run(open_session(chain.fp32 / "model.onnx", 1), batch)
     assert np.abs(found - expected.numpy()).max() < 1e-4
 
@@ -57,7 +63,7 @@ def test_parity_finds_a_graph_that_answers_otherwise_and_nothing_is_written(
 
     monkeypatch.setattr(pipeline, "to_onnx", damaged)
     with pytest.raises(ParityError, match=r"differs from torch by 0\.001 .* nothing was written"):
-        export_run(checkpoint, chain.splits, chain.recipe.export, False, "x86-avx2", tmp_path / "out")
+        export_run(checkpoint, chain.splits, chain.recipe.export, Order("fp32", "x86-avx2", tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,7 +72,9 @@ def test_parity_does_not_take_nan_for_agreement(
 ) -> None:
     monkeypatch.setattr(parity, "run", lambda session, batch: np.full((len(batch.pixels), 6), np.nan, np.float32))
     with pytest.raises(ParityError, match="differs from torch by nan"):
-        parity.check(checkpoint.classifier, chain.fp32 / "model.onnx", chain.splits.dev, 1e-4)
+        parity.check(
+            checkpoint.classifier, chain.fp32 / "model.onnx", chain.splits.dev, 1e-4, checkpoint.thresholds
+        )
 
 
 def test_int8_stays_close_to_its_parent_and_is_smaller(chain: Chain, bundle: Bundle) -> None:
@@ -249,7 +257,7 @@ def test_export_keeps_off_folders_that_are_not_bundles(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
     with pytest.raises(BundleError, match="holds something that is not a Bundle"):
-        export_run(checkpoint, chain.splits, chain.recipe.export, False, "x86-avx2", tmp_path / "out")
+        export_run(checkpoint, chain.splits, chain.recipe.export, Order("fp32", "x86-avx2", tmp_path / "out"))
     assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
 
 

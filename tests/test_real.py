@@ -36,7 +36,7 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     from distill.checkpoint import begin
     from distill.metrics import micro_ap
     from export.isa import detect
-    from export.pipeline import export_run
+    from export.pipeline import Order, export_run
     from export.runtime import Predictor
 
     weights = Path(os.environ["DISTILL_REAL_WEIGHTS"])
@@ -60,7 +60,7 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     teacher.train.train(recipe.teacher, splits, tmp_path / "teacher", resume=False)
     lessons = student.train.Lessons(teacher.targets.gather([tmp_path / "teacher"], splits.train))
     learned = student.train.train(recipe.student, splits, lessons, tmp_path / "student", resume=False)
-    _, bundle = export_run(learned, splits, recipe.export, True, detect(), tmp_path / "bundle")
+    _, bundle = export_run(learned, splits, recipe.export, Order("int8", detect(), tmp_path / "bundle"))
     assert bundle.figures["size_bytes"] < 90e6
     p = Predictor(bundle).probabilities(splits.dev)
     targets = splits.labels.encode([example.labels for example in splits.dev])

@@ -1,0 +1,206 @@
+"""Which quantised file ships: schemes tried tower by tower, under a budget of F1. Knows candidates, no Bundles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from distill.data import Example
+from distill.errors import ExportError
+from distill.metrics import Interval, Probabilities, Targets, logit, micro_ap, percentile_interval, weighted_f1
+from distill.preprocess import Batch, Reader
+from distill.recipe import ExportConfig
+from distill.terminal import note
+from distill.thresholds import Thresholds, moved
+from export import quantize, sensitivity
+from export.calibration import METHODS, Calibration, Ranges, calibrate
+from export.isa import Target, detect, overflows
+from export.quantize import Scheme
+from export.runtime import open_session, probabilities, run
+
+SPEED_ROUNDS = 30
+FASTER = 0.97  # a file counts as faster than another below this share of its time
+DRAWS = 1000  # of the bootstrap
+
+FewBits = Literal["int8", "int4"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What candidates are made of and judged by: the `parent` fp32 file and its `fused` form; the dev examples,
+    their targets (N, L), the parent's probabilities (N, L) and thresholds; unpadded training batches to calibrate and
+    to time with; and the ranges of `trained` layers, where there are some."""
+
+    parent: Path
+    fused: Path
+    examples: Sequence[Example]
+    targets: Targets
+    parent_dev: Probabilities
+    thresholds: Thresholds
+    reader: Reader
+    calibration: Sequence[Batch]
+    trained: Ranges | None
+    target: Target
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One file that was tried. `f1_drop` is what it loses of the parent's micro-F1 on dev, both decided with the
+    parent's thresholds, carried over to its outputs, with a paired bootstrap interval; `ap_drop` the same in
+    micro-AP; `time_ratio` its median time over the parent's, batch 1, one thread, interleaved, on this machine."""
+
+    scheme: Scheme
+    model: Path
+    dev: Probabilities
+    size_bytes: int
+    f1_drop: float
+    f1_interval: Interval
+    ap_drop: float
+    time_ratio: float
+
+
+def search(given: Given, config: ExportConfig, precision: FewBits) -> list[Candidate]:
+    """Every file that was tried, the one to ship first.
+
+    The text tower's schemes are tried with convolutions in float, then the convolutions' with the best of those.
+    When no file is within `config.max_f1_drop`, the nodes that lose most go back to float, twice as many each time,
+    until one is. Raises ExportError when none is within it even then.
+    """
+
+    @cache
+    def ranges(method: Calibration) -> Ranges:
+        return calibrate(given.fused, given.calibration, method)
+
+    methods = METHODS if config.calibration == "auto" else (config.calibration,)
+    tried: list[Candidate] = []
+
+    def attempt(schemes: Sequence[Scheme]) -> None:
+        files: list[tuple[Scheme, Path]] = []
+        for scheme in schemes:
+            note(f"quantising for {given.target}: {scheme}")
+            known = dict(ranges(scheme.calibration)) if scheme.calibration else {}
+            if scheme.matrices == "trained":
+                known |= given.trained or {}
+            model = given.folder / f"candidate{len(tried) + len(files)}.onnx"
+            quantize.quantize(given.fused, model, scheme, given.target, known)
+            files.append((scheme, model))
+        tried.extend(_judge(given, files))
+
+    attempt(_text_schemes(given, config, precision, methods))
+    best = choose(tried, config.max_f1_drop)[0]
+    if config.convolutions != "float":
+        attempt(_picture_schemes(best.scheme, methods))
+        tried = [c for c in tried if config.convolutions == "auto" or c.scheme.convolutions != "float"]
+    best = choose(tried, config.max_f1_drop)[0]
+    if best.f1_drop > config.max_f1_drop:
+        order = sensitivity.rank(given.fused, best.model, best.scheme, given.calibration[:16])
+        count = 1
+        while best.f1_drop > config.max_f1_drop and count <= len(order) // 2:
+            attempt([replace(best.scheme, kept=tuple(order[:count]))])
+            best = choose(tried, config.max_f1_drop)[0]
+            count *= 2
+    if best.f1_drop > config.max_f1_drop:
+        raise ExportError(
+            f"{precision} loses {best.f1_drop:.3f} [{best.f1_interval.low:+.3f}, {best.f1_interval.high:+.3f}] of "
+            f"micro-F1 on dev, more than --max-f1-drop {config.max_f1_drop:g} ({len(tried)} files were tried, the "
+            "last with its most sensitive nodes in float); nothing was written. Allow more, or train the student on "
+            "with distill finetune-int8"
+        )
+    return choose(tried, config.max_f1_drop)
+
+
+def choose(candidates: Sequence[Candidate], max_f1_drop: float) -> list[Candidate]:
+    """The candidates, the one to ship first: the fastest of those within the allowed drop, of two that are as
+    fast the more exact one; when none is within it, the one that loses least."""
+    fit = [candidate for candidate in candidates if candidate.f1_drop <= max_f1_drop]
+    if not fit:
+        return sorted(candidates, key=lambda candidate: (candidate.f1_drop, candidate.ap_drop))
+    quickest = min(candidate.time_ratio for candidate in fit)
+    close = [candidate for candidate in fit if quickest >= FASTER * candidate.time_ratio]
+    best = min(close, key=lambda candidate: candidate.ap_drop)
+    return [best, *(candidate for candidate in candidates if candidate is not best)]
+
+
+def refuse_if_no_gain(best: Candidate, parent_bytes: int, target: Target, config: ExportConfig) -> None:
+    """Raise ExportError for a file that is not smaller or not faster than its parent, unless the recipe allows it.
+    How fast a file for another kind of processor is cannot be known here."""
+    slower = best.time_ratio >= 1 and target == detect()
+    if config.allow_slower or (best.size_bytes < parent_bytes and not slower):
+        return
+    raise ExportError(
+        f"the quantised file takes {best.time_ratio:.2f} of fp32's time on this machine and "
+        f"{best.size_bytes / parent_bytes:.2f} of its bytes: it gains nothing, and nothing was written. Ship fp32 "
+        "(leave --int8 out), or insist with --set export.allow_slower=true"
+    )
+
+
+def _text_schemes(
+    given: Given, config: ExportConfig, precision: FewBits, methods: Sequence[Calibration]
+) -> list[Scheme]:
+    if precision == "int4":
+        return [Scheme("4-bit", "float")]
+    schemes = [Scheme("dynamic", "float")]
+    if given.trained:
+        schemes.append(Scheme("trained", "float", methods[0]))
+    if config.matrices == "auto":
+        schemes += [Scheme("static", "float", method) for method in methods]
+    return schemes
+
+
+def _picture_schemes(text: Scheme, methods: Sequence[Calibration]) -> list[Scheme]:
+    """One calibration serves both towers of a file, so a static text scheme brings its own."""
+    own = [text.calibration] if text.calibration else list(methods)
+    per_channel = [replace(text, convolutions="per-channel", calibration=method) for method in own]
+    return [*per_channel, replace(text, convolutions="per-tensor", calibration=own[0])]
+
+
+def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate]:
+    exact = overflows(given.target, detect())
+    before = given.thresholds.apply(given.parent_dev)
+    base_ap = micro_ap(given.targets, given.parent_dev)
+    drawn = np.random.default_rng(0).multinomial(len(before), np.full(len(before), 1 / len(before)), size=DRAWS)
+    weights = np.concatenate([np.ones((1, len(before))), drawn]).astype(np.float64)
+    base_f1, _ = weighted_f1(given.targets, before, weights)
+    times = median_times([given.parent, *(model for _, model in files)], given.calibration, exact)
+    candidates = []
+    for (scheme, model), seconds in zip(files, times[1:], strict=True):
+        dev = probabilities(open_session(model, 0, exact), given.reader, given.examples)
+        if not np.isfinite(dev).all():
+            raise ExportError(f"a file with {scheme} answers with nan; choose with --set export.convolutions=float")
+        carried = moved(given.thresholds, logit(given.parent_dev), logit(dev), "it")
+        f1, _ = weighted_f1(given.targets, carried.apply(dev), weights)
+        drop = base_f1 - f1
+        candidates.append(
+            Candidate(
+                scheme=scheme,
+                model=model,
+                dev=dev,
+                size_bytes=model.stat().st_size,
+                f1_drop=float(drop[0]),
+                f1_interval=percentile_interval(drop[1:]),
+                ap_drop=base_ap - micro_ap(given.targets, dev),
+                time_ratio=seconds / times[0],
+            )
+        )
+    return candidates
+
+
+def median_times(models: Sequence[Path], batches: Sequence[Batch], exact: bool = False) -> list[float]:
+    """Median seconds of each model at batch 1 on one thread, in interleaved rounds so that noise hits all."""
+    sessions = [open_session(model, 1, exact) for model in models]
+    median = sorted(batches, key=lambda batch: batch.input_ids.shape[1])[len(batches) // 2]
+    times: list[list[float]] = [[] for _ in models]
+    for round_ in range(SPEED_ROUNDS + 3):
+        for index, session in enumerate(sessions):
+            start = time.perf_counter()
+            run(session, median)
+            if round_ >= 3:  # the first rounds warm up
+                times[index].append(time.perf_counter() - start)
+    return [float(np.median(series)) for series in times]

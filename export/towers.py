@@ -1,0 +1,65 @@
+"""Which part of the model each node of an exported graph belongs to. Knows ONNX graphs and their inputs.
+
+torch's exporter names nodes as it likes, so a tower is found by walking from the graph's inputs: what depends on
+`pixels` alone is the picture's, on `input_ids` or `attention_mask` alone the text's, on both the head's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Literal
+
+import onnx
+
+from export.to_onnx import INPUTS
+
+Tower = Literal["text", "picture", "head"]
+TOWERS: tuple[Tower, ...] = ("text", "picture", "head")
+
+Depends = dict[str, frozenset[str]]
+
+
+def by_output(graph: onnx.GraphProto) -> dict[str, Tower | None]:
+    """The tower of every tensor; None for one that depends on constants only."""
+    depends: Depends = {name: frozenset({name}) for name in INPUTS}
+    for node in graph.node:  # ONNX graphs are sorted: inputs come before their use
+        reached: frozenset[str] = frozenset().union(*(depends.get(name, frozenset()) for name in node.input))
+        for name in node.output:
+            depends[name] = reached
+    return {name: _tower(reached) for name, reached in depends.items()}
+
+
+def of_weights(graph: onnx.GraphProto) -> dict[str, Tower]:
+    """The tower of every constant: that of the first node that joins it with data, past those that only unpack
+    it, such as DequantizeLinear."""
+    towers = by_output(graph)
+    consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            consumers[name].append(node)
+
+    def find(name: str) -> Tower:
+        queue = [name]
+        while queue:
+            for node in consumers[queue.pop()]:
+                tower = towers[node.output[0]]
+                if tower is not None:
+                    return tower
+                queue += node.output
+        return "head"
+
+    return {item.name: find(item.name) for item in graph.initializer}
+
+
+def picture_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes of the picture tower, in order."""
+    towers = by_output(graph)
+    return [node for node in graph.node if towers[node.output[0]] == "picture"]
+
+
+def _tower(reached: frozenset[str]) -> Tower | None:
+    if not reached:
+        return None
+    if reached == {"pixels"}:
+        return "picture"
+    return "head" if "pixels" in reached else "text"
