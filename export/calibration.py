@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+import io
 import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,14 +44,11 @@ def calibrate(model: Path, batches: Sequence[Batch], method: Calibration) -> Ran
             calibrate_method=kind,
             extra_options=options,
         )
-        logging.disable(logging.INFO)
-        try:
+        with redirect_stdout(io.StringIO()):  # its progress; standard output belongs to results
             # One at a time: all at once, the tensors of all batches would be held together.
             for batch in track(batches, f"calibrating ({method})", len(batches)):
                 calibrator.collect_data(_Reader(batch))
             found = calibrator.compute_data().data
-        finally:
-            logging.disable(logging.NOTSET)
     limits = {name: [np.asarray(end).item() for end in tensor.range_value] for name, tensor in found.items()}
     return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
 

@@ -26,7 +26,7 @@ from export.embed import embed
 from export.isa import Target, detect, overflows
 from export.parity import Drift
 from export.runtime import open_session, probabilities
-from export.search import Candidate, Given, refuse_if_no_gain, search
+from export.search import Candidate, Given, median_batch, refuse_if_no_gain, search
 from export.to_onnx import to_onnx
 
 MOVED_BY = 512  # training examples that carry thresholds over to int8
@@ -95,8 +95,8 @@ def _quantised(
     tried = search(given, config, order.precision)
     best = tried[0]
     exact = overflows(target, detect())
-    reached = coverage.measure(best.model, given.calibration[0])
-    coverage.refuse_if_hollow(reached, config.min_int8_share, order.precision)
+    reached = coverage.measure(best.model, median_batch(given.calibration))
+    coverage.refuse_if_hollow(reached, config.min_int8_share, order.precision, target == detect())
     refuse_if_no_gain(best, fp32.stat().st_size, target, config)
     # Quantisation moves the probabilities, and the thresholds have to move with them.
     before, after = _answering(fp32, reader), _answering(best.model, reader, exact)
@@ -150,7 +150,8 @@ def _tried(candidates: Sequence[Candidate], reached: Coverage) -> dict[str, Any]
                 "scheme": str(c.scheme),
                 "matrices": c.scheme.matrices,
                 "convolutions": c.scheme.convolutions,
-                "calibration": c.scheme.calibration,
+                "matrix_calibration": c.scheme.matrix_calibration,
+                "convolution_calibration": c.scheme.convolution_calibration,
                 "kept": list(c.scheme.kept),
                 "size_bytes": c.size_bytes,
                 "dev_micro_f1_drop": c.f1_drop,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import QDQQuantizer, QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
-from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
 from distill.errors import ExportError
 from export.calibration import Calibration, Ranges
@@ -41,38 +40,46 @@ class Scheme:
 
     `matrices`: "dynamic" measures the range of a product's input at run time, "static" takes it from
     calibration, "trained" from `distill finetune-int8`; "4-bit" rounds the weights alone. `convolutions`: with one
-    scale per output channel, per tensor, or left in float. `calibration` is how ranges were set, where some were.
-    `kept` are the nodes that stay in float.
+    scale per output channel, per tensor, or left in float. The calibrations say how ranges were set, where they
+    were. `kept` are the nodes that stay in float.
     """
 
     matrices: Matrices
     convolutions: Convolutions
-    calibration: Calibration | None = None
+    matrix_calibration: Calibration | None = None
+    convolution_calibration: Calibration | None = None
     kept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = f"matrix products {self.matrices}, convolutions {self.convolutions}"
-        text += f", {self.calibration} calibration" if self.calibration else ""
-        return text + (f", {len(self.kept)} nodes in float" if self.kept else "")
+        matrices = self.matrices + (f" ({self.matrix_calibration})" if self.matrix_calibration else "")
+        ranges = f" ({self.convolution_calibration})" if self.convolution_calibration else ""
+        kept = f", {len(self.kept)} nodes in float" if self.kept else ""
+        return f"matrix products {matrices}, convolutions {self.convolutions}{ranges}{kept}"
 
 
-def quantize(fused: Path, out: Path, scheme: Scheme, target: Target, ranges: Ranges) -> None:
+def quantize(
+    fused: Path, out: Path, scheme: Scheme, target: Target, matrices: Ranges, convolutions: Ranges
+) -> None:
     """Write `out` by `scheme` for `target`. Embedding tables become 8-bit, with "4-bit" 4-bit.
 
-    `ranges` hold the least and greatest value of every tensor that a static part needs. Raises ExportError.
+    The ranges hold the least and greatest value of every tensor that a static part needs. Raises ExportError.
     """
-    matrices = out.with_suffix(".matrices.onnx")
+    part = out.with_suffix(".part.onnx")
     try:
         with _quiet():
             if scheme.matrices == "4-bit":
-                _four_bit(fused, matrices, scheme)
+                _four_bit(fused, part, scheme)
             else:
-                _dynamic(fused, matrices, scheme, target)
-            _static(matrices, out, scheme, target, ranges)
+                _dynamic(fused, part, scheme, target)
+            model = onnx.load(str(part))
+            model = _static(model, static_products(model.graph, scheme), True, target, matrices)
+            chain = static_convolutions(model.graph, scheme)
+            model = _static(model, chain, scheme.convolutions == "per-channel", target, convolutions)
+            onnx.save(model, str(out))
     except (ValueError, AssertionError, RuntimeError, NotImplementedError, IndexError, KeyError) as error:
         raise ExportError(f"onnxruntime cannot quantise {fused.name} ({scheme}) for {target}: {error}") from error
     finally:
-        matrices.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def _dynamic(source: Path, out: Path, scheme: Scheme, target: Target) -> None:
@@ -96,6 +103,9 @@ def _dynamic(source: Path, out: Path, scheme: Scheme, target: Target) -> None:
 
 
 def _four_bit(source: Path, out: Path, scheme: Scheme) -> None:
+    # Imported here, in quiet: importing it makes every logger of the process talk.
+    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
+
     config = DefaultWeightOnlyQuantConfig(
         block_size=BLOCK,
         is_symmetric=True,
@@ -107,16 +117,15 @@ def _four_bit(source: Path, out: Path, scheme: Scheme) -> None:
     quantizer.model.save_model_to_file(str(out))
 
 
-def _static(source: Path, out: Path, scheme: Scheme, target: Target, ranges: Ranges) -> None:
-    model = onnx.load(str(source))
-    chosen = static_nodes(model.graph, scheme)
+def _static(
+    model: onnx.ModelProto, chosen: Sequence[onnx.NodeProto], per_channel: bool, target: Target, ranges: Ranges
+) -> onnx.ModelProto:
     if not chosen:
-        onnx.save(model, str(out))
-        return
+        return model
     limits = {name: tuple(np.asarray(end, dtype=np.float32) for end in ends) for name, ends in ranges.items()}
     quantizer = QDQQuantizer(
         model,
-        per_channel=scheme.convolutions == "per-channel" or scheme.matrices in ("static", "trained"),
+        per_channel=per_channel,
         reduce_range=target == "x86-avx2",
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8 if target == "arm64" else QuantType.QUInt8,
@@ -131,18 +140,27 @@ def _static(source: Path, out: Path, scheme: Scheme, target: Target, ranges: Ran
         },
     )
     quantizer.quantize_model()
-    quantizer.model.save_model_to_file(str(out))
+    quantised: onnx.ModelProto = quantizer.model.model
+    return quantised
 
 
-def static_nodes(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.NodeProto]:
-    """The nodes that `scheme` quantises with ranges known beforehand."""
+def static_products(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.NodeProto]:
+    """The matrix products that `scheme` quantises with ranges known beforehand."""
+    if scheme.matrices not in ("static", "trained"):
+        return []
     constants = {item.name for item in graph.initializer}
-    chosen: list[onnx.NodeProto] = []
-    if scheme.matrices in ("static", "trained"):
-        chosen += [node for node in graph.node if node.op_type in PRODUCTS and node.input[1] in constants]
-    if scheme.convolutions != "float":
-        chosen += _convolution_chain(graph)
-    return [node for node in chosen if node.name not in scheme.kept]
+    return [
+        node
+        for node in graph.node
+        if node.op_type in PRODUCTS and node.input[1] in constants and node.name not in scheme.kept
+    ]
+
+
+def static_convolutions(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.NodeProto]:
+    """The convolutions that it quantises, with what lies between them."""
+    if scheme.convolutions == "float":
+        return []
+    return [node for node in _convolution_chain(graph) if node.name not in scheme.kept]
 
 
 def _convolution_chain(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -157,14 +175,13 @@ def _convolution_chain(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     squeezed: set[str] = set()
     for node in picture_nodes(graph):
         source = node.input[0]
-        if node.op_type in SQUEEZES or (source in squeezed and node.op_type not in JOINS):
+        joined = node.input if node.op_type in JOINS else [source]
+        if node.op_type in SQUEEZES or all(name in squeezed for name in joined):
             squeezed.update(node.output)
             continue
         takes = node.op_type == "Conv" or (node.op_type in ACTIVATIONS and source in quantised)
-        if node.op_type in JOINS:
-            takes = any(name in quantised for name in node.input) and all(
-                name in quantised or name in squeezed for name in node.input
-            )
+        if node.op_type in JOINS:  # a residual, or the gate of a squeeze
+            takes = not quantised.isdisjoint(joined) and quantised.union(squeezed).issuperset(joined)
         if takes:
             chosen.append(node)
             quantised.update(node.output)

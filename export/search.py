@@ -34,8 +34,8 @@ FewBits = Literal["int8", "int4"]
 @dataclass(frozen=True)
 class Given:
     """What candidates are made of and judged by: the `parent` fp32 file and its `fused` form; the dev examples,
-    their targets (N, L), the parent's probabilities (N, L) and thresholds; unpadded training batches to calibrate and
-    to time with; and the ranges of `trained` layers, where there are some."""
+    their targets (N, L), the parent's probabilities (N, L) and thresholds; unpadded training batches to calibrate
+    and to time with; and the ranges of `trained` layers, where there are some."""
 
     parent: Path
     fused: Path
@@ -85,11 +85,10 @@ def search(given: Given, config: ExportConfig, precision: FewBits) -> list[Candi
         files: list[tuple[Scheme, Path]] = []
         for scheme in schemes:
             note(f"quantising for {given.target}: {scheme}")
-            known = dict(ranges(scheme.calibration)) if scheme.calibration else {}
-            if scheme.matrices == "trained":
-                known |= given.trained or {}
+            matrices = ranges(scheme.matrix_calibration) if scheme.matrix_calibration else given.trained or {}
+            convolutions = ranges(scheme.convolution_calibration) if scheme.convolution_calibration else {}
             model = given.folder / f"candidate{len(tried) + len(files)}.onnx"
-            quantize.quantize(given.fused, model, scheme, given.target, known)
+            quantize.quantize(given.fused, model, scheme, given.target, matrices, convolutions)
             files.append((scheme, model))
         tried.extend(_judge(given, files))
 
@@ -110,8 +109,8 @@ def search(given: Given, config: ExportConfig, precision: FewBits) -> list[Candi
         raise ExportError(
             f"{precision} loses {best.f1_drop:.3f} [{best.f1_interval.low:+.3f}, {best.f1_interval.high:+.3f}] of "
             f"micro-F1 on dev, more than --max-f1-drop {config.max_f1_drop:g} ({len(tried)} files were tried, the "
-            "last with its most sensitive nodes in float); nothing was written. Allow more, or train the student on "
-            "with distill finetune-int8"
+            "last with its most sensitive nodes in float); nothing was written. Allow more, or train the student "
+            "on with distill finetune-int8"
         )
     return choose(tried, config.max_f1_drop)
 
@@ -148,17 +147,15 @@ def _text_schemes(
         return [Scheme("4-bit", "float")]
     schemes = [Scheme("dynamic", "float")]
     if given.trained:
-        schemes.append(Scheme("trained", "float", methods[0]))
+        schemes.append(Scheme("trained", "float"))
     if config.matrices == "auto":
         schemes += [Scheme("static", "float", method) for method in methods]
     return schemes
 
 
 def _picture_schemes(text: Scheme, methods: Sequence[Calibration]) -> list[Scheme]:
-    """One calibration serves both towers of a file, so a static text scheme brings its own."""
-    own = [text.calibration] if text.calibration else list(methods)
-    per_channel = [replace(text, convolutions="per-channel", calibration=method) for method in own]
-    return [*per_channel, replace(text, convolutions="per-tensor", calibration=own[0])]
+    per_channel = [replace(text, convolutions="per-channel", convolution_calibration=m) for m in methods]
+    return [*per_channel, replace(text, convolutions="per-tensor", convolution_calibration=methods[0])]
 
 
 def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate]:
@@ -192,10 +189,15 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
     return candidates
 
 
+def median_batch(batches: Sequence[Batch]) -> Batch:
+    """The one with the text of median length."""
+    return sorted(batches, key=lambda batch: batch.input_ids.shape[1])[len(batches) // 2]
+
+
 def median_times(models: Sequence[Path], batches: Sequence[Batch], exact: bool = False) -> list[float]:
     """Median seconds of each model at batch 1 on one thread, in interleaved rounds so that noise hits all."""
     sessions = [open_session(model, 1, exact) for model in models]
-    median = sorted(batches, key=lambda batch: batch.input_ids.shape[1])[len(batches) // 2]
+    median = median_batch(batches)
     times: list[list[float]] = [[] for _ in models]
     for round_ in range(SPEED_ROUNDS + 3):
         for index, session in enumerate(sessions):

@@ -118,6 +118,7 @@ def contents_of(folder: Path) -> Contents:
         labels=opened.labels,
         thresholds=opened.thresholds,
         preprocess=opened.preprocess,
+        golden=opened.golden,
         recipe={},
         figures={},
         card="# card",

@@ -20,8 +20,9 @@ from distill.errors import ExportError, RunError
 from distill.preprocess import Reader
 from distill.recipe import FinetuneConfig
 from distill.thresholds import Thresholds, moved
-from export import quantize
+from export import coverage, graph, quantize
 from export.pipeline import _calibration
+from export.quantize import Scheme
 from export.runtime import open_session, probabilities
 from export.to_onnx import to_onnx
 from student.fake_quant import FakeQuantLinear, prepare, strip
@@ -109,10 +110,12 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     classifier = tuned.classifier
     to_onnx(classifier, tmp_path / "fp32.onnx")
     reader = Reader(classifier.spec, classifier.tokenizer_json)
-    batches = _calibration(reader, chain.splits, 8)
-    out = tmp_path / "int8.onnx"
-    coverage = quantize.quantize(tmp_path / "fp32.onnx", out, "x86-avx2", batches, False, tuned.ranges)
-    assert coverage.share("text") == coverage.share("head") == 1
+    out, fused = tmp_path / "int8.onnx", tmp_path / "fused.onnx"
+    graph.fuse(tmp_path / "fp32.onnx", fused)
+    ranges = quantize.trained_ranges(tmp_path / "fp32.onnx", tuned.ranges)
+    quantize.quantize(fused, out, Scheme("trained", "float"), "x86-avx2", ranges, {})
+    reached = coverage.measure(out, _calibration(reader, chain.splits, 1)[0])
+    assert reached.text.weights == reached.head.weights == 1
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
@@ -132,8 +135,8 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
 
 def test_ranges_of_layers_that_the_graph_has_not_are_refused(tuned: Checkpoint, tmp_path: Path) -> None:
     to_onnx(tuned.classifier, tmp_path / "fp32.onnx")
-    with pytest.raises(ExportError, match="1 layers of the run are not in the exported graph, such as ghost"):
-        quantize._inputs(tmp_path / "fp32.onnx", {**tuned.ranges, "ghost": (0.0, 1.0)})
+    with pytest.raises(ExportError, match=r"1 layers of the run are not .*, such as network\.ghost"):
+        quantize.trained_ranges(tmp_path / "fp32.onnx", {**tuned.ranges, "ghost": (0.0, 1.0)})
 
 
 def test_only_students_are_tuned(chain: Chain, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from distill.integrity import content_hash, read_unlabelled
 from distill.soft_targets import SoftTargets, average
 from distill.thresholds import cross_fitted
 from export.isa import detect
-from export.pipeline import export_run
+from export.pipeline import Order, export_run
 from student.train import Lessons, enrol
 from student.verdict import _Draws, judge
 
@@ -127,7 +127,7 @@ def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
     run = student.train.train(config, chain.splits, lessons_of(folded, chain), tmp_path / "run", resume=False)
     assert run.thresholds.fitted_on == "out-of-fold train, 64 examples"
-    fp32, int8 = export_run(run, chain.splits, chain.recipe.export, True, detect(), tmp_path / "bundle")
+    fp32, int8 = export_run(run, chain.splits, chain.recipe.export, Order("int8", detect(), tmp_path / "bundle"))
     assert fp32.thresholds == run.thresholds
     assert int8.thresholds.fitted_on == "out-of-fold train, 64 examples, moved to int8 by 96 examples"
     assert np.abs(int8.thresholds.array() - fp32.thresholds.array()).max() < 0.05
