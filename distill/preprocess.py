@@ -110,16 +110,10 @@ def _to_square(picture: Image.Image, spec: PictureSpec) -> Image.Image:
     return picture.resize(side, Image.Resampling.BILINEAR)
 
 
-def normalisation(spec: PictureSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Scale and shift, float32 (3,) each: x * scale + shift = (x / 255 - mean) / std per channel."""
-    scale = (1.0 / (255.0 * np.asarray(spec.std))).astype(np.float32)
-    shift = (-np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
-    return scale, shift
-
-
 def normalise(pixels: NDArray[np.uint8], spec: PictureSpec) -> NDArray[np.float32]:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W), (x / 255 - mean) / std per channel."""
-    scale, shift = normalisation(spec)
+    scale = (1.0 / (255.0 * np.asarray(spec.std))).astype(np.float32)
+    shift = (-np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
     return np.ascontiguousarray((pixels * scale + shift).transpose(0, 3, 1, 2), dtype=np.float32)
 
 

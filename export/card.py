@@ -78,15 +78,15 @@ def _quantised(figures: dict[str, Any], precision: Precision) -> list[str]:
         + ", ".join(_shares(tower, reach) for tower, reach in figures["coverage"].items())
         + ".",
         "",
-        "| what was tried | MB | dev micro-F1 lost [95 %] | dev micro-AP lost | time / fp32 | |",
-        "|---|---|---|---|---|---|",
+        "| what was tried | MB | dev micro-F1 lost [95 %] | dev micro-AP lost | p moved | time / fp32 | |",
+        "|---|---|---|---|---|---|---|",
     ]
     for index, tried in enumerate(figures["tried"]):
         ends = tried["dev_micro_f1_drop_interval"]
         lines.append(
             f"| {tried['scheme']} | {tried['size_bytes'] / 1e6:.1f} "
             f"| {tried['dev_micro_f1_drop']:+.3f} [{ends['low']:+.3f}, {ends['high']:+.3f}] "
-            f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['time_ratio']:.2f} "
+            f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['moved']:.4f} | {tried['time_ratio']:.2f} "
             f"| {'shipped' if index == 0 else 'tried'} |"
         )
     return lines
@@ -102,7 +102,7 @@ def tried_table(candidates: Sequence[Candidate], precision: str) -> Table:
     """Every scheme that was tried, the one that ships first."""
     table = Table(title=f"{precision}: what was tried, the first ships", title_justify="left")
     table.add_column("scheme")
-    for name in ("MB", "micro-F1 lost [95 %]", "micro-AP lost", "time / fp32"):
+    for name in ("MB", "micro-F1 lost [95 %]", "micro-AP lost", "p moved", "time / fp32"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in candidates:
         table.add_row(
@@ -110,6 +110,7 @@ def tried_table(candidates: Sequence[Candidate], precision: str) -> Table:
             f"{c.size_bytes / 1e6:.1f}",
             f"{c.f1_drop:+.3f} [{c.f1_interval.low:+.3f}, {c.f1_interval.high:+.3f}]",
             f"{c.ap_drop:+.4f}",
+            f"{c.moved:.4f}",
             f"{c.time_ratio:.2f}",
         )
     return table

@@ -19,7 +19,9 @@ from export.runtime import open_session, run
 from export.towers import TOWERS, Tower, by_output, of_weights
 
 SMALL_TYPES = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4)
-MIN_WEIGHTS = 64  # smaller constants are shapes, scales and axes
+MIN_WEIGHTS = 64  # smaller constants are shapes and axes
+# From which input on an operator takes scales and zero points, which may be tables, but are no weights.
+SCALES_FROM = {"DequantizeLinear": 1, "MatMulNBits": 2, "GatherBlockQuantized": 2}
 
 SMALL_PRODUCTS = (
     "DynamicQuantizeMatMul",
@@ -83,9 +85,12 @@ def measure(model: Path, batch: Batch) -> Coverage:
     graph = onnx.load(str(model)).graph
     reach = dict.fromkeys(TOWERS, Reach())
     towers = of_weights(graph)
+    scales = {name for node in graph.node for name in node.input[SCALES_FROM.get(node.op_type, 99) :]}
     for weight in graph.initializer:
         size = math.prod(weight.dims)
         if len(weight.dims) < 2 or size < MIN_WEIGHTS or weight.data_type == TensorProto.INT64:
+            continue
+        if weight.name in scales:
             continue
         small = weight.data_type in SMALL_TYPES
         count = size // 2 if weight.data_type in (TensorProto.INT4, TensorProto.UINT4) else size

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 from onnx import helper, numpy_helper
 from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxscript.optimizer import fold_constants
 from onnxscript.rewriter.ort_fusions import optimize_for_ort
 
@@ -21,7 +22,7 @@ LIMIT = 1 << 34  # of a constant's elements: fold whatever its size
 
 
 def fuse(fp32: Path, out: Path) -> None:
-    """Write `out`: attention, layer norms and GELU as single operators, and every weight as a plain constant.
+    """Write `out`: attention and GELU as single operators, and every weight as a plain constant.
 
     Three products of one input become one. Weights that several layers share, as in ALBERT, come out of torch's
     exporter behind a Transpose that it leaves to the runtime, and a quantiser passes over what is no constant:
@@ -32,41 +33,65 @@ def fuse(fp32: Path, out: Path) -> None:
     fold_constants(model, onnx_shape_inference=False, input_size_limit=LIMIT, output_size_limit=LIMIT)
     RemoveUnusedNodesPass()(model)
     proto = ir.to_proto(model)
-    _unpack_attention(proto.graph)
-    onnx.save(proto, str(out))
+    _unpack(proto.graph)
+    # A quantiser would do the same under other names, and then not find the nodes that are to stay in float.
+    whole = ONNXModel(proto)
+    whole.replace_gemm_with_matmul()
+    onnx.save(whole.model, str(out))
 
 
-def _unpack_attention(graph: onnx.GraphProto) -> None:
-    """Attention with its packed input product, which no quantiser reaches, to MatMul, Add, Split and
-    MultiHeadAttention. In place; constants get names that start with "qkv"."""
-    nodes: list[onnx.NodeProto] = []
+def _unpack(graph: onnx.GraphProto) -> None:
+    """Take apart what was fused too far for a quantiser or for speed, in place."""
     weights = {item.name: item for item in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        if node.op_type != "Attention" or len(node.input) < 3 or node.input[1] not in weights:
+        if node.op_type == "Attention" and len(node.input) > 2 and node.input[1] in weights:
+            nodes += _attention(node, weights[node.input[1]].dims[1], graph)
+        elif node.op_type == "SkipLayerNormalization":
+            nodes += _layer_norm(node)
+        else:
             nodes.append(node)
-            continue
-        name = node.name or node.output[0]
-        settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-        width = weights[node.input[1]].dims[1]
-        sizes = settings.pop("qkv_hidden_sizes", [width // 3] * 3)
-        split = numpy_helper.from_array(np.array(sizes, dtype=np.int64), f"qkv_sizes_{name}")
-        graph.initializer.append(split)
-        product, biased = f"{name}_qkv", f"{name}_qkv_biased"
-        parts = [f"{name}_{part}" for part in ("query", "key", "value")]
-        bias = node.input[5] if len(node.input) > 5 else ""
-        mask = node.input[3] if len(node.input) > 3 else ""
-        nodes += [
-            helper.make_node("MatMul", node.input[:2], [product], name=product),
-            helper.make_node("Add", [product, node.input[2]], [biased], name=biased),
-            helper.make_node("Split", [biased, split.name], parts, name=f"{name}_split", axis=-1),
-            helper.make_node(
-                "MultiHeadAttention",
-                [*parts, "", mask, bias],
-                list(node.output[:1]),
-                name=f"{name}_heads",
-                domain="com.microsoft",
-                **settings,
-            ),
-        ]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _attention(node: onnx.NodeProto, width: int, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Attention with its packed input product, which no quantiser reaches, as MatMul, Add, Split and
+    MultiHeadAttention; the constant that Split needs is added to the graph."""
+    name = node.name or node.output[0]
+    settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    sizes = settings.pop("qkv_hidden_sizes", [width // 3] * 3)
+    split = numpy_helper.from_array(np.array(sizes, dtype=np.int64), f"qkv_sizes_{name}")
+    graph.initializer.append(split)
+    given = [*node.input, "", "", ""]
+    product, biased = f"{name}_qkv", f"{name}_qkv_biased"
+    parts = [f"{name}_{part}" for part in ("query", "key", "value")]
+    heads = [*parts, "", given[3], given[5]]  # no further bias, key padding mask, attention bias
+    return [
+        helper.make_node("MatMul", node.input[:2], [product], name=product),
+        helper.make_node("Add", [product, node.input[2]], [biased], name=biased),
+        helper.make_node("Split", [biased, split.name], parts, name=f"{name}_split", axis=-1),
+        helper.make_node(
+            "MultiHeadAttention", heads, node.output[:1], name=f"{name}_heads", domain="com.microsoft", **settings
+        ),
+    ]
+
+
+def _layer_norm(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """SkipLayerNormalization as its sums and a layer norm: the bias then goes into the product before it, and
+    twelve of them took 1.2 ms of 14 where these take 0.3 (24 tokens, AVX512)."""
+    name = node.name or node.output[0]
+    source, skip, scale, shift = node.input[:4]
+    made = []
+    if len(node.input) > 4 and node.input[4]:
+        made.append(helper.make_node("Add", [source, node.input[4]], [f"{name}_biased"], name=f"{name}_biased"))
+        source = f"{name}_biased"
+    total = node.output[3] if len(node.output) > 3 and node.output[3] else f"{name}_sum"
+    epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-12)
+    return [
+        *made,
+        helper.make_node("Add", [source, skip], [total], name=total),
+        helper.make_node(
+            "LayerNormalization", [total, scale, shift], node.output[:1], name=name, axis=-1, epsilon=epsilon
+        ),
+    ]

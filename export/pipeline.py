@@ -157,6 +157,7 @@ def _tried(candidates: Sequence[Candidate], reached: Coverage) -> dict[str, Any]
                 "dev_micro_f1_drop": c.f1_drop,
                 "dev_micro_f1_drop_interval": asdict(c.f1_interval),
                 "dev_micro_ap_drop": c.ap_drop,
+                "moved": c.moved,
                 "time_ratio": c.time_ratio,
             }
             for c in candidates

@@ -103,7 +103,6 @@ def _dynamic(source: Path, out: Path, scheme: Scheme, target: Target) -> None:
 
 
 def _four_bit(source: Path, out: Path, scheme: Scheme) -> None:
-    # Imported here, in quiet: importing it makes every logger of the process talk.
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
     config = DefaultWeightOnlyQuantConfig(
@@ -140,6 +139,7 @@ def _static(
         },
     )
     quantizer.quantize_model()
+    quantizer.model.topological_sort()
     quantised: onnx.ModelProto = quantizer.model.model
     return quantised
 
@@ -214,11 +214,13 @@ def trained_ranges(fp32: Path, layers: Mapping[str, tuple[float, float]]) -> Ran
 def _quiet() -> Iterator[None]:
     """Hold back advice that does not apply: the graph is folded and has shapes already."""
     root = logging.getLogger()
-    before = root.level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        root.setLevel(logging.ERROR)
-        try:
+    level, handlers = root.level, list(root.handlers)
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
-        finally:
-            root.setLevel(before)
+    finally:  # the 4-bit quantiser makes every logger of the process talk when it is imported
+        logging.disable(logging.NOTSET)
+        root.setLevel(level)
+        root.handlers[:] = handlers

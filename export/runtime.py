@@ -21,6 +21,7 @@ from distill.terminal import warn
 from export.isa import detect, overflows
 
 BATCH = 16
+SLOWER = ["SkipLayerNormFusion"]  # its operator takes four times what a sum and a layer norm take
 CHUNK = 256  # examples held at once when there are many: bounds the memory, and batches like lengths
 
 
@@ -57,7 +58,9 @@ def open_session(
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
     try:
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
+        )
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}") from error

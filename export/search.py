@@ -52,9 +52,13 @@ class Given:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One file that was tried. `f1_drop` is what it loses of the parent's micro-F1 on dev, both decided with the
-    parent's thresholds, carried over to its outputs, with a paired bootstrap interval; `ap_drop` the same in
-    micro-AP; `time_ratio` its median time over the parent's, batch 1, one thread, interleaved, on this machine."""
+    """One file that was tried.
+
+    `f1_drop` is what it loses of the parent's micro-F1 on dev, both decided with the parent's thresholds, carried
+    over to its outputs, with a paired bootstrap interval; `ap_drop` the same in micro-AP; `moved` how far its
+    probabilities are from the parent's on average; `time_ratio` its median time over the parent's, batch 1, one
+    thread, interleaved, on this machine.
+    """
 
     scheme: Scheme
     model: Path
@@ -63,6 +67,7 @@ class Candidate:
     f1_drop: float
     f1_interval: Interval
     ap_drop: float
+    moved: float
     time_ratio: float
 
 
@@ -116,14 +121,14 @@ def search(given: Given, config: ExportConfig, precision: FewBits) -> list[Candi
 
 
 def choose(candidates: Sequence[Candidate], max_f1_drop: float) -> list[Candidate]:
-    """The candidates, the one to ship first: the fastest of those within the allowed drop, of two that are as
-    fast the more exact one; when none is within it, the one that loses least."""
+    """The candidates, the one to ship first: the fastest of those within the allowed drop, of those that are
+    as fast the one nearest to its parent; when none is within it, the one that loses least."""
     fit = [candidate for candidate in candidates if candidate.f1_drop <= max_f1_drop]
     if not fit:
-        return sorted(candidates, key=lambda candidate: (candidate.f1_drop, candidate.ap_drop))
+        return sorted(candidates, key=lambda candidate: (candidate.f1_drop, candidate.moved))
     quickest = min(candidate.time_ratio for candidate in fit)
     close = [candidate for candidate in fit if quickest >= FASTER * candidate.time_ratio]
-    best = min(close, key=lambda candidate: candidate.ap_drop)
+    best = min(close, key=lambda candidate: candidate.moved)
     return [best, *(candidate for candidate in candidates if candidate is not best)]
 
 
@@ -183,6 +188,7 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
                 f1_drop=float(drop[0]),
                 f1_interval=percentile_interval(drop[1:]),
                 ap_drop=base_ap - micro_ap(given.targets, dev),
+                moved=float(np.abs(dev - given.parent_dev).mean()),
                 time_ratio=seconds / times[0],
             )
         )
