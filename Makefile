@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 EDGE = .venv-edge
+EMULATE = PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/emulate.sh
 
-.PHONY: install demo test check edge real figures clean
+.PHONY: install demo test check edge emulation real figures clean
 
 install: $(VENV)/ready
 
@@ -40,6 +41,15 @@ edge: demo/bundle/manifest.json  ## the wheel alone, without torch, predicts wit
 	cd $(EDGE) && bin/python -c "from distill.recipe import Recipe; Recipe.load()"
 	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out answers.jsonl && wc -l answers.jsonl
 
+emulation: demo/bundle/manifest.json  ## Bundles on arm64 and on x86 without VNNI, emulated (needs qemu-user-static)
+	$(BIN)/distill export demo/student --data demo/data --int8 --target arm64 --recipe recipes/tiny.toml \
+		--out demo/bundle-arm64
+	$(EMULATE) arm64 .emulation -- verify demo/bundle-fp32
+	$(EMULATE) arm64 .emulation -- verify demo/bundle-arm64
+	EMULATE_CPU=cortex-a53 $(EMULATE) arm64 .emulation -- verify demo/bundle-arm64
+	$(EMULATE) x86-avx2 .emulation -- verify demo/bundle-fp32
+	$(EMULATE) x86-avx2 .emulation -- verify demo/bundle-arm64
+
 real: install  ## the chain on a slice of real memes; set DISTILL_REAL_DATA and DISTILL_REAL_WEIGHTS
 	$(BIN)/python -m pytest -m real
 
@@ -47,4 +57,4 @@ figures: install  ## the README's table again from docs/results/bench.json
 	$(BIN)/python docs/make_figures.py
 
 clean:
-	rm -rf $(VENV) $(EDGE) demo dist build
+	rm -rf $(VENV) $(EDGE) .emulation demo dist build

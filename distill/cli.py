@@ -154,7 +154,8 @@ def predict(
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
-def verify(bundle: Path, threads: int) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
+def verify(bundle: Path, threads: int, out: Path | None) -> None:
     """Ask a Bundle on this machine what it was asked where it was made, and compare the answers.
 
     Exits with 1 when texts become other tokens, or when a logit moved by more than quantising itself moved it.
@@ -166,7 +167,14 @@ def verify(bundle: Path, threads: int) -> None:
     from export import golden
     from export.runtime import Predictor
 
-    if not golden.show(golden.replay(Predictor.load(bundle, threads)), str(bundle)):
+    answer = golden.replay(Predictor.load(bundle, threads))
+    if out is not None:
+        from dataclasses import asdict
+
+        from distill.files import write_json
+
+        write_json(out, asdict(answer) | {"passed": answer.passed, "bundle": bundle.name})
+    if not golden.show(answer, str(bundle)):
         click.get_current_context().exit(1)
 
 

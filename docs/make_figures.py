@@ -1,4 +1,4 @@
-"""Write the figures of README.md and docs/results-student.md from docs/results/*.json, between their markers.
+"""Write the figures of README.md and docs/results-*.md from docs/results/*.json, between their markers.
 
 Measures nothing.
 """
@@ -14,7 +14,12 @@ from bench.report import read, to_markdown
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
-PAGES = {"README.md": ("bench", "teacher"), "docs/results-student.md": ("verdict", "halves", "sizes", "int8")}
+PAGES = {
+    "README.md": ("bench", "teacher"),
+    "docs/results-student.md": ("verdict", "halves", "sizes", "int8"),
+    "docs/results-export.md": ("times", "precisions", "tried", "coverage", "devices"),
+}
+OURS = "student int8 ONNX"  # the row of the table of times that the others are measured by
 
 
 def load(name: str) -> Any:
@@ -58,7 +63,11 @@ def verdict_table() -> str:
 def halves_table() -> str:
     """What each half of a post is worth alone, out of fold."""
     lines = ["| | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP |", "|---|---:|---:|---:|"]
-    for size in (size for size in load("student")["sizes"] if not size["settings"]["vocabulary"]):
+    for size in (
+        size
+        for size in load("student")["sizes"]
+        if "both" in size["quality"] and not size["settings"]["vocabulary"]
+    ):
         for what in ("both", "text alone", "picture alone"):
             lines.append(f"| {size['name']}, {what} | {f1_cells(size['quality'][what])} |")
     return "\n".join(lines) + "\n"
@@ -68,17 +77,20 @@ def sizes_table() -> str:
     """Each smaller student: its cost in F1, its gain in bytes and milliseconds."""
     tree = load("student")
     lines = [
-        "| student | layers | words kept | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP "
+        "| student | layers | words kept | picture | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP "
         "| dev micro-F1 | dev micro-AP | int8 MB | int8 p50 ms |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for size in tree["sizes"]:
-        s, dev = size["settings"], size["quality"]["dev"]
+        s, dev = size["settings"], size["quality"].get("dev")
         # The words of the whole training split stay, so what is held out of it cannot show what pruning costs.
-        whole = "see dev | see dev | see dev" if s["vocabulary"] else f1_cells(size["quality"]["both"])
+        whole = "see dev | see dev | see dev" if s["vocabulary"] else "– | – | –"
+        if "both" in size["quality"] and not s["vocabulary"]:
+            whole = f1_cells(size["quality"]["both"])
+        on_dev = f"{dev['micro_f1']:.3f} | {dev['micro_ap']:.3f}" if dev else "– | –"
         lines.append(
-            f"| {size['name']} | {s['layers'] or 'all 6'} | {s['vocabulary'] or 'all'} | {whole} "
-            f"| {dev['micro_f1']:.3f} | {dev['micro_ap']:.3f} "
+            f"| {size['name']} | {s['layers'] or 'all 6'} | {s['vocabulary'] or 'all'} "
+            f"| {s['picture']}, {s['size']} | {whole} | {on_dev} "
             f"| {size['size_bytes'] / 1e6:.1f} | {size['latency']['p50_ms']:.1f} |"
         )
     c = tree["conditions"]
@@ -91,20 +103,16 @@ def sizes_table() -> str:
 
 
 def int8_table() -> str:
-    """Every int8 file that was tried, after plain training and after training in int8 arithmetic."""
+    """What shipped after plain training and after training in int8 arithmetic, and what it lost."""
     lines = [
-        "| student | matrix products | convolutions | MB | dev micro-AP lost | time / fp32 | |",
-        "|---|---|---|---:|---:|---:|---|",
+        "| student | what shipped | MB | dev micro-F1 lost | dev micro-AP lost | time / fp32 |",
+        "|---|---|---:|---:|---:|---:|",
     ]
-    for name, bundle in load("student")["int8"].items():
-        for index, tried in enumerate(bundle["tried"]):
-            lines.append(
-                f"| {name} | {tried['matrices']} | {tried['convolutions']} | {tried['size_bytes'] / 1e6:.1f} "
-                f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['time_ratio']:.2f} "
-                f"| {'ships' if index == 0 else ''} |"
-            )
+    bundles = load("student")["int8"]
+    for name, bundle in bundles.items():
+        lines.append(f"| {name} | {tried_cells(bundle['tried'][0])} |")
     lines.append("")
-    for name, bundle in load("student")["int8"].items():
+    for name, bundle in bundles.items():
         drift, rows = bundle["drift"], {key: bundle[key]["micro_f1"] for key in ("fp32", "int8")}
         lines.append(
             f"- {name}: {drift['flipped']} of {drift['decisions']} dev decisions flip with the fp32 thresholds, "
@@ -112,6 +120,96 @@ def int8_table() -> str:
             f"{rows['int8']:.3f} in int8."
         )
     return "\n".join(lines) + "\n"
+
+
+def times_table() -> str:
+    """Every runtime's time for the same calls, over the shipped int8 file's."""
+    tree = load("export")["times"]
+    own = next(row for row in tree["rows"] if row["name"].startswith(OURS))
+    lines = [
+        "| | p50 ms [95 %] | p90 ms | p50 / ours | cold start s | peak MB | disk MB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in tree["rows"]:
+        ends = row["p50_interval"]
+        lines.append(
+            f"| {row['name']} | {row['p50_ms']:.1f} [{ends['low']:.1f}, {ends['high']:.1f}] | {row['p90_ms']:.1f} "
+            f"| {row['p50_ms'] / own['p50_ms']:.2f} | {row['cold_start_ms'] / 1e3:.2f} "
+            f"| {row['peak_rss_bytes'] / 1e6:.0f} | {row['size_bytes'] / 1e6:.1f} |"
+        )
+    c, spread = tree["conditions"], max(row["round_spread"] for row in tree["rows"])
+    packages = ", ".join(
+        f"{name} {c['packages'][name]}" for name in ("torch", "onnxruntime", "openvino", "optimum")
+    )
+    lines += [
+        "",
+        f"- {c['cpu']} ({c['int8_target']}), {c['cores']} cores, {c['threads']} thread, batch {c['batch']}, "
+        f"{tree['calls']} calls each in interleaved rounds of the same 20 examples, picture file and text to labels.",
+        f"- {packages}. The medians of rounds moved by {spread:.0%} at most.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def precisions_table() -> str:
+    """fp32, int8 and 4 bits of the same students."""
+    lines = [
+        "| student | what shipped | MB | dev micro-F1 lost | dev micro-AP lost | time / fp32 |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for name, bundle in load("export")["bundles"].items():
+        lines.append(f"| {name} | {tried_cells(bundle['tried'][0])} |")
+    return "\n".join(lines) + "\n"
+
+
+def tried_table() -> str:
+    """All that was tried for the first Bundle."""
+    name, bundle = next(iter(load("export")["bundles"].items()))
+    lines = [f"| {name} | MB | dev micro-F1 lost | dev micro-AP lost | time / fp32 |", "|---|---:|---:|---:|---:|"]
+    lines += [f"| {tried_cells(tried)} |" for tried in bundle["tried"]]
+    return "\n".join(lines) + "\n"
+
+
+def coverage_table() -> str:
+    """Shares in few bits, by tower."""
+    bundles = load("export")["bundles"]
+    lines = ["| | text: products, weights | picture | head |", "|---|---:|---:|---:|"]
+    for name, bundle in bundles.items():
+        cells = (shares(bundle["coverage"][tower]) for tower in ("text", "picture", "head"))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def devices_table() -> str:
+    """The Bundles' own answers, given again on other processors."""
+    lines = [
+        "| Bundle | made for | replayed on | int8 instructions | logits differ by | allowed | flipped | |",
+        "|---|---|---|---|---:|---:|---:|---|",
+    ]
+    for row in load("export")["verified"]:
+        here = row["here"]
+        lines.append(
+            f"| {row['bundle']} | {row['target']} | {here['target']} | {here['int8 instructions']} "
+            f"| {row['drift']:.1e} | {row['tolerance']:.1e} | {row['flipped']} of {row['decisions']} "
+            f"| {'verified' if row['passed'] else 'NOT verified'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def tried_cells(tried: dict[str, Any]) -> str:
+    """One quantised file: scheme, size, losses, time."""
+    ends = tried["dev_micro_f1_drop_interval"]
+    return (
+        f"{tried['scheme']} | {tried['size_bytes'] / 1e6:.1f} "
+        f"| {tried['dev_micro_f1_drop']:+.3f} [{ends['low']:+.3f}, {ends['high']:+.3f}] "
+        f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['time_ratio']:.2f}"
+    )
+
+
+def shares(reach: dict[str, int]) -> str:
+    """Of multiply-accumulates and of bytes."""
+    macs = reach["small_macs"] / max(1, reach["small_macs"] + reach["float_macs"])
+    weights = reach["small_bytes"] / max(1, reach["small_bytes"] + reach["float_bytes"])
+    return f"{macs:.1%}, {weights:.1%}"
 
 
 def f1_cells(row: dict[str, Any]) -> str:
@@ -137,6 +235,11 @@ TABLES = {
     "halves": halves_table,
     "sizes": sizes_table,
     "int8": int8_table,
+    "times": times_table,
+    "precisions": precisions_table,
+    "tried": tried_table,
+    "coverage": coverage_table,
+    "devices": devices_table,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,7 @@ class Replay:
     tolerance: float
     flipped: int
     decisions: int
+    target: str
     made_on: dict[str, str]
     here: dict[str, str]
 
@@ -114,6 +116,7 @@ def replay(predictor: Predictor) -> Replay:
         tolerance=tolerance,
         flipped=int((before != after).sum()),
         decisions=before.size,
+        target=bundle.target,
         made_on=made_on,
         here=machine(),
     )
@@ -167,8 +170,8 @@ def _answers(session: onnxruntime.InferenceSession, batches: Sequence[Batch]) ->
 
 
 def _rms(difference: NDArray[np.float32]) -> float:
-    """Infinite when anything in it is not finite."""
-    return float(np.sqrt(np.square(difference).mean())) if np.isfinite(difference).all() else float("inf")
+    """The largest float, which JSON can hold, when anything in it is not finite."""
+    return float(np.sqrt(np.square(difference).mean())) if np.isfinite(difference).all() else sys.float_info.max
 
 
 def _digest(batch: Batch) -> str:

@@ -11,7 +11,7 @@ usage: emulate.sh arm64|x86-avx2 SCRATCH -- DISTILL-ARGUMENTS...
 
 Runs `distill DISTILL-ARGUMENTS...` with the base install alone (onnxruntime, numpy, pillow, tokenizers; no torch):
   arm64      as 64-bit ARM, in Debian 12's Python with the wheels for aarch64
-  x86-avx2   as an x86-64 with AVX2 and without AVX-512 and VNNI, in a venv of this machine's Python
+  x86-avx2   as an x86-64 with AVX2 and without AVX-512 and VNNI, by this machine's Python
 
 SCRATCH is made where it is missing and holds all that is downloaded; a second call downloads nothing.
 
@@ -46,7 +46,7 @@ python=${PYTHON:-python3}
 
 # sme=off: under qemu 7.2, onnxruntime's int8 products on SME come out wrong (probabilities move by 0.4); under
 # qemu 10 they are right.
-# pauth-impdef: the architected pointer signing is several times slower to emulate and changes no answer.
+# pauth-impdef: the architected pointer signing is slower to emulate and changes no answer.
 case $target in
     arm64) qemu=qemu-aarch64-static cpu=${EMULATE_CPU:-max,sme=off,pauth-impdef=on} ;;
     # What is switched off here qemu cannot emulate anyway, and would warn of at every start.

@@ -1,0 +1,72 @@
+"""Put the figures of finished Bundles, one benchmark and replays on other processors into docs/results/export.json.
+
+    python docs/collect_export.py --bench FILE --bundle NAME=BUNDLE ... --verified FILE ...
+
+The benchmark is that of the table of times; every Bundle is quantised and stands beside its fp32 parent; FILE under
+--verified was written by `distill verify --out`. Measures nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from collect_student import quality
+
+from bench.report import read
+from distill.errors import BundleError, RunError
+from distill.files import read_json, write_json
+
+OUT = Path(__file__).parent / "results" / "export.json"
+LATENCY = ("p50_ms", "p50_interval", "p90_ms", "round_spread", "cold_start_ms", "peak_rss_bytes")
+
+
+def times(path: Path) -> dict[str, Any]:
+    """What the table of times needs of a benchmark."""
+    report = read(path)
+    return {
+        "conditions": report.conditions,
+        "calls": len(report.rows[0]["latency"]["raw_ms"]),
+        "rows": [
+            {"name": row["name"], "size_bytes": row["size_bytes"], **{key: row["latency"][key] for key in LATENCY}}
+            for row in report.rows
+        ],
+    }
+
+
+def bundle(folder: Path) -> dict[str, Any]:
+    """What was tried for one Bundle, what it reached and what it lost."""
+    own, parent = (
+        read_json(path / "manifest.json", BundleError) for path in (folder, folder.with_name(f"{folder.name}-fp32"))
+    )
+    figures = own["figures"]
+    return {
+        "precision": own["precision"],
+        "target": own["target"],
+        "fp32_bytes": parent["figures"]["size_bytes"],
+        **{key: figures[key] for key in ("size_bytes", "time_ratio", "tried", "coverage", "drift", "parity")},
+        "dev_fp32": quality(parent["figures"]["quality"])["dev"],
+        "dev": quality(figures["quality"])["dev"],
+    }
+
+
+@click.command()
+@click.option("--bench", "bench_file", required=True, type=click.Path(path_type=Path))
+@click.option("--bundle", "bundles", multiple=True, required=True, metavar="NAME=BUNDLE")
+@click.option("--verified", multiple=True, required=True, type=click.Path(path_type=Path))
+def collect(bench_file: Path, bundles: tuple[str, ...], verified: tuple[Path, ...]) -> None:
+    """Write docs/results/export.json."""
+    named = [pair.partition("=")[::2] for pair in bundles]
+    write_json(
+        OUT,
+        {
+            "times": times(bench_file),
+            "bundles": {name: bundle(Path(folder)) for name, folder in named},
+            "verified": [read_json(path, RunError) for path in verified],
+        },
+    )
+
+
+if __name__ == "__main__":
+    collect()
