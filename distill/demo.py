@@ -13,7 +13,7 @@ from distill.terminal import console, note
 
 
 def run_demo(out: Path) -> None:
-    """Generate data and encoders under `out`, then train, distil, export, measure and predict there.
+    """Generate data and encoders under `out`, then train, distil, export, verify, predict and measure there.
 
     Raises RunError when `out` is in the way.
     """
@@ -37,6 +37,7 @@ def run_demo(out: Path) -> None:
     _step("train-teacher", "--data", data, "--out", teacher, *recipe, *for_teacher)
     _step("train-student", "--data", data, "--teacher", teacher, "--out", student, *recipe, *for_student)
     _step("export", student, "--data", data, "--int8", "--out", bundle, *recipe)
+    _step("verify", bundle)
     first = splits.test[0]
     _step("predict", bundle, "--image", str(first.image), "--text", first.text)
     note(f"  (its true labels: {', '.join(first.labels) or 'none'})")

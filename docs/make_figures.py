@@ -144,7 +144,7 @@ def times_table() -> str:
     lines += [
         "",
         f"- {c['cpu']} ({c['int8_target']}), {c['cores']} cores, {c['threads']} thread, batch {c['batch']}, "
-        f"{tree['calls']} calls each in interleaved rounds of the same 20 examples, picture file and text to labels.",
+        f"{tree['calls']} calls each in interleaved rounds of the same 20 examples, picture file to labels.",
         f"- {packages}. The medians of rounds moved by {spread:.0%} at most.",
     ]
     return "\n".join(lines) + "\n"

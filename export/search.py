@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ from export.runtime import open_session, probabilities, run
 SPEED_ROUNDS = 30
 FASTER = 0.97  # a file counts as faster than another below this share of its time
 DRAWS = 1000  # of the bootstrap
+SENSITIVITY_BATCHES = 16
 
 FewBits = Literal["int8", "int4"]
 
@@ -78,36 +79,19 @@ def search(given: Given, config: ExportConfig, precision: FewBits) -> list[Candi
     When no file is within `config.max_f1_drop`, the nodes that lose most go back to float, twice as many each time,
     until one is. Raises ExportError when none is within it even then.
     """
-
-    @cache
-    def ranges(method: Calibration) -> Ranges:
-        return calibrate(given.fused, given.calibration, method)
-
     methods = METHODS if config.calibration == "auto" else (config.calibration,)
-    tried: list[Candidate] = []
-
-    def attempt(schemes: Sequence[Scheme]) -> None:
-        files: list[tuple[Scheme, Path]] = []
-        for scheme in schemes:
-            note(f"quantising for {given.target}: {scheme}")
-            matrices = ranges(scheme.matrix_calibration) if scheme.matrix_calibration else given.trained or {}
-            convolutions = ranges(scheme.convolution_calibration) if scheme.convolution_calibration else {}
-            model = given.folder / f"candidate{len(tried) + len(files)}.onnx"
-            quantize.quantize(given.fused, model, scheme, given.target, matrices, convolutions)
-            files.append((scheme, model))
-        tried.extend(_judge(given, files))
-
-    attempt(_text_schemes(given, config, precision, methods))
-    best = choose(tried, config.max_f1_drop)[0]
+    attempts = _Attempts(given)
+    text = attempts.make(_text_schemes(given, config, precision, methods))
+    tried = text if config.convolutions != "int8" else []
     if config.convolutions != "float":
-        attempt(_picture_schemes(best.scheme, methods))
-        tried = [c for c in tried if config.convolutions == "auto" or c.scheme.convolutions != "float"]
+        best = choose(text, config.max_f1_drop)[0]
+        tried = [*tried, *attempts.make(_picture_schemes(best.scheme, methods))]
     best = choose(tried, config.max_f1_drop)[0]
     if best.f1_drop > config.max_f1_drop:
-        order = sensitivity.rank(given.fused, best.model, best.scheme, given.calibration[:16])
-        count = 1
+        order = sensitivity.rank(given.fused, best.model, best.scheme, given.calibration[:SENSITIVITY_BATCHES])
+        kept, count = best.scheme.kept, 1
         while best.f1_drop > config.max_f1_drop and count <= len(order) // 2:
-            attempt([replace(best.scheme, kept=tuple(order[:count]))])
+            tried += attempts.make([replace(best.scheme, kept=(*kept, *order[:count]))])
             best = choose(tried, config.max_f1_drop)[0]
             count *= 2
     if best.f1_drop > config.max_f1_drop:
@@ -118,6 +102,36 @@ def search(given: Given, config: ExportConfig, precision: FewBits) -> list[Candi
             "on with distill finetune-int8"
         )
     return choose(tried, config.max_f1_drop)
+
+
+class _Attempts:
+    """Makes and judges files; a calibration that several need is done once."""
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.known: dict[Calibration, Ranges] = {}
+        self.numbers = itertools.count()
+
+    def make(self, schemes: Sequence[Scheme]) -> list[Candidate]:
+        """A candidate for each scheme, timed together."""
+        given, files = self.given, []
+        for scheme in schemes:
+            note(f"quantising for {given.target}: {scheme}")
+            matrices = self._ranges(scheme.matrix_calibration)
+            if scheme.matrices == "trained":
+                matrices = given.trained or {}
+            model = given.folder / f"candidate{next(self.numbers)}.onnx"
+            convolutions = self._ranges(scheme.convolution_calibration)
+            quantize.quantize(given.fused, model, scheme, given.target, matrices, convolutions)
+            files.append((scheme, model))
+        return _judge(given, files)
+
+    def _ranges(self, method: Calibration | None) -> Ranges:
+        if method is None:
+            return {}
+        if method not in self.known:
+            self.known[method] = calibrate(self.given.fused, self.given.calibration, method)
+        return self.known[method]
 
 
 def choose(candidates: Sequence[Candidate], max_f1_drop: float) -> list[Candidate]:

@@ -109,7 +109,9 @@ def test_a_bundle_for_vnni_is_run_without_overflow_where_there_is_none(
     said: list[str] = []
     monkeypatch.setattr(runtime, "warn", said.append)
     monkeypatch.setattr(runtime, "detect", lambda: "x86-avx2")
-    runtime.Predictor(replace(bundle, target="x86-vnni"))
+    predictor = runtime.Predictor(replace(bundle, target="x86-vnni"))
+    options = predictor.session.get_session_options()
+    assert options.get_session_config_entry("session.x64quantprecision") == "1"
     assert "would overflow here, so slower ones are used" in said[0]
     runtime.Predictor(replace(bundle, target="x86-avx2"))
     assert len(said) == 1

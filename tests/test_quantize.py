@@ -24,7 +24,7 @@ from export import calibration, coverage, graph, isa, quantize, search, sensitiv
 from export.coverage import Coverage, Reach
 from export.pipeline import Order, export_run
 from export.quantize import Scheme
-from export.runtime import open_session, run
+from export.runtime import Predictor, open_session, run
 from export.search import Candidate, choose
 from export.to_onnx import to_onnx
 
@@ -276,6 +276,31 @@ def test_the_file_that_ships_is_the_fastest_that_keeps_its_quality(
     candidates: list[tuple[str, float, float]], chosen: str
 ) -> None:
     assert choose([candidate(*item) for item in candidates], 0.01)[0].scheme.convolutions == chosen
+
+
+def test_a_file_judged_against_itself_loses_nothing(chain: Chain, bundle: Bundle, tmp_path: Path) -> None:
+    predictor = Predictor.load(chain.fp32)
+    dev = predictor.probabilities(chain.splits.dev)
+    given = search.Given(
+        parent=predictor.bundle.model,
+        fused=predictor.bundle.model,
+        examples=chain.splits.dev,
+        targets=bundle.labels.encode([example.labels for example in chain.splits.dev]),
+        parent_dev=dev,
+        thresholds=predictor.bundle.thresholds,
+        reader=predictor.reader,
+        calibration=batches(),
+        trained=None,
+        target=isa.detect(),
+        folder=tmp_path,
+    )
+    same, other = search._judge(
+        given, [(Scheme("dynamic", "float"), predictor.bundle.model), (Scheme("dynamic", "float"), bundle.model)]
+    )
+    assert (same.f1_drop, same.f1_interval, same.ap_drop, same.moved) == (0.0, Interval(0.0, 0.0), 0.0, 0.0)
+    int8 = Predictor.load(chain.int8).probabilities(chain.splits.dev)
+    assert other.moved == pytest.approx(np.abs(int8 - dev).mean())
+    assert other.size_bytes == bundle.model.stat().st_size
 
 
 def test_a_file_that_gains_nothing_is_refused_unless_the_user_insists(chain: Chain) -> None:
