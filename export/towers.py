@@ -23,7 +23,9 @@ def by_output(graph: onnx.GraphProto) -> dict[str, Tower | None]:
     """The tower of every tensor; None for one that depends on constants only."""
     depends: Depends = {name: frozenset({name}) for name in INPUTS}
     for node in graph.node:  # ONNX graphs are sorted: inputs come before their use
-        reached: frozenset[str] = frozenset().union(*(depends.get(name, frozenset()) for name in node.input))
+        reached: frozenset[str] = frozenset()
+        if node.op_type != "Shape":  # how many examples there are, one input tells for all: that joins no towers
+            reached = reached.union(*(depends.get(name, frozenset()) for name in node.input))
         for name in node.output:
             depends[name] = reached
     return {name: _tower(reached) for name, reached in depends.items()}

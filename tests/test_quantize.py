@@ -129,6 +129,22 @@ def test_squeeze_and_excite_stays_in_float_and_the_rest_does_not(name: str, tmp_
     assert not {node.op_type for node in chosen} & {"HardSwish", "HardSigmoid", "Sigmoid", "ReduceMean"}
 
 
+def test_a_batch_size_taken_from_the_text_does_not_put_a_picture_into_the_head() -> None:
+    nodes = [
+        helper.make_node("Shape", ["input_ids"], ["size"]),
+        helper.make_node("Reshape", ["pixels", "size"], ["picture"]),
+        helper.make_node("Add", ["picture", "present"], ["joint"]),
+        helper.make_node("Cast", ["attention_mask"], ["text"], to=TensorProto.FLOAT),
+    ]
+    found = towers.by_output(helper.make_graph(nodes, "hand", [], []))
+    assert {name: found[name] for name in ("size", "picture", "joint", "text")} == {
+        "size": None,
+        "picture": "picture",
+        "joint": "head",
+        "text": "text",
+    }
+
+
 def test_an_albert_graph_is_quantised_to_its_last_product(chain: Chain, tmp_path: Path) -> None:
     """The known trap: its shared weights are no constants for a quantiser, which leaves the graph in float and says
     nothing. Folding makes them constants; where that should fail one day, the file is refused."""
