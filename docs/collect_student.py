@@ -2,8 +2,9 @@
 
     python docs/collect_student.py --verdict NAME=RUN ... --size NAME=RUN ... --int8 NAME=BUNDLE ... --bench FILE
 
-A run under --verdict was trained with --control; a Bundle of size NAME is the row of the benchmark whose name
-holds "(NAME)"; a Bundle under --int8 stands beside its fp32 parent. Measures nothing.
+A run under --verdict was trained with --control, or is a JSON file that holds its "distillation"; a Bundle of size
+NAME is the row of the benchmark whose name holds "(NAME-bundle)"; a Bundle under --int8 stands beside its fp32 parent.
+Measures nothing.
 """
 
 from __future__ import annotations
@@ -35,11 +36,16 @@ def quality(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: {key: found[what][key] for key in FIGURES} for name, what in ROWS.items() if what in found}
 
 
+def metrics(run: Path) -> Path:
+    """Where a run's figures stand."""
+    return run if run.suffix == ".json" else run / "metrics.json"
+
+
 def size(name: str, run: Path, report: Any) -> dict[str, Any]:
     """One row of the table of sizes."""
-    timed = [row for row in report.rows if f"({name})" in row["name"]]
+    timed = [row for row in report.rows if f"({name}-bundle)" in row["name"]]
     if len(timed) != 1:
-        raise click.UsageError(f"the benchmark has {len(timed)} rows that are named ({name}), expected one")
+        raise click.UsageError(f"the benchmark has {len(timed)} rows that are named ({name}-bundle), expected one")
     config = read_json(run / "run.json", RunError)["config"]
     measured = quality(read_json(run / "metrics.json", RunError)["quality"])
     if config["picture"]["weights"] == "" and not Path(config["picture"]["model"]).is_dir():
@@ -89,9 +95,7 @@ def collect(verdicts: tuple[str, ...], sizes: tuple[str, ...], bundles: tuple[st
         OUT,
         {
             "conditions": report.conditions,
-            "verdicts": {
-                name: read_json(Path(run) / "metrics.json", RunError)["distillation"] for name, run in named[0]
-            },
+            "verdicts": {name: read_json(metrics(Path(run)), RunError)["distillation"] for name, run in named[0]},
             "sizes": [size(name, Path(run), report) for name, run in named[1]],
             "int8": {name: int8(Path(bundle)) for name, bundle in named[2]},
         },
