@@ -3,8 +3,8 @@
     python docs/collect_student.py --verdict NAME=RUN ... --size NAME=RUN ... --int8 NAME=BUNDLE ... --bench FILE
 
 A run under --verdict was trained with --control, or is a JSON file that holds its "distillation"; a Bundle of size
-NAME is the row of the benchmark whose name holds "(NAME-bundle)"; a Bundle under --int8 stands beside its fp32 parent.
-Measures nothing.
+NAME is the row of the benchmark whose name holds "(NAME-bundle)"; a Bundle under --int8 stands beside its fp32
+parent. Measures nothing.
 """
 
 from __future__ import annotations

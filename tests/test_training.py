@@ -12,7 +12,7 @@ import torch
 from conftest import Chain
 from tokenizers.normalizers import BertNormalizer
 
-from distill import features
+from distill import features, training
 from distill.checkpoint import Checkpoint
 from distill.classifier import Classifier
 from distill.data import read_splits
@@ -252,6 +252,30 @@ def test_a_training_of_given_length_keeps_its_last_epoch_whatever_dev_says(chain
     assert np.abs(resumed - outputs).max() < 1e-5
     shorter, _, _ = train(tmp_path / "shorter", 2)
     assert np.abs(shorter - outputs).max() > 1e-5
+
+
+def test_training_in_bf16_rounds_products_and_not_weights(chain: Chain, tmp_path: Path) -> None:
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        config = replace(chain.recipe.teacher, epochs=1, precision=precision)  # type: ignore[arg-type]
+        classifier = classifier_of(chain)
+        sets = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
+        log = train_model(classifier.network, config, *sets, focal(config), tmp_path / precision, resume=False)
+        losses[precision] = log.epochs[0].loss
+        assert {p.dtype for p in classifier.network.parameters()} == {torch.float32}
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
+
+
+def test_bf16_on_a_processor_without_it_is_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(training, "warn", said.append)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert training.mixed_precision("auto") == (False, False)
+    assert said == []
+    assert training.mixed_precision("bf16") == (True, False)
+    assert "no bf16 arithmetic" in said[0]
 
 
 def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:
