@@ -37,6 +37,7 @@ def fuse(fp32: Path, out: Path) -> None:
     # A quantiser would do the same under other names, and then not find the nodes that are to stay in float.
     whole = ONNXModel(proto)
     whole.replace_gemm_with_matmul()
+    whole.clean_initializers()
     onnx.save(whole.model, str(out))
 
 
