@@ -110,7 +110,8 @@ def refuse_if_hollow(coverage: Coverage, min_share: float, precision: str = "int
         if share < min_share:
             raise ExportError(
                 f"only {share:.0%} of the text tower's {what} became {precision} "
-                f"(export.min_int8_share={min_share:.0%}): quantising did not reach it, and the file would be "
+                f"(export.min_int8_share={min_share:.0%}): quantising did not reach it, or "
+                f"too much had to stay in float for --max-f1-drop, and the file would be "
                 f"neither smaller nor faster; export without --{precision}, or train a student with another text "
                 "encoder, such as DistilBERT"
             )
