@@ -143,7 +143,7 @@ def _optimum_quantised(parent: Bundle, out: Path) -> Path:
         preset = AutoQuantizationConfig.avx512_vnni
     else:
         preset = AutoQuantizationConfig.avx2
-    logging.getLogger("optimum").setLevel(logging.ERROR)  # it warns that a Bundle has no config.json
+    logging.disable(logging.WARNING)  # that a Bundle has no config.json, and that pixels are uint8
     try:
         ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
             save_dir=out, quantization_config=preset(is_static=False, per_channel=False)
@@ -152,6 +152,8 @@ def _optimum_quantised(parent: Bundle, out: Path) -> Path:
         raise BenchError(
             f"{parent.model}: optimum cannot quantise it ({_reason(error)}); leave out --peer optimum-int8"
         ) from error
+    finally:
+        logging.disable(logging.NOTSET)
     return next(out.glob("*.onnx"))
 
 
