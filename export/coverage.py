@@ -35,6 +35,7 @@ FLOAT_PRODUCTS = ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 SMALL_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 FLOAT_CONVOLUTIONS = ("Conv", "FusedConv")
 ATTENTION = ("MultiHeadAttention", "Attention")
+MULTIPLYING = (*SMALL_PRODUCTS, *FLOAT_PRODUCTS, *SMALL_CONVOLUTIONS, *FLOAT_CONVOLUTIONS, *ATTENTION)
 
 
 @dataclass(frozen=True)
@@ -131,17 +132,18 @@ def _executed(model: Path, batch: Batch) -> list[tuple[Tower, bool, int]]:
     executed: list[tuple[Tower, bool, int]] = []
     for event in events:
         name, ending, _ = event.get("name", "").rpartition("_kernel_time")
-        if not ending or event.get("cat") != "Node":
+        if not ending or event.get("cat") != "Node" or event["args"]["op_name"] not in MULTIPLYING:
             continue
+        if name not in nodes:
+            raise ExportError(f"onnxruntime ran {name}, which the graph that it wrote does not name; report this")
         # The profile leaves out weights that were packed for their kernel; the graph has them.
         counted = _macs(event["args"], [sizes.get(given, ()) for given in nodes[name].input])
-        if counted is not None:
-            executed.append((towers[nodes[name].output[0]] or "head", *counted))
+        executed.append((towers[nodes[name].output[0]] or "head", *counted))
     return executed
 
 
-def _macs(arguments: dict[str, Any], constants: list[tuple[int, ...]]) -> tuple[bool, int] | None:
-    """Whether on small weights, and how many; None for an operator that multiplies nothing."""
+def _macs(arguments: dict[str, Any], constants: list[tuple[int, ...]]) -> tuple[bool, int]:
+    """Whether on small weights, and how many, of an operator in MULTIPLYING."""
     kind = arguments["op_name"]
     inputs, outputs = (
         [next(iter(item.values())) for item in arguments[key]] for key in ("input_type_shape", "output_type_shape")
@@ -151,10 +153,8 @@ def _macs(arguments: dict[str, Any], constants: list[tuple[int, ...]]) -> tuple[
     if kind in SMALL_CONVOLUTIONS + FLOAT_CONVOLUTIONS:
         weight = constants[3 if kind == "QLinearConv" else 1]
         return kind in SMALL_CONVOLUTIONS, math.prod(outputs[0]) * math.prod(weight[1:])
-    if kind in ATTENTION:  # query x key and weights x value, as if over whole sequences
-        batch, length, width = outputs[0]
-        return False, 2 * batch * length * length * width
-    return None
+    batch, length, width = outputs[0]  # attention: query x key and weights x value, over whole sequences
+    return False, 2 * batch * length * length * width
 
 
 def _share(small: int, large: int) -> float:

@@ -244,7 +244,7 @@ def test_coverage_counts_mobilenets_products_as_its_paper_does(tmp_path: Path) -
                 "input_type_shape": [],
                 "output_type_shape": [{"float": shapes[node.output[0]]}],
             }
-            small, macs = coverage._macs(event, [sizes.get(name, ()) for name in node.input])  # type: ignore[misc]
+            small, macs = coverage._macs(event, [sizes.get(name, ()) for name in node.input])
             assert not small
             total += macs
     assert total == expected
