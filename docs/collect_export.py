@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from collect_student import quality
 
 from bench.report import read
 from distill.errors import BundleError, RunError
@@ -46,8 +45,6 @@ def bundle(folder: Path) -> dict[str, Any]:
         "target": own["target"],
         "fp32_bytes": parent["figures"]["size_bytes"],
         **{key: figures[key] for key in ("size_bytes", "time_ratio", "tried", "coverage", "drift", "parity")},
-        "dev_fp32": quality(parent["figures"]["quality"])["dev"],
-        "dev": quality(figures["quality"])["dev"],
     }
 
 
