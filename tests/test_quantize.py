@@ -175,7 +175,8 @@ def test_coverage_counts_a_hand_made_graph(tmp_path: Path) -> None:
         helper.make_node("Gather", ["table", "input_ids"], ["words"], name="words"),
         helper.make_node("ReduceMean", ["words", "axes"], ["text"], name="mean", keepdims=0),
         helper.make_node("Cast", ["pixels"], ["light"], to=TensorProto.FLOAT, name="cast"),
-        helper.make_node("ReduceMean", ["light", "axes3"], ["one"], name="light", keepdims=0),
+        helper.make_node("HardSigmoid", ["light"], ["bounded"]),  # without a name, as exporters leave some
+        helper.make_node("ReduceMean", ["bounded", "axes3"], ["one"], name="light", keepdims=0),
         helper.make_node("Unsqueeze", ["one", "axis"], ["column"], name="column"),
         helper.make_node("MatMul", ["column", "row"], ["picture"], name="picture"),
         helper.make_node("Mul", ["text", "picture"], ["joint"], name="joint"),
