@@ -145,11 +145,14 @@ def bootstrap_f1(
     targets: Targets, decisions: Decisions, rounds: int = 1000, seed: int = 0
 ) -> tuple[Interval, Interval]:
     """Percentile intervals of micro- and macro-F1 over examples drawn with replacement."""
-    generator = np.random.default_rng(seed)
-    rows = len(targets)
-    weights = generator.multinomial(rows, np.full(rows, 1 / rows), size=rounds).astype(np.float64)
+    weights = bootstrap_draws(len(targets), rounds, np.random.default_rng(seed))
     micro, macro = weighted_f1(targets, decisions, weights)
     return percentile_interval(micro), percentile_interval(macro)
+
+
+def bootstrap_draws(rows: int, rounds: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """How often each of `rows` examples is drawn, with replacement, in each of `rounds`: (rounds, rows)."""
+    return generator.multinomial(rows, np.full(rows, 1 / rows), size=rounds).astype(np.float64)
 
 
 def weighted_f1(

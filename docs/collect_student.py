@@ -47,7 +47,7 @@ def size(name: str, run: Path, report: Any) -> dict[str, Any]:
     if len(timed) != 1:
         raise click.UsageError(f"the benchmark has {len(timed)} rows that are named ({name}-bundle), expected one")
     config = read_json(run / "run.json", RunError)["config"]
-    measured = quality(read_json(run / "metrics.json", RunError)["quality"])
+    measured = quality(read_json(metrics(run), RunError)["quality"])
     if config["picture"]["weights"] == "" and not Path(config["picture"]["model"]).is_dir():
         measured = {}  # a picture encoder with random weights stands there for its time and its bytes
     return {
@@ -61,9 +61,7 @@ def size(name: str, run: Path, report: Any) -> dict[str, Any]:
             "distill": config["distill"],
         },
         "quality": measured,
-        "latency": {
-            key: timed[0]["latency"][key] for key in ("p50_ms", "p90_ms", "peak_rss_bytes", "round_spread")
-        },
+        "latency": {key: timed[0]["latency"][key] for key in LATENCY},
         "size_bytes": timed[0]["size_bytes"],
     }
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import read, to_markdown
+from export.coverage import Reach
+from export.towers import TOWERS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -104,14 +106,8 @@ def sizes_table() -> str:
 
 def int8_table() -> str:
     """What shipped after plain training and after training in int8 arithmetic, and what it lost."""
-    lines = [
-        "| student | what shipped | MB | dev micro-F1 lost | dev micro-AP lost | time / fp32 |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
     bundles = load("student")["int8"]
-    for name, bundle in bundles.items():
-        lines.append(f"| {name} | {tried_cells(bundle['tried'][0])} |")
-    lines.append("")
+    lines = [*shipped_lines(bundles), ""]
     for name, bundle in bundles.items():
         drift, rows = bundle["drift"], {key: bundle[key]["micro_f1"] for key in ("fp32", "int8")}
         lines.append(
@@ -152,13 +148,7 @@ def times_table() -> str:
 
 def precisions_table() -> str:
     """fp32, int8 and 4 bits of the same students."""
-    lines = [
-        "| student | what shipped | MB | dev micro-F1 lost | dev micro-AP lost | time / fp32 |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    for name, bundle in load("export")["bundles"].items():
-        lines.append(f"| {name} | {tried_cells(bundle['tried'][0])} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(shipped_lines(load("export")["bundles"])) + "\n"
 
 
 def tried_table() -> str:
@@ -174,7 +164,8 @@ def coverage_table() -> str:
     bundles = load("export")["bundles"]
     lines = ["| | text: products, weights | picture | head |", "|---|---:|---:|---:|"]
     for name, bundle in bundles.items():
-        cells = (shares(bundle["coverage"][tower]) for tower in ("text", "picture", "head"))
+        reached = (Reach(**bundle["coverage"][tower]) for tower in TOWERS)
+        cells = (f"{reach.macs:.1%}, {reach.weights:.1%}" for reach in reached)
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -195,6 +186,15 @@ def devices_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def shipped_lines(bundles: dict[str, Any]) -> list[str]:
+    """The heading and a row for each Bundle: the file that shipped."""
+    return [
+        "| student | what shipped | MB | dev micro-F1 lost | dev micro-AP lost | time / fp32 |",
+        "|---|---|---:|---:|---:|---:|",
+        *(f"| {name} | {tried_cells(bundle['tried'][0])} |" for name, bundle in bundles.items()),
+    ]
+
+
 def tried_cells(tried: dict[str, Any]) -> str:
     """One quantised file: scheme, size, losses, time."""
     ends = tried["dev_micro_f1_drop_interval"]
@@ -203,13 +203,6 @@ def tried_cells(tried: dict[str, Any]) -> str:
         f"| {tried['dev_micro_f1_drop']:+.3f} [{ends['low']:+.3f}, {ends['high']:+.3f}] "
         f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['time_ratio']:.2f}"
     )
-
-
-def shares(reach: dict[str, int]) -> str:
-    """Of multiply-accumulates and of bytes."""
-    macs = reach["small_macs"] / max(1, reach["small_macs"] + reach["float_macs"])
-    weights = reach["small_bytes"] / max(1, reach["small_bytes"] + reach["float_bytes"])
-    return f"{macs:.1%}, {weights:.1%}"
 
 
 def f1_cells(row: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from distill.bundle import Precision
 from distill.classifier import Classifier
 from distill.scoring import Scored
-from export.coverage import Coverage
+from export.coverage import Coverage, Reach
 from export.search import Candidate
 
 
@@ -75,7 +75,7 @@ def _quantised(figures: dict[str, Any], precision: Precision) -> list[str]:
         f"{drift['max_probability_difference']:.3f} at most.",
         f"- Time at batch 1, one thread, where it was exported: {figures['time_ratio']:.2f} of fp32's.",
         f"- Share in {precision}, of the multiply-accumulates that onnxruntime ran and of the bytes of weights: "
-        + ", ".join(_shares(tower, reach) for tower, reach in figures["coverage"].items())
+        + ", ".join(_shares(tower, Reach(**reach)) for tower, reach in figures["coverage"].items())
         + ".",
         "",
         "| what was tried | MB | dev micro-F1 lost [95 %] | dev micro-AP lost | p moved | time / fp32 | |",
@@ -92,10 +92,8 @@ def _quantised(figures: dict[str, Any], precision: Precision) -> list[str]:
     return lines
 
 
-def _shares(tower: str, reach: dict[str, int]) -> str:
-    macs = reach["small_macs"] / max(1, reach["small_macs"] + reach["float_macs"])
-    weights = reach["small_bytes"] / max(1, reach["small_bytes"] + reach["float_bytes"])
-    return f"{tower} {macs:.1%} and {weights:.1%}"
+def _shares(tower: str, reach: Reach) -> str:
+    return f"{tower} {reach.macs:.1%} and {reach.weights:.1%}"
 
 
 def tried_table(candidates: Sequence[Candidate], precision: str) -> Table:

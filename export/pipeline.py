@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from onnxruntime import InferenceSession
+
 from distill import bundle
 from distill.bundle import Bundle, Contents, Precision
 from distill.checkpoint import METRICS, Checkpoint
@@ -24,7 +26,7 @@ from export import card, coverage, golden, graph, parity, quantize
 from export.coverage import Coverage
 from export.embed import embed
 from export.isa import Target, detect, overflows
-from export.parity import Drift
+from export.parity import Drift, Parity
 from export.runtime import open_session, probabilities
 from export.search import Candidate, Given, median_batch, refuse_if_no_gain, search
 from export.to_onnx import to_onnx
@@ -49,6 +51,19 @@ class Order:
         return self.out if self.precision == "fp32" else self.out.with_name(f"{self.out.name}-fp32")
 
 
+@dataclass(frozen=True)
+class _Parent:
+    """The fp32 file, opened once, with what it answered and what was found of it."""
+
+    model: Path
+    session: InferenceSession
+    reader: Reader
+    answers: Answers
+    dev: Probabilities
+    scored: Scored
+    agreement: Parity
+
+
 def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order: Order) -> list[Bundle]:
     """Write the Bundle that is ordered; a quantised one's fp32 parent stands beside it, for comparison.
 
@@ -59,80 +74,72 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order:
     with tempfile.TemporaryDirectory(prefix="distill-export-") as temporary:
         work = Path(temporary)
         fp32 = work / "fp32.onnx"
-        note("exporting to ONNX and comparing with torch")
-        to_onnx(student.classifier, fp32)
-        reader = Reader(student.classifier.spec, student.classifier.tokenizer_json)
-        answers = _answering(fp32, reader)
-        dev = answers(splits.dev)
-        scored = _score(student, splits, answers, dev, student.thresholds)
-        agreement = parity.check(student.classifier, fp32, splits.dev, config.max_drift, scored.thresholds)
-        note(f"torch and fp32 ONNX agree to {agreement.max_logit_difference:.1g} over {agreement.cases} cases")
-        figures: dict[str, Any] = {"parity": asdict(agreement), "size_bytes": fp32.stat().st_size}
-        made = golden.make(reader, open_session(fp32, 1), open_session(fp32, 1))
-        contents = [_contents(student, fp32, "fp32", "any", scored, figures, made)]
+        parent = _parent(student, splits, config, fp32)
+        figures: dict[str, Any] = {"parity": asdict(parent.agreement), "size_bytes": fp32.stat().st_size}
+        made = golden.make(parent.reader, parent.session, parent.session)
+        contents = [_contents(student, fp32, "fp32", "any", parent.scored, figures, made)]
         if order.precision != "fp32":
-            contents.append(_quantised(student, splits, config, order, contents[0], scored, dev))
+            contents.append(_quantised(student, splits, config, order, parent))
         if order.embedded:
             contents = [_embedded(item, work / f"{item.precision}-embedded.onnx") for item in contents]
         places = dict(zip((order.parent, order.out), contents, strict=False))
         return [bundle.write(folder, item) for folder, item in places.items()]
 
 
+def _parent(student: Checkpoint, splits: Splits, config: ExportConfig, fp32: Path) -> _Parent:
+    """Export to `fp32`, fit or keep the thresholds, and hold it to torch. Raises ExportError or ParityError."""
+    note("exporting to ONNX and comparing with torch")
+    to_onnx(student.classifier, fp32)
+    reader = Reader(student.classifier.spec, student.classifier.tokenizer_json)
+    session = open_session(fp32, 0)
+    answers = _answering(session, reader)
+    dev = answers(splits.dev)
+    scored = _score(student, splits, answers, dev, student.thresholds)
+    agreement = parity.check(student.classifier, fp32, splits.dev, config.max_drift, scored.thresholds)
+    note(f"torch and fp32 ONNX agree to {agreement.max_logit_difference:.1g} over {agreement.cases} cases")
+    return _Parent(fp32, session, reader, answers, dev, scored, agreement)
+
+
 def _quantised(
-    student: Checkpoint,
-    splits: Splits,
-    config: ExportConfig,
-    order: Order,
-    parent: Contents,
-    scored: Scored,
-    dev: Probabilities,
+    student: Checkpoint, splits: Splits, config: ExportConfig, order: Order, parent: _Parent
 ) -> Contents:
     """The quantised Bundle's contents, beside its fp32 file. Raises ExportError when nothing is fit to ship."""
     assert order.precision != "fp32"
-    fp32, target = parent.model, order.target
-    reader = Reader(student.classifier.spec, student.classifier.tokenizer_json)
-    given = _given(student, splits, config, target, fp32, scored, dev, reader)
+    target = order.target
+    given = _given(student, splits, config, target, parent)
     tried = search(given, config, order.precision)
     best = tried[0]
-    exact = overflows(target, detect())
     reached = coverage.measure(best.model, median_batch(given.calibration))
     coverage.refuse_if_hollow(reached, config.min_int8_share, order.precision, target == detect())
-    refuse_if_no_gain(best, fp32.stat().st_size, target, config)
+    refuse_if_no_gain(best, parent.model.stat().st_size, target, config)
     # Quantisation moves the probabilities, and the thresholds have to move with them.
-    before, after = _answering(fp32, reader), _answering(best.model, reader, exact)
-    own = _score(student, splits, after, best.dev, _moved(student, splits, before, after))
-    drift = parity.compare(dev, best.dev, scored.thresholds, own.thresholds)
+    session = open_session(best.model, 0, overflows(target, detect()))
+    after = _answering(session, parent.reader)
+    own = _score(student, splits, after, best.dev, _moved(student, splits, parent.answers, after))
+    drift = parity.compare(parent.dev, best.dev, parent.scored.thresholds, own.thresholds)
     output.print(card.tried_table(tried, order.precision))
     output.print(card.coverage_table(reached))
     _say(best, drift, target)
-    figures = {"parity": parent.figures["parity"], "drift": asdict(drift), **_tried(tried, reached)}
-    made = golden.make(reader, open_session(best.model, 1, exact), open_session(fp32, 1))
+    figures = {"parity": asdict(parent.agreement), "drift": asdict(drift), **_tried(tried, reached)}
+    made = golden.make(parent.reader, session, parent.session)
     return _contents(student, best.model, order.precision, target, own, figures, made)
 
 
-def _given(
-    student: Checkpoint,
-    splits: Splits,
-    config: ExportConfig,
-    target: Target,
-    fp32: Path,
-    scored: Scored,
-    dev: Probabilities,
-    reader: Reader,
-) -> Given:
+def _given(student: Checkpoint, splits: Splits, config: ExportConfig, target: Target, parent: _Parent) -> Given:
     """Fuse the graph, check that against torch too, and put together what the search needs."""
+    fp32, thresholds = parent.model, parent.scored.thresholds
     fused = fp32.with_name("fused.onnx")
     graph.fuse(fp32, fused)
-    parity.check(student.classifier, fused, splits.dev, config.max_drift, scored.thresholds)
+    parity.check(student.classifier, fused, splits.dev, config.max_drift, thresholds)
     return Given(
         parent=fp32,
         fused=fused,
         examples=splits.dev,
         targets=student.classifier.labels.encode([example.labels for example in splits.dev]),
-        parent_dev=dev,
-        thresholds=scored.thresholds,
-        reader=reader,
-        calibration=_calibration(reader, splits, config.calibration_examples),
+        parent_dev=parent.dev,
+        thresholds=thresholds,
+        reader=parent.reader,
+        calibration=_calibration(parent.reader, splits, config.calibration_examples),
         trained=quantize.trained_ranges(fp32, student.ranges) if student.ranges else None,
         target=target,
         folder=fp32.parent,
@@ -179,8 +186,7 @@ def _say(best: Candidate, drift: Drift, target: Target) -> None:
         note(f"it takes {best.time_ratio:.2f} of fp32's time on this machine (batch 1, one thread)")
 
 
-def _answering(model: Path, reader: Reader, exact: bool = False) -> Answers:
-    session = open_session(model, 0, exact)
+def _answering(session: InferenceSession, reader: Reader) -> Answers:
     return lambda examples: probabilities(session, reader, examples)
 
 

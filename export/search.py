@@ -13,7 +13,16 @@ import numpy as np
 
 from distill.data import Example
 from distill.errors import ExportError
-from distill.metrics import Interval, Probabilities, Targets, logit, micro_ap, percentile_interval, weighted_f1
+from distill.metrics import (
+    Interval,
+    Probabilities,
+    Targets,
+    bootstrap_draws,
+    logit,
+    micro_ap,
+    percentile_interval,
+    weighted_f1,
+)
 from distill.preprocess import Batch, Reader
 from distill.recipe import ExportConfig
 from distill.terminal import note
@@ -181,8 +190,8 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
     exact = overflows(given.target, detect())
     before = given.thresholds.apply(given.parent_dev)
     base_ap = micro_ap(given.targets, given.parent_dev)
-    drawn = np.random.default_rng(0).multinomial(len(before), np.full(len(before), 1 / len(before)), size=DRAWS)
-    weights = np.concatenate([np.ones((1, len(before))), drawn]).astype(np.float64)
+    drawn = bootstrap_draws(len(before), DRAWS, np.random.default_rng(0))
+    weights = np.concatenate([np.ones((1, len(before))), drawn])  # the data as they are come first
     base_f1, _ = weighted_f1(given.targets, before, weights)
     times = median_times([given.parent, *(model for _, model in files)], given.calibration, exact)
     candidates = []

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from distill.metrics import Decisions, Interval, Probabilities, Targets, percentile_interval, weighted_f1
+from distill.metrics import (
+    Decisions,
+    Interval,
+    Probabilities,
+    Targets,
+    bootstrap_draws,
+    percentile_interval,
+    weighted_f1,
+)
 from distill.recipe import Objective
 from distill.terminal import interval, note, output
 from distill.thresholds import cross_fitted
@@ -142,10 +150,9 @@ class _Draws:
 
     def __init__(self, rows: int, seeds: int) -> None:
         generator = np.random.default_rng(0)
-        drawn = generator.multinomial(rows, np.full(rows, 1 / rows), size=ROUNDS)
-        self.weights = np.concatenate([np.ones((1, rows)), drawn]).astype(np.float64)
-        seeds_drawn = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=ROUNDS)
-        self.seed_shares = np.concatenate([np.ones((1, seeds)), seeds_drawn]).astype(np.float64) / seeds
+        self.weights = np.concatenate([np.ones((1, rows)), bootstrap_draws(rows, ROUNDS, generator)])
+        drawn = bootstrap_draws(seeds, ROUNDS, generator)
+        self.seed_shares = np.concatenate([np.ones((1, seeds)), drawn]) / seeds
 
     def scores(
         self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]
