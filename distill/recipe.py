@@ -12,7 +12,7 @@ import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from distill.errors import RecipeError
 
@@ -273,6 +273,13 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if value not in get_args(kind):
             raise RecipeError(f"{where} must be one of {', '.join(get_args(kind))}; got {value!r}")
         return value
+    if get_origin(kind) in (Union, types.UnionType):  # X | None is the only one there is
+        inner = next(part for part in get_args(kind) if part is not types.NoneType)
+        return None if value is None else _convert(inner, value, where)
+    if get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise RecipeError(f"{where} must be a table; got {value!r}")
+        return {key: _convert(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
     if get_origin(kind) in (tuple, types.GenericAlias):
         if not isinstance(value, list | tuple):
             raise RecipeError(f"{where} must be a list; got {value!r}")

@@ -1,0 +1,54 @@
+"""What a benchmark asks: examples with their truth, and the predictor to beat. Knows data, no models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distill.data import Example, Splits
+from distill.errors import BenchError
+from distill.files import sha256_of
+from distill.labels import LabelSet
+from distill.metrics import Constant, constant_predictor
+
+
+@dataclass(frozen=True)
+class Task:
+    """Examples of one split, the label set, and the constant predictor of the training split scored on them."""
+
+    split: str
+    examples: tuple[Example, ...]
+    labels: LabelSet
+    constant: Constant
+
+    @classmethod
+    def of(cls, splits: Splits, split: str) -> Task:
+        """Raises BenchError when no example has a label, as in a test split whose truth is kept secret."""
+        examples = tuple(splits.named(split))
+        if not any(example.labels for example in examples):
+            raise BenchError(
+                f"no example of {split} has a label, so nothing can be measured; choose another --split"
+            )
+        return cls(split, examples, splits.labels, constant_on(splits, split))
+
+    def sha256(self) -> str:
+        """Of texts, pictures and labels, in order: two reports with the same one asked the same."""
+        return sha256_of_examples(self.examples)
+
+
+def constant_on(splits: Splits, split: str) -> Constant:
+    """The constant predictor of the training split, scored on `split`."""
+    parts = (splits.train, splits.named(split))
+    train, here = (splits.labels.encode([example.labels for example in part]) for part in parts)
+    return constant_predictor(splits.labels.names, train, here)
+
+
+def sha256_of_examples(examples: Sequence[Example]) -> str:
+    """Hex SHA-256 of their content, wherever the files stand."""
+    digest = hashlib.sha256()
+    for example in examples:
+        picture = sha256_of(example.image) if example.image else None
+        digest.update(json.dumps([example.id, example.text, picture, sorted(example.labels)]).encode())
+    return digest.hexdigest()
