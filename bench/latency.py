@@ -1,167 +1,84 @@
-"""Latency, cold start and peak memory of several variants, their rounds interleaved. Knows processes and
-times, no quality."""
+"""Rounds of times to figures with intervals, and whether the machine was quiet. Knows milliseconds, no processes."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.variants import Variant
-from distill.data import Example
-from distill.errors import BenchError
-from distill.metrics import Interval
-from distill.terminal import track
+from bench.figures import Estimate, Noise, Timing
 
-ROUND = 20  # calls; every round calls the same examples, so that its median tells the machine from the data
+DRAWS = 1000
+NOISY_SPREAD = 0.15  # of the medians of a variant's rounds
+NOISY_TWIN = 0.05  # between the same Bundle measured twice
 
-
-@dataclass(frozen=True)
-class Latency:
-    """End-to-end milliseconds at batch 1: picture file and text in, labels out.
-
-    `p50_interval` is a bootstrap interval; `round_spread` is (largest - smallest) / median of the rounds'
-    medians: how much the machine itself moved. `cold_start_ms` runs from the start of the process to its
-    first answer, `load_ms` to the open model. `raw_ms` are all timed calls, warm-up excluded.
-    """
-
-    p50_ms: float
-    p50_interval: Interval
-    p90_ms: float
-    round_spread: float
-    cold_start_ms: float
-    load_ms: float
-    peak_rss_bytes: int
-    torch_loaded: bool
-    raw_ms: tuple[float, ...]
+Rounds = Sequence[Sequence[float]]
 
 
-def measure(variants: Sequence[Variant], examples: Sequence[Example], threads: int, calls: int) -> list[Latency]:
-    """Each variant in a fresh process. Cold starts are measured one after the other, alone on the machine;
-    then every process stays open and they take turns of 20 calls. Raises BenchError."""
-    with tempfile.TemporaryDirectory(prefix="distill-bench-") as folder:
-        rows = Path(folder) / "rows.json"
-        content = [
-            (example.text, str(example.image.resolve()) if example.image else None)
-            for example in by_length(examples)
-        ]
-        rows.write_text(json.dumps(content), encoding="utf-8")
-        workers: list[_Worker] = []
-        try:
-            for variant in variants:
-                workers.append(_Worker(variant, threads, rows))
-                workers[-1].wait_until_open()
-            for worker in workers:
-                worker.ask(str(ROUND))  # the first round warms up
-            rounds = max(1, -(-calls // ROUND))
-            for _ in track(range(rounds), "timing", rounds):
-                for worker in workers:
-                    worker.rounds.append(worker.ask(str(ROUND))["latency_ms"])
-            return [worker.result() for worker in workers]
-        finally:
-            for worker in workers:
-                worker.close()
+def needed(quantile: float) -> int:
+    """How many calls a quantile in (0, 1) needs: only from there on can even the slowest call be above it with
+    97.5 % confidence, 1 - q^n >= 0.975, which the upper end of a 95 % interval takes (Wilks 1941, "Determination
+    of Sample Sizes for Setting Tolerance Limits"). 36 for p90, 368 for p99."""
+    return math.ceil(math.log(0.025) / math.log(quantile))
 
 
-def by_length(examples: Sequence[Example]) -> list[Example]:
-    """A round's examples: from the shortest text to the longest in even steps, some twice when there are few."""
-    ordered = sorted(examples, key=lambda example: (len(example.text), example.id))
-    return [ordered[index] for index in np.linspace(0, len(ordered) - 1, ROUND).round().astype(int)]
-
-
-def summarise(rounds: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, Interval, float, float]:
-    """p50, its 95 % bootstrap interval, p90 and the spread of the rounds' medians."""
-    times = np.concatenate([np.asarray(part) for part in rounds])
-    generator = np.random.default_rng(seed)
-    medians = np.median(generator.choice(times, size=(1000, len(times))), axis=1)
-    low, high = np.percentile(medians, [2.5, 97.5])
-    p50 = float(np.median(times))
-    by_round = [float(np.median(part)) for part in rounds]
-    return (
-        p50,
-        Interval(float(low), float(high)),
-        float(np.percentile(times, 90)),
-        (max(by_round) - min(by_round)) / p50,
+def summarise(threads: int, batch: int, rounds: Rounds) -> Timing:
+    """Quantiles of all calls. Rounds are of one length. A quantile without enough calls is None."""
+    times = np.asarray(rounds, dtype=np.float64)
+    medians = np.median(times, axis=1)
+    return Timing(
+        threads=threads,
+        batch=batch,
+        p50=over_rounds(times, lambda drawn: np.median(drawn, axis=1)),
+        p90=_quantile(times, 0.9),
+        p99=_quantile(times, 0.99),
+        round_spread=float((medians.max() - medians.min()) / np.median(times)),
+        raw_ms=tuple(tuple(part) for part in rounds),
     )
 
 
-class _Worker:
-    """A variant's process and what it has answered."""
+def over_rounds(
+    times: NDArray[np.float64], figure: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Estimate:
+    """A figure of times (R, C) and its interval over rounds drawn with replacement, as in Künsch 1989, "The
+    Jackknife and the Bootstrap for General Stationary Observations": calls of one round share the machine's mood,
+    so drawing single calls would make intervals too narrow. `figure` maps (D, calls) to (D,)."""
+    drawn = np.random.default_rng(0).integers(0, len(times), (DRAWS, len(times)))
+    values = figure(times[drawn].reshape(DRAWS, -1))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Estimate(float(figure(times.reshape(1, -1))[0]), float(low), float(high))
 
-    def __init__(self, variant: Variant, threads: int, rows: Path) -> None:
-        self.variant = variant
-        self.rounds: list[list[float]] = []
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        command = [
-            sys.executable,
-            "-m",
-            "bench.worker",
-            str(variant.folder),
-            variant.runtime,
-            str(threads),
-            str(rows),
-            str(time.time()),
-        ]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
-        )
 
-    def wait_until_open(self) -> None:
-        """Until the first prediction is made. Raises BenchError when the process dies before."""
-        self.start = self._read()
+def noise(own: Rounds, twin: Rounds, timings: Sequence[tuple[str, Timing]]) -> Noise:
+    """The verdict from the own Bundle's rounds, its twin's, taken in turns, and every variant's named timing."""
+    ratio = twin_ratio(own, twin)
+    reasons = [
+        f"the medians of {name}'s rounds moved by {timing.round_spread:.0%}"
+        for name, timing in timings
+        if timing.round_spread > NOISY_SPREAD
+    ]
+    if abs(ratio.value - 1) > NOISY_TWIN:
+        reasons.append(f"the same Bundle in two processes differed by {abs(ratio.value - 1):.0%}")
+    return Noise("noisy" if reasons else "quiet", ratio, tuple(reasons))
 
-    def ask(self, line: str) -> dict[str, Any]:
-        """Send a line, return the answer. Raises BenchError when the process has died."""
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            self._dead()
-        return self._read()
 
-    def result(self) -> Latency:
-        """Everything measured."""
-        p50, interval, p90, spread = summarise(self.rounds)
-        return Latency(
-            p50_ms=p50,
-            p50_interval=interval,
-            p90_ms=p90,
-            round_spread=spread,
-            cold_start_ms=self.start["cold_start_ms"],
-            load_ms=self.start["load_ms"],
-            peak_rss_bytes=self.ask("memory")["peak_rss_bytes"],
-            torch_loaded=self.start["torch"],
-            raw_ms=tuple(value for part in self.rounds for value in part),
-        )
+def twin_ratio(own: Rounds, twin: Rounds) -> Estimate:
+    """The twin's median over the own one's; rounds are drawn in pairs, since they were run one after the other."""
+    pairs = np.concatenate([np.asarray(twin, dtype=np.float64), np.asarray(own, dtype=np.float64)], axis=1)
+    calls = len(own[0])
 
-    def close(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.errors):
-            if pipe is not None:
-                pipe.close()
+    def figure(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+        parts = drawn.reshape(len(drawn), -1, 2, calls)
+        twins, owns = (parts[:, :, i].reshape(len(drawn), -1) for i in (0, 1))
+        result: NDArray[np.float64] = np.median(twins, axis=1) / np.median(owns, axis=1)
+        return result
 
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            self._dead()
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+    return over_rounds(pairs, figure)
 
-    def _dead(self) -> None:
-        self.process.wait()
-        self.errors.seek(0)
-        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
-        reason = lines[-1] if lines else f"exit code {self.process.returncode}"
-        raise BenchError(f"{self.variant.folder}: its process ended: {reason}")
+
+def _quantile(times: NDArray[np.float64], quantile: float) -> Estimate | None:
+    if times.size < needed(quantile):
+        return None
+    return over_rounds(times, lambda drawn: np.quantile(drawn, quantile, axis=1))

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers import OpenVinoPredictor
-from bench.variants import Runtime
+import numpy as np
+
+from bench.figures import Bin, Difference, Estimate
+from bench.serving import Served, probabilities
+from bench.task import Task
 from distill.bundle import Bundle, is_bundle
-from distill.data import Example, Splits, without_pictures, without_texts
-from distill.errors import BenchError
+from distill.data import Example, without_pictures, without_texts
 from distill.labels import LabelSet
 from distill.metrics import (
-    Constant,
+    Decisions,
     Probabilities,
     Quality,
-    constant_predictor,
+    Targets,
+    bootstrap_draws,
     measure,
     measure_decisions,
-    sigmoid,
+    percentile_interval,
+    weighted_f1,
 )
 from distill.terminal import label_table, output, quality_table
-from distill.thresholds import Thresholds, cross_fitted
+from distill.thresholds import cross_fitted
+
+BINS = 10  # of a reliability diagram
+DRAWS = 2000
+
+Decided = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,8 @@ class Judged:
 
     When a model's thresholds were fitted on the very split that is judged, `honest` uses thresholds
     fitted on other rows of it (5 folds), and `flattering` the model's own; otherwise the latter is None.
-    `text_alone` and `picture_alone` are as honest, with the other half of every example withheld.
+    `text_alone` and `picture_alone` are as honest, with the other half of every example withheld. `decided` are the
+    indices of the labels that `honest` measures.
     """
 
     honest: Quality
@@ -39,6 +49,8 @@ class Judged:
     text_alone: Quality
     picture_alone: Quality
     thresholds: str
+    reliability: tuple[Bin, ...]
+    decided: Decided
 
 
 def labels_of(folder: Path) -> LabelSet:
@@ -50,60 +62,87 @@ def labels_of(folder: Path) -> LabelSet:
     return labels_of_run(folder)
 
 
-def judge(folder: Path, split: str, examples: Sequence[Example], runtime: Runtime | None = None) -> Judged:
-    """Run every example through the run or Bundle and measure its decisions; `runtime` names another one than
-    its own.
+def judge(served: Served, task: Task) -> Judged:
+    """Run every example of the task through the model and measure its decisions. Raises PictureError."""
+    names, thresholds = served.labels.names, served.thresholds
+    targets = served.labels.encode([example.labels for example in task.examples])
+    both = probabilities(served, task.examples)
+    fitted_here = thresholds.rest_on(task.split)
 
-    Raises BenchError when no example has a label, as in a test split whose truth is kept secret.
-    """
-    if not any(example.labels for example in examples):
-        raise BenchError(f"no example of {split} has a label, so nothing can be measured; choose another --split")
-    labels, thresholds, answer = _open(folder, runtime)
-    targets = labels.encode([example.labels for example in examples])
-    both = answer(examples)
-    fitted_here = thresholds.rest_on(split)
+    def decide(p: Probabilities) -> Decisions:
+        if fitted_here:
+            return cross_fitted(both, targets, thresholds.objective, applied_to=p)
+        return thresholds.apply(p)
 
     def honest(p: Probabilities) -> Quality:
-        if not fitted_here:
-            return measure(labels.names, targets, p, thresholds.array())
-        decisions = cross_fitted(both, targets, thresholds.objective, applied_to=p)
-        return measure_decisions(labels.names, targets, p, decisions, thresholds.array())
+        return measure_decisions(names, targets, p, decide(p), thresholds.array())
+
+    def half(examples: Sequence[Example]) -> Quality:
+        return honest(probabilities(served, examples))
 
     return Judged(
         honest=honest(both),
-        flattering=measure(labels.names, targets, both, thresholds.array()) if fitted_here else None,
-        text_alone=honest(answer(without_pictures(examples))),
-        picture_alone=honest(answer(without_texts(examples))),
-        thresholds=f"cross-fitted on {split}" if fitted_here else f"fitted on {thresholds.fitted_on}",
+        flattering=measure(names, targets, both, thresholds.array()) if fitted_here else None,
+        text_alone=half(without_pictures(task.examples)),
+        picture_alone=half(without_texts(task.examples)),
+        thresholds=f"cross-fitted on {task.split}" if fitted_here else f"fitted on {thresholds.fitted_on}",
+        reliability=reliability(targets, both),
+        decided=indices(decide(both)),
     )
 
 
-def show(judged: Judged, splits: Splits, split: str) -> None:
+def reliability(targets: Targets, p: Probabilities) -> tuple[Bin, ...]:
+    """Equal-width bins over all (example, label) pairs that have any (Niculescu-Mizil and Caruana 2005)."""
+    probability, gold = p.ravel().astype(np.float64), targets.ravel() > 0.5
+    place = np.minimum((probability * BINS).astype(int), BINS - 1)
+    return tuple(
+        Bin(
+            low=i / BINS,
+            high=(i + 1) / BINS,
+            mean_probability=float(probability[place == i].mean()),
+            frequency=float(gold[place == i].mean()),
+            count=int((place == i).sum()),
+        )
+        for i in range(BINS)
+        if (place == i).any()
+    )
+
+
+def indices(decisions: Decisions) -> Decided:
+    """The columns that are True, row by row."""
+    return tuple(tuple(int(i) for i in np.flatnonzero(row)) for row in decisions)
+
+
+def difference(reference: str, targets: Targets, theirs: Decided, ours: Decided) -> Difference:
+    """Ours minus theirs on the same examples, bootstrapped over examples in pairs."""
+    a, b = (from_indices(decided, targets.shape[1]) for decided in (theirs, ours))
+    draws = bootstrap_draws(len(targets), DRAWS, np.random.default_rng(0))
+    whole = np.ones((1, len(targets)))
+    figures = []
+    for value, drawn in zip(
+        (y - x for x, y in zip(weighted_f1(targets, a, whole), weighted_f1(targets, b, whole), strict=True)),
+        (y - x for x, y in zip(weighted_f1(targets, a, draws), weighted_f1(targets, b, draws), strict=True)),
+        strict=True,
+    ):
+        ends = percentile_interval(drawn)
+        figures.append(Estimate(float(value[0]), ends.low, ends.high))
+    return Difference(reference, figures[0], figures[1], int((a != b).sum()), a.size)
+
+
+def from_indices(decided: Decided, labels: int) -> Decisions:
+    """bool (N, labels); the inverse of `indices`."""
+    decisions = np.zeros((len(decided), labels), dtype=bool)
+    for row, columns in enumerate(decided):
+        decisions[row, list(columns)] = True
+    return decisions
+
+
+def show(judged: Judged, task: Task) -> None:
     """Print the tables of one split, beside the constant predictor."""
-    rows = [(f"{split}, thresholds {judged.thresholds}", judged.honest)]
+    rows = [(f"{task.split}, thresholds {judged.thresholds}", judged.honest)]
     if judged.flattering is not None:
-        rows.append((f"{split}, thresholds fitted on it (flatters)", judged.flattering))
-    rows += [(f"{split}, text alone", judged.text_alone), (f"{split}, picture alone", judged.picture_alone)]
-    output.print(quality_table("Quality", rows, constant_on(splits, split)))
+        rows.append((f"{task.split}, thresholds fitted on it (flatters)", judged.flattering))
+    halves = (("text", judged.text_alone), ("picture", judged.picture_alone))
+    rows += [(f"{task.split}, {name} alone", quality) for name, quality in halves]
+    output.print(quality_table("Quality", rows, task.constant))
     output.print(label_table(judged.honest))
-
-
-def constant_on(splits: Splits, split: str) -> Constant:
-    """The constant predictor of the training split, scored on `split`."""
-    parts = (splits.train, splits.named(split))
-    train, here = (splits.labels.encode([example.labels for example in part]) for part in parts)
-    return constant_predictor(splits.labels.names, train, here)
-
-
-def _open(
-    folder: Path, runtime: Runtime | None
-) -> tuple[LabelSet, Thresholds, Callable[[Sequence[Example]], Probabilities]]:
-    if is_bundle(folder):
-        from export.runtime import Predictor
-
-        predictor = OpenVinoPredictor(folder, 0) if runtime == "OpenVINO" else Predictor.load(folder)
-        return predictor.bundle.labels, predictor.bundle.thresholds, predictor.probabilities
-    from distill.checkpoint import Checkpoint
-
-    run = Checkpoint.load(folder)
-    return run.classifier.labels, run.thresholds, lambda examples: sigmoid(run.logits(examples))

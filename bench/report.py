@@ -1,181 +1,261 @@
-"""The report: JSON is the truth, tables are made from it. Knows figures, measures nothing."""
+"""Tables of a report, for the terminal and for Markdown. Knows figures, measures nothing."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 from rich.table import Table
 
-from bench.latency import Latency
-from bench.quality import Judged
-from bench.variants import Variant
-from distill import __version__
-from distill.errors import BenchError
-from distill.files import read_json
-from distill.metrics import Constant
-from export.isa import cpu_name, detect
+from bench.figures import BenchReport, Estimate, Row, Timing
+from bench.latency import needed
+from distill.terminal import output
 
-SCHEMA = 2
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "transformers",
-    "onnxruntime",
-    "openvino",
-    "onnx",
-    "optimum",
-    "numpy",
-    "tokenizers",
-    "pillow",
-)
-NOISY = 0.15  # a spread of round medians above this is said aloud
+MB = 1e6
 
 
 @dataclass(frozen=True)
-class BenchReport:
-    """`rows` hold one variant each, `conditions` all that the figures depend on."""
+class Grid:
+    """A table that is not drawn yet: the first column names a row, the others are figures."""
 
-    conditions: dict[str, Any]
-    rows: tuple[dict[str, Any], ...]
-    constant: dict[str, Any]
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """A plain table for `read`."""
-        return {"schema": SCHEMA, **asdict(self)}
+    def to_rich(self) -> Table:
+        """For the terminal."""
+        table = Table(title=self.title, title_justify="left")
+        table.add_column(self.headings[0], no_wrap=True)
+        for name in self.headings[1:]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def to_markdown(self) -> str:
+        """A table of Markdown, without its title."""
+        lines = ["| " + " | ".join(self.headings) + " |", "|---" + "|---:" * (len(self.headings) - 1) + "|"]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows]
+        return "\n".join(lines) + "\n"
 
 
-def assemble(
-    variants: Sequence[Variant],
-    latencies: Sequence[Latency],
-    judged: Sequence[Judged],
-    constant: Constant,
-    data: dict[str, Any],
-    threads: int,
-) -> BenchReport:
-    """Put the parts together. `data` names the split, its size and the data set."""
+def headline(report: BenchReport) -> Grid:
+    """What most readers want: F1, time, memory and size of each variant."""
+    rows = []
+    for row in report.rows:
+        q, timing = row.quality, row.timings[0]
+        rows.append(
+            (
+                row.name,
+                f"{q.micro_f1:.3f} [{q.micro_f1_interval.low:.2f}, {q.micro_f1_interval.high:.2f}]",
+                f"{q.macro_f1:.3f} [{q.macro_f1_interval.low:.2f}, {q.macro_f1_interval.high:.2f}]",
+                estimate(timing.p50),
+                _value(timing.p90),
+                _value(timing.p99),
+                f"{row.cold.total_ms / 1e3:.2f}",
+                f"{row.memory.peak_bytes / MB:.0f}",
+                f"{row.size_bytes / MB:.1f}",
+            )
+        )
+    names = ("micro-F1 [95 %]", "macro-F1 [95 %]", "p50 ms [95 %]", "p90", "p99", "cold s", "peak MB", "disk MB")
+    return Grid("Benchmark", ("", *names), tuple(rows))
+
+
+def differences(report: BenchReport) -> Grid | None:
+    """Against the reference, in pairs on the same examples; None when there is only one variant."""
+    compared = [(row.name, row.difference) for row in report.rows if row.difference is not None]
+    if not compared:
+        return None
     rows = tuple(
-        {
-            "name": variant.name,
-            "runtime": variant.runtime,
-            "size_bytes": variant.size_bytes,
-            "latency": asdict(latency),
-            "quality": asdict(quality.honest),
-            "quality_own_thresholds": asdict(quality.flattering) if quality.flattering else None,
-            "quality_text_alone": asdict(quality.text_alone),
-            "quality_picture_alone": asdict(quality.picture_alone),
-            "thresholds": quality.thresholds,
-        }
-        for variant, latency, quality in zip(variants, latencies, judged, strict=True)
+        (name, signed(d.micro_f1), signed(d.macro_f1), f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})")
+        for name, d in compared
     )
-    return BenchReport(conditions(threads) | data, rows, asdict(constant))
+    title = f"Against {compared[0][1].reference}, paired bootstrap over examples"
+    return Grid(title, ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip"), rows)
 
 
-def conditions(threads: int) -> dict[str, Any]:
-    """The machine and the software."""
-    return {
-        "cpu": cpu_name(),
-        "int8_target": detect(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": threads,
-        "batch": 1,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "distill": __version__,
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
+def stages(report: BenchReport) -> Grid:
+    """Where the time of a call goes."""
+    names = list(dict.fromkeys(stage.name for row in report.rows for stage in row.stages))
+    order = ("decode", "resize", "tokenise", "batch", "text", "picture", "head", "model", "decide")
+    names.sort(key=order.index)
+    rows = []
+    for row in report.rows:
+        by_name = {stage.name: f"{stage.ms:.2f}" for stage in row.stages}
+        total = sum(stage.ms for stage in row.stages)
+        rows.append((row.name, *(by_name.get(name, "–") for name in names), f"{total:.1f}"))
+    return Grid("Where the time goes, mean ms of a call", ("", *names, "sum"), tuple(rows))
 
 
-def read(path: Path) -> BenchReport:
-    """A report from its JSON file. Raises BenchError for another schema."""
-    tree = read_json(path, BenchError)
-    if not isinstance(tree, dict) or tree.get("schema") != SCHEMA:
-        raise BenchError(f"{path}: not a bench report of schema {SCHEMA}; run distill bench again")
-    return BenchReport(tree["conditions"], tuple(tree["rows"]), tree["constant"])
+def memory(report: BenchReport) -> Grid:
+    """Resident memory above the interpreter with the same imports; PSS where the system has it."""
+    rows = []
+    for row in report.rows:
+        m = row.memory
+        base, arena = m.imported.rss_bytes, m.without_arena
+        pss = [part.pss_bytes for part in (m.steady, m.imported)]
+        above = "–" if pss[0] is None or pss[1] is None else f"{(pss[0] - pss[1]) / MB:.0f}"
+        rows.append(
+            (
+                row.name,
+                f"{base / MB:.0f}",
+                f"+{(m.load_peak_bytes - base) / MB:.0f}",
+                f"+{(m.steady.rss_bytes - base) / MB:.0f}",
+                above if above == "–" else f"+{above}",
+                f"+{(m.peak_bytes - base) / MB:.0f}",
+                "–" if arena is None else f"+{(arena.peak_bytes - base) / MB:.0f}, {arena.p50_ms:.1f} ms",
+            )
+        )
+    names = ("imports", "load peak", "steady", "steady PSS", "peak", "peak, p50 without arena")
+    return Grid("Memory, MB above the imports", ("", *names), tuple(rows))
 
 
-HEADINGS = ("micro-F1 [95 %]", "macro-F1 [95 %]", "p50 ms", "p90 ms", "cold start s", "peak MB", "disk MB")
+def cold(report: BenchReport) -> Grid:
+    """From the start of the process to its first answer."""
+    rows = tuple(
+        (
+            row.name,
+            *(f"{value:.0f}" for value in (row.cold.import_ms, row.cold.open_ms, row.cold.first_call_ms)),
+            f"{row.cold.total_ms:.0f}",
+            f"{min(row.cold.starts_ms):.0f}–{max(row.cold.starts_ms):.0f}",
+        )
+        for row in report.rows
+    )
+    names = ("imports", "open", "first call", "whole", "all starts")
+    return Grid("Cold start, ms, files in the system's cache", ("", *names), rows)
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """One row's figures as text, in the order of HEADINGS."""
-    q, latency = row["quality"], row["latency"]
-    micro, macro = q["micro_f1_interval"], q["macro_f1_interval"]
-    return [
-        f"{q['micro_f1']:.3f} [{micro['low']:.2f}, {micro['high']:.2f}]",
-        f"{q['macro_f1']:.3f} [{macro['low']:.2f}, {macro['high']:.2f}]",
-        f"{latency['p50_ms']:.1f}",
-        f"{latency['p90_ms']:.1f}",
-        f"{latency['cold_start_ms'] / 1e3:.2f}",
-        f"{latency['peak_rss_bytes'] / 1e6:.0f}",
-        f"{row['size_bytes'] / 1e6:.1f}",
-    ]
+def scaling(report: BenchReport) -> Grid | None:
+    """Every number of threads and batch size; None when only one was measured."""
+    settings = [(timing.threads, timing.batch) for timing in report.rows[0].timings]
+    if len(settings) == 1:
+        return None
+    names = (f"{threads} thread{'s' * (threads > 1)}, batch {batch}" for threads, batch in settings)
+    rows = tuple(
+        (row.name, *(f"{t.p50.value:.1f} ms, {throughput(t):.0f}/s" for t in row.timings)) for row in report.rows
+    )
+    return Grid("Threads and batches: p50 of a call, examples a second", ("", *names), rows)
+
+
+def limit(report: BenchReport) -> Grid | None:
+    """How near the model comes to the machine's own matrix products."""
+    done = [(row.name, row.work) for row in report.rows if row.work is not None]
+    if not done:
+        return None
+    rows = tuple(
+        (
+            name,
+            str(w.tokens),
+            f"{w.small_macs / 1e9:.2f}",
+            f"{w.float_macs / 1e9:.2f}",
+            f"{w.model_ms:.1f}",
+            f"{w.ideal_ms:.1f}",
+            f"{w.of_peak:.0%}",
+        )
+        for name, w in done
+    )
+    p = report.peaks[0]
+    title = (
+        f"How near to the limit: {p.int8_gops:.0f} Gop/s in int8 and {p.fp32_gops:.0f} in fp32 at "
+        f"{p.rows} x {p.inner} x {p.columns} with {p.threads} thread(s)"
+    )
+    names = ("tokens", "int8 GMAC", "fp32 GMAC", "model ms", "at peak ms", "achieved / peak")
+    return Grid(title, ("", *names), rows)
+
+
+def grids(report: BenchReport) -> list[Grid]:
+    """All tables, the most asked for first."""
+    made = (
+        headline(report),
+        differences(report),
+        stages(report),
+        cold(report),
+        memory(report),
+        scaling(report),
+        limit(report),
+    )
+    return [grid for grid in made if grid is not None]
 
 
 def footnotes(report: BenchReport) -> list[str]:
-    """What a reader must know to use the figures."""
-    c, constant = report.conditions, report.constant
-    calls = len(report.rows[0]["latency"]["raw_ms"])
-    thresholds: dict[str, list[str]] = {}
-    for row in report.rows:
-        thresholds.setdefault(row["thresholds"], []).append(row["name"])
-    origins = "; ".join(
-        how if len(thresholds) == 1 else f"{how} ({', '.join(names)})" for how, names in thresholds.items()
-    )
+    """What a reader must know to use the headline."""
+    m, c, constant, timing = report.machine, report.conditions, report.constant, report.rows[0].timings[0]
     notes = [
-        f"{c['cpu']}, {c['cores']} cores, {c['threads']} thread(s), batch 1, {calls} calls each in interleaved "
-        "rounds of the same 20 examples, short to long; end to end from picture file and text to labels.",
-        f"Quality on {c['split']} ({c['examples']} examples); thresholds {origins}; macro-F1 counts "
-        "an empty label as 0; intervals are bootstrap over examples.",
-        f"Micro-F1 of the text alone and of the picture alone: {_halves(report)}.",
-        f"Always predicting {', '.join(constant['names'])} gives micro-F1 {constant['micro_f1']:.3f}, "
-        f"macro-F1 {constant['macro_f1']:.3f}.",
+        f"{m.cpu} ({m.int8_target}), {m.cores} cores, {timing.threads} thread(s), batch {timing.batch}, "
+        f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, short to long; end to "
+        "end from picture file and text to labels; peak MB is the whole process.",
+        f"Quality on {c.split} ({c.examples} examples); thresholds {_origins(report.rows)}; macro-F1 counts "
+        "an empty label as 0; intervals are bootstrap, over examples for F1 and over rounds for times.",
+        f"Micro-F1 of the text alone and of the picture alone: {_halves(report.rows)}.",
+        f"Always predicting {', '.join(constant.names)} gives micro-F1 {constant.micro_f1:.3f}, "
+        f"macro-F1 {constant.macro_f1:.3f}.",
+        noise_sentence(report),
     ]
-    shaky = [row["name"] for row in report.rows if row["latency"]["round_spread"] > NOISY]
-    if shaky:
-        notes.append(
-            f"NOISY: the medians of rounds moved by more than {NOISY:.0%} for {', '.join(shaky)}; "
-            "measure again on a quiet machine before quoting times."
-        )
+    missing = [name for name, value in (("p90", timing.p90), ("p99", timing.p99)) if value is None]
+    if missing:
+        calls = max(needed(0.9 if name == "p90" else 0.99) for name in missing)
+        notes.append(f"No {' and no '.join(missing)}: that takes {calls} calls or more (--calls {calls}).")
     return notes
 
 
-def _halves(report: BenchReport) -> str:
-    parts = []
-    for row in report.rows:
-        text, picture = (row[f"quality_{half}_alone"]["micro_f1"] for half in ("text", "picture"))
-        parts.append(f"{text:.3f} and {picture:.3f} ({row['name']})")
-    return "; ".join(parts)
+def noise_sentence(report: BenchReport) -> str:
+    """The verdict on the machine."""
+    n = report.noise
+    twin = f"the same Bundle in a second process took {n.ratio.value:.3f} [{n.ratio.low:.3f}, {n.ratio.high:.3f}] of its time"
+    if n.verdict == "quiet":
+        return f"The machine was quiet: {twin}."
+    return f"NOISY: {'; '.join(n.reasons)} ({twin}). Measure again on a quiet machine before quoting times."
 
 
-def to_table(report: BenchReport) -> Table:
-    """For the terminal."""
-    table = Table(
-        title="Benchmark", title_justify="left", caption="\n".join(footnotes(report)), caption_justify="left"
-    )
-    table.add_column("", no_wrap=True)
-    for name in HEADINGS:
-        table.add_column(name, justify="right", no_wrap=name != "cold start s")
-    for row in report.rows:
-        table.add_row(row["name"], *cells(row))
-    return table
+def show(report: BenchReport) -> None:
+    """Everything, on the terminal."""
+    for grid in grids(report):
+        output.print(grid.to_rich())
+    for line in footnotes(report):
+        output.print(f"- {line}", highlight=False, markup=False, style="bold" if line.startswith("NOISY") else None)
 
 
 def to_markdown(report: BenchReport) -> str:
-    """For a README: the table and its conditions."""
-    lines = ["| | " + " | ".join(HEADINGS) + " |", "|---" + "|---:" * len(HEADINGS) + "|"]
-    lines += ["| " + " | ".join([row["name"], *cells(row)]) + " |" for row in report.rows]
-    lines += ["", *(f"- {note}" for note in footnotes(report)), ""]
-    return "\n".join(lines)
+    """For a README: the headline and its conditions."""
+    return headline(report).to_markdown() + "\n" + "".join(f"- {note}\n" for note in footnotes(report))
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def to_whole_markdown(report: BenchReport) -> str:
+    """Everything."""
+    rest = "".join(f"\n**{grid.title}**\n\n{grid.to_markdown()}" for grid in grids(report)[1:])
+    return to_markdown(report) + rest
+
+
+def estimate(value: Estimate) -> str:
+    """13.6 [13.4, 13.9]."""
+    return f"{value.value:.1f} [{value.low:.1f}, {value.high:.1f}]"
+
+
+def signed(value: Estimate) -> str:
+    """-0.012 [-0.030, +0.006]."""
+    return f"{value.value:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
+
+
+def throughput(timing: Timing) -> float:
+    """Examples a second at the median."""
+    return 1e3 * timing.batch / timing.p50.value
+
+
+def _value(value: Estimate | None) -> str:
+    return "–" if value is None else f"{value.value:.1f}"
+
+
+def _origins(rows: Sequence[Row]) -> str:
+    by_origin: dict[str, list[str]] = {}
+    for row in rows:
+        by_origin.setdefault(row.thresholds, []).append(row.name)
+    if len(by_origin) == 1:
+        return next(iter(by_origin))
+    return "; ".join(f"{how} ({', '.join(names)})" for how, names in by_origin.items())
+
+
+def _halves(rows: Sequence[Row]) -> str:
+    return "; ".join(
+        f"{row.quality_text_alone.micro_f1:.3f} and {row.quality_picture_alone.micro_f1:.3f} ({row.name})"
+        for row in rows
+    )

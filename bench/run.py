@@ -1,45 +1,170 @@
-"""A whole benchmark: quality, then latency. Knows the order of the steps."""
+"""A whole benchmark: quality, then time and memory, then how near to the machine's limit. Knows the order."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
-from bench import latency, quality, report
+import distill
+from bench import machine, peak, quality, report, work
+from bench.figures import BenchReport, Conditions, Difference, Peak, Row, Work
+from bench.measure import ROUND, Measured, Plan, by_length, measure
 from bench.peers import Peer, make
-from bench.variants import line_up
-from distill.data import Splits
+from bench.quality import Judged
+from bench.serving import open_variant
+from bench.task import Task
+from bench.variants import Variant, line_up
+from distill.bundle import Bundle
+from distill.data import Example
 from distill.files import write_json, write_text
+from distill.labels import LabelSet
+from distill.preprocess import Reader
 from distill.terminal import note
 
 
-def run(
+def measure_all(
     bundle: Path,
     against: Sequence[Path],
-    splits: Splits,
-    split: str,
-    threads: int,
-    calls: int,
-    out: Path,
-    peers: Sequence[Peer] = (),
-) -> report.BenchReport:
-    """Measure the Bundle and everything beside it; write `out` (JSON) and the same table as Markdown.
-
-    What peers need is made before anything is timed, and removed at the end.
-    """
+    peers: Sequence[Peer],
+    train: Sequence[Example],
+    task: Task,
+    plan: Plan,
+    device: str | None = None,
+) -> BenchReport:
+    """`run` for a Bundle, what it is measured against, and peers, which are made before anything is timed and
+    removed at the end; `train` is what they calibrate on. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="distill-peers-") as folder:
-        variants = line_up(bundle, against, make(bundle, peers, Path(folder)))
-        examples = splits.named(split)
-        judged = []
-        for variant in variants:
-            note(f"quality of {variant.name} on {split}")
-            judged.append(quality.judge(variant.folder, split, examples, variant.runtime))
-        constant = quality.constant_on(splits, split)
-        note(f"timing {len(variants)} variants, {calls} calls each, {threads} thread(s)")
-        timed = latency.measure(variants, examples, threads, calls)
-    data = {"split": split, "examples": len(examples), "calls": calls}
-    made = report.assemble(variants, timed, judged, constant, data, threads)
+        made = make(bundle, peers, Path(folder), against, train)
+        return run(line_up(bundle, against, made), task, plan, device)
+
+
+def run(variants: Sequence[Variant], task: Task, plan: Plan, device: str | None = None) -> BenchReport:
+    """Measure the variants, of which the last is the one that the benchmark is about. Raises BenchError."""
+    here, started = machine.describe(device), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    labels, judged = _judge(variants, task)
+    peaks = _peaks(plan)
+    note(f"timing {len(variants)} variants, {plan.calls} calls each, {_list(plan.threads)} thread(s)")
+    measured, noise = measure(variants, task.examples, plan)
+    peaks = [_better(*pair) for pair in zip(peaks, _peaks(plan), strict=True)]
+    targets = labels.encode([example.labels for example in task.examples])
+    reference = _reference(variants)
+    rows = []
+    for variant, times, found in zip(variants, measured, judged, strict=True):
+        compared = None
+        if variant is not variants[reference]:
+            name = variants[reference].name
+            compared = quality.difference(name, targets, judged[reference].decided, found.decided)
+        own = variant is variants[-1]
+        rows.append(_row(variant, own, times, found, compared, _work(variant, times, task, peaks[0])))
+    return BenchReport(
+        machine=here,
+        conditions=_conditions(started, task, plan),
+        noise=noise,
+        peaks=tuple(peaks),
+        labels=labels.names,
+        gold=quality.indices(targets > 0.5),
+        constant=task.constant,
+        rows=tuple(rows),
+    )
+
+
+def write(made: BenchReport, out: Path) -> list[Path]:
+    """`out` (JSON), and the same as Markdown and, where matplotlib is, as a page; what was written."""
+    from bench import page
+
+    written = [out, out.with_suffix(".md")]
     write_json(out, made.to_json())
-    write_text(out.with_suffix(".md"), report.to_markdown(made))
-    return made
+    write_text(written[1], report.to_whole_markdown(made))
+    if page.available():
+        written.append(out.with_suffix(".html"))
+        page.write([made], written[2])
+    return written
+
+
+def _judge(variants: Sequence[Variant], task: Task) -> tuple[LabelSet, list[Judged]]:
+    judged = []
+    for variant in variants:
+        note(f"quality of {variant.name} on {task.split}")
+        served = open_variant(variant)
+        judged.append(quality.judge(served, task))
+    return served.labels, judged
+
+
+def _reference(variants: Sequence[Variant]) -> int:
+    """The first teacher, else the first of them."""
+    teachers = [index for index, variant in enumerate(variants) if variant.name.startswith("teacher")]
+    return teachers[0] if teachers else 0
+
+
+def _peaks(plan: Plan) -> list[Peak]:
+    with tempfile.TemporaryDirectory(prefix="distill-peak-") as folder:
+        return [peak.measure(threads, Path(folder)) for threads in plan.threads]
+
+
+def _better(first: Peak, second: Peak) -> Peak:
+    """The larger of each: a peak that something else disturbed is no peak."""
+    return Peak(
+        first.threads,
+        first.rows,
+        first.inner,
+        first.columns,
+        int8_gops=max(first.int8_gops, second.int8_gops),
+        fp32_gops=max(first.fp32_gops, second.fp32_gops),
+    )
+
+
+def _work(variant: Variant, times: Measured, task: Task, reached: Peak) -> Work | None:
+    if variant.runtime != "onnxruntime":
+        return None
+    bundle, reader_rows = Bundle.open(variant.folder), by_length(task.examples)
+    reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+    middle = reader_rows[ROUND // 2]
+    batch = reader.batch(reader.rows([middle.text], [reader.picture(middle.image)]))
+    return work.work(bundle.model, batch, times.model_ms, reached)
+
+
+def _row(
+    variant: Variant, own: bool, times: Measured, found: Judged, compared: Difference | None, done: Work | None
+) -> Row:
+    return Row(
+        name=variant.name,
+        runtime=variant.runtime,
+        own=own,
+        size_bytes=variant.size_bytes,
+        timings=times.timings,
+        stages=times.stages,
+        cold=times.cold,
+        memory=times.memory,
+        joules=times.joules,
+        work=done,
+        quality=found.honest,
+        quality_own_thresholds=found.flattering,
+        quality_text_alone=found.text_alone,
+        quality_picture_alone=found.picture_alone,
+        thresholds=found.thresholds,
+        reliability=found.reliability,
+        difference=compared,
+        decided=found.decided,
+    )
+
+
+def _conditions(started: str, task: Task, plan: Plan) -> Conditions:
+    return Conditions(
+        started=started,
+        python=machine.python_version(),
+        distill=distill.__version__,
+        git=machine.git_revision(Path(__file__).parent),
+        packages=machine.packages(),
+        spinning=machine.spinning(),
+        split=task.split,
+        examples=len(task.examples),
+        examples_sha256=task.sha256(),
+        calls=plan.calls,
+        calls_a_round=ROUND,
+    )
+
+
+def _list(values: Sequence[int]) -> str:
+    return ", ".join(str(value) for value in values)

@@ -5,22 +5,19 @@ Everything around the model is the same code for every runtime, so that a differ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.variants import Variant
+from bench.variants import Runtime, Variant
 from distill.data import Example
-from distill.errors import BenchError
 from distill.labels import LabelSet
 from distill.metrics import Probabilities, sigmoid
 from distill.preprocess import Batch, Reader
 from distill.thresholds import Thresholds
-
-BATCH = 16
 
 
 class Served(Protocol):
@@ -38,21 +35,26 @@ class Served(Protocol):
         "text", "picture" and "head", together 1; None where the runtime does not tell."""
 
 
-def open_variant(variant: Variant, threads: int, arena: bool = True) -> Served:
-    """Open it; 0 threads let the runtime choose. Raises BundleError, RunError or BenchError."""
-    if variant.runtime in ("torch", "torch dynamic int8", "torch.compile"):
+def opener(runtime: Runtime) -> Callable[[Variant, int, bool], Served]:
+    """Import what the runtime needs, and return what opens a variant with so many threads, 0 for the runtime's
+    choice, and with or without onnxruntime's arena. Raises BenchError when a package is missing."""
+    if runtime in ("torch", "torch dynamic int8", "torch.compile"):
         from bench.torch_predictor import TorchPredictor
 
-        return TorchPredictor(variant.folder, threads, variant.runtime)
-    if variant.runtime in ("OpenVINO", "OpenVINO NNCF int8"):
-        from bench.openvino_predictor import OpenVinoPredictor
+        return lambda variant, threads, _: TorchPredictor(variant.folder, threads, variant.runtime)
+    if runtime in ("OpenVINO", "OpenVINO NNCF int8"):
+        from bench.openvino_predictor import OpenVinoPredictor, import_openvino
 
-        return OpenVinoPredictor(variant.folder, threads, variant.model)
-    if variant.runtime in ("onnxruntime", "optimum dynamic int8"):
-        from bench.onnx_predictor import OnnxPredictor
+        import_openvino()
+        return lambda variant, threads, _: OpenVinoPredictor(variant.folder, threads, variant.model)
+    from bench.onnx_predictor import OnnxPredictor
 
-        return OnnxPredictor(variant.folder, threads, arena)
-    raise BenchError(f"{variant.name}: no such runtime: {variant.runtime}")
+    return lambda variant, threads, arena: OnnxPredictor(variant.folder, threads, arena)
+
+
+def open_variant(variant: Variant, threads: int = 0) -> Served:
+    """Open it; 0 threads let the runtime choose. Raises BundleError, RunError or BenchError."""
+    return opener(variant.runtime)(variant, threads, True)
 
 
 def answer(served: Served, texts: Sequence[str], images: Sequence[Path | None]) -> list[tuple[str, ...]]:
@@ -64,11 +66,7 @@ def answer(served: Served, texts: Sequence[str], images: Sequence[Path | None]) 
 
 
 def probabilities(served: Served, examples: Sequence[Example]) -> Probabilities:
-    """float32 (N, L), in order. Raises PictureError."""
-    parts = []
-    for start in range(0, len(examples), BATCH):
-        chunk = examples[start : start + BATCH]
-        pictures = [served.reader.picture(example.image) for example in chunk]
-        batch = served.reader.batch(served.reader.rows([example.text for example in chunk], pictures))
-        parts.append(sigmoid(served.logits(batch)))
-    return np.concatenate(parts)
+    """float32 (N, L), in order, in the batches that `export.runtime.Predictor` makes. Raises PictureError."""
+    from export.runtime import probabilities as in_batches  # a process that times OpenVINO imports no onnxruntime
+
+    return in_batches(served.logits, served.reader, examples)

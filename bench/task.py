@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from distill.data import Example, Splits
 from distill.errors import BenchError
-from distill.files import sha256_of
+from distill.files import read_json, sha256_of, write_json
 from distill.labels import LabelSet
 from distill.metrics import Constant, constant_predictor
+from distill.recipe import build
+
+TASK = "task.json"
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,30 @@ class Task:
                 f"no example of {split} has a label, so nothing can be measured; choose another --split"
             )
         return cls(split, examples, splits.labels, constant_on(splits, split))
+
+    def save(self, folder: Path) -> None:
+        """Write it into a new folder, pictures and all, for `load` on another machine."""
+        folder.mkdir(parents=True)
+        rows = []
+        for number, example in enumerate(self.examples):
+            name = None
+            if example.image is not None:
+                name = f"{number}{example.image.suffix}"
+                shutil.copyfile(example.image, folder / name)
+            rows.append({"id": example.id, "text": example.text, "image": name, "labels": example.labels})
+        tree = {"split": self.split, "labels": self.labels.names, "constant": asdict(self.constant), "rows": rows}
+        write_json(folder / TASK, tree)
+
+    @classmethod
+    def load(cls, folder: Path) -> Task:
+        """Read what `save` wrote. Raises BenchError."""
+        tree = read_json(folder / TASK, BenchError)
+        examples = tuple(
+            Example(row["id"], row["text"], folder / row["image"] if row["image"] else None, tuple(row["labels"]))
+            for row in tree["rows"]
+        )
+        labels = LabelSet(tuple(tree["labels"]))
+        return cls(tree["split"], examples, labels, build(Constant, tree["constant"], "constant"))
 
     def sha256(self) -> str:
         """Of texts, pictures and labels, in order: two reports with the same one asked the same."""

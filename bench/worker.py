@@ -1,72 +1,72 @@
 """One variant in a process of its own, timed on request. Knows one predictor; a Bundle's needs no torch.
 
-Run as `python -m bench.worker FOLDER RUNTIME THREADS ROWS STARTED`. It answers on standard output, one JSON line
-each: first its cold start, then for every line "N" on standard input N timed calls, and for "memory" its
-peak. A call goes from the picture's file and the text to the decided labels.
+Run as `python -m bench.worker SPEC STARTED`, where SPEC is a JSON file of `Spec` and STARTED the time of the start.
+It answers on standard output, one JSON line each: first its cold start, then every request on standard input:
+["calls", B] for one round of timed calls of B examples, ["stages"], or ["memory"].
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-Call = Callable[[str, Path | None], Any]
+from bench.memory import peak_bytes, resident
+
+Rows = Sequence[tuple[str, Path | None]]
+Answer = Callable[[Sequence[str], Sequence[Path | None]], Any]
 
 
-def peak_rss_bytes() -> int:
-    """The largest resident set of this process so far."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        unit = 1 if sys.platform == "darwin" else 1024
-        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+@dataclass(frozen=True)
+class Spec:
+    """What a process is to be: a variant's fields, and the rows of a round."""
+
+    name: str
+    runtime: str
+    folder: str
+    model: str | None
+    threads: int
+    arena: bool
+    rows: tuple[tuple[str, str | None], ...]
 
 
-def open_call(folder: Path, runtime: str, threads: int) -> Call:
-    """The variant's predict function; `runtime` as in `bench.variants`."""
-    if runtime == "torch":
-        from bench.torch_predictor import TorchPredictor
-
-        return TorchPredictor(folder, threads).predict
-    if runtime == "OpenVINO":
-        from bench.peers import OpenVinoPredictor
-
-        return OpenVinoPredictor(folder, threads).predict
-    from export.runtime import Predictor
-
-    return Predictor.load(folder, threads).predict
+def batches(rows: Rows, size: int) -> list[Rows]:
+    """A round: all rows, `size` at a time; the last batch is filled up from the first rows."""
+    count = -(-len(rows) // size)
+    return [[rows[(start * size + i) % len(rows)] for i in range(size)] for start in range(count)]
 
 
-def serve(call: Call, rows: list[tuple[str, Path | None]], started: float, opened: float) -> None:
-    """Answer the parent's lines until it closes the pipe."""
-    call(*rows[0])
+def timed_round(answer: Answer, rows: Rows, size: int) -> list[float]:
+    """Milliseconds of each call of a round."""
+    times = []
+    for batch in batches(rows, size):
+        texts, images = [text for text, _ in batch], [image for _, image in batch]
+        start = time.perf_counter()
+        answer(texts, images)
+        times.append(round(1e3 * (time.perf_counter() - start), 4))
+    return times
+
+
+def serve(
+    answer: Answer, rows: Rows, begun: dict[str, Any], staged: Callable[[], dict[str, Any]], started: float
+) -> None:
+    """Make the first call, say what the start took, and answer the parent's lines until it closes the pipe."""
+    opened = time.time()
+    answer([rows[0][0]], [rows[0][1]])
     now = time.time()
-    _say(
-        {
-            "cold_start_ms": 1e3 * (now - started),
-            "load_ms": 1e3 * (opened - started),
-            "torch": "torch" in sys.modules,
-        }
-    )
-    position = 0
+    _say(begun | {"first_call_ms": 1e3 * (now - opened), "total_ms": 1e3 * (now - started)})
     for line in sys.stdin:
-        if line.strip() == "memory":
-            _say({"peak_rss_bytes": peak_rss_bytes()})
-            continue
-        times = []
-        for _ in range(int(line)):
-            text, image = rows[position % len(rows)]
-            position += 1
-            start = time.perf_counter()
-            call(text, image)
-            times.append(1e3 * (time.perf_counter() - start))
-        _say({"latency_ms": times})
+        request = json.loads(line)
+        if request[0] == "calls":
+            _say({"ms": timed_round(answer, rows, request[1])})
+        elif request[0] == "stages":
+            _say(staged())
+        else:
+            _say({"steady": asdict(resident()), "peak_bytes": peak_bytes()})
 
 
 def _say(answer: dict[str, Any]) -> None:
@@ -74,10 +74,38 @@ def _say(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def main(spec: Spec, started: float) -> None:
+    """Import, then open, then serve; each is timed, and so is the memory that imports alone take."""
+    from bench.serving import answer, opener
+    from bench.stages import staged
+    from bench.variants import Variant
+
+    variant = Variant(
+        spec.name,
+        spec.runtime,  # type: ignore[arg-type] - written from a Variant
+        Path(spec.folder),
+        0,
+        Path(spec.model) if spec.model else None,
+    )
+    open_ = opener(variant.runtime)
+    imported, before = time.time(), resident()
+    served = open_(variant, spec.threads, spec.arena)
+    begun = {
+        "import_ms": 1e3 * (imported - started),
+        "open_ms": 1e3 * (time.time() - imported),
+        "imported": asdict(before),
+        "load_peak_bytes": peak_bytes(),
+        "torch": "torch" in sys.modules,
+    }
+    rows = [(text, Path(image) if image else None) for text, image in spec.rows]
+    serve(
+        lambda texts, images: answer(served, texts, images),
+        rows,
+        begun,
+        lambda: asdict(staged(served, rows)),
+        started,
+    )
+
+
 if __name__ == "__main__":
-    folder, runtime, threads, rows_file, started = sys.argv[1:]
-    call = open_call(Path(folder), runtime, int(threads))
-    opened = time.time()
-    content = json.loads(Path(rows_file).read_text(encoding="utf-8"))
-    rows = [(text, Path(image) if image else None) for text, image in content]
-    serve(call, rows, float(started), opened)
+    main(Spec(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), float(sys.argv[2]))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from distill import __version__
+from distill.cli_bench import bench
 from distill.cli_options import checked, data_option
 from distill.cli_training import export, finetune_int8, train_student, train_teacher
 from distill.commands import Commands
-
-if TYPE_CHECKING:
-    from bench.peers import Peer
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,53 +36,6 @@ def run() -> None:
 
 
 @main.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
-@data_option
-@click.option("--against", multiple=True, type=click.Path(path_type=Path), help="A run or Bundle to compare with.")
-@click.option(
-    "--peer",
-    "peers",
-    multiple=True,
-    type=click.Choice(["openvino", "optimum-int8"]),
-    help="What another toolkit makes of the fp32 Bundle; may be given twice.",
-)
-@click.option(
-    "--split", type=click.Choice(["train", "dev", "test"]), help="Default: test where there is one, else dev."
-)
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of every variant.")
-@click.option(
-    "--calls", default=200, show_default=True, type=click.IntRange(1), help="Timed calls of every variant."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="The JSON file; default: BUNDLE-bench.json.")
-def bench(
-    bundle: Path,
-    data: Path,
-    against: tuple[Path, ...],
-    peers: tuple[Peer, ...],
-    split: str | None,
-    threads: int,
-    calls: int,
-    out: Path | None,
-) -> None:
-    """Compare F1, latency, cold start, memory and size; an int8 Bundle's fp32 parent joins by itself.
-
-    \b
-    Example:
-      distill bench runs/bundle --data memes/ --against runs/teacher --against runs/student
-      distill bench runs/bundle --data memes/ --peer openvino --peer optimum-int8
-    """
-    splits = checked(data, bundle)
-    from bench.report import to_table
-    from bench.run import run
-    from distill.terminal import note, output
-
-    out = out or bundle.with_name(f"{bundle.name}-bench.json")
-    split = split or ("test" if any(example.labels for example in splits.test) else "dev")
-    output.print(to_table(run(bundle, against, splits, split, threads, calls, out, peers)))
-    note(f"Written: {out} and {out.with_suffix('.md')}")
-
-
-@main.command()
 @click.argument("folder", metavar="RUN_OR_BUNDLE", type=click.Path(path_type=Path))
 @data_option
 @click.option("--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]))
@@ -99,9 +49,13 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
     """
     splits = checked(data, folder)
     from bench.quality import judge, show
+    from bench.serving import open_variant
+    from bench.task import Task
+    from bench.variants import resolve
 
-    judged = judge(folder, split, splits.named(split))
-    show(judged, splits, split)
+    task = Task.of(splits, split)
+    judged = judge(open_variant(resolve(folder)), task)
+    show(judged, task)
     if out is not None:
         from dataclasses import asdict
 
@@ -212,7 +166,7 @@ def demo(out: Path) -> None:
     run_demo(out)
 
 
-for command in (train_teacher, train_student, finetune_int8, export):
+for command in (train_teacher, train_student, finetune_int8, export, bench):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -34,6 +34,16 @@ class Commands(click.Group):
             _fail(ctx, "interrupted; an interrupted training goes on with --resume", 130)
 
 
+class WithDefault(click.Group):
+    """A group whose command `run` is meant when no other one is named: `distill bench BUNDLE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` in front of what names no command; a folder named as a command is given as ./pack."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
 def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
     click.echo(f"error: {message}", err=True)
     ctx.exit(exit_code)

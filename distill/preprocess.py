@@ -84,12 +84,21 @@ def picture_to_uint8(source: Path | bytes, spec: PictureSpec, name: str | None =
     """
     name = name or (str(source) if isinstance(source, Path) else "picture")
     try:
-        with open_picture(source, name) as picture:
-            picture.draft("RGB", (spec.size, spec.size))
-            upright = ImageOps.exif_transpose(picture)
-            return np.asarray(_to_square(_to_rgb(upright), spec), dtype=np.uint8)
+        return to_pixels(decode(source, spec, name), spec)
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         raise PictureError(f"{name}: the picture is damaged: {error}") from error
+
+
+def decode(source: Path | bytes, spec: PictureSpec, name: str | None = None) -> Image.Image:
+    """The first half of `picture_to_uint8`: upright, RGB, laid on white, no smaller than `size`."""
+    with open_picture(source, name) as picture:
+        picture.draft("RGB", (spec.size, spec.size))
+        return _to_rgb(ImageOps.exif_transpose(picture))
+
+
+def to_pixels(picture: Image.Image, spec: PictureSpec) -> NDArray[np.uint8]:
+    """The second half: uint8 (size, size, 3) of an RGB picture."""
+    return np.asarray(_to_square(picture, spec), dtype=np.uint8)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from export.coverage import Coverage
 from export.embed import embed
 from export.isa import Target, detect, overflows
 from export.parity import Drift, Parity
-from export.runtime import open_session, probabilities
+from export.runtime import open_session, probabilities, run
 from export.search import Candidate, Given, median_batch, refuse_if_no_gain, search
 from export.to_onnx import to_onnx
 
@@ -187,7 +188,7 @@ def _say(best: Candidate, drift: Drift, target: Target) -> None:
 
 
 def _answering(session: InferenceSession, reader: Reader) -> Answers:
-    return lambda examples: probabilities(session, reader, examples)
+    return lambda examples: probabilities(partial(run, session), reader, examples)
 
 
 def _calibration(reader: Reader, splits: Splits, count: int) -> list[Batch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from export.isa import detect, overflows
 
 BATCH = 16
 SLOWER = ["SkipLayerNormFusion"]  # its operator takes four times what a sum and a layer norm take
+Logits = Callable[[Batch], NDArray[np.float32]]  # float32 (B, L) of a batch
 CHUNK = 256  # examples held at once when there are many: bounds the memory, and batches like lengths
 
 
@@ -38,18 +39,21 @@ def open_session(
     model: Path,
     threads: int,
     exact: bool = False,
+    arena: bool = True,
     optimised: Path | None = None,
     profile: Path | None = None,
 ) -> onnxruntime.InferenceSession:
     """A CPU session with this many threads; 0 lets onnxruntime choose. Raises BundleError.
 
-    `exact` makes an x86 without VNNI multiply u8 x u8, which is slower and cannot overflow. `optimised` is where to
-    write the graph that is really run, `profile` the beginning of the name of a profile.
+    `exact` makes an x86 without VNNI multiply u8 x u8, which is slower and cannot overflow. Without `arena`
+    memory goes back to the system after each use. `optimised` is where to write the graph that is really run, `profile`
+    the beginning of the name of a profile.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = arena
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
     if optimised is not None:
@@ -69,7 +73,7 @@ def open_session(
 class Predictor:
     """A Bundle, opened and ready. Calls from several threads are safe: nothing here changes after opening."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 0, arena: bool = True) -> None:
         self.bundle = bundle
         self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
         here = detect()
@@ -79,12 +83,12 @@ class Predictor:
                 f"{bundle.folder} was quantised for {bundle.target} and this machine is {here}: its int8 products "
                 f"would overflow here, so slower ones are used; run distill export --target {here}"
             )
-        self.session = open_session(bundle.model, threads, exact)
+        self.session = open_session(bundle.model, threads, exact, arena)
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 0) -> Predictor:
+    def load(cls, folder: Path, threads: int = 0, arena: bool = True) -> Predictor:
         """Open and check a Bundle. Raises BundleError."""
-        return cls(Bundle.open(folder), threads)
+        return cls(Bundle.open(folder), threads, arena)
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """float32 (B, L)."""
@@ -98,7 +102,7 @@ class Predictor:
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """float32 (N, L), in order. Raises PictureError for the first picture that cannot be read."""
-        return probabilities(self.session, self.reader, examples)
+        return probabilities(self.logits, self.reader, examples)
 
     def predict_many(self, items: Iterable[Example | Fault]) -> Iterator[Prediction | Fault]:
         """An answer or a Fault for every item, in order, in bounded memory."""
@@ -116,7 +120,7 @@ class Predictor:
                 except PictureError as error:
                     answers[-1] = Fault(item.id, str(error))
             if readable:
-                rows = _chunk(self.session, self.reader, [item.text for _, item in readable], pictures)
+                rows = _chunk(self.logits, self.reader, [item.text for _, item in readable], pictures)
                 for (place, item), row in zip(readable, rows, strict=True):
                     answers[place] = self._answer(item.id, row)
             yield from (answer for answer in answers if answer is not None)
@@ -128,20 +132,18 @@ class Predictor:
         return Prediction(id_, self.bundle.labels.decode(decisions), table)
 
 
-def probabilities(
-    session: onnxruntime.InferenceSession, reader: Reader, examples: Sequence[Example]
-) -> NDArray[np.float32]:
-    """float32 (N, L) of any exported graph, in order. Raises PictureError."""
+def probabilities(logits: Logits, reader: Reader, examples: Sequence[Example]) -> NDArray[np.float32]:
+    """float32 (N, L) of any model, in order. Raises PictureError."""
     rows = []
     for start in range(0, len(examples), CHUNK):
         chunk = examples[start : start + CHUNK]
         pictures = [reader.picture(example.image) for example in chunk]
-        rows.append(_chunk(session, reader, [example.text for example in chunk], pictures))
+        rows.append(_chunk(logits, reader, [example.text for example in chunk], pictures))
     return np.concatenate(rows)
 
 
 def _chunk(
-    session: onnxruntime.InferenceSession,
+    logits: Logits,
     reader: Reader,
     texts: Sequence[str],
     pictures: Sequence[NDArray[np.uint8] | None],
@@ -152,7 +154,7 @@ def _chunk(
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
         batch = reader.batch([rows[row] for row in chosen])
-        answers.update(zip(chosen, sigmoid(run(session, batch)), strict=True))
+        answers.update(zip(chosen, sigmoid(logits(batch)), strict=True))
     return np.stack([answers[row] for row in range(len(rows))])
 
 

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -196,7 +197,7 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
     times = median_times([given.parent, *(model for _, model in files)], given.calibration, exact)
     candidates = []
     for (scheme, model), seconds in zip(files, times[1:], strict=True):
-        dev = probabilities(open_session(model, 0, exact), given.reader, given.examples)
+        dev = probabilities(partial(run, open_session(model, 0, exact)), given.reader, given.examples)
         if not np.isfinite(dev).all():
             raise ExportError(f"a file with {scheme} answers with nan; choose with --set export.convolutions=float")
         carried = moved(given.thresholds, logit(given.parent_dev), logit(dev), "it")

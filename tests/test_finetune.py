@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from distill.thresholds import Thresholds, moved
 from export import coverage, graph, quantize
 from export.pipeline import _calibration
 from export.quantize import Scheme
-from export.runtime import open_session, probabilities
+from export.runtime import open_session, probabilities, run
 from export.to_onnx import to_onnx
 from student.fake_quant import FakeQuantLinear, prepare, strip
 from student.train import Lessons
@@ -119,7 +120,7 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
-    int8 = probabilities(open_session(out, 1), reader, chain.splits.dev)
+    int8 = probabilities(partial(run, open_session(out, 1)), reader, chain.splits.dev)
     plain = classifier.logits(classifier.encode(chain.splits.dev))
     prepare(classifier.network, 64)
     for name, (low, high) in tuned.ranges.items():
