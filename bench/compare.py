@@ -1,12 +1,11 @@
-"""Two benchmark reports side by side, and rules on what counts as worse. Reads figures, measures nothing."""
+"""Two benchmark reports side by side, judged by rules. Reads figures, measures nothing."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,35 +13,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.figures import BenchReport, Row
+from bench.quality import from_indices
+from bench.rules import METRICS, SHARES, Metric, Rule
 from distill.errors import BenchError
 from distill.metrics import Interval, Targets, bootstrap_draws, percentile_interval, weighted_f1
 
-Metric = Literal[
-    "micro_f1", "macro_f1", "micro_ap", "ece", "flips", "p50", "p90", "p99", "cold", "peak", "steady", "disk"
-]
 Draws = NDArray[np.float64]
 
-METRICS: tuple[Metric, ...] = get_args(Metric)
-SHARES = ("micro_f1", "macro_f1", "micro_ap", "ece", "flips")  # in 0..1, over the examples
 TIMES = ("p50", "p90", "p99", "cold")  # these and the memory depend on the machine
 TITLES = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "micro_ap": "micro-AP", "ece": "ECE"}
 UNITS = {"p50": "ms", "p90": "ms", "p99": "ms", "cold": "s", "peak": "MB", "steady": "MB", "disk": "MB"}
 DRAWS = 1000
 ENOUGH = 5  # rounds or starts; an interval drawn from fewer is far too narrow
 SLACK = 1e-9  # 0.52 - 0.53 is a little below -0.01 in binary: the last bits must not break a rule
-EXAMPLE = "write METRIC, < or >, and a change, such as f1<-0.01 or p50>+10%"
-RULE = re.compile(r"([^\s<>]+)\s*([<>])\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(%?)")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A failure: new - old is below (else above) `bound`, in the metric's unit, or as a share of old."""
-
-    text: str
-    metric: Metric
-    below: bool
-    bound: float
-    relative: bool
 
 
 @dataclass(frozen=True)
@@ -96,30 +79,6 @@ class Comparison:
         return any(verdict.broken for verdict in self.verdicts)
 
 
-def parse(text: str) -> tuple[Rule, ...]:
-    """Rules from "f1<-0.01,p50>+10%". Raises BenchError for anything else."""
-    return tuple(_rule(piece.strip()) for piece in text.split(","))
-
-
-def _rule(piece: str) -> Rule:
-    match = RULE.fullmatch(piece)
-    if match is None:
-        raise BenchError(f"{piece!r} is not a rule: {EXAMPLE}")
-    name, sign, number, percent = match.groups()
-    metric = next((known for known in METRICS if known == ("micro_f1" if name == "f1" else name)), None)
-    if metric is None:
-        raise BenchError(f"{piece!r}: unknown metric {name!r}; known are f1, {', '.join(METRICS)}")
-    bound = float(number) / (100 if percent else 1)
-    if not math.isfinite(bound):
-        raise BenchError(f"{piece!r}: {number} is too large; {EXAMPLE}")
-    if metric == "flips" and (sign == "<" or percent or bound < 0):
-        raise BenchError(f"{piece!r}: flips can only be too many, as a share of all decisions; write flips>0.02")
-    # Who thinks in points writes f1<-1: a gate that nothing can fail must not look like one.
-    if metric in SHARES and not percent and abs(bound) >= 1:
-        raise BenchError(f"{piece!r}: {name} is in 0..1, where nothing differs by {number}; {EXAMPLE}")
-    return Rule(piece, metric, sign == "<", bound, bool(percent))
-
-
 def compare(new: BenchReport, old: BenchReport, rules: Sequence[Rule]) -> Comparison:
     """Judge the own Bundle by the rules. Raises BenchError for a rule on figures that cannot be compared."""
     machines, examples = _machines_apart(new, old), _examples_apart(new, old)
@@ -128,7 +87,7 @@ def compare(new: BenchReport, old: BenchReport, rules: Sequence[Rule]) -> Compar
             raise BenchError(f"{rule.text}: {examples}; run distill bench with the same --data and --split")
         if rule.metric not in (*SHARES, "disk") and machines:
             raise BenchError(f"{rule.text}: {machines}; measure both alike on one machine, or drop the rule")
-    gold = None if examples else _hot(new.gold, len(new.labels))
+    gold = None if examples else from_indices(new.gold, len(new.labels)).astype(np.float32)
     before = {row.name: row for row in old.rows if not row.own}
     lines = [_line("", new.own, old.own, metric, gold, bool(machines)) for metric in METRICS]
     kept: tuple[Metric, ...] = ("micro_f1", "p50")
@@ -173,7 +132,7 @@ def _notes(new: BenchReport, old: BenchReport) -> tuple[str, ...]:
     parts += [(name, getattr(old.machine, name), getattr(new.machine, name)) for name in ("granted", "governor")]
     parts.append(("thresholds", old.own.thresholds, new.own.thresholds))
     was, now = old.conditions.packages, new.conditions.packages
-    parts += [(name, was.get(name), now.get(name)) for name in sorted({*was, *now})]
+    parts += [(name, was.get(name, "absent"), now.get(name, "absent")) for name in sorted({*was, *now})]
     notes = [f"{name}: {before} -> {after}" for name, before, after in parts if before != after]
     for name, one in (("new", new), ("old", old)):
         if one.noise.verdict == "noisy":
@@ -225,7 +184,7 @@ def _drawn(new: Row, old: Row, metric: Metric, gold: Targets | None) -> tuple[Dr
     generator = np.random.default_rng(0)
     if metric in ("micro_f1", "macro_f1") and gold is not None:
         weights = bootstrap_draws(len(gold), DRAWS, generator)
-        both = [weighted_f1(gold, _hot(row.decided, gold.shape[1]) > 0, weights) for row in (new, old)]
+        both = [weighted_f1(gold, from_indices(row.decided, gold.shape[1]), weights) for row in (new, old)]
         return (both[0][0], both[1][0]) if metric == "micro_f1" else (both[0][1], both[1][1])
     if metric not in TIMES:
         return None
@@ -249,17 +208,9 @@ def _percentiles(rounds: Sequence[tuple[float, ...]], percent: int, generator: n
 
 def _flips(new: Row, old: Row, labels: int) -> Change:
     """Share of decisions that are others, its interval over examples."""
-    each = (_hot(new.decided, labels) != _hot(old.decided, labels)).mean(1)
+    each = (from_indices(new.decided, labels) != from_indices(old.decided, labels)).mean(1)
     drawn = bootstrap_draws(len(each), DRAWS, np.random.default_rng(0)) @ each / len(each)
     return Change(float(each.mean()), percentile_interval(drawn))
-
-
-def _hot(rows: Sequence[Sequence[int]], labels: int) -> Targets:
-    """Indices to multi-hot, float32 (N, L)."""
-    hot = np.zeros((len(rows), labels), dtype=np.float32)
-    for row, indices in enumerate(rows):
-        hot[row, list(indices)] = 1.0
-    return hot
 
 
 def _verdict(rule: Rule, line: Line, noisy: str) -> Verdict:
@@ -329,14 +280,15 @@ def to_table(comparison: Comparison) -> Table:
     table = Table(title=escape(comparison.title), caption=escape("\n".join(caption)))
     table.title_justify = table.caption_justify = "left"
     table.add_column("")
-    for name in ("old", "new", "difference [95 %]", "relative [95 %]"):
+    for name in ("old", "new", "difference [95 %]", "relative"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("rule")
     for line in comparison.lines:
         verdicts = [one for one in comparison.verdicts if one.line is line]
         words = [f"{one.rule.text} {'is broken' if one.broken else 'holds'}" for one in verdicts]
         figures = (_figure(line, line.old), _figure(line, line.new))
-        changes = (_change(line, line.difference, False), _change(line, line.relative, True))
+        share = None if line.relative is None else Change(line.relative.value, None)  # one interval fills a line
+        changes = (_change(line, line.difference, False), _change(line, share, True))
         name = " ".join((line.variant, TITLES.get(line.metric, line.metric), UNITS.get(line.metric, ""))).strip()
         style = "red" if any(one.broken for one in verdicts) else "dim" if line.apart else None
         table.add_row(escape(name), *figures, *changes, escape(", ".join(words) or line.apart), style=style)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import click
 
-from bench.pack import BUNDLES, PAYLOAD, TASK_FOLDER
-
+PAYLOAD, TASK_FOLDER, BUNDLES = "payload", "task", "bundles"
 NEEDED = {"onnxruntime": "onnxruntime", "numpy": "numpy", "PIL": "pillow", "tokenizers": "tokenizers"}
 
 

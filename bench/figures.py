@@ -30,8 +30,8 @@ class Estimate:
 class Timing:
     """Milliseconds a call of `batch` examples, end to end: picture files and texts in, labels out.
 
-    `raw_ms` holds the timed calls round by round, warm-up excluded. The intervals draw whole rounds, because calls of
-    one round share the machine's mood. p90 and p99 are None below the number of calls that they need.
+    `raw_ms` holds the timed calls round by round, warm-up excluded. The intervals draw whole rounds, because calls
+    of one round share the machine's mood. p90 and p99 are None below the number of calls that they need.
     `round_spread` is (largest - smallest) / median of the rounds' medians.
     """
 
@@ -90,8 +90,8 @@ class WithoutArena:
 @dataclass(frozen=True)
 class Memory:
     """`imported` is the interpreter with the same imports and no model: what is above it is the model's.
-    `load_peak_bytes` and `peak_bytes` are the largest RSS up to the open model and up to the last call, `steady` after
-    it."""
+    `load_peak_bytes` and `peak_bytes` are the largest RSS up to the open model and up to the last call, `steady`
+    after it."""
 
     imported: Resident
     load_peak_bytes: int
@@ -104,7 +104,8 @@ class Memory:
 @dataclass(frozen=True)
 class Work:
     """Multiply-accumulates of one example of `tokens` tokens, in 8 bits or fewer and in float; `model_ms` is
-    the model's time for it, `ideal_ms` what it would take at the machine's measured peaks, `of_peak` their ratio."""
+    the model's time for it, `ideal_ms` what it would take at the machine's measured peaks, `of_peak` their
+    ratio."""
 
     tokens: int
     small_macs: int
@@ -255,4 +256,8 @@ def read(path: Path) -> BenchReport:
         raise BenchError(f"{path}: {error}; run distill bench again") from error
     if sum(row.own for row in report.rows) != 1 or any(not row.timings for row in report.rows):
         raise BenchError(f"{path}: it needs one own row, and timings in each; run distill bench again")
+    known = range(len(report.labels))
+    for lists in (report.gold, *(row.decided for row in report.rows)):
+        if len(lists) != len(report.gold) or any(index not in known for columns in lists for index in columns):
+            raise BenchError(f"{path}: labels of another number of examples or labels; run distill bench again")
     return report

@@ -29,7 +29,7 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def tag(name: str, *children: str, **attributes: str) -> Html:
+def tag(name: str, /, *children: str, **attributes: str) -> Html:
     """An element. `class_` and `aria_label` stand for class and aria-label."""
     said = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(plain(value))}"' for key, value in attributes.items()
@@ -54,7 +54,10 @@ def table(caption: str, head: Sequence[str], lines: Sequence[Line], words: int =
         cells += [tag("td", text, **_kind(i, words)) for i, text in enumerate(others, 1)]
         body.append(tag("tr", *cells, **({"class_": "own"} if line.own else {})))
     whole = tag(
-        "table", tag("caption", caption), tag("thead", tag("tr", *columns)), tag("tbody", join(body, "\n"))
+        "table",
+        tag("caption", tag("span", caption)),
+        tag("thead", tag("tr", *columns)),
+        tag("tbody", join(body, "\n")),
     )
     # tabindex: a box that scrolls must be reachable with the keyboard.
     return tag("div", whole, class_="scroll", role="region", tabindex="0", aria_label=caption)

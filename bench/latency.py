@@ -1,4 +1,4 @@
-"""Rounds of times to figures with intervals, and whether the machine was quiet. Knows milliseconds, no processes."""
+"""Rounds of times to figures with intervals, and whether the machine was quiet. Knows no processes."""
 
 from __future__ import annotations
 

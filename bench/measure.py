@@ -1,7 +1,7 @@
-"""Time and memory of several variants, their rounds interleaved. Knows processes and the order of things, no quality.
+"""Time and memory of several variants, their rounds interleaved. Knows processes and the order, no quality.
 
-Every process is fresh and holds one variant. Cold starts come first, each alone on the machine; then all processes of
-one number of threads stay open and take turns of one round, so that what disturbs the machine disturbs all alike.
+Every process is fresh and holds one variant. Cold starts come first, each alone on the machine; then all processes
+of one number of threads stay open and take turns of one round, so that what disturbs the machine disturbs all alike.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from distill.terminal import track
 
 ROUND = 20  # examples; every round asks the same ones, so that its median tells the machine from the data
 ARENA_ROUNDS = 3
+OTHERS = 4  # the settings that are not the headline are asked this many times less
 
 Rows = tuple[tuple[str, str | None], ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: every number of threads with every batch size; the first of each is the headline. `calls`
-    are at batch 1, at least; larger batches are called for as many examples. `starts` are fresh processes."""
+    """What is measured: every number of threads with every batch size; the first of each is the headline, which is
+    asked for `calls` examples, a call each at batch 1. The other pairs are asked for a quarter of them. `starts` is
+    the number of cold starts."""
 
     threads: tuple[int, ...]
     batches: tuple[int, ...]
@@ -122,9 +124,11 @@ class _Lab:
     def headline(self, starts: Sequence[list[dict[str, Any]]]) -> tuple[list[_Headline], Noise]:
         """Threads and batch of the headline, with the own variant's twin."""
         with self._open([*self.variants, self.variants[-1]], self.plan.threads[0]) as processes:
-            rounds, joules = self._rounds(processes, self.plan.batches[0])
+            rounds, joules = self._rounds(processes, self.plan.batches[0], self.plan.calls)
             held = [process.ask("memory") for process in processes[:-1]]
-            staged = [process.ask("stages") for process in processes[:-1]]  # last: a profile takes memory of its own
+            staged = [
+                process.ask("stages") for process in processes[:-1]
+            ]  # last: a profile takes memory of its own
         first = (self.plan.threads[0], self.plan.batches[0])
         timings = [latency.summarise(*first, part) for part in rounds[:-1]]
         names = [variant.name for variant in self.variants]
@@ -156,7 +160,8 @@ class _Lab:
     def timed(self, threads: int, batches: Sequence[int]) -> list[list[Timing]]:
         """Of every variant, a Timing a batch size."""
         with self._open(self.variants, threads) as processes:
-            by_batch = [(batch, self._rounds(processes, batch)[0]) for batch in batches]
+            calls = self.plan.calls // OTHERS
+            by_batch = [(batch, self._rounds(processes, batch, calls)[0]) for batch in batches]
         return [
             [latency.summarise(threads, batch, rounds[index]) for batch, rounds in by_batch]
             for index in range(len(self.variants))
@@ -168,11 +173,9 @@ class _Lab:
             return None
         with self._open([variant], self.plan.threads[0], arena=False) as (process,):
             process.ask("calls", 1)
-            times = [process.ask("calls", 1)["ms"] for _ in range(ARENA_ROUNDS)]
+            times = [time for _ in range(ARENA_ROUNDS) for time in process.ask("calls", 1)["ms"]]
             held = process.ask("memory")
-        return WithoutArena(
-            Resident(**held["steady"]), held["peak_bytes"], statistics.median(sum(times, start=[]))
-        )
+        return WithoutArena(Resident(**held["steady"]), held["peak_bytes"], statistics.median(times))
 
     @contextmanager
     def _open(self, variants: Sequence[Variant], threads: int, arena: bool = True) -> Iterator[list[Process]]:
@@ -184,13 +187,13 @@ class _Lab:
             yield processes
 
     def _rounds(
-        self, processes: Sequence[Process], batch: int
+        self, processes: Sequence[Process], batch: int, calls: int
     ) -> tuple[list[list[list[float]]], list[float | None]]:
         """Every process's rounds, in turns, and its joules a call."""
         for process in processes:
             process.ask("calls", batch)  # the first round warms up
         meter = Meter.open()
-        count = max(1, -(-self.plan.calls // ROUND))
+        count = max(1, -(-calls // ROUND))
         rounds: list[list[list[float]]] = [[] for _ in processes]
         joules = [0.0 for _ in processes]
         for _ in track(range(count), f"timing, batch {batch}", count):
@@ -198,8 +201,8 @@ class _Lab:
                 before = meter.joules() if meter else 0.0
                 rounds[index].append(process.ask("calls", batch)["ms"])
                 joules[index] += (meter.joules() if meter else 0.0) - before
-        calls = sum(len(part) for part in rounds[0])
-        return rounds, [total / calls if meter else None for total in joules]
+        made = sum(len(part) for part in rounds[0])
+        return rounds, [total / made if meter else None for total in joules]
 
 
 def cold_start(starts: Sequence[dict[str, Any]]) -> ColdStart:

@@ -31,4 +31,5 @@ class OnnxPredictor:
 
     def towers(self, batch: Batch) -> dict[str, float] | None:
         """Shares of time by onnxruntime's own profile."""
-        return tower_times(self.predictor.bundle.model, batch, self.threads, PROFILED)
+        shares = tower_times(self.predictor.bundle.model, batch, self.threads, PROFILED)
+        return {str(tower): share for tower, share in shares.items()}

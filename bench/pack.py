@@ -1,7 +1,7 @@
 """One file that measures a Bundle on a device. Knows zip files and what to put in, measures nothing.
 
-The file is a zip that Python runs: this toolkit, the pure Python packages that it needs, the Bundles and the examples. The
-device needs Python and the four packages with compiled parts.
+The file is a zip that Python runs: this toolkit, the pure Python packages that it needs, the Bundles and the examples.
+The device needs Python and the four packages with compiled parts.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 
+from bench.device import BUNDLES, PAYLOAD, TASK_FOLDER
 from bench.task import Task
 from bench.variants import Variant
 from distill.errors import BenchError
 
 OURS = ("distill", "export", "bench")
 PURE = ("rich", "click")  # their own requirements are not needed for what is used of them
-PAYLOAD, TASK_FOLDER, BUNDLES = "payload", "task", "bundles"
 SHEBANG = b"#!/usr/bin/env python3\n"
 MAIN = "from bench.device import main\n\nmain()\n"
 
@@ -55,16 +55,20 @@ def _add_code(archive: zipfile.ZipFile) -> None:
             if file.suffix in (".py", ".toml"):
                 archive.write(file, str(PurePosixPath(package, *file.relative_to(root).parts)))
     for package in PURE:
-        for file in distribution(package).files or ():
-            inside = not file.is_absolute() and ".." not in file.parts
-            if inside and (file.suffix == ".py" or "license" in file.name.lower()):  # notices travel with the code
-                archive.writestr(str(PurePosixPath(*file.parts)), Path(str(file.locate())).read_bytes())
+        for listed in distribution(package).files or ():
+            inside = not listed.is_absolute() and ".." not in listed.parts
+            if inside and (listed.suffix == ".py" or "license" in listed.name.lower()):  # notices travel with code
+                archive.writestr(str(listed), listed.read_binary())
 
 
 def _add_payload(archive: zipfile.ZipFile, variants: Sequence[Variant], task: Task) -> None:
     for number, variant in enumerate(variants):
-        place = PurePosixPath(PAYLOAD, BUNDLES, f"{number}{variant.folder.suffix if variant.folder.is_file() else ''}")
-        for file in sorted(variant.folder.rglob("*")) or [variant.folder]:  # a Bundle may be a file that serves alone
+        place = PurePosixPath(
+            PAYLOAD, BUNDLES, f"{number}{variant.folder.suffix if variant.folder.is_file() else ''}"
+        )
+        for file in sorted(variant.folder.rglob("*")) or [
+            variant.folder
+        ]:  # a Bundle may be a file that serves alone
             if file.is_file():
                 archive.write(file, str(place.joinpath(*file.relative_to(variant.folder).parts)))
     with tempfile.TemporaryDirectory(prefix="distill-pack-") as name:

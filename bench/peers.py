@@ -1,40 +1,57 @@
-"""What other toolkits make of the fp32 Bundle in one call. Knows OpenVINO and optimum, no time or memory."""
+"""What other toolkits make in one call of the fp32 Bundle or of its run. Knows OpenVINO, NNCF, optimum and what
+torch quantises and compiles; no time or memory."""
 
 from __future__ import annotations
 
-import logging
-import sys
+import io
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.variants import Variant, parent_of
-from distill.bundle import Bundle, Contents, is_bundle, write
+from bench.hush import hushed
+from bench.openvino_predictor import import_openvino
+from bench.variants import Variant, parent_of, resolve
+from distill import onnx_file
+from distill.bundle import MANIFEST, PREFIX, Bundle, Contents, is_bundle, write
 from distill.data import Example
 from distill.errors import BenchError, BundleError
 from distill.files import read_json
-from distill.metrics import sigmoid
-from distill.preprocess import Batch, Reader
+from distill.preprocess import Reader
+from distill.terminal import note
 from export.isa import detect
 
-Peer = Literal["openvino", "optimum-int8"]
+Peer = Literal["openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile"]
+CALIBRATION = 128  # examples that NNCF sees
 
 
-def make(bundle: Path, peers: Sequence[Peer], folder: Path) -> list[Variant]:
+def make(
+    bundle: Path, peers: Sequence[Peer], folder: Path, against: Sequence[Path], calibration: Sequence[Example]
+) -> list[Variant]:
     """The peers, each once; what has to be written for them goes to `folder`, which must outlive them.
 
-    Raises BenchError when there is no fp32 Bundle to make them from, or a package is missing or fails.
+    `calibration` are training examples; torch's peers are made from the Bundle's run, which has to be in `against`.
+    Raises BenchError when there is no fp32 Bundle or run to make them from, or a package is missing or fails.
     """
     if not peers:
         return []
     parent = fp32_of(bundle)
-    return [
-        _openvino_variant(parent) if peer == "openvino" else _optimum_variant(parent, folder / peer)
-        for peer in dict.fromkeys(peers)
-    ]
+    runs = {peer: run_of(parent, peer, bundle, against) for peer in peers if peer.startswith("torch-")}
+
+    def one(peer: Peer) -> Variant:
+        if peer == "openvino":
+            return _openvino_variant(parent)
+        if peer == "openvino-int8":
+            return _nncf_variant(parent, calibration, folder / peer)
+        if peer == "optimum-int8":
+            return _optimum_variant(parent, folder / peer)
+        return _torch_variant(runs[peer], peer)
+
+    return [one(peer) for peer in dict.fromkeys(peers)]
 
 
 def fp32_of(bundle: Path) -> Bundle:
@@ -50,60 +67,95 @@ def fp32_of(bundle: Path) -> Bundle:
     )
 
 
-class OpenVinoPredictor:
-    """An fp32 Bundle in OpenVINO on the CPU, one example at a time, in the precision that it chooses itself.
+def run_of(parent: Bundle, peer: Peer, bundle: Path, against: Sequence[Path]) -> Path:
+    """The run in `against` whose weights the Bundle was exported from. Raises BenchError when it is not there."""
+    from distill.checkpoint import is_run, weights_of
 
-    It answers as `export.runtime.Predictor` does, and shares no code with it beyond preprocessing and
-    decisions, so that the process that is measured holds no onnxruntime. With 0 threads OpenVINO chooses.
-    """
+    wanted = _run_sha256(parent)
+    for folder in against:
+        if is_run(folder) and weights_of(folder) == wanted:
+            return folder
+    raise BenchError(f"--peer {peer} needs the training run of {bundle}; give it with --against RUN")
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        """Raises BundleError, and BenchError when OpenVINO is missing or cannot compile the model."""
-        openvino = _import_openvino()
-        self.bundle = Bundle.open(folder)
-        self.reader = Reader(self.bundle.preprocess, self.bundle.tokenizer_json)
-        settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-        try:
-            self.model = openvino.Core().compile_model(self.bundle.model, "CPU", settings)
-        except RuntimeError as error:
-            raise BenchError(
-                f"{self.bundle.model}: OpenVINO {openvino.__version__} cannot compile it ({_reason(error)}); "
-                "leave out --peer openvino"
-            ) from error
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """float32 (B, L)."""
-        result: NDArray[np.float32] = self.model(batch.feed())["logits"]
-        return result
-
-    def predict(self, text: str, image: Path | None) -> tuple[str, ...]:
-        """The labels decided for. Raises PictureError."""
-        return self.bundle.labels.decode(self.bundle.thresholds.apply(self._answer(text, image))[0])
-
-    def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
-        """float32 (N, L), in order. Raises PictureError for the first picture that cannot be read."""
-        return np.concatenate([self._answer(example.text, example.image) for example in examples])
-
-    def _answer(self, text: str, image: Path | None) -> NDArray[np.float32]:
-        return sigmoid(self.logits(self.reader.batch(self.reader.rows([text], [self.reader.picture(image)]))))
+def _run_sha256(bundle: Bundle) -> str:
+    """That of the weights it was exported from, as its manifest says."""
+    if bundle.folder.is_file():
+        manifest = json.loads(onnx_file.read(bundle.folder).metadata[f"{PREFIX}manifest"])
+    else:
+        manifest = read_json(bundle.folder / MANIFEST, BundleError)
+    return str(manifest["run_sha256"])
 
 
 def _openvino_variant(parent: Bundle) -> Variant:
     # On a processor with bf16 the plugin computes an fp32 file in bf16 unless it is forbidden: the row says so.
-    precision = _import_openvino().Core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
+    precision = import_openvino().Core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
     name = f"{parent.kind} OpenVINO ({precision})"
     return Variant(name, "OpenVINO", parent.folder, parent.size_bytes())
 
 
-def _import_openvino() -> Any:
-    # Importing it reports the use to its makers over the network, in a thread that would be timed with the
-    # rest, unless the package that does so is missing.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+def _nncf_variant(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Variant:
+    """The parent with the OpenVINO file that NNCF makes of its model, in the place of it."""
+    file = _nncf_quantised(parent, calibration[:CALIBRATION], folder)
+    size = parent.size_bytes() - parent.model.stat().st_size
+    size += file.stat().st_size + file.with_suffix(".bin").stat().st_size
+    return Variant(f"{parent.kind} OpenVINO NNCF int8", "OpenVINO NNCF int8", parent.folder, size, file)
+
+
+def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Path:
+    """The .xml that NNCF's one call leads to, weights beside it. Raises BenchError."""
+    openvino = import_openvino("openvino-int8")
     try:
-        import openvino
+        with hushed():
+            import nncf
     except ModuleNotFoundError as error:
-        raise BenchError("--peer openvino needs the package openvino; pip install 'distill[peers]'") from error
-    return openvino
+        raise BenchError(
+            f"--peer openvino-int8 needs the package {error.name}; pip install 'distill[peers]'"
+        ) from error
+    if not calibration:
+        raise BenchError("--peer openvino-int8 needs training examples to calibrate with; give --data with some")
+    reader = Reader(parent.preprocess, parent.tokenizer_json)
+
+    def feed(example: Example) -> dict[str, NDArray[np.generic]]:
+        return reader.batch(reader.rows([example.text], [reader.picture(example.image)])).feed()
+
+    note(f"NNCF quantises the {parent.kind} with {len(calibration)} examples")
+    file = folder / "model.xml"
+    its_own = (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError)
+    try:
+        with hushed():
+            made = nncf.quantize(
+                openvino.Core().read_model(parent.model),
+                nncf.Dataset(calibration, feed),
+                subset_size=len(calibration),
+                model_type=nncf.ModelType.TRANSFORMER,  # which its documentation asks for where there is one
+            )
+            openvino.save_model(made, file, compress_to_fp16=False)  # as its documentation saves such a model
+    except (*its_own, RuntimeError, ValueError, LookupError) as error:
+        raise BenchError(
+            f"{parent.model}: NNCF {nncf.__version__} cannot quantise it ({_reason(error)}); "
+            "leave out --peer openvino-int8"
+        ) from error
+    return file
+
+
+def _torch_variant(run: Path, peer: Peer) -> Variant:
+    """The run, which is quantised or compiled when it is opened: neither can be kept on disk as it is."""
+    plain = resolve(run)
+    if peer == "torch-compile":
+        # The code that is compiled is not counted: it is made anew on each machine.
+        return replace(plain, name=plain.name.replace("PyTorch", "torch.compile"), runtime="torch.compile")
+    import torch
+
+    from bench.torch_predictor import quantised
+    from distill.checkpoint import Checkpoint
+
+    # Its weights as torch.save would write them, and the run's other files.
+    saved = io.BytesIO()
+    torch.save(quantised(Checkpoint.load(run).classifier.network).state_dict(), saved)
+    size = plain.size_bytes - (run / "model.safetensors").stat().st_size + saved.getbuffer().nbytes
+    name = plain.name.replace("PyTorch", "PyTorch dynamic int8")
+    return replace(plain, name=name, runtime="torch dynamic int8", size_bytes=size)
 
 
 def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
@@ -143,17 +195,15 @@ def _optimum_quantised(parent: Bundle, out: Path) -> Path:
         preset = AutoQuantizationConfig.avx512_vnni
     else:
         preset = AutoQuantizationConfig.avx2
-    logging.disable(logging.WARNING)  # that a Bundle has no config.json, and that pixels are uint8
     try:
-        ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
-            save_dir=out, quantization_config=preset(is_static=False, per_channel=False)
-        )
+        with hushed():  # that a Bundle has no config.json, and that pixels are uint8
+            ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
+                save_dir=out, quantization_config=preset(is_static=False, per_channel=False)
+            )
     except (ValueError, AssertionError, RuntimeError, LookupError) as error:
         raise BenchError(
             f"{parent.model}: optimum cannot quantise it ({_reason(error)}); leave out --peer optimum-int8"
         ) from error
-    finally:
-        logging.disable(logging.NOTSET)
     return next(out.glob("*.onnx"))
 
 

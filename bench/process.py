@@ -16,6 +16,8 @@ from bench.variants import Variant
 from bench.worker import Spec
 from distill.errors import BenchError
 
+WORKER = ("-m", "bench.worker")
+
 
 class Process:
     """A variant that is open in a fresh process; `start` is what it said when its first prediction was made."""
@@ -44,7 +46,7 @@ class Process:
             json.dump(asdict(spec), written)
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", name, str(time.time())],
+            [sys.executable, *WORKER, name, str(time.time())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

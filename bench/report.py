@@ -67,7 +67,12 @@ def differences(report: BenchReport) -> Grid | None:
     if not compared:
         return None
     rows = tuple(
-        (name, signed(d.micro_f1), signed(d.macro_f1), f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})")
+        (
+            name,
+            signed(d.micro_f1),
+            signed(d.macro_f1),
+            f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})",
+        )
         for name, d in compared
     )
     title = f"Against {compared[0][1].reference}, paired bootstrap over examples"
@@ -182,8 +187,8 @@ def footnotes(report: BenchReport) -> list[str]:
     m, c, constant, timing = report.machine, report.conditions, report.constant, report.rows[0].timings[0]
     notes = [
         f"{m.cpu} ({m.int8_target}), {m.cores} cores, {timing.threads} thread(s), batch {timing.batch}, "
-        f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, short to long; end to "
-        "end from picture file and text to labels; peak MB is the whole process.",
+        f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, short to long; end "
+        "to end from picture file and text to labels; peak MB is the whole process.",
         f"Quality on {c.split} ({c.examples} examples); thresholds {_origins(report.rows)}; macro-F1 counts "
         "an empty label as 0; intervals are bootstrap, over examples for F1 and over rounds for times.",
         f"Micro-F1 of the text alone and of the picture alone: {_halves(report.rows)}.",
@@ -201,7 +206,8 @@ def footnotes(report: BenchReport) -> list[str]:
 def noise_sentence(report: BenchReport) -> str:
     """The verdict on the machine."""
     n = report.noise
-    twin = f"the same Bundle in a second process took {n.ratio.value:.3f} [{n.ratio.low:.3f}, {n.ratio.high:.3f}] of its time"
+    ends = f"[{n.ratio.low:.3f}, {n.ratio.high:.3f}]"
+    twin = f"the same Bundle in a second process took {n.ratio.value:.3f} {ends} of its time"
     if n.verdict == "quiet":
         return f"The machine was quiet: {twin}."
     return f"NOISY: {'; '.join(n.reasons)} ({twin}). Measure again on a quiet machine before quoting times."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from importlib.util import find_spec
 from pathlib import Path
 
 import distill
@@ -72,12 +74,14 @@ def run(variants: Sequence[Variant], task: Task, plan: Plan, device: str | None 
 
 def write(made: BenchReport, out: Path) -> list[Path]:
     """`out` (JSON), and the same as Markdown and, where matplotlib is, as a page; what was written."""
-    from bench import page
-
     written = [out, out.with_suffix(".md")]
     write_json(out, made.to_json())
     write_text(written[1], report.to_whole_markdown(made))
-    if page.available():
+    if find_spec("matplotlib") is None:
+        note("no page with plots: that needs matplotlib; pip install 'distill[plots]', then distill bench page")
+    else:
+        from bench import page
+
         written.append(out.with_suffix(".html"))
         page.write([made], written[2])
     return written
@@ -153,7 +157,7 @@ def _row(
 def _conditions(started: str, task: Task, plan: Plan) -> Conditions:
     return Conditions(
         started=started,
-        python=machine.python_version(),
+        python=platform.python_version(),
         distill=distill.__version__,
         git=machine.git_revision(Path(__file__).parent),
         packages=machine.packages(),

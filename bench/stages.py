@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from bench.figures import Stage
@@ -64,4 +65,4 @@ def one_call(served: Served, text: str, image: Path | None) -> dict[str, float]:
     served.labels.decode(served.thresholds.apply(sigmoid(logits))[0])
     clock.append(time.perf_counter())
     steps = (*BEFORE, "model", *AFTER)
-    return {name: 1e3 * (end - start) for name, start, end in zip(steps, clock, clock[1:], strict=True)}
+    return {name: 1e3 * (end - start) for name, (start, end) in zip(steps, pairwise(clock), strict=True)}

@@ -1,6 +1,6 @@
 """A matplotlib figure as SVG inside a page: coloured by CSS, its ids its own. Knows no benchmark.
 
-Lengths are in the units of the picture's view box, which is WIDTH wide. On a telephone a unit is 0.8 px.
+Lengths are in the units of the picture's view box, which is WIDTH wide. On a telephone a unit is 0.9 px.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import re
 import unicodedata
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import StringIO
+from itertools import pairwise
 from typing import Any
 
 from matplotlib import style
@@ -20,9 +22,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.html import Html, plain
-from bench.palette import COLOURS, GRID, INK, MUTED
+from bench.page_style import COLOURS, GRID, INK, MUTED, PAPER
 
-WIDTH = 400.0
+WIDTH = 360.0
 SIZE = 10.0  # of text
 SMALL = 9.0
 CHARACTER = 0.6  # mean width of a character over its height, in a wide face
@@ -89,8 +91,11 @@ def head(ax: Axes, y: float, name: str, figures: str, colour: str, own: bool) ->
     across = ax.get_yaxis_transform()
     room = WIDTH - 24 - width_of(figures, SMALL)
     weight = "bold" if own else "normal"
-    ax.text(0, y, fit(name, room, SIZE), transform=across, color=colour, weight=weight, va="baseline")
-    ax.text(1, y, figures, transform=across, fontsize=SMALL, ha="right", va="baseline", weight=weight)
+    # Paper behind them: grid lines do not cross letters.
+    paper = {"facecolor": PAPER.drawn, "edgecolor": "none", "pad": 1}
+    text = partial(ax.text, transform=across, weight=weight, va="baseline", bbox=paper)
+    text(0, y, fit(name, room, SIZE), color=colour)
+    text(1, y, figures, fontsize=SMALL, ha="right")
 
 
 def width_of(text: str, size: float) -> float:
@@ -111,18 +116,48 @@ def fit(name: str, room: float, size: float) -> str:
 
 
 def log_x(ax: Axes, low: float, high: float) -> None:
-    """A logarithmic axis with a margin and plain figures at 1, 2, 5, or closer together on a short stretch."""
+    """A logarithmic axis with a margin and plain figures."""
     pad = max(1.08, (high / low) ** 0.06)
-    low, high = low / pad, high * pad
     ax.set_xscale("log")
-    ax.set_xlim(low, high)
-    ticks = [m * 10.0**e for e in range(-6, 9) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
-    if len(ticks) < 3:
-        ticks = [float(t) for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.set_xlim(low / pad, high * pad)
+    ax.xaxis.set_major_locator(FixedLocator(log_ticks(low / pad, high * pad)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.grid(axis="x")
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10 and so on; closer together on a short stretch, decades alone on a very long one."""
+    steps = (1, 2, 5) if high < 1e4 * low else (1,)
+    ticks = [m * 10.0**e for e in range(-9, 13) for m in steps if low <= m * 10.0**e <= high]
+    return (
+        ticks if len(ticks) > 2 else [float(t) for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]
+    )
+
+
+def label_axes(ax: Axes, ticks: Sequence[float], across: str, up: str) -> None:
+    """Horizontal grid lines at the ticks, the axis's name below, and the other's on top, to be read upright."""
+    ax.yaxis.set_major_locator(FixedLocator([float(tick) for tick in ticks]))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.grid(axis="y")
+    ax.set_xlabel(across, fontsize=SMALL)
+    left = -ax.get_position().x0 * WIDTH
+    above = partial(ax.annotate, xycoords="axes fraction", textcoords="offset points", annotation_clip=False)
+    above(up, (0, 1), (left, 8), fontsize=SMALL, color=MUTED.drawn)
+
+
+def apart(places: Sequence[float], gap: float, end: float) -> list[float]:
+    """The places, moved until they are `gap` from each other and at most at `end`."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    moved = list(places)
+    for before, i in pairwise(order):
+        moved[i] = max(moved[i], moved[before] + gap)
+    limit = end
+    for i in reversed(order):
+        moved[i] = min(moved[i], limit)
+        limit = moved[i] - gap
+    return moved
 
 
 def inline(figure: Figure, name: str, says: str) -> Html:

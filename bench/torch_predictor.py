@@ -1,27 +1,154 @@
-"""A training run served by PyTorch, the way `export.runtime.Predictor` serves a Bundle. Knows torch."""
+"""A training run served by PyTorch: as it is, with int8 linear layers, or compiled. Knows torch."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from bench.hush import hushed
+from bench.variants import Runtime
 from distill.checkpoint import Checkpoint
-from distill.metrics import sigmoid
-from distill.preprocess import Reader
+from distill.errors import BenchError
+from distill.preprocess import Batch, PreprocessSpec, Reader, normalise
+
+ROUNDS = 20  # calls whose towers are timed
 
 
 class TorchPredictor:
-    """One example at a time, eager mode, CPU, fp32."""
+    """One run on the CPU; `bench.serving.Served`. With 0 threads torch chooses."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        torch.set_num_threads(threads)
-        torch.set_num_interop_threads(1)
-        self.checkpoint = Checkpoint.load(folder)
-        self.reader = Reader(self.checkpoint.classifier.spec, self.checkpoint.classifier.tokenizer_json)
+    def __init__(self, folder: Path, threads: int, runtime: Runtime) -> None:
+        """Raises RunError, and BenchError when this torch cannot quantise or compile."""
+        if threads:
+            torch.set_num_threads(threads)
+        checkpoint = Checkpoint.load(folder)
+        classifier = checkpoint.classifier
+        self.spec = classifier.spec
+        self.reader = Reader(self.spec, classifier.tokenizer_json)
+        self.labels = classifier.labels
+        self.thresholds = checkpoint.thresholds
+        self.network: Any = classifier.network
+        self.divides = runtime != "torch.compile"  # a compiled graph is one piece: nothing tells its towers apart
+        if runtime == "torch dynamic int8":
+            self.network = quantised(classifier.network)
+        elif runtime == "torch.compile":
+            self.network = _compiled(classifier.network, self.spec)
 
-    def predict(self, text: str, image: Path | None) -> tuple[str, ...]:
-        """The labels decided for."""
-        batch = self.reader.batch(self.reader.rows([text], [self.reader.picture(image)]))
-        decisions = self.checkpoint.thresholds.apply(sigmoid(self.checkpoint.classifier.answer(batch)))
-        return self.checkpoint.classifier.labels.decode(decisions[0])
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """float32 (B, L)."""
+        with torch.inference_mode():
+            result: NDArray[np.float32] = self.network(**_inputs(batch, self.spec)).numpy()
+        return result
+
+    def towers(self, batch: Batch) -> dict[str, float] | None:
+        """Shares of time by the wall clock around each encoder; a picture's normalisation, which a Bundle's graph
+        holds, is the picture tower's. None for a compiled network."""
+        if not self.divides:
+            return None
+        self.logits(batch)  # what the first call sets up is no tower's time
+        spent = {"text": 0.0, "picture": 0.0}
+        encoders = ((self.network.text, "text"), (self.network.picture, "picture"))
+        hooks = [hook for encoder, name in encoders for hook in _clocked(encoder, partial(_add, spent, name))]
+        whole = 0.0
+        try:
+            with torch.inference_mode():
+                for _ in range(ROUNDS):
+                    begun = time.perf_counter()
+                    inputs = _inputs(batch, self.spec)
+                    normalised = time.perf_counter()
+                    self.network(**inputs)
+                    whole += time.perf_counter() - begun
+                    spent["picture"] += normalised - begun
+        finally:
+            for hook in hooks:
+                hook.remove()
+        spent["head"] = whole - sum(spent.values())
+        return {tower: seconds / whole for tower, seconds in spent.items()}
+
+
+def quantised(network: nn.Module) -> nn.Module:
+    """Its linear layers in int8, in place: weights now, inputs as they come. Raises BenchError."""
+    try:
+        with hushed():  # torch warns that this is deprecated, which is why its absence is caught here
+            from torch.ao.quantization import quantize_dynamic
+
+            made: nn.Module = quantize_dynamic(network, {nn.Linear}, dtype=torch.qint8, inplace=True)
+    except (ImportError, RuntimeError, NotImplementedError) as error:
+        raise BenchError(
+            f"PyTorch {torch.__version__} cannot quantise linear layers dynamically ({_reason(error)}); "
+            "leave out --peer torch-int8"
+        ) from error
+    return made
+
+
+def _compiled(network: nn.Module, spec: PreprocessSpec) -> Any:
+    """The network as machine code for texts of any length, already compiled. Raises BenchError."""
+    from torch._dynamo import maybe_mark_dynamic
+    from torch._dynamo.utils import counters
+    from torch._inductor import config
+
+    config.compile_threads = 1  # else it starts processes that would run beside what is timed
+    # Without weights frozen into it: on a CPU that took twice as long to open and was no faster.
+    options = {"cpp.threads": torch.get_num_threads()}
+    before = counters["stats"]["unique_graphs"]
+    try:
+        # One whole graph or an error: it never falls back to eager, as it does after a break or a recompilation
+        # too many. Whatever was exported to a Bundle is such a graph.
+        made = torch.compile(network, fullgraph=True, options=options)
+        for length in (spec.text.max_tokens, max(2, spec.text.max_tokens // 2)):
+            inputs = _inputs(_blank(spec, length), spec)
+            for name in ("input_ids", "attention_mask"):
+                maybe_mark_dynamic(inputs[name], 1)
+            with torch.inference_mode(), hushed():
+                made(**inputs)
+    except (RuntimeError, OSError) as error:  # torch's errors of compilation are RuntimeErrors
+        raise BenchError(
+            f"PyTorch {torch.__version__} cannot compile the network ({_reason(error)}); it needs a C++ compiler, "
+            "such as g++: install one, or leave out --peer torch-compile"
+        ) from error
+    if counters["stats"]["unique_graphs"] == before:
+        raise BenchError(
+            f"torch.compile of PyTorch {torch.__version__} compiled nothing; unset TORCH_COMPILE_DISABLE and "
+            "TORCHDYNAMO_DISABLE, or leave out --peer torch-compile"
+        )
+    return made
+
+
+def _blank(spec: PreprocessSpec, length: int) -> Batch:
+    """One example of `length` tokens and a black picture."""
+    ids = np.full((1, length), spec.text.pad_id, dtype=np.int64)
+    pixels = np.zeros((1, spec.picture.size, spec.picture.size, 3), dtype=np.uint8)
+    return Batch(ids, np.ones_like(ids), pixels, np.ones((1, 2), dtype=np.float32))
+
+
+def _inputs(batch: Batch, spec: PreprocessSpec) -> dict[str, Tensor]:
+    """What the network takes, pixels normalised, as `distill.classifier.Classifier.answer` does it."""
+    arrays = batch.feed() | {"pixels": normalise(batch.pixels, spec.picture)}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _clocked(module: nn.Module, add: Callable[[float], None]) -> list[Any]:
+    """Hooks that `add` the seconds of each call of the module."""
+    begun: list[float] = []
+    return [
+        module.register_forward_pre_hook(lambda *_: begun.append(time.perf_counter())),
+        module.register_forward_hook(lambda *_: add(time.perf_counter() - begun.pop())),
+    ]
+
+
+def _add(spent: dict[str, float], name: str, seconds: float) -> None:
+    spent[name] += seconds
+
+
+def _reason(error: Exception) -> str:
+    """The compiler's complaint when there is one, else the first line: torch's advice on debugging comes after."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if " error: " in line), lines[0])

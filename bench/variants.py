@@ -12,19 +12,28 @@ from distill.bundle import Bundle, is_bundle
 from distill.errors import BenchError
 from distill.files import read_json
 
-Runtime = Literal["torch", "onnxruntime", "OpenVINO", "optimum dynamic int8"]
+Runtime = Literal[
+    "torch",
+    "torch dynamic int8",
+    "torch.compile",
+    "onnxruntime",
+    "OpenVINO",
+    "OpenVINO NNCF int8",
+    "optimum dynamic int8",
+]
 RUN_FILES = ("model.safetensors", "tokenizer.json", "text/config.json", "picture/config.json", "run.json")
 
 
 @dataclass(frozen=True)
 class Variant:
     """One row of a report; `size_bytes` is what has to be on a device for it, libraries aside. `folder` is a
-    run, or the Bundle that `runtime` opens."""
+    run, or the Bundle that `runtime` opens; `model` is the file that it runs in place of the Bundle's own."""
 
     name: str
     runtime: Runtime
     folder: Path
     size_bytes: int
+    model: Path | None = None
 
 
 def resolve(folder: Path) -> Variant:
@@ -44,12 +53,15 @@ def parent_of(bundle: Path) -> Path:
     return bundle.with_name(f"{bundle.name}-fp32")
 
 
-def line_up(bundle: Path, against: Sequence[Path], peers: Sequence[Variant] = ()) -> list[Variant]:
+def line_up(
+    bundle: Path, against: Sequence[Path], peers: Sequence[Variant] = (), with_parent: bool = True
+) -> list[Variant]:
     """The variants of a report, the ones it is measured against first; an int8 Bundle's fp32 parent joins
-    by itself when it stands beside it, and peers stand last but one. Doubled names get their folder's name."""
+    by itself when it stands beside it, unless told not to, and peers stand last but one. Doubled names get their
+    folder's name."""
     folders = list(against)
     parent = parent_of(bundle)
-    if is_bundle(parent) and parent not in folders:
+    if with_parent and is_bundle(parent) and parent not in folders:
         folders.append(parent)
     folders.append(bundle)
     *others, own = [resolve(folder) for folder in dict.fromkeys(folders)]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.memory import peak_bytes, resident
 
@@ -78,15 +78,10 @@ def main(spec: Spec, started: float) -> None:
     """Import, then open, then serve; each is timed, and so is the memory that imports alone take."""
     from bench.serving import answer, opener
     from bench.stages import staged
-    from bench.variants import Variant
+    from bench.variants import Runtime, Variant
 
-    variant = Variant(
-        spec.name,
-        spec.runtime,  # type: ignore[arg-type] - written from a Variant
-        Path(spec.folder),
-        0,
-        Path(spec.model) if spec.model else None,
-    )
+    model = Path(spec.model) if spec.model else None
+    variant = Variant(spec.name, cast(Runtime, spec.runtime), Path(spec.folder), 0, model)
     open_ = opener(variant.runtime)
     imported, before = time.time(), resident()
     served = open_(variant, spec.threads, spec.arena)

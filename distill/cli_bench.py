@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PEERS = ("openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile")
 
 split_option = click.option(
-    "--split", type=click.Choice(["train", "dev", "test"]), help="Default: test where its labels are known, else dev."
+    "--split",
+    type=click.Choice(["train", "dev", "test"]),
+    help="Default: test where its labels are known, else dev.",
 )
 fail_option = click.option(
     "--fail-on", metavar="RULES", help='Exit with 1 when one is broken, such as "f1<-0.01,p50>+10%".'
@@ -85,10 +87,10 @@ def run(
       distill bench runs/bundle --data memes/ --peer openvino --peer optimum-int8 --threads 1,2 --batch 1,8
       distill bench runs/bundle --data memes/ --compare old.json --fail-on "f1<-0.01,p50>+10%"
     """
-    from bench.compare import parse
     from bench.figures import read
     from bench.measure import Plan, numbers
     from bench.report import show
+    from bench.rules import parse
     from bench.run import measure_all, write
     from distill.terminal import note
     from export.machine import default_threads
@@ -151,9 +153,7 @@ def page(reports: tuple[Path, ...], out: Path) -> None:
 @click.option("--alone", is_flag=True, help="Leave out the fp32 parent, which makes the file several times larger.")
 @split_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, such as bench.pyz.")
-def pack(
-    bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split: str | None, out: Path
-) -> None:
+def pack(bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split: str | None, out: Path) -> None:
     """One file that measures the Bundle on a device with Python, onnxruntime, numpy, pillow and tokenizers.
 
     It holds the split's pictures, texts and labels: give it to nobody who may not see them.
@@ -182,9 +182,10 @@ def _task(data: Path, bundle: Path, split: str | None) -> tuple[Any, Task]:
 
 def _compare(new: BenchReport, old: BenchReport, fail_on: str | None) -> None:
     from bench import compare as comparing
+    from bench.rules import parse
     from distill.terminal import note, output
 
-    comparison = comparing.compare(new, old, comparing.parse(fail_on) if fail_on else ())
+    comparison = comparing.compare(new, old, parse(fail_on) if fail_on else ())
     output.print(comparing.to_table(comparison))
     for sentence in comparing.sentences(comparison):
         note(sentence)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from distill.errors import BundleError
 
@@ -26,6 +27,14 @@ class OnnxFile:
     graph_sha256: str
 
 
+class Field(NamedTuple):
+    """One field of a protobuf message: `value` is a VARINT's number, and how many bytes any other kind takes."""
+
+    number: int
+    kind: int
+    value: int
+
+
 def read(path: Path) -> OnnxFile:
     """Raises BundleError for a file that is not there or is no ONNX file."""
     metadata: dict[str, str] = {}
@@ -33,58 +42,55 @@ def read(path: Path) -> OnnxFile:
     try:
         size = path.stat().st_size
         with path.open("rb") as handle:
-            while (tag := _varint(handle)) is not None:
-                field, kind = tag >> 3, tag & 7
-                if kind != BYTES:
-                    _skip(handle, kind)
+            for field in fields(handle, size):
+                if field.kind != BYTES:
                     continue
-                length = _length(handle, size)
-                if field == GRAPH:
-                    _digest(handle, length, graph)
-                elif field == METADATA:
-                    name, value = _entry(handle.read(length))
+                if field.number == GRAPH:
+                    _digest(handle, field.value, graph)
+                elif field.number == METADATA:
+                    name, value = _entry(handle.read(field.value))
                     metadata[name] = value
-                else:
-                    handle.seek(length, io.SEEK_CUR)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read as an ONNX file: {error}") from error
     return OnnxFile(metadata, graph.hexdigest())
 
 
-def _varint(handle: BinaryIO) -> int | None:
-    """The next number; None at the end of the file."""
+def fields(handle: BinaryIO, end: int) -> Iterator[Field]:
+    """The fields of the message that begins here and ends at byte `end`. Whoever takes one finds the handle at the
+    first byte of its content and may leave it anywhere. Raises ValueError where the bytes are no message."""
+    while handle.tell() < end:
+        number, kind = divmod(varint(handle), 8)
+        if kind in (VARINT, BYTES):
+            value = varint(handle)
+        elif kind in (FIXED64, FIXED32):
+            value = 8 if kind == FIXED64 else 4
+        else:
+            raise ValueError(f"it has a field of the unknown kind {kind}")
+        after = handle.tell() + (0 if kind == VARINT else value)
+        if after > end:
+            raise ValueError("it is cut off")
+        yield Field(number, kind, value)
+        handle.seek(after)
+
+
+def varint(handle: BinaryIO) -> int:
+    """The number that begins here, of up to 64 bits and without a sign. Raises ValueError."""
     value = shift = 0
     while byte := handle.read(1):
         value |= (byte[0] & 0x7F) << shift
         if not byte[0] & 0x80:
-            return value
+            return value & (1 << 64) - 1
         shift += 7
         if shift > 63:
             raise ValueError("a number is longer than 64 bits")
-    if shift:
-        raise ValueError("it ends inside a number")
-    return None
-
-
-def _length(handle: BinaryIO, size: int) -> int:
-    length = _varint(handle)
-    if length is None or length > size - handle.tell():
-        raise ValueError("it is cut off")
-    return length
-
-
-def _skip(handle: BinaryIO, kind: int) -> None:
-    if kind == VARINT:
-        _varint(handle)
-    elif kind in (FIXED64, FIXED32):
-        handle.seek(8 if kind == FIXED64 else 4, io.SEEK_CUR)
-    else:
-        raise ValueError(f"it has a field of the unknown kind {kind}")
+    raise ValueError("it ends inside a number")
 
 
 def _digest(handle: BinaryIO, length: int, digest: hashlib._Hash) -> None:
     while length:
         piece = handle.read(min(length, 1 << 20))
+        if not piece:
+            raise ValueError("it became shorter while it was read")
         digest.update(piece)
         length -= len(piece)
 
@@ -92,8 +98,8 @@ def _digest(handle: BinaryIO, length: int, digest: hashlib._Hash) -> None:
 def _entry(content: bytes) -> tuple[str, str]:
     """One name and its value: fields 1 and 2, both UTF-8."""
     handle, found = io.BytesIO(content), {1: b"", 2: b""}
-    while (tag := _varint(handle)) is not None:
-        if tag & 7 != BYTES:
+    for field in fields(handle, len(content)):
+        if field.kind != BYTES:
             raise ValueError("its metadata are not text")
-        found[tag >> 3] = handle.read(_length(handle, len(content)))
+        found[field.number] = handle.read(field.value)
     return found[1].decode("utf-8"), found[2].decode("utf-8")

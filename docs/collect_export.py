@@ -13,24 +13,44 @@ from typing import Any
 
 import click
 
-from bench.report import read
+from bench.figures import BenchReport, Row, read
 from distill.errors import BundleError, RunError
 from distill.files import read_json, write_json
 
 OUT = Path(__file__).parent / "results" / "export.json"
-LATENCY = ("p50_ms", "p50_interval", "p90_ms", "round_spread", "cold_start_ms", "peak_rss_bytes")
 
 
 def times(path: Path) -> dict[str, Any]:
     """What the table of times needs of a benchmark."""
     report = read(path)
+    rows = [{"name": row.name, "size_bytes": row.size_bytes, **latency(row)} for row in report.rows]
+    return {"conditions": conditions(report), "calls": report.rows[0].timings[0].calls, "rows": rows}
+
+
+def latency(row: Row) -> dict[str, Any]:
+    """A row's headline."""
+    timing = row.timings[0]
     return {
-        "conditions": report.conditions,
-        "calls": len(report.rows[0]["latency"]["raw_ms"]),
-        "rows": [
-            {"name": row["name"], "size_bytes": row["size_bytes"], **{key: row["latency"][key] for key in LATENCY}}
-            for row in report.rows
-        ],
+        "p50_ms": timing.p50.value,
+        "p50_interval": {"low": timing.p50.low, "high": timing.p50.high},
+        "p90_ms": timing.p90.value if timing.p90 else None,
+        "round_spread": timing.round_spread,
+        "cold_start_ms": row.cold.total_ms,
+        "peak_rss_bytes": row.memory.peak_bytes,
+    }
+
+
+def conditions(report: BenchReport) -> dict[str, Any]:
+    """What the figures depend on."""
+    timing = report.rows[0].timings[0]
+    return {
+        "cpu": report.machine.cpu,
+        "int8_target": report.machine.int8_target,
+        "cores": report.machine.cores,
+        "threads": timing.threads,
+        "batch": timing.batch,
+        "calls": timing.calls,
+        "packages": report.conditions.packages,
     }
 
 

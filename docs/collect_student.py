@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from collect_export import conditions, latency
 
-from bench.report import read
+from bench.figures import BenchReport, read
 from distill.errors import RunError
 from distill.files import read_json, write_json
 
@@ -27,7 +28,6 @@ ROWS = {
     "dev, not fitted on": "dev",
     "dev, thresholds cross-fitted": "dev",  # of a run without folds
 }
-LATENCY = ("p50_ms", "p90_ms", "peak_rss_bytes", "round_spread")
 FIGURES = ("examples", "micro_f1", "micro_f1_interval", "macro_f1", "macro_f1_interval", "micro_ap")
 
 
@@ -41,9 +41,9 @@ def metrics(run: Path) -> Path:
     return run if run.suffix == ".json" else run / "metrics.json"
 
 
-def size(name: str, run: Path, report: Any) -> dict[str, Any]:
+def size(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
     """One row of the table of sizes."""
-    timed = [row for row in report.rows if f"({name}-bundle)" in row["name"]]
+    timed = [row for row in report.rows if f"({name}-bundle)" in row.name]
     if len(timed) != 1:
         raise click.UsageError(f"the benchmark has {len(timed)} rows that are named ({name}-bundle), expected one")
     config = read_json(run / "run.json", RunError)["config"]
@@ -61,8 +61,8 @@ def size(name: str, run: Path, report: Any) -> dict[str, Any]:
             "distill": config["distill"],
         },
         "quality": measured,
-        "latency": {key: timed[0]["latency"][key] for key in LATENCY},
-        "size_bytes": timed[0]["size_bytes"],
+        "latency": latency(timed[0]),
+        "size_bytes": timed[0].size_bytes,
     }
 
 
@@ -92,7 +92,7 @@ def collect(verdicts: tuple[str, ...], sizes: tuple[str, ...], bundles: tuple[st
     write_json(
         OUT,
         {
-            "conditions": report.conditions,
+            "conditions": conditions(report),
             "verdicts": {name: read_json(metrics(Path(run)), RunError)["distillation"] for name, run in named[0]},
             "sizes": [size(name, Path(run), report) for name, run in named[1]],
             "int8": {name: int8(Path(bundle)) for name, bundle in named[2]},

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.report import read, to_markdown
+from bench.figures import read
+from bench.report import to_markdown
 from export.coverage import Reach
 from export.towers import TOWERS
 

@@ -19,6 +19,7 @@ from distill.metrics import sigmoid
 from distill.preprocess import Batch, Reader
 from distill.terminal import warn
 from export.isa import detect, overflows
+from export.machine import session_threads
 
 BATCH = 16
 SLOWER = ["SkipLayerNormFusion"]  # its operator takes four times what a sum and a layer norm take
@@ -43,14 +44,15 @@ def open_session(
     optimised: Path | None = None,
     profile: Path | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A CPU session with this many threads; 0 lets onnxruntime choose. Raises BundleError.
+    """A CPU session with this many threads; 0 lets onnxruntime choose, within a container's
+    quota. Raises BundleError.
 
     `exact` makes an x86 without VNNI multiply u8 x u8, which is slower and cannot overflow. Without `arena`
-    memory goes back to the system after each use. `optimised` is where to write the graph that is really run, `profile`
-    the beginning of the name of a profile.
+    memory goes back to the system after each use. `optimised` is where to write the graph that is really run,
+    `profile` the beginning of the name of a profile.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or session_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = arena

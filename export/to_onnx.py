@@ -16,10 +16,10 @@ from distill.classifier import Classifier
 from distill.dual import DualBranch
 from distill.errors import ExportError
 from distill.preprocess import PictureSpec
+from export.towers import INPUTS
 
 OPSET = 18
 MAX_BATCH = 4096
-INPUTS = ("input_ids", "attention_mask", "pixels", "present")
 
 
 class Served(nn.Module):

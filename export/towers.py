@@ -1,4 +1,4 @@
-"""Which part of the model each node of an exported graph belongs to. Knows ONNX graphs and their inputs.
+"""Which part of the model each node of an exported graph belongs to. Knows graphs and their inputs, no runtime.
 
 torch's exporter names nodes as it likes, so a tower is found by walking from the graph's inputs: what depends on
 `pixels` alone is the picture's, on `input_ids` or `attention_mask` alone the text's, on both the head's.
@@ -7,11 +7,10 @@ torch's exporter names nodes as it likes, so a tower is found by walking from th
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol, TypeVar
 
-import onnx
-
-from export.to_onnx import INPUTS
+INPUTS = ("input_ids", "attention_mask", "pixels", "present")
 
 Tower = Literal["text", "picture", "head"]
 TOWERS: tuple[Tower, ...] = ("text", "picture", "head")
@@ -19,23 +18,63 @@ TOWERS: tuple[Tower, ...] = ("text", "picture", "head")
 Depends = dict[str, frozenset[str]]
 
 
-def by_output(graph: onnx.GraphProto) -> dict[str, Tower | None]:
+class NodeLike(Protocol):
+    """What is asked of a node: onnx.NodeProto has it, and distill.onnx_graph.Node."""
+
+    @property
+    def op_type(self) -> str:
+        """The operator."""
+
+    @property
+    def input(self) -> Sequence[str]:
+        """The tensors that it takes."""
+
+    @property
+    def output(self) -> Sequence[str]:
+        """The tensors that it gives."""
+
+
+class Named(Protocol):
+    """What is asked of a constant."""
+
+    @property
+    def name(self) -> str:
+        """The tensor's name."""
+
+
+AnyNode = TypeVar("AnyNode", bound=NodeLike, covariant=True)
+
+
+class GraphLike(Protocol[AnyNode]):
+    """What is asked of a graph: onnx.GraphProto has it, and distill.onnx_graph.Graph."""
+
+    @property
+    def node(self) -> Sequence[AnyNode]:
+        """Sorted: inputs come before their use."""
+
+    @property
+    def initializer(self) -> Sequence[Named]:
+        """The constants."""
+
+
+def by_output(graph: GraphLike[NodeLike]) -> dict[str, Tower | None]:
     """The tower of every tensor; None for one that depends on constants only."""
     depends: Depends = {name: frozenset({name}) for name in INPUTS}
-    for node in graph.node:  # ONNX graphs are sorted: inputs come before their use
+    for node in graph.node:
         reached: frozenset[str] = frozenset()
         if node.op_type != "Shape":  # how many examples there are, one input tells for all: that joins no towers
             reached = reached.union(*(depends.get(name, frozenset()) for name in node.input))
         for name in node.output:
-            depends[name] = reached
+            if name:  # "" is an output that is left out, and an input that is left out elsewhere
+                depends[name] = reached
     return {name: _tower(reached) for name, reached in depends.items()}
 
 
-def of_weights(graph: onnx.GraphProto) -> dict[str, Tower]:
+def of_weights(graph: GraphLike[NodeLike]) -> dict[str, Tower]:
     """The tower of every constant: that of the first node that joins it with data, past those that only unpack
     it, such as DequantizeLinear."""
     towers = by_output(graph)
-    consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    consumers: dict[str, list[NodeLike]] = defaultdict(list)
     for node in graph.node:
         for name in node.input:
             consumers[name].append(node)
@@ -47,13 +86,13 @@ def of_weights(graph: onnx.GraphProto) -> dict[str, Tower]:
                 tower = towers[node.output[0]]
                 if tower is not None:
                     return tower
-                queue += node.output
+                queue += filter(None, node.output)
         return "head"
 
     return {item.name: find(item.name) for item in graph.initializer}
 
 
-def picture_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def picture_nodes(graph: GraphLike[AnyNode]) -> list[AnyNode]:
     """The nodes of the picture tower, in order."""
     towers = by_output(graph)
     return [node for node in graph.node if towers[node.output[0]] == "picture"]

@@ -15,7 +15,7 @@ from rich.console import Console
 from sklearn.metrics import f1_score
 
 from bench import figures
-from bench.compare import METRICS, Comparison, Line, Rule, compare, parse, sentences, to_table
+from bench.compare import Comparison, Line, compare, sentences, to_table
 from bench.figures import (
     BenchReport,
     ColdStart,
@@ -28,6 +28,7 @@ from bench.figures import (
     Row,
     Timing,
 )
+from bench.rules import METRICS, Rule, parse
 from distill.errors import BenchError
 from distill.files import write_json
 from distill.metrics import Constant, measure_decisions
@@ -51,7 +52,7 @@ def timing(rounds: Sequence[tuple[float, ...]]) -> Timing:
 
 def row(name: str, decided: Indices = GOOD, rounds: Sequence[tuple[float, ...]] = CALM, own: bool = False) -> Row:
     thresholds = np.full(len(LABELS), 0.5, dtype=np.float32)
-    quality = measure_decisions(LABELS, hot(GOLD), 0.8 * hot(decided), hot(decided) > 0, thresholds)
+    quality = measure_decisions(LABELS, hot(GOLD), np.float32(0.8) * hot(decided), hot(decided) > 0, thresholds)
     held = Resident(150_000_000, None)
     return Row(
         name=name,
@@ -218,10 +219,11 @@ def test_flips_are_the_share_of_other_decisions() -> None:
 
 def test_times_that_are_a_fifth_longer_are_20_percent_slower_in_every_draw() -> None:
     slower = tuple(tuple(1.2 * ms for ms in part) for part in CALM)
-    comparison = compare(report(rounds=slower), report(), parse("p50>+10%,p50>1.5,p90>+50%"))
+    comparison = compare(report(rounds=slower), report(), parse("p50>+10%,p50>1.5,p90>+50%,p90>1"))
     assert sentences(comparison) == [
         "p50>+10% is broken: p50 10.00 -> 12.00 ms, +20.0 % [+20.0, +20.0]",
         "p50>1.5 is broken: p50 10.00 -> 12.00 ms, +2.00 [+2.00, +2.00]",
+        "p90>1 is broken: p90 11.00 -> 13.20 ms, +2.20 [+2.20, +2.20]",
     ]
 
 
@@ -352,13 +354,22 @@ def test_a_percentile_of_too_few_calls_asks_for_more() -> None:
 
 def test_no_share_is_taken_of_nothing() -> None:
     old = own(report(), quality=replace(report().own.quality, ece=0.0))
-    with pytest.raises(BenchError, match="ece>10%: 0.0 -> .* has no relative change; write the rule without %"):
+    with pytest.raises(BenchError, match=r"ece>10%: 0\.0 -> .* has no relative change; write the rule without %"):
         compare(report(), old, parse("ece>10%"))
+
+
+def test_no_relative_interval_is_drawn_where_the_old_f1_may_be_nothing() -> None:
+    once: Indices = ((0,), *((),) * 39)  # a third of the draws leaves out the only hit
+    found = line(compare(report(GOOD), report(once), ()), "micro_f1")
+    assert found.difference is not None
+    assert found.difference.interval is not None
+    assert found.relative is not None
+    assert found.relative.interval is None
 
 
 def test_other_variants_are_found_by_name_and_no_rule_is_for_them() -> None:
     slow = ((30.0, 30.0),) * 5
-    new = report(others=(row("fp32 [x]", POOR), row("added")))
+    new = own(report(others=(row("fp32 [x]", POOR), row("added"))), name="gone")  # own now, another variant then
     old = report(others=(row("gone"), row("fp32 [x]", GOOD, slow)))
     comparison = compare(new, old, parse("p50>1"))
     found = [(one.variant, one.metric, one.old) for one in comparison.lines if one.variant]
@@ -376,7 +387,7 @@ def test_what_else_differs_is_noted_below_the_table() -> None:
         "calls: 18 -> 60",
         "thresholds: tuned on dev -> 0.5",
         "onnxruntime: 1.22.0 -> 1.23.0",
-        "openvino: None -> 2025.1",
+        "openvino: absent -> 2025.1",
     )
     assert sentences(comparison) == []
     assert all(note in shown(comparison) for note in comparison.notes)

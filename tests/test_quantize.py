@@ -20,7 +20,7 @@ from distill.checkpoint import Checkpoint
 from distill.errors import ExportError
 from distill.metrics import Interval
 from distill.preprocess import Batch
-from export import calibration, coverage, graph, isa, quantize, search, sensitivity, towers
+from export import calibration, coverage, graph, isa, profile, quantize, search, sensitivity, towers
 from export.coverage import Coverage, Reach
 from export.pipeline import Order, export_run
 from export.quantize import Scheme
@@ -245,7 +245,7 @@ def test_coverage_counts_mobilenets_products_as_its_paper_does(tmp_path: Path) -
                 "input_type_shape": [],
                 "output_type_shape": [{"float": shapes[node.output[0]]}],
             }
-            small, macs = coverage._macs(event, [sizes.get(name, ()) for name in node.input])
+            small, macs = profile._macs(event, [sizes.get(name, ()) for name in node.input])
             assert not small
             total += macs
     assert total == expected

@@ -1,8 +1,8 @@
 """The page's colours, for light and for dark, and its style sheet. Knows no figures.
 
-Plots are drawn in reserved colours, `Colour.drawn`, which become CSS variables in the page: one picture, two themes.
-The series are Okabe and Ito's colour-blind safe hues, darkened for paper and lightened for a dark screen until each
-has a contrast of 4.5 or more as text (WCAG 2.2, 1.4.3). Stages are tints, behind ink.
+Plots are drawn in reserved colours, `Colour.drawn`, which become CSS variables in the page: one picture, two
+themes. The series are Okabe and Ito's colour-blind safe hues and a few more, darkened for paper and lightened for a
+dark screen until each has a contrast of 4.5 or more as text (WCAG 2.2, 1.4.3). Stages are tints, behind ink.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ OTHERS = (
     Colour("series-5", "#00a205", "#4a4f57", "#c3c8cf"),
     Colour("series-6", "#00a206", "#5546b0", "#b3a8ff"),
     Colour("series-7", "#00a207", "#00707d", "#5bd0de"),
+    Colour("series-8", "#00a208", "#6f4a3a", "#cfa58f"),
 )
 STAGES = (
     Colour("decode", "#00a300", "#bcd9f0", "#1f4566"),
@@ -60,7 +61,8 @@ def style_sheet() -> str:
     light = "".join(f"--{colour.name}:{colour.light};" for colour in COLOURS)
     dark = "".join(f"--{colour.name}:{colour.dark};" for colour in COLOURS)
     # `screen`: printed pages stay on white.
-    return f":root{{color-scheme:light dark;{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{RULES}"
+    when = "@media screen and (prefers-color-scheme:dark)"
+    return f":root{{color-scheme:light dark;{light}}}\n{when}{{:root{{{dark}}}}}\n{RULES}"
 
 
 RULES = """\
@@ -77,7 +79,8 @@ ul{padding-left:1.25rem}
 .answer strong{color:var(--own)}
 .noisy{background:var(--loud);border-left:.375rem solid var(--own);padding:.75rem 1rem;margin:1rem 0}
 .noisy strong{font-size:1.125rem}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1.5rem 2.5rem;margin:1rem 0}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));
+gap:1.5rem 2.5rem;margin:1rem 0}
 figure{margin:0;min-width:0;max-width:36rem}
 figure h3{margin:0 0 .25rem}
 figcaption{margin:0 0 .5rem}
@@ -85,23 +88,28 @@ figcaption{margin:0 0 .5rem}
 .plot *{stroke-linejoin:round;stroke-linecap:butt}
 .plot text{font-variant-numeric:tabular-nums}
 .key{display:flex;flex-wrap:wrap;gap:.125rem .875rem;margin:.25rem 0;padding:0;list-style:none}
-.chip{display:inline-block;width:.8em;height:.8em;margin-right:.35em;border:1px solid var(--muted);vertical-align:-.05em}
-.scroll{overflow-x:auto;margin:.75rem 0;max-width:100%}
+.chip{display:inline-block;width:.8em;height:.8em;margin-right:.35em;
+border:1px solid var(--muted);vertical-align:-.05em}
+.scroll{margin:.75rem 0;max-width:100%}
 .scroll:focus-visible{outline:2px solid var(--own)}
 table{border-collapse:collapse;font-size:.875rem;line-height:1.35;font-variant-numeric:tabular-nums}
 caption{text-align:left;caption-side:top;padding:0 0 .375rem;min-width:17rem}
-th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--grid);vertical-align:top;white-space:nowrap}
+caption span{display:inline-block;position:sticky;left:0;max-width:calc(100vw - 2.5rem)}
+th,td{padding:.3rem .55rem;text-align:right;border-bottom:1px solid var(--grid);vertical-align:top;
+white-space:nowrap}
 thead th{vertical-align:bottom;border-bottom:1px solid var(--muted);white-space:normal;font-weight:600}
 .word{text-align:left}
-td.word{white-space:normal;min-width:9rem}
-tbody th{font-weight:400;position:sticky;left:0;background:var(--paper)}
+td.word{white-space:normal;min-width:8rem}
+tbody th{font-weight:400;white-space:normal;min-width:10.5rem;max-width:16rem;
+position:sticky;left:0;background:var(--paper)}
 .own th,.own td{font-weight:700}
 .own th{color:var(--own)}
 details{margin:.5rem 0}
 summary{cursor:pointer;color:var(--muted);font-size:.875rem}
-dl{display:grid;grid-template-columns:minmax(6rem,max-content) minmax(0,1fr);gap:.2rem 1rem;font-size:.875rem;margin:.75rem 0}
+dl{display:grid;grid-template-columns:minmax(6rem,max-content) minmax(0,1fr);
+gap:.2rem 1rem;font-size:.875rem;margin:.75rem 0}
 dt{color:var(--muted)}
 dd{margin:0}
-@media (max-width:40rem){tbody th{white-space:normal;min-width:7rem;max-width:9rem}th,td{padding:.3rem .5rem}
+@media (max-width:40rem){tbody th{min-width:7rem;max-width:8rem}th,td{padding:.3rem .5rem}
 .answer{font-size:1rem}}
 """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.figures import BenchReport, Row
-from bench.palette import OTHERS, OWN, Colour
+from bench.page_style import OTHERS, OWN, Colour
 
 MARKS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"))
 
