@@ -1,7 +1,7 @@
 """Time and memory of several variants, their rounds interleaved. Knows processes and the order, no quality.
 
 Every process is fresh and holds one variant. Cold starts come first, each alone on the machine; then all processes
-of one number of threads stay open and take turns of one round, so that what disturbs the machine disturbs all alike.
+of one number of threads stay open and take turns of one round: what disturbs the machine disturbs all alike.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One file that measures a Bundle on a device. Knows zip files and what to put in, measures nothing.
 
-The file is a zip that Python runs: this toolkit, the pure Python packages that it needs, the Bundles and the examples.
-The device needs Python and the four packages with compiled parts.
+The file is a zip that Python runs: this toolkit, the pure Python packages that it needs, the Bundles and the
+examples. The device needs Python and the four packages with compiled parts.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ figcaption{margin:0 0 .5rem}
 .key{display:flex;flex-wrap:wrap;gap:.125rem .875rem;margin:.25rem 0;padding:0;list-style:none}
 .chip{display:inline-block;width:.8em;height:.8em;margin-right:.35em;
 border:1px solid var(--muted);vertical-align:-.05em}
-.scroll{margin:.75rem 0;max-width:100%}
+.scroll{overflow-x:auto;margin:.75rem 0;max-width:100%}
 .scroll:focus-visible{outline:2px solid var(--own)}
 table{border-collapse:collapse;font-size:.875rem;line-height:1.35;font-variant-numeric:tabular-nums}
 caption{text-align:left;caption-side:top;padding:0 0 .375rem;min-width:17rem}

@@ -187,8 +187,8 @@ def footnotes(report: BenchReport) -> list[str]:
     m, c, constant, timing = report.machine, report.conditions, report.constant, report.rows[0].timings[0]
     notes = [
         f"{m.cpu} ({m.int8_target}), {m.cores} cores, {timing.threads} thread(s), batch {timing.batch}, "
-        f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, short to long; end "
-        "to end from picture file and text to labels; peak MB is the whole process.",
+        f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, short to long; "
+        "end to end from picture file and text to labels; peak MB is the whole process.",
         f"Quality on {c.split} ({c.examples} examples); thresholds {_origins(report.rows)}; macro-F1 counts "
         "an empty label as 0; intervals are bootstrap, over examples for F1 and over rounds for times.",
         f"Micro-F1 of the text alone and of the picture alone: {_halves(report.rows)}.",
