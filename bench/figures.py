@@ -154,7 +154,8 @@ class Bin:
 @dataclass(frozen=True)
 class Row:
     """One variant. `own` marks the Bundle that the benchmark is about; the first of `timings` is the headline.
-    `decided` holds, for every example in order, the indices of the labels decided for, which `quality` measures."""
+    `joules` are those of a call, of the whole package. `differences` are from the report's reference and, of the
+    own Bundle, from its fp32 parent. `decided` holds, for every example in order, the indices of the labels decided for, which `quality` measures."""
 
     name: str
     runtime: str
@@ -172,8 +173,12 @@ class Row:
     quality_picture_alone: Quality
     thresholds: str
     reliability: tuple[Bin, ...]
-    difference: Difference | None
+    differences: tuple[Difference, ...]
     decided: tuple[tuple[int, ...], ...]
+
+    def difference_from(self, name: str) -> Difference | None:
+        """The one from the variant of this name, if it was taken."""
+        return next((one for one in self.differences if one.reference == name), None)
 
 
 @dataclass(frozen=True)

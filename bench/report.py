@@ -62,8 +62,8 @@ def headline(report: BenchReport) -> Grid:
 
 
 def differences(report: BenchReport) -> Grid | None:
-    """Against the reference, in pairs on the same examples; None when there is only one variant."""
-    compared = [(row.name, row.difference) for row in report.rows if row.difference is not None]
+    """In pairs on the same examples; None when there is only one variant."""
+    compared = [(f"{row.name} - {d.reference}", d) for row in report.rows for d in row.differences]
     if not compared:
         return None
     rows = tuple(
@@ -75,8 +75,11 @@ def differences(report: BenchReport) -> Grid | None:
         )
         for name, d in compared
     )
-    title = f"Against {compared[0][1].reference}, paired bootstrap over examples"
-    return Grid(title, ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip"), rows)
+    return Grid(
+        "Differences, paired bootstrap over examples",
+        ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip"),
+        rows,
+    )
 
 
 def stages(report: BenchReport) -> Grid:

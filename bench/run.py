@@ -17,7 +17,7 @@ from bench.peers import Peer, make
 from bench.quality import Judged
 from bench.serving import open_variant
 from bench.task import Task
-from bench.variants import Variant, line_up
+from bench.variants import Variant, line_up, parent_of
 from distill.bundle import Bundle
 from distill.data import Example
 from distill.files import write_json, write_text
@@ -51,13 +51,12 @@ def run(variants: Sequence[Variant], task: Task, plan: Plan, device: str | None 
     measured, noise = measure(variants, task.examples, plan)
     peaks = [_better(*pair) for pair in zip(peaks, _peaks(plan), strict=True)]
     targets = labels.encode([example.labels for example in task.examples])
-    reference = _reference(variants)
     rows = []
     for variant, times, found in zip(variants, measured, judged, strict=True):
-        compared = None
-        if variant is not variants[reference]:
-            name = variants[reference].name
-            compared = quality.difference(name, targets, judged[reference].decided, found.decided)
+        compared = tuple(
+            quality.difference(variants[other].name, targets, judged[other].decided, found.decided)
+            for other in _references(variants, variant)
+        )
         own = variant is variants[-1]
         rows.append(_row(variant, own, times, found, compared, _work(variant, times, task, peaks[0])))
     return BenchReport(
@@ -96,10 +95,14 @@ def _judge(variants: Sequence[Variant], task: Task) -> tuple[LabelSet, list[Judg
     return served.labels, judged
 
 
-def _reference(variants: Sequence[Variant]) -> int:
-    """The first teacher, else the first of them."""
-    teachers = [index for index, variant in enumerate(variants) if variant.name.startswith("teacher")]
-    return teachers[0] if teachers else 0
+def _references(variants: Sequence[Variant], variant: Variant) -> list[int]:
+    """Which ones a variant is compared with: the first teacher, else the first of all; the own one, which is the
+    last, with its fp32 parent too."""
+    teachers = [index for index, other in enumerate(variants) if other.name.startswith("teacher")]
+    others = [teachers[0] if teachers else 0]
+    if variant is variants[-1]:
+        others += [index for index, other in enumerate(variants) if other.folder == parent_of(variant.folder)][:1]
+    return [index for index in dict.fromkeys(others) if variants[index] is not variant]
 
 
 def _peaks(plan: Plan) -> list[Peak]:
@@ -130,7 +133,7 @@ def _work(variant: Variant, times: Measured, task: Task, reached: Peak) -> Work 
 
 
 def _row(
-    variant: Variant, own: bool, times: Measured, found: Judged, compared: Difference | None, done: Work | None
+    variant: Variant, own: bool, times: Measured, found: Judged, compared: tuple[Difference, ...], done: Work | None
 ) -> Row:
     return Row(
         name=variant.name,
@@ -149,7 +152,7 @@ def _row(
         quality_picture_alone=found.picture_alone,
         thresholds=found.thresholds,
         reliability=found.reliability,
-        difference=compared,
+        differences=compared,
         decided=found.decided,
     )
 

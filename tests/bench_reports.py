@@ -170,9 +170,9 @@ def _row(
         quality_picture_alone=quality,
         thresholds="fitted on out-of-fold train, 687 examples",
         reliability=_bins(gold, probabilities),
-        difference=None
+        differences=()
         if reference is None
-        else Difference(reference, Estimate(-0.007, -0.031, 0.012), Estimate(0.001, -0.02, 0.03), 17, gold.size),
+        else (Difference(reference, Estimate(-0.007, -0.031, 0.012), Estimate(0.001, -0.02, 0.03), 17, gold.size),),
         decided=tuple(tuple(np.flatnonzero(row >= 0.5).tolist()) for row in probabilities),
     )
 

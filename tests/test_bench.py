@@ -218,16 +218,22 @@ def test_differences_from_the_teacher_are_those_of_the_decisions(
 ) -> None:
     found, _ = made
     teacher, *others = found.rows
-    assert teacher.difference is None
+    assert teacher.differences == ()
     gold = quality.from_indices(found.gold, len(found.labels))
     for row in others:
-        assert row.difference is not None
+        difference = row.difference_from(teacher.name)
+        assert difference is not None
         theirs, ours = (quality.from_indices(r.decided, len(found.labels)) for r in (teacher, row))
         expected = f1_score(gold, ours, average="micro") - f1_score(gold, theirs, average="micro")
-        assert row.difference.micro_f1.value == pytest.approx(expected)
-        assert row.difference.micro_f1.low <= expected <= row.difference.micro_f1.high
-        assert row.difference.flipped == (theirs != ours).sum()
+        assert difference.micro_f1.value == pytest.approx(expected)
+        assert difference.micro_f1.low <= expected <= difference.micro_f1.high
+        assert difference.flipped == (theirs != ours).sum()
         assert f1_score(gold, ours, average="micro") == pytest.approx(row.quality.micro_f1)
+    from_parent = found.own.difference_from("student fp32 ONNX")
+    assert from_parent is not None
+    assert from_parent.flipped == sum(
+        len(set(a) ^ set(b)) for a, b in zip(found.rows[2].decided, found.own.decided, strict=True)
+    )
 
 
 def test_reliability_bins_hold_every_pair_and_give_back_the_rate(

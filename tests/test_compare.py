@@ -71,7 +71,7 @@ def row(name: str, decided: Indices = GOOD, rounds: Sequence[tuple[float, ...]] 
         quality_picture_alone=quality,
         thresholds="tuned on dev",
         reliability=(),
-        difference=None,
+        differences=(),
         decided=decided,
     )
 

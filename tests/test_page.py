@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from bench_reports import VARIANTS, report
 
-from bench.figures import BenchReport
+from bench.figures import BenchReport, read
 from bench.page import to_html, write
-from bench.page_cast import devices
-from bench.page_style import COLOURS, INK, LOUD, MUTED, OTHER_STAGE, OTHERS, OWN, PAPER, STAGES
-from bench.page_words import answer
+from bench.page.cast import devices
+from bench.page.style import COLOURS, INK, LOUD, MUTED, OTHER_STAGE, OTHERS, OWN, PAPER, STAGES
+from bench.page.words import answer
 from distill.errors import BenchError
+from distill.files import write_json
 
 TESTS = Path(__file__).parent
 
@@ -97,13 +98,18 @@ def test_the_same_reports_give_the_same_bytes_in_another_process(page: str) -> N
     assert run(code).strip() == page.strip()
 
 
+def test_a_report_read_from_its_json_gives_the_same_page(one: BenchReport, page: str, tmp_path: Path) -> None:
+    write_json(tmp_path / "bench.json", one.to_json())
+    assert to_html([read(tmp_path / "bench.json")]) == page
+
+
 def test_nothing_comes_from_elsewhere_and_there_is_no_script(page: str) -> None:
     assert "://" not in page
-    read = Read(page)
+    parsed = Read(page)
     assert not {"script", "link", "iframe", "object", "embed", "img", "image", "base"} & {
-        tag for tag, _ in read.tags
+        tag for tag, _ in parsed.tags
     }
-    for _, attributes in read.tags:
+    for _, attributes in parsed.tags:
         assert not [key for key in attributes if key.startswith("on") or key in ("src", "srcset", "action")]
         assert (attributes.get("href") or "#").startswith("#")
         assert "url(" not in re.sub(r"url\(#", "", " ".join(value or "" for value in attributes.values()))
@@ -116,10 +122,10 @@ def test_names_from_a_report_stay_text_whatever_they_hold() -> None:
     found = replace(found, noise=replace(found.noise, reasons=(evil,)))
     html = to_html([found, found])
     html.encode("utf-8")
-    read = Read(html)
-    assert "script" not in {tag for tag, _ in read.tags}
-    assert not any(key.startswith("on") for _, attributes in read.tags for key in attributes)
-    text = "".join(read.text)
+    parsed = Read(html)
+    assert "script" not in {tag for tag, _ in parsed.tags}
+    assert not any(key.startswith("on") for _, attributes in parsed.tags for key in attributes)
+    text = "".join(parsed.text)
     assert "<script>alert(1)</script> & $x_1$" in text
     assert "#00a101" in text
     assert not {"\x00", "\x1b", "\u202e"} & set(html)
@@ -217,6 +223,7 @@ def test_the_page_is_written_whole(one: BenchReport, page: str, tmp_path: Path) 
 def test_without_matplotlib_the_next_step_is_said() -> None:
     code = """import sys; sys.modules['matplotlib'] = None
 from bench_reports import report; from bench.page import to_html; from distill.errors import BenchError
+from distill.files import write_json
 try: to_html([report()])
 except BenchError as error: print(error)"""
     assert "pip install 'distill[plots]'" in run(code)

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.figures import BenchReport, Estimate, Row
-from bench.html import Html
-from bench.page_style import Colour
-from bench.page_words import throughput
-from bench.svg import SMALL, apart, axes, canvas, drawing, fit, inline, label_axes, log_ticks
+from bench.page.html import Html
+from bench.page.style import Colour
+from bench.page.svg import SMALL, apart, axes, canvas, drawing, fit, inline, label_axes, log_ticks
+from bench.page.words import throughput
 
 
 @dataclass(frozen=True)

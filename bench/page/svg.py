@@ -21,8 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from bench.html import Html, plain
-from bench.page_style import COLOURS, GRID, INK, MUTED, PAPER
+from bench.page.html import Html, plain
+from bench.page.style import COLOURS, GRID, INK, MUTED, PAPER
 
 WIDTH = 360.0
 SIZE = 10.0  # of text

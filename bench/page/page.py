@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import page_tables as tables
 from bench.figures import BenchReport
-from bench.html import Html, details, join, tag
 from bench.latency import needed
-from bench.page_cast import Device, colours, compared, devices, once_each, same_examples
-from bench.page_conditions import INTERVALS, conditions
-from bench.page_style import Colour, stage, style_sheet
-from bench.page_words import answer, cautions, stage_names
+from bench.page import tables
+from bench.page.cast import Device, colours, compared, devices, once_each, same_examples
+from bench.page.conditions import INTERVALS, conditions
+from bench.page.html import Html, details, join, tag
+from bench.page.style import Colour, stage, style_sheet
+from bench.page.words import answer, cautions, stage_names
 from distill.errors import BenchError
 from distill.files import write_text
 
@@ -100,7 +100,7 @@ def _noise(device: Device, many: bool) -> Html:
 
 
 def _front(found: Sequence[Device], ink: dict[str, Colour]) -> Html:
-    from bench import plots
+    from bench.page import plots
 
     told = "The grey steps are the Pareto front: below and right of them, something measured is faster and better."
     marks = _key([f"{device.glyph} {device.title}" for device in found]) if len(found) > 1 else NOTHING
@@ -131,7 +131,7 @@ def _device(device: Device, ink: dict[str, Colour], name: str, many: bool) -> Ht
 
 
 def _device_figures(report: BenchReport, ink: dict[str, Colour], name: str) -> list[Html]:
-    from bench import plots, plots_parts, plots_scaling
+    from bench.page import plots, plots_parts, plots_scaling
 
     told = (
         "Each stroke is a call, each row of strokes a round, the first on top. The dark lines are p50 (thick), p90 "
@@ -163,7 +163,7 @@ def _device_figures(report: BenchReport, ink: dict[str, Colour], name: str) -> l
 
 
 def _quality(group: Sequence[Device], ink: dict[str, Colour], name: str, many: bool) -> Html:
-    from bench import plots_quality
+    from bench.page import plots_quality
 
     report, rows = group[0].report, once_each(group)
     own, other = report.own, compared(report)

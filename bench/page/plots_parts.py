@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bench.figures import BenchReport, Memory, Row
-from bench.html import Html
-from bench.page_style import INK, MUTED, PAPER, Colour, stage
-from bench.page_words import megabytes, milliseconds
-from bench.svg import SMALL, WIDTH, canvas, drawing, head, inline, rows_axes, width_of
+from bench.page.html import Html
+from bench.page.style import INK, MUTED, PAPER, Colour, stage
+from bench.page.svg import SMALL, WIDTH, canvas, drawing, head, inline, rows_axes, width_of
+from bench.page.words import megabytes, milliseconds
 
 ROW = 38.0
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.figures import BenchReport, Row
-from bench.page_style import OTHERS, OWN, Colour
+from bench.page.style import OTHERS, OWN, Colour
 
 MARKS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"))
 
@@ -56,10 +56,10 @@ def colours(found: Sequence[Device]) -> dict[str, Colour]:
 
 
 def compared(report: BenchReport) -> Row | None:
-    """What the own variant is measured against: the one that its difference names, or else the slowest other."""
+    """What the own variant is measured against: the one that its first difference names, or else the slowest."""
     others = [row for row in report.rows if not row.own]
-    difference = report.own.difference
-    named = [row for row in others if difference is not None and row.name == difference.reference]
+    references = [difference.reference for difference in report.own.differences[:1]]
+    named = [row for row in others if row.name in references]
     return next(iter(named), None) or max(others, key=lambda row: row.timings[0].p50.value, default=None)
 
 

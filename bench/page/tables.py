@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.figures import BenchReport, Estimate, Resident, Row
-from bench.html import Html, Line, table
-from bench.page_cast import Device
-from bench.page_words import NONE, macro, megabytes, micro, milliseconds, signed, stage_names, throughput, time
+from bench.page.cast import Device
+from bench.page.html import Html, Line, table
+from bench.page.words import NONE, macro, megabytes, micro, milliseconds, signed, stage_names, throughput, time
 
 
 def headline(found: Sequence[Device]) -> Html:
@@ -159,10 +159,10 @@ def quality(rows: Sequence[Row], report: BenchReport) -> Html:
 
 
 def differences(rows: Sequence[Row]) -> Html | None:
-    """Each variant minus its reference; None where there is none."""
+    """Each variant minus another; None where nothing was subtracted."""
     lines = []
     for row in rows:
-        if (d := row.difference) is not None:
+        for d in row.differences:
             flipped = f"{d.flipped} of {d.decisions}"
             lines.append(Line((row.name, d.reference, signed(d.micro_f1), signed(d.macro_f1), flipped), row.own))
     head = ["variant", "minus", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that are others"]

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.figures import Row
-from bench.html import Html
-from bench.page_style import GRID, MUTED, PAPER, Colour
-from bench.svg import SIZE, SMALL, WIDTH, axes, canvas, drawing, fit, inline, label_axes, rows_axes
+from bench.page.html import Html
+from bench.page.style import GRID, MUTED, PAPER, Colour
+from bench.page.svg import SIZE, SMALL, WIDTH, axes, canvas, drawing, fit, inline, label_axes, rows_axes
 
 LABEL_ROW = 25.0
 LINE = 14.0  # height of a line of a picture's key

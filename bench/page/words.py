@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.figures import BenchReport, Estimate, Row, Timing
-from bench.page_cast import compared
-from bench.page_style import STAGES
+from bench.page.cast import compared
+from bench.page.style import STAGES
 from distill.metrics import Quality
 
 NONE = "–"
@@ -120,8 +120,8 @@ def _speed(own: Row, other: Row, named: bool) -> str:
 
 def _cost(own: Row, other: Row) -> str:
     """What the own variant gives up in F1, or gains."""
-    found = own.difference
-    if found is None or found.reference != other.name:
+    found = own.difference_from(other.name)
+    if found is None:
         return _levels(own, other)
     told = f"micro-F1 {signed(found.micro_f1)} on the same {own.quality.examples} examples"
     if found.micro_f1.high < 0:
@@ -132,6 +132,9 @@ def _cost(own: Row, other: Row) -> str:
 
 
 def _levels(own: Row, other: Row) -> str:
+    found = own.difference_from(other.name)
+    if found is not None:
+        return f"micro-F1 {signed(found.micro_f1)}"
     return f"at micro-F1 {micro(own.quality)} where that has {micro(other.quality)}"
 
 

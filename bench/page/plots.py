@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bench.figures import BenchReport, Estimate, Row, Timing
-from bench.html import Html
-from bench.page_cast import Device
-from bench.page_style import INK, MUTED, PAPER, Colour
-from bench.page_words import milliseconds
-from bench.svg import SMALL, WIDTH, axes, canvas, drawing, fit, head, inline, label_axes, log_x, rows_axes
+from bench.page.cast import Device
+from bench.page.html import Html
+from bench.page.style import INK, MUTED, PAPER, Colour
+from bench.page.svg import SMALL, WIDTH, axes, canvas, drawing, fit, head, inline, label_axes, log_x, rows_axes
+from bench.page.words import milliseconds
 
 F1 = Literal["micro", "macro"]
 FLAG = 13.0  # height of a flag's row

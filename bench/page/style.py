@@ -1,8 +1,9 @@
 """The page's colours, for light and for dark, and its style sheet. Knows no figures.
 
 Plots are drawn in reserved colours, `Colour.drawn`, which become CSS variables in the page: one picture, two
-themes. The series are Okabe and Ito's colour-blind safe hues and a few more, darkened for paper and lightened for a
-dark screen until each has a contrast of 4.5 or more as text (WCAG 2.2, 1.4.3). Stages are tints, behind ink.
+themes. Each series has a contrast of 4.5 or more as text (WCAG 2.2, 1.4.3), and the series were moved from Okabe
+and Ito's hues until they stay apart in simulations of the three colour blindnesses (Machado et al. 2009, "A
+Physiologically-based Model for Simulation of Color Vision Deficiency"). Stages are tints, behind ink.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ MUTED = Colour("muted", "#00a102", "#565d66", "#a5adb8")
 GRID = Colour("grid", "#00a103", "#dfe3e8", "#333942")
 OWN = Colour("own", "#00a200", "#b83b00", "#ff9255")
 OTHERS = (
-    Colour("series-1", "#00a201", "#0063a5", "#62b5f2"),
-    Colour("series-2", "#00a202", "#007353", "#41c99b"),
-    Colour("series-3", "#00a203", "#9b3f7f", "#e79fcb"),
-    Colour("series-4", "#00a204", "#7d5f00", "#e3c24d"),
-    Colour("series-5", "#00a205", "#4a4f57", "#c3c8cf"),
-    Colour("series-6", "#00a206", "#5546b0", "#b3a8ff"),
-    Colour("series-7", "#00a207", "#00707d", "#5bd0de"),
-    Colour("series-8", "#00a208", "#6f4a3a", "#cfa58f"),
+    Colour("series-1", "#00a201", "#1f42b9", "#91adf6"),
+    Colour("series-2", "#00a202", "#073c27", "#399182"),
+    Colour("series-3", "#00a203", "#7c1486", "#d49ac3"),
+    Colour("series-4", "#00a204", "#482f09", "#eddf27"),
+    Colour("series-5", "#00a205", "#4b4b59", "#dadcdd"),
+    Colour("series-6", "#00a206", "#8d46ee", "#9370eb"),
+    Colour("series-7", "#00a207", "#147f8e", "#69d9f1"),
+    Colour("series-8", "#00a208", "#9b665b", "#918461"),
 )
 STAGES = (
     Colour("decode", "#00a300", "#bcd9f0", "#1f4566"),

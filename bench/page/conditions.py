@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.figures import BenchReport
-from bench.html import Html, Line, details, table, tag
-from bench.page_cast import Device
-from bench.page_words import NONE
+from bench.page.cast import Device
+from bench.page.html import Html, Line, details, table, tag
+from bench.page.words import NONE
 
 INTERVALS = (
     "Square brackets hold 95 % bootstrap intervals: of times over whole rounds of calls, of F1 over examples, of "
