@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 EDGE = .venv-edge
 EMULATE = PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/emulate.sh
 
-.PHONY: install demo test check edge emulation real figures clean
+.PHONY: install demo test slow check edge emulation real figures clean
 
 install: $(VENV)/ready
 
@@ -21,7 +21,10 @@ demo: install  ## train, distil, export, measure and predict on generated pictur
 	$(BIN)/distill demo --out demo
 
 test: install  ## everything that needs neither network nor real data
-	$(BIN)/python -m pytest -m "not real"
+	$(BIN)/python -m pytest -m "not real and not slow"
+
+slow: install  ## the tests that take minutes, by name
+	$(BIN)/python -m pytest -m slow
 
 check: install  ## style, types and who may import whom
 	$(BIN)/ruff format --check .

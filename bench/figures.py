@@ -154,8 +154,11 @@ class Bin:
 @dataclass(frozen=True)
 class Row:
     """One variant. `own` marks the Bundle that the benchmark is about; the first of `timings` is the headline.
+
     `joules` are those of a call, of the whole package. `differences` are from the report's reference and, of the
-    own Bundle, from its fp32 parent. `decided` holds, for every example in order, the indices of the labels decided for, which `quality` measures."""
+    own Bundle, from its fp32 parent. `decided` holds, for every example in order, the indices of the labels decided
+    for, which `quality` measures.
+    """
 
     name: str
     runtime: str

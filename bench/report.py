@@ -32,6 +32,15 @@ class Grid:
             table.add_row(*row)
         return table
 
+    def only(self, columns: Sequence[int], title: str) -> Grid:
+        """The same with the names and some of the columns."""
+        chosen = (0, *columns)
+        return Grid(
+            title,
+            tuple(self.headings[i] for i in chosen),
+            tuple(tuple(row[i] for i in chosen) for row in self.rows),
+        )
+
     def to_markdown(self) -> str:
         """A table of Markdown, without its title."""
         lines = ["| " + " | ".join(self.headings) + " |", "|---" + "|---:" * (len(self.headings) - 1) + "|"]
@@ -218,7 +227,9 @@ def noise_sentence(report: BenchReport) -> str:
 
 def show(report: BenchReport) -> None:
     """Everything, on the terminal."""
-    for grid in grids(report):
+    first, *rest = grids(report)
+    # In one table they are wider than most terminals.
+    for grid in (first.only((1, 2, 3, 4, 5), "Benchmark"), first.only((6, 7, 8), "Start and size"), *rest):
         output.print(grid.to_rich())
     for line in footnotes(report):
         output.print(f"- {line}", highlight=False, markup=False, style="bold" if line.startswith("NOISY") else None)

@@ -98,23 +98,22 @@ def _compiled(network: nn.Module, spec: PreprocessSpec) -> Any:
     config.compile_threads = 1  # else it starts processes that would run beside what is timed
     # Without weights frozen into it: on a CPU that took twice as long to open and was no faster.
     options = {"cpp.threads": torch.get_num_threads()}
-    before = counters["stats"]["unique_graphs"]
     try:
         # One whole graph or an error: it never falls back to eager, as it does after a break or a recompilation
         # too many. Whatever was exported to a Bundle is such a graph.
         made = torch.compile(network, fullgraph=True, options=options)
-        for length in (spec.text.max_tokens, max(2, spec.text.max_tokens // 2)):
-            inputs = _inputs(_blank(spec, length), spec)
-            for name in ("input_ids", "attention_mask"):
-                maybe_mark_dynamic(inputs[name], 1)
-            with torch.inference_mode(), hushed():
+        with torch.inference_mode(), hushed():  # inputs made outside of it would count as others, and recompile
+            for length in (spec.text.max_tokens, max(2, spec.text.max_tokens // 2)):
+                inputs = _inputs(_blank(spec, length), spec)
+                for name in ("input_ids", "attention_mask"):
+                    maybe_mark_dynamic(inputs[name], 1)
                 made(**inputs)
     except (RuntimeError, OSError) as error:  # torch's errors of compilation are RuntimeErrors
         raise BenchError(
             f"PyTorch {torch.__version__} cannot compile the network ({_reason(error)}); it needs a C++ compiler, "
             "such as g++: install one, or leave out --peer torch-compile"
         ) from error
-    if counters["stats"]["unique_graphs"] == before:
+    if not counters["stats"]["unique_graphs"]:  # of this process: a second network of one shape uses the first's
         raise BenchError(
             f"torch.compile of PyTorch {torch.__version__} compiled nothing; unset TORCH_COMPILE_DISABLE and "
             "TORCHDYNAMO_DISABLE, or leave out --peer torch-compile"

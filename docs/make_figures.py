@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import read
+from bench.page.cast import colours, devices
+from bench.page.plots import against_latency
+from bench.page.style import variables
 from bench.report import to_markdown
 from export.coverage import Reach
 from export.towers import TOWERS
@@ -33,6 +36,15 @@ def load(name: str) -> Any:
 def bench_table() -> str:
     """The benchmark as `distill bench` writes it."""
     return to_markdown(read(RESULTS / "bench.json"))
+
+
+def front_picture() -> str:
+    """F1 against latency as an SVG file that follows the reader's light or dark."""
+    found = devices([read(RESULTS / "bench.json")])
+    picture = str(against_latency(found, colours(found), "micro", "front"))
+    style = f"{variables()} text{{font-family:sans-serif}}"
+    head, _, rest = picture.partition(">")
+    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}\n'
 
 
 def teacher_table() -> str:
@@ -250,6 +262,7 @@ def render(page: str, text: str) -> str:
 
 
 if __name__ == "__main__":
+    (ROOT / "docs" / "front.svg").write_text(front_picture(), encoding="utf-8")
     for page in PAGES:
         path = ROOT / page
         path.write_text(render(page, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -180,9 +180,8 @@ def made(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[figure
     """One real report over the whole chain."""
     out = tmp_path_factory.mktemp("bench") / "bench.json"
     task = Task.of(chain.splits, "test")
-    against = [chain.teacher, chain.student]
-    plan = Plan((1, 2), (1, 4), 40, 2)
-    found = measure_all(chain.int8, against, [], chain.splits.train, task, plan, "a device")
+    plan = Plan((1, 2), (1, 4), 40, 1)
+    found = measure_all(chain.int8, [chain.teacher], [], chain.splits.train, task, plan, "a device")
     return found, write(found, out)
 
 
@@ -190,19 +189,19 @@ def test_the_fp32_parent_joins_by_itself_and_the_own_row_is_the_last(
     made: tuple[figures.BenchReport, list[Path]],
 ) -> None:
     names = [row.name for row in made[0].rows]
-    assert names == ["teacher PyTorch", "student PyTorch", "student fp32 ONNX", "student int8 ONNX"]
-    assert [row.own for row in made[0].rows] == [False, False, False, True]
+    assert names == ["teacher PyTorch", "student fp32 ONNX", "student int8 ONNX"]
+    assert [row.own for row in made[0].rows] == [False, False, True]
 
 
 def test_a_bundles_process_holds_no_torch_and_less_memory(made: tuple[figures.BenchReport, list[Path]]) -> None:
     rows = {row.name: row.memory for row in made[0].rows}
-    assert rows["student PyTorch"].torch_loaded
+    assert rows["teacher PyTorch"].torch_loaded
     assert not rows["student int8 ONNX"].torch_loaded
-    assert rows["student int8 ONNX"].peak_bytes < rows["student PyTorch"].peak_bytes / 2
+    assert rows["student int8 ONNX"].peak_bytes < rows["teacher PyTorch"].peak_bytes / 2
     for memory in rows.values():
         assert memory.imported.rss_bytes <= memory.load_peak_bytes <= memory.peak_bytes
     assert rows["student int8 ONNX"].without_arena is not None
-    assert rows["student PyTorch"].without_arena is None
+    assert rows["teacher PyTorch"].without_arena is None
 
 
 def test_every_setting_is_timed_for_every_variant(made: tuple[figures.BenchReport, list[Path]]) -> None:
@@ -232,7 +231,7 @@ def test_differences_from_the_teacher_are_those_of_the_decisions(
     from_parent = found.own.difference_from("student fp32 ONNX")
     assert from_parent is not None
     assert from_parent.flipped == sum(
-        len(set(a) ^ set(b)) for a, b in zip(found.rows[2].decided, found.own.decided, strict=True)
+        len(set(a) ^ set(b)) for a, b in zip(found.rows[1].decided, found.own.decided, strict=True)
     )
 
 

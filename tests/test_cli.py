@@ -78,7 +78,8 @@ def test_the_four_commands_run_as_typed(chain: Chain, tmp_path: Path) -> None:
     assert same == pytest.approx(
         json.loads((chain.student / "run.json").read_text())["thresholds"]["values"], abs=1e-3
     )
-    measured = distill("bench", tmp_path / "b", "--data", chain.data, "--calls", 20, "--against", tmp_path / "s")
+    quick = ["--calls", 20, "--starts", 1, "--threads", 1]
+    measured = distill("bench", tmp_path / "b", "--data", chain.data, "--against", tmp_path / "s", *quick)
     assert measured.exit_code == 0, measured.output
     assert "student int8 ONNX" in measured.output
     assert (tmp_path / "b-bench.json").is_file()

@@ -59,11 +59,16 @@ def stage(name: str) -> Colour:
 
 def style_sheet() -> str:
     """The whole CSS of the page."""
+    return f"{variables()}\n{RULES}"
+
+
+def variables() -> str:
+    """The colours as CSS variables, for light and for dark."""
     light = "".join(f"--{colour.name}:{colour.light};" for colour in COLOURS)
     dark = "".join(f"--{colour.name}:{colour.dark};" for colour in COLOURS)
     # `screen`: printed pages stay on white.
     when = "@media screen and (prefers-color-scheme:dark)"
-    return f":root{{color-scheme:light dark;{light}}}\n{when}{{:root{{{dark}}}}}\n{RULES}"
+    return f":root{{color-scheme:light dark;{light}}}\n{when}{{:root{{{dark}}}}}"
 
 
 RULES = """\
