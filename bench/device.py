@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import os
 import sys
 import tempfile
 import zipfile
@@ -38,13 +40,21 @@ def measure(threads: str | None, batches: str, calls: int, starts: int, name: st
 
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts)
     with tempfile.TemporaryDirectory(prefix="distill-bench-") as folder:
-        with zipfile.ZipFile(sys.argv[0]) as archive:
-            archive.extractall(folder, [name for name in archive.namelist() if name.startswith(f"{PAYLOAD}/")])
+        _unpack(Path(folder))
         payload = Path(folder) / PAYLOAD
         bundles = sorted((payload / BUNDLES).iterdir(), key=lambda path: int(path.stem))
         made = run(line_up(bundles[-1], bundles[:-1]), Task.load(payload / TASK_FOLDER), plan, name)
     show(made)
     note(f"Written: {', '.join(str(path) for path in write(made, out))}")
+
+
+def _unpack(folder: Path) -> None:
+    """Lay everything out in `folder` and let the variants' processes find the code there, compiled as an installed
+    package is: out of the zip each start would compile it anew, and cold starts would tell of that."""
+    with zipfile.ZipFile(sys.argv[0]) as archive:
+        archive.extractall(folder)
+    compileall.compile_dir(folder, quiet=2)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def main() -> None:

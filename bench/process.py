@@ -51,7 +51,6 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env=_environment(),
         )
         try:
             self.start = self._read()
@@ -91,9 +90,3 @@ class Process:
         lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit code {self.process.returncode}"
         raise BenchError(f"{self.variant.folder}: its process ended: {reason}")
-
-
-def _environment() -> dict[str, str]:
-    """This process's; when this code runs out of a zip file, the child finds it there too."""
-    home = Path(__file__).resolve().parent.parent
-    return dict(os.environ) | ({"PYTHONPATH": str(home)} if home.is_file() else {})

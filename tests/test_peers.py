@@ -330,6 +330,7 @@ def test_torchs_towers_are_shares_and_follow_a_tower_that_is_slow(chain: Chain, 
     assert not served.network.text._forward_hooks
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_torch_compile_answers_as_eager_does_for_two_lengths_without_recompiling(
     chain: Chain, compiled: tuple[TorchPredictor, int]
@@ -346,6 +347,7 @@ def test_torch_compile_answers_as_eager_does_for_two_lengths_without_recompiling
     assert served.towers(batches[0]) is None
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_torch_compile_really_runs_compiled_code(chain: Chain, compiled: tuple[TorchPredictor, int]) -> None:
     """Python executes no encoder's forward; in eager mode it does."""
@@ -355,6 +357,7 @@ def test_torch_compile_really_runs_compiled_code(chain: Chain, compiled: tuple[T
     assert "encoders.py" not in modules_that_run(compiled[0], batch)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_torch_compile_starts_no_processes_that_would_run_beside_it(compiled: tuple[TorchPredictor, int]) -> None:
     from torch._inductor.async_compile import AsyncCompile
