@@ -35,11 +35,12 @@ check: install  ## style, types and who may import whom
 demo/bundle/manifest.json: | install
 	$(MAKE) demo
 
-edge: demo/bundle/manifest.json  ## the wheel alone, without torch, predicts with the demo's Bundle
+edge: demo/bundle/manifest.json  ## sdist, then a wheel from it; the wheel alone, without torch, predicts with the demo's Bundle
 	rm -rf $(EDGE) dist
-	$(BIN)/python -m build --quiet --wheel --outdir dist
+	$(BIN)/python -m build --quiet --outdir dist
 	$(PYTHON) -m venv $(EDGE)
 	$(EDGE)/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	$(EDGE)/bin/python -m pip check
 	! $(EDGE)/bin/python -c "import torch" 2>/dev/null
 	cd $(EDGE) && bin/python -c "from distill.recipe import Recipe; Recipe.load()"
 	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out answers.jsonl && wc -l answers.jsonl
