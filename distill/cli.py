@@ -70,14 +70,16 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
 @click.option("--image", type=click.Path(path_type=Path), help="One picture.")
 @click.option("--text", default="", help="The text on that picture, or a text without a picture.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write JSON lines here and not to standard output.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run, from OUT.part.")
 @click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
 def predict(
-    bundle: Path, source: Path | None, image: Path | None, text: str, out: Path | None, threads: int
+    bundle: Path, source: Path | None, image: Path | None, text: str, out: Path | None, resume: bool, threads: int
 ) -> None:
     """Labels and probabilities as JSON lines, for one picture, a file of rows, or a folder of pictures.
 
     A row that cannot be read gets a line with an "error"; the others are answered, and the exit code is 1.
     In a folder, the text of a.jpg is looked for in a.txt. A post may lack its text or its picture.
+    With --out, answers grow in OUT.part; an interrupted run goes on there with --resume.
 
     \b
     Examples:
@@ -90,16 +92,17 @@ def predict(
             "give either --image FILE and --text TEXT, or one of them, or a SOURCE (a .jsonl, .csv or .json file, "
             "or a folder)"
         )
+    if resume and (source is None or out is None):
+        raise click.UsageError("--resume goes on with the answers to a SOURCE in --out FILE; give both")
     from distill.data import Example
-    from distill.items import count_items, read_items
-    from export.answers import write_answers
+    from export.answers import answer_all, answer_one
     from export.runtime import Predictor
 
     predictor = Predictor.load(bundle, threads)
-    one = Example(image.name if image else "text", text, image, ())
-    items = read_items(source) if source else iter([one])
-    total = count_items(source) if source else 1
-    faults = write_answers(predictor.predict_many(items), total, out)
+    if source is None:
+        faults = answer_one(predictor, Example(image.name if image else "text", text, image, ()), out)
+    else:
+        faults = answer_all(predictor, source, out, resume)
     if faults:
         click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)
         click.get_current_context().exit(1)

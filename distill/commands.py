@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import click
 
 from distill.errors import DistillError
+from distill.files import FULL
 
 TRAIN_PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors")
 
@@ -29,9 +30,11 @@ class Commands(click.Group):
         except OSError as error:
             if error.strerror is None:
                 raise
-            _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}", 2)
-        except KeyboardInterrupt:
-            _fail(ctx, "interrupted; an interrupted training goes on with --resume", 130)
+            next_step = "; make room and give the same command again" if error.errno in FULL else ""
+            _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}{next_step}", 2)
+        except KeyboardInterrupt as stop:  # who knows more than this says so
+            what = stop.args[0] if stop.args else "an interrupted training goes on with --resume"
+            _fail(ctx, f"interrupted; {what}", 130)
 
 
 class WithDefault(click.Group):

@@ -9,7 +9,8 @@
     ├── BundleError             a Bundle: absent, damaged, or of another format
     ├── ExportError             a graph that cannot be exported or quantised
     │   └── ParityError         an exported graph that does not answer as its parent does (exit code 1)
-    └── BenchError              a variant that cannot be measured
+    ├── BenchError              a variant that cannot be measured
+    └── OutputError             a file that cannot be written: no room, or answers of another run in the way
 
 Each message names the thing, the value and the next step.
 """
@@ -59,3 +60,7 @@ class ParityError(ExportError):
 
 class BenchError(DistillError):
     """A variant cannot be measured."""
+
+
+class OutputError(DistillError):
+    """A file cannot be written: there is no room, or another run's answers are in the way."""

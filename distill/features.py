@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from distill.data import Example
 from distill.encoders import PictureEncoder, fingerprint
+from distill.errors import OutputError
 from distill.files import write_bytes
 from distill.integrity import picture_hash
 from distill.preprocess import PictureSpec, normalise, picture_to_uint8
@@ -52,7 +53,7 @@ def picture_features(
         batch = todo[start : start + BATCH]
         pixels = normalise(np.stack([picture_to_uint8(image, spec) for _, image in batch]), spec)
         for (name, _), feature in zip(batch, _run(encoder, pixels, device), strict=True):
-            write_bytes(folder / name[:2] / name, feature.tobytes())
+            _keep(folder / name[:2] / name, feature)
             found[name] = feature
     return np.stack([found[name] for name in names])
 
@@ -62,6 +63,13 @@ def _run(encoder: PictureEncoder, pixels: NDArray[np.float32], device: torch.dev
     with torch.no_grad():
         result: NDArray[np.float32] = encoder(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
     return result
+
+
+def _keep(path: Path, feature: NDArray[np.float32]) -> None:
+    try:
+        write_bytes(path, feature.tobytes())
+    except OutputError as error:
+        raise OutputError(f"{error}; or set DISTILL_CACHE to a folder with room") from error
 
 
 def _read(path: Path, width: int) -> NDArray[np.float32] | None:

@@ -90,7 +90,10 @@ def out_of_fold(
             answers = views(model, whole.subset(fold.held_out))
             write_json(folder / f"fold{number}.json", {"best_epoch": log.best_epoch})
             write_bytes(stored, np.stack([answers.both, answers.text, answers.picture]).tobytes())
-        part = np.frombuffer(stored.read_bytes(), dtype=np.float32).reshape(3, len(fold.held_out), -1)
+        content, shape = stored.read_bytes(), (3, len(fold.held_out), whole.targets.shape[1])
+        if len(content) != 4 * np.prod(shape):
+            raise RunError(f"{stored}: has {len(content)} bytes, not answers {shape}; remove it and --resume")
+        part = np.frombuffer(content, dtype=np.float32).reshape(shape)
         for array, values in zip((result.both, result.text, result.picture), part, strict=True):
             array[fold.held_out] = values
         epochs.append(int(read_json(folder / f"fold{number}.json", RunError)["best_epoch"]))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -81,5 +82,7 @@ def label_table(quality: Quality) -> Table:
     for label in sorted(quality.labels, key=lambda item: -item.support):
         ap = "–" if label.average_precision is None else f"{label.average_precision:.3f}"
         figures = (f"{value:.3f}" for value in (label.precision, label.recall, label.f1))
-        table.add_row(label.name, str(label.support), str(label.predicted), *figures, ap, f"{label.threshold:.3f}")
+        table.add_row(
+            escape(label.name), str(label.support), str(label.predicted), *figures, ap, f"{label.threshold:.3f}"
+        )
     return table

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
@@ -29,39 +29,20 @@ from transformers.utils import logging as transformers_logging
 
 from distill.dual import DualBranch, Outputs
 from distill.encoding import WANTED, Encoded, LengthGroups, Wanted
+from distill.epoch_lines import EpochLines
 from distill.errors import RunError
-from distill.files import write_json
+from distill.files import cannot_write, write_json
 from distill.metrics import macro_ap, micro_ap, sigmoid
 from distill.recipe import ModelConfig, TrainingPrecision
-from distill.terminal import console, note, warn
+from distill.terminal import warn
+from distill.trend import EpochLog, TrainLog, warning
 
 STATE_FILE = "trainer_state.json"  # of a Trainer's checkpoint, written last
 
+ROWS = "rows"  # of a batch: which examples it is made of
+
 # What the network gave and what was wanted, to a scalar. A loss that is an nn.Module is trained along.
 Loss = Callable[[Outputs, Wanted], Tensor]
-
-
-@dataclass(frozen=True)
-class EpochLog:
-    """One epoch: mean training loss, then validation."""
-
-    epoch: int
-    loss: float
-    dev_loss: float
-    dev_micro_ap: float
-    dev_macro_ap: float
-    dev_balanced_ap: float
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class TrainLog:
-    """What a training did; the weights kept are those of `best_epoch`: the best by `monitor`, or the last of a
-    training whose length was given."""
-
-    epochs: tuple[EpochLog, ...]
-    best_epoch: int
-    seconds: float
 
 
 def train_model(
@@ -78,7 +59,8 @@ def train_model(
     so many and keep the last one's: dev then only watches.
 
     Checkpoints go to `folder`, one an epoch; with `resume` training goes on from the last one there and
-    ends as it would have without the break. Raises RunError when the loss is not finite.
+    ends as it would have without the break. Raises RunError when the loss is not finite, and OutputError when a
+    checkpoint cannot be written; neither leaves a half one.
     """
     started = time.perf_counter()
     model = Measured(network, loss)
@@ -93,6 +75,8 @@ def train_model(
     logs = _epoch_logs(history)
     better = min if config.monitor == "loss" else max
     best = better(logs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
+    if said := warning(logs, best.epoch):
+        warn(said)
     return TrainLog(tuple(logs), epochs or best.epoch, time.perf_counter() - started)
 
 
@@ -108,27 +92,46 @@ def _fit(
     """Run Trainer, from the checkpoint `last` where there is one; its log."""
     transformers_logging.set_verbosity_error()
     set_seed(config.seed)
-    lines = _EpochLines(epochs or config.epochs)
+    lines = EpochLines(epochs or config.epochs)
     patience = EarlyStoppingCallback(early_stopping_patience=config.patience)
     lone = model.network.picture_trainable
     order = LengthGroups(train.lengths(), config.batch_size, config.seed, drop_lone=lone)
     trainer = _DualTrainer(
         model=model,
         args=_arguments(config, folder, epochs),
-        data_collator=train.collate,
-        train_dataset=train,
-        eval_dataset=dev,
+        data_collator=_collate_numbered,
+        train_dataset=_Numbered(train),
+        eval_dataset=_Numbered(dev),
         compute_metrics=_dev_metrics,
         optimizers=optimizer_and_schedule(model, config, math.ceil(len(order) / config.batch_size)),
         callbacks=[patience, lines] if epochs is None else [lines],
     )
-    trainer.order = order
+    trainer.order, trainer.config, trainer.sets = order, config, (train, dev)
     trainer.remove_callback(PrinterCallback)
     with lines.progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
+
+
+class _Numbered(Dataset[tuple[int, dict[str, Any], Encoded]]):
+    """Examples that know their row, so that a batch can be named when its loss is not finite."""
+
+    def __init__(self, encoded: Encoded) -> None:
+        self.encoded = encoded
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, row: int) -> tuple[int, dict[str, Any], Encoded]:
+        return row, self.encoded[row], self.encoded
+
+
+def _collate_numbered(items: list[tuple[int, dict[str, Any], Encoded]]) -> dict[str, Tensor]:
+    rows, examples, sets = zip(*items, strict=True)
+    batch: dict[str, Tensor] = sets[0].collate(examples)
+    return batch | {ROWS: torch.tensor(rows)}
 
 
 class Measured(nn.Module):
@@ -212,6 +215,8 @@ def optimizer_and_schedule(
 def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> TrainingArguments:
     accelerated = torch.cuda.is_available()
     bf16, fp16 = mixed_precision(config.precision)
+    # Trainer would go by what the shell, or an earlier training in this process, left there.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "fp16" if fp16 else "no"
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs or config.epochs,
@@ -279,52 +284,43 @@ class _DualTrainer(Trainer):
     """Trainer with our own loss and order of examples."""
 
     order: LengthGroups
+    config: ModelConfig
+    sets: tuple[Encoded, Encoded]
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
-        """Called by Trainer for each batch, in training and in validation."""
+        """Called by Trainer for each batch, in training and in validation. Raises RunError."""
+        rows = inputs.pop(ROWS)
         loss, logits = model(**inputs)
         if not torch.isfinite(loss):
-            raise RunError(
-                f"the loss became {loss.item()} at step {self.state.global_step}; lower the learning rate, "
-                "such as --set teacher.learning_rate=1e-5, and start again"
-            )
+            raise self._not_finite(loss.item(), rows.tolist(), model.training)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _not_finite(self, loss: float, rows: list[int], training: bool) -> RunError:
+        config, names = self.config, self.sets[0 if training else 1].names
+        where = f"at step {self.state.global_step + 1} of {self.state.max_steps}"
+        if not training:
+            where = f"on dev after step {self.state.global_step}"
+        rounded = self.args.bf16 or self.args.fp16
+        precision = f", or set precision=fp32, now {config.precision}" if rounded else ""
+        return RunError(
+            f"the loss became {loss} {where}, in the batch of {', '.join(names[row] for row in rows)}; no "
+            f"checkpoint is made of it. Lower learning_rate, now {config.learning_rate:g}, and head_learning_rate, "
+            f"now {config.head_learning_rate:g}{precision}; then start over with --overwrite"
+        )
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """As Trainer's, but a checkpoint that cannot be written is not left half there. Raises OutputError."""
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, RuntimeError, SafetensorError) as error:  # each writer words a full disk in its own way
+            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = str(error).strip().splitlines()[0]
+            if isinstance(error, RuntimeError):
+                if "inline_container" not in reason and "PytorchStreamWriter" not in reason:
+                    raise
+                reason = "torch could not write a file of it to its end"
+            raise cannot_write(folder, reason, then="go on with --resume") from error
 
     def _get_train_sampler(self, *_: Any) -> LengthGroups:
         return self.order
-
-
-class _EpochLines(TrainerCallback):
-    """A progress bar over steps and one line an epoch."""
-
-    def __init__(self, epochs: int) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.epochs = epochs
-        self.task: TaskID | None = None
-        self.loss = math.nan
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Show the bar, from where a resumed run stands."""
-        if state.is_world_process_zero:
-            self.task = self.progress.add_task("training", total=state.max_steps, completed=state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move the bar."""
-        if self.task is not None:
-            self.progress.update(self.task, completed=state.global_step)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        """Remember the epoch's training loss."""
-        self.loss = (logs or {}).get("loss", self.loss)
-
-    def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
-    ) -> None:
-        """Say how the epoch went."""
-        if state.is_world_process_zero and metrics:
-            note(
-                f"  epoch {round(state.epoch)}/{self.epochs}  loss {self.loss:.4f}  "
-                f"dev loss {metrics['eval_loss']:.4f}  dev micro-AP {metrics['eval_micro_ap']:.3f}  "
-                f"macro-AP {metrics['eval_macro_ap']:.3f}"
-            )

@@ -12,6 +12,7 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,18 @@ import onnxruntime
 import PIL
 from numpy.typing import NDArray
 from PIL import Image
+from rich.markup import escape
 from rich.table import Table
 
 from distill.bundle import Bundle
-from distill.errors import BundleError
+from distill.errors import BundleError, PictureError
 from distill.metrics import sigmoid
 from distill.preprocess import Batch, Reader
 from distill.terminal import note, output, warn
 from export.isa import cpu_name, detect, int8_instructions
-from export.runtime import Predictor, run
+from export.runtime import Logits, Predictor, run
 
+MAX_CASES = 64
 LEAST_TOLERANCE = 1e-4  # of a logit: float sums in another order
 TEXTS = (
     "WHO DID THIS",
@@ -81,8 +84,8 @@ def make(
         for text, picture in zip(TEXTS, _pictures(), strict=True)
     ]
     batches = _batches(reader, cases)
-    logits = _answers(session, batches)
-    quantising = _rms(logits - _answers(parent, batches))
+    logits = _answers(partial(run, session), batches)
+    quantising = _rms(logits - _answers(partial(run, parent), batches))
     return {
         "cases": cases,
         "ids": [batch.input_ids[0].tolist() for batch in batches],
@@ -103,10 +106,11 @@ def replay(predictor: Predictor) -> Replay:
         batches = _batches(predictor.reader, cases)
         ids = [batch.input_ids[0].tolist() != known for batch, known in zip(batches, golden["ids"], strict=True)]
         pixels = [_digest(batch) != known for batch, known in zip(batches, golden["pixels"], strict=True)]
-        tolerance, made_on = float(golden["tolerance"]), dict(golden["made_on"])
-    except (KeyError, TypeError, ValueError) as error:
+        tolerance = float(golden["tolerance"])
+        made_on = {key: _plain(str(value)) for key, value in golden["made_on"].items()}
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, PictureError) as error:
         raise BundleError(f"{bundle.folder}: its golden answers cannot be read ({error}); export again") from error
-    found = _answers(predictor.session, batches)
+    found = _answers(predictor.logits, batches)
     before, after = (bundle.thresholds.apply(sigmoid(logits)) for logits in (expected, found))
     return Replay(
         cases=len(cases),
@@ -124,11 +128,11 @@ def replay(predictor: Predictor) -> Replay:
 
 def show(answer: Replay, name: str) -> bool:
     """Print where and how the answers differ; whether they may be trusted."""
-    table = Table(title=f"{name}: its own answers, given again", title_justify="left")
+    table = Table(title=escape(f"{name}: its own answers, given again"), title_justify="left")
     for heading in ("", "where it was made", "here"):
         table.add_column(heading)
     for key, here in answer.here.items():
-        table.add_row(key, answer.made_on.get(key, "?"), here)
+        table.add_row(key, escape(answer.made_on.get(key, "?")), escape(here))
     output.print(table)
     note(
         f"{answer.cases} cases: {answer.other_tokens} with other tokens, {answer.other_pixels} with other pixels; "
@@ -157,7 +161,9 @@ def machine() -> dict[str, str]:
 
 
 def _batches(reader: Reader, cases: Sequence[dict[str, Any]]) -> list[Batch]:
-    """Each case alone, as a device is asked."""
+    """Each case alone, as a device is asked. Raises ValueError for more of them than any Bundle has."""
+    if len(cases) > MAX_CASES:
+        raise ValueError(f"{len(cases):,} cases, over the limit of {MAX_CASES}")
     batches = []
     for case in cases:
         picture = None if case["picture"] is None else base64.b64decode(case["picture"], validate=True)
@@ -165,13 +171,18 @@ def _batches(reader: Reader, cases: Sequence[dict[str, Any]]) -> list[Batch]:
     return batches
 
 
-def _answers(session: onnxruntime.InferenceSession, batches: Sequence[Batch]) -> NDArray[np.float32]:
-    return np.concatenate([run(session, batch) for batch in batches])
+def _answers(logits: Logits, batches: Sequence[Batch]) -> NDArray[np.float32]:
+    return np.concatenate([logits(batch) for batch in batches])
 
 
 def _rms(difference: NDArray[np.float32]) -> float:
     """The largest float, which JSON can hold, when anything in it is not finite."""
     return float(np.sqrt(np.square(difference).mean())) if np.isfinite(difference).all() else sys.float_info.max
+
+
+def _plain(text: str) -> str:
+    """Without what would command a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text[:200])
 
 
 def _digest(batch: Batch) -> str:

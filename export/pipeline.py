@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,7 +15,7 @@ from distill.bundle import Bundle, Contents, Precision
 from distill.checkpoint import METRICS, Checkpoint
 from distill.data import Example, Splits, without_pictures, without_texts
 from distill.errors import RunError
-from distill.files import read_json
+from distill.files import read_json, work_folder
 from distill.metrics import Probabilities, logit
 from distill.preprocess import Batch, Reader
 from distill.recipe import ExportConfig
@@ -72,8 +71,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order:
     """
     for folder in {order.out, order.parent}:
         bundle.refuse_if_in_the_way(folder)
-    with tempfile.TemporaryDirectory(prefix="distill-export-") as temporary:
-        work = Path(temporary)
+    with work_folder(order.out) as work:
         fp32 = work / "fp32.onnx"
         parent = _parent(student, splits, config, fp32)
         figures: dict[str, Any] = {"parity": asdict(parent.agreement), "size_bytes": fp32.stat().st_size}

@@ -68,8 +68,42 @@ def open_session(
             str(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
         )
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = _first_line(error)
         raise BundleError(f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}") from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _refuse_misfit(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
+    """Raise BundleError unless the model takes what `Batch.feed` gives and answers with logits (B, L)."""
+    size = bundle.preprocess.picture.size
+    wanted: dict[str, tuple[str, list[int | None]]] = {
+        "input_ids": ("tensor(int64)", [None, None]),
+        "attention_mask": ("tensor(int64)", [None, None]),
+        "pixels": ("tensor(uint8)", [None, size, size, 3]),
+        "present": ("tensor(float)", [None, 2]),
+        "logits": ("tensor(float)", [None, len(bundle.labels)]),
+    }
+    found = [*session.get_inputs(), *session.get_outputs()]
+    if sorted(item.name for item in found) != sorted(wanted):
+        names = ", ".join(item.name[:40] for item in found[:8])
+        raise BundleError(
+            f"{bundle.model}: takes and gives {names}, not {', '.join(wanted)}; run distill export again"
+        )
+    for item in found:
+        kind, shape = wanted[item.name]
+        fits = len(item.shape) == len(shape) and all(
+            isinstance(is_, str | None) or is_ == want  # a symbol, or nothing, may be any size
+            for is_, want in zip(item.shape, shape, strict=True)
+        )
+        if item.type != kind or not fits:
+            given = f"{item.type} {item.shape}"[:120]
+            raise BundleError(
+                f"{bundle.model}: {item.name} is {given}, not {kind} {shape}; run distill export again"
+            )
 
 
 class Predictor:
@@ -77,7 +111,10 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, threads: int = 0, arena: bool = True) -> None:
         self.bundle = bundle
-        self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+        try:
+            self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+        except BundleError as error:
+            raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
         here = detect()
         exact = bundle.precision == "int8" and overflows(bundle.target, here)
         if exact:
@@ -86,15 +123,27 @@ class Predictor:
                 f"would overflow here, so slower ones are used; run distill export --target {here}"
             )
         self.session = open_session(bundle.model, threads, exact, arena)
+        _refuse_misfit(self.session, bundle)
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0, arena: bool = True) -> Predictor:
         """Open and check a Bundle. Raises BundleError."""
-        return cls(Bundle.open(folder), threads, arena)
+        bundle = Bundle.open(folder)
+        predictor = cls(bundle, threads, arena)
+        bundle.refuse_if_changed()
+        return predictor
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """float32 (B, L)."""
-        return run(self.session, batch)
+        """float32 (B, L). Raises BundleError when the model fails or gives anything else."""
+        try:
+            logits = run(self.session, batch)
+        except Exception as error:  # onnxruntime raises errors of its own for what a graph does
+            raise BundleError(f"{self.bundle.model}: onnxruntime cannot run it: {_first_line(error)}") from error
+        wanted = (len(batch.present), len(self.bundle.labels))
+        if logits.shape != wanted or logits.dtype != np.float32 or not np.isfinite(logits).all():
+            given = f"{logits.dtype} {logits.shape}" + (", not all finite" if logits.shape == wanted else "")
+            raise BundleError(f"{self.bundle.model}: gives {given}, not float32 {wanted}; run distill export again")
+        return logits
 
     def predict(self, text: str, image: Path | bytes | None, id_: str = "") -> Prediction:
         """One example, from file or bytes to decisions; "" for no text, None for no picture.

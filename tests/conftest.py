@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from victim import Victim
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test may reach for a hub
 
@@ -31,6 +32,11 @@ class Chain:
     student: Path
     fp32: Path
     int8: Path
+
+    def words(self, *more: str) -> list[str]:
+        """What makes a command use the chain's recipe, and more settings."""
+        settings = [part for override in (*self.overrides, *more) for part in ("--set", override)]
+        return ["--recipe", str(recipes_folder() / "tiny.toml"), *settings]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -99,6 +105,14 @@ def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     begin(folder, "teacher", config, chain.splits, resume=False, overwrite=False)
     teacher.train.train(config, chain.splits, folder, resume=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def victim() -> Iterator[Victim]:
+    """A process that is killed, or meets a full disk, where it is told."""
+    started = Victim()
+    yield started
+    started.close()
 
 
 @pytest.fixture
