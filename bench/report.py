@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 
 from bench.figures import BenchReport, Estimate, Row, Timing
@@ -29,7 +30,7 @@ class Grid:
         for name in self.headings[1:]:
             table.add_column(name, justify="right", no_wrap=True)
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         return table
 
     def only(self, columns: Sequence[int], title: str) -> Grid:

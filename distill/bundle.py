@@ -10,6 +10,12 @@ BUNDLE/
 
 With `distill export --embed`, model.onnx holds all but the recipe and the card in its metadata, and can be copied
 and opened alone.
+
+A Bundle may come from a stranger. Nothing outside it is read: its files are named here and not by the manifest, are
+plain files (BUNDLE itself may be a link: it is its user who names it) and are bounded; whatever else lies in the
+folder is never opened. Each file is read once, and what was read is what was checked; the model, which onnxruntime
+opens by its name, is looked at again after that (`Bundle.refuse_if_changed`). Checksums find accidents: who made a
+Bundle, they do not say.
 """
 
 from __future__ import annotations
@@ -18,28 +24,22 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from distill import __version__, onnx_file
+from distill import __version__, onnx_file, onnx_guard
+from distill.bundle_files import FILES as FILES
+from distill.bundle_files import MANIFEST as MANIFEST
+from distill.bundle_files import MANIFEST_LIMIT, Stamp, stamp_of, verified
 from distill.errors import BundleError, DistillError
-from distill.files import read_json, sha256_of, whole_folder, write_json, write_text
+from distill.files import sha256_of, whole_folder, write_json, write_text
 from distill.labels import LabelSet
 from distill.preprocess import PreprocessSpec
 from distill.thresholds import Thresholds
+from distill.untrusted import is_file, parse_strict, read_bounded, shown
 
 FORMAT = 3
-MANIFEST = "manifest.json"
 PREFIX = "distill."  # of the names in an ONNX file's metadata
-FILES = (
-    "model.onnx",
-    "tokenizer.json",
-    "labels.txt",
-    "thresholds.json",
-    "preprocess.json",
-    "recipe.json",
-    "golden.json",
-    "README.md",
-)
+MAX_LABELS = 10_000
 
 Precision = Literal["fp32", "int8", "int4"]
 Kind = Literal["teacher", "student"]
@@ -93,36 +93,47 @@ class Bundle:
     golden: dict[str, Any]
     figures: dict[str, Any]
     sha256: str
+    stamp: Stamp  # of the model's file when it was checked
 
     def size_bytes(self) -> int:
         """All that has to be copied to a device."""
         if self.folder.is_file():
             return self.folder.stat().st_size
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+        return sum((self.folder / name).stat().st_size for name in (*FILES, MANIFEST))
+
+    def refuse_if_changed(self) -> None:
+        """Raise BundleError when another file stands where the model stood that was checked."""
+        if stamp_of(self.model) != self.stamp:
+            raise BundleError(f"{self.model}: changed since it was checked; open the Bundle again")
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
         """Check every file and read all but the model. Raises BundleError."""
-        if folder.is_file():
+        if is_file(folder):
             return _open_file(folder)
         if not is_bundle(folder):
             raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
-        manifest = read_json(folder / MANIFEST, BundleError)
+        path = folder / MANIFEST
+        manifest = parse_strict(read_bounded(path, MANIFEST_LIMIT, BundleError), str(path), BundleError)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise BundleError(f"{folder / MANIFEST}: not of format {FORMAT}; run distill export again")
-        _verify(folder, manifest)
+            raise BundleError(f"{path}: not of format {FORMAT}; run distill export again")
+        model = folder / "model.onnx"
+        stamp = stamp_of(model)
+        contents = verified(folder, manifest)
+        onnx_guard.check(model)
         parts: dict[str, Any] = {"manifest": manifest}
         for name, file in (("labels", "labels.txt"), ("tokenizer", "tokenizer.json")):
             try:
-                parts[name] = (folder / file).read_text(encoding="utf-8")
+                parts[name] = contents[file].decode("utf-8")
             except UnicodeDecodeError as error:
                 raise BundleError(f"{folder / file}: is not UTF-8 ({error}); run distill export again") from error
         for name in ("thresholds", "preprocess", "golden"):
-            parts[name] = read_json(folder / f"{name}.json", BundleError)
-        return _assemble(folder, folder / "model.onnx", manifest["files"]["model.onnx"], parts)
+            file = f"{name}.json"
+            parts[name] = parse_strict(contents[file], str(folder / file), BundleError)
+        return _assemble(folder, model, manifest["files"]["model.onnx"], stamp, parts)
 
 
-def _assemble(folder: Path, model: Path, sha256: str, parts: dict[str, Any]) -> Bundle:
+def _assemble(folder: Path, model: Path, sha256: str, stamp: Stamp, parts: dict[str, Any]) -> Bundle:
     """A Bundle from what its files, or its one file's metadata, hold. Raises BundleError."""
     try:
         manifest = parts["manifest"]
@@ -132,24 +143,48 @@ def _assemble(folder: Path, model: Path, sha256: str, parts: dict[str, Any]) -> 
             kind=manifest["kind"],
             precision=manifest["precision"],
             target=manifest["target"],
-            labels=LabelSet.parse(parts["labels"]),
+            labels=LabelSet.parse(_text(parts["labels"])),
             thresholds=Thresholds.from_json(parts["thresholds"]),
             preprocess=PreprocessSpec.from_json(parts["preprocess"]),
-            tokenizer_json=parts["tokenizer"],
+            tokenizer_json=_text(parts["tokenizer"]),
             golden=parts["golden"],
             figures=manifest["figures"],
             sha256=sha256,
+            stamp=stamp,
         )
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"{folder}: not readable as a Bundle ({error}); run distill export again") from error
-    except DistillError as error:
+        _refuse_strange(bundle)
+    except KeyError as error:
+        raise BundleError(f"{folder}: not readable as a Bundle: no {error}; run distill export again") from error
+    except (DistillError, ValueError) as error:
         raise BundleError(f"{folder}: {error}; run distill export again") from error
-    if len(bundle.thresholds.values) != len(bundle.labels):
-        raise BundleError(
-            f"{folder}: thresholds for {len(bundle.thresholds.values)} labels, label set has "
-            f"{len(bundle.labels)}; run distill export again"
-        )
     return bundle
+
+
+def _refuse_strange(bundle: Bundle) -> None:
+    """Raise ValueError for parts that do not fit together or that no Bundle has."""
+    known = {"kind": get_args(Kind), "precision": get_args(Precision)}
+    for name, values in known.items():
+        if getattr(bundle, name) not in values:
+            raise ValueError(f"{name} {shown(getattr(bundle, name))} is not one of {', '.join(values)}")
+    if not isinstance(bundle.target, str) or not bundle.target.isprintable() or len(bundle.target) > 64:
+        raise ValueError(f"target {shown(bundle.target)} is no name of a processor")
+    for name in ("golden", "figures"):
+        if not isinstance(getattr(bundle, name), dict):
+            raise ValueError(f"{name} is {shown(getattr(bundle, name))}, not an object")
+    values, labels = bundle.thresholds.values, len(bundle.labels)
+    if len(values) != labels:
+        raise ValueError(f"thresholds for {len(values)} labels, label set has {labels}")
+    if labels > MAX_LABELS:
+        raise ValueError(f"{labels:,} labels, over the limit of {MAX_LABELS:,}")
+    outside = [value for value in values if not 0 < value < 1]
+    if outside:
+        raise ValueError(f"a threshold of {outside[0]} is not between 0 and 1")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {shown(value)}")
+    return value
 
 
 def embedded(contents: Contents) -> dict[str, str]:
@@ -166,24 +201,23 @@ def embedded(contents: Contents) -> dict[str, str]:
 
 
 def _open_file(path: Path) -> Bundle:
+    stamp = stamp_of(path)
+    onnx_guard.check(path)
     found = onnx_file.read(path)
     texts = {k.removeprefix(PREFIX): v for k, v in found.metadata.items() if k.startswith(PREFIX)}
-    try:
-        parts = {name: json.loads(text) for name, text in texts.items()}
-    except ValueError as error:
-        raise BundleError(f"{path}: its metadata are damaged: {error}; copy it again") from error
+    parts = {name: parse_strict(text, f"{path}: its {PREFIX}{name}", BundleError) for name, text in texts.items()}
     if "graph_sha256" not in parts or "manifest" not in parts:
         raise BundleError(f"{path}: holds a model alone; give the Bundle's folder, or export with --embed")
     if parts["graph_sha256"] != found.graph_sha256:
         raise BundleError(f"{path}: its graph is not what its metadata name; copy it again")
-    if parts["manifest"].get("format") != FORMAT:
+    if not isinstance(parts["manifest"], dict) or parts["manifest"].get("format") != FORMAT:
         raise BundleError(f"{path}: not of format {FORMAT}; run distill export again")
-    return _assemble(path, path, found.graph_sha256, parts)
+    return _assemble(path, path, found.graph_sha256, stamp, parts)
 
 
 def is_bundle(folder: Path) -> bool:
     """Whether a whole Bundle stands there, or an ONNX file that may be one."""
-    return (folder / MANIFEST).is_file() or (folder.suffix == ".onnx" and folder.is_file())
+    return is_file(folder / MANIFEST) or (folder.suffix == ".onnx" and is_file(folder))
 
 
 def refuse_if_in_the_way(folder: Path) -> None:
@@ -207,15 +241,3 @@ def write(folder: Path, contents: Contents) -> Bundle:
         manifest = contents.about() | {"files": {name: sha256_of(part / name) for name in FILES}}
         write_json(part / MANIFEST, manifest)
     return Bundle.open(folder)
-
-
-def _verify(folder: Path, manifest: dict[str, Any]) -> None:
-    files = manifest.get("files")
-    if not isinstance(files, dict) or set(files) != set(FILES):
-        raise BundleError(f"{folder / MANIFEST}: does not list the {len(FILES)} files of a Bundle; export again")
-    for name in FILES:
-        path = folder / name
-        if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{path}: missing or not a plain file; copy the Bundle again or run distill export")
-        if sha256_of(path) != files[name]:
-            raise BundleError(f"{path}: its content is not what {MANIFEST} names; copy the Bundle again")

@@ -13,12 +13,13 @@ RUN/
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +30,23 @@ from distill.classifier import Classifier
 from distill.data import Example, Splits
 from distill.dual import DualBranch
 from distill.encoders import rebuild_picture, rebuild_text, save_configs
-from distill.errors import RunError
-from distill.files import read_json, sha256_of, write_json, write_text
+from distill.errors import DataError, RunError
+from distill.files import cannot_write, read_json, remove_folder, sha256_of, sweep, write_json, write_text
 from distill.integrity import content_hash
 from distill.labels import LabelSet
-from distill.preprocess import PreprocessSpec
+from distill.preprocess import PreprocessSpec, load_tokenizer
 from distill.recipe import ModelConfig, StudentConfig, TeacherConfig, build
 from distill.thresholds import Thresholds
-from distill.training import TrainLog
+from distill.trend import TrainLog
+from distill.untrusted import shown
 
 FORMAT = 3
 RUN_FILE = "run.json"
 START_FILE = "started.json"
 METRICS = "metrics.json"
+WEIGHTS = "model.safetensors"
+TRAINING = "training"
+RESUME = "go on with --resume"
 
 
 @dataclass(frozen=True)
@@ -58,18 +63,30 @@ class Checkpoint:
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
         """Raises RunError for a folder that is absent, unfinished, damaged or of another format."""
+        tree = _read_run(folder)
+        weights = folder / WEIGHTS
+        if not weights.is_file() or sha256_of(weights) != tree.get("sha256"):
+            raise RunError(f"{weights}: missing, or not the weights that {RUN_FILE} names; train again")
+        try:
+            return cls._assemble(folder, tree)
+        except (RunError, ModuleNotFoundError):
+            raise
+        except Exception as error:  # torch, transformers and safetensors each have errors of their own
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise RunError(f"{folder}: damaged, or written by another version ({reason}); train again") from error
+
+    @classmethod
+    def _assemble(cls, folder: Path, tree: dict[str, Any]) -> Checkpoint:
         from safetensors.torch import load_file
 
-        tree = _read_run(folder)
+        if tree["kind"] not in get_args(Kind):
+            raise RunError(f"{folder / RUN_FILE}: kind {shown(tree['kind'])} is none of ours; train again")
         config_class = TeacherConfig if tree["kind"] == "teacher" else StudentConfig
         config: ModelConfig = build(config_class, tree["config"], f"{folder / RUN_FILE}: config")
-        weights = folder / "model.safetensors"
-        if not weights.is_file() or sha256_of(weights) != tree["sha256"]:
-            raise RunError(f"{weights}: missing, or not the weights that {RUN_FILE} names; train again")
-        labels = LabelSet(tuple(tree["labels"]))
+        labels = labels_of(folder)
         text, picture = rebuild_text(folder, config.text), rebuild_picture(folder, config.picture)
         network = DualBranch(text, picture, config.head, len(labels), config.picture.trainable)
-        network.load_state_dict(load_file(weights))
+        network.load_state_dict(load_file(folder / WEIGHTS))
         classifier = Classifier(
             kind=tree["kind"],
             config=config,
@@ -78,8 +95,14 @@ class Checkpoint:
             tokenizer_json=(folder / "tokenizer.json").read_text(encoding="utf-8"),
             network=network.eval(),
         )
+        load_tokenizer(classifier.tokenizer_json, classifier.spec.text)  # found out here, and not after an epoch
         ranges = {name: (float(low), float(high)) for name, (low, high) in tree["ranges"].items()}
-        return cls(folder, classifier, Thresholds.from_json(tree["thresholds"]), tree["sha256"], ranges)
+        thresholds = Thresholds.from_json(tree["thresholds"])
+        if len(thresholds.values) != len(labels):
+            raise RunError(
+                f"{folder}: thresholds for {len(thresholds.values)} of {len(labels)} labels; train again"
+            )
+        return cls(folder, classifier, thresholds, tree["sha256"], ranges)
 
     def logits(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """float32 (N, L)."""
@@ -93,19 +116,25 @@ def is_run(folder: Path) -> bool:
 
 def labels_of(folder: Path) -> LabelSet:
     """The label set of a finished run, without opening its weights. Raises RunError."""
-    return LabelSet(tuple(_read_run(folder)["labels"]))
+    names = _read_run(folder).get("labels")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RunError(f"{folder / RUN_FILE}: its labels are {shown(names)}, not a list of names; train again")
+    try:
+        return LabelSet(tuple(names))
+    except DataError as error:
+        raise RunError(f"{folder / RUN_FILE}: {error}; train again") from error
 
 
 def weights_of(folder: Path) -> str:
     """The SHA-256 of a finished run's weights, without opening them. Raises RunError."""
-    return str(_read_run(folder)["sha256"])
+    return str(_read_run(folder).get("sha256"))
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
     if not is_run(folder):
         state = "an unfinished run; continue it with --resume" if (folder / START_FILE).is_file() else "no run"
         raise RunError(f"{folder}: {state} (it has no {RUN_FILE})")
-    tree = read_json(folder / RUN_FILE, RunError)
+    tree = _read(folder / RUN_FILE)
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise RunError(f"{folder / RUN_FILE}: not a run of format {FORMAT}; train again with this version")
     return tree
@@ -134,8 +163,10 @@ def begin(
         },
         "lessons": lessons or {},
     }
+    for left in (folder, folder / START_FILE):
+        sweep(left)
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
-        shutil.rmtree(folder)
+        remove_folder(folder)
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if held - {START_FILE}:  # a start alone, such as one whose encoders could not be had, holds no work
         if not (folder / START_FILE).is_file():
@@ -146,15 +177,29 @@ def begin(
                 f"{folder}: holds {what} run; pass --resume to go on with it or --overwrite to start over"
             )
         _same_start(folder, started)
+        if is_run(folder):  # killed between run.json and the end
+            shutil.rmtree(folder / TRAINING, ignore_errors=True)
         return not is_run(folder)
-    if resume:
+    if resume and not held:
         raise RunError(f"{folder}: nothing to resume; leave --resume out to start a run there")
+    if resume:  # killed before its first checkpoint
+        _same_start(folder, started)
+        return True
     write_json(folder / START_FILE, started)
     return True
 
 
+def _read(path: Path) -> Any:
+    try:
+        return read_json(path, RunError)
+    except RecursionError as error:
+        raise RunError(f"{path}: not readable as JSON: nested too deep") from error
+
+
 def _same_start(folder: Path, started: dict[str, Any]) -> None:
-    before = read_json(folder / START_FILE, RunError)
+    before = _read(folder / START_FILE)
+    if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
+        raise RunError(f"{folder / START_FILE}: damaged; start over with --overwrite")
     for name, value in started.items():
         if before.get(name) == value:
             continue
@@ -177,16 +222,12 @@ def finish(
     metrics: dict[str, Any],
     ranges: dict[str, tuple[float, float]] | None = None,
 ) -> Checkpoint:
-    """Write the run's files, run.json last, and remove the training's own checkpoints."""
-    from safetensors.torch import save_file
-
-    part = folder / "model.safetensors.part"
-    save_file({k: v.detach().cpu().contiguous() for k, v in classifier.network.state_dict().items()}, part)
-    part.replace(folder / "model.safetensors")
+    """Write the run's files, run.json last, and remove the training's own checkpoints. Raises OutputError."""
+    _save_weights(classifier.network, folder / WEIGHTS)
     write_text(folder / "tokenizer.json", classifier.tokenizer_json)
     save_configs(classifier.network.text, classifier.network.picture, folder)
     write_json(folder / METRICS, metrics)
-    sha256 = sha256_of(folder / "model.safetensors")
+    sha256 = sha256_of(folder / WEIGHTS)
     run = {
         "format": FORMAT,
         "kind": classifier.kind,
@@ -201,5 +242,23 @@ def finish(
         "python": platform.python_version(),
     }
     write_json(folder / RUN_FILE, run)
-    shutil.rmtree(folder / "training", ignore_errors=True)
+    shutil.rmtree(folder / TRAINING, ignore_errors=True)
     return Checkpoint(folder, classifier, thresholds, sha256, ranges or {})
+
+
+def _save_weights(network: DualBranch, path: Path) -> None:
+    """Whole or not at all. Raises OutputError, which safetensors words in its own way."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    part = path.with_name(f"{path.name}.part")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    try:
+        save_file(tensors, part)
+        with part.open("r+b") as handle:
+            os.fsync(handle.fileno())
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        size_bytes = sum(tensor.nbytes for tensor in tensors.values())
+        raise cannot_write(path, str(error), size_bytes, RESUME) from error

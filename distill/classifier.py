@@ -64,6 +64,7 @@ class Classifier:
             device = default_device()
             features = picture_features(self.network.picture.to(device), self.spec.picture, examples, device)
         return Encoded(
+            names=[example.id for example in examples],
             ids=tokenise(load_tokenizer(self.tokenizer_json, self.spec.text), [e.text for e in examples]),
             targets=self.labels.encode([example.labels for example in examples]),
             labelled=labelled,

@@ -12,10 +12,12 @@ from typing import Any
 
 from distill.errors import DataError
 from distill.labels import LABEL_FILES, LabelSet
+from distill.untrusted import is_file, parse_json, printable, shown
 
 SUFFIXES = (".json", ".jsonl", ".csv")
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
 PICTURE_FOLDERS = ("", "images")
+MAX_TEXT = 1_000_000  # characters; tokenizers read a text whole before they cut it, and a meme has no such text
 
 
 @dataclass(frozen=True)
@@ -99,17 +101,19 @@ def read_examples(path: Path) -> list[Example]:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """(row number from 1, parsed row) of a JSON list, JSON lines or CSV file, streamed where the form allows."""
+    """(row number from 1, parsed row) of a JSON list, JSON lines or CSV file, streamed where the form allows.
+
+    A CSV row of the wrong length comes as the DataError that `to_example` raises, so that a reader may go on."""
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")
     try:
         if path.suffix == ".json":
             yield from enumerate(_json_list(path), 1)
         elif path.suffix == ".jsonl":
-            with path.open(encoding="utf-8") as handle:
+            with path.open(encoding="utf-8-sig") as handle:
                 for number, line in enumerate(handle, 1):
                     if line.strip():
-                        yield number, parse_json(line, f"{path}: row {number}")
+                        yield number, parse_json(line, f"{path}: row {number}", DataError)
         else:
             with path.open(encoding="utf-8-sig", newline="") as handle:
                 yield from enumerate(_csv_rows(handle, path), 1)
@@ -123,21 +127,28 @@ def to_example(row: Any, path: Path, number: int) -> Example:
     """One parsed row to an Example; the picture is looked for beside the file, in images/ and in the
     folder of the split's name. Raises DataError; the picture itself is not opened."""
     where = f"{path}: row {number}"
+    if isinstance(row, DataError):
+        raise row
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected an object with id, text, image and labels; got {type(row).__name__}")
-    if row.get("id") in (None, ""):
+    id_, text, name = (row.get(key) for key in ("id", "text", "image"))
+    if id_ in (None, ""):
         raise DataError(f"{where}: has no 'id'; every row needs one")
-    text, name = row.get("text") or "", row.get("image") or None
-    if not isinstance(text, str):
-        raise DataError(f"{where}: text must be a string; got {text!r}")
-    if name is None and not text.strip():
+    if not isinstance(text, str | None):
+        raise DataError(f"{where}: text must be a string; got {shown(text)}")
+    if not name and not (text or "").strip():
         raise DataError(f"{where}: has neither 'text' nor 'image'; every row needs one of them")
-    if not isinstance(row["id"], str | int) or isinstance(row["id"], bool):
-        raise DataError(f"{where}: id must be a string or a whole number; got {row['id']!r}")
+    if not isinstance(id_, str | int) or isinstance(id_, bool):
+        raise DataError(f"{where}: id must be a string or a whole number; got {shown(id_)}")
     if not isinstance(name, str | None):
-        raise DataError(f"{where}: image must be a file name; got {name!r}")
-    image = None if name is None else _find_picture(path, name, where)
-    return Example(str(row["id"]), text, image, _labels(row.get("labels"), where))
+        raise DataError(f"{where}: image must be a file name; got {shown(name)}")
+    if len(text or "") > MAX_TEXT:
+        raise DataError(f"{where}: text has {len(text or ''):,} characters, over the limit of {MAX_TEXT:,}; cut it")
+    if printable(str(id_)) != str(id_):
+        raise DataError(f"{where}: id {id_!r} holds half a character (a lone surrogate); write it as UTF-8")
+    image = _find_picture(path, name, where) if name else None
+    # What tokenizers and files make of half a character, here already: no file could be written with it.
+    return Example(str(id_), printable(text or ""), image, _labels(row.get("labels"), where))
 
 
 def _labels(value: Any, where: str) -> tuple[str, ...]:
@@ -146,16 +157,16 @@ def _labels(value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split("|") if part.strip()]
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise DataError(f"{where}: labels must be a list of names, or names joined with |; got {value!r}")
+        raise DataError(f"{where}: labels must be a list of names, or names joined with |; got {shown(value)}")
     return tuple(dict.fromkeys(value))
 
 
 def _find_picture(path: Path, name: str, where: str) -> Path:
     if "\0" in name:
-        raise DataError(f"{where}: image name {name!r} holds a NUL character")
+        raise DataError(f"{where}: image name {shown(name)} holds a NUL character")
     candidates = [path.parent / folder / name for folder in (*PICTURE_FOLDERS, path.stem)]
     for candidate in candidates:
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     return candidates[0]  # reported by the integrity check, together with every other missing one
 
@@ -178,31 +189,28 @@ def find_labels(folder: Path) -> LabelSet | None:
 
 
 def _json_list(path: Path) -> list[Any]:
-    tree = parse_json(path.read_text(encoding="utf-8-sig"), str(path))
+    tree = parse_json(path.read_text(encoding="utf-8-sig"), str(path), DataError)
     if not isinstance(tree, list):
         raise DataError(f"{path}: expected a JSON list of rows; got {type(tree).__name__}")
     return tree
 
 
-def parse_json(text: str | bytes, where: str) -> Any:
-    """A JSON value, or DataError with `where` and the reason."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not valid JSON: {error}") from error
-
-
-def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str]]:
+def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str] | DataError]:
     reader = csv.DictReader(handle, strict=True)
     try:
         columns = reader.fieldnames or []
         missing = [name for name in ("id", "text", "image") if name not in columns]
         if missing:
             raise DataError(f"{path}: the header has no column {missing[0]!r}; it needs id,text,image,labels")
+        doubled = [name for name in ("id", "text", "image", "labels") if columns.count(name) > 1]
+        if doubled:
+            raise DataError(f"{path}: the header has two columns {doubled[0]!r}; keep one of them")
         for row in reader:
             if None in row or None in row.values():
-                raise DataError(f"{path}: line {reader.line_num}: has not {len(columns)} fields; check the quoting")
-            yield row
+                where = f"{path}: line {reader.line_num}"
+                yield DataError(f"{where}: has not {len(columns)} fields; check the quoting")
+            else:
+                yield row
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num}: broken CSV: {error}") from error
 

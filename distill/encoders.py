@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, normalizers
 from torch import Tensor, nn
 
 from distill.errors import BackboneError
+from distill.files import write_text
 from distill.preprocess import PictureSpec, TextSpec
 from distill.recipe import PictureBranch, TextBranch
 from distill.shrink import keep_layers, prune_vocabulary
@@ -144,7 +145,9 @@ def rebuild_text(folder: Path, config: TextBranch) -> TextEncoder:
     """The architecture that `save_configs` wrote, with random weights to be filled from a checkpoint."""
     from transformers import AutoConfig, AutoModel
 
-    return TextEncoder(AutoModel.from_config(AutoConfig.from_pretrained(folder / "text")), config.pooling)
+    return TextEncoder(
+        AutoModel.from_config(AutoConfig.from_pretrained(folder / "text", trust_remote_code=False)), config.pooling
+    )
 
 
 def rebuild_picture(folder: Path, config: PictureBranch) -> PictureEncoder:
@@ -153,7 +156,7 @@ def rebuild_picture(folder: Path, config: PictureBranch) -> PictureEncoder:
         return PictureEncoder(_torchvision(config.model, None), config.size)
     from transformers import AutoConfig, AutoModel
 
-    backbone = AutoModel.from_config(AutoConfig.from_pretrained(folder / "picture"))
+    backbone = AutoModel.from_config(AutoConfig.from_pretrained(folder / "picture", trust_remote_code=False))
     return PictureEncoder(backbone, config.size)
 
 
@@ -163,7 +166,7 @@ def save_configs(text: TextEncoder, picture: PictureEncoder, folder: Path) -> No
         config = getattr(encoder.backbone, "config", None)
         if config is not None:
             (folder / name).mkdir(exist_ok=True)
-            (folder / name / "config.json").write_text(json.dumps(config.to_dict(), indent=1), encoding="utf-8")
+            write_text(folder / name / "config.json", json.dumps(config.to_dict(), indent=1))
 
 
 def is_torchvision(model: str) -> bool:

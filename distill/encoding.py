@@ -36,10 +36,11 @@ WANTED = tuple(field.name for field in fields(Wanted))
 
 @dataclass(frozen=True)
 class Encoded(Dataset[dict[str, Any]]):
-    """N examples: token ids, targets float32 (N, L), labelled bool (N,), present float32 (N, 2) (has a text,
-    has a picture), perhaps a teacher's outputs, and the pictures either as cached features float32 (N, D) or
-    as files that are decoded when asked for."""
+    """N examples, named by their ids: token ids, targets float32 (N, L), labelled bool (N,), present float32
+    (N, 2) (has a text, has a picture), perhaps a teacher's outputs, and the pictures either as cached features
+    float32 (N, D) or as files that are decoded when asked for."""
 
+    names: list[str]
     ids: list[list[int]]
     targets: NDArray[np.float32]
     labelled: NDArray[np.bool_]
@@ -81,6 +82,7 @@ class Encoded(Dataset[dict[str, Any]]):
         """The examples of these rows."""
         return replace(
             self,
+            names=[self.names[row] for row in rows],
             ids=[self.ids[row] for row in rows],
             targets=self.targets[rows],
             labelled=self.labelled[rows],

@@ -70,7 +70,7 @@ def read_json(path: Path, error: type[DistillError]) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
         raise error(f"{path}: no such file") from cause
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, RecursionError) as cause:
         raise error(f"{path}: not readable as JSON: {cause}") from cause
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from distill.data import Example, Splits, read_examples
 from distill.errors import DataError, PictureError
-from distill.preprocess import has_text, open_picture
+from distill.files import sha256_of
+from distill.preprocess import PictureSpec, has_text, picture_to_uint8
 from distill.terminal import track
 
 SHOWN = 5  # of each kind of fault; the rest is counted
+# A JPEG is read to its end, but decoded small; whatever a run does with a picture, it does here once.
+GLANCE = PictureSpec(size=32, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Integrity:
 def check(splits: Splits) -> Integrity:
     """Raise DataError for faults that would spoil a result; return the warnings for those that may.
 
-    Errors: a label outside the label set, an id in two splits, a missing or unreadable picture. Warnings:
-    the same picture in two splits, a label without a positive example, rows without text.
+    Errors: a label outside the label set, an id in two splits, a missing or unreadable picture, a dev split that no
+    threshold can be fitted on. Warnings: the same picture in two splits, a label without a positive example, rows
+    without text.
     """
     parts = {"train": splits.train, "dev": splits.dev, "test": splits.test}
     rows = [(name, example) for name, part in parts.items() for example in part]
@@ -39,6 +43,12 @@ def check(splits: Splits) -> Integrity:
     ]
     _refuse("label not in the label set; mend the row or add the label to labels.txt", strangers)
     _refuse("id in two splits; give each post to one split", _shared_ids(parts))
+    labelled = sum(bool(example.labels) for example in splits.dev)
+    if labelled < 2:  # cross-fitting holds one of them out; training would end in this error, hours later
+        raise DataError(
+            f"dev: {labelled} of {len(splits.dev)} rows have a label, and thresholds need 2; divide the data again "
+            "with distill split, or add rows"
+        )
     hashes, broken = _hash_pictures(rows)
     _refuse("picture missing or unreadable; mend or remove the row", broken)
     warnings = _shared_pictures(hashes)
@@ -71,7 +81,7 @@ def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
 def picture_hash(path: Path) -> str:
     """Hex SHA-256 of a picture file. Raises PictureError when it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise PictureError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -100,14 +110,10 @@ def _hash_pictures(rows: Sequence[tuple[str, Example]]) -> tuple[dict[str, list[
         if example.image is None:
             continue
         try:
-            with open_picture(example.image) as picture:
-                picture.draft("RGB", (32, 32))  # a JPEG is read to its end, but decoded small
-                picture.load()
+            picture_to_uint8(example.image, GLANCE)
             hashes.setdefault(picture_hash(example.image), []).append((name, example.id))
         except PictureError as error:
             broken.append(f"{example.id!r} ({name}): {error}")
-        except (OSError, SyntaxError, ValueError) as error:
-            broken.append(f"{example.id!r} ({name}): {example.image}: damaged: {error}")
     return hashes, broken
 
 

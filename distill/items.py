@@ -6,23 +6,29 @@ the others still get their answers.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.data import SUFFIXES, Example, parse_json, read_rows, to_example
+from distill.data import MAX_TEXT, SUFFIXES, Example, read_rows, to_example
 from distill.errors import DataError
+from distill.untrusted import parse_json, printable
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that is no Example: its id, or the row's number when it has none."""
+    """A row that is no Example: its id, or the row's number when it has none. Both can be printed."""
 
     id: str
     error: str
+
+    def __post_init__(self) -> None:
+        for name in ("id", "error"):  # a file's name may hold bytes that are no text
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
 
 def read_items(source: Path) -> Iterator[Example | Fault]:
@@ -54,8 +60,13 @@ def _rows(source: Path) -> Iterator[Example | Fault]:
         try:
             yield to_example(row, source, number)
         except DataError as error:
-            id_ = row.get("id") if isinstance(row, dict) else None
-            yield Fault(str(id_) if id_ not in (None, "") else f"row {number}", str(error))
+            yield Fault(_name(row, number), str(error))
+
+
+def _name(row: Any, number: int) -> str:
+    id_ = row.get("id") if isinstance(row, dict) else None
+    named = isinstance(id_, str | int) and not isinstance(id_, bool) and id_ != ""
+    return str(id_) if named else f"row {number}"
 
 
 def _json_lines(source: Path) -> Iterator[tuple[int, Any]]:
@@ -66,7 +77,7 @@ def _json_lines(source: Path) -> Iterator[tuple[int, Any]]:
                 if not line.strip():
                     continue
                 try:
-                    yield number, parse_json(line, f"{source}: row {number}")
+                    yield number, parse_json(line, f"{source}: row {number}", DataError)
                 except DataError as error:
                     yield number, Fault(f"row {number}", str(error))
     except OSError as error:
@@ -78,13 +89,31 @@ def _pictures(folder: Path) -> Iterator[Example | Fault]:
     if not files:
         raise DataError(f"{folder}: holds no picture ({', '.join(PICTURE_SUFFIXES)})")
     for path in files:
-        beside = path.with_suffix(".txt")
         try:
-            text = beside.read_text(encoding="utf-8") if beside.is_file() else ""
-            yield Example(path.name, text, path, ())
-        except (OSError, UnicodeDecodeError) as error:
-            yield Fault(path.name, f"{beside}: not readable as UTF-8 text: {error}")
+            yield Example(printable(path.name), _text_beside(path), path, ())
+        except DataError as error:
+            yield Fault(path.name, str(error))
+
+
+def _text_beside(picture: Path) -> str:
+    """What NAME.txt says, "" when there is none. Raises DataError where there is one that cannot be used."""
+    path = picture.with_suffix(".txt")
+    try:
+        kind = path.stat()
+        if not stat.S_ISREG(kind.st_mode):
+            raise DataError(f"{path}: is not a plain file")
+        if kind.st_size > 4 * MAX_TEXT:
+            raise DataError(f"{path}: has {kind.st_size:,} bytes, over the limit of {4 * MAX_TEXT:,}; cut it")
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
 
 
 def _picture_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    """Whatever is named like a picture: what is none of it gets a line that says so, and is not passed over."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +25,15 @@ class LabelSet:
     def __post_init__(self) -> None:
         if not self.names:
             raise DataError("a label set needs at least one label; none was given")
-        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
+        doubled = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if doubled:
             raise DataError(f"label {doubled[0]!r} is listed twice; remove one of the two")
         odd = [name for name in self.names if not name or name != " ".join(name.split())]
         if odd:
             raise DataError(f"label {odd[0]!r} is empty or has spaces at its ends, doubled, or a line break")
+        foul = [name for name in self.names if any(unicodedata.category(c) in ("Cc", "Cs") for c in name)]
+        if foul:
+            raise DataError(f"label {foul[0]!r} holds a control character or half a character; remove it")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -37,7 +42,7 @@ class LabelSet:
     def read(cls, path: Path) -> LabelSet:
         """One label a line, empty lines skipped. Raises DataError for an empty file or a doubled label."""
         try:
-            return cls.parse(path.read_text(encoding="utf-8"))
+            return cls.parse(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, DataError) as error:
             raise DataError(f"{path}: {error}") from error
 

@@ -16,6 +16,8 @@ from typing import BinaryIO, NamedTuple
 from distill.errors import BundleError
 
 GRAPH, METADATA = 7, 14
+MAX_METADATA = 128 << 20  # bytes of all names and values; a large tokenizer has 30 MB
+MAX_FIELDS = 1_000_000  # of one message; bounds the time to look at them
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
@@ -39,6 +41,7 @@ def read(path: Path) -> OnnxFile:
     """Raises BundleError for a file that is not there or is no ONNX file."""
     metadata: dict[str, str] = {}
     graph = hashlib.sha256()
+    left = MAX_METADATA
     try:
         size = path.stat().st_size
         with path.open("rb") as handle:
@@ -48,7 +51,12 @@ def read(path: Path) -> OnnxFile:
                 if field.number == GRAPH:
                     _digest(handle, field.value, graph)
                 elif field.number == METADATA:
+                    left -= field.value
+                    if left < 0:
+                        raise ValueError(f"its metadata have more than {MAX_METADATA:,} bytes")
                     name, value = _entry(handle.read(field.value))
+                    if name in metadata:
+                        raise ValueError(f"its metadata have {name[:80]!r} twice")
                     metadata[name] = value
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read as an ONNX file: {error}") from error
@@ -58,7 +66,11 @@ def read(path: Path) -> OnnxFile:
 def fields(handle: BinaryIO, end: int) -> Iterator[Field]:
     """The fields of the message that begins here and ends at byte `end`. Whoever takes one finds the handle at the
     first byte of its content and may leave it anywhere. Raises ValueError where the bytes are no message."""
+    count = 0
     while handle.tell() < end:
+        count += 1
+        if count > MAX_FIELDS:
+            raise ValueError(f"it has more than {MAX_FIELDS:,} fields in one message")
         number, kind = divmod(varint(handle), 8)
         if kind in (VARINT, BYTES):
             value = varint(handle)
@@ -98,8 +110,8 @@ def _digest(handle: BinaryIO, length: int, digest: hashlib._Hash) -> None:
 def _entry(content: bytes) -> tuple[str, str]:
     """One name and its value: fields 1 and 2, both UTF-8."""
     handle, found = io.BytesIO(content), {1: b"", 2: b""}
-    for field in fields(handle, len(content)):
-        if field.kind != BYTES:
-            raise ValueError("its metadata are not text")
+    for place, field in enumerate(fields(handle, len(content))):
+        if field.kind != BYTES or place > 1:
+            raise ValueError("its metadata are not a name and a text each")
         found[field.number] = handle.read(field.value)
     return found[1].decode("utf-8"), found[2].decode("utf-8")

@@ -4,7 +4,8 @@ no torch and no model."""
 from __future__ import annotations
 
 import io
-import warnings
+import math
+import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +16,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tokenizers import Tokenizer
 
-from distill.errors import PictureError
+from distill import tokenizer_guard
+from distill.errors import BundleError, PictureError, RecipeError
+from distill.flatten import quiet, to_rgb
 from distill.recipe import build
+from distill.untrusted import printable
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 picture; more is a mistake or an attack
+# Each parser is one more to attack, and Pillow's for EPS starts Ghostscript. AVIF is last: older Pillows lack it.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+MAX_SIZE = 1024  # pixels; what a recipe may ask for
+MAX_TOKENS = 32_768
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,17 @@ class PictureSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= MAX_SIZE:
+            raise RecipeError(f"preprocess.picture.size must be 1 to {MAX_SIZE} pixels, got {self.size}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(map(math.isfinite, values)):
+                raise RecipeError(
+                    f"preprocess.picture.{name} must be 3 finite numbers, got {len(values)}: {values[:3]}"
+                )
+        if min(self.std) <= 0:
+            raise RecipeError(f"preprocess.picture.std must be > 0, got {min(self.std)}")
+
 
 @dataclass(frozen=True)
 class TextSpec:
@@ -37,6 +56,12 @@ class TextSpec:
 
     max_tokens: int
     pad_id: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_tokens <= MAX_TOKENS:
+            raise RecipeError(f"preprocess.text.max_tokens must be 1 to {MAX_TOKENS}, got {self.max_tokens}")
+        if not 0 <= self.pad_id < 1 << 31:
+            raise RecipeError(f"preprocess.text.pad_id must be 0 to 2147483647, got {self.pad_id}")
 
 
 @dataclass(frozen=True)
@@ -60,19 +85,22 @@ def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
     """Open a picture by its content, whatever its suffix. Raises PictureError; decodes nothing yet."""
     name = name or (str(source) if isinstance(source, Path) else "picture")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            picture = Image.open(source if isinstance(source, Path) else io.BytesIO(source))
+        if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
+            raise PictureError(f"{name}: is not a plain file")  # a FIFO would never end
+        with quiet():
+            picture = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS)
     except FileNotFoundError as error:
         raise PictureError(f"{name}: no such picture") from error
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{name}: not a picture in a format that Pillow knows") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{name}: cannot be opened as a picture: {error}") from error
+    except (UnidentifiedImageError, KeyError) as error:  # KeyError: a Pillow without AVIF
+        raise PictureError(f"{name}: not a picture in a format read here ({', '.join(FORMATS)})") from error
+    except PictureError:
+        raise
+    except Exception as error:  # parsers raise whatever they stumble over
+        raise PictureError(f"{name}: cannot be opened as a picture: {_reason(error)}") from error
     if picture.width * picture.height > MAX_PIXELS:
-        raise PictureError(
-            f"{name}: {picture.width} x {picture.height} pixels, over the limit of {MAX_PIXELS:,}; shrink it"
-        )
+        picture.close()
+        size = f"{picture.width} x {picture.height} pixels"
+        raise PictureError(f"{name}: {size}, over the limit of {MAX_PIXELS:,}; shrink it")
     return picture
 
 
@@ -85,31 +113,26 @@ def picture_to_uint8(source: Path | bytes, spec: PictureSpec, name: str | None =
     name = name or (str(source) if isinstance(source, Path) else "picture")
     try:
         return to_pixels(decode(source, spec, name), spec)
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{name}: the picture is damaged: {error}") from error
+    except PictureError:
+        raise
+    except Exception as error:  # decoders raise whatever they stumble over
+        raise PictureError(f"{name}: the picture is damaged: {_reason(error)}") from error
 
 
 def decode(source: Path | bytes, spec: PictureSpec, name: str | None = None) -> Image.Image:
     """The first half of `picture_to_uint8`: upright, RGB, laid on white, no smaller than `size`."""
-    with open_picture(source, name) as picture:
+    with open_picture(source, name) as picture, quiet():
         picture.draft("RGB", (spec.size, spec.size))
-        return _to_rgb(ImageOps.exif_transpose(picture))
+        return to_rgb(picture)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def to_pixels(picture: Image.Image, spec: PictureSpec) -> NDArray[np.uint8]:
     """The second half: uint8 (size, size, 3) of an RGB picture."""
     return np.asarray(_to_square(picture, spec), dtype=np.uint8)
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit and float greys would be clipped
-        grey = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if grey.max(initial=0) > 255 else 255.0
-        return Image.fromarray((grey.clip(0, top) * (255.0 / top)).astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return picture.convert("RGB")
 
 
 def _to_square(picture: Image.Image, spec: PictureSpec) -> Image.Image:
@@ -127,18 +150,26 @@ def normalise(pixels: NDArray[np.uint8], spec: PictureSpec) -> NDArray[np.float3
 
 
 def load_tokenizer(text: str, spec: TextSpec) -> Tokenizer:
-    """A tokenizer from the text of its tokenizer.json, cutting at `max_tokens` and padding nothing."""
-    tokenizer = Tokenizer.from_str(text)
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(spec.max_tokens)
+    """A tokenizer from the text of its tokenizer.json, cutting at `max_tokens` and padding nothing. Raises
+    BundleError for a text that is none, or that cannot keep to `max_tokens`."""
+    tokenizer_guard.check(text)
+    with tokenizer_guard.told():
+        tokenizer = Tokenizer.from_str(text)
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(spec.max_tokens)
+        special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if special > spec.max_tokens:
+        raise BundleError(f"the tokenizer adds {special} tokens to every text, and max_tokens is {spec.max_tokens}")
     return tokenizer
 
 
 def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of each text, special tokens included, none longer than the tokenizer's truncation."""
+    """Ids of each text, special tokens included, none longer than the tokenizer's truncation. Raises BundleError
+    where the tokenizer fails."""
     # Lone surrogates (JSON can carry them) are not encodable: replace them as every UTF-8 reader does.
-    clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-    return [encoding.ids for encoding in tokenizer.encode_batch(clean)]
+    clean = [printable(text) for text in texts]
+    with tokenizer_guard.told():
+        return [encoding.ids for encoding in tokenizer.encode_batch(clean)]
 
 
 def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

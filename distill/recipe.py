@@ -7,6 +7,7 @@ recipe is laid over it, and `--set key=value` over both.
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import types
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from distill.errors import RecipeError
+from distill.untrusted import shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -254,12 +256,12 @@ def recipes_folder() -> Path:
 def build(cls: type[T], tree: Any, where: str) -> T:
     """A frozen dataclass from a TOML or JSON table; every field must be there and nothing else may be."""
     if not isinstance(tree, dict):
-        raise RecipeError(f"{where}: expected a table, got {tree!r}")
+        raise RecipeError(f"{where}: expected a table, got {shown(tree)}")
     kinds = get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     unknown = sorted(set(tree) - set(names))
     if unknown:
-        raise RecipeError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(names)}")
+        raise RecipeError(f"{where}: unknown key {shown(unknown[0])}; known are {', '.join(names)}")
     missing = [name for name in names if name not in tree]
     if missing:
         raise RecipeError(f"{where}: key {missing[0]!r} is missing")
@@ -271,25 +273,25 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return build(kind, value, where)  # type: ignore[arg-type]
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise RecipeError(f"{where} must be one of {', '.join(get_args(kind))}; got {value!r}")
+            raise RecipeError(f"{where} must be one of {', '.join(get_args(kind))}; got {shown(value)}")
         return value
     if get_origin(kind) in (Union, types.UnionType):  # X | None is the only one there is
         inner = next(part for part in get_args(kind) if part is not types.NoneType)
         return None if value is None else _convert(inner, value, where)
     if get_origin(kind) is dict:
         if not isinstance(value, dict):
-            raise RecipeError(f"{where} must be a table; got {value!r}")
+            raise RecipeError(f"{where} must be a table; got {shown(value)}")
         return {key: _convert(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
     if get_origin(kind) in (tuple, types.GenericAlias):
         if not isinstance(value, list | tuple):
-            raise RecipeError(f"{where} must be a list; got {value!r}")
+            raise RecipeError(f"{where} must be a list; got {shown(value)}")
         return tuple(_convert(get_args(kind)[0], item, where) for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) < 1 << 1000 else math.inf
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise RecipeError(f"{where} must be of type {kind.__name__}; got {value!r}")
-    if kind is float and value != value:
-        raise RecipeError(f"{where} must be a number; got nan")
+        raise RecipeError(f"{where} must be of type {kind.__name__}; got {shown(value)}")
+    if kind is float and not math.isfinite(value):
+        raise RecipeError(f"{where} must be a number; got {value}")
     return value
 
 

@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,14 +70,16 @@ class SoftTargets:
                 ids, content, labels = (tuple(map(str, file[name])) for name in ("ids", "content", "labels"))
                 logits, text, picture = (file[name].astype(np.float32) for name in ("logits", "text", "picture"))
                 held_out, teacher = file["held_out"].astype(bool), str(file["teacher_sha256"])
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except Exception as error:  # zip, zlib and numpy each have errors of their own
             raise RunError(
                 f"{path}: not readable as soft targets ({error}); run distill train-teacher again"
             ) from error
         rows = {len(ids), len(content), len(text), len(picture), len(held_out)}
-        if logits.shape != (len(ids), len(labels)) or len(rows) != 1 or not np.isfinite(logits).all():
+        flat = text.ndim != 2 or picture.ndim != 2 or held_out.ndim != 1
+        if logits.shape != (len(ids), len(labels)) or len(rows) != 1 or flat or not np.isfinite(logits).all():
             raise RunError(
-                f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite"
+                f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite, or the "
+                "features are no tables; run distill train-teacher again"
             )
         return cls(ids, content, labels, logits, text, picture, held_out, teacher)
 

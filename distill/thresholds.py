@@ -78,6 +78,7 @@ def moved(thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np
     slope = (centred * (after - after.mean(0))).sum(0) / np.maximum((centred**2).sum(0), 1e-12)
     offset = after.mean(0) - slope * before.mean(0)
     values = sigmoid((slope * logit(thresholds.array()) + offset).astype(np.float32))
+    values = values.clip(1e-6, 1 - 1e-6)  # as in calibration: far logits round to 0 or 1, which decide nothing
     where = f"{thresholds.fitted_on}, moved to {to} by {len(before)} examples"
     return replace(thresholds, values=tuple(float(v) for v in values), fitted_on=where)
 

@@ -100,9 +100,9 @@ def test_manifests_of_another_form_are_refused(copy: Path, manifest: str) -> Non
         Bundle.open(copy)
 
 
-def test_a_model_that_onnxruntime_cannot_open_is_one_line(copy: Path) -> None:
+def test_a_model_that_is_no_graph_is_one_line(copy: Path) -> None:
     forge(copy, "model.onnx", "not a graph")
-    with pytest.raises(BundleError, match="cannot open it") as caught:
+    with pytest.raises(BundleError, match="cannot be read as an ONNX file") as caught:
         Predictor.load(copy)
     assert "\n" not in str(caught.value)
 
