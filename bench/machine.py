@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -37,9 +38,15 @@ def describe(name: str | None = None) -> Machine:
         affinity=affinity(),
         governor=text_of(ROOT / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
         memory_bytes=memory_bytes(),
-        system=f"{platform.system()} {platform.machine()} {platform.release()}",
+        system=f"{platform.system()} {platform.machine()} {_kernel()}".strip(),
         load=_load(),
     )
+
+
+def _kernel() -> str:
+    """The numbers of the kernel's release; what a builder or a hypervisor appended to them is nobody's business."""
+    found = re.match(r"\d+(?:\.\d+)*", platform.release())
+    return found.group() if found else ""
 
 
 def memory_bytes(root: Path = ROOT) -> int | None:
