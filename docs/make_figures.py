@@ -23,6 +23,7 @@ RESULTS = ROOT / "docs" / "results"
 PAGES = {
     "README.md": ("bench", "teacher"),
     "docs/results-student.md": ("verdict", "halves", "sizes", "int8"),
+    "docs/reliability.md": ("faults", "inputs", "long", "found", "open"),
     "docs/results-export.md": ("times", "precisions", "tried", "coverage", "devices"),
 }
 OURS = "student int8 ONNX"  # the row of the table of times that the others are measured by
@@ -199,6 +200,55 @@ def devices_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def faults_table() -> str:
+    """What was broken while it wrote."""
+    lines = ["| | killed before an operation | killed in a write | out of room |", "|---|---:|---:|---:|"]
+    faults = load("reliability")["faults"]
+    for what, ends in faults.items():
+        lines.append(f"| {what} | {ends['killed']} | {ends['torn']} | {ends['full']} |")
+    total = [sum(ends[kind] for ends in faults.values()) for kind in ("killed", "torn", "full")]
+    lines.append("| all, survived | " + " | ".join(map(str, total)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def inputs_table() -> str:
+    """What was fed in."""
+    tree = load("reliability")
+    lines = ["| | tried | wrong |", "|---|---:|---:|"]
+    lines += [f"| {what} | {count} | 0 |" for what, count in tree["inputs"].items()]
+    m = tree["mutants"]
+    tried = m["answered"] + m["refused"] + sum(m["other"].values())
+    lines.append(
+        f"| mutants of a Bundle, checksums mended, {m['seconds']} s | {tried} ({m['refused']} refused) "
+        f"| {sum(m['other'].values())} |"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def long_table() -> str:
+    """A hundred thousand items."""
+    run = load("reliability")["long"]
+    peaks = ", ".join(f"{value:.0f} MB at {share}" for share, value in run["peak_rss_mb"].items())
+    same = "the same bytes as" if run["same_bytes_after_kill"] else "OTHER bytes than"
+    return (
+        f"{run['items']:,} items with the demo's Bundle on one thread: {run['seconds']:.0f} s, "
+        f"{run['items_per_second']:.0f} a second, largest memory {peaks}. Killed after {run['killed_after']:,} answers "
+        f"and resumed, it ends with {same} the unbroken run. Eight threads on one Predictor give the answers of one.\n"
+    )
+
+
+def found_table() -> str:
+    """What was wrong before."""
+    lines = ["| before | now |", "|---|---|"]
+    lines += [f"| {row['what']} | {row['now']} |" for row in load("reliability")["found"]]
+    return "\n".join(lines) + "\n"
+
+
+def open_list() -> str:
+    """What is not mended."""
+    return "".join(f"- {text}\n" for text in load("reliability")["open"])
+
+
 def shipped_lines(bundles: dict[str, Any]) -> list[str]:
     """The heading and a row for each Bundle: the file that shipped."""
     return [
@@ -246,6 +296,11 @@ TABLES = {
     "tried": tried_table,
     "coverage": coverage_table,
     "devices": devices_table,
+    "faults": faults_table,
+    "inputs": inputs_table,
+    "long": long_table,
+    "found": found_table,
+    "open": open_list,
 }
 
 

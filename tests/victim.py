@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,9 +60,11 @@ class End:
 
 
 class Victim:
-    """The process that forks; `run` is one child's life."""
+    """The process that forks; `run` is one child's life. `ends` counts, for each test, what its children met:
+    killed, torn (killed in the middle of a write) or full (no room)."""
 
     def __init__(self) -> None:
+        self.ends: dict[str, Counter[str]] = defaultdict(Counter)
         command = [sys.executable, __file__]
         home = {"PYTHONPATH": str(Path(__file__).parent.parent)}
         self.process = subprocess.Popen(
@@ -75,7 +78,13 @@ class Victim:
         self.process.stdin.write(json.dumps(asdict(Task(source, str(root), **fate))) + "\n")
         self.process.stdin.flush()
         tree = json.loads(self.process.stdout.readline())
-        return End(tree["code"], tree["output"], tuple(tree["operations"]))
+        end = End(tree["code"], tree["output"], tuple(tree["operations"]))
+        test = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].partition(" (")[0].partition("[")[0]
+        if end.killed:
+            self.ends[test]["torn" if fate.get("deadly") else "killed"] += 1
+        elif fate.get("file_bytes") is not None and end.code != 0:
+            self.ends[test]["full"] += 1
+        return end
 
     def distill(self, *words: object, root: Path, **fate: Any) -> End:
         """Run one of distill's commands in a child."""
