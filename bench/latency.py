@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from bench.figures import Estimate, Noise, Timing
 
 DRAWS = 1000
-NOISY_SPREAD = 0.15  # of the medians of a variant's rounds
+OFF = 0.10  # a round whose median is so far from the median of all rounds was disturbed
+NOISY_SHARE = 0.10  # of rounds that were disturbed
+NOISY_INTERVAL = 0.10  # width of a p50's interval over the p50
 NOISY_TWIN = 0.05  # between the same Bundle measured twice
 
 Rounds = Sequence[Sequence[float]]
@@ -52,16 +54,32 @@ def over_rounds(
 
 
 def noise(own: Rounds, twin: Rounds, timings: Sequence[tuple[str, Timing]]) -> Noise:
-    """The verdict from the own Bundle's rounds, its twin's, taken in turns, and every variant's named timing."""
-    ratio = twin_ratio(own, twin)
-    reasons = [
-        f"the medians of {name}'s rounds moved by {timing.round_spread:.0%}"
-        for name, timing in timings
-        if timing.round_spread > NOISY_SPREAD
-    ]
+    """The verdict from the own Bundle's rounds, its twin's, taken in turns, and every variant's named timing.
+
+    It does not look at the span of the rounds' medians, which grows with their number: a longer measurement
+    would be the noisier one.
+    """
+    return verdict(twin_ratio(own, twin), timings)
+
+
+def verdict(ratio: Estimate, timings: Sequence[tuple[str, Timing]]) -> Noise:
+    """`noise`, once the twin's ratio is known."""
+    reasons = []
+    for name, timing in timings:
+        share, p50 = disturbed(timing.raw_ms), timing.p50
+        if share > NOISY_SHARE:
+            reasons.append(f"{share:.0%} of {name}'s rounds were more than {OFF:.0%} off their median")
+        elif p50.high - p50.low > NOISY_INTERVAL * p50.value:
+            reasons.append(f"the interval of {name}'s p50 is {(p50.high - p50.low) / p50.value:.0%} wide")
     if abs(ratio.value - 1) > NOISY_TWIN:
         reasons.append(f"the same Bundle in two processes differed by {abs(ratio.value - 1):.0%}")
     return Noise("noisy" if reasons else "quiet", ratio, tuple(reasons))
+
+
+def disturbed(rounds: Rounds) -> float:
+    """The share of rounds, in [0, 1], whose median is more than OFF away from the median of the rounds'."""
+    medians = np.array([np.median(part) for part in rounds])
+    return float((np.abs(medians / np.median(medians) - 1) > OFF).mean())
 
 
 def twin_ratio(own: Rounds, twin: Rounds) -> Estimate:

@@ -26,7 +26,7 @@ class Grid:
     def to_rich(self) -> Table:
         """For the terminal."""
         table = Table(title=self.title, title_justify="left")
-        table.add_column(self.headings[0], no_wrap=True)
+        table.add_column(self.headings[0])  # the one that wraps when the terminal is narrow: figures stay whole
         for name in self.headings[1:]:
             table.add_column(name, justify="right", no_wrap=True)
         for row in self.rows:
@@ -267,16 +267,19 @@ def _value(value: Estimate | None) -> str:
 
 
 def _origins(rows: Sequence[Row]) -> str:
+    """Where thresholds come from; those of most rows are told without naming the rows."""
     by_origin: dict[str, list[str]] = {}
     for row in rows:
         by_origin.setdefault(row.thresholds, []).append(row.name)
-    if len(by_origin) == 1:
-        return next(iter(by_origin))
-    return "; ".join(f"{how} ({', '.join(names)})" for how, names in by_origin.items())
+    most = max(by_origin, key=lambda how: len(by_origin[how]))
+    rest = [f"{how} ({', '.join(names)})" for how, names in by_origin.items() if how != most]
+    return "; ".join([most, *rest])
 
 
 def _halves(rows: Sequence[Row]) -> str:
+    """Of the first row and of the own one."""
     return "; ".join(
         f"{row.quality_text_alone.micro_f1:.3f} and {row.quality_picture_alone.micro_f1:.3f} ({row.name})"
         for row in rows
+        if row is rows[0] or row.own
     )

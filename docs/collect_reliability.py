@@ -3,8 +3,8 @@
     python docs/collect_reliability.py [--bundle BUNDLE --seconds 60] [--long FILE]
 
 It runs the tests that kill processes and fill disks, and counts what they met; it counts the inputs that the tests
-hold; with --bundle it mutates that Bundle for so long; FILE was printed by tests/long/predict_100k.py. What was found and
-mended stands in the JSON by hand, and stays.
+hold; with --bundle it mutates that Bundle for so long; FILE was printed by tests/long/predict_100k.py. What was
+found and mended stands in the JSON by hand, and stays.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ SUBJECTS = {
     "test_killed_before_any_of_its_file_operations_it_ends_with_the_same_bytes": "predict",
     "test_killed_in_the_middle_of_a_line_it_ends_with_the_same_bytes": "predict",
     "test_answers_go_on_when_there_is_room_again": "predict",
+    "test_a_folder_that_gained_a_picture_is_another_source": "predict",
+    "test_answers_are_never_lost_silently": "predict",
+    "test_answers_to_something_else_are_not_gone_on_with": "predict",
+    "test_two_runs_do_not_write_one_file": "predict",
     "test_figures_of_yesterday_stay": "a JSON file replaced",
     "test_half_a_feature_is_never_used": "the feature cache",
 }
@@ -59,7 +63,7 @@ def faults() -> dict[str, dict[str, int]]:
         counted = read_json(tally, BenchError)
     by_subject: dict[str, dict[str, int]] = {}
     for test, ends in counted.items():
-        sums = by_subject.setdefault(SUBJECTS.get(test, "other"), {"killed": 0, "torn": 0, "full": 0})
+        sums = by_subject.setdefault(SUBJECTS[test], {"killed": 0, "torn": 0, "full": 0})
         for kind, count in ends.items():
             sums[kind] += count
     return by_subject

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from collect_export import conditions, latency
 
-from bench.figures import BenchReport, read
+from bench.figures import BenchReport, Row, read
 from distill.errors import RunError
 from distill.files import read_json, write_json
 
@@ -63,6 +62,33 @@ def size(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
         "quality": measured,
         "latency": latency(timed[0]),
         "size_bytes": timed[0].size_bytes,
+    }
+
+
+def latency(row: Row) -> dict[str, Any]:
+    """A row's headline."""
+    timing = row.timings[0]
+    return {
+        "p50_ms": timing.p50.value,
+        "p50_interval": {"low": timing.p50.low, "high": timing.p50.high},
+        "p90_ms": timing.p90.value if timing.p90 else None,
+        "round_spread": timing.round_spread,
+        "cold_start_ms": row.cold.total_ms,
+        "peak_rss_bytes": row.memory.peak_bytes,
+    }
+
+
+def conditions(report: BenchReport) -> dict[str, Any]:
+    """What the figures depend on."""
+    timing = report.rows[0].timings[0]
+    return {
+        "cpu": report.machine.cpu,
+        "int8_target": report.machine.int8_target,
+        "cores": report.machine.cores,
+        "threads": timing.threads,
+        "batch": timing.batch,
+        "calls": timing.calls,
+        "packages": report.conditions.packages,
     }
 
 

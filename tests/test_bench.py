@@ -105,7 +105,7 @@ def test_noise_injected_into_one_variant_turns_the_verdict(chain: Chain, fake) -
     variants = [fake("disturbed", call_ms=8.0, disturb=1), fake("own", call_ms=8.0)]
     _, verdict = measure.measure(variants, chain.splits.test, Plan((1,), (1,), 120, 1))
     assert verdict.verdict == "noisy"
-    assert any("disturbed's rounds moved by" in reason for reason in verdict.reasons)
+    assert any("of disturbed's rounds were more than 10% off" in reason for reason in verdict.reasons)
     assert not any("own's" in reason for reason in verdict.reasons)
     assert verdict.ratio.value == pytest.approx(1.0, abs=0.05)
 

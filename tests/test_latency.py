@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench import latency
+from bench.figures import Estimate
 from bench.measure import numbers
 from distill.errors import BenchError
 
@@ -72,8 +75,23 @@ def test_noise_on_one_variant_turns_the_verdict_and_names_it() -> None:
     timings = [("fp32", latency.summarise(1, 1, disturbed)), ("own", latency.summarise(1, 1, own))]
     verdict = latency.noise(own, twin, timings)
     assert verdict.verdict == "noisy"
-    (reason,) = verdict.reasons
-    assert "fp32's rounds moved by 5" in reason
+    assert verdict.reasons == ("15% of fp32's rounds were more than 10% off their median",)
+
+
+def test_one_disturbed_round_in_twenty_does_not_turn_the_verdict_however_far_off_it_is() -> None:
+    disturbed = quiet()
+    disturbed[7] = [3 * value for value in disturbed[7]]
+    timing = latency.summarise(1, 1, disturbed)
+    assert timing.round_spread > 1.5
+    own, twin = quiet(seed=1), quiet(seed=2)
+    assert latency.noise(own, twin, [("fp32", timing)]).verdict == "quiet"
+
+
+def test_a_p50_that_is_not_known_well_turns_the_verdict() -> None:
+    own, twin = quiet(seed=1), quiet(seed=2)
+    wide = replace(latency.summarise(1, 1, quiet()), p50=Estimate(10.0, 9.4, 10.6))
+    (reason,) = latency.noise(own, twin, [("fp32", wide)]).reasons
+    assert reason == "the interval of fp32's p50 is 12% wide"
 
 
 def test_a_twin_that_takes_another_time_turns_the_verdict() -> None:
