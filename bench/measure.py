@@ -126,9 +126,8 @@ class _Lab:
         with self._open([*self.variants, self.variants[-1]], self.plan.threads[0]) as processes:
             rounds, joules = self._rounds(processes, self.plan.batches[0], self.plan.calls)
             held = [process.ask("memory") for process in processes[:-1]]
-            staged = [
-                process.ask("stages") for process in processes[:-1]
-            ]  # last: a profile takes memory of its own
+            # After that, because a profile takes memory of its own.
+            staged = [process.ask("stages") for process in processes[:-1]]
         first = (self.plan.threads[0], self.plan.batches[0])
         timings = [latency.summarise(*first, part) for part in rounds[:-1]]
         names = [variant.name for variant in self.variants]
