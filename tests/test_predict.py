@@ -186,7 +186,10 @@ def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: b
     out = tmp_path / "answers.jsonl"
     long = tmp_path / "long.jsonl"
     long.write_text(posts.read_text() * 20)
-    command = [sys.executable, "-m", "distill.cli", "predict", str(chain.int8), str(long), "--out", str(out)]
+    # Tests that run in the background are started deaf to it, and so would be the process.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    words = ["predict", str(chain.int8), str(long), "--out", str(out)]
+    command = [sys.executable, "-c", f"{listening}from distill.cli import run; run()", *words]
     process = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True, env=os.environ)
     while process.poll() is None and Part(out, {}).held().answers < CHUNK:
         time.sleep(0.02)
