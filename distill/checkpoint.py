@@ -40,7 +40,7 @@ from distill.thresholds import Thresholds
 from distill.trend import TrainLog
 from distill.untrusted import shown
 
-FORMAT = 3
+FORMAT = 4
 RUN_FILE = "run.json"
 START_FILE = "started.json"
 METRICS = "metrics.json"
@@ -84,7 +84,7 @@ class Checkpoint:
         config_class = TeacherConfig if tree["kind"] == "teacher" else StudentConfig
         config: ModelConfig = build(config_class, tree["config"], f"{folder / RUN_FILE}: config")
         labels = labels_of(folder)
-        text, picture = rebuild_text(folder, config.text), rebuild_picture(folder, config.picture)
+        text, picture = rebuild_text(folder, config.text), rebuild_picture(folder, config.picture, config.head.grid)
         network = DualBranch(text, picture, config.head, len(labels), config.picture.trainable)
         network.load_state_dict(load_file(folder / WEIGHTS))
         classifier = Classifier(

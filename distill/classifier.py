@@ -44,7 +44,7 @@ class Classifier:
         """Pretrained encoders and a random head, which depends on the seed; a pruned vocabulary keeps the words
         of `texts`. Raises BackboneError."""
         text = load_text(config.text, kind, texts)
-        picture = load_picture(config.picture, kind)
+        picture = load_picture(config.picture, kind, config.head.grid)
         torch.manual_seed(config.seed)
         network = DualBranch(text.encoder, picture.encoder, config.head, len(labels), config.picture.trainable)
         spec = PreprocessSpec(picture=picture.spec, text=text.spec)
@@ -60,7 +60,9 @@ class Classifier:
         labelled = np.arange(len(examples) + len(unlabelled)) < len(examples)
         examples = [*examples, *(replace(example, labels=()) for example in unlabelled)]
         features = None
-        if not self.network.picture_trainable:
+        if self.network.uses == "text":
+            features = np.zeros((len(examples), *self.network.picture.shape), dtype=np.float32)
+        elif not self.network.picture_trainable:
             device = default_device()
             features = picture_features(self.network.picture.to(device), self.spec.picture, examples, device)
         return Encoded(

@@ -39,6 +39,55 @@ def train_teacher(
 
 
 @click.command()
+@training_options
+@click.option(
+    "--try",
+    "tries",
+    multiple=True,
+    required=True,
+    metavar='NAME["=KEY=VALUE KEY=VALUE ..."]',
+    help="A teacher to try: the recipe, with some values changed; the first is what the others are compared with.",
+)
+@click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Folds of the training split.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Trainings of each in each fold.")
+def compare_teachers(
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    tries: tuple[str, ...],
+    folds: int,
+    seeds: int,
+) -> None:
+    """Several teachers on the same folds and seeds, with paired intervals; nothing but figures is kept.
+
+    \b
+    Example:
+      distill compare-teachers --data memes/ --out runs/fusion --try concat \\
+          --try text="teacher.head.uses=text" --try cross="teacher.head.fusion=transformer"
+    """
+    from dataclasses import asdict
+
+    from distill.recipe import Recipe
+
+    pairs = [words.partition("=")[::2] for words in tries]
+    configs = {name: Recipe.load(recipe, (*overrides, *words.split())).teacher for name, words in pairs}
+    if len(configs) < len(pairs) or any(not name or "/" in name for name in configs):
+        raise click.UsageError("--try: give each teacher a name of its own, without a slash")
+    splits = checked(data)
+    from distill.checkpoint import begin
+    from distill.terminal import note, output
+    from teacher import compare
+
+    asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
+    begin(out, "teacher", next(iter(configs.values())), splits, resume, overwrite, asked)
+    output.print(compare.to_table(compare.compare(configs, splits, folds, seeds, out, resume)))
+    note(f"Written: {out / compare.FILE}")
+
+
+@click.command()
 @teacher_option
 @click.option(
     "--unlabelled",

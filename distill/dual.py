@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.encoders import PictureEncoder, TextEncoder
+from distill.fusion import Concat, CrossModal
 from distill.recipe import Head
 
 
@@ -20,11 +21,12 @@ class Outputs(NamedTuple):
 
 
 class DualBranch(nn.Module):
-    """Pooled text and picture features, each layer-normed, concatenated, through dense layers to logits.
+    """Text and picture features, joined as `head.fusion` says, through dense layers to logits.
 
-    An example may lack its text or its picture: a learned vector then stands in the features' place. While
-    training, each is taken away from a share `head.modality_dropout` of the examples that have both, so that
-    these vectors are learned and either branch can answer alone.
+    An example may lack its text or its picture: a learned vector then stands in its place. While training, each
+    is taken away from a share `head.modality_dropout` of the examples that have both, so that these vectors are
+    learned and either branch can answer alone. With `head.uses` "text" or "picture" it is a network of one modality:
+    the other one is always taken away, and its encoder is not run.
     """
 
     def __init__(
@@ -35,11 +37,14 @@ class DualBranch(nn.Module):
         self.picture = picture
         self.picture_trainable = picture_trainable
         self.picture.requires_grad_(picture_trainable)
-        self.text_norm = nn.LayerNorm(text.width)
-        self.picture_norm = nn.LayerNorm(picture.width)
-        self.text_absent = nn.Parameter(torch.zeros(text.width))
-        self.picture_absent = nn.Parameter(torch.zeros(picture.width))
-        self.dense = nn.Linear(text.width + picture.width, head.hidden)
+        self.uses = head.uses
+        self.fusion: Concat | CrossModal
+        if head.fusion == "concat":
+            self.fusion = Concat(text.width, picture.width)
+        else:
+            cells, width = picture.shape
+            self.fusion = CrossModal(text.width, width, cells, head.hidden, head.dropout)
+        self.dense = nn.Linear(self.fusion.width, head.hidden)
         self.output = nn.Linear(head.hidden, labels)
         self.dropout = nn.Dropout(head.dropout)
         self.modality_dropout = head.modality_dropout
@@ -57,22 +62,35 @@ class DualBranch(nn.Module):
         pixels: Tensor | None = None,
         picture_features: Tensor | None = None,
     ) -> Outputs:
-        """As `forward`, with the encoders' own outputs; picture_features float (B, width), where a frozen
-        branch has run before, save running it again."""
-        text = self.text(input_ids, attention_mask)
-        picture = self.picture(pixels) if picture_features is None else picture_features
-        if self.training and self.modality_dropout > 0:
-            present = self._with_some_taken_away(present)
-        has_text, has_picture = present[:, :1], present[:, 1:]
-        joint = torch.cat(
-            [
-                self.text_norm(text) * has_text + self.text_absent * (1 - has_text),
-                self.picture_norm(picture) * has_picture + self.picture_absent * (1 - has_picture),
-            ],
-            dim=1,
-        )
+        """As `forward`, with the encoders' own outputs, pooled; picture_features float (B, *picture.shape), where
+        a frozen branch has run before, save running it again."""
+        states = self._states(input_ids, attention_mask)
+        text = self.text.pool(states, attention_mask)
+        picture = self._picture(pixels, len(present)) if picture_features is None else picture_features
+        present = self._present(present)
+        if isinstance(self.fusion, Concat):
+            joint = self.fusion(text, picture, present)
+        else:
+            joint = self.fusion(states, attention_mask, picture, present)
         logits: Tensor = self.output(self.dropout(torch.relu(self.dense(self.dropout(joint)))))
-        return Outputs(logits, text, picture)
+        return Outputs(logits, text, picture.mean(1) if picture.ndim == 3 else picture)
+
+    def _states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        if self.uses == "picture":
+            return self.dense.weight.new_zeros((*input_ids.shape, self.text.width))
+        return self.text.states(input_ids, attention_mask)
+
+    def _picture(self, pixels: Tensor | None, rows: int) -> Tensor:
+        if self.uses == "text":
+            return self.dense.weight.new_zeros((rows, *self.picture.shape))
+        result: Tensor = self.picture(pixels)
+        return result
+
+    def _present(self, present: Tensor) -> Tensor:
+        if self.uses != "both":
+            used = torch.tensor([self.uses == "text", self.uses == "picture"], device=present.device)
+            return present * used.to(present.dtype)
+        return self._with_some_taken_away(present) if self.training and self.modality_dropout > 0 else present
 
     def _with_some_taken_away(self, present: Tensor) -> Tensor:
         """Never both of one example, and nothing of an example that lacks one already."""

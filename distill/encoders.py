@@ -16,10 +16,11 @@ import torch
 from tokenizers import Tokenizer, normalizers
 from torch import Tensor, nn
 
-from distill.errors import BackboneError
-from distill.files import write_text
+from distill.errors import BackboneError, RunError
+from distill.files import read_json, write_text
 from distill.preprocess import PictureSpec, TextSpec
-from distill.recipe import PictureBranch, TextBranch
+from distill.recipe import PictureBranch, TextBranch, build
+from distill.scratch import CNN, LSTM, PAD, Lstm, LstmConfig, small_cnn, word_pieces
 from distill.shrink import keep_layers, prune_vocabulary
 
 IMAGENET_MEAN: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -40,9 +41,16 @@ class TextEncoder(nn.Module):
         self.width = int(backbone.config.hidden_size)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Mean over the tokens that are there, or the first token's state."""
-        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
-        hidden: Tensor = output.last_hidden_state
+        """The pooled vector."""
+        return self.pool(self.states(input_ids, attention_mask), attention_mask)
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Every token's last state, float (B, T, width)."""
+        states: Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states
+
+    def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Mean over the tokens that are there, or the first token's state: (B, T, width) to (B, width)."""
         if self.pooling == "first":
             return hidden[:, 0]
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
@@ -50,19 +58,44 @@ class TextEncoder(nn.Module):
 
 
 class PictureEncoder(nn.Module):
-    """A vision network without its classifier: pixels float (B, 3, H, W) -> float (B, width)."""
+    """A vision network without its classifier: pixels float (B, 3, H, W) -> float (B, width), or with `grid` the
+    vectors of its last map, float (B, cells, width). `shape` is that of one picture's."""
 
-    def __init__(self, backbone: nn.Module, size: int) -> None:
+    def __init__(self, backbone: nn.Module, size: int, grid: bool = False) -> None:
+        """Raises BackboneError when a grid is wanted of a network that shows none."""
         super().__init__()
         self.backbone = backbone
+        self.grid = grid
         was_training = backbone.training
         backbone.eval()
         with torch.no_grad():
-            self.width = int(self(torch.zeros(1, 3, size, size)).shape[1])
+            self.shape = tuple(self(torch.zeros(1, 3, size, size)).shape[1:])
+        self.width = int(self.shape[-1])
         backbone.train(was_training)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pooled features, flat."""
+        """Pooled features, flat; or the grid's."""
+        return self._cells(pixels) if self.grid else self._pooled(pixels)
+
+    def _cells(self, pixels: Tensor) -> Tensor:
+        if hasattr(self.backbone, "features"):
+            maps = self.backbone.features(pixels)
+        elif hasattr(self.backbone, "layer4"):  # a ResNet: everything before its pooling
+            maps = pixels
+            for name, part in self.backbone.named_children():
+                if name == "avgpool":
+                    break
+                maps = part(maps)
+        elif hasattr(self.backbone, "config"):
+            maps = self.backbone(pixels).last_hidden_state
+        else:
+            raise BackboneError(
+                f"{type(self.backbone).__name__}: shows no grid of features; take head.fusion=concat, or a ResNet, "
+                "MobileNet or EfficientNet"
+            )
+        return maps.flatten(2).transpose(1, 2) if maps.ndim == 4 else maps
+
+    def _pooled(self, pixels: Tensor) -> Tensor:
         output = self.backbone(pixels)
         if isinstance(output, Tensor):
             return output.flatten(1)
@@ -98,6 +131,8 @@ def load_text(config: TextBranch, where: str, texts: Sequence[str]) -> LoadedTex
     """
     from transformers import AutoModel, AutoTokenizer
 
+    if config.model == LSTM:
+        return _lstm(config, texts)
     with _explained(config.model, f"{where}.text.model"):
         tokenizer = AutoTokenizer.from_pretrained(config.model, use_fast=True)
         backbone = AutoModel.from_pretrained(config.model, dtype=torch.float32)
@@ -122,13 +157,23 @@ def load_text(config: TextBranch, where: str, texts: Sequence[str]) -> LoadedTex
     return LoadedText(TextEncoder(backbone, config.pooling), tokenizer_json, spec)
 
 
-def load_picture(config: PictureBranch, where: str) -> LoadedPicture:
+def _lstm(config: TextBranch, texts: Sequence[str]) -> LoadedText:
+    """An untrained LSTM over word pieces learned from the texts."""
+    tokenizer = word_pieces(texts)
+    backbone = Lstm(LstmConfig(tokenizer.get_vocab_size()))
+    spec = TextSpec(max_tokens=config.max_tokens, pad_id=tokenizer.token_to_id(PAD))
+    return LoadedText(TextEncoder(backbone, config.pooling), tokenizer.to_str(), spec)
+
+
+def load_picture(config: PictureBranch, where: str, grid: bool = False) -> LoadedPicture:
     """Pretrained picture encoder from torchvision or, for a hub id or directory, transformers.
 
     Raises BackboneError.
     """
     mean, std = IMAGENET_MEAN, IMAGENET_STD
-    if is_torchvision(config.model):
+    if config.model == CNN:
+        backbone: nn.Module = small_cnn()
+    elif is_torchvision(config.model):
         with _explained(config.model, f"{where}.picture.model"):
             backbone = _torchvision(config.model, config.weights or None)
     else:
@@ -138,26 +183,31 @@ def load_picture(config: PictureBranch, where: str) -> LoadedPicture:
             backbone = AutoModel.from_pretrained(config.model, dtype=torch.float32)
         mean, std = _normalisation(config.model)
     spec = PictureSpec(size=config.size, fit=config.fit, mean=mean, std=std)
-    return LoadedPicture(PictureEncoder(backbone, config.size), spec)
+    return LoadedPicture(PictureEncoder(backbone, config.size, grid), spec)
 
 
 def rebuild_text(folder: Path, config: TextBranch) -> TextEncoder:
     """The architecture that `save_configs` wrote, with random weights to be filled from a checkpoint."""
     from transformers import AutoConfig, AutoModel
 
+    if config.model == LSTM:
+        tree = read_json(folder / "text" / "config.json", RunError)
+        return TextEncoder(Lstm(build(LstmConfig, tree, "text.config")), config.pooling)
     return TextEncoder(
         AutoModel.from_config(AutoConfig.from_pretrained(folder / "text", trust_remote_code=False)), config.pooling
     )
 
 
-def rebuild_picture(folder: Path, config: PictureBranch) -> PictureEncoder:
+def rebuild_picture(folder: Path, config: PictureBranch, grid: bool = False) -> PictureEncoder:
     """As `rebuild_text`, for the picture."""
+    if config.model == CNN:
+        return PictureEncoder(small_cnn(), config.size, grid)
     if is_torchvision(config.model):
-        return PictureEncoder(_torchvision(config.model, None), config.size)
+        return PictureEncoder(_torchvision(config.model, None), config.size, grid)
     from transformers import AutoConfig, AutoModel
 
     backbone = AutoModel.from_config(AutoConfig.from_pretrained(folder / "picture", trust_remote_code=False))
-    return PictureEncoder(backbone, config.size)
+    return PictureEncoder(backbone, config.size, grid)
 
 
 def save_configs(text: TextEncoder, picture: PictureEncoder, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,17 +32,17 @@ def cache_folder() -> Path:
 def picture_features(
     encoder: PictureEncoder, spec: PictureSpec, examples: Sequence[Example], device: torch.device
 ) -> NDArray[np.float32]:
-    """float32 (N, width) of each example's picture, in the order of the examples; zeros where it has none.
+    """float32 (N, *encoder.shape) of each example's picture, in the order of the examples; zeros where it has none.
 
     A feature is named by the picture's content, the encoder's weights and the preprocessing, so a change
     of any of them misses the cache. Raises PictureError.
     """
-    folder = cache_folder() / "features" / fingerprint(encoder)[:16] / f"{spec.fit}-{spec.size}"
+    folder = cache_folder() / "features" / fingerprint(encoder)[:16] / f"{spec.fit}-{spec.size}{'-grid' * encoder.grid}"
     images = [example.image for example in examples]
     names = ["" if image is None else picture_hash(image) for image in images]
-    found = {"": np.zeros(encoder.width, dtype=np.float32)}
+    found = {"": np.zeros(encoder.shape, dtype=np.float32)}
     for name in set(names) - {""}:
-        feature = _read(folder / name[:2] / name, encoder.width)
+        feature = _read(folder / name[:2] / name, encoder.shape)
         if feature is not None:
             found[name] = feature
     missing = {n: image for n, image in zip(names, images, strict=True) if image is not None and n not in found}
@@ -72,11 +73,11 @@ def _keep(path: Path, feature: NDArray[np.float32]) -> None:
         raise OutputError(f"{error}; or set DISTILL_CACHE to a folder with room") from error
 
 
-def _read(path: Path, width: int) -> NDArray[np.float32] | None:
+def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    if len(content) != 4 * width:  # not ours, or of another version: compute it again
+    if len(content) != 4 * math.prod(shape):  # not ours, or of another version: compute it again
         return None
-    return np.frombuffer(content, dtype=np.float32)
+    return np.frombuffer(content, dtype=np.float32).reshape(shape)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from distill.classifier import Classifier
 from distill.encoding import Encoded
 from distill.errors import RunError
-from distill.files import read_json, write_bytes, write_json
+from distill.files import read_json, remove_folder, write_bytes, write_json
 from distill.metrics import Probabilities, Targets, sigmoid
 from distill.recipe import ModelConfig
 from distill.scoring import Scored, fit_and_score, score_with
@@ -45,10 +45,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The folds' answers to the examples that they were not trained on, and the best epoch of each."""
+    """The folds' answers to the examples that they were not trained on, the best epoch of each, and the mean seconds of
+    one of its epochs, training and validation."""
 
     views: Views
     epochs: tuple[int, ...]
+    epoch_s: tuple[float, ...]
 
     def length(self) -> int:
         """How long to train on everything: the median of the folds' best epochs, the shorter of two."""
@@ -77,7 +79,7 @@ def out_of_fold(
     A fold's answers are stored in `folder` when it is done, so that a resumed run does not train it again;
     `finished` is called with its number and model just before.
     """
-    result, epochs = Views(*(np.zeros_like(whole.targets) for _ in range(3))), []
+    result, logs = Views(*(np.zeros_like(whole.targets) for _ in range(3))), []
     for number, fold in enumerate(folds, 1):
         stored = folder / f"fold{number}.float32"
         if not stored.is_file():
@@ -88,16 +90,19 @@ def out_of_fold(
             if finished is not None:
                 finished(number, model)
             answers = views(model, whole.subset(fold.held_out))
-            write_json(folder / f"fold{number}.json", {"best_epoch": log.best_epoch})
+            written = {"best_epoch": log.best_epoch, "epoch_s": log.seconds / len(log.epochs)}
+            write_json(folder / f"fold{number}.json", written)
             write_bytes(stored, np.stack([answers.both, answers.text, answers.picture]).tobytes())
+            remove_folder(folder / f"fold{number}")  # its checkpoints are larger than all that is kept
         content, shape = stored.read_bytes(), (3, len(fold.held_out), whole.targets.shape[1])
         if len(content) != 4 * np.prod(shape):
             raise RunError(f"{stored}: has {len(content)} bytes, not answers {shape}; remove it and --resume")
         part = np.frombuffer(content, dtype=np.float32).reshape(shape)
         for array, values in zip((result.both, result.text, result.picture), part, strict=True):
             array[fold.held_out] = values
-        epochs.append(int(read_json(folder / f"fold{number}.json", RunError)["best_epoch"]))
-    return HeldOut(result, tuple(epochs))
+        logs.append(read_json(folder / f"fold{number}.json", RunError))
+    epochs, seconds = (tuple(kind(log[key]) for log in logs) for key, kind in (("best_epoch", int), ("epoch_s", float)))
+    return HeldOut(result, epochs, seconds)
 
 
 def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out: HeldOut | None) -> Scored:

@@ -65,12 +65,21 @@ class PictureBranch:
 
 @dataclass(frozen=True)
 class Head:
-    """The dense layers over the concatenated features. `modality_dropout` is the share of training examples
-    that lose their text, and the share that lose their picture, so that either can answer alone."""
+    """How features become logits. `fusion` joins the modalities: "concat" lays pooled vectors side by side,
+    "transformer" lets tokens and cells of the picture attend to each other. `uses` names the modalities that
+    there are. `modality_dropout` is the share of training examples that lose their text, and the share that lose their
+    picture, so that either can answer alone."""
 
+    fusion: Literal["concat", "transformer"]
+    uses: Literal["both", "text", "picture"]
     hidden: int
     dropout: float
     modality_dropout: float
+
+    @property
+    def grid(self) -> bool:
+        """Whether the picture is wanted cell by cell."""
+        return self.fusion == "transformer"
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,8 @@ class ModelConfig:
                 raise RecipeError(f"{where}.text.{name} must be >= 0 (0 keeps all), got {getattr(self.text, name)}")
         if self.text.max_tokens < 4:
             raise RecipeError(f"{where}.text.max_tokens must be >= 4, got {self.text.max_tokens}")
+        if self.picture.model == "cnn" and not self.picture.trainable:
+            raise RecipeError(f"{where}.picture.model=cnn starts from nothing; set {where}.picture.trainable=true")
         if not 16 <= self.picture.size <= 1024:
             raise RecipeError(f"{where}.picture.size must be 16 to 1024 pixels, got {self.picture.size}")
 
@@ -134,13 +145,34 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class Asymmetric:
+    """Focusing of positives and of negatives, both >= 0, and the probability under which a negative counts nothing."""
+
+    gamma_positive: float
+    gamma_negative: float
+    clip: float
+
+
+@dataclass(frozen=True)
 class TeacherConfig(ModelConfig):
-    """`folds` >= 2 also trains that many fold models, for out-of-fold thresholds and figures; 0 does not."""
+    """`folds` >= 2 also trains that many fold models, for out-of-fold thresholds and figures; 0 does not.
+
+    `balance` lets rare labels weigh more: "alpha" takes a focal alpha for each label from its count, "class" weighs
+    whole labels by their effective number of positives.
+    """
 
     folds: int
+    loss: Literal["focal", "asymmetric"]
+    balance: Literal["none", "alpha", "class"]
+    asymmetric: Asymmetric
 
     def __post_init__(self) -> None:
         self.check("teacher")
+        a = self.asymmetric
+        if a.gamma_positive < 0 or a.gamma_negative < 0 or not 0 <= a.clip < 1:
+            raise RecipeError(f"teacher.asymmetric needs gammas >= 0 and clip in [0, 1), got {a}")
+        if self.loss == "asymmetric" and self.balance == "alpha":
+            raise RecipeError('teacher.balance=alpha belongs to loss="focal"; with "asymmetric" take none or class')
         if self.folds == 1 or self.folds < 0:
             raise RecipeError(f"teacher.folds must be 0 or >= 2, got {self.folds}")
 
@@ -177,6 +209,11 @@ class StudentConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         self.check("student")
+        if (self.head.fusion, self.head.uses) != ("concat", "both"):
+            raise RecipeError(
+                f"student.head: fusion={self.head.fusion} and uses={self.head.uses} are for teachers; a student has "
+                'fusion="concat" and uses="both", and answers without a text or a picture all the same'
+            )
         if self.distill.picture > 0 and not self.picture.trainable:
             raise RecipeError(
                 f"student.distill.picture={self.distill.picture} matches features of a frozen branch, which cannot "

@@ -7,25 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 
-from distill.metrics import (
-    Decisions,
-    Interval,
-    Probabilities,
-    Targets,
-    bootstrap_draws,
-    percentile_interval,
-    weighted_f1,
-)
+from distill.metrics import Probabilities, Targets
+from distill.paired import Arm, Figure, PairedDraws, figure
 from distill.recipe import Objective
 from distill.terminal import interval, note, output
 from distill.thresholds import cross_fitted
 
 MARGIN = 0.01  # of F1: a gain below it is not worth a teacher
-ROUNDS = 2000
-CHUNK = 100  # draws at once: bounds the memory
 
 Word = Literal["BEATS", "NO BETTER", "INCONCLUSIVE"]
 WORDING = {
@@ -33,23 +23,6 @@ WORDING = {
     "NO BETTER": "is NO BETTER than its control",
     "INCONCLUSIVE": "against its control is INCONCLUSIVE",
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A value with its 95 % bootstrap interval over examples and seeds."""
-
-    value: float
-    interval: Interval
-
-
-@dataclass(frozen=True)
-class Arm:
-    """F1 of one arm's decisions and average precision of its probabilities, the mean over its seeds."""
-
-    micro_f1: Figure
-    macro_f1: Figure
-    micro_ap: Figure
 
 
 @dataclass(frozen=True)
@@ -103,14 +76,14 @@ def judge(
     The bootstrap draws examples, and seeds where there are several, with replacement, the same ones for
     every arm: differences are paired.
     """
-    drawn = _Draws(len(targets), len(taught))
+    drawn = PairedDraws(len(targets), len(taught))
     arms = {
         name: drawn.scores(targets, outputs, [cross_fitted(p, targets, objective) for p in outputs])
         for name, outputs in (("teacher", teacher), ("taught", taught), ("control", control))
     }
     ours, alone, above = arms["taught"], arms["control"], arms["teacher"]
-    gain = {name: _figure(ours[name] - alone[name]) for name in ours}
-    retention = {name: _figure(ours[name] / np.maximum(above[name], 1e-9)) for name in ours}
+    gain = {name: figure(ours[name] - alone[name]) for name in ours}
+    retention = {name: figure(ours[name] / np.maximum(above[name], 1e-9)) for name in ours}
     decisive = gain[objective].interval
     word: Word = "INCONCLUSIVE"
     if decisive.low > 0:
@@ -118,7 +91,7 @@ def judge(
     elif decisive.high < MARGIN:
         word = "NO BETTER"
     figures = {
-        name: Arm(*(_figure(scores[key]) for key in ("micro", "macro", "micro_ap")))
+        name: Arm(*(figure(scores[key]) for key in ("micro", "macro", "micro_ap")))
         for name, scores in arms.items()
     }
     return Verdict(
@@ -141,41 +114,5 @@ def show(verdict: Verdict) -> None:
     note(verdict.sentence())
 
 
-def _text(figure: Figure) -> str:
-    return interval(figure.value, figure.interval.low, figure.interval.high)
-
-
-class _Draws:
-    """The bootstrap's draws, one set for every arm. Index 0 is the data as they are."""
-
-    def __init__(self, rows: int, seeds: int) -> None:
-        generator = np.random.default_rng(0)
-        self.weights = np.concatenate([np.ones((1, rows)), bootstrap_draws(rows, ROUNDS, generator)])
-        drawn = bootstrap_draws(seeds, ROUNDS, generator)
-        self.seed_shares = np.concatenate([np.ones((1, seeds)), drawn]) / seeds
-
-    def scores(
-        self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]
-    ) -> dict[str, NDArray[np.float64]]:
-        """F1 and AP in each draw, (1 + ROUNDS,), by name; the mean over the seeds drawn."""
-        micro, macro = zip(*(weighted_f1(targets, made, self.weights) for made in decisions), strict=True)
-        shares = self.seed_shares if len(decisions) > 1 else np.ones((1 + ROUNDS, 1))
-        ap = [self._average_precision(targets, p) for p in outputs]
-        means = [(np.stack(part, axis=1) * shares).sum(1) for part in (micro, macro, ap)]
-        return {"micro": means[0], "macro": means[1], "balanced": (means[0] + means[1]) / 2, "micro_ap": means[2]}
-
-    def _average_precision(self, targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
-        """Of all (example, label) pairs as one list, in each draw: an example drawn twice counts twice."""
-        order = np.argsort(-probabilities.ravel(), kind="stable")
-        gold, rows = targets.ravel()[order] > 0.5, order // targets.shape[1]
-        result = np.zeros(len(self.weights))
-        for start in range(0, len(self.weights), CHUNK):
-            weights = self.weights[start : start + CHUNK, rows]
-            hits = weights * gold
-            precision = np.cumsum(hits, axis=1) / np.maximum(np.cumsum(weights, axis=1), 1e-9)
-            result[start : start + CHUNK] = (precision * hits).sum(1) / np.maximum(hits.sum(1), 1e-9)
-        return result
-
-
-def _figure(draws: NDArray[np.float64]) -> Figure:
-    return Figure(float(draws[0]), percentile_interval(draws[1:]))
+def _text(found: Figure) -> str:
+    return interval(found.value, found.interval.low, found.interval.high)

@@ -1,4 +1,4 @@
-"""Training a teacher, and its fold models when asked. Knows the focal loss, no student."""
+"""Training a teacher, and its fold models when asked. Knows no student."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from distill.checkpoint import Checkpoint, finish
 from distill.classifier import Classifier
 from distill.data import Splits
-from distill.dual import Outputs
-from distill.encoding import Encoded, Wanted
-from distill.focal import focal_loss
+from distill.encoding import Encoded
 from distill.folds import Fold, HeldOut, out_of_fold, score
 from distill.recipe import TeacherConfig
 from distill.split import stratified_folds
 from distill.terminal import note
 from distill.training import Loss, train_model
 from teacher import targets
+from teacher.losses import loss_of
 
 
 def train(config: TeacherConfig, splits: Splits, folder: Path, resume: bool) -> Checkpoint:
@@ -34,7 +32,7 @@ def train(config: TeacherConfig, splits: Splits, folder: Path, resume: bool) -> 
     classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
     train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
     classifier.network.start_from_rates(torch.from_numpy(train_set.targets.mean(0)))
-    loss = _focal(config)
+    loss = loss_of(config, train_set.targets)
     held_out, epochs = None, None
     if config.folds:
         held_out = _out_of_fold(config, classifier, splits, train_set, dev_set, loss, folder, resume)
@@ -46,13 +44,6 @@ def train(config: TeacherConfig, splits: Splits, folder: Path, resume: bool) -> 
     scored.show("Teacher")
     targets.ask(classifier, splits.train, train_set).write(folder / targets.FILE)
     return finish(folder, classifier, scored.thresholds, log, scored.to_json() | {"training": asdict(log)})
-
-
-def _focal(config: TeacherConfig) -> Loss:
-    def loss(outputs: Outputs, wanted: Wanted) -> Tensor:
-        return focal_loss(outputs.logits, wanted.labels, config.focal)
-
-    return loss
 
 
 def _out_of_fold(

@@ -1,0 +1,165 @@
+"""Several recipes of a teacher on the same folds and seeds. Knows the order of trainings, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from distill.classifier import Classifier
+from distill.data import Splits
+from distill.files import write_json
+from distill.folds import Fold, out_of_fold
+from distill.metrics import Decisions, Probabilities, Targets, constant_predictor
+from distill.paired import Arm, Figure, PairedDraws, figure
+from distill.recipe import TeacherConfig
+from distill.split import stratified_folds
+from distill.terminal import interval, note
+from distill.thresholds import cross_fitted
+from teacher.losses import loss_of
+
+FILE = "comparison.json"
+FOLD_SEED = 13  # the same folds for every recipe and seed: differences are between recipes
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One recipe: its figures, and its difference from the first recipe, None of the first itself. `epoch_s` is the
+    mean time of an epoch of training and validation, in seconds; `epochs` are the best ones of all folds and seeds."""
+
+    name: str
+    arm: Arm
+    gain: dict[str, Figure] | None
+    epoch_s: float
+    epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All recipes, out of fold on the training split, and the constant predictor on the same rows."""
+
+    examples: int
+    folds: int
+    seeds: tuple[int, ...]
+    objective: str
+    recipes: tuple[Compared, ...]
+    constant: Arm
+    constant_names: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    probabilities: list[Probabilities]
+    epochs: tuple[int, ...]
+    epoch_s: float
+
+
+def compare(
+    configs: Mapping[str, TeacherConfig], splits: Splits, folds: int, seeds: int, folder: Path, resume: bool
+) -> Comparison:
+    """Train every recipe `seeds` times, counted from its own seed, in `folds` folds of the training split, and judge
+    all of them on the same rows; dev stops each training. Finished folds in `folder` are not trained again.
+
+    The difference from the first recipe is drawn in pairs: the same examples and the same seeds for both.
+    """
+    targets = splits.labels.encode([example.labels for example in splits.train])
+    answers = {
+        name: _train(name, config, splits, targets, folds, seeds, folder / name, resume)
+        for name, config in configs.items()
+    }
+    names, draws = list(configs), PairedDraws(len(targets), seeds)
+    objective = configs[names[0]].objective
+    scores = {
+        name: draws.scores(
+            targets,
+            found.probabilities,
+            [cross_fitted(p, targets, configs[name].objective) for p in found.probabilities],
+        )
+        for name, found in answers.items()
+    }
+    first = scores[names[0]]
+    recipes = tuple(
+        Compared(
+            name,
+            Arm(*(figure(scores[name][key]) for key in ("micro", "macro", "micro_ap"))),
+            None if name == names[0] else {key: figure(scores[name][key] - first[key]) for key in first},
+            answers[name].epoch_s,
+            answers[name].epochs,
+        )
+        for name in names
+    )
+    constant = constant_predictor(splits.labels.names, targets, targets)
+    always = np.broadcast_to(np.isin(splits.labels.names, constant.names), targets.shape)
+    known = PairedDraws(len(targets), 1).scores(targets, [_as_probabilities(always)], [always])
+    arm = Arm(*(figure(known[key]) for key in ("micro", "macro", "micro_ap")))
+    seeds_used = tuple(configs[names[0]].seed + number for number in range(seeds))
+    made = Comparison(len(targets), folds, seeds_used, objective, recipes, arm, constant.names)
+    write_json(folder / FILE, made.to_json())
+    return made
+
+
+def _train(
+    name: str,
+    config: TeacherConfig,
+    splits: Splits,
+    targets: Targets,
+    folds: int,
+    seeds: int,
+    folder: Path,
+    resume: bool,
+) -> _Answers:
+    parts = stratified_folds(targets, folds, FOLD_SEED)
+    everything = np.arange(len(targets))
+    probabilities, epochs, seconds = [], [], []
+    for number in range(seeds):
+        one = replace(config, seed=config.seed + number)
+        note(f"{name}, seed {one.seed}")
+        classifier = Classifier.pretrained("teacher", one, splits.labels, [e.text for e in splits.train])
+        train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
+        classifier.network.start_from_rates(torch.from_numpy(targets.mean(0)))
+        trained = [Fold(train_set.subset(np.setdiff1d(everything, part)), part) for part in parts]
+        place = folder / f"seed{one.seed}"
+        held_out = out_of_fold(
+            classifier, one, trained, train_set, dev_set, lambda one=one: loss_of(one, targets), place, resume
+        )
+        probabilities.append(held_out.views.both)
+        epochs += held_out.epochs
+        seconds += held_out.epoch_s
+    return _Answers(probabilities, tuple(epochs), float(np.median(seconds)))
+
+
+def _as_probabilities(decisions: Decisions) -> Probabilities:
+    return decisions.astype(np.float32)
+
+
+def to_table(made: Comparison) -> Table:
+    """For the terminal."""
+    title = f"Out of fold on {made.examples} examples, {made.folds} folds, {len(made.seeds)} seed(s)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{made.objective} F1 - first", "s an epoch"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in made.recipes:
+        gain = "" if one.gain is None else _signed(one.gain.get(made.objective, one.gain["balanced"]))
+        cells = (_text(one.arm.micro_f1), _text(one.arm.macro_f1), f"{one.arm.micro_ap.value:.3f}")
+        table.add_row(one.name, *cells, gain, f"{one.epoch_s:.1f}")
+    c = made.constant
+    table.add_row(f"always {len(made.constant_names)} labels", _text(c.micro_f1), _text(c.macro_f1), "", "", "")
+    return table
+
+
+def _text(found: Figure) -> str:
+    return interval(found.value, found.interval.low, found.interval.high)
+
+
+def _signed(found: Figure) -> str:
+    return f"{found.value:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}]"
