@@ -49,7 +49,9 @@ def train_teacher(
     help="A teacher to try: the recipe, with some values changed; the first is what the others are compared with.",
 )
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Folds of the training split.")
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Trainings of each in each fold.")
+@click.option(
+    "--seeds", default=3, show_default=True, type=click.IntRange(1), help="Trainings of each in each fold."
+)
 def compare_teachers(
     data: Path,
     out: Path,

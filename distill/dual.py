@@ -25,8 +25,8 @@ class DualBranch(nn.Module):
 
     An example may lack its text or its picture: a learned vector then stands in its place. While training, each
     is taken away from a share `head.modality_dropout` of the examples that have both, so that these vectors are
-    learned and either branch can answer alone. With `head.uses` "text" or "picture" it is a network of one modality:
-    the other one is always taken away, and its encoder is not run.
+    learned and either branch can answer alone. With `head.uses` "text" or "picture" it is a network of one
+    modality: the other one is always taken away, and its encoder is not run.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class DualBranch(nn.Module):
         a frozen branch has run before, save running it again."""
         states = self._states(input_ids, attention_mask)
         text = self.text.pool(states, attention_mask)
-        picture = self._picture(pixels, len(present)) if picture_features is None else picture_features
+        picture = self._picture(pixels, present) if picture_features is None else picture_features
         present = self._present(present)
         if isinstance(self.fusion, Concat):
             joint = self.fusion(text, picture, present)
@@ -80,9 +80,9 @@ class DualBranch(nn.Module):
             return self.dense.weight.new_zeros((*input_ids.shape, self.text.width))
         return self.text.states(input_ids, attention_mask)
 
-    def _picture(self, pixels: Tensor | None, rows: int) -> Tensor:
+    def _picture(self, pixels: Tensor | None, present: Tensor) -> Tensor:
         if self.uses == "text":
-            return self.dense.weight.new_zeros((rows, *self.picture.shape))
+            return self.dense.weight.new_zeros((len(present), *self.picture.shape))
         result: Tensor = self.picture(pixels)
         return result
 

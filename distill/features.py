@@ -37,7 +37,9 @@ def picture_features(
     A feature is named by the picture's content, the encoder's weights and the preprocessing, so a change
     of any of them misses the cache. Raises PictureError.
     """
-    folder = cache_folder() / "features" / fingerprint(encoder)[:16] / f"{spec.fit}-{spec.size}{'-grid' * encoder.grid}"
+    folder = (
+        cache_folder() / "features" / fingerprint(encoder)[:16] / f"{spec.fit}-{spec.size}{'-grid' * encoder.grid}"
+    )
     images = [example.image for example in examples]
     names = ["" if image is None else picture_hash(image) for image in images]
     found = {"": np.zeros(encoder.shape, dtype=np.float32)}

@@ -45,8 +45,8 @@ class Fold:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The folds' answers to the examples that they were not trained on, the best epoch of each, and the mean seconds of
-    one of its epochs, training and validation."""
+    """The folds' answers to the examples that they were not trained on, the best epoch of each, and the mean
+    seconds of one of its epochs, training and validation."""
 
     views: Views
     epochs: tuple[int, ...]
@@ -101,8 +101,8 @@ def out_of_fold(
         for array, values in zip((result.both, result.text, result.picture), part, strict=True):
             array[fold.held_out] = values
         logs.append(read_json(folder / f"fold{number}.json", RunError))
-    epochs, seconds = (tuple(kind(log[key]) for log in logs) for key, kind in (("best_epoch", int), ("epoch_s", float)))
-    return HeldOut(result, epochs, seconds)
+    epochs = tuple(int(log["best_epoch"]) for log in logs)
+    return HeldOut(result, epochs, tuple(float(log["epoch_s"]) for log in logs))
 
 
 def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out: HeldOut | None) -> Scored:

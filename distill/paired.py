@@ -1,4 +1,4 @@
-"""Several models on the same examples, over seeds: paired bootstrap. Knows decisions and probabilities, no training."""
+"""Several models on the same examples, over seeds: a paired bootstrap. Knows outputs, no training."""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ class PictureBranch:
 class Head:
     """How features become logits. `fusion` joins the modalities: "concat" lays pooled vectors side by side,
     "transformer" lets tokens and cells of the picture attend to each other. `uses` names the modalities that
-    there are. `modality_dropout` is the share of training examples that lose their text, and the share that lose their
-    picture, so that either can answer alone."""
+    there are. `modality_dropout` is the share of training examples that lose their text, and the share that lose
+    their picture, so that either can answer alone."""
 
     fusion: Literal["concat", "transformer"]
     uses: Literal["both", "text", "picture"]
@@ -146,7 +146,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Asymmetric:
-    """Focusing of positives and of negatives, both >= 0, and the probability under which a negative counts nothing."""
+    """Focusing of positives and negatives, both >= 0, and the probability under which negatives count nothing."""
 
     gamma_positive: float
     gamma_negative: float
@@ -211,8 +211,8 @@ class StudentConfig(ModelConfig):
         self.check("student")
         if (self.head.fusion, self.head.uses) != ("concat", "both"):
             raise RecipeError(
-                f"student.head: fusion={self.head.fusion} and uses={self.head.uses} are for teachers; a student has "
-                'fusion="concat" and uses="both", and answers without a text or a picture all the same'
+                f"student.head: fusion={self.head.fusion} and uses={self.head.uses} are for teachers; a student "
+                'has fusion="concat" and uses="both", and answers without a text or a picture all the same'
             )
         if self.distill.picture > 0 and not self.picture.trainable:
             raise RecipeError(

@@ -1,7 +1,7 @@
 """Small encoders that start from nothing: an LSTM for texts, a convolutional network for pictures. Knows tensors.
 
-They are what pretrained encoders are compared with. Both look like the pretrained ones from outside: a text backbone
-has a `config` and gives `last_hidden_state`.
+They are what pretrained encoders are compared with. Both look like the pretrained ones from outside: a text
+backbone has a `config` and gives `last_hidden_state`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def word_pieces(texts: Sequence[str]) -> Tokenizer:
 
 
 def small_cnn() -> nn.Sequential:
-    """Four blocks of convolution, batch norm and pooling; `features` gives the grid, all of it the pooled vector."""
+    """Blocks of convolution, batch norm and pooling; `features` gives the grid, all of it the pooled vector."""
     blocks: list[nn.Module] = []
     before = 3
     for channels in CHANNELS:

@@ -91,8 +91,7 @@ def judge(
     elif decisive.high < MARGIN:
         word = "NO BETTER"
     figures = {
-        name: Arm(*(figure(scores[key]) for key in ("micro", "macro", "micro_ap")))
-        for name, scores in arms.items()
+        name: Arm(*(figure(scores[key]) for key in ("micro", "macro", "micro_ap"))) for name, scores in arms.items()
     }
     return Verdict(
         word, objective, judged_on, len(targets), tuple(seeds), gain=gain, retention=retention, **figures

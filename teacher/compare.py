@@ -1,9 +1,10 @@
-"""Several recipes of a teacher on the same folds and seeds. Knows the order of trainings, and what became of them."""
+"""Several recipes of a teacher on the same folds and seeds. Knows the order of trainings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ FOLD_SEED = 13  # the same folds for every recipe and seed: differences are betw
 @dataclass(frozen=True)
 class Compared:
     """One recipe: its figures, and its difference from the first recipe, None of the first itself. `epoch_s` is the
-    mean time of an epoch of training and validation, in seconds; `epochs` are the best ones of all folds and seeds."""
+    mean time of an epoch of training and validation, in seconds; `epochs` are the best ones, by fold and seed."""
 
     name: str
     arm: Arm
@@ -66,8 +67,8 @@ class _Answers:
 def compare(
     configs: Mapping[str, TeacherConfig], splits: Splits, folds: int, seeds: int, folder: Path, resume: bool
 ) -> Comparison:
-    """Train every recipe `seeds` times, counted from its own seed, in `folds` folds of the training split, and judge
-    all of them on the same rows; dev stops each training. Finished folds in `folder` are not trained again.
+    """Train every recipe `seeds` times, counted from its own seed, in `folds` folds of the training split, and
+    judge all of them on the same rows; dev stops each training. Finished folds in `folder` are not trained again.
 
     The difference from the first recipe is drawn in pairs: the same examples and the same seeds for both.
     """
@@ -119,7 +120,9 @@ def _train(
 ) -> _Answers:
     parts = stratified_folds(targets, folds, FOLD_SEED)
     everything = np.arange(len(targets))
-    probabilities, epochs, seconds = [], [], []
+    probabilities: list[Probabilities] = []
+    epochs: list[int] = []
+    seconds: list[float] = []
     for number in range(seeds):
         one = replace(config, seed=config.seed + number)
         note(f"{name}, seed {one.seed}")
@@ -128,9 +131,8 @@ def _train(
         classifier.network.start_from_rates(torch.from_numpy(targets.mean(0)))
         trained = [Fold(train_set.subset(np.setdiff1d(everything, part)), part) for part in parts]
         place = folder / f"seed{one.seed}"
-        held_out = out_of_fold(
-            classifier, one, trained, train_set, dev_set, lambda one=one: loss_of(one, targets), place, resume
-        )
+        make_loss = partial(loss_of, one, targets)
+        held_out = out_of_fold(classifier, one, trained, train_set, dev_set, make_loss, place, resume)
         probabilities.append(held_out.views.both)
         epochs += held_out.epochs
         seconds += held_out.epoch_s

@@ -22,7 +22,7 @@ from distill.encoders import PictureEncoder
 from distill.errors import BackboneError, RecipeError
 from distill.fusion import CrossModal
 from distill.recipe import Recipe, TeacherConfig
-from distill.scratch import Lstm, LstmConfig, small_cnn, word_pieces
+from distill.scratch import Lstm, LstmConfig, word_pieces
 
 
 def cross() -> CrossModal:
@@ -47,7 +47,7 @@ def test_padding_does_not_matter_to_the_transformer() -> None:
 
 def test_what_an_example_lacks_does_not_matter_and_the_rest_does() -> None:
     fusion, (text, mask, picture, _) = cross(), inputs()
-    for column, changed in ((0, (text + 1, mask, picture)), (1, (text, mask, picture + 1))):
+    for column, changed in ((0, (-text, mask, picture)), (1, (text, mask, -picture))):
         present = torch.ones(3, 2)
         assert not torch.allclose(fusion(text, mask, picture, present), fusion(*changed, present), atol=1e-3)
         present[:, column] = 0
@@ -61,7 +61,10 @@ def test_each_modality_sees_the_other() -> None:
     """The text's half of the result moves with the picture, and the picture's with the text."""
     fusion, (text, mask, picture, present) = cross(), inputs()
     before = fusion(text, mask, picture, present)
-    with_other_picture, with_other_text = fusion(text, mask, picture + 1, present), fusion(text + 1, mask, picture, present)
+    with_other_picture, with_other_text = (
+        fusion(text, mask, -picture, present),
+        fusion(-text, mask, picture, present),
+    )
     assert not torch.allclose(before[:, :16], with_other_picture[:, :16], atol=1e-3)
     assert not torch.allclose(before[:, 16:], with_other_text[:, 16:], atol=1e-3)
 
@@ -148,7 +151,10 @@ def teacher_config(chain: Chain, *changed: str) -> TeacherConfig:
 
 def test_what_does_not_go_together_is_refused(chain: Chain) -> None:
     for changed, message in (
-        (("teacher.picture.model=cnn",), r"starts from nothing; set teacher\.picture\.trainable=true"),
+        (
+            ("teacher.picture.model=cnn", "teacher.picture.trainable=false"),
+            r"starts from nothing; set teacher\.picture\.trainable=true",
+        ),
         (("teacher.loss=asymmetric", "teacher.balance=alpha"), "belongs to loss"),
         (("student.head.fusion=transformer",), "are for teachers"),
         (("teacher.asymmetric.clip=1.0",), r"clip in \[0, 1\)"),
