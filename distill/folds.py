@@ -73,14 +73,16 @@ def out_of_fold(
     folder: Path,
     resume: bool,
     finished: Callable[[int, Classifier], None] | None = None,
+    first: int | None = None,
 ) -> HeldOut:
     """Train a copy of `classifier`, untrained, for each fold and put their answers together.
 
     A fold's answers are stored in `folder` when it is done, so that a resumed run does not train it again;
-    `finished` is called with its number and model just before.
+    `finished` is called with its number and model just before. With `first`, only so many folds answer, and
+    the rows of the others stay 0.
     """
     result, logs = Views(*(np.zeros_like(whole.targets) for _ in range(3))), []
-    for number, fold in enumerate(folds, 1):
+    for number, fold in enumerate(folds[:first], 1):
         stored = folder / f"fold{number}.float32"
         if not stored.is_file():
             sizes = f"{len(fold.train)} examples train, {len(fold.held_out)} are held out"

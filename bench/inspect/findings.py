@@ -1,0 +1,256 @@
+"""What a model gets right and wrong on a split, as figures. Knows probabilities and truth; draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.inspect.temperature import Scaling, pair_losses, scaling
+from bench.serving import Served, probabilities
+from bench.task import Task
+from distill import __version__
+from distill.bundle import is_bundle
+from distill.data import Example
+from distill.errors import RecipeError, RunError
+from distill.files import read_json
+from distill.metrics import (
+    Constant,
+    Decisions,
+    Probabilities,
+    Quality,
+    Targets,
+    average_precision,
+    counts,
+    measure_decisions,
+)
+from distill.recipe import build
+from distill.thresholds import Thresholds, cross_fitted
+from distill.trend import TrainLog
+from distill.untrusted import printable
+
+METRICS = "metrics.json"  # of a run; `distill.checkpoint`, which names it, imports torch
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """One label's decisions: true positives, false positives, false negatives (missed) and true negatives."""
+
+    name: str
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where decisions stand among a label's precision and recall."""
+
+    recall: float
+    precision: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One label's precision and recall at every distinct probability, the highest first; empty without a
+    positive. `at` is the point of the model's own threshold, `honest` that of the decisions that are counted when
+    those are cross-fitted; None where nothing is decided for the label, or it has no positive."""
+
+    name: str
+    support: int
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
+    average_precision: float | None
+    threshold: float
+    at: Point | None
+    honest: Point | None
+
+
+@dataclass(frozen=True)
+class Together:
+    """How many examples have both labels, gold and decided, (L, L), in the order of the labels; the diagonal is how
+    many have the one."""
+
+    gold: tuple[tuple[int, ...], ...]
+    predicted: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One label of one example: whether it is gold, and decided, and what the model said."""
+
+    name: str
+    gold: bool
+    predicted: bool
+    probability: float
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An example, its place in the split from 0, and its binary cross-entropy in nats, summed over all labels;
+    `verdicts` are of the labels that are gold or decided, the costliest first."""
+
+    row: int
+    id: str
+    text: str
+    loss: float
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a page shows. `cross_fitted` says that the thresholds were fitted on this very split, so that every
+    example is decided with thresholds of other rows. `training` is None with the reason in `no_training`."""
+
+    name: str
+    split: str
+    examples_sha256: str
+    distill: str
+    thresholds: str
+    cross_fitted: bool
+    quality: Quality
+    constant: Constant
+    confusion: tuple[Confusion, ...]
+    curves: tuple[Curve, ...]
+    together: Together
+    scaling: Scaling
+    training: TrainLog | None
+    no_training: str | None
+    wrong: tuple[Wrong, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table."""
+        return asdict(self)
+
+
+def find(served: Served, task: Task, name: str, folder: Path, worst: int) -> Findings:
+    """Run every example through the model once; `folder` is where it stands, and `worst` how many of the most wrong
+    examples to name. Raises PictureError and RunError."""
+    training = training_of(folder)
+    return judged(name, task, served.thresholds, probabilities(served, task.examples), training, worst)
+
+
+def judged(
+    name: str,
+    task: Task,
+    thresholds: Thresholds,
+    p: Probabilities,
+    training: tuple[TrainLog | None, str | None],
+    worst: int,
+) -> Findings:
+    """As `find`, of probabilities (N, L) that are known already."""
+    names = task.labels.names
+    targets = task.labels.encode([example.labels for example in task.examples])
+    decisions, crossed = decide(thresholds, task.split, p, targets)
+    return Findings(
+        name=name,
+        split=task.split,
+        examples_sha256=task.sha256(),
+        distill=__version__,
+        thresholds=f"cross-fitted on {task.split}" if crossed else f"fitted on {thresholds.fitted_on}",
+        cross_fitted=crossed,
+        quality=measure_decisions(names, targets, p, decisions, thresholds.array()),
+        constant=task.constant,
+        confusion=confusion(names, targets, decisions),
+        curves=curves(names, targets, p, thresholds, decisions if crossed else None),
+        together=Together(together(targets > 0.5), together(decisions)),
+        scaling=scaling(p, targets),
+        training=training[0],
+        no_training=training[1],
+        wrong=most_wrong(names, task.examples, targets, p, decisions, worst),
+    )
+
+
+def decide(thresholds: Thresholds, split: str, p: Probabilities, targets: Targets) -> tuple[Decisions, bool]:
+    """The decisions that `bench.quality.judge` counts, and whether they are cross-fitted."""
+    if thresholds.rest_on(split):
+        return cross_fitted(p, targets, thresholds.objective), True
+    return thresholds.apply(p), False
+
+
+def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
+    """A run's log by epoch, or why there is none. Raises RunError for a damaged one."""
+    if is_bundle(folder):
+        return None, "A Bundle holds no log of a training. Inspect the run that it was exported from to see one."
+    if not (folder / METRICS).is_file():
+        return None, f"This run has no {METRICS}, where the log of its training would stand."
+    tree = read_json(folder / METRICS, RunError)
+    log = tree.get("training") if isinstance(tree, dict) else None
+    try:
+        found = build(TrainLog, log, "training")
+    except RecipeError as error:
+        raise RunError(f"{folder / METRICS}: damaged: {error}; train again") from error
+    return (found, None) if found.epochs else (None, "This run's training has no epochs.")
+
+
+def confusion(names: Sequence[str], targets: Targets, decisions: Decisions) -> tuple[Confusion, ...]:
+    """Of every label."""
+    found = zip(names, counts(targets, decisions).T.tolist(), strict=True)
+    return tuple(Confusion(name, tp, fp, fn, len(targets) - tp - fp - fn) for name, (tp, fp, fn) in found)
+
+
+def curves(
+    names: Sequence[str],
+    targets: Targets,
+    p: Probabilities,
+    thresholds: Thresholds,
+    honest: Decisions | None,
+) -> tuple[Curve, ...]:
+    """Of every label; `honest` are the decisions that are counted in place of the thresholds' own."""
+    own, values, found = thresholds.apply(p), thresholds.array(), []
+    for i, name in enumerate(names):
+        gold = targets[:, i] > 0.5
+        recall, precision = _steps(gold, p[:, i])
+        ap, at = average_precision(targets[:, i], p[:, i]), _point(gold, own[:, i])
+        counted = None if honest is None else _point(gold, honest[:, i])
+        found.append(Curve(name, int(gold.sum()), recall, precision, ap, float(values[i]), at, counted))
+    return tuple(found)
+
+
+def _steps(gold: NDArray[np.bool_], p: NDArray[np.float32]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Recall and precision at each distinct probability, the highest first; examples that tie count together."""
+    if not gold.any():
+        return (), ()
+    order = np.argsort(-p, kind="stable")
+    last_of_tie = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
+    hits = np.cumsum(gold[order])[last_of_tie]
+    return tuple((hits / gold.sum()).tolist()), tuple((hits / (last_of_tie + 1)).tolist())
+
+
+def _point(gold: NDArray[np.bool_], decided: NDArray[np.bool_]) -> Point | None:
+    if not gold.any() or not decided.any():
+        return None
+    hits = int((gold & decided).sum())
+    return Point(hits / int(gold.sum()), hits / int(decided.sum()))
+
+
+def together(marks: NDArray[np.bool_]) -> tuple[tuple[int, ...], ...]:
+    """How many rows of (N, L) have both columns: (L, L)."""
+    table = marks.astype(np.int64).T @ marks.astype(np.int64)
+    return tuple(tuple(row) for row in table.tolist())
+
+
+def most_wrong(
+    names: Sequence[str],
+    examples: Sequence[Example],
+    targets: Targets,
+    p: Probabilities,
+    decisions: Decisions,
+    worst: int,
+) -> tuple[Wrong, ...]:
+    """The examples with the largest binary cross-entropy summed over labels, the worst first."""
+    losses, gold = pair_losses(targets, p), targets > 0.5
+    found = []
+    for row in np.argsort(-losses.sum(1), kind="stable")[:worst].tolist():
+        some = [i for i in np.argsort(-losses[row], kind="stable").tolist() if gold[row, i] or decisions[row, i]]
+        verdicts = tuple(
+            Verdict(names[i], bool(gold[row, i]), bool(decisions[row, i]), float(p[row, i])) for i in some
+        )
+        example = examples[row]
+        found.append(Wrong(row, example.id, printable(example.text), float(losses[row].sum()), verdicts))
+    return tuple(found)

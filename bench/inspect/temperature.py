@@ -1,0 +1,137 @@
+"""One temperature for all probabilities, and what it is worth on rows it was not fitted on. Knows arrays only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.figures import Bin, Estimate
+from bench.quality import DRAWS, reliability
+from distill.metrics import (
+    Probabilities,
+    Targets,
+    bootstrap_draws,
+    expected_calibration_error,
+    logit,
+    percentile_interval,
+)
+from distill.split import stratified_folds
+from distill.thresholds import FOLDS, SEED
+
+BINS = 15  # of the ECE, as everywhere in distill
+COLDEST, HOTTEST = 0.01, 100.0  # a model that is right about everything would have the temperature 0
+HALVINGS = 60
+
+# Each example's share of a figure, (N, K), to the figure of every draw, (R,), when draws (R, N) weight examples.
+Drawn = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """How far probabilities can be trusted: `log_loss` in nats, the mean over (example, label) pairs."""
+
+    ece: float
+    log_loss: float
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """`temperature` is fitted on all rows. `after` judges every row with a temperature that was fitted on other
+    rows, one of `fold_temperatures`; the changes are after minus before, bootstrapped over examples in pairs."""
+
+    temperature: float
+    fold_temperatures: tuple[float, ...]
+    before: Calibrated
+    after: Calibrated
+    ece_change: Estimate
+    log_loss_change: Estimate
+
+
+def scaling(probabilities: Probabilities, targets: Targets) -> Scaling:
+    """Both (N, L). Raises DataError when there are fewer rows than folds."""
+    after, used = cross_scaled(probabilities, targets)
+    before_after = (probabilities, after)
+    weights = bootstrap_draws(len(targets), DRAWS, np.random.default_rng(0))
+    every_ece = [_drawn_ece(_bin_gaps(targets, p), targets.shape[1])(weights) for p in before_after]
+    every_loss = [(weights @ pair_losses(targets, p).mean(1)) / len(targets) for p in before_after]
+    before, scaled = (calibrated(targets, p) for p in before_after)
+    return Scaling(
+        temperature=fit_temperature(probabilities, targets),
+        fold_temperatures=used,
+        before=before,
+        after=scaled,
+        ece_change=_change(scaled.ece - before.ece, every_ece),
+        log_loss_change=_change(scaled.log_loss - before.log_loss, every_loss),
+    )
+
+
+def fit_temperature(probabilities: Probabilities, targets: Targets) -> float:
+    """The T whose sigmoid(logit(p) / T) has the least log loss against targets; both (N, L). Guo et al. 2017,
+    "On Calibration of Modern Neural Networks", section 4.2, per decision.
+
+    The loss is convex in 1/T and its slope there, the sum of z (sigmoid(z / T) - y), grows: halving finds its zero.
+    """
+    z, y = logit(probabilities).astype(np.float64), targets.astype(np.float64)
+    low, high = np.log(1 / HOTTEST), np.log(1 / COLDEST)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        slope = (z * (_sigmoid(z * np.exp(middle)) - y)).sum()
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return float(np.exp(-(low + high) / 2))
+
+
+def scale(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """float32, the shape of what is given."""
+    result: Probabilities = _sigmoid(logit(probabilities).astype(np.float64) / temperature).astype(np.float32)
+    return result
+
+
+def cross_scaled(probabilities: Probabilities, targets: Targets) -> tuple[Probabilities, tuple[float, ...]]:
+    """Probabilities (N, L), each row's scaled with a temperature fitted on other rows only, and the folds'
+    temperatures. The folds are those of cross-fitted thresholds."""
+    everything, after, used = np.arange(len(targets)), np.empty_like(probabilities), []
+    for part in stratified_folds(targets, min(FOLDS, len(targets)), SEED):
+        rest = np.setdiff1d(everything, part)
+        used.append(fit_temperature(probabilities[rest], targets[rest]))
+        after[part] = scale(probabilities[part], used[-1])
+    return after, tuple(used)
+
+
+def calibrated(targets: Targets, probabilities: Probabilities) -> Calibrated:
+    """Both (N, L)."""
+    return Calibrated(
+        ece=expected_calibration_error(targets, probabilities, BINS),
+        log_loss=float(pair_losses(targets, probabilities).mean()),
+        bins=reliability(targets, probabilities),
+    )
+
+
+def pair_losses(targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
+    """Binary cross-entropy of every (example, label) pair, (N, L), in nats; probabilities are kept 1e-6 from 0
+    and 1."""
+    p, gold = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6), targets > 0.5
+    return np.where(gold, -np.log(p), -np.log1p(-p))
+
+
+def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 0.5 * (1.0 + np.tanh(0.5 * scores))
+
+
+def _bin_gaps(targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
+    """Probability minus truth, summed over each example's labels in each bin: (N, BINS)."""
+    p = probabilities.astype(np.float64)
+    place = np.minimum((p * BINS).astype(int), BINS - 1)
+    return np.stack([((p - targets) * (place == i)).sum(1) for i in range(BINS)], axis=1)
+
+
+def _drawn_ece(gaps: NDArray[np.float64], labels: int) -> Drawn:
+    return lambda weights: np.abs(weights @ gaps).sum(1) / (len(gaps) * labels)
+
+
+def _change(value: float, drawn: list[NDArray[np.float64]]) -> Estimate:
+    ends = percentile_interval(drawn[1] - drawn[0])
+    return Estimate(value, ends.low, ends.high)
