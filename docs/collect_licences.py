@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 OUT = Path(__file__).parent / "licences.md"
-EXTRAS = ("", "train", "peers", "plots")  # in the order in which a package is named once
+EXTRAS = ("", "train", "peers", "plots", "tune")  # in the order in which a package is named once
 HEAD = """\
 # Licences of what distill installs
 
@@ -29,6 +29,7 @@ TITLES = {
     "train": "With `[train]`",
     "peers": "With `[peers]`",
     "plots": "With `[plots]`",
+    "tune": "With `[tune]`",
 }
 
 

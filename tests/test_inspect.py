@@ -293,6 +293,16 @@ main(["inspect", "nothing", "--data", "nothing", "--out", {str(tmp_path / "out")
     ]
 
 
+def test_two_examples_are_enough_and_one_is_not() -> None:
+    p, labels = np.array([[0.9, 0.2], [0.3, 0.6]], dtype=np.float32), LabelSet(("a", "b"))
+    examples = (Example("1", "x", None, ("a",)), Example("2", "y", None, ("b",)))
+    thresholds, log = Thresholds((0.5, 0.5), "micro", "elsewhere"), (None, "No log.")
+    task = Task("test", examples, labels, Constant(("a",), 0.1, 0.1, 0.1))
+    assert "test" in to_html(judged("model", task, thresholds, p, log, 5), {})
+    with pytest.raises(BenchError, match="one example"):
+        judged("model", replace(task, examples=examples[:1]), thresholds, p[:1], log, 5)
+
+
 def test_co_occurrence_has_supports_on_its_diagonal() -> None:
     marks = np.array([[True, True], [True, False], [False, False]])
     assert together(marks) == ((2, 1), (1, 1))

@@ -59,7 +59,7 @@ def test_modality_dropout_takes_one_half_of_its_share_and_never_both(chain: Chai
 def test_training_learns_what_stands_for_a_missing_half(chain: Chain) -> None:
     network = network_of(chain)
     assert network.fusion.text_absent.abs().max() > 0
-    assert network.picture_absent.abs().max() > 0
+    assert network.fusion.picture_absent.abs().max() > 0
 
 
 def test_a_bundle_serves_both_halves_and_either_alone(chain: Chain) -> None:

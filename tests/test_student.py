@@ -21,12 +21,13 @@ from distill.cli import main
 from distill.errors import DataError, RunError
 from distill.files import read_json
 from distill.integrity import content_hash, read_unlabelled
+from distill.paired import PairedDraws
 from distill.soft_targets import SoftTargets, average
 from distill.thresholds import cross_fitted
 from export.isa import detect
 from export.pipeline import Order, export_run
 from student.train import Lessons, enrol
-from student.verdict import _Draws, judge
+from student.verdict import judge
 
 
 def lessons_of(folder: Path, chain: Chain) -> Lessons:
@@ -94,7 +95,7 @@ def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
 def test_average_precision_in_a_draw_is_sklearns_with_weights() -> None:
     y = truth(40)
     p = noisy(y, 2.0, 3)
-    draws = _Draws(40, 1)
+    draws = PairedDraws(40, 1)
     found = draws._average_precision(y, p)
     for draw in (0, 1, 150, 2000):
         weights = np.repeat(draws.weights[draw], 4)

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 ON_A_GPU = re.compile("nvidia|cuda|triton|nvshmem")  # PyTorch's wheels name their exact versions themselves
-EXTRAS = ("train", "peers", "plots")
+EXTRAS = ("train", "peers", "plots", "tune")
 TRAINING = {"torch", "torchvision", "transformers", "onnx", "optimum", "accelerate", "scikit-learn", "matplotlib"}
 
 

@@ -265,8 +265,8 @@ def test_bf16_on_a_processor_without_it_is_said_to_be_slow(monkeypatch: pytest.M
 
 def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:
     nothing = Views(*(np.zeros((0, 1), np.float32),) * 3)
-    assert HeldOut(nothing, (8, 7, 5)).length() == 7
-    assert HeldOut(nothing, (9, 4)).length() == 4
+    assert HeldOut(nothing, (8, 7, 5), ()).length() == 7
+    assert HeldOut(nothing, (9, 4), ()).length() == 4
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.inspect.temperature import Scaling, pair_losses, scaling
+from bench.inspect.temperature import Scaling, scaling
+from bench.inspect.wrong import Wrong, most_wrong
 from bench.serving import Served, probabilities
 from bench.task import Task
 from distill import __version__
 from distill.bundle import is_bundle
-from distill.data import Example
-from distill.errors import RecipeError, RunError
+from distill.errors import BenchError, RecipeError, RunError
 from distill.files import read_json
 from distill.metrics import (
     Constant,
@@ -31,7 +31,6 @@ from distill.metrics import (
 from distill.recipe import build
 from distill.thresholds import Thresholds, cross_fitted
 from distill.trend import TrainLog
-from distill.untrusted import printable
 
 METRICS = "metrics.json"  # of a run; `distill.checkpoint`, which names it, imports torch
 
@@ -81,28 +80,6 @@ class Together:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One label of one example: whether it is gold, and decided, and what the model said."""
-
-    name: str
-    gold: bool
-    predicted: bool
-    probability: float
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """An example, its place in the split from 0, and its binary cross-entropy in nats, summed over all labels;
-    `verdicts` are of the labels that are gold or decided, the costliest first."""
-
-    row: int
-    id: str
-    text: str
-    loss: float
-    verdicts: tuple[Verdict, ...]
-
-
-@dataclass(frozen=True)
 class Findings:
     """All that a page shows. `cross_fitted` says that the thresholds were fitted on this very split, so that every
     example is decided with thresholds of other rows. `training` is None with the reason in `no_training`."""
@@ -130,7 +107,7 @@ class Findings:
 
 def find(served: Served, task: Task, name: str, folder: Path, worst: int) -> Findings:
     """Run every example through the model once; `folder` is where it stands, and `worst` how many of the most wrong
-    examples to name. Raises PictureError and RunError."""
+    examples to name. Raises PictureError, RunError and BenchError."""
     training = training_of(folder)
     return judged(name, task, served.thresholds, probabilities(served, task.examples), training, worst)
 
@@ -143,7 +120,9 @@ def judged(
     training: tuple[TrainLog | None, str | None],
     worst: int,
 ) -> Findings:
-    """As `find`, of probabilities (N, L) that are known already."""
+    """As `find`, of probabilities (N, L) that are known already. Raises BenchError for a lone example."""
+    if len(p) < 2:
+        raise BenchError(f"{task.split} has one example; a temperature is judged on others than it is fitted on")
     names = task.labels.names
     targets = task.labels.encode([example.labels for example in task.examples])
     decisions, crossed = decide(thresholds, task.split, p, targets)
@@ -233,24 +212,3 @@ def together(marks: NDArray[np.bool_]) -> tuple[tuple[int, ...], ...]:
     """How many rows of (N, L) have both columns: (L, L)."""
     table = marks.astype(np.int64).T @ marks.astype(np.int64)
     return tuple(tuple(row) for row in table.tolist())
-
-
-def most_wrong(
-    names: Sequence[str],
-    examples: Sequence[Example],
-    targets: Targets,
-    p: Probabilities,
-    decisions: Decisions,
-    worst: int,
-) -> tuple[Wrong, ...]:
-    """The examples with the largest binary cross-entropy summed over labels, the worst first."""
-    losses, gold = pair_losses(targets, p), targets > 0.5
-    found = []
-    for row in np.argsort(-losses.sum(1), kind="stable")[:worst].tolist():
-        some = [i for i in np.argsort(-losses[row], kind="stable").tolist() if gold[row, i] or decisions[row, i]]
-        verdicts = tuple(
-            Verdict(names[i], bool(gold[row, i]), bool(decisions[row, i]), float(p[row, i])) for i in some
-        )
-        example = examples[row]
-        found.append(Wrong(row, example.id, printable(example.text), float(losses[row].sum()), verdicts))
-    return tuple(found)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bench.inspect.findings import Verdict, Wrong
 from bench.inspect.paint import GOLD, HIT, PREDICTED, place, sheet, wrapped
+from bench.inspect.wrong import Verdict, Wrong
 from bench.page.html import Html, join, plain, tag
 from bench.page.style import GRID, INK, MUTED, Colour
 from bench.page.svg import SMALL, drawing, fit
@@ -43,6 +44,7 @@ def thumbnail(path: Path) -> bytes:
         opened.draft("RGB", (SIDE, SIDE))
         picture = to_rgb(opened)
     picture.thumbnail((SIDE, SIDE))
+    picture.info.clear()  # Pillow would carry comments over
     written = io.BytesIO()
     picture.save(written, "JPEG", quality=QUALITY, optimize=True)
     return written.getvalue()
@@ -50,14 +52,14 @@ def thumbnail(path: Path) -> bytes:
 
 def cards(wrong: Sequence[Wrong], pictures: Mapping[int, bytes]) -> Html:
     """One card an example, in order."""
-    made = [tag("li", _card(place, one, pictures.get(one.row))) for place, one in enumerate(wrong, 1)]
+    made = [tag("li", _card(number, one, pictures.get(one.row))) for number, one in enumerate(wrong, 1)]
     return tag("ol", *made, class_="cards")
 
 
-def _card(place: int, one: Wrong, picture: bytes | None) -> Html:
+def _card(number: int, one: Wrong, picture: bytes | None) -> Html:
     parts = [
         _thumbnail(one, picture),
-        tag("h3", f"{place}. {one.id}"),
+        tag("h3", f"{number}. {one.id}"),
         tag("p", f"loss {one.loss:.2f}", class_="muted"),
     ]
     parts.append(_text(one.text))
@@ -70,11 +72,10 @@ def _thumbnail(one: Wrong, picture: bytes | None) -> Html:
     if picture is None:
         return tag("p", "no picture", class_="blank")
     encoded = base64.b64encode(picture).decode("ascii")
-    # Built by hand: html.tag closes every element that its pages know, and this is the only picture of bytes.
-    name = tag("i", alt=f"Picture of {one.id}; its text is below").removeprefix("<i").removesuffix("></i>")
+    name = escape(plain(f"Picture of {one.id}; its text is below"))
     with Image.open(io.BytesIO(picture)) as opened:
         size = f'width="{opened.width}" height="{opened.height}"'
-    return Html(f'<img{name} {size} src="data:image/jpeg;base64,{encoded}">')
+    return Html(f'<img alt="{name}" {size} src="data:image/jpeg;base64,{encoded}">')
 
 
 def _text(text: str) -> Html:

@@ -38,8 +38,14 @@ def save_png(figure: Figure, path: Path) -> None:
             _colour(part)
             if isinstance(part, Text) and part.get_bbox_patch() is not None:
                 _colour(part.get_bbox_patch())
-        around = {"bbox_inches": "tight", "pad_inches": 0.1}
-        figure.savefig(path, dpi=DOTS_PER_INCH, facecolor=PAPER.light, metadata={"Software": None}, **around)
+        figure.savefig(
+            path,
+            dpi=DOTS_PER_INCH,
+            facecolor=PAPER.light,
+            metadata={"Software": None},
+            bbox_inches="tight",
+            pad_inches=0.1,
+        )
 
 
 def _colour(part: object) -> None:

@@ -101,6 +101,6 @@ def training(found: Findings) -> str:
     at = f" (dev AP: {aps[best]})" if best in aps else ""
     return (
         f"{last} epoch{'s' * (last != 1)} in {log.seconds:.0f} s; the weights kept are those of epoch {best}{at}, "
-        "which the band marks. A training whose length was set beforehand, as by folds, keeps its last epoch, however "
-        "dev looks. Losses have scales of their own: a student's training loss is not its dev loss."
+        "which the band marks. A training whose length was set beforehand, as by folds, keeps its last epoch, "
+        "however dev looks. Losses have scales of their own: a student's training loss is not its dev loss."
     )
