@@ -136,7 +136,7 @@ def _notes(new: BenchReport, old: BenchReport) -> tuple[str, ...]:
     notes = [f"{name}: {before} -> {after}" for name, before, after in parts if before != after]
     for name, one in (("new", new), ("old", old)):
         if one.noise.verdict == "noisy":
-            notes.append(f"the {name} report is noisy: {' '.join(one.noise.reasons)}")
+            notes.append(f"the {name} report is noisy: {'; '.join(one.noise.reasons)}")
     return tuple(notes)
 
 
