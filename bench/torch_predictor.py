@@ -55,7 +55,8 @@ class TorchPredictor:
             return None
         self.logits(batch)  # what the first call sets up is no tower's time
         spent = {"text": 0.0, "picture": 0.0}
-        encoders = ((self.network.text, "text"), (self.network.picture, "picture"))
+        # The network asks the text encoder for its states and pools them itself: the time is in the backbone.
+        encoders = ((self.network.text.backbone, "text"), (self.network.picture, "picture"))
         hooks = [hook for encoder, name in encoders for hook in _clocked(encoder, partial(_add, spent, name))]
         whole = 0.0
         try:

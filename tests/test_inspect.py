@@ -24,6 +24,7 @@ from bench.inspect import Findings, find, write
 from bench.inspect.findings import curves, decide, judged, together, training_of
 from bench.inspect.grid import thumbnails
 from bench.inspect.page import to_html
+from bench.inspect.pictures import learning
 from bench.inspect.temperature import cross_scaled, fit_temperature, scale, scaling
 from bench.quality import indices, judge
 from bench.serving import open_variant
@@ -36,6 +37,7 @@ from distill.files import read_json, write_json
 from distill.labels import LabelSet
 from distill.metrics import Constant, Probabilities, Targets, sigmoid
 from distill.thresholds import Thresholds, fit
+from distill.trend import EpochLog, TrainLog
 
 PICTURES = {"calibration", "confusion", "most-wrong", "precision-recall", "together-decided", "together-gold"}
 
@@ -301,6 +303,15 @@ def test_two_examples_are_enough_and_one_is_not() -> None:
     assert "test" in to_html(judged("model", task, thresholds, p, log, 5), {})
     with pytest.raises(BenchError, match="one example"):
         judged("model", replace(task, examples=examples[:1]), thresholds, p[:1], log, 5)
+
+
+@pytest.mark.parametrize("end", [0.0, 0.5, 1.0])
+def test_names_of_curves_that_end_together_stand_apart(end: float) -> None:
+    epochs = tuple(EpochLog(number, 1.0, 1.0, end, end, end, 1e-4) for number in (1, 2))
+    names = learning(TrainLog(epochs, 1, 1.0)).axes[-1].texts
+    offsets = sorted(text.xyann[1] for text in names if text.get_text() in ("micro", "macro"))
+    assert len(offsets) == 2
+    assert offsets[1] - offsets[0] >= 12
 
 
 def test_co_occurrence_has_supports_on_its_diagonal() -> None:

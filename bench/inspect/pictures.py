@@ -13,7 +13,7 @@ from bench.inspect.findings import Confusion
 from bench.inspect.paint import GOLD, HIT, PREDICTED, Cell, cells, place
 from bench.inspect.temperature import Calibrated, Scaling
 from bench.page.style import GRID, INK, MUTED, PAPER, Colour
-from bench.page.svg import SIZE, SMALL, WIDTH, axes, canvas, drawing, fit, label_axes, rows_axes, width_of
+from bench.page.svg import SIZE, SMALL, WIDTH, apart, axes, canvas, drawing, fit, label_axes, rows_axes, width_of
 from distill.trend import TrainLog
 
 ROW = 25.0
@@ -147,21 +147,10 @@ def learning(log: TrainLog) -> Figure:
 def _panel(ax: Axes, name: str, epochs: list[int], lines: Sequence[list[float]], best: int) -> None:
     styles = ((INK, "o", "micro"), (PREDICTED, "s", "macro"))
     ax.axvline(best, color=HIT.drawn, linewidth=5, alpha=0.25)
-    for values, (colour, marker, said) in zip(lines, styles, strict=False):
+    for values, (colour, marker, _) in zip(lines, styles, strict=False):
         ax.plot(epochs, values, marker=marker, markersize=4, color=colour.drawn, linewidth=1.5, clip_on=False)
         if best in epochs:
             ax.plot(best, values[epochs.index(best)], marker, markersize=7, color=colour.drawn, clip_on=False)
-        if len(lines) > 1:
-            ax.annotate(
-                said,
-                (epochs[-1], values[-1]),
-                (9, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=SMALL,
-                color=colour.drawn,
-                annotation_clip=False,
-            )
     everything = [value for values in lines for value in values]
     low, high = (0.0, 1.0) if len(lines) > 1 else (min(everything), max(everything))
     if len(lines) == 1:
@@ -169,6 +158,18 @@ def _panel(ax: Axes, name: str, epochs: list[int], lines: Sequence[list[float]],
         ax.set_ylim(low - pad, high + pad)
     else:
         ax.set_ylim(low, high)
+        heights = [PANEL * values[-1] for values in lines]  # the panel is 1 high in AP
+        for (colour, _, said), height, moved in zip(styles, heights, apart(heights, 12, PANEL), strict=True):
+            ax.annotate(
+                said,
+                (epochs[-1], height / PANEL),
+                (9, moved - height),
+                textcoords="offset points",
+                va="center",
+                fontsize=SMALL,
+                color=colour.drawn,
+                annotation_clip=False,
+            )
     locator = MaxNLocator(3)
     label_axes(
         ax, [t for t in locator.tick_values(*ax.get_ylim()) if ax.get_ylim()[0] <= t <= ax.get_ylim()[1]], "", name
