@@ -25,6 +25,7 @@ from bench.task import Task
 from bench.variants import Variant, line_up, resolve
 from distill.errors import BenchError, BundleError
 from distill.metrics import micro_f1
+from distill.preprocess import Batch
 from export.runtime import Predictor
 
 FAKE = """
@@ -143,20 +144,27 @@ def test_memory_counters_agree_with_what_is_allocated_and_with_each_other(tmp_pa
     assert nothing.rss_bytes >= after.rss_bytes / 2
 
 
-def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain) -> None:
+def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that takes 30 ms longer than it does: whatever the machine is busy with is small beside it."""
     served = open_variant(resolve(chain.fp32), 1)
+    real = served.logits
+
+    def slow(batch: Batch) -> np.ndarray:
+        time.sleep(0.03)
+        return real(batch)
+
+    monkeypatch.setattr(served, "logits", slow)
     rows = [(example.text, example.image) for example in chain.splits.test[:6]]
-    found = staged(served, rows)
-    names = [stage.name for stage in found.stages]
-    assert names == ["decode", "resize", "tokenise", "batch", "text", "picture", "head", "decide"]
-    times = []
-    for _ in range(7):
-        start = time.perf_counter()
-        for text, image in rows:
-            answer(served, [text], [image])
-        times.append(1e3 * (time.perf_counter() - start) / len(rows))
-    assert sum(stage.ms for stage in found.stages) == pytest.approx(np.median(times), rel=0.35)
-    assert all(stage.ms >= 0 for stage in found.stages)
+    found = staged(served, rows, passes=3)
+    by_name = {stage.name: stage.ms for stage in found.stages}
+    assert list(by_name) == ["decode", "resize", "tokenise", "batch", "text", "picture", "head", "decide"]
+    assert min(by_name.values()) >= 0
+    start = time.perf_counter()
+    for text, image in rows:
+        answer(served, [text], [image])
+    call = 1e3 * (time.perf_counter() - start) / len(rows)
+    assert sum(by_name.values()) == pytest.approx(call, rel=0.25)
+    assert 30 <= by_name["text"] + by_name["picture"] + by_name["head"] <= 1.25 * call
     assert found.tokens == len(served.reader.ids([rows[3][0]])[0])
 
 

@@ -22,6 +22,7 @@ def steps_of(out: Path) -> set[Path]:
     return {*out.glob("training/**/checkpoint-*"), *out.glob("training/**/fold*.float32")}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_student_killed_anywhere_ends_with_the_figures_of_an_unbroken_one(
     chain: Chain, folded: Path, tmp_path: Path
