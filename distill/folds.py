@@ -17,6 +17,7 @@ from distill.files import read_json, remove_folder, write_bytes, write_json
 from distill.metrics import Probabilities, Targets, sigmoid
 from distill.recipe import ModelConfig
 from distill.scoring import Scored, fit_and_score, score_with
+from distill.split import stratified_folds
 from distill.terminal import note
 from distill.training import Loss, train_model
 
@@ -41,6 +42,12 @@ class Fold:
 
     train: Encoded
     held_out: NDArray[np.int64]
+
+
+def divide(train: Encoded, folds: int, seed: int) -> list[Fold]:
+    """The training split in so many folds, every label in proportion; each holds out a part of its own."""
+    parts, everything = stratified_folds(train.targets, folds, seed), np.arange(len(train))
+    return [Fold(train.subset(np.setdiff1d(everything, part)), part) for part in parts]
 
 
 @dataclass(frozen=True)

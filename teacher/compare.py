@@ -15,11 +15,10 @@ from rich.table import Table
 from distill.classifier import Classifier
 from distill.data import Splits
 from distill.files import write_json
-from distill.folds import Fold, out_of_fold
+from distill.folds import divide, out_of_fold
 from distill.metrics import Decisions, Probabilities, Targets, constant_predictor
 from distill.paired import Arm, Figure, PairedDraws, figure
 from distill.recipe import TeacherConfig
-from distill.split import stratified_folds
 from distill.terminal import interval, note
 from distill.thresholds import cross_fitted
 from teacher.losses import loss_of
@@ -118,8 +117,6 @@ def _train(
     folder: Path,
     resume: bool,
 ) -> _Answers:
-    parts = stratified_folds(targets, folds, FOLD_SEED)
-    everything = np.arange(len(targets))
     probabilities: list[Probabilities] = []
     epochs: list[int] = []
     seconds: list[float] = []
@@ -129,7 +126,7 @@ def _train(
         classifier = Classifier.pretrained("teacher", one, splits.labels, [e.text for e in splits.train])
         train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
         classifier.network.start_from_rates(torch.from_numpy(targets.mean(0)))
-        trained = [Fold(train_set.subset(np.setdiff1d(everything, part)), part) for part in parts]
+        trained = divide(train_set, folds, FOLD_SEED)
         place = folder / f"seed{one.seed}"
         make_loss = partial(loss_of, one, targets)
         held_out = out_of_fold(classifier, one, trained, train_set, dev_set, make_loss, place, resume)

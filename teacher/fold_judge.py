@@ -16,10 +16,9 @@ from distill.classifier import Classifier
 from distill.data import Splits
 from distill.errors import RunError
 from distill.files import remove_folder
-from distill.folds import Fold, HeldOut, out_of_fold
+from distill.folds import HeldOut, divide, out_of_fold
 from distill.metrics import Probabilities
 from distill.recipe import TeacherConfig
-from distill.split import stratified_folds
 from distill.thresholds import cross_fitted, score
 from teacher.losses import loss_of
 
@@ -39,9 +38,8 @@ class FoldJudge:
         self.train, self.dev = self.classifier.encode(splits.train), self.classifier.encode(splits.dev)
         self.targets = self.train.targets
         self.classifier.network.start_from_rates(torch.from_numpy(self.targets.mean(0)))
-        everything, self.folder = np.arange(len(self.train)), folder
-        parts = stratified_folds(self.targets, folds, FOLD_SEED)
-        self.folds = [Fold(self.train.subset(np.setdiff1d(everything, part)), part) for part in parts]
+        self.folder = folder
+        self.folds = divide(self.train, folds, FOLD_SEED)
 
     def __call__(self, config: TeacherConfig) -> Iterator[float]:
         """After each fold, `config.objective` on the rows of the folds so far, thresholds cross-fitted on them.

@@ -12,9 +12,8 @@ from distill.checkpoint import Checkpoint, finish
 from distill.classifier import Classifier
 from distill.data import Splits
 from distill.encoding import Encoded
-from distill.folds import Fold, HeldOut, out_of_fold, score
+from distill.folds import HeldOut, divide, out_of_fold, score
 from distill.recipe import TeacherConfig
-from distill.split import stratified_folds
 from distill.terminal import note
 from distill.training import Loss, train_model
 from teacher import targets
@@ -56,12 +55,10 @@ def _out_of_fold(
     folder: Path,
     resume: bool,
 ) -> HeldOut:
-    everything = np.arange(len(train_set))
-    parts = stratified_folds(train_set.targets, config.folds, config.seed)
-    folds = [Fold(train_set.subset(np.setdiff1d(everything, part)), part) for part in parts]
+    folds = divide(train_set, config.folds, config.seed)
 
     def write_down(number: int, teacher: Classifier) -> None:
-        unseen = np.isin(everything, parts[number - 1])
+        unseen = np.isin(np.arange(len(train_set)), folds[number - 1].held_out)
         asked = targets.ask(teacher, splits.train, train_set, unseen)
         asked.write(folder / targets.FOLD_FILE.format(number))
 
