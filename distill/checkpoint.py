@@ -40,7 +40,7 @@ from distill.thresholds import Thresholds
 from distill.trend import TrainLog
 from distill.untrusted import shown
 
-FORMAT = 4
+FORMAT = 5
 RUN_FILE = "run.json"
 START_FILE = "started.json"
 METRICS = "metrics.json"

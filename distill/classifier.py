@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distill.augment_picture import PictureAugmenter
+from distill.augment_text import TextAugmenter, Words, mask_id, near_words, to_words
 from distill.bundle import Kind
 from distill.data import Example
 from distill.dual import DualBranch
 from distill.encoders import load_picture, load_text
-from distill.encoding import WANTED, Encoded
-from distill.features import picture_features
+from distill.encoding import WANTED, Changes, Encoded
+from distill.features import View, picture_features
 from distill.labels import LabelSet
 from distill.preprocess import Batch, PreprocessSpec, has_text, load_tokenizer, normalise, tokenise
 from distill.recipe import ModelConfig
@@ -49,6 +51,14 @@ class Classifier:
         network = DualBranch(text.encoder, picture.encoder, config.head, len(labels), config.picture.trainable)
         spec = PreprocessSpec(picture=picture.spec, text=text.spec)
         return cls(kind, config, labels, spec, text.tokenizer_json, network)
+
+    def encode_train(
+        self, examples: Sequence[Example], soft: Soft | None = None, unlabelled: Sequence[Example] = ()
+    ) -> Encoded:
+        """As `encode`, for training: augmented as `config.augment` says. Raises RecipeError for a mask that the
+        tokenizer does not have."""
+        encoded = self.encode(examples, soft, unlabelled)
+        return replace(encoded, changes=changes(self, [*examples, *unlabelled]))
 
     def encode(
         self, examples: Sequence[Example], soft: Soft | None = None, unlabelled: Sequence[Example] = ()
@@ -106,3 +116,28 @@ class Classifier:
                 for whole, part in zip((result.logits, result.text, result.picture), outputs, strict=True):
                     whole[rows] = part.float().cpu().numpy()
         return result
+
+
+def changes(classifier: Classifier, examples: Sequence[Example]) -> Changes | None:
+    """How `classifier.config.augment` changes these examples in training; None where it changes nothing."""
+    config, network = classifier.config, classifier.network
+    augment, text = config.augment, None
+    words: list[Words] = []
+    if (augment.words > 0 or augment.tokens > 0) and network.uses != "picture":
+        tokenizer = load_tokenizer(classifier.tokenizer_json, classifier.spec.text)
+        words = to_words(tokenizer, [e.text for e in examples])
+        mask = mask_id(tokenizer, f"{classifier.kind}.augment.tokens") if augment.tokens > 0 else None
+        table = network.text.embeddings()
+        near = near_words(tokenizer, table, words) if augment.words > 0 and table is not None else {}
+        text = TextAugmenter(augment.words, augment.tokens, near, mask, classifier.spec.text.max_tokens)
+    pictures, views = None, None
+    if augment.pictures > 0 and network.uses != "text":
+        pictures = PictureAugmenter(augment.pictures)
+        if not network.picture_trainable:
+            device, spec = default_device(), classifier.spec.picture
+            numbered = [View(pictures, number) for number in range(1, augment.views + 1)]
+            encoder = network.picture.to(device)
+            views = np.stack([picture_features(encoder, spec, examples, device, view) for view in numbered], axis=1)
+    if text is None and pictures is None:
+        return None
+    return Changes(config.seed, text, words, pictures, views)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.error import URLError
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, normalizers
 from torch import Tensor, nn
 
@@ -48,6 +50,13 @@ class TextEncoder(nn.Module):
         """Every token's last state, float (B, T, width)."""
         states: Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return states
+
+    def embeddings(self) -> NDArray[np.float32] | None:
+        """The table of the tokens' own vectors, (V, width of it); None of an encoder that started from nothing."""
+        if isinstance(self.backbone, Lstm):
+            return None
+        table: NDArray[np.float32] = self.backbone.get_input_embeddings().weight.detach().float().cpu().numpy()
+        return table
 
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Mean over the tokens that are there, or the first token's state: (B, T, width) to (B, width)."""

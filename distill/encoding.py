@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from distill.augment_picture import PictureAugmenter
+from distill.augment_text import TextAugmenter, Words
 from distill.preprocess import PictureSpec, normalise, pad, picture_to_uint8
 from distill.soft_targets import Soft
 
@@ -35,10 +37,27 @@ WANTED = tuple(field.name for field in fields(Wanted))
 
 
 @dataclass(frozen=True)
+class Changes:
+    """How N examples are changed in training: their texts' words, by `text`; their pictures, by `pictures` when
+    they are decoded, or as `views` float32 (N, K, *D), K cached features of each. None changes nothing."""
+
+    seed: int
+    text: TextAugmenter | None
+    words: list[Words]
+    pictures: PictureAugmenter | None
+    views: NDArray[np.float32] | None
+
+    def subset(self, rows: NDArray[np.int64]) -> Changes:
+        """Those of these rows."""
+        words = [self.words[row] for row in rows] if self.text is not None else []
+        return replace(self, words=words, views=None if self.views is None else self.views[rows])
+
+
+@dataclass(frozen=True)
 class Encoded(Dataset[dict[str, Any]]):
     """N examples, named by their ids: token ids, targets float32 (N, L), labelled bool (N,), present float32
     (N, 2) (has a text, has a picture), perhaps a teacher's outputs, and the pictures either as cached features
-    float32 (N, D) or as files that are decoded when asked for."""
+    float32 (N, D) or as files that are decoded when asked for. `changes` is for training on them."""
 
     names: list[str]
     ids: list[list[int]]
@@ -50,6 +69,7 @@ class Encoded(Dataset[dict[str, Any]]):
     pad_id: int
     features: NDArray[np.float32] | None
     soft: Soft | None
+    changes: Changes | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,6 +94,27 @@ class Encoded(Dataset[dict[str, Any]]):
             item["soft_picture"] = self.soft.picture[index]
         return item
 
+    def drawn(self, index: int, epoch: int) -> dict[str, Any]:
+        """An example as training sees it in this epoch: the same whenever it is asked for. `self[index]` where
+        nothing is augmented."""
+        if self.changes is None:
+            return self[index]
+        generator = np.random.default_rng((self.changes.seed, epoch, index))
+        return self[index] | self._changed(self.changes, index, generator)
+
+    def _changed(self, changes: Changes, index: int, generator: np.random.Generator) -> dict[str, Any]:
+        item: dict[str, Any] = {}
+        if changes.text is not None:
+            item["ids"] = changes.text.ids(changes.words[index], generator)
+        image = self.images[index]
+        if changes.views is not None:
+            view = generator.integers(1 + changes.views.shape[1])
+            if view > 0:
+                item["picture_features"] = changes.views[index, view - 1]
+        elif changes.pictures is not None and image is not None:
+            item["pixels"] = changes.pictures.pixels(image, self.picture, int(generator.integers(1 << 32)))
+        return item
+
     def lengths(self) -> list[int]:
         """Tokens of each example."""
         return [len(row) for row in self.ids]
@@ -90,6 +131,7 @@ class Encoded(Dataset[dict[str, Any]]):
             images=[self.images[row] for row in rows],
             features=None if self.features is None else self.features[rows],
             soft=None if self.soft is None else self.soft.subset(rows),
+            changes=None if self.changes is None else self.changes.subset(rows),
         )
 
     def without(self, modality: Modality) -> Encoded:

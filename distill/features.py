@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distill.augment_picture import PictureAugmenter
 from distill.data import Example
 from distill.encoders import PictureEncoder, fingerprint
 from distill.errors import OutputError
@@ -20,6 +22,15 @@ from distill.preprocess import PictureSpec, normalise, picture_to_uint8
 from distill.terminal import note, track
 
 BATCH = 16
+VIEWS = "v1"  # of what an augmenter does: a change of its operations must miss the cache
+
+
+@dataclass(frozen=True)
+class View:
+    """One of several changed views of each picture, the same one whenever it is asked for by this number."""
+
+    augmenter: PictureAugmenter
+    number: int
 
 
 def cache_folder() -> Path:
@@ -30,16 +41,18 @@ def cache_folder() -> Path:
 
 
 def picture_features(
-    encoder: PictureEncoder, spec: PictureSpec, examples: Sequence[Example], device: torch.device
+    encoder: PictureEncoder,
+    spec: PictureSpec,
+    examples: Sequence[Example],
+    device: torch.device,
+    view: View | None = None,
 ) -> NDArray[np.float32]:
     """float32 (N, *encoder.shape) of each example's picture, in the order of the examples; zeros where it has none.
 
     A feature is named by the picture's content, the encoder's weights and the preprocessing, so a change
-    of any of them misses the cache. Raises PictureError.
+    of any of them misses the cache. With `view`, the pictures are changed first. Raises PictureError.
     """
-    folder = (
-        cache_folder() / "features" / fingerprint(encoder)[:16] / f"{spec.fit}-{spec.size}{'-grid' * encoder.grid}"
-    )
+    folder = cache_folder() / "features" / fingerprint(encoder)[:16] / _name(spec, encoder, view)
     images = [example.image for example in examples]
     names = ["" if image is None else picture_hash(image) for image in images]
     found = {"": np.zeros(encoder.shape, dtype=np.float32)}
@@ -49,16 +62,28 @@ def picture_features(
             found[name] = feature
     missing = {n: image for n, image in zip(names, images, strict=True) if image is not None and n not in found}
     if missing:
-        note(f"picture features: {len(missing)} to compute, {len(names) - len(missing)} from the cache")
+        what = "picture features" if view is None else f"picture features, view {view.number}"
+        note(f"{what}: {len(missing)} to compute, {len(names) - len(missing)} from the cache")
     todo = list(missing.items())
     starts = range(0, len(todo), BATCH)
     for start in track(starts, "picture features", len(starts)):
         batch = todo[start : start + BATCH]
-        pixels = normalise(np.stack([picture_to_uint8(image, spec) for _, image in batch]), spec)
+        pixels = normalise(np.stack([_pixels(image, spec, name, view) for name, image in batch]), spec)
         for (name, _), feature in zip(batch, _run(encoder, pixels, device), strict=True):
             _keep(folder / name[:2] / name, feature)
             found[name] = feature
     return np.stack([found[name] for name in names])
+
+
+def _name(spec: PictureSpec, encoder: PictureEncoder, view: View | None) -> str:
+    changed = "" if view is None else f"-{VIEWS}-{view.augmenter.strength:g}-{view.number}"
+    return f"{spec.fit}-{spec.size}{'-grid' * encoder.grid}{changed}"
+
+
+def _pixels(image: Path, spec: PictureSpec, name: str, view: View | None) -> NDArray[np.uint8]:
+    if view is None:
+        return picture_to_uint8(image, spec)
+    return view.augmenter.pixels(image, spec, seed=int(name[:12], 16) + view.number)
 
 
 def _run(encoder: PictureEncoder, pixels: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:

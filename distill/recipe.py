@@ -91,6 +91,22 @@ class Focal:
 
 
 @dataclass(frozen=True)
+class Augment:
+    """How training examples are changed, anew in each epoch; 0 changes nothing.
+
+    `words` is the share of a text's words that are replaced, added, swapped or deleted, `tokens` the share of its
+    tokens that are masked, `pictures` how strongly pictures are cropped and recoloured, up to 1. A frozen picture
+    branch computes and caches `views` changed views of each picture, and an epoch draws one of these and of the
+    picture itself.
+    """
+
+    words: float
+    tokens: float
+    pictures: float
+    views: int
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """One model and its training; teacher and student share every setting that stands here."""
 
@@ -98,6 +114,7 @@ class ModelConfig:
     picture: PictureBranch
     head: Head
     focal: Focal
+    augment: Augment
     epochs: int
     batch_size: int
     precision: TrainingPrecision
@@ -135,6 +152,13 @@ class ModelConfig:
             raise RecipeError(f"{where}.text.max_tokens must be >= 4, got {self.text.max_tokens}")
         if self.picture.model == "cnn" and not self.picture.trainable:
             raise RecipeError(f"{where}.picture.model=cnn starts from nothing; set {where}.picture.trainable=true")
+        for name in ("words", "tokens"):
+            if not 0 <= getattr(self.augment, name) < 1:
+                raise RecipeError(f"{where}.augment.{name} must be in [0, 1), got {getattr(self.augment, name)}")
+        if not 0 <= self.augment.pictures <= 1:
+            raise RecipeError(f"{where}.augment.pictures must be in [0, 1], got {self.augment.pictures}")
+        if self.augment.views < 1:
+            raise RecipeError(f"{where}.augment.views must be >= 1, got {self.augment.views}")
         if not 16 <= self.picture.size <= 1024:
             raise RecipeError(f"{where}.picture.size must be 16 to 1024 pixels, got {self.picture.size}")
 

@@ -100,7 +100,7 @@ def _fit(
         model=model,
         args=_arguments(config, folder, epochs),
         data_collator=_collate_numbered,
-        train_dataset=_Numbered(train),
+        train_dataset=_Numbered(train, order),
         eval_dataset=_Numbered(dev),
         compute_metrics=_dev_metrics,
         optimizers=optimizer_and_schedule(model, config, math.ceil(len(order) / config.batch_size)),
@@ -118,14 +118,17 @@ def _fit(
 class _Numbered(Dataset[tuple[int, dict[str, Any], Encoded]]):
     """Examples that know their row, so that a batch can be named when its loss is not finite."""
 
-    def __init__(self, encoded: Encoded) -> None:
+    def __init__(self, encoded: Encoded, order: LengthGroups | None = None) -> None:
+        """With the order of a training, which knows its epoch, examples are augmented."""
         self.encoded = encoded
+        self.order = order
 
     def __len__(self) -> int:
         return len(self.encoded)
 
     def __getitem__(self, row: int) -> tuple[int, dict[str, Any], Encoded]:
-        return row, self.encoded[row], self.encoded
+        item = self.encoded[row] if self.order is None else self.encoded.drawn(row, self.order.epoch)
+        return row, item, self.encoded
 
 
 def _collate_numbered(items: list[tuple[int, dict[str, Any], Encoded]]) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ def fine_tune(
     if not isinstance(settings, StudentConfig):
         raise RunError(f"{student.folder}: is a {classifier.kind}; give a student's run")
     soft = lessons.targets.pick([content_hash(example) for example in (*splits.train, *lessons.unlabelled)])
-    train_set = classifier.encode(splits.train, soft, lessons.unlabelled)
+    train_set = classifier.encode_train(splits.train, soft, lessons.unlabelled)
     dev_set = classifier.encode(splits.dev)
     before = classifier.logits(train_set)
     settings = replace(

@@ -81,7 +81,7 @@ def enrol(config: StudentConfig, splits: Splits, lessons: Lessons, taught: bool)
     unlabelled = lessons.unlabelled if taught else []
     content = [content_hash(example) for example in (*splits.train, *unlabelled)]
     soft = lessons.targets.pick(content) if taught else None
-    train_set = classifier.encode(splits.train, soft, unlabelled)
+    train_set = classifier.encode_train(splits.train, soft, unlabelled)
     labelled = train_set.subset(np.flatnonzero(train_set.labelled))
     classifier.network.start_from_rates(torch.from_numpy(labelled.targets.mean(0)))
     folds = [_fold(labelled, teacher, content[: len(labelled)], taught) for teacher in lessons.folds]

@@ -124,7 +124,7 @@ def _train(
         one = replace(config, seed=config.seed + number)
         note(f"{name}, seed {one.seed}")
         classifier = Classifier.pretrained("teacher", one, splits.labels, [e.text for e in splits.train])
-        train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
+        train_set, dev_set = classifier.encode_train(splits.train), classifier.encode(splits.dev)
         classifier.network.start_from_rates(torch.from_numpy(targets.mean(0)))
         trained = divide(train_set, folds, FOLD_SEED)
         place = folder / f"seed{one.seed}"

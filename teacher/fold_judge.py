@@ -35,7 +35,7 @@ class FoldJudge:
 
     def __init__(self, base: TeacherConfig, splits: Splits, folds: int, folder: Path) -> None:
         self.classifier = Classifier.pretrained("teacher", base, splits.labels, [e.text for e in splits.train])
-        self.train, self.dev = self.classifier.encode(splits.train), self.classifier.encode(splits.dev)
+        self.train, self.dev = self.classifier.encode_train(splits.train), self.classifier.encode(splits.dev)
         self.targets = self.train.targets
         self.classifier.network.start_from_rates(torch.from_numpy(self.targets.mean(0)))
         self.folder = folder

@@ -29,7 +29,7 @@ def train(config: TeacherConfig, splits: Splits, folder: Path, resume: bool) -> 
     what it says too, so that students can be measured in the same folds.
     """
     classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
-    train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
+    train_set, dev_set = classifier.encode_train(splits.train), classifier.encode(splits.dev)
     classifier.network.start_from_rates(torch.from_numpy(train_set.targets.mean(0)))
     loss = loss_of(config, train_set.targets)
     held_out, epochs = None, None

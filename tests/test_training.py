@@ -25,13 +25,15 @@ from distill.focal import focal_loss
 from distill.folds import HeldOut, Views
 from distill.metrics import sigmoid
 from distill.preprocess import load_tokenizer, normalise, picture_to_uint8
-from distill.recipe import ModelConfig, PictureBranch, Recipe
+from distill.recipe import Augment, ModelConfig, PictureBranch, Recipe
 from distill.training import Loss, Measured, optimizer_and_schedule, train_model
 
+UNCHANGED = Augment(words=0.0, tokens=0.0, pictures=0.0, views=1)
 
-def classifier_of(chain: Chain, trainable: bool = True) -> Classifier:
+
+def classifier_of(chain: Chain, trainable: bool = True, augment: Augment = UNCHANGED) -> Classifier:
     config = chain.recipe.teacher
-    config = replace(config, picture=replace(config.picture, trainable=trainable))
+    config = replace(config, picture=replace(config.picture, trainable=trainable), augment=augment)
     return Classifier.pretrained("teacher", config, chain.splits.labels, [])
 
 
@@ -153,12 +155,14 @@ def test_training_starts_from_the_label_frequencies(chain: Chain) -> None:
     )
 
 
-def test_a_resumed_training_ends_as_an_unbroken_one(chain: Chain, tmp_path: Path) -> None:
+def test_a_resumed_training_ends_as_an_unbroken_one_and_draws_the_same_augmented_examples(
+    chain: Chain, tmp_path: Path
+) -> None:
     config = replace(chain.recipe.teacher, epochs=3)
 
     def train(folder: Path, resume: bool) -> tuple[np.ndarray, list[float]]:
-        classifier = classifier_of(chain)
-        train_set, dev_set = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
+        classifier = classifier_of(chain, augment=Augment(words=0.2, tokens=0.2, pictures=0.5, views=1))
+        train_set, dev_set = classifier.encode_train(chain.splits.train), classifier.encode(chain.splits.dev)
         log = train_model(
             classifier.network,
             config,
