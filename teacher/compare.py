@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.table import Table
 
 from distill.classifier import Classifier
 from distill.data import Splits
 from distill.files import write_json
 from distill.folds import divide, out_of_fold
-from distill.metrics import Decisions, Probabilities, Targets, constant_predictor
+from distill.metrics import Decisions, Probabilities, constant_predictor
 from distill.paired import Arm, Figure, PairedDraws, figure
 from distill.recipe import TeacherConfig
 from distill.terminal import interval, note
 from distill.thresholds import cross_fitted
 from teacher.losses import loss_of
+
+Draws = dict[str, NDArray[np.float64]]  # what PairedDraws.scores gives
 
 FILE = "comparison.json"
 FOLD_SEED = 13  # the same folds for every recipe and seed: differences are between recipes
@@ -41,7 +44,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All recipes, out of fold on the training split, and the constant predictor on the same rows."""
+    """All recipes, out of fold on the training split, and the constant predictor on the same rows with its
+    difference from the first recipe."""
 
     examples: int
     folds: int
@@ -49,6 +53,7 @@ class Comparison:
     objective: str
     recipes: tuple[Compared, ...]
     constant: Arm
+    constant_gain: dict[str, Figure]
     constant_names: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -57,7 +62,10 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
+    """One recipe's answers to the training split, by models that had not seen the example: float32 (N, L) for each
+    seed; and the best epoch of each fold and seed, and the median time of an epoch."""
+
     probabilities: list[Probabilities]
     epochs: tuple[int, ...]
     epoch_s: float
@@ -68,30 +76,35 @@ def compare(
 ) -> Comparison:
     """Train every recipe `seeds` times, counted from its own seed, in `folds` folds of the training split, and
     judge all of them on the same rows; dev stops each training. Finished folds in `folder` are not trained again.
-
-    The difference from the first recipe is drawn in pairs: the same examples and the same seeds for both.
     """
-    targets = splits.labels.encode([example.labels for example in splits.train])
     answers = {
-        name: _train(name, config, splits, targets, folds, seeds, folder / name, resume)
-        for name, config in configs.items()
+        name: train(name, config, splits, folds, seeds, folder / name, resume) for name, config in configs.items()
     }
-    names, draws = list(configs), PairedDraws(len(targets), seeds)
-    objective = configs[names[0]].objective
-    scores = {
-        name: draws.scores(
-            targets,
-            found.probabilities,
-            [cross_fitted(p, targets, configs[name].objective) for p in found.probabilities],
-        )
-        for name, found in answers.items()
-    }
+    made = judge(configs, answers, splits, folds)
+    write_json(folder / FILE, made.to_json())
+    return made
+
+
+def judge(
+    configs: Mapping[str, TeacherConfig], answers: Mapping[str, Answers], splits: Splits, folds: int
+) -> Comparison:
+    """Every recipe's answers, decided with thresholds for its objective that are cross-fitted over rows. Differences
+    from the first recipe are drawn in pairs: the same examples and the same seeds for both."""
+    targets = splits.labels.encode([example.labels for example in splits.train])
+    names = list(configs)
+    seeds = len(answers[names[0]].probabilities)
+    draws = PairedDraws(len(targets), seeds)
+    scores = {}
+    for name, config in configs.items():
+        given = answers[name].probabilities
+        decisions = [cross_fitted(p, targets, config.objective) for p in given]
+        scores[name] = draws.scores(targets, given, decisions)
     first = scores[names[0]]
     recipes = tuple(
         Compared(
             name,
-            Arm(*(figure(scores[name][key]) for key in ("micro", "macro", "micro_ap"))),
-            None if name == names[0] else {key: figure(scores[name][key] - first[key]) for key in first},
+            _arm(scores[name]),
+            None if name == names[0] else _gain(scores[name], first),
             answers[name].epoch_s,
             answers[name].epochs,
         )
@@ -100,23 +113,16 @@ def compare(
     constant = constant_predictor(splits.labels.names, targets, targets)
     always = np.broadcast_to(np.isin(splits.labels.names, constant.names), targets.shape)
     known = PairedDraws(len(targets), 1).scores(targets, [_as_probabilities(always)], [always])
-    arm = Arm(*(figure(known[key]) for key in ("micro", "macro", "micro_ap")))
     seeds_used = tuple(configs[names[0]].seed + number for number in range(seeds))
-    made = Comparison(len(targets), folds, seeds_used, objective, recipes, arm, constant.names)
-    write_json(folder / FILE, made.to_json())
-    return made
+    beside = (_arm(known), _gain(known, first), constant.names)
+    return Comparison(len(targets), folds, seeds_used, configs[names[0]].objective, recipes, *beside)
 
 
-def _train(
-    name: str,
-    config: TeacherConfig,
-    splits: Splits,
-    targets: Targets,
-    folds: int,
-    seeds: int,
-    folder: Path,
-    resume: bool,
-) -> _Answers:
+def train(
+    name: str, config: TeacherConfig, splits: Splits, folds: int, seeds: int, folder: Path, resume: bool
+) -> Answers:
+    """One recipe in every fold with every seed; what `folder` holds already is read."""
+    targets = splits.labels.encode([example.labels for example in splits.train])
     probabilities: list[Probabilities] = []
     epochs: list[int] = []
     seconds: list[float] = []
@@ -133,7 +139,15 @@ def _train(
         probabilities.append(held_out.views.both)
         epochs += held_out.epochs
         seconds += held_out.epoch_s
-    return _Answers(probabilities, tuple(epochs), float(np.median(seconds)))
+    return Answers(probabilities, tuple(epochs), float(np.median(seconds)))
+
+
+def _arm(scores: Draws) -> Arm:
+    return Arm(*(figure(scores[key]) for key in ("micro", "macro", "micro_ap")))
+
+
+def _gain(scores: Draws, first: Draws) -> dict[str, Figure]:
+    return {key: figure(scores[key] - first[key]) for key in first}
 
 
 def _as_probabilities(decisions: Decisions) -> Probabilities:
@@ -148,11 +162,11 @@ def to_table(made: Comparison) -> Table:
     for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{made.objective} F1 - first", "s an epoch"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in made.recipes:
-        gain = "" if one.gain is None else _signed(one.gain.get(made.objective, one.gain["balanced"]))
+        gain = "" if one.gain is None else _signed(one.gain[made.objective])
         cells = (_text(one.arm.micro_f1), _text(one.arm.macro_f1), f"{one.arm.micro_ap.value:.3f}")
         table.add_row(one.name, *cells, gain, f"{one.epoch_s:.1f}")
-    c = made.constant
-    table.add_row(f"always {len(made.constant_names)} labels", _text(c.micro_f1), _text(c.macro_f1), "", "", "")
+    c, gain = made.constant, _signed(made.constant_gain[made.objective])
+    table.add_row(f"always {len(made.constant_names)} labels", _text(c.micro_f1), _text(c.macro_f1), "", gain, "")
     return table
 
 
