@@ -17,6 +17,7 @@ from distill.metrics import (
     percentile_interval,
     weighted_f1,
 )
+from distill.terminal import interval
 
 ROUNDS = 2000
 CHUNK = 100  # draws at once: bounds the memory
@@ -28,6 +29,14 @@ class Figure:
 
     value: float
     interval: Interval
+
+    def text(self) -> str:
+        """As tables show it: 0.512 [0.44, 0.58]."""
+        return interval(self.value, self.interval.low, self.interval.high)
+
+    def signed(self) -> str:
+        """A difference, as tables show it: +0.012 [-0.004, +0.028]."""
+        return f"{self.value:+.3f} [{self.interval.low:+.3f}, {self.interval.high:+.3f}]"
 
 
 @dataclass(frozen=True)

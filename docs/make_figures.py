@@ -11,6 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import figures_teacher
+from figures_teacher import figure
+
 from bench.figures import BenchReport, read
 from bench.page.cast import colours, devices
 from bench.page.plots import against_latency
@@ -243,18 +246,6 @@ def devices_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def thresholds_table() -> str:
-    """Ways to choose thresholds, on rows that they were not fitted on."""
-    lines = [
-        "| | micro-F1 [95 %] | macro-F1 [95 %] | mean of both [95 %] | the default is better by |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for row in load("thresholds")["rows"]:
-        cells = [figure(row[key]) for key in ("micro", "macro", "balanced", "default_minus")]
-        lines.append(f"| {row['way']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
 def faults_table() -> str:
     """What was broken while it wrote."""
     lines = ["| | killed before an operation | killed in a write | out of room |", "|---|---:|---:|---:|"]
@@ -333,13 +324,6 @@ def f1_cells(row: dict[str, Any]) -> str:
     )
 
 
-def figure(value: dict[str, Any] | None) -> str:
-    """A value with its interval; a dash for one that was not measured."""
-    if value is None:
-        return "–"
-    return f"{value['value']:.3f} [{value['interval']['low']:.3f}, {value['interval']['high']:.3f}]"
-
-
 TABLES = {
     "bench": bench_table,
     "teacher": teacher_table,
@@ -356,7 +340,10 @@ TABLES = {
     "tried": tried_table,
     "coverage": coverage_table,
     "devices": devices_table,
-    "thresholds": thresholds_table,
+    "teachers": lambda: figures_teacher.teachers_table(load("teachers")),
+    "gains": lambda: figures_teacher.gains_table(load("teachers")),
+    "epochs": lambda: figures_teacher.epochs_table(load("teachers")["epochs"]),
+    "thresholds": lambda: figures_teacher.thresholds_table(load("thresholds")),
     "faults": faults_table,
     "inputs": inputs_table,
     "long": long_table,

@@ -12,7 +12,7 @@ from rich.table import Table
 from distill.metrics import Probabilities, Targets
 from distill.paired import Arm, Figure, PairedDraws, figure
 from distill.recipe import Objective
-from distill.terminal import interval, note, output
+from distill.terminal import note, output
 from distill.thresholds import cross_fitted
 
 MARGIN = 0.01  # of F1: a gain below it is not worth a teacher
@@ -106,12 +106,8 @@ def show(verdict: Verdict) -> None:
     for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, arm in (("teacher", verdict.teacher), ("taught", verdict.taught), ("control", verdict.control)):
-        table.add_row(name, _text(arm.micro_f1), _text(arm.macro_f1), _text(arm.micro_ap))
+        table.add_row(name, arm.micro_f1.text(), arm.macro_f1.text(), arm.micro_ap.text())
     for name, figures in (("taught - control", verdict.gain), ("taught / teacher", verdict.retention)):
-        table.add_row(name, *(_text(figures[key]) for key in ("micro", "macro", "micro_ap")))
+        table.add_row(name, *(figures[key].text() for key in ("micro", "macro", "micro_ap")))
     output.print(table)
     note(verdict.sentence())
-
-
-def _text(found: Figure) -> str:
-    return interval(found.value, found.interval.low, found.interval.high)

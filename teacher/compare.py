@@ -20,7 +20,7 @@ from distill.folds import divide, out_of_fold
 from distill.metrics import Decisions, Probabilities, constant_predictor
 from distill.paired import Arm, Figure, PairedDraws, figure
 from distill.recipe import TeacherConfig
-from distill.terminal import interval, note
+from distill.terminal import note
 from distill.thresholds import cross_fitted
 from teacher.losses import loss_of
 
@@ -88,8 +88,9 @@ def compare(
 def judge(
     configs: Mapping[str, TeacherConfig], answers: Mapping[str, Answers], splits: Splits, folds: int
 ) -> Comparison:
-    """Every recipe's answers, decided with thresholds for its objective that are cross-fitted over rows. Differences
-    from the first recipe are drawn in pairs: the same examples and the same seeds for both."""
+    """Every recipe's answers, decided with thresholds for its objective, which are cross-fitted over rows.
+
+    Differences from the first recipe are drawn in pairs: the same examples and the same seeds for both."""
     targets = splits.labels.encode([example.labels for example in splits.train])
     names = list(configs)
     seeds = len(answers[names[0]].probabilities)
@@ -162,17 +163,9 @@ def to_table(made: Comparison) -> Table:
     for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{made.objective} F1 - first", "s an epoch"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in made.recipes:
-        gain = "" if one.gain is None else _signed(one.gain[made.objective])
-        cells = (_text(one.arm.micro_f1), _text(one.arm.macro_f1), f"{one.arm.micro_ap.value:.3f}")
+        gain = "" if one.gain is None else one.gain[made.objective].signed()
+        cells = (one.arm.micro_f1.text(), one.arm.macro_f1.text(), f"{one.arm.micro_ap.value:.3f}")
         table.add_row(one.name, *cells, gain, f"{one.epoch_s:.1f}")
-    c, gain = made.constant, _signed(made.constant_gain[made.objective])
-    table.add_row(f"always {len(made.constant_names)} labels", _text(c.micro_f1), _text(c.macro_f1), "", gain, "")
+    c, gain = made.constant, made.constant_gain[made.objective].signed()
+    table.add_row(f"always {len(made.constant_names)} labels", c.micro_f1.text(), c.macro_f1.text(), "", gain, "")
     return table
-
-
-def _text(found: Figure) -> str:
-    return interval(found.value, found.interval.low, found.interval.high)
-
-
-def _signed(found: Figure) -> str:
-    return f"{found.value:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}]"

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
+
+import make_figures as figures
 
 ROOT = Path(__file__).parent.parent
 
 
-def loaded() -> ModuleType:
-    """docs/make_figures.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_figures", ROOT / "docs" / "make_figures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    figures = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(figures)
-    return figures
-
-
 def test_the_pages_figures_are_made_from_the_committed_json() -> None:
-    figures = loaded()
     for page in figures.PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
         assert figures.render(page, text) == text
@@ -35,7 +24,6 @@ def test_the_tree_in_the_readme_names_every_module() -> None:
 
 
 def test_the_picture_in_the_readme_shows_every_variant_of_the_measurement() -> None:
-    figures = loaded()
     picture = (ROOT / "docs" / "front.svg").read_text(encoding="utf-8")
     for row in figures.measured(whole=False).rows:
         assert f"{row.name} {row.quality.micro_f1:.3f} at {row.timings[0].p50.value:.1f} ms" in picture
