@@ -5,9 +5,11 @@ RUN/
   model.safetensors   weights of the best epoch
   tokenizer.json      the text encoder's own tokenizer
   text/, picture/     the encoders' configurations (Hugging Face ones), so that no hub is needed
+  started.json        what it was asked for, and hashes of what it learns from
   metrics.json        figures on the validation split
   soft_targets*.npz   what a teacher says, for its students; one more for each of its folds
   control.npz         the answers of a control experiment
+  retrain.*           of a retrained teacher: how it compares with the one that it started from
   training/           checkpoints of an unfinished training, removed when it ends
 """
 

@@ -33,11 +33,15 @@ teacher_option = click.option(
 
 
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that both training commands share."""
+    """The options that commands share which train by a recipe."""
+    return retraining_options(recipe_option(command))
+
+
+def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without the recipe, for a training that has one already."""
     options: list[Decorator] = [
         data_option,
         click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder."),
-        recipe_option,
         set_option,
         click.option("--resume", is_flag=True, help="Go on with an interrupted run."),
         click.option("--overwrite", is_flag=True, help="Remove the run that stands at --out first."),

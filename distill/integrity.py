@@ -41,8 +41,8 @@ def check(splits: Splits) -> Integrity:
         for label in example.labels
         if label not in known
     ]
-    _refuse("label not in the label set; mend the row or add the label to labels.txt", strangers)
-    _refuse("id in two splits; give each post to one split", _shared_ids(parts))
+    refuse("label not in the label set; mend the row or add the label to labels.txt", strangers)
+    refuse("id in two splits; give each post to one split", _shared_ids(parts))
     labelled = sum(bool(example.labels) for example in splits.dev)
     if labelled < 2:  # cross-fitting holds one of them out; training would end in this error, hours later
         raise DataError(
@@ -50,7 +50,7 @@ def check(splits: Splits) -> Integrity:
             "with distill split, or add rows"
         )
     hashes, broken = _hash_pictures(rows)
-    _refuse("picture missing or unreadable; mend or remove the row", broken)
+    refuse("picture missing or unreadable; mend or remove the row", broken)
     warnings = _shared_pictures(hashes)
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         counts = splits.labels.encode([example.labels for example in part]).sum(0)
@@ -72,7 +72,7 @@ def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
     out, as are doubles. Raises DataError for rows and pictures that cannot be read."""
     examples = read_examples(path)
     _, broken = _hash_pictures([("unlabelled", example) for example in examples])
-    _refuse("picture missing or unreadable; mend or remove the row", broken)
+    refuse("picture missing or unreadable; mend or remove the row", broken)
     known = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
     fresh = {name: example for example in examples if (name := content_hash(example)) not in known}
     return list(fresh.values())
@@ -125,7 +125,8 @@ def _shared_pictures(hashes: dict[str, list[tuple[str, str]]]) -> list[str]:
     return [f"the same picture stands in two splits, which flatters the figures: {_some(shown)}"]
 
 
-def _refuse(what: str, found: list[str]) -> None:
+def refuse(what: str, found: list[str]) -> None:
+    """Raise DataError when any were found, with the names of the first ones."""
     if found:
         raise DataError(f"{len(found)} x {what}: {_some(found)}")
 

@@ -25,6 +25,8 @@ else:
 
 T = TypeVar("T")
 
+C = TypeVar("C", bound="ModelConfig")
+
 Monitor = Literal["balanced_ap", "micro_ap", "macro_ap", "loss"]
 Objective = Literal["micro", "macro", "balanced"]
 Optimizer = Literal["nadam", "adamw"]
@@ -306,6 +308,15 @@ class Recipe:
         for override in overrides:
             _lay_over(tree, _parse_override(override), f"--set {override}")
         return build(cls, tree, "recipe")
+
+
+def changed(config: C, overrides: Sequence[str], where: str) -> C:
+    """The same settings under `key=value` overrides whose keys are a whole recipe's: teacher.epochs=12, where
+    `where` is "teacher"."""
+    tree = {where: dataclasses.asdict(config)}
+    for override in overrides:
+        _lay_over(tree, _parse_override(override), f"--set {override}")
+    return build(type(config), tree[where], where)
 
 
 def recipes_folder() -> Path:

@@ -20,17 +20,21 @@ from teacher import targets
 from teacher.losses import loss_of
 
 
-def train(config: TeacherConfig, splits: Splits, folder: Path, resume: bool) -> Checkpoint:
+def train(
+    config: TeacherConfig, splits: Splits, folder: Path, resume: bool, start: Classifier | None = None
+) -> Checkpoint:
     """Train on splits.train, stop and fit thresholds on splits.dev, write the run to `folder` and, beside it,
     what the teacher says of splits.train for its students.
 
     With `config.folds` >= 2, thresholds and figures come from out-of-fold predictions of the training
     split instead, which is far more evidence than a small dev split gives; every fold's teacher writes down
-    what it says too, so that students can be measured in the same folds.
+    what it says too, so that students can be measured in the same folds. Training begins at pretrained encoders,
+    or at `start`, whose network is trained in place.
     """
-    classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
+    classifier = start or Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
     train_set, dev_set = classifier.encode_train(splits.train), classifier.encode(splits.dev)
-    classifier.network.start_from_rates(torch.from_numpy(train_set.targets.mean(0)))
+    if start is None:
+        classifier.network.start_from_rates(torch.from_numpy(train_set.targets.mean(0)))
     loss = loss_of(config, train_set.targets)
     held_out, epochs = None, None
     if config.folds:
