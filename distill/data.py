@@ -76,7 +76,7 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
         return Splits(labels, train, dev, test)
     if not source.is_dir():
         raise DataError(f"{source}: no such file or folder; --data takes a folder with train.json, or one file")
-    found = {name: _find_split(source, name) for name in SPLIT_NAMES}
+    found = {name: find_split(source, name) for name in SPLIT_NAMES}
     for name in ("train", "dev"):
         if found[name] is None:
             raise DataError(f"{source}: no {name}.json, {name}.jsonl or {name}.csv; `distill split` makes them")
@@ -171,7 +171,8 @@ def _find_picture(path: Path, name: str, where: str) -> Path:
     return candidates[0]  # reported by the integrity check, together with every other missing one
 
 
-def _find_split(folder: Path, name: str) -> Path | None:
+def find_split(folder: Path, name: str) -> Path | None:
+    """The file of a split in a data set's folder. Raises DataError when there are two."""
     found = [
         folder / (alias + s) for alias in SPLIT_NAMES[name] for s in SUFFIXES if (folder / (alias + s)).is_file()
     ]
