@@ -16,6 +16,7 @@ from bench.page.cast import colours, devices
 from bench.page.plots import against_latency
 from bench.page.style import variables
 from bench.report import Grid, estimate, limit, memory, noise_sentence, scaling, stages, to_markdown
+from docs import figures_ocr
 from export.coverage import Reach
 from export.towers import TOWERS
 
@@ -25,6 +26,7 @@ PAGES = {
     "README.md": ("bench", "teacher"),
     "docs/results-student.md": ("verdict", "halves", "sizes", "int8"),
     "docs/results-teacher.md": ("thresholds",),
+    "docs/ocr.md": ("ocr", "ocr-f1"),
     "docs/reliability.md": ("faults", "inputs", "long", "found", "open"),
     "docs/results-export.md": (
         "times",
@@ -362,6 +364,8 @@ TABLES = {
     "long": long_table,
     "found": found_table,
     "open": open_list,
+    "ocr": lambda: figures_ocr.rates(load("ocr")),
+    "ocr-f1": lambda: figures_ocr.f1(load("ocr")),
 }
 
 

@@ -47,7 +47,7 @@ def answer_all(
         except KeyboardInterrupt:
             raise KeyboardInterrupt("with --out FILE an interrupted run can go on") from None
         return lines.faults
-    part = Part(out, origin(source, predictor.bundle, reader.name if reader else None))
+    part = Part(out, origin(source, predictor.bundle, None if reader is None else reader.name))
     held = part.standing(resume)
     if held is None:
         return _finished(part)
@@ -77,7 +77,7 @@ class _Lines:
     ) -> None:
         self.predictor = predictor
         self.items = items
-        self.captions = Captions(reader.read) if reader else None
+        self.captions = None if reader is None else Captions(reader.read)
         self.faults = faults
 
     def __iter__(self) -> Iterator[bytes]:

@@ -78,7 +78,7 @@ def _remembered(path: Path, reader: Reads) -> Iterator[Readings]:
         try:
             yield readings
         except KeyboardInterrupt:
-            what = f"{len(readings):,} pictures are read, in {path}; the same command goes on there"
+            what = f"{readings.count:,} pictures are read, in {path}; the same command goes on there"
             raise KeyboardInterrupt(what) from None
 
 

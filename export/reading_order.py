@@ -40,7 +40,7 @@ def in_order(lines: Sequence[Line]) -> list[Line]:
     ordered, pending = [], [list(lines)]
     while pending:
         group = pending.pop()
-        cuts = [cut for upright in (True, False) for cut in _cuts(group, upright)]
+        cuts = [cut for upright in (True, False) if (cut := _widest(group, upright)) is not None]
         if not cuts:
             ordered += _by_rows(group)
             continue
@@ -49,15 +49,16 @@ def in_order(lines: Sequence[Line]) -> list[Line]:
     return ordered
 
 
-def _cuts(lines: Sequence[Line], upright: bool) -> list[Cut]:
-    """Where a straight line passes between them: with `upright` between upper and lower, else left and right."""
+def _widest(lines: Sequence[Line], upright: bool) -> Cut | None:
+    """The widest gap that a straight line fits in: with `upright` between upper and lower, else left and right."""
     spans = sorted(((*_span(line, upright), line) for line in lines), key=lambda span: span[:2])
-    cuts, reach = [], float("inf")
+    gap, at, reach = 0.0, 0, float("inf")
     for place, (start, end, _) in enumerate(spans):
-        if start > reach:
-            cuts.append(Cut(start - reach, [s[2] for s in spans[:place]], [s[2] for s in spans[place:]]))
+        if start - reach > gap:
+            gap, at = start - reach, place
         reach = end if place == 0 else max(reach, end)
-    return cuts
+    ordered = [line for _, _, line in spans]
+    return Cut(gap, ordered[:at], ordered[at:]) if at else None
 
 
 def _span(line: Line, upright: bool) -> tuple[float, float]:

@@ -38,7 +38,9 @@ class Readings:
         self._texts: dict[str, str] = {}
         self._done = False
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many pictures are read."""
         return len(self._texts)
 
     def __enter__(self) -> Readings:
