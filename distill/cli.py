@@ -8,6 +8,7 @@ import click
 
 from distill import __version__
 from distill.cli_bench import bench
+from distill.cli_data import data
 from distill.cli_inspect import inspect
 from distill.cli_options import checked, data_option
 from distill.cli_retrain import retrain
@@ -73,21 +74,31 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
 @click.option("--image", type=click.Path(path_type=Path), help="One picture.")
 @click.option("--text", default="", help="The text on that picture, or a text without a picture.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write JSON lines here and not to standard output.")
+@click.option("--ocr", is_flag=True, help="Read the text off the picture of a row that has none.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, from OUT.part.")
 @click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
 def predict(
-    bundle: Path, source: Path | None, image: Path | None, text: str, out: Path | None, resume: bool, threads: int
+    bundle: Path,
+    source: Path | None,
+    image: Path | None,
+    text: str,
+    out: Path | None,
+    ocr: bool,
+    resume: bool,
+    threads: int,
 ) -> None:
     """Labels and probabilities as JSON lines, for one picture, a file of rows, or a folder of pictures.
 
     A row that cannot be read gets a line with an "error"; the others are answered, and the exit code is 1.
     In a folder, the text of a.jpg is looked for in a.txt. A post may lack its text or its picture.
     With --out, answers grow in OUT.part; an interrupted run goes on there with --resume.
+    With --ocr, an answer that rests on a text read off the picture says it as "ocr_text".
 
     \b
     Examples:
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
       distill predict runs/bundle posts.jsonl --out answers.jsonl
+      distill predict runs/bundle pictures/ --ocr
     """
     single = image is not None or text.strip() != ""
     if single == (source is not None):
@@ -99,13 +110,15 @@ def predict(
         raise click.UsageError("--resume goes on with the answers to a SOURCE in --out FILE; give both")
     from distill.data import Example
     from export.answers import answer_all, answer_one
+    from export.ocr import TextReader
     from export.runtime import Predictor
 
     predictor = Predictor.load(bundle, threads)
+    reader = TextReader(threads) if ocr else None
     if source is None:
-        faults = answer_one(predictor, Example(image.name if image else "text", text, image, ()), out)
+        faults = answer_one(predictor, Example(image.name if image else "text", text, image, ()), out, reader)
     else:
-        faults = answer_all(predictor, source, out, resume)
+        faults = answer_all(predictor, source, out, resume, reader)
     if faults:
         click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)
         click.get_current_context().exit(1)
@@ -182,6 +195,7 @@ for command in (
     export,
     inspect,
     bench,
+    data,
 ):
     main.add_command(command)
 

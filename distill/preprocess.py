@@ -105,25 +105,30 @@ def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
 
 
 def picture_to_uint8(source: Path | bytes, spec: PictureSpec, name: str | None = None) -> NDArray[np.uint8]:
-    """Decode, turn upright, lay on white and resize: uint8 (size, size, 3), RGB. Raises PictureError.
-
-    A JPEG is decoded at the smallest of its own scales that still covers `size` (draft mode), which is
-    several times cheaper than decoding it whole.
-    """
-    name = name or (str(source) if isinstance(source, Path) else "picture")
-    try:
-        return to_pixels(decode(source, spec, name), spec)
-    except PictureError:
-        raise
-    except Exception as error:  # decoders raise whatever they stumble over
-        raise PictureError(f"{name}: the picture is damaged: {_reason(error)}") from error
+    """Decode, turn upright, lay on white and resize: uint8 (size, size, 3), RGB. Raises PictureError."""
+    return to_pixels(decode(source, spec, name), spec)
 
 
 def decode(source: Path | bytes, spec: PictureSpec, name: str | None = None) -> Image.Image:
     """The first half of `picture_to_uint8`: upright, RGB, laid on white, no smaller than `size`."""
-    with open_picture(source, name) as picture, quiet():
-        picture.draft("RGB", (spec.size, spec.size))
-        return to_rgb(picture)
+    return upright(source, spec.size, name)
+
+
+def upright(source: Path | bytes, side: int, name: str | None = None) -> Image.Image:
+    """Decode, turn upright and lay on white: RGB. Raises PictureError.
+
+    A JPEG is decoded at the smallest of its own scales that still covers `side` pixels each way (draft mode), which
+    is several times cheaper than decoding it whole.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "picture")
+    try:
+        with open_picture(source, name) as picture, quiet():
+            picture.draft("RGB", (side, side))
+            return to_rgb(picture)
+    except PictureError:
+        raise
+    except Exception as error:  # decoders raise whatever they stumble over
+        raise PictureError(f"{name}: the picture is damaged: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import figures_ocr
 import figures_teacher
 from figures_teacher import figure
 
@@ -28,6 +29,7 @@ PAGES = {
     "README.md": ("bench", "teacher"),
     "docs/results-student.md": ("verdict", "halves", "sizes", "int8"),
     "docs/results-teacher.md": ("thresholds",),
+    "docs/ocr.md": ("ocr", "ocr-f1"),
     "docs/reliability.md": ("faults", "inputs", "long", "found", "open"),
     "docs/results-export.md": (
         "times",
@@ -349,6 +351,8 @@ TABLES = {
     "long": long_table,
     "found": found_table,
     "open": open_list,
+    "ocr": lambda: figures_ocr.rates(load("ocr")),
+    "ocr-f1": lambda: figures_ocr.f1(load("ocr")),
 }
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from distill.data import Example
 from distill.files import named, write_bytes
 from distill.items import Fault, count_items, read_items
 from distill.terminal import note, track
-from export.part import Part, in_chunks, is_fault, origin
+from export.captions import Captions
+from export.part import Part, Standing, in_chunks, is_fault, origin
+from export.readings import Readings, Reads, beside
 from export.runtime import Prediction, Predictor
 
 
-def answer_one(predictor: Predictor, example: Example, out: Path | None) -> int:
+def answer_one(predictor: Predictor, example: Example, out: Path | None, reader: Reads | None = None) -> int:
     """One line, to `out` or standard output; the number of faults. Raises OutputError."""
-    lines = _Lines(predictor.predict_many([example]))
+    lines = _Lines(predictor, [example], reader)
     content = b"".join(lines)
     if out is None:
         _print([content])
@@ -28,56 +31,73 @@ def answer_one(predictor: Predictor, example: Example, out: Path | None) -> int:
     return lines.faults
 
 
-def answer_all(predictor: Predictor, source: Path, out: Path | None, resume: bool) -> int:
+def answer_all(
+    predictor: Predictor, source: Path, out: Path | None, resume: bool, reader: Reads | None = None
+) -> int:
     """A line for every item of `source`, in order, under a progress bar; the number of faults.
 
-    With `out` a killed run leaves what it answered in OUT.part, and `resume` goes on there. Raises DataError, and
-    OutputError when OUT.part holds answers and `resume` is not given, or answers to something else.
+    With `out` a killed run leaves what it answered in OUT.part, and `resume` goes on there. A `reader` reads the
+    missing texts off their pictures. Raises DataError, and OutputError when OUT.part holds answers and `resume` is
+    not given, or answers to something else.
     """
     if out is None:
-        lines = _Lines(_answers(predictor, source, 0))
+        lines = _Lines(predictor, _items(source, 0), reader)
         try:
             _print(lines)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("with --out FILE an interrupted run can go on") from None
         return lines.faults
-    part = Part(out, origin(source, predictor.bundle))
+    part = Part(out, origin(source, predictor.bundle, None if reader is None else reader.name))
     held = part.standing(resume)
     if held is None:
         return _finished(part)
     if held.answers:
         note(f"{part.lines}: {held.answers:,} answers are there already")
-    lines = _Lines(_answers(predictor, source, held.answers), held.faults)
     try:
-        part.write(lines, held)
+        return _write(predictor, source, part, held, reader)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_what_is_left(part)) from None
+
+
+def _write(predictor: Predictor, source: Path, part: Part, held: Standing, reader: Reads | None) -> int:
+    """The answers behind those that are held; the number of faults among them all."""
+    with nullcontext() if reader is None else Readings(beside(part.out), reader) as readings:
+        lines = _Lines(predictor, _items(source, held.answers), readings, held.faults)
+        part.write(lines, held)
+        if readings is not None:
+            readings.done()
     return lines.faults
 
 
 class _Lines:
     """Answers as lines of JSON, and how many of them were faults."""
 
-    def __init__(self, answers: Iterable[Prediction | Fault], faults: int = 0) -> None:
-        self.answers = answers
+    def __init__(
+        self, predictor: Predictor, items: Iterable[Example | Fault], reader: Reads | None, faults: int = 0
+    ) -> None:
+        self.predictor = predictor
+        self.items = items
+        self.captions = None if reader is None else Captions(reader.read)
         self.faults = faults
 
     def __iter__(self) -> Iterator[bytes]:
-        for answer in self.answers:
+        items = self.items if self.captions is None else self.captions.fill(self.items)
+        for answer in self.predictor.predict_many(items):
             self.faults += isinstance(answer, Fault)
-            yield _line(answer)
+            yield _line(answer, self.captions.next() if self.captions else None)
 
 
-def _answers(predictor: Predictor, source: Path, skip: int) -> Iterator[Prediction | Fault]:
-    """Those to the items behind the first `skip`."""
+def _items(source: Path, skip: int) -> Iterator[Example | Fault]:
+    """Those behind the first `skip`, under a progress bar."""
     total = count_items(source)
     items = itertools.islice(read_items(source), skip, None)
-    return track(predictor.predict_many(items), "predicting", None if total is None else total - skip)
+    return track(items, "predicting", None if total is None else total - skip)
 
 
-def _line(answer: Prediction | Fault) -> bytes:
+def _line(answer: Prediction | Fault, read: str | None) -> bytes:
+    table = asdict(answer) | ({} if read is None else {"ocr_text": read})
     # Half a surrogate pair has no UTF-8: one such id must not cost the answers to all the others.
-    return (json.dumps(asdict(answer), ensure_ascii=False) + "\n").encode("utf-8", "replace")
+    return (json.dumps(table, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
 def _print(lines: Iterable[bytes]) -> None:

@@ -88,7 +88,7 @@ class Part:
         """Add the lines behind what is held, chunk by chunk, and give the file its name. Raises OutputError."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
         with named(self.lines, then="go on with --resume"), self.lines.open("ab") as handle:
-            _claim(handle, self.lines)
+            claim(handle, self.lines)
             try:
                 handle.truncate(held.size_bytes)
                 write_json(self.about, self.origin)
@@ -121,10 +121,12 @@ def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None
     after()
 
 
-def origin(source: Path, bundle: Bundle) -> dict[str, Any]:
-    """What answers depend on: the rows or pictures, the Bundle's files, and how they are put in batches."""
+def origin(source: Path, bundle: Bundle, reader: str | None) -> dict[str, Any]:
+    """What answers depend on: the rows or pictures, the Bundle's files, how they are put in batches, and what read
+    the missing texts, where something did."""
     shipped = bundle.folder if bundle.folder.is_file() else bundle.folder / MANIFEST
-    return {"source": _content(source), "Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK}
+    answering = {"Bundle": sha256_of(shipped), "version": __version__, "text reader": reader}
+    return {"source": _content(source), **answering, "chunk": CHUNK}
 
 
 def _content(source: Path) -> str:
@@ -161,7 +163,7 @@ def _whole_chunks(lines: Path) -> Standing:
     return held
 
 
-def _claim(handle: BinaryIO, path: Path) -> None:
+def claim(handle: BinaryIO, path: Path) -> None:
     """Raise OutputError when another process is writing the file; Windows does not say."""
     try:
         import fcntl

@@ -1,0 +1,82 @@
+"""The text on a picture, read. Knows rapidocr and how to hand it a picture, nothing of rows and models of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from distill.errors import OcrError, PictureError
+from distill.preprocess import upright
+from export.machine import default_threads
+from export.reading_order import Line, in_order
+
+MAX_PIXELS = 4_000_000  # time and memory grow with them; letters in a larger picture are large as well
+MAX_RATIO = 8  # of the long side to the short one: rapidocr enlarges a strip until its short side is 736 pixels
+MIN_SIDE = 8  # pixels; no letter is smaller
+MIN_SCORE = 0.5  # of a line; what is less certain is mostly no text
+
+
+class TextReader:
+    """rapidocr with the models in its package, which read English, Chinese and some fifty languages more."""
+
+    def __init__(self, threads: int = 0) -> None:
+        """0 threads: as many as are granted. Raises OcrError where rapidocr cannot be used."""
+        try:
+            from importlib.metadata import version
+
+            from rapidocr import RapidOCR
+        except ImportError as error:  # its own, or one of a library that OpenCV needs
+            raise OcrError(f"reading pictures needs rapidocr ({error}); pip install 'distill[ocr]'") from error
+        self.name = f"rapidocr {version('rapidocr')}"
+        count = threads or default_threads()
+        engine = "EngineConfig.onnxruntime"
+        self._engine: Any = RapidOCR(
+            params={
+                "Global.log_level": "critical",  # that a picture holds no text is an answer
+                "Global.text_score": MIN_SCORE,
+                "Global.max_side_len": MAX_PIXELS,  # the bounds above are ours
+                f"{engine}.intra_op_num_threads": count,
+                f"{engine}.inter_op_num_threads": 1,
+            }
+        )
+
+    def read(self, source: Path | bytes, name: str | None = None) -> str:
+        """The text, a line for each on the picture; "" where there is none. Raises PictureError."""
+        return "\n".join(line.text for line in in_order(self.lines(source, name)))
+
+    def lines(self, source: Path | bytes, name: str | None = None) -> list[Line]:
+        """What was found, in no order. Raises PictureError."""
+        name = name or (str(source) if isinstance(source, Path) else "picture")
+        picture = upright(source, round(MAX_PIXELS**0.5), name)
+        if min(picture.size) < MIN_SIDE:
+            return []
+        try:
+            found = self._engine(_bounded(picture))
+        except Exception as error:  # OpenCV and onnxruntime have errors of their own
+            raise PictureError(f"{name}: its text cannot be read: {str(error).strip()[-200:]}") from error
+        return [] if found.txts is None else [_line(*pair) for pair in zip(found.txts, found.boxes, strict=True)]
+
+
+def _bounded(picture: Image.Image) -> NDArray[np.uint8]:
+    """BGR, uint8 (H, W, 3): no strip and no more than MAX_PIXELS."""
+    width, height = picture.size
+    fitting = (max(width, -(-height // MAX_RATIO)), max(height, -(-width // MAX_RATIO)))
+    if fitting != picture.size:
+        padded = Image.new("RGB", fitting, "white")
+        padded.paste(picture)
+        picture = padded
+    shrink = (MAX_PIXELS / (picture.width * picture.height)) ** 0.5
+    if shrink < 1:
+        picture = ImageOps.scale(picture, shrink, Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(picture, dtype=np.uint8)[:, :, ::-1])
+
+
+def _line(text: str, box: NDArray[Any]) -> Line:
+    """From the four corners (4, 2) of a box that may be tilted."""
+    left, top = box.min(axis=0)
+    right, bottom = box.max(axis=0)
+    return Line(text, float(left), float(top), float(right), float(bottom))
