@@ -182,7 +182,7 @@ def test_killed_anywhere_the_same_command_reads_the_rest(victim: Victim, tmp_pat
     source = FAKE.format(tally=str(tally), words=words)
     room.mkdir()
 
-    for point in range(0, 100, 4):
+    for point in range(0, 100, 9):
         anew(room)
         memes(room / "memes")
         tally.unlink(missing_ok=True)
