@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.data_loader import prepare_data_loader
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -27,6 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from distill import processes
 from distill.dual import DualBranch, Outputs
 from distill.encoding import WANTED, Encoded, LengthGroups, Wanted
 from distill.epoch_lines import EpochLines
@@ -61,10 +63,14 @@ def train_model(
     Checkpoints go to `folder`, one an epoch; with `resume` training goes on from the last one there and
     ends as it would have without the break. Raises RunError when the loss is not finite, and OutputError when a
     checkpoint cannot be written; neither leaves a half one.
+
+    Several processes train the same model: each has its part of every batch, whose loss is that of the whole
+    batch, so that the steps are those of one process. Dropout draws otherwise, and batch norms that are trained see
+    a part. They may go on from checkpoints of another number of processes.
     """
     started = time.perf_counter()
     model = Measured(network, loss)
-    last = _last_whole_checkpoint(folder) if resume else None
+    last = processes.by_first(_last_whole_checkpoint)(folder) if resume else None
     state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
     if last is not None and _is_over(state, config, epochs):  # killed after its last epoch
         kept = last if epochs is not None else Path(state["best_model_checkpoint"])
@@ -72,6 +78,7 @@ def train_model(
         history = state["log_history"]
     else:
         history = _fit(model, config, train, dev, folder, last, epochs)
+        processes.share_buffers(network)
     logs = _epoch_logs(history)
     better = min if config.monitor == "loss" else max
     best = better(logs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
@@ -108,6 +115,8 @@ def _fit(
     )
     trainer.order, trainer.config, trainer.sets = order, config, (train, dev)
     trainer.remove_callback(PrinterCallback)
+    if processes.count() > 1:
+        torch.manual_seed(config.seed + processes.rank())  # or their dropout would fall in the same places
     with lines.progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -115,8 +124,9 @@ def _fit(
     return history
 
 
-class _Numbered(Dataset[tuple[int, dict[str, Any], Encoded]]):
-    """Examples that know their row, so that a batch can be named when its loss is not finite."""
+class _Numbered(Dataset[tuple[int, Encoded]]):
+    """Rows of a set, so that a batch can be named when its loss is not finite, and only this process's part of it
+    is read."""
 
     def __init__(self, encoded: Encoded) -> None:
         self.encoded = encoded
@@ -124,13 +134,13 @@ class _Numbered(Dataset[tuple[int, dict[str, Any], Encoded]]):
     def __len__(self) -> int:
         return len(self.encoded)
 
-    def __getitem__(self, row: int) -> tuple[int, dict[str, Any], Encoded]:
-        return row, self.encoded[row], self.encoded
+    def __getitem__(self, row: int) -> tuple[int, Encoded]:
+        return row, self.encoded
 
 
-def _collate_numbered(items: list[tuple[int, dict[str, Any], Encoded]]) -> dict[str, Tensor]:
-    rows, examples, sets = zip(*items, strict=True)
-    batch: dict[str, Tensor] = sets[0].collate(examples)
+def _collate_numbered(items: list[tuple[int, Encoded]]) -> dict[str, Tensor]:
+    rows, encoded = [row for row, _ in items], items[0][1]
+    batch = encoded.collate([encoded[row] for row in processes.part_of(rows)])
     return batch | {ROWS: torch.tensor(rows)}
 
 
@@ -143,9 +153,11 @@ class Measured(nn.Module):
         self.loss = loss
 
     def forward(self, **batch: Tensor) -> tuple[Tensor, Tensor]:
-        """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`."""
+        """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`. Of several processes each
+        gives its part's inputs and all that is wanted of the batch, and gets the batch's loss and logits."""
         wanted = Wanted(**{name: value for name, value in batch.items() if name in WANTED})
         outputs = self.network.outputs(**{name: value for name, value in batch.items() if name not in WANTED})
+        outputs = Outputs(*(processes.gathered(part)[: len(wanted.labels)] for part in outputs))
         return self.loss(outputs, wanted), outputs.logits
 
     def parameter_groups(self, config: ModelConfig) -> list[dict[str, Any]]:
@@ -217,7 +229,7 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
     bf16, fp16 = mixed_precision(config.precision)
     # Trainer would go by what the shell, or an earlier training in this process, left there.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "fp16" if fp16 else "no"
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs or config.epochs,
         per_device_train_batch_size=config.batch_size,
@@ -242,7 +254,12 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
         disable_tqdm=True,
         logging_nan_inf_filter=False,
         restore_callback_states_from_checkpoint=True,  # the count of epochs without a better one
+        ddp_find_unused_parameters=True,  # those of a modality that is not used
     )
+    # One process uses one GPU. Trainer would divide each batch among all in threads (nn.DataParallel): slower than
+    # processes, and the loss would be that of parts.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def mixed_precision(precision: TrainingPrecision) -> tuple[bool, bool]:
@@ -286,6 +303,41 @@ class _DualTrainer(Trainer):
     order: LengthGroups
     config: ModelConfig
     sets: tuple[Encoded, Encoded]
+    rows: int  # of the batch before
+
+    def get_train_dataloader(self) -> Any:
+        """Trainer's in one process; whole batches in each of several, which takes its part of them."""
+        if processes.count() == 1:
+            return super().get_train_dataloader()
+        return self._whole_batches(self.train_dataset, self.args.per_device_train_batch_size, self.order)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """As `get_train_dataloader`."""
+        if processes.count() == 1:
+            return super().get_eval_dataloader(eval_dataset)
+        return self._whole_batches(self.eval_dataset, self.args.per_device_eval_batch_size, None)
+
+    def _whole_batches(self, examples: Any, size: int, order: LengthGroups | None) -> Any:
+        loader = DataLoader(examples, size, sampler=order, collate_fn=self.data_collator)
+        return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Trainer's; several processes measure the network that the first one saves."""
+        if processes.count() > 1:
+            processes.share_buffers(self.model)
+            self.gather_function = self._of_the_batch
+        return super().evaluate(*args, **kwargs)
+
+    def _of_the_batch(self, values: Any) -> Any:
+        """In place of Trainer's gathering, as every process has the whole batch's logits: its loss, which Trainer
+        repeats for as many rows as a full batch has, weighs as much as a short batch has rows."""
+        return values[: self.rows]
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Trainer's, with what is wanted of the whole batch."""
+        ready: dict[str, Any] = super()._prepare_inputs(inputs)
+        self.rows = len(ready[ROWS])
+        return ready | {name: processes.gathered(ready[name])[: self.rows] for name in WANTED if name in ready}
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
         """Called by Trainer for each batch, in training and in validation. Raises RunError."""

@@ -18,6 +18,7 @@ from distill.files import write_json
 from distill.folds import divide, out_of_fold
 from distill.metrics import Decisions, Probabilities, Targets, constant_predictor
 from distill.paired import Arm, Figure, PairedDraws, figure
+from distill.processes import by_first
 from distill.recipe import TeacherConfig
 from distill.terminal import interval, note
 from distill.thresholds import cross_fitted
@@ -103,7 +104,7 @@ def compare(
     arm = Arm(*(figure(known[key]) for key in ("micro", "macro", "micro_ap")))
     seeds_used = tuple(configs[names[0]].seed + number for number in range(seeds))
     made = Comparison(len(targets), folds, seeds_used, objective, recipes, arm, constant.names)
-    write_json(folder / FILE, made.to_json())
+    by_first(write_json)(folder / FILE, made.to_json())
     return made
 
 
