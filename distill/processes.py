@@ -11,6 +11,7 @@ them ends the others.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
@@ -35,6 +37,7 @@ CPU = torch.device("cpu")
 
 _store: dist.Store | None = None  # where the processes leave word for each other
 _alone = False  # inside by_first
+_commands = itertools.count()
 
 
 def start(command: str) -> None:
@@ -46,7 +49,8 @@ def start(command: str) -> None:
         if not first:
             raise SystemExit(RunError.exit_code)
         raise RunError(f"distill {command} runs in one process; give it without torchrun or accelerate launch")
-    _store, rank_, count_ = next(dist.rendezvous("env://"))
+    store, rank_, count_ = next(dist.rendezvous("env://"))
+    _store = dist.PrefixStore(f"command{next(_commands)}", store)  # a store remembers the group before
     gpus, local = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", "0"))
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"  # what is no tensor of a model goes by way of gloo
     dist.init_process_group(backend, timeout=PATIENCE, store=_store, rank=rank_, world_size=count_)
@@ -127,11 +131,10 @@ def by_first(work: Callable[P, T]) -> Callable[P, T]:
 
 
 def part_of(rows: Sequence[int]) -> list[int]:
-    """This process's part of a batch. All are equally long: the last ones begin the batch anew. Two rows at the
-    least, as batch norms have no variance of one."""
+    """This process's part of a batch. All are equally long: the last ones begin the batch anew."""
     if count() == 1:
         return list(rows)
-    size = max(2, -(-len(rows) // count()))
+    size = -(-len(rows) // count())
     return [rows[at % len(rows)] for at in range(rank() * size, (rank() + 1) * size)]
 
 
@@ -155,7 +158,7 @@ def gathered(part: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def added(array: NDArray[T]) -> NDArray[T]:
+def added(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """The sum over processes, in place."""
     if count() > 1:
         dist.all_reduce(torch.from_numpy(array))
@@ -163,7 +166,7 @@ def added(array: NDArray[T]) -> NDArray[T]:
 
 
 def share_buffers(network: nn.Module) -> None:
-    """Give all the first one's buffers: batch norms and ranges saw other examples in each process."""
+    """Give all the first one's buffers: those that are learned saw other examples in each process."""
     if count() > 1:
         for buffer in network.buffers():
             dist.broadcast(buffer, src=0)

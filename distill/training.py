@@ -14,21 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.data_loader import prepare_data_loader
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
 from transformers.utils import logging as transformers_logging
 
 from distill import processes
+from distill.divided import ROWS, DividedTrainer, Rows, collate
 from distill.dual import DualBranch, Outputs
 from distill.encoding import WANTED, Encoded, LengthGroups, Wanted
 from distill.epoch_lines import EpochLines
@@ -36,12 +34,11 @@ from distill.errors import RunError
 from distill.files import cannot_write, write_json
 from distill.metrics import macro_ap, micro_ap, sigmoid
 from distill.recipe import ModelConfig, TrainingPrecision
+from distill.shared_norm import share_batch_norms
 from distill.terminal import warn
 from distill.trend import EpochLog, TrainLog, warning
 
 STATE_FILE = "trainer_state.json"  # of a Trainer's checkpoint, written last
-
-ROWS = "rows"  # of a batch: which examples it is made of
 
 # What the network gave and what was wanted, to a scalar. A loss that is an nn.Module is trained along.
 Loss = Callable[[Outputs, Wanted], Tensor]
@@ -64,9 +61,9 @@ def train_model(
     ends as it would have without the break. Raises RunError when the loss is not finite, and OutputError when a
     checkpoint cannot be written; neither leaves a half one.
 
-    Several processes train the same model: each has its part of every batch, whose loss is that of the whole
-    batch, so that the steps are those of one process. Dropout draws otherwise, and batch norms that are trained see
-    a part. They may go on from checkpoints of another number of processes.
+    Several processes train the same model: each has its part of every batch, whose loss and whose batch norms are
+    those of the whole batch, so that the steps are those of one process; but dropout draws otherwise. They may go on
+    from checkpoints of another number of processes.
     """
     started = time.perf_counter()
     model = Measured(network, loss)
@@ -106,9 +103,9 @@ def _fit(
     trainer = _DualTrainer(
         model=model,
         args=_arguments(config, folder, epochs),
-        data_collator=_collate_numbered,
-        train_dataset=_Numbered(train),
-        eval_dataset=_Numbered(dev),
+        data_collator=collate,
+        train_dataset=Rows(train),
+        eval_dataset=Rows(dev),
         compute_metrics=_dev_metrics,
         optimizers=optimizer_and_schedule(model, config, math.ceil(len(order) / config.batch_size)),
         callbacks=[patience, lines] if epochs is None else [lines],
@@ -116,32 +113,13 @@ def _fit(
     trainer.order, trainer.config, trainer.sets = order, config, (train, dev)
     trainer.remove_callback(PrinterCallback)
     if processes.count() > 1:
+        share_batch_norms(model)
         torch.manual_seed(config.seed + processes.rank())  # or their dropout would fall in the same places
     with lines.progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
-
-
-class _Numbered(Dataset[tuple[int, Encoded]]):
-    """Rows of a set, so that a batch can be named when its loss is not finite, and only this process's part of it
-    is read."""
-
-    def __init__(self, encoded: Encoded) -> None:
-        self.encoded = encoded
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    def __getitem__(self, row: int) -> tuple[int, Encoded]:
-        return row, self.encoded
-
-
-def _collate_numbered(items: list[tuple[int, Encoded]]) -> dict[str, Tensor]:
-    rows, encoded = [row for row, _ in items], items[0][1]
-    batch = encoded.collate([encoded[row] for row in processes.part_of(rows)])
-    return batch | {ROWS: torch.tensor(rows)}
 
 
 class Measured(nn.Module):
@@ -153,8 +131,8 @@ class Measured(nn.Module):
         self.loss = loss
 
     def forward(self, **batch: Tensor) -> tuple[Tensor, Tensor]:
-        """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`. Of several processes each
-        gives its part's inputs and all that is wanted of the batch, and gets the batch's loss and logits."""
+        """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`. Of several
+        processes each gives the inputs of its part and what is wanted of the batch, and gets the batch's logits."""
         wanted = Wanted(**{name: value for name, value in batch.items() if name in WANTED})
         outputs = self.network.outputs(**{name: value for name, value in batch.items() if name not in WANTED})
         outputs = Outputs(*(processes.gathered(part)[: len(wanted.labels)] for part in outputs))
@@ -297,47 +275,12 @@ def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
     ]
 
 
-class _DualTrainer(Trainer):
+class _DualTrainer(DividedTrainer):
     """Trainer with our own loss and order of examples."""
 
     order: LengthGroups
     config: ModelConfig
     sets: tuple[Encoded, Encoded]
-    rows: int  # of the batch before
-
-    def get_train_dataloader(self) -> Any:
-        """Trainer's in one process; whole batches in each of several, which takes its part of them."""
-        if processes.count() == 1:
-            return super().get_train_dataloader()
-        return self._whole_batches(self.train_dataset, self.args.per_device_train_batch_size, self.order)
-
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """As `get_train_dataloader`."""
-        if processes.count() == 1:
-            return super().get_eval_dataloader(eval_dataset)
-        return self._whole_batches(self.eval_dataset, self.args.per_device_eval_batch_size, None)
-
-    def _whole_batches(self, examples: Any, size: int, order: LengthGroups | None) -> Any:
-        loader = DataLoader(examples, size, sampler=order, collate_fn=self.data_collator)
-        return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Trainer's; several processes measure the network that the first one saves."""
-        if processes.count() > 1:
-            processes.share_buffers(self.model)
-            self.gather_function = self._of_the_batch
-        return super().evaluate(*args, **kwargs)
-
-    def _of_the_batch(self, values: Any) -> Any:
-        """In place of Trainer's gathering, as every process has the whole batch's logits: its loss, which Trainer
-        repeats for as many rows as a full batch has, weighs as much as a short batch has rows."""
-        return values[: self.rows]
-
-    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Trainer's, with what is wanted of the whole batch."""
-        ready: dict[str, Any] = super()._prepare_inputs(inputs)
-        self.rows = len(ready[ROWS])
-        return ready | {name: processes.gathered(ready[name])[: self.rows] for name in WANTED if name in ready}
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
         """Called by Trainer for each batch, in training and in validation. Raises RunError."""
@@ -373,6 +316,3 @@ class _DualTrainer(Trainer):
                     raise
                 reason = "torch could not write a file of it to its end"
             raise cannot_write(folder, reason, then="go on with --resume") from error
-
-    def _get_train_sampler(self, *_: Any) -> LengthGroups:
-        return self.order
