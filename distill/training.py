@@ -62,8 +62,8 @@ def train_model(
     checkpoint cannot be written; neither leaves a half one.
 
     Several processes train the same model: each has its part of every batch, whose loss and whose batch norms are
-    those of the whole batch, so that the steps are those of one process; but dropout draws otherwise. They may go on
-    from checkpoints of another number of processes.
+    those of the whole batch, so that the steps are those of one process; but dropout draws otherwise. They may
+    go on from checkpoints of another number of processes.
     """
     started = time.perf_counter()
     model = Measured(network, loss)

@@ -24,7 +24,9 @@ from distill.recipe import recipes_folder
 from distill.soft_targets import SoftTargets
 
 HERE = Path(__file__).parent
-PLAIN = {"head.dropout": 0, "head.modality_dropout": 0, "batch_size": 8, "epochs": 1}
+# Pictures are frozen: after one step of NAdam's, which goes by the signs of gradients, rounding is no longer small
+# in so small a network with batch norms; two_processes.py compares its gradients.
+PLAIN = {"head.dropout": 0, "head.modality_dropout": 0, "picture.trainable": "false", "batch_size": 8, "epochs": 1}
 
 
 def torchrun(*words: object, count: int = 2) -> subprocess.CompletedProcess[str]:
@@ -52,14 +54,13 @@ def settings(overrides: list[str], tmp_path: Path) -> list[str]:
 
 
 def commands(data: Path, folder: Path, settings: list[str]) -> list[list[str]]:
-    """A teacher with folds of 42 or 43 training examples, so that last batches are uneven; and a student with every
-    term of its loss and with batch norms that are trained, where a part of a batch does not know the whole."""
-    common = ["--data", str(data), *settings]
-    own = ["--set", "teacher.folds=3", "--set", "teacher.picture.trainable=false"]
+    """A teacher with folds of 42 or 43 training examples, so that last batches are uneven; and a student with terms
+    of its loss that see the whole batch: label relations, and a mean over the labelled."""
+    common = ["--data", str(data), *settings, "--set", "teacher.folds=3"]
     taught = ["--teacher", str(folder / "teacher"), "--unlabelled", str(data / "test.json")]
-    terms = [part for term in ("text", "picture", "relations") for part in ("--set", f"student.distill.{term}=1")]
+    terms = ["--set", "student.distill.text=1", "--set", "student.distill.relations=1"]
     return [
-        ["train-teacher", "--out", str(folder / "teacher"), *common, *own],
+        ["train-teacher", "--out", str(folder / "teacher"), *common],
         ["train-student", "--out", str(folder / "student"), *common, *taught, *terms],
     ]
 
@@ -91,6 +92,7 @@ def test_two_processes_train_what_one_trains(data: Path, settings: list[str], tm
     assert {p.relative_to(two) for p in two.rglob("*")} == {p.relative_to(one) for p in one.rglob("*")}
     assert done.stderr.count("epoch 1/1") == 3 + 1 + 1  # nobody says it twice
     assert done.stdout.count("By label") == 2
+    assert "gradients are those of one process" in done.stderr
 
 
 def test_parts_are_equally_long_and_make_the_batch_again(monkeypatch: pytest.MonkeyPatch) -> None:
