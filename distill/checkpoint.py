@@ -26,7 +26,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from distill import __version__
+from distill import __version__, processes
 from distill.bundle import Kind
 from distill.classifier import Classifier
 from distill.data import Example, Splits
@@ -142,6 +142,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     return tree
 
 
+@processes.by_first
 def begin(
     folder: Path,
     kind: Kind,
@@ -156,6 +157,7 @@ def begin(
     `lessons` names whatever else decides what a run makes: a student's teachers and unlabelled examples.
     Raises RunError when something stands in the way, or when a resumed run had another recipe or data.
     """
+    processes.check_batch_size(config.batch_size)
     started = {
         "kind": kind,
         "config": asdict(config),
@@ -225,6 +227,19 @@ def finish(
     ranges: dict[str, tuple[float, float]] | None = None,
 ) -> Checkpoint:
     """Write the run's files, run.json last, and remove the training's own checkpoints. Raises OutputError."""
+    sha256 = _write_run(folder, classifier, thresholds, log, metrics, ranges or {})
+    return Checkpoint(folder, classifier, thresholds, sha256, ranges or {})
+
+
+@processes.by_first
+def _write_run(
+    folder: Path,
+    classifier: Classifier,
+    thresholds: Thresholds,
+    log: TrainLog,
+    metrics: dict[str, Any],
+    ranges: dict[str, tuple[float, float]],
+) -> str:
     _save_weights(classifier.network, folder / WEIGHTS)
     write_text(folder / "tokenizer.json", classifier.tokenizer_json)
     save_configs(classifier.network.text, classifier.network.picture, folder)
@@ -238,14 +253,14 @@ def finish(
         "preprocess": classifier.spec.to_json(),
         "thresholds": thresholds.to_json(),
         "sha256": sha256,
-        "ranges": ranges or {},
+        "ranges": ranges,
         "training": asdict(log),
         "distill": __version__,
         "python": platform.python_version(),
     }
     write_json(folder / RUN_FILE, run)
     shutil.rmtree(folder / TRAINING, ignore_errors=True)
-    return Checkpoint(folder, classifier, thresholds, sha256, ranges or {})
+    return sha256
 
 
 def _save_weights(network: DualBranch, path: Path) -> None:

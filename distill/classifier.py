@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distill import processes
 from distill.augment_picture import PictureAugmenter
 from distill.augment_text import TextAugmenter, Words, mask_id, near_words, to_words
 from distill.bundle import Kind
@@ -108,14 +109,15 @@ class Classifier:
         widths = (len(self.labels), network.text.width, network.picture.width)
         result = Soft(*(np.zeros((len(encoded), width), dtype=np.float32) for width in widths))
         with torch.no_grad():
-            for start in range(0, len(order), EVAL_BATCH):
+            step = EVAL_BATCH * processes.count()  # of several processes, each takes every so manieth batch
+            for start in range(EVAL_BATCH * processes.rank(), len(order), step):
                 rows = order[start : start + EVAL_BATCH]
                 batch = encoded.collate([encoded[int(row)] for row in rows])
                 inputs = {name: value.to(device) for name, value in batch.items() if name not in WANTED}
                 outputs = network.outputs(**inputs)
                 for whole, part in zip((result.logits, result.text, result.picture), outputs, strict=True):
                     whole[rows] = part.float().cpu().numpy()
-        return result
+        return Soft(*(processes.added(array) for array in (result.logits, result.text, result.picture)))
 
 
 def changes(classifier: Classifier, examples: Sequence[Example]) -> Changes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -20,7 +21,8 @@ from distill.commands import Commands
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="distill")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def main(debug: bool) -> None:
+@click.pass_context
+def main(ctx: click.Context, debug: bool) -> None:
     """Train a teacher, distil a student, export it as int8 ONNX, and measure them all on a CPU.
 
     \b
@@ -32,6 +34,12 @@ def main(debug: bool) -> None:
 
     To see all of it work on generated data, without any download: distill demo
     """
+    if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun and accelerate launch say so
+        # torch would say to each process that all parameters are used, where they are: training/_arguments.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        from distill.processes import start
+
+        start(str(ctx.invoked_subcommand))
 
 
 def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NoReturn
 
 import click
@@ -13,12 +14,28 @@ TRAIN_PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "optimum
 
 
 class Commands(click.Group):
-    """A group that turns our errors into one line and an exit code; --debug shows the traceback."""
+    """A group that turns our errors into one line and an exit code; --debug shows the traceback.
+
+    Of several processes that run one command, one says what went wrong: the first that it goes wrong for.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, translating what it raises."""
         if ctx.params.get("debug"):
             return super().invoke(ctx)
+        try:
+            result = self._translated(ctx)
+        except click.exceptions.Exit:
+            raise
+        except Exception:
+            if not _speaks():  # such as of a connection to the one that has failed
+                ctx.exit(1)
+            raise
+        if (processes := _processes()) is not None:
+            processes.end()
+        return result
+
+    def _translated(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except DistillError as error:
@@ -48,5 +65,16 @@ class WithDefault(click.Group):
 
 
 def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
+    if _speaks():
+        click.echo(f"error: {message}", err=True)
     ctx.exit(exit_code)
+
+
+def _speaks() -> bool:
+    processes = _processes()
+    return processes is None or bool(processes.first_to_fail())
+
+
+def _processes() -> Any:
+    """distill.processes, where a command has imported it, and torch with it."""
+    return sys.modules.get("distill.processes")

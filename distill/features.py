@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distill import processes
 from distill.augment_picture import PictureAugmenter
 from distill.data import Example
 from distill.encoders import PictureEncoder, fingerprint
@@ -65,6 +66,27 @@ def picture_features(
         what = "picture features" if view is None else f"picture features, view {view.number}"
         note(f"{what}: {len(missing)} to compute, {len(names) - len(missing)} from the cache")
     todo = list(missing.items())
+    processes.meet()  # all have looked before one of them writes
+    found |= _computed(encoder, spec, todo[processes.rank() :: processes.count()], device, folder, view)
+    processes.meet()
+    for name in [name for name, _ in todo if name not in found]:  # the other processes' shares
+        feature = _read(folder / name[:2] / name, encoder.shape)
+        if feature is not None:
+            found[name] = feature
+    found |= _computed(encoder, spec, [item for item in todo if item[0] not in found], device, folder, view)
+    return np.stack([found[name] for name in names])
+
+
+def _computed(
+    encoder: PictureEncoder,
+    spec: PictureSpec,
+    todo: list[tuple[str, Path]],
+    device: torch.device,
+    folder: Path,
+    view: View | None,
+) -> dict[str, NDArray[np.float32]]:
+    """The features of these pictures by their names, which are kept in `folder` too."""
+    found = {}
     starts = range(0, len(todo), BATCH)
     for start in track(starts, "picture features", len(starts)):
         batch = todo[start : start + BATCH]
@@ -72,7 +94,7 @@ def picture_features(
         for (name, _), feature in zip(batch, _run(encoder, pixels, device), strict=True):
             _keep(folder / name[:2] / name, feature)
             found[name] = feature
-    return np.stack([found[name] for name in names])
+    return found
 
 
 def _name(spec: PictureSpec, encoder: PictureEncoder, view: View | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from distill import processes
 from distill.classifier import Classifier
 from distill.encoding import Encoded
 from distill.errors import RunError
@@ -20,6 +22,7 @@ from distill.scoring import Scored, fit_and_score, score_with
 from distill.split import stratified_folds
 from distill.terminal import note
 from distill.training import Loss, train_model
+from distill.trend import TrainLog
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def divide(train: Encoded, folds: int, seed: int) -> list[Fold]:
 @dataclass(frozen=True)
 class HeldOut:
     """The folds' answers to the examples that they were not trained on, the best epoch of each, and the mean
-    seconds of one of its epochs, training and validation."""
+    seconds of one of its epochs, training and validation; without the folds that were found trained."""
 
     views: Views
     epochs: tuple[int, ...]
@@ -99,10 +102,7 @@ def out_of_fold(
             if finished is not None:
                 finished(number, model)
             answers = views(model, whole.subset(fold.held_out))
-            written = {"best_epoch": log.best_epoch, "epoch_s": log.seconds / len(log.epochs)}
-            write_json(folder / f"fold{number}.json", written)
-            write_bytes(stored, np.stack([answers.both, answers.text, answers.picture]).tobytes())
-            remove_folder(folder / f"fold{number}")  # its checkpoints are larger than all that is kept
+            _keep(stored, log, answers)
         content, shape = stored.read_bytes(), (3, len(fold.held_out), whole.targets.shape[1])
         if len(content) != 4 * np.prod(shape):
             raise RunError(f"{stored}: has {len(content)} bytes, not answers {shape}; remove it and --resume")
@@ -111,7 +111,16 @@ def out_of_fold(
             array[fold.held_out] = values
         logs.append(read_json(folder / f"fold{number}.json", RunError))
     epochs = tuple(int(log["best_epoch"]) for log in logs)
-    return HeldOut(result, epochs, tuple(float(log["epoch_s"]) for log in logs))
+    return HeldOut(result, epochs, tuple(float(log["epoch_s"]) for log in logs if log["epoch_s"] is not None))
+
+
+@processes.by_first
+def _keep(stored: Path, log: TrainLog, answers: Views) -> None:
+    """What a fold was trained for, and not its checkpoints, which are larger."""
+    written = {"best_epoch": log.best_epoch, "epoch_s": log.epoch_s if math.isfinite(log.epoch_s) else None}
+    write_json(stored.with_suffix(".json"), written)
+    write_bytes(stored, np.stack([answers.both, answers.text, answers.picture]).tobytes())
+    remove_folder(stored.with_suffix(""))
 
 
 def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out: HeldOut | None) -> Scored:

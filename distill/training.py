@@ -17,16 +17,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
 from transformers.utils import logging as transformers_logging
 
+from distill import processes
+from distill.divided import ROWS, DividedTrainer, Rows, collate
 from distill.dual import DualBranch, Outputs
 from distill.encoding import WANTED, Encoded, LengthGroups, Wanted
 from distill.epoch_lines import EpochLines
@@ -34,12 +34,11 @@ from distill.errors import RunError
 from distill.files import cannot_write, write_json
 from distill.metrics import macro_ap, micro_ap, sigmoid
 from distill.recipe import ModelConfig, TrainingPrecision
+from distill.shared_norm import share_batch_norms
 from distill.terminal import warn
 from distill.trend import EpochLog, TrainLog, warning
 
 STATE_FILE = "trainer_state.json"  # of a Trainer's checkpoint, written last
-
-ROWS = "rows"  # of a batch: which examples it is made of
 
 # What the network gave and what was wanted, to a scalar. A loss that is an nn.Module is trained along.
 Loss = Callable[[Outputs, Wanted], Tensor]
@@ -61,10 +60,14 @@ def train_model(
     Checkpoints go to `folder`, one an epoch; with `resume` training goes on from the last one there and
     ends as it would have without the break. Raises RunError when the loss is not finite, and OutputError when a
     checkpoint cannot be written; neither leaves a half one.
+
+    Several processes train the same model: each has its part of every batch, whose loss and whose batch norms are
+    those of the whole batch, so that the steps are those of one process; but dropout draws otherwise. They may
+    go on from checkpoints of another number of processes.
     """
     started = time.perf_counter()
     model = Measured(network, loss)
-    last = _last_whole_checkpoint(folder) if resume else None
+    last = processes.by_first(_last_whole_checkpoint)(folder) if resume else None
     state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
     if last is not None and _is_over(state, config, epochs):  # killed after its last epoch
         kept = last if epochs is not None else Path(state["best_model_checkpoint"])
@@ -72,12 +75,14 @@ def train_model(
         history = state["log_history"]
     else:
         history = _fit(model, config, train, dev, folder, last, epochs)
+        processes.share_buffers(network)
     logs = _epoch_logs(history)
     better = min if config.monitor == "loss" else max
     best = better(logs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
     if said := warning(logs, best.epoch):
         warn(said)
-    return TrainLog(tuple(logs), epochs or best.epoch, time.perf_counter() - started)
+    done = round(state["epoch"]) if state else 0
+    return TrainLog(tuple(logs), epochs or best.epoch, time.perf_counter() - started, done)
 
 
 def _fit(
@@ -99,42 +104,23 @@ def _fit(
     trainer = _DualTrainer(
         model=model,
         args=_arguments(config, folder, epochs),
-        data_collator=_collate_numbered,
-        train_dataset=_Numbered(train, order),
-        eval_dataset=_Numbered(dev),
+        data_collator=collate,
+        train_dataset=Rows(train, order),
+        eval_dataset=Rows(dev),
         compute_metrics=_dev_metrics,
         optimizers=optimizer_and_schedule(model, config, math.ceil(len(order) / config.batch_size)),
         callbacks=[patience, lines] if epochs is None else [lines],
     )
     trainer.order, trainer.config, trainer.sets = order, config, (train, dev)
     trainer.remove_callback(PrinterCallback)
+    if processes.count() > 1:
+        share_batch_norms(model)
+        torch.manual_seed(config.seed + processes.rank())  # or their dropout would fall in the same places
     with lines.progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
-
-
-class _Numbered(Dataset[tuple[int, dict[str, Any], Encoded]]):
-    """Examples that know their row, so that a batch can be named when its loss is not finite."""
-
-    def __init__(self, encoded: Encoded, order: LengthGroups | None = None) -> None:
-        """With the order of a training, which knows its epoch, examples are augmented."""
-        self.encoded = encoded
-        self.order = order
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    def __getitem__(self, row: int) -> tuple[int, dict[str, Any], Encoded]:
-        item = self.encoded[row] if self.order is None else self.encoded.drawn(row, self.order.epoch)
-        return row, item, self.encoded
-
-
-def _collate_numbered(items: list[tuple[int, dict[str, Any], Encoded]]) -> dict[str, Tensor]:
-    rows, examples, sets = zip(*items, strict=True)
-    batch: dict[str, Tensor] = sets[0].collate(examples)
-    return batch | {ROWS: torch.tensor(rows)}
 
 
 class Measured(nn.Module):
@@ -146,9 +132,11 @@ class Measured(nn.Module):
         self.loss = loss
 
     def forward(self, **batch: Tensor) -> tuple[Tensor, Tensor]:
-        """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`."""
+        """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`. Of several
+        processes each gives the inputs of its part and what is wanted of the batch, and gets the batch's logits."""
         wanted = Wanted(**{name: value for name, value in batch.items() if name in WANTED})
         outputs = self.network.outputs(**{name: value for name, value in batch.items() if name not in WANTED})
+        outputs = Outputs(*(processes.gathered(part)[: len(wanted.labels)] for part in outputs))
         return self.loss(outputs, wanted), outputs.logits
 
     def parameter_groups(self, config: ModelConfig) -> list[dict[str, Any]]:
@@ -220,7 +208,7 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
     bf16, fp16 = mixed_precision(config.precision)
     # Trainer would go by what the shell, or an earlier training in this process, left there.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "fp16" if fp16 else "no"
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs or config.epochs,
         per_device_train_batch_size=config.batch_size,
@@ -245,7 +233,12 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
         disable_tqdm=True,
         logging_nan_inf_filter=False,
         restore_callback_states_from_checkpoint=True,  # the count of epochs without a better one
+        ddp_find_unused_parameters=True,  # those of a modality that is not used
     )
+    # One process uses one GPU. Trainer would divide each batch among all in threads (nn.DataParallel): slower than
+    # processes, and the loss would be that of parts.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def mixed_precision(precision: TrainingPrecision) -> tuple[bool, bool]:
@@ -283,7 +276,7 @@ def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
     ]
 
 
-class _DualTrainer(Trainer):
+class _DualTrainer(DividedTrainer):
     """Trainer with our own loss and order of examples."""
 
     order: LengthGroups
@@ -324,6 +317,3 @@ class _DualTrainer(Trainer):
                     raise
                 reason = "torch could not write a file of it to its end"
             raise cannot_write(folder, reason, then="go on with --resume") from error
-
-    def _get_train_sampler(self, *_: Any) -> LengthGroups:
-        return self.order

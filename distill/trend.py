@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,11 +28,19 @@ class EpochLog:
 @dataclass(frozen=True)
 class TrainLog:
     """What a training did; the weights kept are those of `best_epoch`: the best by `monitor`, or the last of a
-    training whose length was given."""
+    training whose length was given. `seconds` are those of the epochs after
+    `resumed_after`, 0 of an unbroken one."""
 
     epochs: tuple[EpochLog, ...]
     best_epoch: int
     seconds: float
+    resumed_after: int = 0
+
+    @property
+    def epoch_s(self) -> float:
+        """The mean seconds of an epoch, training and validation; nan where none was left to train."""
+        trained = len(self.epochs) - self.resumed_after
+        return self.seconds / trained if trained > 0 else math.nan
 
 
 def warning(epochs: Sequence[EpochLog], best_epoch: int) -> str | None:

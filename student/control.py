@@ -13,6 +13,7 @@ from distill.data import Example, Splits
 from distill.files import write_bytes
 from distill.integrity import content_hash
 from distill.metrics import Probabilities, Targets, sigmoid
+from distill.processes import by_first
 from distill.recipe import StudentConfig
 from distill.soft_targets import SoftTargets
 from distill.terminal import note
@@ -69,6 +70,7 @@ def compare(
     return judge(targets, [teacher], answers[True], answers[False], [c.seed for c in configs], objective, what)
 
 
+@by_first
 def _keep(
     path: Path,
     targets: Targets,
@@ -93,7 +95,7 @@ def _answers(pupil: Pupil, splits: Splits, folder: Path, place: Path, resume: bo
         network = pupil.classifier.network
         train_model(network, pupil.config, pupil.train, pupil.dev, pupil.make_loss(), place, resume)
         judged = pupil.classifier.encode(splits.named(judged_split(splits)))
-        write_bytes(stored, sigmoid(pupil.classifier.logits(judged)).tobytes())
+        by_first(write_bytes)(stored, sigmoid(pupil.classifier.logits(judged)).tobytes())
     flat = np.frombuffer(stored.read_bytes(), dtype=np.float32)
     return flat.reshape(-1, len(pupil.classifier.labels))
 

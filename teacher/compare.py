@@ -19,6 +19,7 @@ from distill.files import write_json
 from distill.folds import divide, out_of_fold
 from distill.metrics import Decisions, Probabilities, constant_predictor
 from distill.paired import Arm, Figure, PairedDraws, figure
+from distill.processes import by_first
 from distill.recipe import TeacherConfig
 from distill.terminal import note
 from distill.thresholds import cross_fitted
@@ -81,7 +82,7 @@ def compare(
         name: train(name, config, splits, folds, seeds, folder / name, resume) for name, config in configs.items()
     }
     made = judge(configs, answers, splits, folds)
-    write_json(folder / FILE, made.to_json())
+    by_first(write_json)(folder / FILE, made.to_json())
     return made
 
 
@@ -140,7 +141,7 @@ def train(
         probabilities.append(held_out.views.both)
         epochs += held_out.epochs
         seconds += held_out.epoch_s
-    return Answers(probabilities, tuple(epochs), float(np.median(seconds)))
+    return Answers(probabilities, tuple(epochs), float(np.median(seconds)) if seconds else 0.0)
 
 
 def _arm(scores: Draws) -> Arm:

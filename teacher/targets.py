@@ -15,6 +15,7 @@ from distill.encoders import fingerprint
 from distill.encoding import Encoded
 from distill.errors import RunError
 from distill.integrity import content_hash
+from distill.processes import by_first
 from distill.soft_targets import SoftTargets, average
 from distill.terminal import note
 
@@ -42,6 +43,7 @@ def ask(
     )
 
 
+@by_first
 def ensure(folder: Path, examples: Sequence[Example]) -> SoftTargets:
     """A teacher's stored outputs for these examples; it runs once over those that it has not seen yet.
 

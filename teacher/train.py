@@ -13,6 +13,7 @@ from distill.classifier import Classifier
 from distill.data import Splits
 from distill.encoding import Encoded
 from distill.folds import HeldOut, divide, out_of_fold, score
+from distill.processes import by_first
 from distill.recipe import TeacherConfig
 from distill.terminal import note
 from distill.training import Loss, train_model
@@ -45,7 +46,8 @@ def train(
     log = train_model(classifier.network, config, train_set, dev_set, loss, place, resume, epochs)
     scored = score(classifier, train_set.targets, dev_set, held_out)
     scored.show("Teacher")
-    targets.ask(classifier, splits.train, train_set).write(folder / targets.FILE)
+    asked = targets.ask(classifier, splits.train, train_set)
+    by_first(asked.write)(folder / targets.FILE)
     return finish(folder, classifier, scored.thresholds, log, scored.to_json() | {"training": asdict(log)})
 
 
@@ -64,7 +66,7 @@ def _out_of_fold(
     def write_down(number: int, teacher: Classifier) -> None:
         unseen = np.isin(np.arange(len(train_set)), folds[number - 1].held_out)
         asked = targets.ask(teacher, splits.train, train_set, unseen)
-        asked.write(folder / targets.FOLD_FILE.format(number))
+        by_first(asked.write)(folder / targets.FOLD_FILE.format(number))
 
     rest = (folds, train_set, dev_set, lambda: loss, folder / "training", resume)
     return out_of_fold(classifier, config, *rest, finished=write_down)

@@ -159,19 +159,13 @@ def test_a_resumed_training_ends_as_an_unbroken_one_and_draws_the_same_augmented
     chain: Chain, tmp_path: Path
 ) -> None:
     config = replace(chain.recipe.teacher, epochs=3)
+    begun_after = []
 
     def train(folder: Path, resume: bool) -> tuple[np.ndarray, list[float]]:
         classifier = classifier_of(chain, augment=Augment(words=0.2, tokens=0.2, pictures=0.5, views=1))
         train_set, dev_set = classifier.encode_train(chain.splits.train), classifier.encode(chain.splits.dev)
-        log = train_model(
-            classifier.network,
-            config,
-            train_set,
-            dev_set,
-            focal(config),
-            folder,
-            resume,
-        )
+        log = train_model(classifier.network, config, train_set, dev_set, focal(config), folder, resume)
+        begun_after.append(log.resumed_after)
         return classifier.logits(dev_set), [epoch.loss for epoch in log.epochs]
 
     whole, losses = train(tmp_path / "whole", resume=False)
@@ -183,6 +177,7 @@ def test_a_resumed_training_ends_as_an_unbroken_one_and_draws_the_same_augmented
     resumed, resumed_losses = train(tmp_path / "whole", resume=True)
     assert resumed_losses == pytest.approx(losses, rel=1e-5)
     assert np.abs(whole - resumed).max() < 1e-5
+    assert begun_after == [0, 3, 2]
 
 
 def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Recipe, tmp_path: Path) -> None:
