@@ -72,13 +72,13 @@ def _snapshot(named: str, repository: str, revision: str) -> Path:
             f"{named}: no such folder here, and no model of that name on the Hugging Face hub (for a private one: "
             "hf auth login)"
         ) from error
-    except (client.errors.HfHubHTTPError, client.errors.HFValidationError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  # requests' errors or httpx's, by the client's version
         return _cached(named, repository, revision, f"the hub cannot be asked ({_reason(error)})")
     size_bytes = _checked(named, info)
     note(f"{named}: commit {info.sha}, {size_bytes / 1e6:.1f} MB, from the Hugging Face hub or its cache")
     try:
         return Path(client.snapshot_download(repository, revision=revision, allow_patterns=list(NEEDED)))
-    except (client.errors.HfHubHTTPError, OSError) as error:
+    except Exception as error:
         reason = _reason(error)
         raise BundleError(f"{named}: the download broke off ({reason}); give the same command again") from error
 
@@ -127,4 +127,6 @@ def _plain(named: str, snapshot: Path, folder: Path) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    """What the hub or the system said; of a connection that failed, its kind alone."""
+    said = str(error) if getattr(error, "response", None) is not None else getattr(error, "strerror", None)
+    return " ".join((said or type(error).__name__).split())[:160]

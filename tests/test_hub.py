@@ -143,7 +143,7 @@ def test_what_is_no_bundle_or_too_large_is_not_downloaded(online: Online) -> Non
         (errors.GatedRepoError("x", response=answer(403)), "hf auth login"),
         (
             requests.ConnectionError("no\nroute"),
-            r"none in the hub's cache, and the hub cannot be asked \(no route\)",
+            r"none in the hub's cache, and the hub cannot be asked \(ConnectionError\)",
         ),
     ],
 )
