@@ -10,8 +10,9 @@ import click
 from distill import __version__
 from distill.cli_bench import bench
 from distill.cli_data import data
+from distill.cli_explain import explain
 from distill.cli_inspect import inspect
-from distill.cli_options import checked, data_option
+from distill.cli_options import BUNDLE, checked, data_option
 from distill.cli_retrain import retrain
 from distill.cli_training import compare_teachers, export, finetune_int8, train_student, train_teacher
 from distill.cli_tune import tune
@@ -48,7 +49,7 @@ def run() -> None:
 
 
 @main.command()
-@click.argument("folder", metavar="RUN_OR_BUNDLE", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN_OR_BUNDLE", type=BUNDLE)
 @data_option
 @click.option("--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]))
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
@@ -77,7 +78,7 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
 
 
 @main.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
 @click.argument("source", required=False, type=click.Path(path_type=Path))
 @click.option("--image", type=click.Path(path_type=Path), help="One picture.")
 @click.option("--text", default="", help="The text on that picture, or a text without a picture.")
@@ -107,6 +108,7 @@ def predict(
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
       distill predict runs/bundle posts.jsonl --out answers.jsonl
       distill predict runs/bundle pictures/ --ocr
+      distill predict someone/meme-student@v1 --image meme.jpg      # a Bundle on the Hugging Face hub
     """
     single = image is not None or text.strip() != ""
     if single == (source is not None):
@@ -133,7 +135,7 @@ def predict(
 
 
 @main.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
 @click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
 def verify(bundle: Path, threads: int, out: Path | None) -> None:
@@ -204,6 +206,7 @@ for command in (
     inspect,
     bench,
     data,
+    explain,
 ):
     main.add_command(command)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill.cli_options import checked, data_option
+from distill.cli_options import BUNDLE, checked, data_option
 from distill.commands import WithDefault
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def bench() -> None:
 
 
 @bench.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
 @data_option
-@click.option("--against", multiple=True, type=click.Path(path_type=Path), help="A run or Bundle to compare with.")
+@click.option("--against", multiple=True, type=BUNDLE, help="A run or Bundle to compare with.")
 @click.option(
     "--peer",
     "peers",
@@ -92,6 +92,7 @@ def run(
     from bench.report import show
     from bench.rules import parse
     from bench.run import measure_all, write
+    from distill.hub import beside
     from distill.terminal import note
     from export.machine import default_threads
 
@@ -103,7 +104,7 @@ def run(
     splits, task = _task(data, bundle, split)
     made = measure_all(bundle, against, peers, splits.train, task, plan, name)
     show(made)
-    written = write(made, out or bundle.with_name(f"{bundle.name}-bench.json"))
+    written = write(made, out or beside(bundle, "-bench.json"))
     note(f"Written: {', '.join(str(path) for path in written)}")
     if old is not None:
         _compare(made, old, fail_on)
@@ -147,9 +148,9 @@ def page(reports: tuple[Path, ...], out: Path) -> None:
 
 
 @bench.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BUNDLE)
 @data_option
-@click.option("--against", multiple=True, type=click.Path(path_type=Path), help="A Bundle to compare with.")
+@click.option("--against", multiple=True, type=BUNDLE, help="A Bundle to compare with.")
 @click.option("--alone", is_flag=True, help="Leave out the fp32 parent, which makes the file several times larger.")
 @split_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, such as bench.pyz.")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from distill.cli_options import checked, data_option
+from distill.cli_options import BUNDLE, checked, data_option
 
 
 @click.command()
-@click.argument("folder", metavar="RUN_OR_BUNDLE", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN_OR_BUNDLE", type=BUNDLE)
 @data_option
 @click.option("--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]))
 @click.option(

@@ -8,6 +8,20 @@ from typing import Any
 
 import click
 
+
+class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A folder or file here, or else what `OWNER/NAME[@REVISION]` names on the Hugging Face hub, fetched."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Where it stands. Raises BundleError when it had to be fetched and could not be."""
+        from distill import hub
+
+        return value if isinstance(value, Path) else hub.located(value)
+
+
+BUNDLE = BundlePath()
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 data_option = click.option(

@@ -11,6 +11,7 @@ from distill.errors import DistillError
 from distill.files import FULL
 
 TRAIN_PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors")
+EXTRAS = {**dict.fromkeys(TRAIN_PACKAGES, "train"), "matplotlib": "plots"}  # what brings a package that is missing
 
 
 class Commands(click.Group):
@@ -41,9 +42,10 @@ class Commands(click.Group):
         except DistillError as error:
             _fail(ctx, str(error), error.exit_code)
         except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] not in TRAIN_PACKAGES:
+            extra = EXTRAS.get((error.name or "").split(".")[0])
+            if extra is None:
                 raise
-            _fail(ctx, f"this command needs {error.name}; pip install 'distill[train]'", 2)
+            _fail(ctx, f"this command needs {error.name}; pip install 'distill[{extra}]'", 2)
         except OSError as error:
             if error.strerror is None:
                 raise

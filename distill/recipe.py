@@ -262,6 +262,16 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True)
+class CardConfig:
+    """What a Bundle's card says that nobody can measure; "" where it is not known."""
+
+    name: str
+    license: str
+    language: str
+    dataset: str
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """`max_drift` bounds |logit difference| torch to fp32 ONNX, `min_int8_share` the int8 share of the text
     tower's weights and of its multiply-accumulates, and `max_f1_drop` what quantising may cost in micro-F1 on dev.
@@ -278,6 +288,7 @@ class ExportConfig:
     calibration: Literal["auto", "minmax", "entropy", "percentile"]
     calibration_examples: int
     allow_slower: bool
+    card: CardConfig
 
     def __post_init__(self) -> None:
         if self.max_drift <= 0:

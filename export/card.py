@@ -1,53 +1,74 @@
-"""The page that travels with a Bundle: what it is and what was measured. Knows figures, measures nothing."""
+"""The page that travels with a Bundle: what it is and what was measured. Knows figures, measures nothing.
+
+It is a model card of the Hugging Face hub, so that the folder can be uploaded as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from rich.table import Table
 
 from distill.bundle import Precision
 from distill.classifier import Classifier
+from distill.data import Splits
+from distill.metrics import Quality
+from distill.recipe import CardConfig
 from distill.scoring import Scored
-from export.coverage import Coverage, Reach
-from export.search import Candidate
+from export import card_metadata, card_words
+from export.coverage import Reach
+
+ROWS = 200  # of the table by label
+
+
+@dataclass(frozen=True)
+class Told:
+    """What neither the model nor its figures say: the recipe's words, and examples of train by label."""
+
+    about: CardConfig
+    train: int
+    dev: int
+    counts: tuple[int, ...]
+
+
+def told(splits: Splits, about: CardConfig) -> Told:
+    """Count the examples."""
+    counts = splits.labels.encode([example.labels for example in splits.train]).sum(0)
+    return Told(about, len(splits.train), len(splits.dev), tuple(int(count) for count in counts))
 
 
 def write(
-    classifier: Classifier, precision: Precision, target: str, scored: Scored, figures: dict[str, Any]
+    classifier: Classifier,
+    precision: Precision,
+    target: str,
+    scored: Scored,
+    figures: dict[str, Any],
+    told: Told,
 ) -> str:
-    """Markdown. `figures["distillation"]`, where there is one, is the sentence of the control experiment."""
-    config = classifier.config
+    """Front matter and Markdown. `figures["distillation"]`, where there is one, is the sentence of the control
+    experiment."""
+    config, about = classifier.config, told.about
+    name = about.name or f"{classifier.kind.capitalize()}, {precision}"
+    text, picture = card_words.encoder(config.text.model), card_words.encoder(config.picture.model)
     lines = [
-        f"# {classifier.kind.capitalize()}, {precision}",
+        "---",
+        card_metadata.front_matter(classifier, precision, scored, name, about),
+        "---",
         "",
-        f"Multi-label classifier of pictures with text, {len(classifier.labels)} labels. "
-        f"Text: {config.text.model}. Picture: {config.picture.model}. "
-        f"{figures['size_bytes'] / 1e6:.1f} MB; quantised for: {target}.",
+        f"# {name}",
         "",
-        "```",
-        'distill predict THIS_FOLDER --image picture.jpg --text "words on it"',
-        "```",
+        f"A {classifier.kind} of `distill`: a multi-label classifier of pictures with text, "
+        f"{len(classifier.labels)} "
+        f"labels. Text: {text}. Picture: {picture}. {precision}, {figures['size_bytes'] / 1e6:.1f} MB; quantised "
+        "for: "
+        f"{target}.",
         "",
-        "## Quality on the dev split",
-        "",
-        "| outputs | micro-F1 [95 %] | macro-F1 [95 %] | macro-F1, empty label = 1 |",
-        "|---|---|---|---|",
-    ]
-    for what, q in scored.rows:
-        micro = f"{q.micro_f1:.3f} [{q.micro_f1_interval.low:.2f}, {q.micro_f1_interval.high:.2f}]"
-        macro = f"{q.macro_f1:.3f} [{q.macro_f1_interval.low:.2f}, {q.macro_f1_interval.high:.2f}]"
-        lines.append(f"| {what} | {micro} | {macro} | {q.macro_f1_empty_as_one:.3f} |")
-    constant = scored.constant
-    lines += [
-        f"| always {', '.join(constant.names)} | {constant.micro_f1:.3f} | {constant.macro_f1:.3f} "
-        f"| {constant.macro_f1_empty_as_one:.3f} |",
-        "",
-        f"Thresholds: fitted on {scored.thresholds.fitted_on}, for the objective `{scored.thresholds.objective}`.",
-        "",
+        *card_words.how_to_use(classifier.spec),
+        *card_words.uses(),
+        *_quality(scored),
         *([f"Control experiment: {figures['distillation']}.", ""] if "distillation" in figures else []),
-        "## What export checked",
+        *_by_label(scored.rows[0][1], told),
+        *card_words.training(classifier, about, told.train, told.dev),
+        "## What export checked: quantising, size and time",
         "",
         f"- torch and fp32 ONNX: largest logit difference {figures['parity']['max_logit_difference']:.1e} over "
         f"{figures['parity']['cases']} cases; {figures['parity']['flipped']} of {figures['parity']['decisions']} "
@@ -55,15 +76,53 @@ def write(
     ]
     if precision != "fp32":
         lines += _quantised(figures, precision)
-    lines += [
+    return "\n".join([*lines, "", *card_words.limits(classifier.labels.names), *card_words.rights(config, about)])
+
+
+def _quality(scored: Scored) -> list[str]:
+    lines = [
+        "## Quality on the dev split",
         "",
-        "## Limits",
+        "| outputs | micro-F1 [95 %] | macro-F1 [95 %] | macro-F1, empty label = 1 | micro-AP | ECE |",
+        "|---|---|---|---|---|---|",
+    ]
+    for what, q in scored.rows:
+        micro = f"{q.micro_f1:.3f} [{q.micro_f1_interval.low:.2f}, {q.micro_f1_interval.high:.2f}]"
+        macro = f"{q.macro_f1:.3f} [{q.macro_f1_interval.low:.2f}, {q.macro_f1_interval.high:.2f}]"
+        lines.append(
+            f"| {what} | {micro} | {macro} | {q.macro_f1_empty_as_one:.3f} | {q.micro_ap:.3f} | {q.ece:.3f} |"
+        )
+    constant = scored.constant
+    return [
+        *lines,
+        f"| always {', '.join(map(_cell, constant.names))} | {constant.micro_f1:.3f} | {constant.macro_f1:.3f} "
+        f"| {constant.macro_f1_empty_as_one:.3f} | | |",
         "",
-        "The figures hold for data like the dev split. A label with few examples there has a threshold and an "
-        "F1 of little weight. Decisions about people should not rest on this model alone.",
+        "Intervals are bootstrap intervals over examples. "
+        f"Thresholds: fitted on {scored.thresholds.fitted_on}, for the objective `{scored.thresholds.objective}`.",
         "",
     ]
-    return "\n".join(lines)
+
+
+def _by_label(quality: Quality, told: Told) -> list[str]:
+    """The most frequent first; as many as fit a page."""
+    order = sorted(range(len(told.counts)), key=lambda i: -told.counts[i])
+    lines = [
+        "| label | in train | in dev | precision | recall | F1 | AP | threshold |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for i in order[:ROWS]:
+        q = quality.labels[i]
+        ap = "–" if q.average_precision is None else f"{q.average_precision:.3f}"
+        figures = f"{q.precision:.3f} | {q.recall:.3f} | {q.f1:.3f} | {ap} | {q.threshold:.3f}"
+        lines.append(f"| {_cell(q.name)} | {told.counts[i]} | {q.support} | {figures} |")
+    if len(order) > ROWS:
+        lines += ["", f"The {ROWS} most frequent of {len(order)} labels; `manifest.json` has all."]
+    return [*lines, ""]
+
+
+def _cell(name: str) -> str:
+    return name.replace("|", "\\|")
 
 
 def _quantised(figures: dict[str, Any], precision: Precision) -> list[str]:
@@ -94,34 +153,3 @@ def _quantised(figures: dict[str, Any], precision: Precision) -> list[str]:
 
 def _shares(tower: str, reach: Reach) -> str:
     return f"{tower} {reach.macs:.1%} and {reach.weights:.1%}"
-
-
-def tried_table(candidates: Sequence[Candidate], precision: str) -> Table:
-    """Every scheme that was tried, the one that ships first."""
-    table = Table(title=f"{precision}: what was tried, the first ships", title_justify="left")
-    table.add_column("scheme")
-    for name in ("MB", "micro-F1 lost [95 %]", "micro-AP lost", "p moved", "time / fp32"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for c in candidates:
-        table.add_row(
-            str(c.scheme),
-            f"{c.size_bytes / 1e6:.1f}",
-            f"{c.f1_drop:+.3f} [{c.f1_interval.low:+.3f}, {c.f1_interval.high:+.3f}]",
-            f"{c.ap_drop:+.4f}",
-            f"{c.moved:.4f}",
-            f"{c.time_ratio:.2f}",
-        )
-    return table
-
-
-def coverage_table(coverage: Coverage) -> Table:
-    """What quantising reached, tower by tower."""
-    table = Table(title="What is computed with few bits, as onnxruntime runs it here", title_justify="left")
-    table.add_column("tower")
-    for name in ("multiply-accumulates", "of them in few bits", "weights MB", "of them in few bits"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for tower, reach in coverage.rows():
-        total, stored = reach.small_macs + reach.float_macs, reach.small_bytes + reach.float_bytes
-        cells = (f"{total / 1e6:.0f} M", f"{reach.macs:.1%}", f"{stored / 1e6:.1f}", f"{reach.weights:.1%}")
-        table.add_row(tower, *cells)
-    return table

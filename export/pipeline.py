@@ -22,7 +22,8 @@ from distill.recipe import ExportConfig
 from distill.scoring import Scored, fit_and_score, score_with
 from distill.terminal import note, output, warn
 from distill.thresholds import Thresholds, moved
-from export import card, coverage, golden, graph, parity, quantize
+from export import card, card_tables, coverage, golden, graph, parity, quantize
+from export.card_metadata import settings
 from export.coverage import Coverage
 from export.embed import embed
 from export.isa import Target, detect, overflows
@@ -76,7 +77,8 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order:
         parent = _parent(student, splits, config, fp32)
         figures: dict[str, Any] = {"parity": asdict(parent.agreement), "size_bytes": fp32.stat().st_size}
         made = golden.make(parent.reader, parent.session, parent.session)
-        contents = [_contents(student, fp32, "fp32", "any", parent.scored, figures, made)]
+        told = card.told(splits, config.card)
+        contents = [_contents(student, fp32, "fp32", "any", parent.scored, figures, made, told)]
         if order.precision != "fp32":
             contents.append(_quantised(student, splits, config, order, parent))
         if order.embedded:
@@ -116,12 +118,13 @@ def _quantised(
     after = _answering(session, parent.reader)
     own = _score(student, splits, after, best.dev, _moved(student, splits, parent.answers, after))
     drift = parity.compare(parent.dev, best.dev, parent.scored.thresholds, own.thresholds)
-    output.print(card.tried_table(tried, order.precision))
-    output.print(card.coverage_table(reached))
+    output.print(card_tables.tried_table(tried, order.precision))
+    output.print(card_tables.coverage_table(reached))
     _say(best, drift, target)
     figures = {"parity": asdict(parent.agreement), "drift": asdict(drift), **_tried(tried, reached)}
     made = golden.make(parent.reader, session, parent.session)
-    return _contents(student, best.model, order.precision, target, own, figures, made)
+    told = card.told(splits, config.card)
+    return _contents(student, best.model, order.precision, target, own, figures, made, told)
 
 
 def _given(student: Checkpoint, splits: Splits, config: ExportConfig, target: Target, parent: _Parent) -> Given:
@@ -233,6 +236,7 @@ def _contents(
     scored: Scored,
     figures: dict[str, Any],
     golden_answers: dict[str, Any],
+    told: card.Told,
 ) -> Contents:
     classifier = student.classifier
     figures = figures | scored.to_json()
@@ -248,9 +252,9 @@ def _contents(
         labels=classifier.labels,
         thresholds=scored.thresholds,
         preprocess=classifier.spec,
-        recipe=asdict(classifier.config),
+        recipe=settings(classifier.config),
         figures=figures,
         golden=golden_answers,
-        card=card.write(classifier, precision, target, scored, figures),
+        card=card.write(classifier, precision, target, scored, figures, told),
         run_sha256=student.sha256,
     )
