@@ -10,6 +10,7 @@
     ├── ExportError             a graph that cannot be exported or quantised
     │   └── ParityError         an exported graph that does not answer as its parent does (exit code 1)
     ├── BenchError              a variant that cannot be measured
+    ├── ClusterError            machines that cannot be reached, or workers that were lost
     └── OutputError             a file that cannot be written: no room, or answers of another run in the way
 
 Each message names the thing, the value and the next step.
@@ -60,6 +61,10 @@ class ParityError(ExportError):
 
 class BenchError(DistillError):
     """A variant cannot be measured."""
+
+
+class ClusterError(DistillError):
+    """Machines cannot be reached, or their workers were lost."""
 
 
 class OutputError(DistillError):

@@ -122,9 +122,14 @@ def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None
 
 
 def origin(source: Path, bundle: Bundle) -> dict[str, Any]:
-    """What answers depend on: the rows or pictures, the Bundle's files, and how they are put in batches."""
+    """What answers depend on: the rows or pictures, and what `answering` names."""
+    return {"source": _content(source)} | answering(bundle)
+
+
+def answering(bundle: Bundle) -> dict[str, Any]:
+    """What answers depend on but the rows: the Bundle's files, and how rows are put in batches."""
     shipped = bundle.folder if bundle.folder.is_file() else bundle.folder / MANIFEST
-    return {"source": _content(source), "Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK}
+    return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK}
 
 
 def _content(source: Path) -> str:
