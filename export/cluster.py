@@ -60,10 +60,11 @@ def _answer(bundle: Bundle, missing: Sequence[Block], shards: Shards, pool: Pool
     by_number = {block.number: block for block in missing}
     with session(pool) as machines, one_line(f"what is answered stays in {shards.out}: go on with --resume"):
         shape = fitted(pool, machines)
+        workers = min(shape.workers, len(missing))
         shards.begin()
-        note(f"workers: {shape.workers}, threads each: {shape.threads}")
+        note(f"workers: {workers}, threads each: {shape.threads}")
         begun = time.perf_counter()
-        for answer in track(_answers(bundle, missing, shape), "answering", len(missing)):
+        for answer in track(_answers(bundle, missing, workers, shape.threads), "answering", len(missing)):
             if answer["error"]:
                 raise ClusterError(answer["error"])
             shards.write(by_number[answer["number"]], answer["lines"])
@@ -71,7 +72,7 @@ def _answer(bundle: Bundle, missing: Sequence[Block], shards: Shards, pool: Pool
         note(f"{shards.out}: {rows:,} rows in {seconds:,.0f} s, {rows / seconds:,.1f} a second")
 
 
-def _answers(bundle: Bundle, blocks: Sequence[Block], shape: Pool) -> Iterator[dict[str, Any]]:
+def _answers(bundle: Bundle, blocks: Sequence[Block], workers: int, threads: int) -> Iterator[dict[str, Any]]:
     """What `Worker` gives for each block, in the order in which they are done."""
     import ray.data
 
@@ -84,9 +85,9 @@ def _answers(bundle: Bundle, blocks: Sequence[Block], shape: Pool) -> Iterator[d
     ).map_batches(
         Worker,
         batch_size=1,
-        fn_constructor_args=([held], tries, shape.threads, __version__),
-        compute=ray.data.ActorPoolStrategy(size=shape.workers, max_tasks_in_flight_per_actor=IN_FLIGHT),
-        num_cpus=shape.threads,
+        fn_constructor_args=([held], tries, threads, __version__),
+        compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=IN_FLIGHT),
+        num_cpus=threads,
     )
     # Ahead of time nothing is fetched: an answer that is there is written at once.
     for batch in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):

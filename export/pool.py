@@ -1,4 +1,4 @@
-"""Ray itself: started here or joined, without its chatter, and the workers that it has room for. Knows no models."""
+"""Ray itself: started here or joined, without its chatter, and the workers it has room for. Knows no models."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def import_ray() -> None:
         import pyarrow  # noqa: F401 - Ray Data's own
         import ray.data  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ClusterError(f'--engine ray needs {error.name}: pip install "distill[ray]"') from error
+        name = (error.name or "ray").partition(".")[0]
+        raise ClusterError(f'--engine ray needs {name}: pip install "distill[ray]"') from error
 
 
 @contextmanager
