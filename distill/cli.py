@@ -75,7 +75,11 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, from OUT.part.")
 @click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
 @click.option(
-    "--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]), help="Who works."
+    "--engine",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "ray"]),
+    help="This process, or Ray's workers.",
 )
 @click.option("--workers", default=0, show_default="a core each", type=click.IntRange(0), help="With --engine ray.")
 @click.option("--ray-address", envvar="RAY_ADDRESS", help="A cluster that runs; otherwise Ray starts here.")

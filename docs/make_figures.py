@@ -9,6 +9,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench.figures import BenchReport, read
@@ -25,6 +26,7 @@ PAGES = {
     "README.md": ("bench", "teacher"),
     "docs/results-student.md": ("verdict", "halves", "sizes", "int8"),
     "docs/results-teacher.md": ("thresholds",),
+    "docs/cluster.md": ("cluster", "cost"),
     "docs/reliability.md": ("faults", "inputs", "long", "found", "open"),
     "docs/results-export.md": (
         "times",
@@ -333,6 +335,50 @@ def f1_cells(row: dict[str, Any]) -> str:
     )
 
 
+def cluster_table() -> str:
+    """Rows a second of one process and of Ray's workers, measured in turns."""
+    tree = load("ray")
+    machine, bundle = tree["machine"], tree["bundle"]
+    lines = [
+        "| | rows/s, median | lowest to highest round | before it is in its stride, s |",
+        "|---|---:|---:|---:|",
+    ]
+    for way in tree["ways"]:
+        what = ("one process, threads: " if way["engine"] == "process" else "Ray, workers of one thread: ") + str(
+            way["count"]
+        )
+        rates = way["rows_per_s"]
+        spread = f"{min(rates):.1f} to {max(rates):.1f}"
+        lines.append(f"| {what} | {median(rates):.1f} | {spread} | {median(way['start_s']):.1f} |")
+    versions = ", ".join(f"{name} {version}" for name, version in tree["packages"].items())
+    same = "the same bytes" if tree["same_bytes"] else "not the same bytes"
+    return (
+        "\n".join(
+            [
+                *lines,
+                "",
+                f"- Two workers to one: {tree['speedup']:.2f} times the rows/s, the median of the rounds.",
+                f"- {tree['rows']:,} memes, {tree['rounds']} rounds in turns, blocks of {tree['block_rows']}; all "
+                f"four gave {same}.",
+                f"- {machine['cpu']}, {machine['cores']} cores, load {machine['load']:.1f} at the start; a "
+                f"{bundle['precision']} {bundle['kind']} of {bundle['size_bytes'] / 1e6:.1f} MB; {versions}.",
+            ]
+        )
+        + "\n"
+    )
+
+
+def cost_table() -> str:
+    """What a collection takes at the rate of two workers, were it the same on more machines."""
+    (pair,) = [way for way in load("ray")["ways"] if (way["engine"], way["count"]) == ("ray", 2)]
+    each = median(pair["rows_per_s"]) / pair["count"]
+    lines = ["| rows | core-hours | hours on 16 cores | hours on 256 cores |", "|---:|---:|---:|---:|"]
+    for rows in (100_000, 1_000_000, 100_000_000):
+        hours = rows / each / 3600
+        lines.append(f"| {rows:,} | {hours:,.1f} | {hours / 16:,.1f} | {hours / 256:,.2f} |")
+    return "\n".join(lines) + "\n"
+
+
 def figure(value: dict[str, Any] | None) -> str:
     """A value with its interval; a dash for one that was not measured."""
     if value is None:
@@ -357,6 +403,8 @@ TABLES = {
     "coverage": coverage_table,
     "devices": devices_table,
     "thresholds": thresholds_table,
+    "cluster": cluster_table,
+    "cost": cost_table,
     "faults": faults_table,
     "inputs": inputs_table,
     "long": long_table,
