@@ -125,7 +125,8 @@ def predict(
     from export.runtime import Predictor
 
     if engine == "ray" and source is not None and out is not None:
-        from export.cluster import Pool, answer_on_ray
+        from export.cluster import answer_on_ray
+        from export.pool import Pool
 
         faults = answer_on_ray(bundle, source, out, resume, Pool(workers, threads, ray_address))
     elif source is None:
