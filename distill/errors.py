@@ -11,6 +11,7 @@
     │   └── ParityError         an exported graph that does not answer as its parent does (exit code 1)
     ├── BenchError              a variant that cannot be measured
     ├── OcrError                no way to read the text on pictures
+    ├── ClusterError            machines that cannot be reached, or workers that were lost
     └── OutputError             a file that cannot be written: no room, or answers of another run in the way
 
 Each message names the thing, the value and the next step.
@@ -65,6 +66,10 @@ class BenchError(DistillError):
 
 class OcrError(DistillError):
     """The text on pictures cannot be read here: what it needs is not installed."""
+
+
+class ClusterError(DistillError):
+    """Machines cannot be reached, or their workers were lost."""
 
 
 class OutputError(DistillError):

@@ -7,11 +7,12 @@ the others still get their answers.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distill import parquet
 from distill.data import MAX_TEXT, SUFFIXES, Example, read_rows, to_example
 from distill.errors import DataError
 from distill.untrusted import parse_json, printable
@@ -31,36 +32,103 @@ class Fault:
             object.__setattr__(self, name, printable(getattr(self, name)))
 
 
-def read_items(source: Path) -> Iterator[Example | Fault]:
-    """Rows of a JSON, JSONL or CSV file, or the pictures of a folder with their text in NAME.txt beside
-    them, sorted by name. Raises DataError when `source` itself cannot be read."""
-    if source.is_dir():
-        yield from _pictures(source)
+@dataclass(frozen=True)
+class Post:
+    """A row that brought its picture along; `name` is what an error calls it."""
+
+    id: str
+    text: str
+    image: bytes
+    name: str
+
+
+Item = Example | Post | Fault
+
+
+def read_items(source: Path) -> Iterator[Item]:
+    """Rows of a JSON, JSONL, CSV or Parquet file, those of a folder of Parquet files, or the pictures of a folder
+    with their text in NAME.txt beside them; files sorted by name. Raises DataError when `source` itself cannot be
+    read."""
+    if tables := table_files(source):
+        for path in tables:
+            yield from table_rows(path)
+    elif source.is_dir():
+        yield from map(pictured, picture_files(source))
     elif source.suffix in SUFFIXES:
         yield from _rows(source)
     else:
-        raise DataError(f"{source}: give a folder of pictures or a file ending in {', '.join(SUFFIXES)}")
+        raise DataError(
+            f"{source}: give a folder of pictures or a file ending in {', '.join((*SUFFIXES, parquet.SUFFIX))}"
+        )
 
 
 def count_items(source: Path) -> int | None:
     """How many there will be, where that is cheap to know: for the progress bar."""
+    if tables := table_files(source):
+        return sum(parquet.describe(path).rows for path in tables)
     if source.is_dir():
-        return len(_picture_files(source))
+        return len(_pictures(source))
     if source.suffix == ".jsonl" and source.is_file():
         with source.open("rb") as handle:
             return sum(1 for line in handle if line.strip())
     return None
 
 
+def table_files(source: Path) -> list[Path]:
+    """A Parquet file, or those of a folder, sorted by name; none for any other source. Raises DataError."""
+    if not source.is_dir():
+        return [source] if source.suffix == parquet.SUFFIX else []
+    tables = sorted(source.glob(f"*{parquet.SUFFIX}"))
+    if tables and (pictures := _pictures(source)):
+        raise DataError(f"{source}: holds {tables[0].name} and {pictures[0].name}; give a folder of one kind")
+    return tables
+
+
+def table_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Item]:
+    """Rows of one Parquet file; pictures by name, as bytes, or as Hugging Face's data sets hold them."""
+    for number, row in parquet.read_table(path, first, count):
+        image = row.get("image")
+        name, content = (image.get("path"), image.get("bytes")) if isinstance(image, dict) else (image, None)
+        if isinstance(name, bytes):
+            name, content = None, name
+        # Under some name, a row that brings its picture is checked like any other.
+        item = _item(row | {"image": name if content is None else "picture"}, path, number)
+        if isinstance(item, Example) and isinstance(content, bytes):
+            yield Post(item.id, item.text, content, f"{path}: row {number}: picture")
+        else:
+            yield item
+
+
 def _rows(source: Path) -> Iterator[Example | Fault]:
-    for number, row in _json_lines(source) if source.suffix == ".jsonl" else read_rows(source):
-        if isinstance(row, Fault):
-            yield row
+    if source.suffix == ".jsonl":
+        try:
+            with source.open("rb") as handle:
+                yield from json_lines(handle, source)
+        except OSError as error:
+            raise DataError(f"{source}: cannot be read: {error.strerror}") from error
+    else:
+        for number, row in read_rows(source):
+            yield _item(row, source, number)
+
+
+def json_lines(lines: Iterable[bytes], source: Path, first: int = 1) -> Iterator[Example | Fault]:
+    """Lines of JSON, of which the one numbered `first` comes first; one that is no JSON is a Fault."""
+    for number, line in enumerate(lines, first):
+        if not line.strip():
             continue
         try:
-            yield to_example(row, source, number)
+            row = parse_json(line, f"{source}: row {number}", DataError)
         except DataError as error:
-            yield Fault(_name(row, number), str(error))
+            yield Fault(f"row {number}", str(error))
+        else:
+            yield _item(row, source, number)
+
+
+def _item(row: Any, source: Path, number: int) -> Example | Fault:
+    try:
+        return to_example(row, source, number)
+    except DataError as error:
+        return Fault(_name(row, number), str(error))
 
 
 def _name(row: Any, number: int) -> str:
@@ -69,30 +137,12 @@ def _name(row: Any, number: int) -> str:
     return str(id_) if named else f"row {number}"
 
 
-def _json_lines(source: Path) -> Iterator[tuple[int, Any]]:
-    """As `read_rows`, but a line that is no JSON is a Fault and not the end of the file."""
+def pictured(path: Path) -> Example | Fault:
+    """A picture of a folder, with its text."""
     try:
-        with source.open("rb") as handle:
-            for number, line in enumerate(handle, 1):
-                if not line.strip():
-                    continue
-                try:
-                    yield number, parse_json(line, f"{source}: row {number}", DataError)
-                except DataError as error:
-                    yield number, Fault(f"row {number}", str(error))
-    except OSError as error:
-        raise DataError(f"{source}: cannot be read: {error.strerror}") from error
-
-
-def _pictures(folder: Path) -> Iterator[Example | Fault]:
-    files = _picture_files(folder)
-    if not files:
-        raise DataError(f"{folder}: holds no picture ({', '.join(PICTURE_SUFFIXES)})")
-    for path in files:
-        try:
-            yield Example(printable(path.name), _text_beside(path), path, ())
-        except DataError as error:
-            yield Fault(path.name, str(error))
+        return Example(printable(path.name), _text_beside(path), path, ())
+    except DataError as error:
+        return Fault(path.name, str(error))
 
 
 def _text_beside(picture: Path) -> str:
@@ -111,8 +161,16 @@ def _text_beside(picture: Path) -> str:
         raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
 
 
-def _picture_files(folder: Path) -> list[Path]:
-    """Whatever is named like a picture: what is none of it gets a line that says so, and is not passed over."""
+def picture_files(folder: Path) -> list[Path]:
+    """Whatever is named like a picture: what is none of it gets a line that says so, and is not passed over. Raises
+    DataError where there is nothing of the kind."""
+    files = _pictures(folder)
+    if not files:
+        raise DataError(f"{folder}: holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+    return files
+
+
+def _pictures(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     except OSError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from distill.data import Example
 from distill.files import named, write_bytes
-from distill.items import Fault, count_items, read_items
+from distill.items import Fault, Item, count_items, read_items
 from distill.terminal import note, track
 from export.captions import Captions
 from export.part import Part, Standing, in_chunks, is_fault, origin
@@ -72,9 +72,7 @@ def _write(predictor: Predictor, source: Path, part: Part, held: Standing, reade
 class _Lines:
     """Answers as lines of JSON, and how many of them were faults."""
 
-    def __init__(
-        self, predictor: Predictor, items: Iterable[Example | Fault], reader: Reads | None, faults: int = 0
-    ) -> None:
+    def __init__(self, predictor: Predictor, items: Iterable[Item], reader: Reads | None, faults: int = 0) -> None:
         self.predictor = predictor
         self.items = items
         self.captions = None if reader is None else Captions(reader.read)
@@ -84,17 +82,18 @@ class _Lines:
         items = self.items if self.captions is None else self.captions.fill(self.items)
         for answer in self.predictor.predict_many(items):
             self.faults += isinstance(answer, Fault)
-            yield _line(answer, self.captions.next() if self.captions else None)
+            yield as_line(answer, self.captions.next() if self.captions else None)
 
 
-def _items(source: Path, skip: int) -> Iterator[Example | Fault]:
+def _items(source: Path, skip: int) -> Iterator[Item]:
     """Those behind the first `skip`, under a progress bar."""
     total = count_items(source)
     items = itertools.islice(read_items(source), skip, None)
     return track(items, "predicting", None if total is None else total - skip)
 
 
-def _line(answer: Prediction | Fault, read: str | None) -> bytes:
+def as_line(answer: Prediction | Fault, read: str | None = None) -> bytes:
+    """One answer, as it stands in a file, and the text that was `read` off its picture."""
     table = asdict(answer) | ({} if read is None else {"ocr_text": read})
     # Half a surrogate pair has no UTF-8: one such id must not cost the answers to all the others.
     return (json.dumps(table, ensure_ascii=False) + "\n").encode("utf-8", "replace")

@@ -7,31 +7,30 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from distill.data import Example
 from distill.errors import PictureError
-from distill.items import Fault
+from distill.items import Fault, Item
 from distill.preprocess import has_text
 
 
 class Captions:
     """Items on their way to a predictor, and what was read for each, in the same order."""
 
-    def __init__(self, read: Callable[[Path], str]) -> None:
+    def __init__(self, read: Callable[[Path | bytes], str]) -> None:
         self.read = read
         self._waiting: deque[str | None] = deque()
 
-    def fill(self, items: Iterable[Example | Fault]) -> Iterator[Example | Fault]:
+    def fill(self, items: Iterable[Item]) -> Iterator[Item]:
         """Every item, with a text where it had a picture alone and there is one to be read."""
         for item in items:
             text = self._text(item)
             self._waiting.append(text)
-            yield replace(item, text=text) if isinstance(item, Example) and text else item
+            yield replace(item, text=text) if text and not isinstance(item, Fault) else item
 
     def next(self) -> str | None:
         """What was read for the next item, "" where its picture holds no text; None where nothing was read."""
         return self._waiting.popleft()
 
-    def _text(self, item: Example | Fault) -> str | None:
+    def _text(self, item: Item) -> str | None:
         if isinstance(item, Fault) or item.image is None or has_text(item.text):
             return None
         try:

@@ -122,11 +122,15 @@ def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None
 
 
 def origin(source: Path, bundle: Bundle, reader: str | None) -> dict[str, Any]:
-    """What answers depend on: the rows or pictures, the Bundle's files, how they are put in batches, and what read
-    the missing texts, where something did."""
+    """What answers depend on: the rows or pictures, what `answering` names, and what read the missing texts, where
+    something did."""
+    return {"source": _content(source), "text reader": reader} | answering(bundle)
+
+
+def answering(bundle: Bundle) -> dict[str, Any]:
+    """What answers depend on but the rows: the Bundle's files, and how rows are put in batches."""
     shipped = bundle.folder if bundle.folder.is_file() else bundle.folder / MANIFEST
-    answering = {"Bundle": sha256_of(shipped), "version": __version__, "text reader": reader}
-    return {"source": _content(source), **answering, "chunk": CHUNK}
+    return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK}
 
 
 def _content(source: Path) -> str:

@@ -6,6 +6,7 @@ One line of JSON for each picture, by its content: rows may change places, and t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -23,7 +24,7 @@ class Reads(Protocol):
 
     name: str
 
-    def read(self, source: Path) -> str:
+    def read(self, source: Path | bytes) -> str:
         """The text, "" where there is none. Raises PictureError."""
 
 
@@ -62,11 +63,14 @@ class Readings:
         if self._done or self.path.stat().st_size == 0:
             self.path.unlink()
 
-    def read(self, source: Path) -> str:
+    def read(self, source: Path | bytes) -> str:
         """As the reader does, or from the file. Raises PictureError, and OutputError when there is no room."""
-        if not is_file(source):  # what is none is not to be hashed: a FIFO would never end
+        if isinstance(source, bytes):
+            key = hashlib.sha256(source).hexdigest()
+        elif is_file(source):
+            key = picture_hash(source)
+        else:  # what is none is not to be hashed: a FIFO would never end
             return self.reader.read(source)
-        key = picture_hash(source)
         if key not in self._texts:
             text = self.reader.read(source)
             line = json.dumps({"picture": key, "text": text, "reader": self._version})

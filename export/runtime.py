@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from distill.bundle import Bundle
 from distill.data import Example
 from distill.errors import BundleError, PictureError
-from distill.items import Fault
+from distill.items import Fault, Item, Post
 from distill.metrics import sigmoid
 from distill.preprocess import Batch, Reader
 from distill.terminal import warn
@@ -155,7 +155,7 @@ class Predictor:
         """float32 (N, L), in order. Raises PictureError for the first picture that cannot be read."""
         return probabilities(self.logits, self.reader, examples)
 
-    def predict_many(self, items: Iterable[Example | Fault]) -> Iterator[Prediction | Fault]:
+    def predict_many(self, items: Iterable[Item]) -> Iterator[Prediction | Fault]:
         """An answer or a Fault for every item, in order, in bounded memory."""
         iterator = iter(items)
         while chunk := list(itertools.islice(iterator, CHUNK)):
@@ -166,7 +166,8 @@ class Predictor:
                 if isinstance(item, Fault):
                     continue
                 try:
-                    pictures.append(self.reader.picture(item.image))
+                    name = item.name if isinstance(item, Post) else None
+                    pictures.append(self.reader.picture(item.image, name))
                     readable.append((len(answers) - 1, item))
                 except PictureError as error:
                     answers[-1] = Fault(item.id, str(error))

@@ -17,7 +17,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from distill.cli import main
 from distill.errors import OcrError, PictureError
+from distill.items import Post
+from export.captions import Captions
 from export.ocr import MAX_PIXELS, MAX_RATIO, TextReader
+from export.readings import Readings
 
 UPPER, LOWER = "WHEN THE TESTS ARE GREEN", "on the first try"
 
@@ -127,3 +130,24 @@ def test_predict_answers_a_picture_with_the_text_on_it(chain: Chain, tmp_path: P
     typed = json.loads(CliRunner().invoke(main, [*asked, "--text", f"{UPPER}\n{LOWER}"]).stdout)
     assert read.pop("ocr_text") == f"{UPPER}\n{LOWER}"
     assert read == typed
+
+
+def test_a_picture_that_a_row_brought_along_is_read_and_remembered(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def read(source: Path | bytes) -> str:
+        asked.append(source)
+        return UPPER
+
+    content = encoded(captioned())
+    with Readings(tmp_path / "read", SimpleNamespace(name="fake", read=read)) as readings:
+        captions = Captions(readings.read)
+        posts = [
+            Post("1", "", content, "row 1"),
+            Post("2", "", content, "row 2"),
+            Post("3", LOWER, content, "row 3"),
+        ]
+        filled = list(captions.fill(posts))
+        assert [post.text for post in filled if isinstance(post, Post)] == [UPPER, UPPER, LOWER]
+        assert [captions.next() for _ in posts] == [UPPER, UPPER, None]
+    assert asked == [content]
