@@ -10,6 +10,7 @@ from distill import __version__
 from distill.cli_bench import bench
 from distill.cli_inspect import inspect
 from distill.cli_options import checked, data_option
+from distill.cli_serve import serve
 from distill.cli_training import compare_teachers, export, finetune_int8, train_student, train_teacher
 from distill.cli_tune import tune
 from distill.commands import Commands
@@ -171,7 +172,7 @@ def demo(out: Path) -> None:
     run_demo(out)
 
 
-for command in (train_teacher, compare_teachers, tune, train_student, finetune_int8, export, inspect, bench):
+for command in (train_teacher, compare_teachers, tune, train_student, finetune_int8, export, serve, inspect, bench):
     main.add_command(command)
 
 if __name__ == "__main__":

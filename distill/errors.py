@@ -10,6 +10,7 @@
     ├── ExportError             a graph that cannot be exported or quantised
     │   └── ParityError         an exported graph that does not answer as its parent does (exit code 1)
     ├── BenchError              a variant that cannot be measured
+    ├── ServiceError            a service that cannot start: its address is taken, or not this machine's
     └── OutputError             a file that cannot be written: no room, or answers of another run in the way
 
 Each message names the thing, the value and the next step.
@@ -60,6 +61,10 @@ class ParityError(ExportError):
 
 class BenchError(DistillError):
     """A variant cannot be measured."""
+
+
+class ServiceError(DistillError):
+    """A service cannot start where it was asked to."""
 
 
 class OutputError(DistillError):

@@ -81,7 +81,7 @@ class PreprocessSpec:
         return build(cls, tree, "preprocess")
 
 
-def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
+def open_picture(source: Path | bytes, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a picture by its content, whatever its suffix. Raises PictureError; decodes nothing yet."""
     name = name or (str(source) if isinstance(source, Path) else "picture")
     try:
@@ -97,10 +97,10 @@ def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
         raise
     except Exception as error:  # parsers raise whatever they stumble over
         raise PictureError(f"{name}: cannot be opened as a picture: {_reason(error)}") from error
-    if picture.width * picture.height > MAX_PIXELS:
+    if picture.width * picture.height > max_pixels:
         picture.close()
         size = f"{picture.width} x {picture.height} pixels"
-        raise PictureError(f"{name}: {size}, over the limit of {MAX_PIXELS:,}; shrink it")
+        raise PictureError(f"{name}: {size}, over the limit of {max_pixels:,}; shrink it")
     return picture
 
 

@@ -65,7 +65,7 @@ class _Lines:
     def __iter__(self) -> Iterator[bytes]:
         for answer in self.answers:
             self.faults += isinstance(answer, Fault)
-            yield _line(answer)
+            yield to_line(answer)
 
 
 def _answers(predictor: Predictor, source: Path, skip: int) -> Iterator[Prediction | Fault]:
@@ -75,7 +75,8 @@ def _answers(predictor: Predictor, source: Path, skip: int) -> Iterator[Predicti
     return track(predictor.predict_many(items), "predicting", None if total is None else total - skip)
 
 
-def _line(answer: Prediction | Fault) -> bytes:
+def to_line(answer: Prediction | Fault) -> bytes:
+    """One answer as JSON, with its line's end."""
     # Half a surrogate pair has no UTF-8: one such id must not cost the answers to all the others.
     return (json.dumps(asdict(answer), ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
