@@ -86,4 +86,5 @@ async def _no_such_thing(_: Request, error: Exception) -> Response:
 
 
 async def _fault(_: Request, error: Exception) -> Response:
-    return Response(to_line(Fault("", "an error of the service; its log says which")), 500, media_type=JSON)
+    line = to_line(Fault("", "an error of the service; its log says which"))
+    return Response(line, 500, {"Connection": "close"}, JSON)  # uvicorn closes it after an error that it logs

@@ -95,7 +95,8 @@ def _fields(content_type: str, body: bytes) -> dict[str, Any]:
         key = (name or b"").decode("utf-8", "replace")
         if key in found:
             raise RefusedError(422, "a field of the form stands twice in it")
-        found[key] = value
+        if value or key != "image":  # a browser sends an empty one for a picture that was not chosen
+            found[key] = value
 
     def on_field(field: FormField) -> None:
         put(field.field_name, (field.value or b"").decode("utf-8", "replace"))
@@ -104,9 +105,8 @@ def _fields(content_type: str, body: bytes) -> dict[str, Any]:
         file.file_object.seek(0)
         content = file.file_object.read()
         name = PurePath((file.file_name or b"").decode("utf-8", "replace")).name
-        if content or name:  # a browser sends an empty one for a picture that was not chosen
-            put(file.field_name, content)
-            names.append(name[:MAX_ID])
+        put(file.field_name, content)
+        names.append(name[:MAX_ID])
 
     names: list[str] = []
     try:
@@ -126,5 +126,8 @@ def _fields(content_type: str, body: bytes) -> dict[str, Any]:
 def _told(error: ValidationError) -> RefusedError:
     """In one line, without what was sent."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [f"{'.'.join(map(str, fault['loc']))[:100] or 'post'}: {fault['msg'].removeprefix('Value error, ')}" for fault in faults[:3]]
+    said = [
+        (".".join(map(str, fault["loc"]))[:100], fault["msg"].removeprefix("Value error, ")) for fault in faults[:3]
+    ]
+    lines = [f"{place or 'post'}: {what}" for place, what in said]
     return RefusedError(400 if faults[0]["type"] == "json_invalid" else 422, "; ".join(lines))

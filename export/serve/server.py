@@ -36,7 +36,6 @@ def serve(folder: Path, host: str, port: int, threads: int, limits: Limits) -> N
     )
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn sends it on once all is answered
         uvicorn.Server(configured(predictor, limits)).run(sockets=[listener])
-    note("stopped; what was accepted has been answered")
 
 
 def configured(predictor: Predictor, limits: Limits) -> uvicorn.Config:

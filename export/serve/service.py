@@ -61,6 +61,7 @@ class Service:
         self.state = "stopping"
         await self._batcher.close()
         self._readers.shutdown()
+        note("stopped; what was accepted has been answered")
 
     async def answer(self, request: Request) -> Prediction:
         """Raises RefusedError, in whatever way it comes to nothing."""
