@@ -2,9 +2,10 @@
 
     python docs/collect_serve.py BUNDLE DATA [--requests 5000] [--fuzz 200]
 
-DATA is a data set with pictures, whose train split is asked in turn. `distill serve` runs as a process of its own, the
-client in this one, so both share the machine. Beside it, in the same run, the Predictor answers the same posts one at
-a time without a service. With --fuzz, schemathesis sends so many cases an operation (pip install schemathesis).
+DATA is a data set with pictures, whose train split is asked in turn. `distill serve` runs as a process of its own,
+the client in this one, so both share the machine. Beside it, in the same run, the Predictor answers the same posts
+one at a time without a service. With --fuzz, schemathesis sends so many cases an operation (pip install
+schemathesis).
 """
 
 from __future__ import annotations
