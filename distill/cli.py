@@ -14,6 +14,7 @@ from distill.cli_explain import explain
 from distill.cli_inspect import inspect
 from distill.cli_options import BUNDLE, checked, data_option
 from distill.cli_retrain import retrain
+from distill.cli_serve import serve
 from distill.cli_training import compare_teachers, export, finetune_int8, train_student, train_teacher
 from distill.cli_tune import tune
 from distill.commands import Commands
@@ -235,6 +236,7 @@ for command in (
     bench,
     data,
     explain,
+    serve,
 ):
     main.add_command(command)
 

@@ -10,8 +10,12 @@ import click
 from distill.errors import DistillError
 from distill.files import FULL
 
-TRAIN_PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors")
-EXTRAS = {**dict.fromkeys(TRAIN_PACKAGES, "train"), "matplotlib": "plots"}  # what brings a package that is missing
+# What a command may lack, by the extra that brings it.
+EXTRAS = {
+    "train": ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors"),
+    "plots": ("matplotlib",),
+    "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
+}
 
 
 class Commands(click.Group):
@@ -42,10 +46,11 @@ class Commands(click.Group):
         except DistillError as error:
             _fail(ctx, str(error), error.exit_code)
         except ModuleNotFoundError as error:
-            extra = EXTRAS.get((error.name or "").split(".")[0])
+            missing = (error.name or "").partition(".")[0]
+            extra = next((name for name, packages in EXTRAS.items() if missing in packages), None)
             if extra is None:
                 raise
-            _fail(ctx, f"this command needs {error.name}; pip install 'distill[{extra}]'", 2)
+            _fail(ctx, f"this command needs {missing}; pip install 'distill[{extra}]'", 2)
         except OSError as error:
             if error.strerror is None:
                 raise

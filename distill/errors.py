@@ -12,6 +12,7 @@
     ├── BenchError              a variant that cannot be measured
     ├── OcrError                no way to read the text on pictures
     ├── ClusterError            machines that cannot be reached, or workers that were lost
+    ├── ServiceError            a service that cannot start: its address is taken, or not this machine's
     └── OutputError             a file that cannot be written: no room, or answers of another run in the way
 
 Each message names the thing, the value and the next step.
@@ -70,6 +71,10 @@ class OcrError(DistillError):
 
 class ClusterError(DistillError):
     """Machines cannot be reached, or their workers were lost."""
+
+
+class ServiceError(DistillError):
+    """A service cannot start where it was asked to."""
 
 
 class OutputError(DistillError):

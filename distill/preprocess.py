@@ -81,8 +81,9 @@ class PreprocessSpec:
         return build(cls, tree, "preprocess")
 
 
-def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
-    """Open a picture by its content, whatever its suffix. Raises PictureError; decodes nothing yet."""
+def open_picture(source: Path | bytes, name: str | None = None, max_pixels: int | None = None) -> Image.Image:
+    """Open a picture by its content, whatever its suffix, of at most `max_pixels` (MAX_PIXELS where none is given).
+    Raises PictureError; decodes nothing yet."""
     name = name or (str(source) if isinstance(source, Path) else "picture")
     try:
         if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
@@ -97,10 +98,11 @@ def open_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
         raise
     except Exception as error:  # parsers raise whatever they stumble over
         raise PictureError(f"{name}: cannot be opened as a picture: {_reason(error)}") from error
-    if picture.width * picture.height > MAX_PIXELS:
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    if picture.width * picture.height > limit:
         picture.close()
         size = f"{picture.width} x {picture.height} pixels"
-        raise PictureError(f"{name}: {size}, over the limit of {MAX_PIXELS:,}; shrink it")
+        raise PictureError(f"{name}: {size}, over the limit of {limit:,}; shrink it")
     return picture
 
 

@@ -16,7 +16,7 @@ from distill.data import Example
 from distill.errors import BundleError, PictureError
 from distill.items import Fault, Item, Post
 from distill.metrics import sigmoid
-from distill.preprocess import Batch, Reader
+from distill.preprocess import Batch, Reader, Row
 from distill.terminal import warn
 from export.isa import detect, overflows
 from export.machine import session_threads
@@ -148,8 +148,12 @@ class Predictor:
     def predict(self, text: str, image: Path | bytes | None, id_: str = "") -> Prediction:
         """One example, from file or bytes to decisions; "" for no text, None for no picture.
         Raises PictureError."""
-        batch = self.reader.batch(self.reader.rows([text], [self.reader.picture(image)]))
-        return self._answer(id_, sigmoid(self.logits(batch))[0])
+        return self.answers([id_], self.reader.rows([text], [self.reader.picture(image)]))[0]
+
+    def answers(self, ids: Sequence[str], rows: Sequence[Row]) -> list[Prediction]:
+        """To examples that were read already, all in one batch. Raises BundleError."""
+        probabilities = sigmoid(self.logits(self.reader.batch(rows)))
+        return [self._answer(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """float32 (N, L), in order. Raises PictureError for the first picture that cannot be read."""
