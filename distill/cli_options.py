@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from export.isa import TARGETS
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 data_option = click.option(
@@ -21,6 +23,8 @@ recipe_option = click.option(
     "--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults."
 )
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
+
+target_option = click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
 
 teacher_option = click.option(
     "--teacher",

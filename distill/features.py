@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,19 +13,12 @@ from numpy.typing import NDArray
 from distill.data import Example
 from distill.encoders import PictureEncoder, fingerprint
 from distill.errors import OutputError
-from distill.files import write_bytes
+from distill.files import cache_folder, write_bytes
 from distill.integrity import picture_hash
 from distill.preprocess import PictureSpec, normalise, picture_to_uint8
 from distill.terminal import note, track
 
 BATCH = 16
-
-
-def cache_folder() -> Path:
-    """$DISTILL_CACHE, else distill/ in the user's cache folder."""
-    if "DISTILL_CACHE" in os.environ:
-        return Path(os.environ["DISTILL_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "distill"
 
 
 def picture_features(

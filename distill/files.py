@@ -28,6 +28,13 @@ KINDS = ("part", "old", "work")
 HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
+def cache_folder() -> Path:
+    """$DISTILL_CACHE, else distill/ in the user's cache folder."""
+    if "DISTILL_CACHE" in os.environ:
+        return Path(os.environ["DISTILL_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "distill"
+
+
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()
