@@ -17,8 +17,7 @@ MAKING = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "recipe", "o
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="What the student was trained on: a folder with train, dev and perhaps test, or one file.  [required for a "
-    "student]",
+    help="What the student was trained on: a folder, or one file.  [required for a student]",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
 @click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
@@ -65,7 +64,9 @@ def export(
     if is_bundle(run):
         given = click.get_current_context().params
         if not web or any(given[name] for name in MAKING):
-            raise click.UsageError(f"{run} is a Bundle already: all to be made of it is a page, with --web --out DIR")
+            raise click.UsageError(
+                f"{run} is a Bundle already: all to be made of it is a page, with --web --out DIR"
+            )
         return _page(run, out, ort_web)
     if data is None:
         raise click.UsageError(f"{run} is no Bundle; to make one of a student, give its --data")

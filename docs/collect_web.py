@@ -34,7 +34,7 @@ from export.web import ort
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from chromium import Tab, browse, served
+from chromium import Tab, browse, served  # noqa: E402
 
 OUT = ROOT / "docs" / "results" / "web.json"
 ENLARGED = 4
@@ -134,7 +134,12 @@ def asked(name: str, bundle: Path, examples: Sequence[Example], work: Path) -> d
             tab.run("import('/page/client.js').then((parts) => { globalThis.client = new parts.Client() })")
             threads = tab.run("client.ask('open').then((found) => found.threads)")
             rows.append(compare(tab, predictor, chosen, what) | {"threads": threads})
-    return {"precision": predictor.bundle.precision, "target": predictor.bundle.target, "golden": checked, "rows": rows}
+    return {
+        "precision": predictor.bundle.precision,
+        "target": predictor.bundle.target,
+        "golden": checked,
+        "rows": rows,
+    }
 
 
 @click.command()

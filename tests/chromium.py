@@ -23,7 +23,12 @@ from typing import Any
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 # Chromium reads orders from descriptor 3 and answers on 4.
-START = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+START = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 SECONDS = 120
 
 
@@ -70,7 +75,9 @@ class Tab:
 
     def run(self, script: str) -> Any:
         """What an expression, or a promise, comes to in the page."""
-        found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        found = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
@@ -90,7 +97,9 @@ class Tab:
 
     def look(self, width: int, height: int = 900, dark: bool = False) -> None:
         """A window of another size and scheme."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
@@ -135,7 +144,13 @@ def browse(profile: Path, *flags: str) -> Iterator[Tab]:
     there, orders = os.pipe()
     answers, back = os.pipe()
     command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += ["--hide-scrollbars", "--no-first-run", f"--user-data-dir={profile}", "--remote-debugging-pipe", *flags]
+    command += [
+        "--hide-scrollbars",
+        "--no-first-run",
+        f"--user-data-dir={profile}",
+        "--remote-debugging-pipe",
+        *flags,
+    ]
     start = [sys.executable, "-c", START, str(there), str(back), *command]
     with subprocess.Popen(start, pass_fds=(there, back), stderr=subprocess.DEVNULL) as process:
         os.close(there)

@@ -93,7 +93,10 @@ def test_a_page_is_replaced_and_nothing_else_is(chain: Chain, tmp_path: Path) ->
             "normalizer holds StripAccents",
         ),
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer is Whitespace"),
-        ({"post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}}, "ends in ByteLevel"),
+        (
+            {"post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}},
+            "ends in ByteLevel",
+        ),
         (
             {"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0]], "byte_fallback": False}},
             "Unigram, not WordPiece",
@@ -180,6 +183,8 @@ def test_export_writes_a_page_beside_a_new_bundle_and_of_an_old_one(
 )
 def test_export_is_told_what_to_make(words: list[str], what: str, chain: Chain, tmp_path: Path) -> None:
     names = {"BUNDLE": str(chain.int8), "STUDENT": str(chain.student)}
-    done = CliRunner().invoke(main, ["export", *(names.get(word, word) for word in words), "--out", str(tmp_path / "x")])
+    done = CliRunner().invoke(
+        main, ["export", *(names.get(word, word) for word in words), "--out", str(tmp_path / "x")]
+    )
     assert done.exit_code == 2
     assert what in done.stderr

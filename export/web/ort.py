@@ -84,5 +84,7 @@ def _fetch(out: Path) -> None:
         found = list(work.glob("*.tgz"))
         if done.returncode != 0 or len(found) != 1:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise ExportError(f"npm cannot bring {PACKAGE} ({said[-1] if said else 'no reason given'}); {next_step}")
+            raise ExportError(
+                f"npm cannot bring {PACKAGE} ({said[-1] if said else 'no reason given'}); {next_step}"
+            )
         write_bytes(out, found[0].read_bytes())

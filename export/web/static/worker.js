@@ -20,9 +20,10 @@ const tasks = {
     const start = performance.now()
     const bitmap = await decode(blob)
     const { width, height } = bitmap
-    const pixels = toPixels(bitmap, picture, await draft(blob, bitmap, picture.size), tallFirst)
+    const scale = await draft(blob, bitmap, picture.size)
+    const pixels = toPixels(bitmap, picture, scale, tallFirst)
     bitmap.close()
-    return { pixels, width, height, ms: performance.now() - start }
+    return { pixels, width, height, scale, ms: performance.now() - start }
   },
 
   async answer({ text, pixels }) {
