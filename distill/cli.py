@@ -11,11 +11,12 @@ from distill import __version__
 from distill.cli_bench import bench
 from distill.cli_data import data
 from distill.cli_explain import explain
+from distill.cli_export import export
 from distill.cli_inspect import inspect
 from distill.cli_options import BUNDLE, checked, data_option
 from distill.cli_retrain import retrain
 from distill.cli_serve import serve
-from distill.cli_training import compare_teachers, export, finetune_int8, train_student, train_teacher
+from distill.cli_training import compare_teachers, finetune_int8, train_student, train_teacher
 from distill.cli_tune import tune
 from distill.commands import Commands
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from export.isa import TARGETS
+
 
 class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
     """A folder or file here, or else what `OWNER/NAME[@REVISION]` names on the Hugging Face hub, fetched."""
@@ -35,6 +37,8 @@ recipe_option = click.option(
     "--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults."
 )
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
+
+target_option = click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
 
 teacher_option = click.option(
     "--teacher",

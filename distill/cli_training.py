@@ -1,4 +1,4 @@
-"""The commands that make models and Bundles: thin, as in cli.py."""
+"""The commands that make models: thin, as in cli.py."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any
 
 import click
 
-from distill.cli_options import checked, data_option, recipe_option, set_option, teacher_option, training_options
-from export.isa import TARGETS
-
-target_option = click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
+from distill.cli_options import checked, target_option, teacher_option, training_options
 
 
 @click.command()
@@ -193,54 +190,3 @@ def finetune_int8(
         return note(f"{out}: this run is finished already")
     fine_tune(student, config, splits, Lessons(gather(teachers, splits.train)), limit, out, resume)
     return note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
-
-
-@click.command()
-@click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
-@data_option
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
-@click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
-@click.option("--int4", is_flag=True, help="Weights in 4 bits: smaller still, and slower than int8.")
-@target_option
-@click.option("--max-f1-drop", type=click.FloatRange(0), help="Micro-F1 on dev that quantising may cost.  [0.01]")
-@click.option("--embed", is_flag=True, help="Put everything into model.onnx too, so that it serves alone.")
-@recipe_option
-@set_option
-def export(
-    run: Path,
-    data: Path,
-    out: Path,
-    int8: bool,
-    int4: bool,
-    target: Any,
-    max_f1_drop: float | None,
-    embed: bool,
-    recipe: Path | None,
-    overrides: tuple[str, ...],
-) -> None:
-    """Make the folder that ships: ONNX checked against torch, quantised within a budget of F1, thresholds fitted on
-    it. Nothing is written when torch and ONNX differ, or when quantising costs too much or gains nothing.
-
-    \b
-    Example:
-      distill export runs/student --data memes/ --int8 --out runs/bundle
-    """
-    from distill.recipe import Recipe
-
-    if int8 and int4:
-        raise click.UsageError("give --int8 or --int4, and run it again for the other")
-    if max_f1_drop is not None:
-        overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
-    config = Recipe.load(recipe, overrides).export
-    splits = checked(data, run)
-    from distill.checkpoint import Checkpoint
-    from distill.terminal import note
-    from export.isa import detect
-    from export.pipeline import Order, export_run
-
-    precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
-    order = Order(precision, target or detect(), out, embed)
-    bundles = export_run(Checkpoint.load(run), splits, config, order)
-    for bundle in bundles:
-        note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
-    note(f"Next: distill bench {out} --data {data} --against {run}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import figures_ocr
 import figures_teacher
+import figures_web
 from figures_teacher import figure
 
 from bench.figures import BenchReport, read
@@ -31,6 +32,7 @@ PAGES = {
     "docs/results-teacher.md": ("thresholds",),
     "docs/ocr.md": ("ocr", "ocr-f1"),
     "docs/reliability.md": ("faults", "inputs", "long", "found", "open"),
+    "docs/web.md": ("web",),
     "docs/results-export.md": (
         "times",
         "stages",
@@ -346,6 +348,7 @@ TABLES = {
     "gains": lambda: figures_teacher.gains_table(load("teachers")),
     "epochs": lambda: figures_teacher.epochs_table(load("teachers")["epochs"]),
     "thresholds": lambda: figures_teacher.thresholds_table(load("thresholds")),
+    "web": lambda: figures_web.web_table(load("web")),
     "faults": faults_table,
     "inputs": inputs_table,
     "long": long_table,
