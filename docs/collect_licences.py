@@ -16,13 +16,26 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 OUT = Path(__file__).parent / "licences.md"
-EXTRAS = ("", "train", "peers", "plots", "tune")  # in the order in which a package is named once
+EXTRAS = (
+    "",
+    "train",
+    "peers",
+    "plots",
+    "tune",
+    "ocr",
+    "hub",
+    "ray",
+    "serve",
+)  # in the order in which a package is named once
 HEAD = """\
 # Licences of what distill installs
 
 distill itself is MIT. Made by `docs/collect_licences.py` from what each package says of itself, with the versions
 of [constraints.txt](../constraints.txt) on Linux and Python 3.11; the packages of the `dev` extra are not shipped
 and not listed. NVIDIA's packages come with PyTorch's default wheels for Linux and are not needed on a CPU.
+
+The wheel of opencv-python-headless bundles FFmpeg (LGPL) and OpenSSL; rapidocr's models are PaddleOCR's
+(Apache-2.0). A page that `distill export --web` makes holds onnxruntime-web (MIT), its licence text beside it.
 """
 TITLES = {
     "": "The base install: what a device needs",
@@ -30,6 +43,10 @@ TITLES = {
     "peers": "With `[peers]`",
     "plots": "With `[plots]`",
     "tune": "With `[tune]`",
+    "ocr": "With `[ocr]`",
+    "hub": "With `[hub]`: nothing more than the base install brings",
+    "ray": "With `[ray]`",
+    "serve": "With `[serve]`",
 }
 
 
