@@ -56,9 +56,9 @@ def killed_and_resumed(victim: Victim, words: list[str], out: Path, kills: tuple
 
 
 def metrics_of(run: Path) -> dict[str, object]:
-    """All but the seconds that it took."""
+    """All but the seconds that it took, and after which epoch."""
     tree = json.loads((run / "metrics.json").read_text())
-    tree["training"].pop("seconds")
+    del tree["training"]["seconds"], tree["training"]["resumed_after"]
     return dict(tree)
 
 
