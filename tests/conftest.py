@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from victim import Victim
@@ -116,6 +117,23 @@ def victim() -> Iterator[Victim]:
     started.close()
     if "DISTILL_TALLY" in os.environ:  # docs/collect_reliability.py asks how much was tried
         write_json(Path(os.environ["DISTILL_TALLY"]), started.ends)
+
+
+@pytest.fixture
+def pictures_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures each run of a frozen branch took, with an empty cache of features."""
+    from distill import features
+
+    runs: list[int] = []
+    real = features._run
+
+    def counted(encoder: Any, pixels: Any, device: Any) -> Any:
+        runs.append(len(pixels))
+        return real(encoder, pixels, device)
+
+    monkeypatch.setenv("DISTILL_CACHE", str(tmp_path / "features"))
+    monkeypatch.setattr(features, "_run", counted)
+    return runs
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +11,9 @@ import torch
 from conftest import Chain
 from sklearn.metrics.pairwise import cosine_similarity
 
-from distill import features
 from distill.augment_picture import PictureAugmenter
 from distill.augment_text import NEAR, NEIGHBOURS, TextAugmenter, Words, mask_id, near_words, to_words
 from distill.classifier import Classifier
-from distill.encoders import PictureEncoder
 from distill.errors import RecipeError
 from distill.preprocess import load_tokenizer, picture_to_uint8
 from distill.recipe import Augment, Head
@@ -139,24 +136,17 @@ def test_an_epoch_draws_the_same_example_twice_and_another_epoch_another_one(cha
 
 
 def test_a_frozen_branch_caches_its_views_and_an_epoch_draws_one_of_them_or_the_picture(
-    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chain: Chain, pictures_run: list[int]
 ) -> None:
-    monkeypatch.setenv("DISTILL_CACHE", str(tmp_path))
-    runs: list[int] = []
-    real = features._run
-
-    def counted(encoder: PictureEncoder, pixels: np.ndarray, device: torch.device) -> np.ndarray:
-        runs.append(len(pixels))
-        return real(encoder, pixels, device)
-
-    monkeypatch.setattr(features, "_run", counted)
     examples = chain.splits.train[:6]
     classifier = classifier_of(chain, Augment(0.0, 0.0, 0.5, 2), trainable=False)
     encoded = classifier.encode_train(examples)
-    assert sum(runs) == 3 * len({e.image.read_bytes() for e in examples if e.image})  # the pictures and two views
+    assert sum(pictures_run) == 3 * len(
+        {e.image.read_bytes() for e in examples if e.image}
+    )  # the pictures and two views
     classifier.encode_train(examples)
     classifier.encode(examples)
-    assert sum(runs) == 3 * len({e.image.read_bytes() for e in examples if e.image})
+    assert sum(pictures_run) == 3 * len({e.image.read_bytes() for e in examples if e.image})
     assert encoded.changes is not None
     assert encoded.changes.views is not None
     assert encoded.features is not None
@@ -167,7 +157,7 @@ def test_a_frozen_branch_caches_its_views_and_an_epoch_draws_one_of_them_or_the_
     assert min(which.values()) > 10
     stronger = replace(classifier, config=replace(classifier.config, augment=Augment(0.0, 0.0, 0.9, 2)))
     stronger.encode_train(examples)
-    assert sum(runs) == 5 * len({e.image.read_bytes() for e in examples if e.image})
+    assert sum(pictures_run) == 5 * len({e.image.read_bytes() for e in examples if e.image})
 
 
 def test_what_a_teacher_does_not_use_is_not_changed(chain: Chain) -> None:

@@ -12,12 +12,12 @@ import torch
 from conftest import Chain
 from tokenizers.normalizers import BertNormalizer
 
-from distill import features, training
+from distill import training
 from distill.checkpoint import Checkpoint
 from distill.classifier import Classifier
 from distill.data import read_splits
 from distill.dual import Outputs
-from distill.encoders import PictureEncoder, fingerprint, load_picture, load_text
+from distill.encoders import fingerprint, load_picture, load_text
 from distill.encoding import LengthGroups, Wanted
 from distill.errors import BackboneError, RunError
 from distill.files import read_json
@@ -121,29 +121,18 @@ def test_a_frozen_picture_branch_does_not_move_and_its_features_are_those_of_its
     assert all(p.grad is None for p in classifier.network.picture.parameters())
 
 
-def test_features_are_computed_once_and_again_only_for_other_weights(
-    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DISTILL_CACHE", str(tmp_path))
-    runs: list[int] = []
-    real = features._run
-
-    def counted(encoder: PictureEncoder, pixels: np.ndarray, device: torch.device) -> np.ndarray:
-        runs.append(len(pixels))
-        return real(encoder, pixels, device)
-
-    monkeypatch.setattr(features, "_run", counted)
+def test_features_are_computed_once_and_again_only_for_other_weights(chain: Chain, pictures_run: list[int]) -> None:
     classifier = classifier_of(chain, trainable=False)
     first = classifier.encode(chain.splits.dev[:10]).features
     second = classifier.encode([*chain.splits.dev[:12]]).features
-    assert sum(runs) == 12
+    assert sum(pictures_run) == 12
     assert first is not None
     assert second is not None
     assert (first == second[:10]).all()
     with torch.no_grad():
         next(classifier.network.picture.parameters()).add_(0.1)
     classifier.encode(chain.splits.dev[:10])
-    assert sum(runs) == 22
+    assert sum(pictures_run) == 22
 
 
 def test_training_starts_from_the_label_frequencies(chain: Chain) -> None:
