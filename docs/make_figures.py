@@ -29,7 +29,7 @@ RESULTS = ROOT / "docs" / "results"
 PAGES = {
     "README.md": ("bench", "teacher"),
     "docs/results-student.md": ("verdict", "halves", "sizes", "int8"),
-    "docs/results-teacher.md": ("thresholds",),
+    "docs/results-teacher.md": ("teachers", "gains", "epochs", "thresholds"),
     "docs/ocr.md": ("ocr", "ocr-f1"),
     "docs/reliability.md": ("faults", "inputs", "long", "found", "open"),
     "docs/web.md": ("web",),
