@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import figures_ocr
+import figures_serve
 import figures_teacher
 import figures_web
 from figures_teacher import figure
@@ -33,6 +34,7 @@ PAGES = {
     "docs/ocr.md": ("ocr", "ocr-f1"),
     "docs/reliability.md": ("faults", "inputs", "long", "found", "open"),
     "docs/web.md": ("web",),
+    "docs/serve.md": ("serving", "serving memory"),
     "docs/results-export.md": (
         "times",
         "stages",
@@ -348,6 +350,8 @@ TABLES = {
     "gains": lambda: figures_teacher.gains_table(load("teachers")),
     "epochs": lambda: figures_teacher.epochs_table(load("teachers")["epochs"]),
     "thresholds": lambda: figures_teacher.thresholds_table(load("thresholds")),
+    "serving": lambda: figures_serve.load_table(load("serve")),
+    "serving memory": lambda: figures_serve.memory_sentence(load("serve")),
     "web": lambda: figures_web.web_table(load("web")),
     "faults": faults_table,
     "inputs": inputs_table,
