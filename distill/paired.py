@@ -19,6 +19,8 @@ from distill.metrics import (
 )
 from distill.terminal import interval
 
+Scores = dict[str, NDArray[np.float64]]  # (1 + ROUNDS,) by name: micro, macro, balanced, micro_ap
+
 ROUNDS = 2000
 CHUNK = 100  # draws at once: bounds the memory
 
@@ -57,9 +59,7 @@ class PairedDraws:
         drawn = bootstrap_draws(seeds, ROUNDS, generator)
         self.seed_shares = np.concatenate([np.ones((1, seeds)), drawn]) / seeds
 
-    def scores(
-        self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]
-    ) -> dict[str, NDArray[np.float64]]:
+    def scores(self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]) -> Scores:
         """F1 and AP in each draw, (1 + ROUNDS,), by name; the mean over the seeds drawn."""
         micro, macro = zip(*(weighted_f1(targets, made, self.weights) for made in decisions), strict=True)
         shares = self.seed_shares if len(decisions) > 1 else np.ones((1 + ROUNDS, 1))
@@ -78,6 +78,16 @@ class PairedDraws:
             precision = np.cumsum(hits, axis=1) / np.maximum(np.cumsum(weights, axis=1), 1e-9)
             result[start : start + CHUNK] = (precision * hits).sum(1) / np.maximum(hits.sum(1), 1e-9)
         return result
+
+
+def arm(scores: Scores) -> Arm:
+    """The figures of one arm, from what `PairedDraws.scores` gives."""
+    return Arm(*(figure(scores[key]) for key in ("micro", "macro", "micro_ap")))
+
+
+def gain(scores: Scores, other: Scores) -> dict[str, Figure]:
+    """What one arm has more than another, by the names of the scores, draw by draw."""
+    return {key: figure(scores[key] - other[key]) for key in scores}
 
 
 def figure(draws: NDArray[np.float64]) -> Figure:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from distill.metrics import Probabilities, Targets
-from distill.paired import Arm, Figure, PairedDraws, figure
+from distill.paired import Arm, Figure, PairedDraws, arm, figure, gain
 from distill.recipe import Objective
 from distill.terminal import note, output
 from distill.thresholds import cross_fitted
@@ -82,19 +82,17 @@ def judge(
         for name, outputs in (("teacher", teacher), ("taught", taught), ("control", control))
     }
     ours, alone, above = arms["taught"], arms["control"], arms["teacher"]
-    gain = {name: figure(ours[name] - alone[name]) for name in ours}
+    more = gain(ours, alone)
     retention = {name: figure(ours[name] / np.maximum(above[name], 1e-9)) for name in ours}
-    decisive = gain[objective].interval
+    decisive = more[objective].interval
     word: Word = "INCONCLUSIVE"
     if decisive.low > 0:
         word = "BEATS"
     elif decisive.high < MARGIN:
         word = "NO BETTER"
-    figures = {
-        name: Arm(*(figure(scores[key]) for key in ("micro", "macro", "micro_ap"))) for name, scores in arms.items()
-    }
+    figures = {name: arm(scores) for name, scores in arms.items()}
     return Verdict(
-        word, objective, judged_on, len(targets), tuple(seeds), gain=gain, retention=retention, **figures
+        word, objective, judged_on, len(targets), tuple(seeds), gain=more, retention=retention, **figures
     )
 
 
@@ -105,8 +103,8 @@ def show(verdict: Verdict) -> None:
     table.add_column("")
     for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, arm in (("teacher", verdict.teacher), ("taught", verdict.taught), ("control", verdict.control)):
-        table.add_row(name, arm.micro_f1.text(), arm.macro_f1.text(), arm.micro_ap.text())
+    for name, one in (("teacher", verdict.teacher), ("taught", verdict.taught), ("control", verdict.control)):
+        table.add_row(name, one.micro_f1.text(), one.macro_f1.text(), one.micro_ap.text())
     for name, figures in (("taught - control", verdict.gain), ("taught / teacher", verdict.retention)):
         table.add_row(name, *(figures[key].text() for key in ("micro", "macro", "micro_ap")))
     output.print(table)

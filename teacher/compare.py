@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.table import Table
 
 from distill.classifier import Classifier
@@ -18,14 +17,12 @@ from distill.data import Splits
 from distill.files import write_json
 from distill.folds import divide, out_of_fold
 from distill.metrics import Decisions, Probabilities, constant_predictor
-from distill.paired import Arm, Figure, PairedDraws, figure
+from distill.paired import Arm, Figure, PairedDraws, arm, gain
 from distill.processes import by_first
 from distill.recipe import TeacherConfig
 from distill.terminal import note
 from distill.thresholds import cross_fitted
 from teacher.losses import loss_of
-
-Draws = dict[str, NDArray[np.float64]]  # what PairedDraws.scores gives
 
 FILE = "comparison.json"
 FOLD_SEED = 13  # the same folds for every recipe and seed: differences are between recipes
@@ -105,8 +102,8 @@ def judge(
     recipes = tuple(
         Compared(
             name,
-            _arm(scores[name]),
-            None if name == names[0] else _gain(scores[name], first),
+            arm(scores[name]),
+            None if name == names[0] else gain(scores[name], first),
             answers[name].epoch_s,
             answers[name].epochs,
         )
@@ -116,7 +113,7 @@ def judge(
     always = np.broadcast_to(np.isin(splits.labels.names, constant.names), targets.shape)
     known = PairedDraws(len(targets), 1).scores(targets, [_as_probabilities(always)], [always])
     seeds_used = tuple(configs[names[0]].seed + number for number in range(seeds))
-    beside = (_arm(known), _gain(known, first), constant.names)
+    beside = (arm(known), gain(known, first), constant.names)
     return Comparison(len(targets), folds, seeds_used, configs[names[0]].objective, recipes, *beside)
 
 
@@ -142,14 +139,6 @@ def train(
         epochs += held_out.epochs
         seconds += held_out.epoch_s
     return Answers(probabilities, tuple(epochs), float(np.median(seconds)) if seconds else 0.0)
-
-
-def _arm(scores: Draws) -> Arm:
-    return Arm(*(figure(scores[key]) for key in ("micro", "macro", "micro_ap")))
-
-
-def _gain(scores: Draws, first: Draws) -> dict[str, Figure]:
-    return {key: figure(scores[key] - first[key]) for key in first}
 
 
 def _as_probabilities(decisions: Decisions) -> Probabilities:

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from distill.metrics import Decisions, Probabilities, Targets
-from distill.paired import Arm, Figure, PairedDraws, figure
+from distill.paired import Arm, Figure, PairedDraws, arm, gain
 from distill.recipe import Objective
 
 Word = Literal["PROMOTED", "KEPT OLD"]
 Reason = Literal["not worse", "worse", "too few examples"]
-MEASURES = ("micro", "macro", "balanced", "micro_ap")
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Promotion:
-    """`gain` is new minus old by MEASURES, in pairs; `enough` the test examples that would be enough to promote
+    """`gain` is new minus old by the names of scores, in pairs; `enough` the test examples that would be enough to promote
     the new run if the difference in `objective` stayed what it is, None where none would be or none are wanted."""
 
     word: Word
@@ -70,14 +69,11 @@ def judge(targets: Targets, old: Outputs, new: Outputs, objective: Objective, ma
     """
     draws = PairedDraws(len(targets), 1)
     before, after = (draws.scores(targets, [run.probabilities], [run.decisions]) for run in (old, new))
-    gain = {name: figure(after[name] - before[name]) for name in MEASURES}
-    decisive = gain[objective]
+    more = gain(after, before)
+    decisive = more[objective]
     word, reason = _decide(decisive, max_f1_drop)
-    old_arm, new_arm = (
-        Arm(*(figure(run[name]) for name in ("micro", "macro", "micro_ap"))) for run in (before, after)
-    )
     enough = _enough(decisive, max_f1_drop, len(targets)) if reason == "too few examples" else None
-    return Promotion(word, reason, objective, max_f1_drop, len(targets), old_arm, new_arm, gain, enough)
+    return Promotion(word, reason, objective, max_f1_drop, len(targets), arm(before), arm(after), more, enough)
 
 
 def _decide(gain: Figure, max_f1_drop: float) -> tuple[Word, Reason]:
