@@ -24,7 +24,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Promotion:
-    """`gain` is new minus old by the names of scores, in pairs; `enough` the test examples that would be enough to promote
+    """`gain` is new minus old by score, in pairs; `enough` the test examples that would be enough to promote
     the new run if the difference in `objective` stayed what it is, None where none would be or none are wanted."""
 
     word: Word
