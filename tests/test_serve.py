@@ -270,6 +270,22 @@ def test_a_slow_body_a_slow_answer_and_slow_headers_end(predictor: Gated, monkey
         assert client.post("/v1/predict", json={"text": "words"}).status_code == 200
 
 
+def test_an_answer_leaves_without_waiting_for_an_acknowledgement(
+    predictor: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: list[int] = []
+    made = connection.Connection.connection_made
+
+    def watched(self: connection.Connection, transport: Any) -> None:
+        made(self, transport)
+        at_once.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(connection.Connection, "connection_made", watched)
+    with serving(predictor):
+        assert at_once
+        assert all(at_once)
+
+
 def test_a_full_queue_says_when_to_come_again(predictor: Gated) -> None:
     with serving(predictor, max_queue=2) as client, ThreadPoolExecutor(2) as pool:
         predictor.gate.clear()
