@@ -12,7 +12,7 @@ from typing import Any, Literal
 from distill.errors import BenchError, RecipeError
 from distill.files import read_json
 from distill.metrics import Constant, Quality
-from distill.recipe import build
+from distill.tree import build
 
 SCHEMA = 3
 

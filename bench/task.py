@@ -14,7 +14,7 @@ from distill.errors import BenchError
 from distill.files import read_json, sha256_of, write_json
 from distill.labels import LabelSet
 from distill.metrics import Constant, constant_predictor
-from distill.recipe import build
+from distill.tree import build
 
 TASK = "task.json"
 

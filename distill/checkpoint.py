@@ -37,8 +37,9 @@ from distill.files import cannot_write, read_json, remove_folder, sha256_of, swe
 from distill.integrity import content_hash
 from distill.labels import LabelSet
 from distill.preprocess import PreprocessSpec, load_tokenizer
-from distill.recipe import ModelConfig, StudentConfig, TeacherConfig, build
+from distill.recipe import ModelConfig, StudentConfig, TeacherConfig
 from distill.thresholds import Thresholds
+from distill.tree import build
 from distill.trend import TrainLog
 from distill.untrusted import shown
 

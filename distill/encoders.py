@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from distill.errors import BackboneError, RunError
 from distill.files import read_json, write_text
 from distill.preprocess import PictureSpec, TextSpec
-from distill.recipe import PictureBranch, TextBranch, build
+from distill.recipe import PictureBranch, TextBranch
 from distill.scratch import CNN, LSTM, PAD, Lstm, LstmConfig, small_cnn, word_pieces
 from distill.shrink import keep_layers, prune_vocabulary
+from distill.tree import build
 
 IMAGENET_MEAN: tuple[float, ...] = (0.485, 0.456, 0.406)
 IMAGENET_STD: tuple[float, ...] = (0.229, 0.224, 0.225)

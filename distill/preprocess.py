@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from distill import tokenizer_guard
 from distill.errors import BundleError, PictureError, RecipeError
 from distill.flatten import quiet, to_rgb
-from distill.recipe import build
+from distill.tree import build
 from distill.untrusted import printable
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 picture; more is a mistake or an attack

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from distill.calibration import calibrate
 from distill.errors import DataError
 from distill.metrics import Decisions, Probabilities, Targets, f1_from_counts, logit, macro_f1, micro_f1, sigmoid
-from distill.recipe import Objective, build
+from distill.recipe import Objective
 from distill.split import stratified_folds
+from distill.tree import build
 
 FOLDS = 5
 SEED = 13  # of the folds; one for all, so that a figure is the same wherever it is computed

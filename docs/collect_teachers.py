@@ -19,7 +19,8 @@ from distill.checkpoint import START_FILE
 from distill.data import Splits, read_splits
 from distill.errors import RunError
 from distill.files import read_json, write_json
-from distill.recipe import Objective, TeacherConfig, build
+from distill.recipe import Objective, TeacherConfig
+from distill.tree import build
 from teacher.compare import Answers, judge, train
 
 OUT = Path(__file__).parent / "results" / "teachers.json"

@@ -16,7 +16,7 @@ from conftest import Chain
 from bench import machine, peak
 from bench.energy import Meter
 from bench.figures import Machine, Peak
-from distill.recipe import build
+from distill.tree import build
 from export import isa
 from export.machine import affinity, default_threads, granted_cpus, session_threads
 from export.runtime import open_session

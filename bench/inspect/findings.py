@@ -28,8 +28,8 @@ from distill.metrics import (
     counts,
     measure_decisions,
 )
-from distill.recipe import build
 from distill.thresholds import Thresholds, cross_fitted
+from distill.tree import build
 from distill.trend import TrainLog
 
 METRICS = "metrics.json"  # of a run; `distill.checkpoint`, which names it, imports torch

@@ -4,8 +4,8 @@ Uvicorn waits for ever for the rest of a request's first lines, and clients that
 all connections that a process may have. Bodies are timed elsewhere.
 
 An answer is written twice, head and body. Where TCP is left to gather small pieces, the body waits until the client
-acknowledges the head, about 40 ms on Linux. asyncio forbids the gathering, but only on sockets that name TCP as their
-protocol, and those that a `socket.create_server` accepts do not.
+acknowledges the head, about 40 ms on Linux. asyncio forbids the gathering, but only on sockets that name TCP as
+their protocol, and those that a `socket.create_server` accepts do not.
 """
 
 from __future__ import annotations
