@@ -112,15 +112,3 @@ class DualBranch(nn.Module):
         clipped = rates.clamp(1e-3, 1 - 1e-3)
         with torch.no_grad():
             self.output.bias.copy_(torch.log(clipped / (1 - clipped)))
-
-    def encoder_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """The trainable parameters that come pretrained."""
-        return [item for item in self.named_parameters() if self._is_encoder(item[0]) and item[1].requires_grad]
-
-    def head_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """The parameters that start from nothing."""
-        return [item for item in self.named_parameters() if not self._is_encoder(item[0])]
-
-    @staticmethod
-    def _is_encoder(name: str) -> bool:
-        return name.startswith(("text.", "picture."))

@@ -34,6 +34,7 @@ from distill.errors import RunError
 from distill.files import cannot_write, write_json
 from distill.metrics import macro_ap, micro_ap, sigmoid
 from distill.recipe import ModelConfig, TrainingPrecision
+from distill.scratch import CNN, LSTM
 from distill.shared_norm import share_batch_norms
 from distill.terminal import warn
 from distill.trend import EpochLog, TrainLog, warning
@@ -140,11 +141,14 @@ class Measured(nn.Module):
         return self.loss(outputs, wanted), outputs.logits
 
     def parameter_groups(self, config: ModelConfig) -> list[dict[str, Any]]:
-        """Encoders at one rate, what starts from nothing at another; matrices decay, vectors do not."""
-        fresh = [p for _, p in self.network.head_parameters()]
+        """Pretrained encoders at one rate, what starts from nothing at another; matrices decay, vectors do not."""
+        encoders = (("text.", config.text.model != LSTM), ("picture.", config.picture.model != CNN))
+        kept = tuple(name for name, is_pretrained in encoders if is_pretrained)
+        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        pretrained = [p for name, p in named if name.startswith(kept)]
+        fresh = [p for name, p in named if not name.startswith(kept)]
         if isinstance(self.loss, nn.Module):
             fresh += list(self.loss.parameters())
-        pretrained = [p for _, p in self.network.encoder_parameters()]
         groups = []
         for parameters, rate in ((pretrained, config.learning_rate), (fresh, config.head_learning_rate)):
             for matrices, decay in ((True, config.weight_decay), (False, 0.0)):

@@ -70,6 +70,30 @@ def test_every_trainable_parameter_is_in_one_group_and_only_matrices_decay(chain
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
 
 
+def test_only_pretrained_encoders_take_the_lower_rate(chain: Chain) -> None:
+    def slow(text: str, picture: str) -> set[str]:
+        base = chain.recipe.teacher
+        branches = (replace(base.text, model=text), replace(base.picture, model=picture, trainable=True))
+        config = replace(base, text=branches[0], picture=branches[1], learning_rate=1e-6, head_learning_rate=1e-3)
+        model = Measured(
+            Classifier.pretrained("teacher", config, chain.splits.labels, ["words"]).network, focal(config)
+        )
+        optimizer, _ = optimizer_and_schedule(model, config, 1)
+        names = {id(p): name for name, p in model.network.named_parameters()}
+        return {
+            names[id(p)].split(".")[0]
+            for group in optimizer.param_groups
+            for p in group["params"]
+            if group["initial_lr"] == 1e-6
+        }
+
+    text, picture = chain.recipe.teacher.text.model, chain.recipe.teacher.picture.model
+    assert slow(text, picture) == {"text", "picture"}
+    assert slow("lstm", picture) == {"picture"}
+    assert slow(text, "cnn") == {"text"}
+    assert slow("lstm", "cnn") == set()
+
+
 def test_each_epoch_shows_every_example_once_in_an_order_of_its_own() -> None:
     lengths = np.random.default_rng(0).integers(3, 60, 103).tolist()
     sampler = LengthGroups(lengths, batch_size=8, seed=5)
