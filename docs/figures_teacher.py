@@ -33,7 +33,7 @@ def teachers_table(tree: dict[str, Any]) -> str:
     lines += [
         "",
         f"{made['examples']} training memes out of fold, {made['folds']} folds, means over the seeds "
-        f"{', '.join(map(str, made['seeds']))} unless a row names its own; {tree['dev']} dev memes stop each "
+        f"{', '.join(map(str, made['seeds']))}; {tree['dev']} dev memes stop each "
         f"training. {s['picture']} + "
         f"{s['text']}, at most {s['epochs']} epochs, {s['precision']}; {tree['cpu']}. Thresholds cross-fitted over "
         "rows, for the mean of both F1 unless the column says otherwise.",
