@@ -4,60 +4,55 @@ from __future__ import annotations
 
 from typing import Any
 
-FUSION = "fusion"  # the comparison whose first recipe is concatenation
 
-
-def teachers_table(tree: dict[str, Any]) -> str:
-    """Every teacher of every comparison: F1 by objective of the thresholds, and AP, which needs none."""
+def teachers_table(tree: dict[str, Any], comparison: str) -> str:
+    """Every teacher of a comparison: F1 by objective of the thresholds, and AP, which needs none."""
     lines = [
         "| | micro-F1 [95 %] | macro-F1 [95 %] | micro-F1, objective micro | macro-F1, objective macro "
         "| micro-AP |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for comparison in tree["comparisons"].values():
-        balanced, micro, macro = (comparison["objectives"][name] for name in ("balanced", "micro", "macro"))
-        for number, recipe in enumerate(balanced["recipes"]):
-            arm, best_micro, best_macro = (part["recipes"][number]["arm"] for part in (balanced, micro, macro))
-            cells = (
-                arm["micro_f1"],
-                arm["macro_f1"],
-                best_micro["micro_f1"],
-                best_macro["macro_f1"],
-                arm["micro_ap"],
-            )
-            lines.append(f"| {recipe['name']} | {' | '.join(map(figure, cells))} |")
-    made = tree["comparisons"][FUSION]["objectives"]["balanced"]
-    constant = (figure(made["constant"][key]) for key in ("micro_f1", "macro_f1"))
-    lines.append(f"| always {', '.join(made['constant_names'])} | {' | '.join(constant)} | | | |")
-    s = tree["comparisons"][FUSION]["settings"]
+    made = tree["comparisons"][comparison]["objectives"]
+    balanced, micro, macro = (made[name] for name in ("balanced", "micro", "macro"))
+    for number, recipe in enumerate(balanced["recipes"]):
+        arm, best_micro, best_macro = (part["recipes"][number]["arm"] for part in (balanced, micro, macro))
+        cells = (
+            arm["micro_f1"],
+            arm["macro_f1"],
+            best_micro["micro_f1"],
+            best_macro["macro_f1"],
+            arm["micro_ap"],
+        )
+        lines.append(f"| {recipe['name']} | {' | '.join(map(figure, cells))} |")
+    constant = (figure(balanced["constant"][key]) for key in ("micro_f1", "macro_f1"))
+    lines.append(f"| always {', '.join(balanced['constant_names'])} | {' | '.join(constant)} | | | |")
+    s, seeds = tree["comparisons"][comparison]["settings"], balanced["seeds"]
+    means = f"means over the seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]} alone"
     lines += [
         "",
-        f"{made['examples']} training memes out of fold, {made['folds']} folds, means over the seeds "
-        f"{', '.join(map(str, made['seeds']))}; {tree['dev']} dev memes stop each "
-        f"training. {s['picture']} + "
-        f"{s['text']}, at most {s['epochs']} epochs, {s['precision']}; {tree['cpu']}. Thresholds cross-fitted over "
-        "rows, for the mean of both F1 unless the column says otherwise.",
+        f"{balanced['examples']} training memes out of fold, {balanced['folds']} folds, {means}; {tree['dev']} dev "
+        f"memes stop each training. {s['picture']} + {s['text']}, at most {s['epochs']} epochs, {s['precision']}; "
+        f"{tree['cpu']}. Thresholds cross-fitted over rows, for the mean of both F1 unless the column says "
+        "otherwise.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def gains_table(tree: dict[str, Any]) -> str:
-    """Differences from the first teacher of each comparison, in pairs."""
+def gains_table(tree: dict[str, Any], comparison: str) -> str:
+    """Differences from the first teacher of a comparison, in pairs."""
     lines = [
         "| | micro-F1, objective micro | micro-F1 | macro-F1 | mean of both | micro-AP |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for comparison in tree["comparisons"].values():
-        balanced, micro = (comparison["objectives"][name] for name in ("balanced", "micro"))
-        first, *others = balanced["recipes"]
-        for number, recipe in enumerate(others, 1):
-            gains = [recipe["gain"][key] for key in ("micro", "macro", "balanced", "micro_ap")]
-            cells = (micro["recipes"][number]["gain"]["micro"], *gains)
-            lines.append(f"| {recipe['name']} - {first['name']} | {' | '.join(map(signed, cells))} |")
-    balanced, micro = (tree["comparisons"][FUSION]["objectives"][name] for name in ("balanced", "micro"))
+    balanced, micro = (tree["comparisons"][comparison]["objectives"][name] for name in ("balanced", "micro"))
+    first, *others = balanced["recipes"]
+    for number, recipe in enumerate(others, 1):
+        gains = [recipe["gain"][key] for key in ("micro", "macro", "balanced", "micro_ap")]
+        cells = (micro["recipes"][number]["gain"]["micro"], *gains)
+        lines.append(f"| {recipe['name']} - {first['name']} | {' | '.join(map(signed, cells))} |")
     gains = [balanced["constant_gain"][key] for key in ("micro", "macro", "balanced")]
-    cells = " | ".join(map(signed, (micro["constant_gain"]["micro"], *gains)))
-    lines.append(f"| constant - {balanced['recipes'][0]['name']} | {cells} | |")
+    row = " | ".join(map(signed, (micro["constant_gain"]["micro"], *gains)))
+    lines.append(f"| constant - {first['name']} | {row} | |")
     return "\n".join(lines) + "\n"
 
 

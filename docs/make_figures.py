@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import figures_bench
+import figures_cluster
 import figures_export
 import figures_ocr
 import figures_reliability
@@ -52,8 +53,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "int8": lambda: figures_student.int8_table(load("student")),
     },
     "docs/results-teacher.md": {
-        "teachers": lambda: figures_teacher.teachers_table(load("teachers")),
-        "gains": lambda: figures_teacher.gains_table(load("teachers")),
+        "teachers": lambda: figures_teacher.teachers_table(load("teachers"), "fusion"),
+        "gains": lambda: figures_teacher.gains_table(load("teachers"), "fusion"),
         "epochs": lambda: figures_teacher.epochs_table(load("teachers")["epochs"]),
         "thresholds": lambda: figures_teacher.thresholds_table(load("thresholds")),
     },
@@ -78,6 +79,10 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/ocr.md": {
         "ocr": lambda: figures_ocr.rates(load("ocr")),
         "ocr-f1": lambda: figures_ocr.f1(load("ocr")),
+    },
+    "docs/cluster.md": {
+        "cluster": lambda: figures_cluster.cluster_table(load("ray")),
+        "cost": lambda: figures_cluster.cost_table(load("ray")),
     },
     "docs/web.md": {"web": lambda: figures_web.web_table(load("web"))},
     "docs/serve.md": {
