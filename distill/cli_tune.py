@@ -77,14 +77,13 @@ def _need_optuna() -> None:
 
 
 def _draw(found: list[Any], objective: str, out: Path) -> None:
-    """The plots, or what they lack: a search of hours does not fail for want of a picture."""
+    """The plots, or what they lack."""
+    from distill.extras import can_plot
     from distill.terminal import note, warn
 
-    try:
-        from teacher import tune_plots
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
+    if not can_plot():
         return warn("no plots without matplotlib; pip install 'distill[plots]' and give the command with --resume")
+    from teacher import tune_plots
+
     tune_plots.write(found, objective, out)
     return note(f"Written to {out}: best.toml, study.json, {tune_plots.HISTORY}, {tune_plots.PARAMETERS}")

@@ -8,14 +8,8 @@ from typing import Any, NoReturn
 import click
 
 from distill.errors import DistillError
+from distill.extras import EXTRAS
 from distill.files import FULL
-
-# What a command may lack, by the extra that brings it.
-EXTRAS = {
-    "train": ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors"),
-    "plots": ("matplotlib",),
-    "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
-}
 
 
 class Commands(click.Group):

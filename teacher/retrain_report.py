@@ -11,6 +11,7 @@ from rich.table import Table
 
 from distill import __version__
 from distill.drift import ALPHA, Rate, Shift
+from distill.extras import can_plot
 from distill.files import write_json, write_text
 from distill.paired import Arm
 from distill.terminal import note, output, warn
@@ -52,14 +53,12 @@ def write(folder: Path, report: Report) -> None:
 
 
 def _draw(folder: Path, report: Report) -> bool:
-    """Whether there is a plot: a training of hours does not fail for want of a picture."""
-    try:
-        from teacher import retrain_plot
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
+    """Whether there is a plot."""
+    if not can_plot():
         warn("no plot without matplotlib; pip install 'distill[plots]' and give the command with --resume")
         return False
+    from teacher import retrain_plot
+
     retrain_plot.write(report.promotion, report.looked, folder / PLOT)
     return True
 

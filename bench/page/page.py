@@ -18,6 +18,7 @@ from bench.page.html import Html, details, join, tag
 from bench.page.style import Colour, stage, style_sheet
 from bench.page.words import answer, cautions, stage_names
 from distill.errors import BenchError
+from distill.extras import can_plot
 from distill.files import write_text
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -36,12 +37,9 @@ def to_html(reports: Sequence[BenchReport]) -> str:
     found = devices(reports)
     names = ", ".join(dict.fromkeys(report.own.name for report in reports))
     title = f"{names} on {found[0].title if len(found) == 1 else f'{len(found)} devices'}"
-    try:
-        body = _body(found, title)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise BenchError("the page's plots need matplotlib; pip install 'distill[plots]'") from error
+    if not can_plot():
+        raise BenchError("the page's plots need matplotlib; pip install 'distill[plots]'")
+    body = _body(found, title)
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
