@@ -44,8 +44,9 @@ class Classifier:
 
     @classmethod
     def pretrained(cls, kind: Kind, config: ModelConfig, labels: LabelSet, texts: Sequence[str]) -> Classifier:
-        """Pretrained encoders and a random head, which depends on the seed; a pruned vocabulary keeps the words
-        of `texts`. Raises BackboneError."""
+        """Pretrained encoders, and a random head and whatever else starts from nothing, which depend on the seed
+        alone; a vocabulary that is pruned keeps the words of `texts`. Raises BackboneError."""
+        torch.manual_seed(config.seed)
         text = load_text(config.text, kind, texts)
         picture = load_picture(config.picture, kind, config.head.grid)
         torch.manual_seed(config.seed)

@@ -62,19 +62,39 @@ class Lstm(nn.Module):
 
 
 def word_pieces(texts: Sequence[str]) -> Tokenizer:
-    """A WordPiece tokenizer in lower case, its vocabulary learned from the texts."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
+    """A WordPiece tokenizer in lower case, its vocabulary learned from the texts: the same texts, the same ids.
+
+    The trainer numbers letters inside of words in the order of a hash table that is seeded anew each time, and
+    decides ties by number. So they are numbered for it, as special tokens, which they are not in what is returned.
+    """
+    learned = _bert_like(models.WordPiece(unk_token=UNKNOWN))
     special = [PAD, UNKNOWN, FIRST, LAST]
-    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+    words = {word for text in texts for word, _ in _words(learned, text)}
+    inside = sorted({f"##{letter}" for word in words for letter in word[1:]})
+    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special + inside, show_progress=False)
+    learned.train_from_iterator(texts, trainer)
+    tokenizer = _bert_like(models.WordPiece(learned.get_vocab(), unk_token=UNKNOWN))
+    tokenizer.add_special_tokens(special)
+    tokenizer.decoder = decoders.WordPiece()
     ends = [(token, tokenizer.token_to_id(token)) for token in (FIRST, LAST)]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{FIRST} $A {LAST}", pair=f"{FIRST} $A {LAST} $B {LAST}", special_tokens=ends
     )
     return tokenizer
+
+
+def _bert_like(model: models.Model) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def _words(tokenizer: Tokenizer, text: str) -> list[tuple[str, tuple[int, int]]]:
+    words: list[tuple[str, tuple[int, int]]] = tokenizer.pre_tokenizer.pre_tokenize_str(
+        tokenizer.normalizer.normalize_str(text)
+    )
+    return words
 
 
 def small_cnn() -> nn.Sequential:

@@ -18,7 +18,7 @@ import teacher.train
 from distill.checkpoint import Checkpoint, begin
 from distill.classifier import Classifier
 from distill.dual import DualBranch
-from distill.encoders import PictureEncoder
+from distill.encoders import PictureEncoder, fingerprint
 from distill.errors import BackboneError, RecipeError
 from distill.fusion import CrossModal
 from distill.recipe import Recipe, TeacherConfig
@@ -103,6 +103,19 @@ def test_word_pieces_are_learned_from_the_texts_and_know_any_other() -> None:
     assert tokenizer.encode("who did this").tokens == ["[CLS]", "who", "did", "this", "[SEP]"]
     assert tokenizer.token_to_id("[PAD]") == 0
     assert tokenizer.encode("\N{PILE OF POO}").tokens[1] == "[UNK]"
+
+
+def test_what_starts_from_nothing_starts_the_same_from_the_same_seed_and_texts(chain: Chain) -> None:
+    words = ("teacher.text.model=lstm", "teacher.picture.model=cnn", "teacher.picture.trainable=true")
+    config = teacher_config(chain, *words)
+    texts = [example.text for example in chain.splits.train]
+    first = Classifier.pretrained("teacher", config, chain.splits.labels, texts)
+    torch.rand(3)  # whatever else drew numbers before
+    second = Classifier.pretrained("teacher", config, chain.splits.labels, texts)
+    assert first.tokenizer_json == second.tokenizer_json
+    assert fingerprint(first.network) == fingerprint(second.network)
+    other = Classifier.pretrained("teacher", replace(config, seed=99), chain.splits.labels, texts)
+    assert fingerprint(other.network.text) != fingerprint(first.network.text)
 
 
 def test_a_network_of_one_modality_does_not_run_the_other_encoder(chain: Chain) -> None:
