@@ -81,13 +81,13 @@ def measure(variants: Sequence[Variant], examples: Sequence[Example], plan: Plan
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """ "1,4" to (1, 4), each once. Raises BenchError for anything but whole numbers above 0."""
+    """ "1,4" to (1, 4), each once. Raises BenchError for anything but whole numbers from 1 to 1024."""
     try:
         values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
         raise BenchError(f"{text!r}: give whole numbers with commas between them, such as 1,4") from error
-    if min(values) < 1:
-        raise BenchError(f"{text!r}: each number must be 1 or more, such as 1,4")
+    if min(values) < 1 or max(values) > 1024:
+        raise BenchError(f"{text!r}: each number must be from 1 to 1024, such as 1,4")
     return values
 
 

@@ -13,7 +13,7 @@ from distill.cli_data import data
 from distill.cli_explain import explain
 from distill.cli_export import export
 from distill.cli_inspect import inspect
-from distill.cli_options import BUNDLE, checked, data_option
+from distill.cli_options import BUNDLE, NEW_FOLDER, THREADS, checked, data_option
 from distill.cli_retrain import retrain
 from distill.cli_serve import serve
 from distill.cli_training import compare_teachers, finetune_int8, train_student, train_teacher
@@ -87,7 +87,7 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Write JSON lines here and not to standard output.")
 @click.option("--ocr", is_flag=True, help="Read the text off the picture of a row that has none.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, from OUT.part.")
-@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
+@click.option("--threads", default=0, show_default="all cores", type=THREADS)
 @click.option(
     "--engine",
     default="local",
@@ -166,7 +166,7 @@ def predict(
 
 @main.command()
 @click.argument("bundle", type=BUNDLE)
-@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
+@click.option("--threads", default=0, show_default="all cores", type=THREADS)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
 def verify(bundle: Path, threads: int, out: Path | None) -> None:
     """Ask a Bundle on this machine what it was asked where it was made, and compare the answers.
@@ -193,7 +193,7 @@ def verify(bundle: Path, threads: int, out: Path | None) -> None:
 
 @main.command()
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder for the three files.")
+@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder for the three files.")
 @click.option("--seed", default=13, show_default=True, help="The same seed gives the same split.")
 def split(source: Path, out: Path, seed: int) -> None:
     """Divide one labelled file 70/15/15 into train, dev and test, every label in its proportion.

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distill.cli_options import checked, recipe_option, set_option, target_option
+from distill.cli_options import NEW_FOLDER, checked, recipe_option, set_option, target_option
 
 MAKING = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "recipe", "overrides")
 
@@ -19,7 +19,7 @@ MAKING = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "recipe", "o
     type=click.Path(path_type=Path),
     help="What the student was trained on: a folder, or one file.  [required for a student]",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The Bundle's folder.")
+@click.option("--out", required=True, type=NEW_FOLDER, help="The Bundle's folder.")
 @click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
 @click.option("--int4", is_flag=True, help="Weights in 4 bits: smaller still, and slower than int8.")
 @target_option
@@ -57,8 +57,11 @@ def export(
       distill export runs/student --data memes/ --int8 --web --out runs/bundle
       distill export runs/bundle --web --out runs/bundle-web
     """
+    from distill import hub
     from distill.bundle import is_bundle
 
+    if web and data is None:
+        run = hub.located(str(run))
     if ort_web is not None and not web:
         raise click.UsageError("--ort-web is what --web takes its files from; give both")
     if is_bundle(run):

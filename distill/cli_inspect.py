@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from distill.cli_options import BUNDLE, checked, data_option
+from distill.cli_options import BUNDLE, NEW_FOLDER, checked, data_option
 
 
 @click.command()
@@ -16,9 +16,7 @@ from distill.cli_options import BUNDLE, checked, data_option
 @click.option(
     "--worst", default=12, show_default=True, type=click.IntRange(1, 200), help="Most wrong examples shown."
 )
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="A new folder for the page and pictures."
-)
+@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder for the page and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace the inspection that stands at --out.")
 def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwrite: bool) -> None:
     """What a model gets right and wrong: one page, the same pictures as PNG, and the figures as JSON.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from distill.files import refuse_here
 from export.isa import TARGETS
 
 
@@ -23,7 +25,20 @@ class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the n
         return value if isinstance(value, Path) else hub.located(value)
 
 
+class NewFolder(click.Path):
+    """A folder that a command writes as a whole, or replaces."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Raises OutputError for the directory that the user is in, before hours of work."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        refuse_here(path)
+        return path
+
+
 BUNDLE = BundlePath()
+NEW_FOLDER = NewFolder()
+# More threads than that only wait for each other, and thousands stop the machine.
+THREADS = click.IntRange(0, 4 * (os.cpu_count() or 1))
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 data_option = click.option(

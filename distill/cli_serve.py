@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from distill.cli_options import BUNDLE
+from distill.cli_options import BUNDLE, THREADS
 
 
 @click.command()
 @click.argument("bundle", type=BUNDLE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines ask.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0), help="Of the model.")
+@click.option("--threads", default=0, show_default="all cores", type=THREADS, help="Of the model.")
 @click.option(
     "--max-batch", default=8, show_default=True, type=click.IntRange(1, 64), help="Posts that run together."
 )

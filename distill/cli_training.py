@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from distill.cli_options import checked, target_option, teacher_option, training_options
+
+TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
 
 
 @click.command()
@@ -72,14 +76,19 @@ def compare_teachers(
     from distill.recipe import Recipe
 
     pairs = [words.partition("=")[::2] for words in tries]
-    configs = {name: Recipe.load(recipe, (*overrides, *words.split())).teacher for name, words in pairs}
-    if len(configs) < len(pairs) or any(not name or "/" in name for name in configs):
-        raise click.UsageError("--try: give each teacher a name of its own, without a slash")
+    configs = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))).teacher for name, words in pairs}
+    if len(configs) < len(pairs) or not all(TRY.fullmatch(name) for name in configs):
+        raise click.UsageError(
+            "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
+        )
     splits = checked(data)
     from distill.checkpoint import begin
+    from distill.processes import check_batch_size
     from distill.terminal import note, output
     from teacher import compare
 
+    for config in configs.values():
+        check_batch_size(config.batch_size)
     asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
     begin(out, "teacher", next(iter(configs.values())), splits, resume, overwrite, asked)
     output.print(compare.to_table(compare.compare(configs, splits, folds, seeds, out, resume)))

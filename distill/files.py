@@ -113,6 +113,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     A folder that stands at `target` is there until the new one is, in one step where the system can swap names.
     Raises OutputError.
     """
+    refuse_here(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep(target)
     fresh = _beside(target, "part")
@@ -151,10 +152,19 @@ def work_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove it whole or not at all: killed on the way, it is not half there."""
+    """Remove it whole or not at all: killed on the way, it is not half there. Raises OutputError."""
+    refuse_here(folder)
     gone = _beside(folder, "part")
     folder.rename(gone)
     _remove(gone)
+
+
+def refuse_here(target: Path) -> None:
+    """Raises OutputError for the working directory and those above it: a folder that is replaced as a whole must
+    not be one that somebody is in."""
+    here = Path.cwd()
+    if Path(os.path.realpath(target)) in (here, *here.parents):
+        raise OutputError(f"{target}: is the directory that you are in, or above it; name a folder inside of it")
 
 
 def sweep(target: Path) -> None:

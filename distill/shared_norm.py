@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +11,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from distill import processes
+
+_rows: int | None = None
+
+
+@contextmanager
+def batch_of(rows: int) -> Iterator[None]:
+    """Within it, the parts of all processes make a batch of so many rows; what goes beyond was repeated
+    (`processes.part_of`) and is not counted."""
+    global _rows
+    _rows = rows
+    try:
+        yield
+    finally:
+        _rows = None
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -19,11 +35,14 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         """As BatchNorm2d, float (B, C, H, W) to the same."""
         if not self.training or processes.count() == 1 or self.running_mean is None:
             return super().forward(input)
-        x = input.float()
-        mean = _Mean.apply(x.mean((0, 2, 3)))
+        x, part = input.float(), len(input)
+        rows = part * processes.count() if _rows is None else _rows
+        own = min(max(rows - processes.rank() * part, 0), part)
+        values = rows * x[0, 0].numel()
+        mean = _Sum.apply(x[:own].sum((0, 2, 3))) / values
         centred = x - mean[:, None, None]
-        variance = _Mean.apply(centred.square().mean((0, 2, 3)))
-        self._remember(mean.detach(), variance.detach(), processes.count() * x.numel() // len(mean))
+        variance = _Sum.apply(centred[:own].square().sum((0, 2, 3))) / values
+        self._remember(mean.detach(), variance.detach(), values)
         scale = torch.rsqrt(variance + self.eps) * self.weight
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 
@@ -41,19 +60,19 @@ def share_batch_norms(network: nn.Module) -> None:
             module.__class__ = SharedBatchNorm2d
 
 
-class _Mean(torch.autograd.Function):
-    """The mean over processes. Each one's value moved the outputs of all, so the gradients' mean comes back."""
+class _Sum(torch.autograd.Function):
+    """The sum over processes. Each one's value moved the outputs of all, so the gradients' sum comes back."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return _mean(value)
+        return _sum(value)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _mean(gradient)
+        return _sum(gradient)
 
 
-def _mean(value: Tensor) -> Tensor:
-    result = value / processes.count()
+def _sum(value: Tensor) -> Tensor:
+    result = value.clone()
     dist.all_reduce(result)
     return result

@@ -35,7 +35,7 @@ from distill.files import cannot_write, write_json
 from distill.metrics import macro_ap, micro_ap, sigmoid
 from distill.recipe import ModelConfig, TrainingPrecision
 from distill.scratch import CNN, LSTM
-from distill.shared_norm import share_batch_norms
+from distill.shared_norm import batch_of, share_batch_norms
 from distill.terminal import warn
 from distill.trend import EpochLog, TrainLog, warning
 
@@ -136,7 +136,8 @@ class Measured(nn.Module):
         """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`. Of several
         processes each gives the inputs of its part and what is wanted of the batch, and gets the batch's logits."""
         wanted = Wanted(**{name: value for name, value in batch.items() if name in WANTED})
-        outputs = self.network.outputs(**{name: value for name, value in batch.items() if name not in WANTED})
+        with batch_of(len(wanted.labels)):
+            outputs = self.network.outputs(**{name: value for name, value in batch.items() if name not in WANTED})
         outputs = Outputs(*(processes.gathered(part)[: len(wanted.labels)] for part in outputs))
         return self.loss(outputs, wanted), outputs.logits
 

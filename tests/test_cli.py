@@ -157,6 +157,31 @@ def test_mistakes_are_one_line_with_exit_code_2(chain: Chain, tmp_path: Path) ->
         assert message in one_line_error(distill(*words))
 
 
+def test_the_directory_that_the_user_is_in_is_not_replaced(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "here" / "inside"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    for out in (".", "..", inside, "../inside"):
+        for words in (
+            ("inspect", chain.student, "--data", chain.data),
+            ("split", chain.data / "train.json"),
+            ("export", chain.student, "--data", chain.data),
+        ):
+            assert "the directory that you are in" in one_line_error(distill(*words, "--out", out))
+    assert list(inside.iterdir()) == []
+
+
+def test_threads_by_the_thousand_are_refused(chain: Chain) -> None:
+    for words in (("predict", chain.int8, "--text", "x"), ("verify", chain.int8), ("serve", chain.int8)):
+        result = distill(*words, "--threads", 100_000)
+        assert result.exit_code == 2
+        assert "100000 is not in the range" in result.stderr
+    result = distill("bench", chain.int8, "--data", chain.data, "--threads", "1,100000")
+    assert "from 1 to 1024" in one_line_error(result)
+
+
 def test_an_unfinished_training_is_named_where_it_is_used(chain: Chain, tmp_path: Path) -> None:
     shutil.copytree(chain.teacher, tmp_path / "teacher")
     (tmp_path / "teacher" / "run.json").unlink()

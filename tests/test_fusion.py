@@ -176,6 +176,15 @@ def test_what_does_not_go_together_is_refused(chain: Chain) -> None:
             teacher_config(chain, *changed)
 
 
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "comparison.json", "started.json"])
+def test_a_teacher_to_try_has_a_name_that_can_be_a_folders(name: str, chain: Chain, tmp_path: Path) -> None:
+    words = ["compare-teachers", "--data", str(chain.data), "--out", str(tmp_path / "out"), "--try", name]
+    done = CliRunner().invoke(cli.main, words)
+    assert done.exit_code == 2
+    assert "--try: give each teacher a name of its own" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_teachers_are_compared_on_the_same_folds_and_a_broken_comparison_goes_on(
     chain: Chain, tmp_path: Path
 ) -> None:

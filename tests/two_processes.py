@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from distill import processes
 from distill.cli import main
-from distill.shared_norm import share_batch_norms
+from distill.shared_norm import batch_of, share_batch_norms
 
 
 def network() -> nn.Module:
@@ -27,25 +27,28 @@ def loss(outputs: Tensor) -> Tensor:
     return torch.corrcoef(outputs.T)[0, 1] + outputs.square().mean().sqrt()
 
 
-def compare_a_step() -> None:
+def compare_a_step(rows: int) -> None:
     """The gradients and buffers of a batch with batch norms, in parts and in one."""
-    pixels = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    pixels = torch.randn(rows, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     one, two = network(), network()
     loss(one(pixels)).backward()
     share_batch_norms(two)
     parallel = DistributedDataParallel(two)  # named, as its hooks go with it
-    loss(processes.gathered(parallel(pixels[processes.part_of(range(8))]))).backward()
+    with batch_of(rows):
+        part = parallel(pixels[processes.part_of(range(rows))])
+    loss(processes.gathered(part)[:rows]).backward()
     for ours, theirs in zip(two.parameters(), one.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5)
     for ours, theirs in zip(two.buffers(), one.buffers(), strict=True):
         torch.testing.assert_close(ours, theirs)
     if processes.rank() == 0:
-        print("gradients are those of one process", file=sys.stderr)
+        print(f"gradients of {rows} rows are those of one process", file=sys.stderr)
 
 
 asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 for words in asked["commands"]:
     main(words, standalone_mode=False)
 processes.start("train-teacher")
-compare_a_step()
+compare_a_step(8)
+compare_a_step(7)  # one row is repeated, and does not count
 processes.end()
