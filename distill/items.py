@@ -15,7 +15,7 @@ from typing import Any
 from distill import parquet
 from distill.data import MAX_TEXT, SUFFIXES, Example, read_rows, to_example
 from distill.errors import DataError
-from distill.untrusted import parse_json, printable
+from distill.untrusted import is_file, parse_json, printable
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -72,6 +72,15 @@ def count_items(source: Path) -> int | None:
         with source.open("rb") as handle:
             return sum(1 for line in handle if line.strip())
     return None
+
+
+def files_read(folder: Path) -> list[Path]:
+    """What `read_items` opens of a folder. Raises DataError."""
+    if tables := table_files(folder):
+        return tables
+    pictures = picture_files(folder)
+    texts = {picture.with_suffix(".txt") for picture in pictures}
+    return [path for path in (*pictures, *sorted(texts)) if is_file(path)]
 
 
 def table_files(source: Path) -> list[Path]:

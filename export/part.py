@@ -23,6 +23,7 @@ from distill import __version__
 from distill.bundle import MANIFEST, Bundle
 from distill.errors import OutputError
 from distill.files import named, read_json, sha256_of, write_json
+from distill.items import files_read
 from export.runtime import CHUNK
 
 
@@ -134,12 +135,12 @@ def answering(bundle: Bundle) -> dict[str, Any]:
 
 
 def _content(source: Path) -> str:
-    """Of a file its hash; of a folder that of the names and sizes in it."""
+    """Of a file its hash; of a folder that of the names and sizes of what is read there, not of answers beside it."""
     if source.is_file():
         return sha256_of(source)
     if not source.is_dir():
         return secrets.token_hex()  # a pipe cannot be read twice: nothing is the same
-    entries = sorted((path.name, path.stat().st_size) for path in source.iterdir() if path.is_file())
+    entries = sorted((path.name, path.stat().st_size) for path in files_read(source))
     return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 

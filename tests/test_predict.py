@@ -19,10 +19,11 @@ from click.testing import CliRunner, Result
 from conftest import Chain
 from victim import Victim
 
+from distill.bundle import Bundle
 from distill.cli import main
 from distill.data import Example
 from distill.demo_data import LABELS
-from export.part import Part
+from export.part import Part, origin
 from export.runtime import CHUNK, Predictor
 
 ROWS = 2 * CHUNK + 130
@@ -169,6 +170,17 @@ def test_a_folder_that_gained_a_picture_is_another_source(chain: Chain, victim: 
     (folder / "0000-more.jpg").unlink()
     assert distill(*words, "--resume").exit_code == 0
     assert len(out.read_bytes().splitlines()) == CHUNK + 1
+
+
+def test_answers_may_grow_in_the_folder_that_they_answer(tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"one")
+    (tmp_path / "a.txt").write_text("on it")
+    begun = origin(tmp_path, bundle, None)
+    for name in ("answers.jsonl.part", "answers.jsonl.part.json", "answers.jsonl", "notes.txt"):
+        (tmp_path / name).write_text("grows")
+        assert origin(tmp_path, bundle, None) == begun
+    (tmp_path / "a.txt").write_text("something else")
+    assert origin(tmp_path, bundle, None) != begun
 
 
 def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path) -> None:
