@@ -60,6 +60,7 @@ class Part:
     def standing(self, resume: bool) -> Standing | None:
         """Where to begin, or None when all is answered already. Raises OutputError rather than lose answers, or go
         on with those of something else."""
+        refuse_what_is_no_file(self.out)
         held = self.held()
         if not held.answers and (self.lines.is_file() or not resume):
             return held  # nothing that took long
@@ -105,6 +106,14 @@ class Part:
         if not self.held().answers:
             self.lines.unlink(missing_ok=True)
             self.about.unlink(missing_ok=True)
+
+
+def refuse_what_is_no_file(out: Path) -> None:
+    """Raise OutputError for what a file cannot replace."""
+    if out.is_dir():
+        raise OutputError(
+            f"{out}: is a folder; give the name of a file, or --engine ray, with which predict writes a folder"
+        )
 
 
 def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None]) -> None:

@@ -158,6 +158,19 @@ def test_a_run_that_fails_before_it_answered_leaves_nothing(chain: Chain, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", [".", "folder"])
+def test_a_folder_as_out_is_refused_before_anything_is_answered(
+    chain: Chain, posts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Predictor, "predict_many", None)  # nothing is asked of it
+    for asked in ([posts], ["--text", "hi"]):
+        refused = one_line(distill("predict", chain.int8, *asked, "--out", name))
+        assert f"{name}: is a folder; give the name of a file, or --engine ray" in refused
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+
+
 def test_a_folder_that_gained_a_picture_is_another_source(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     folder, out = tmp_path / "pictures", tmp_path / "answers.jsonl"
     folder.mkdir()
