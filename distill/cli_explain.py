@@ -52,8 +52,11 @@ def explain(
     from distill.terminal import note, output
     from export import explain as explaining
     from export import explain_plot  # without matplotlib it ends here, and not after the long work
+    from export.part import refuse_what_is_no_file
     from export.runtime import Predictor
 
+    for path in (out, figures):
+        refuse_what_is_no_file(path)
     predictor = Predictor.load(bundle, threads)
     example = Example(image.name if image else "text", text, image, ())
     found = explaining.explain(predictor, example, names, count, grid)

@@ -114,6 +114,12 @@ def refuse_what_is_no_file(out: Path) -> None:
         raise OutputError(
             f"{out}: is a folder; give the name of a file, or --engine ray, with which predict writes a folder"
         )
+    # /dev/stdout is a link that may lead to a file, and it is the link that would be replaced.
+    if out.absolute().parent == Path("/dev") or (out.exists() and not out.is_file()):
+        raise OutputError(
+            f"{out}: is a device or a pipe, which a file would replace; give the name of a file, or leave it out "
+            "where standard output is meant"
+        )
 
 
 def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None]) -> None:
@@ -144,7 +150,7 @@ def answering(bundle: Bundle) -> dict[str, Any]:
 
 
 def _content(source: Path) -> str:
-    """Of a file its hash; of a folder that of the names and sizes of what is read there, not of answers beside it."""
+    """Of a file its hash; of a folder that of the names and sizes of what is read there."""
     if source.is_file():
         return sha256_of(source)
     if not source.is_dir():

@@ -23,7 +23,8 @@ from distill.bundle import Bundle
 from distill.cli import main
 from distill.data import Example
 from distill.demo_data import LABELS
-from export.part import Part, origin
+from distill.errors import OutputError
+from export.part import Part, origin, refuse_what_is_no_file
 from export.runtime import CHUNK, Predictor
 
 ROWS = 2 * CHUNK + 130
@@ -169,6 +170,24 @@ def test_a_folder_as_out_is_refused_before_anything_is_answered(
         refused = one_line(distill("predict", chain.int8, *asked, "--out", name))
         assert f"{name}: is a folder; give the name of a file, or --engine ray" in refused
     assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Path, tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link.png"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    asked = (("predict", [posts]), ("predict", ["--text", "hi"]), ("explain", ["--text", "hi", "--json"]))
+    for command, words in asked:
+        target = [pipe] if "--json" in words else ["--out", pipe]
+        assert "pipe: is a device or a pipe" in one_line(distill(command, chain.int8, *words, *target))
+    assert "link.png: is a device or a pipe" in one_line(
+        distill("explain", chain.int8, "--text", "hi", "--out", link)
+    )
+    with pytest.raises(OutputError, match="leave it out where standard output is meant"):
+        refuse_what_is_no_file(Path("/dev/no-device-of-this-name"))
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_folder_that_gained_a_picture_is_another_source(chain: Chain, victim: Victim, tmp_path: Path) -> None:
