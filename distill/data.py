@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -216,16 +217,19 @@ def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str] | Da
         raise DataError(f"{path}: line {reader.line_num}: broken CSV: {error}") from error
 
 
+def path_from(folder: Path, picture: Path) -> str:
+    """A picture's path from a folder. Links to folders are followed first: `..` leaves the folder that is meant."""
+    return Path(os.path.relpath(picture.parent.resolve() / picture.name, folder.resolve())).as_posix()
+
+
 def write_examples(examples: Iterable[Example], relative_to: Path) -> str:
     """The text of a JSON file in the form that `read_examples` reads, pictures relative to `relative_to`."""
-    import os
-
     rows = [
         {
             "id": example.id,
             "labels": list(example.labels),
             "text": example.text,
-            "image": None if example.image is None else os.path.relpath(example.image, relative_to),
+            "image": None if example.image is None else path_from(relative_to, example.image),
         }
         for example in examples
     ]
