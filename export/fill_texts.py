@@ -63,7 +63,7 @@ def fill_texts(source: Path, out: Path | None, reader: Reads, every: bool) -> Fi
         faults = tuple(_read(rows, readings, every))
         if out is None:
             for path, part in files.items():
-                write_text(path, _text(part, path.suffix))
+                write_text(path.resolve(), _text(part, path.suffix))  # a link stays one
         else:
             _write_folder(files, out)
         readings.done()

@@ -140,6 +140,16 @@ def test_pictures_are_found_from_a_folder_behind_a_link(
     assert (tmp_path / "there").is_symlink()
 
 
+def test_a_link_to_a_file_stays_one_and_the_file_is_filled(seen: list[str], tmp_path: Path) -> None:
+    source, link = memes(tmp_path / "memes"), tmp_path / "memes" / "link.json"
+    (source / "link").symlink_to(source / "dev")
+    link.symlink_to(source / "dev.json")
+    assert distill("data", "ocr", link, "--in-place").exit_code == 0
+    assert link.is_symlink()
+    assert [row.get("text") for row in json.loads((source / "dev.json").read_text())] == FILLED
+    assert leftovers(tmp_path) == []
+
+
 def test_csv_keeps_its_columns_and_gains_one(seen: list[str], tmp_path: Path) -> None:
     Image.new("RGB", (5, 4)).save(tmp_path / "5.png")
     path = tmp_path / "posts.csv"
