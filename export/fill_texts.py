@@ -59,7 +59,7 @@ def fill_texts(source: Path, out: Path | None, reader: Reads, every: bool) -> Fi
     files = {path: _rows(path) for path in _files(source)}
     rows = [row for part in files.values() for row in part]
     missing = sum(not has_text(row.example.text) for row in rows)
-    with _remembered(beside(out or source), reader) as readings:
+    with _remembered(beside(out or source.resolve()), reader) as readings:
         faults = tuple(_read(rows, readings, every))
         if out is None:
             for path, part in files.items():

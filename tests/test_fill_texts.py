@@ -150,6 +150,15 @@ def test_a_link_to_a_file_stays_one_and_the_file_is_filled(seen: list[str], tmp_
     assert leftovers(tmp_path) == []
 
 
+def test_the_folder_that_one_stands_in_is_filled(
+    seen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(memes(tmp_path / "memes"))
+    assert distill("data", "ocr", ".", "--in-place").exit_code == 0
+    assert [row.get("text") for row in json.loads(Path("dev.json").read_text())] == FILLED
+    assert [path.name for path in tmp_path.iterdir()] == ["memes"]
+
+
 def test_csv_keeps_its_columns_and_gains_one(seen: list[str], tmp_path: Path) -> None:
     Image.new("RGB", (5, 4)).save(tmp_path / "5.png")
     path = tmp_path / "posts.csv"
