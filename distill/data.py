@@ -19,6 +19,7 @@ SUFFIXES = (".json", ".jsonl", ".csv")
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
 PICTURE_FOLDERS = ("", "images")
 MAX_TEXT = 1_000_000  # characters; tokenizers read a text whole before they cut it, and a meme has no such text
+MAX_FIELD = 10 * MAX_TEXT  # of CSV: too long a text is its row's fault, and an open quote does not take in the file
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ def _json_list(path: Path) -> list[Any]:
 
 
 def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str] | DataError]:
+    csv.field_size_limit(max(MAX_FIELD, csv.field_size_limit()))  # the process's own: raised, and never lowered
     reader = csv.DictReader(handle, strict=True)
     try:
         columns = reader.fieldnames or []
