@@ -17,7 +17,7 @@ from distill.data import MAX_TEXT, SUFFIXES, Example, read_rows, to_example
 from distill.errors import DataError
 from distill.untrusted import is_file, parse_json, printable, shown
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from distill.errors import DataError, DistillError
 from distill.integrity import check, content_hash
 from distill.items import Fault, count_items, read_items
 from distill.labels import LabelSet
+from distill.preprocess import FORMATS
 from distill.split import stratified_folds, stratified_split
 from distill.split_files import split_file
 
@@ -252,6 +253,15 @@ def test_items_of_a_bad_file_keep_the_good_rows(tmp_path: Path) -> None:
     assert [type(item) for item in items] == [Example, Fault, Fault, Fault, Fault]
     assert [item.id for item in items] == ["1", "2", "row 3", "row 4", "row 6"]
     assert count_items(path) == 5
+
+
+def test_a_folder_is_searched_for_every_form_that_is_read(tmp_path: Path) -> None:
+    Image.init()
+    known = {suffix for suffix, form in Image.EXTENSION.items() if form in FORMATS}
+    unusual = {".jpe", ".apng", ".avifs"}
+    for suffix in sorted(known):
+        (tmp_path / f"a{suffix}").touch()
+    assert {Path(item.id).suffix for item in read_items(tmp_path)} == known - unusual
 
 
 def test_a_folder_of_pictures_takes_its_texts_from_beside_them(tmp_path: Path) -> None:
