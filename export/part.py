@@ -111,14 +111,12 @@ class Part:
 def refuse_what_is_no_file(out: Path) -> None:
     """Raise OutputError for what a file cannot replace."""
     if out.is_dir():
-        raise OutputError(
-            f"{out}: is a folder; give the name of a file, or --engine ray, with which predict writes a folder"
-        )
+        raise OutputError(f"{out}: is a folder; give the name of a file (predict --engine ray writes a folder)")
     # /dev/stdout is a link that may lead to a file, and it is the link that would be replaced.
     if out.absolute().parent == Path("/dev") or (out.exists() and not out.is_file()):
         raise OutputError(
-            f"{out}: is a device or a pipe, which a file would replace; give the name of a file, or leave it out "
-            "where standard output is meant"
+            f"{out}: is a device or a pipe, which a file would replace; give the name of a file (predict without "
+            "--out writes to standard output)"
         )
 
 

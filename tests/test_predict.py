@@ -168,7 +168,7 @@ def test_a_folder_as_out_is_refused_before_anything_is_answered(
     monkeypatch.setattr(Predictor, "predict_many", None)  # nothing is asked of it
     for asked in ([posts], ["--text", "hi"]):
         refused = one_line(distill("predict", chain.int8, *asked, "--out", name))
-        assert f"{name}: is a folder; give the name of a file, or --engine ray" in refused
+        assert f"{name}: is a folder; give the name of a file (predict --engine ray" in refused
     assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
 
 
@@ -183,7 +183,7 @@ def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Pat
     assert "link.png: is a device or a pipe" in one_line(
         distill("explain", chain.int8, "--text", "hi", "--out", link)
     )
-    with pytest.raises(OutputError, match="leave it out where standard output is meant"):
+    with pytest.raises(OutputError, match="predict without --out writes to standard output"):
         refuse_what_is_no_file(Path("/dev/no-device-of-this-name"))
     assert pipe.is_fifo()
     assert link.is_symlink()
