@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from distill import __version__, onnx_file, onnx_guard
+from distill import __version__, hub, onnx_file, onnx_guard
 from distill.bundle_files import FILES as FILES
 from distill.bundle_files import MANIFEST as MANIFEST
 from distill.bundle_files import MANIFEST_LIMIT, Stamp, stamp_of, verified
@@ -109,28 +109,35 @@ class Bundle:
     @classmethod
     def open(cls, folder: Path) -> Bundle:
         """Check every file and read all but the model. Raises BundleError."""
-        if is_file(folder):
-            return _open_file(folder)
-        if not is_bundle(folder):
-            raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
-        path = folder / MANIFEST
-        manifest = parse_strict(read_bounded(path, MANIFEST_LIMIT, BundleError), str(path), BundleError)
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise BundleError(f"{path}: not of format {FORMAT}; run distill export again")
-        model = folder / "model.onnx"
-        stamp = stamp_of(model)
-        contents = verified(folder, manifest)
-        onnx_guard.check(model)
-        parts: dict[str, Any] = {"manifest": manifest}
-        for name, file in (("labels", "labels.txt"), ("tokenizer", "tokenizer.json")):
-            try:
-                parts[name] = contents[file].decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise BundleError(f"{folder / file}: is not UTF-8 ({error}); run distill export again") from error
-        for name in ("thresholds", "preprocess", "golden"):
-            file = f"{name}.json"
-            parts[name] = parse_strict(contents[file], str(folder / file), BundleError)
-        return _assemble(folder, model, manifest["files"]["model.onnx"], stamp, parts)
+        try:
+            return _open_file(folder) if is_file(folder) else _open_folder(folder)
+        except BundleError as error:
+            if not hub.is_copy(folder):
+                raise
+            raise BundleError(f"{error}. It is a copy from the hub; to fetch it again, remove {folder}") from error
+
+
+def _open_folder(folder: Path) -> Bundle:
+    if not is_bundle(folder):
+        raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
+    path = folder / MANIFEST
+    manifest = parse_strict(read_bounded(path, MANIFEST_LIMIT, BundleError), str(path), BundleError)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{path}: not of format {FORMAT}; run distill export again")
+    model = folder / "model.onnx"
+    stamp = stamp_of(model)
+    contents = verified(folder, manifest)
+    onnx_guard.check(model)
+    parts: dict[str, Any] = {"manifest": manifest}
+    for name, file in (("labels", "labels.txt"), ("tokenizer", "tokenizer.json")):
+        try:
+            parts[name] = contents[file].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{folder / file}: is not UTF-8 ({error}); run distill export again") from error
+    for name in ("thresholds", "preprocess", "golden"):
+        file = f"{name}.json"
+        parts[name] = parse_strict(contents[file], str(folder / file), BundleError)
+    return _assemble(folder, model, manifest["files"]["model.onnx"], stamp, parts)
 
 
 def _assemble(folder: Path, model: Path, sha256: str, stamp: Stamp, parts: dict[str, Any]) -> Bundle:

@@ -44,16 +44,21 @@ def explain(
     """
     if image is None and not text.strip():
         raise click.UsageError("give --image FILE, --text TEXT, or both")
+    if out.suffix.lower() != ".png":
+        raise click.UsageError(f"--out {out} is to be a PNG file; give a name that ends in .png")
     figures = figures or out.with_suffix(".json")
     if figures == out:
-        raise click.UsageError(f"--out {out} is a picture; name it .png, or give --json another name")
+        raise click.UsageError(f"--out {out} is a picture; give --json another name")
     from distill.data import Example
     from distill.files import write_json
     from distill.terminal import note, output
     from export import explain as explaining
     from export import explain_plot  # without matplotlib it ends here, and not after the long work
+    from export.part import refuse_what_is_no_file
     from export.runtime import Predictor
 
+    for path in (out, figures):
+        refuse_what_is_no_file(path)
     predictor = Predictor.load(bundle, threads)
     example = Example(image.name if image else "text", text, image, ())
     found = explaining.explain(predictor, example, names, count, grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ SUFFIXES = (".json", ".jsonl", ".csv")
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
 PICTURE_FOLDERS = ("", "images")
 MAX_TEXT = 1_000_000  # characters; tokenizers read a text whole before they cut it, and a meme has no such text
+MAX_FIELD = 10 * MAX_TEXT  # of CSV: too long a text is its row's fault, and an open quote does not take in the file
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ def _json_list(path: Path) -> list[Any]:
 
 
 def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str] | DataError]:
+    csv.field_size_limit(max(MAX_FIELD, csv.field_size_limit()))  # the process's own: raised, and never lowered
     reader = csv.DictReader(handle, strict=True)
     try:
         columns = reader.fieldnames or []
@@ -216,16 +219,19 @@ def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str] | Da
         raise DataError(f"{path}: line {reader.line_num}: broken CSV: {error}") from error
 
 
+def path_from(folder: Path, picture: Path) -> str:
+    """A picture's path from a folder. Links to folders are followed first: `..` leaves the folder that is meant."""
+    return Path(os.path.relpath(picture.parent.resolve() / picture.name, folder.resolve())).as_posix()
+
+
 def write_examples(examples: Iterable[Example], relative_to: Path) -> str:
     """The text of a JSON file in the form that `read_examples` reads, pictures relative to `relative_to`."""
-    import os
-
     rows = [
         {
             "id": example.id,
             "labels": list(example.labels),
             "text": example.text,
-            "image": None if example.image is None else os.path.relpath(example.image, relative_to),
+            "image": None if example.image is None else path_from(relative_to, example.image),
         }
         for example in examples
     ]

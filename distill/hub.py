@@ -41,7 +41,12 @@ def located(named: str) -> Path:
 def beside(bundle: Path, ending: str) -> Path:
     """Where a file about a Bundle goes when nobody says: beside it, or here for one that is in our cache."""
     name = f"{bundle.name}{ending}"
-    return Path(name) if bundle.is_relative_to(cache_folder() / "hub") else bundle.with_name(name)
+    return Path(name) if is_copy(bundle) else bundle.with_name(name)
+
+
+def is_copy(bundle: Path) -> bool:
+    """Whether it is one that was fetched from the hub, in our cache."""
+    return bundle.is_relative_to(cache_folder() / "hub")
 
 
 def _folder(repository: str, commit: str) -> Path:

@@ -15,9 +15,9 @@ from typing import Any
 from distill import parquet
 from distill.data import MAX_TEXT, SUFFIXES, Example, read_rows, to_example
 from distill.errors import DataError
-from distill.untrusted import parse_json, printable
+from distill.untrusted import is_file, parse_json, printable, shown
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,15 @@ def count_items(source: Path) -> int | None:
     return None
 
 
+def files_read(folder: Path) -> list[Path]:
+    """What `read_items` opens of a folder. Raises DataError."""
+    if tables := table_files(folder):
+        return tables
+    pictures = picture_files(folder)
+    texts = {picture.with_suffix(".txt") for picture in pictures}
+    return [path for path in (*pictures, *sorted(texts)) if is_file(path)]
+
+
 def table_files(source: Path) -> list[Path]:
     """A Parquet file, or those of a folder, sorted by name; none for any other source. Raises DataError."""
     if not source.is_dir():
@@ -87,16 +96,31 @@ def table_files(source: Path) -> list[Path]:
 def table_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Item]:
     """Rows of one Parquet file; pictures by name, as bytes, or as Hugging Face's data sets hold them."""
     for number, row in parquet.read_table(path, first, count):
-        image = row.get("image")
-        name, content = (image.get("path"), image.get("bytes")) if isinstance(image, dict) else (image, None)
-        if isinstance(name, bytes):
-            name, content = None, name
+        try:
+            name, content = _name_and_bytes(row.get("image"), f"{path}: row {number}")
+        except DataError as error:
+            yield Fault(_name(row, number), str(error))
+            continue
         # Under some name, a row that brings its picture is checked like any other.
         item = _item(row | {"image": name if content is None else "picture"}, path, number)
-        if isinstance(item, Example) and isinstance(content, bytes):
+        if isinstance(item, Example) and content is not None:
             yield Post(item.id, item.text, content, f"{path}: row {number}: picture")
         else:
             yield item
+
+
+def _name_and_bytes(image: Any, where: str) -> tuple[Any, bytes | None]:
+    """What a row's picture is called, and itself where the row brings it. Raises DataError."""
+    if isinstance(image, bytes):
+        return None, image
+    if not isinstance(image, dict):
+        return image, None
+    if "bytes" not in image and "path" not in image:
+        raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {shown(list(image))}")
+    content = image.get("bytes")
+    if not isinstance(content, bytes | None):
+        raise DataError(f"{where}: the 'bytes' of image must be binary; got {shown(content)}")
+    return image.get("path"), content
 
 
 def _rows(source: Path) -> Iterator[Example | Fault]:

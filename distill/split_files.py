@@ -18,6 +18,7 @@ def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
+    out = out.resolve()  # where a link leads is where pictures are named from
     rows = read_examples(source)
     labels = find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
     targets = labels.encode([row.labels for row in rows])

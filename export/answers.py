@@ -15,13 +15,15 @@ from distill.files import named, write_bytes
 from distill.items import Fault, Item, count_items, read_items
 from distill.terminal import note, track
 from export.captions import Captions
-from export.part import Part, Standing, in_chunks, is_fault, origin
+from export.part import Part, Standing, in_chunks, is_fault, origin, refuse_what_is_no_file
 from export.readings import Readings, Reads, beside
 from export.runtime import Prediction, Predictor
 
 
 def answer_one(predictor: Predictor, example: Example, out: Path | None, reader: Reads | None = None) -> int:
     """One line, to `out` or standard output; the number of faults. Raises OutputError."""
+    if out is not None:
+        refuse_what_is_no_file(out)
     lines = _Lines(predictor, [example], reader)
     content = b"".join(lines)
     if out is None:

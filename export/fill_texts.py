@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.data import SPLIT_NAMES, SUFFIXES, Example, find_split, read_rows, to_example
+from distill.data import SPLIT_NAMES, SUFFIXES, Example, find_split, path_from, read_rows, to_example
 from distill.errors import DataError, PictureError
 from distill.files import whole_folder, write_text
 from distill.labels import LABEL_FILES
@@ -56,14 +55,15 @@ def fill_texts(source: Path, out: Path | None, reader: Reads, every: bool) -> Fi
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
+    out = None if out is None else out.resolve()  # where a link leads is where pictures are named from
     files = {path: _rows(path) for path in _files(source)}
     rows = [row for part in files.values() for row in part]
     missing = sum(not has_text(row.example.text) for row in rows)
-    with _remembered(beside(out or source), reader) as readings:
+    with _remembered(beside(out or source.resolve()), reader) as readings:
         faults = tuple(_read(rows, readings, every))
         if out is None:
             for path, part in files.items():
-                write_text(path, _text(part, path.suffix))
+                write_text(path.resolve(), _text(part, path.suffix))  # a link stays one
         else:
             _write_folder(files, out)
         readings.done()
@@ -117,7 +117,7 @@ def _write_folder(files: dict[Path, list[Row]], out: Path) -> None:
         for path, rows in files.items():
             for row in rows:
                 if row.example.image is not None and not Path(row.table["image"]).is_absolute():
-                    row.table["image"] = Path(os.path.relpath(row.example.image, out)).as_posix()
+                    row.table["image"] = path_from(out, row.example.image)
             write_text(fresh / path.name, _text(rows, path.suffix))
         for name in LABEL_FILES:
             beside_it = next(iter(files)).parent / name

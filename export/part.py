@@ -23,6 +23,7 @@ from distill import __version__
 from distill.bundle import MANIFEST, Bundle
 from distill.errors import OutputError
 from distill.files import named, read_json, sha256_of, write_json
+from distill.items import files_read
 from export.runtime import CHUNK
 
 
@@ -59,6 +60,7 @@ class Part:
     def standing(self, resume: bool) -> Standing | None:
         """Where to begin, or None when all is answered already. Raises OutputError rather than lose answers, or go
         on with those of something else."""
+        refuse_what_is_no_file(self.out)
         held = self.held()
         if not held.answers and (self.lines.is_file() or not resume):
             return held  # nothing that took long
@@ -106,6 +108,18 @@ class Part:
             self.about.unlink(missing_ok=True)
 
 
+def refuse_what_is_no_file(out: Path) -> None:
+    """Raise OutputError for what a file cannot replace."""
+    if out.is_dir():
+        raise OutputError(f"{out}: is a folder; give the name of a file (predict --engine ray writes a folder)")
+    # /dev/stdout is a link that may lead to a file, and it is the link that would be replaced.
+    if out.absolute().parent == Path("/dev") or (out.exists() and not out.is_file()):
+        raise OutputError(
+            f"{out}: is a device or a pipe, which a file would replace; give the name of a file (predict without "
+            "--out writes to standard output)"
+        )
+
+
 def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None]) -> None:
     """Write CHUNK lines at once, so that what is cut off is less than a chunk; call `after` each."""
     chunk: list[bytes] = []
@@ -134,12 +148,12 @@ def answering(bundle: Bundle) -> dict[str, Any]:
 
 
 def _content(source: Path) -> str:
-    """Of a file its hash; of a folder that of the names and sizes in it."""
+    """Of a file its hash; of a folder that of the names and sizes of what is read there."""
     if source.is_file():
         return sha256_of(source)
     if not source.is_dir():
         return secrets.token_hex()  # a pipe cannot be read twice: nothing is the same
-    entries = sorted((path.name, path.stat().st_size) for path in source.iterdir() if path.is_file())
+    entries = sorted((path.name, path.stat().st_size) for path in files_read(source))
     return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 

@@ -115,7 +115,7 @@ REFUSED = [
     Rows("quote-inside.csv", HEAD + b'1,"a"b,,\n', "broken CSV"),
     Rows("short-row.csv", HEAD + b"1,a\n", "has not 4 fields"),
     Rows("long-row.csv", HEAD + b"1,a,,x,y\n", "has not 4 fields"),
-    Rows("megabyte-field.csv", HEAD + b"1," + b"a" * (1 << 20) + b",,\n", "field larger than field limit"),
+    Rows("megabyte-field.csv", HEAD + b"1," + b"a" * (1 << 20) + b",,\n", "over the limit of 1,000,000"),
     Rows("latin-1.csv", HEAD + "1,é,,\n".encode("latin-1"), "not readable as UTF-8"),
     Rows("picture.json", b"\x89PNG\r\n\x1a\n", "not readable as UTF-8"),
     Rows("table.parquet", b"PAR1", "the suffix must be one of"),

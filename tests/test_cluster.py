@@ -153,6 +153,19 @@ def test_a_parquet_row_may_name_its_picture_or_bring_it(memes: Path, tmp_path: P
     assert images == [content, tmp_path / picture.name, None]
 
 
+def test_a_parquet_row_whose_picture_is_something_else_is_not_answered_without_it(tmp_path: Path) -> None:
+    for name, image, wanted in (
+        ("strange", {"data": b"x", "height": 3}, "row 1: image must hold 'bytes' or 'path'; it holds ['data', 'he"),
+        ("written", {"bytes": "abc", "path": "a.jpg"}, "row 1: the 'bytes' of image must be binary; got 'abc'"),
+        ("numbered", {"path": 3}, "row 1: image must be a file name; got 3"),
+    ):
+        table(tmp_path / f"{name}.parquet", [{"id": "a", "text": "t", "image": image}])
+        (fault,) = read_items(tmp_path / f"{name}.parquet")
+        assert isinstance(fault, Fault)
+        assert fault.id == "a"
+        assert wanted in fault.error
+
+
 def test_a_parquet_that_cannot_be_used_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "posts.parquet"
     for rows, wanted in (

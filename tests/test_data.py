@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from distill.data import Example, Splits, read_examples, read_splits, write_examples
+from distill.data import MAX_TEXT, Example, Splits, read_examples, read_splits, write_examples
 from distill.errors import DataError, DistillError
 from distill.integrity import check, content_hash
 from distill.items import Fault, count_items, read_items
 from distill.labels import LabelSet
+from distill.preprocess import FORMATS
 from distill.split import stratified_folds, stratified_split
 from distill.split_files import split_file
 
@@ -98,6 +100,23 @@ def test_a_bad_csv_file_is_refused_with_its_name_and_reason(tmp_path: Path, cont
     with pytest.raises(DataError, match=message) as caught:
         read_examples(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_long_text_of_csv_is_read_and_one_too_long_costs_no_other_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    lengths = (200_000, MAX_TEXT, MAX_TEXT + 1, 3)
+    path.write_text("id,text,image\n" + "".join(f"{n},{'a' * n},\n" for n in lengths))
+    before = csv.field_size_limit(131_072)  # as it is in a process that has read no CSV
+    try:
+        items = list(read_items(path))
+        read = [len(item.text) for item in items if isinstance(item, Example)]
+        assert read == [200_000, MAX_TEXT, 3]
+        assert "text has 1,000,001 characters, over the limit of 1,000,000" in str(items[2])
+        csv.field_size_limit(1 << 30)
+        list(read_items(path))
+        assert csv.field_size_limit() == 1 << 30  # somebody else needs it
+    finally:
+        csv.field_size_limit(before)
 
 
 @given(st.binary(max_size=200), st.sampled_from([".json", ".jsonl", ".csv"]))
@@ -234,6 +253,15 @@ def test_items_of_a_bad_file_keep_the_good_rows(tmp_path: Path) -> None:
     assert [type(item) for item in items] == [Example, Fault, Fault, Fault, Fault]
     assert [item.id for item in items] == ["1", "2", "row 3", "row 4", "row 6"]
     assert count_items(path) == 5
+
+
+def test_a_folder_is_searched_for_every_form_that_is_read(tmp_path: Path) -> None:
+    Image.init()
+    known = {suffix for suffix, form in Image.EXTENSION.items() if form in FORMATS}
+    unusual = {".jpe", ".apng", ".avifs"}
+    for suffix in sorted(known):
+        (tmp_path / f"a{suffix}").touch()
+    assert {Path(item.id).suffix for item in read_items(tmp_path)} == known - unusual
 
 
 def test_a_folder_of_pictures_takes_its_texts_from_beside_them(tmp_path: Path) -> None:

@@ -174,6 +174,20 @@ def test_the_command_writes_a_picture_and_the_numbers_of_predict(chain: Chain, t
         assert picture.format == "PNG"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "."], "--out . is to be a PNG file"),
+        (["--out", "a.pdf"], "--out a.pdf is to be a PNG file"),
+        (["--out", "a.png", "--json", "a.png"], "give --json another name"),
+    ],
+)
+def test_a_name_that_is_no_pictures_is_refused(tmp_path: Path, words: list[str], said: str) -> None:
+    done = CliRunner().invoke(main, ["explain", str(tmp_path), "--text", "a", *words])
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
 def test_without_matplotlib_one_line_says_what_brings_it(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "export.explain_plot", raising=False)
     monkeypatch.delattr("export.explain_plot", raising=False)

@@ -120,6 +120,45 @@ def test_a_new_folder_holds_the_same_rows_with_their_texts(seen: list[str], tmp_
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("command", [("data", "ocr"), ("split",)])
+def test_pictures_are_found_from_a_folder_behind_a_link(
+    seen: list[str], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "empty" / "folder").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    (tmp_path / "memes").symlink_to(memes(tmp_path / "far" / "memes"))
+    (tmp_path / "there").symlink_to(tmp_path / "empty" / "folder")
+    for out in (tmp_path / "link" / "filled", tmp_path / "there"):
+        result = distill(*command, tmp_path / "memes" / "train.json", "--out", out)
+        assert result.exit_code == 0, result.output
+        files = [out / name for name in ("train.json", "dev.json", "test.json") if (out / name).exists()]
+        named = [row["image"] for path in files for row in json.loads(path.read_text()) if row["image"]]
+        assert [(out / name).resolve() for name in sorted(named)] == [
+            tmp_path / "far" / "memes" / "train" / f"{number}.png" for number in (1, 2, 3)
+        ]
+    assert (tmp_path / "there").is_symlink()
+
+
+def test_a_link_to_a_file_stays_one_and_the_file_is_filled(seen: list[str], tmp_path: Path) -> None:
+    source, link = memes(tmp_path / "memes"), tmp_path / "memes" / "link.json"
+    (source / "link").symlink_to(source / "dev")
+    link.symlink_to(source / "dev.json")
+    assert distill("data", "ocr", link, "--in-place").exit_code == 0
+    assert link.is_symlink()
+    assert [row.get("text") for row in json.loads((source / "dev.json").read_text())] == FILLED
+    assert leftovers(tmp_path) == []
+
+
+def test_the_folder_that_one_stands_in_is_filled(
+    seen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(memes(tmp_path / "memes"))
+    assert distill("data", "ocr", ".", "--in-place").exit_code == 0
+    assert [row.get("text") for row in json.loads(Path("dev.json").read_text())] == FILLED
+    assert [path.name for path in tmp_path.iterdir()] == ["memes"]
+
+
 def test_csv_keeps_its_columns_and_gains_one(seen: list[str], tmp_path: Path) -> None:
     Image.new("RGB", (5, 4)).save(tmp_path / "5.png")
     path = tmp_path / "posts.csv"

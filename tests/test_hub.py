@@ -122,6 +122,19 @@ def test_a_stranger_meets_the_same_guards(online: Online, chain: Chain, caches: 
     assert "labels.txt: its content is not what manifest.json names" in done.stderr
 
 
+def test_a_damaged_copy_says_what_to_remove_and_is_fetched_again(chain: Chain, caches: Path) -> None:
+    downloaded(chain.int8, caches)
+    folder = hub.located(ID)
+    for path in (folder / "labels.txt", folder / MANIFEST):
+        path.write_text("")
+        for name in (ID, f"{ID}@{COMMIT}"):
+            done = CliRunner().invoke(main, ["verify", name])
+            assert done.exit_code == 2
+            assert done.stderr.rstrip().endswith(f"It is a copy from the hub; to fetch it again, remove {folder}")
+    shutil.rmtree(folder)
+    assert CliRunner().invoke(main, ["verify", ID]).exit_code == 0
+
+
 def test_what_is_no_bundle_or_too_large_is_not_downloaded(online: Online) -> None:
     online.sizes["labels.txt"] = 1 << 30
     with pytest.raises(BundleError, match=r"its labels.txt has 1,073,741,824 bytes, .* nothing was downloaded"):

@@ -19,10 +19,12 @@ from click.testing import CliRunner, Result
 from conftest import Chain
 from victim import Victim
 
+from distill.bundle import Bundle
 from distill.cli import main
 from distill.data import Example
 from distill.demo_data import LABELS
-from export.part import Part
+from distill.errors import OutputError
+from export.part import Part, origin, refuse_what_is_no_file
 from export.runtime import CHUNK, Predictor
 
 ROWS = 2 * CHUNK + 130
@@ -157,6 +159,37 @@ def test_a_run_that_fails_before_it_answered_leaves_nothing(chain: Chain, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", [".", "folder"])
+def test_a_folder_as_out_is_refused_before_anything_is_answered(
+    chain: Chain, posts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Predictor, "predict_many", None)  # nothing is asked of it
+    for asked in ([posts], ["--text", "hi"]):
+        refused = one_line(distill("predict", chain.int8, *asked, "--out", name))
+        assert f"{name}: is a folder; give the name of a file (predict --engine ray" in refused
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Path, tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link.png"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    asked = (("predict", [posts]), ("predict", ["--text", "hi"]), ("explain", ["--text", "hi", "--json"]))
+    for command, words in asked:
+        target = [pipe] if "--json" in words else ["--out", pipe]
+        assert "pipe: is a device or a pipe" in one_line(distill(command, chain.int8, *words, *target))
+    assert "link.png: is a device or a pipe" in one_line(
+        distill("explain", chain.int8, "--text", "hi", "--out", link)
+    )
+    with pytest.raises(OutputError, match="predict without --out writes to standard output"):
+        refuse_what_is_no_file(Path("/dev/no-device-of-this-name"))
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_folder_that_gained_a_picture_is_another_source(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     folder, out = tmp_path / "pictures", tmp_path / "answers.jsonl"
     folder.mkdir()
@@ -169,6 +202,17 @@ def test_a_folder_that_gained_a_picture_is_another_source(chain: Chain, victim: 
     (folder / "0000-more.jpg").unlink()
     assert distill(*words, "--resume").exit_code == 0
     assert len(out.read_bytes().splitlines()) == CHUNK + 1
+
+
+def test_answers_may_grow_in_the_folder_that_they_answer(tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"one")
+    (tmp_path / "a.txt").write_text("on it")
+    begun = origin(tmp_path, bundle, None)
+    for name in ("answers.jsonl.part", "answers.jsonl.part.json", "answers.jsonl", "notes.txt"):
+        (tmp_path / name).write_text("grows")
+        assert origin(tmp_path, bundle, None) == begun
+    (tmp_path / "a.txt").write_text("something else")
+    assert origin(tmp_path, bundle, None) != begun
 
 
 def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path) -> None:

@@ -288,11 +288,63 @@ def test_a_region_that_moved_the_answer_is_shown_on_the_picture(page: Tab, tmp_p
     assert page.run("document.getElementById('stage').hidden") is True
 
 
-def test_a_file_that_is_no_picture_is_told(page: Tab, tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_told_and_what_was_there_stays_answered(page: Tab, tmp_path: Path) -> None:
     (tmp_path / "letter.jpg").write_text("dear")
+    write(page, "please vote now")
     page.choose("#file", tmp_path / "letter.jpg")
     page.until("document.getElementById('trouble').textContent")
     assert "cannot read that file" in said(page, "trouble")
+    page.until("!document.getElementById('explain').disabled")
+    assert said(page, "summary").startswith("1 of 6 labels")
+
+
+# What is asked of the page's worker and is as HOLD says waits for `letGo`.
+HOLD = """
+(() => {
+  const post = Worker.prototype.postMessage, held = []
+  window.HELD = held
+  Worker.prototype.postMessage = function (given) {
+    if (HOLD) held.push(() => post.call(this, given))
+    else post.call(this, given)
+  }
+  window.letGo = () => {
+    Worker.prototype.postMessage = post
+    for (const one of held) one()
+  }
+})()
+"""
+
+
+def white(folder: Path) -> Path:
+    """A picture that the known model gives its label 1."""
+    Image.new("RGB", (32, 32), "white").save(folder / "white.png")
+    return folder / "white.png"
+
+
+def test_a_picture_chosen_while_the_model_loads_is_answered(browser: tuple[Tab, str], tmp_path: Path) -> None:
+    tab, url = browser
+    tab.open("about:blank")
+    hold = HOLD.replace("(HOLD)", "(true)")
+    script = tab.call("Page.addScriptToEvaluateOnNewDocument", source=hold)["identifier"]
+    tab.open(f"{url}/known/index.html")
+    tab.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    tab.choose("#file", white(tmp_path))
+    tab.until("HELD.length > 1")
+    tab.run("letGo()")
+    tab.until("!document.getElementById('explain').disabled")
+    assert said(tab, "summary").startswith("1 of 6 labels")
+    assert tab.run("document.getElementById('stage').hidden") is False
+
+
+def test_a_text_typed_while_a_picture_is_read_is_answered_with_it(page: Tab, tmp_path: Path) -> None:
+    page.run(HOLD.replace("(HOLD)", "(given.task === 'picture')"))
+    page.choose("#file", white(tmp_path))
+    page.until("HELD.length")
+    write(page, "please vote now")
+    assert said(page, "summary").startswith("1 of 6 labels")
+    page.run("letGo()")
+    page.until("!document.getElementById('stage').hidden && !document.getElementById('explain').disabled")
+    assert said(page, "summary").startswith("2 of 6 labels")
 
 
 LEGIBLE = """

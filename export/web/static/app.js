@@ -12,7 +12,8 @@ const client = new Client()
 const now = { picture: null, text: '', answer: null } // what the page shows
 let names, thresholds, noise, spec, threads
 let waiting // for a pause in the typing
-let round = 0 // counts what was given: answers to what is no longer there are dropped
+let round = 0 // counts answers asked for: only the last is shown
+let choice = 0 // counts pictures given and removed: only the last is taken
 
 async function main() {
   $('loaded').hidden = false
@@ -105,24 +106,25 @@ function bar({ place, probability, given }) {
 }
 
 async function take(blob) {
-  const mine = ++round
+  const mine = ++choice
   $('trouble').textContent = ''
   forget()
   try {
     const picture = await client.ask('picture', { blob })
-    if (mine !== round) return
+    if (mine !== choice) return
     URL.revokeObjectURL($('shown').src)
     now.picture = picture
     $('shown').src = URL.createObjectURL(blob)
     $('stage').hidden = $('remove').hidden = false
   } catch (error) {
-    if (mine === round) $('trouble').textContent = error.message
-    return
+    if (mine !== choice) return
+    $('trouble').textContent = error.message // what was there before stays, and its answer with it
   }
   await answer()
 }
 
 function drop() {
+  ++choice
   URL.revokeObjectURL($('shown').src)
   now.picture = null
   $('file').value = ''
