@@ -50,11 +50,10 @@ def explain(
     if figures == out:
         raise click.UsageError(f"--out {out} is a picture; give --json another name")
     from distill.data import Example
-    from distill.files import write_json
+    from distill.files import refuse_what_is_no_file, write_json
     from distill.terminal import note, output
     from export import explain as explaining
     from export import explain_plot  # without matplotlib it ends here, and not after the long work
-    from export.part import refuse_what_is_no_file
     from export.runtime import Predictor
 
     for path in (out, figures):

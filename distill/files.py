@@ -46,6 +46,7 @@ def sha256_of(path: Path) -> str:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write beside the target and rename, so that a reader sees the old file or the new one. Raises OutputError."""
+    refuse_what_is_no_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)
     temporary = _beside(path, "part")
@@ -59,6 +60,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def refuse_what_is_no_file(path: Path) -> None:
+    """Raise OutputError for what a file cannot replace, or must not."""
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file")
+    # /dev/stdout is a link that may lead to a file, and it is the link that would be replaced.
+    if path.absolute().parent == Path("/dev") or (path.exists() and not path.is_file()):
+        raise OutputError(f"{path}: is a device or a pipe, which a file would replace; give the name of a file")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill.data import Example
-from distill.files import named, write_bytes
+from distill.files import named, refuse_what_is_no_file, write_bytes
 from distill.items import Fault, Item, count_items, read_items
 from distill.terminal import note, track
 from export.captions import Captions
-from export.part import Part, Standing, in_chunks, is_fault, origin, refuse_what_is_no_file
+from export.part import Part, Standing, in_chunks, is_fault, origin
 from export.readings import Readings, Reads, beside
 from export.runtime import Prediction, Predictor
 

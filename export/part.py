@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from distill import __version__
 from distill.bundle import MANIFEST, Bundle
 from distill.errors import OutputError
-from distill.files import named, read_json, sha256_of, write_json
+from distill.files import named, read_json, refuse_what_is_no_file, sha256_of, write_json
 from distill.items import files_read
 from export.runtime import CHUNK
 
@@ -106,18 +106,6 @@ class Part:
         if not self.held().answers:
             self.lines.unlink(missing_ok=True)
             self.about.unlink(missing_ok=True)
-
-
-def refuse_what_is_no_file(out: Path) -> None:
-    """Raise OutputError for what a file cannot replace."""
-    if out.is_dir():
-        raise OutputError(f"{out}: is a folder; give the name of a file (predict --engine ray writes a folder)")
-    # /dev/stdout is a link that may lead to a file, and it is the link that would be replaced.
-    if out.absolute().parent == Path("/dev") or (out.exists() and not out.is_file()):
-        raise OutputError(
-            f"{out}: is a device or a pipe, which a file would replace; give the name of a file (predict without "
-            "--out writes to standard output)"
-        )
 
 
 def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None]) -> None:
