@@ -321,6 +321,25 @@ def test_earlier_examples_join_once_and_new_ones_are_those_that_are_not_in_the_r
     assert [e.id for e in found.fresh] == [e.id for e in (*new.train, *new.dev)]
 
 
+def test_an_earlier_test_split_whose_labels_are_secret_is_no_reference(
+    chain: Chain, new_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the test set's 40 rows beside 64 + 32 earlier ones, and 24 more where one of these has a label."""
+    seen, labels, old = lineage.seen_by(chain.teacher), chain.splits.labels, chain.splits
+    secret = [replace(example, labels=()) for example in old.test]
+    for name, test, expected in (
+        ("secret", secret, 40 + 64 + 32),
+        ("known", [*secret[1:], old.test[0]], 40 + 64 + 32 + 24),
+    ):
+        earlier = tmp_path / name
+        earlier.mkdir()
+        for split, part in (("train", old.train), ("dev", old.dev), ("test", test)):
+            (earlier / f"{split}.json").write_text(write_examples(part, earlier), encoding="utf-8")
+        found = incoming.read_incoming(new_data, earlier, new_data, labels, seen)
+        assert len(found.reference) == expected
+        assert ("no row of its test split has a label" in capsys.readouterr().err) == (name == "secret")
+
+
 def test_what_the_first_run_saw_is_remembered_through_every_retraining(
     chain: Chain, promoted: tuple[Given, Path, Result], new_data: Path, tmp_path: Path
 ) -> None:
