@@ -358,6 +358,24 @@ def test_what_the_first_run_saw_is_remembered_through_every_retraining(
         lineage.seen_by(third)
 
 
+def test_labels_that_the_earlier_run_cannot_learn_are_refused_wherever_they_stand(
+    given: Given, chain: Chain, tmp_path: Path
+) -> None:
+    for split, where in (("dev", "'earlier/dev-0000' (reference)"), ("train", "'earlier/train-0000' (train)")):
+        earlier = tmp_path / split
+        earlier.mkdir()
+        for name in ("train", "dev"):
+            part = chain.splits.named(name)
+            spoilt = [replace(part[0], labels=("new in May",)), *part[1:]] if name == split else part
+            (earlier / f"{name}.json").write_text(write_examples(spoilt, earlier), encoding="utf-8")
+        failed = given.retrain("--with", str(earlier))
+        assert failed.exit_code == 2
+        said = failed.output.splitlines()[-1]
+        assert f"{chain.teacher.resolve()}, which knows 6 labels and cannot learn others; take it out" in said
+        assert f"{where} has label 'new in May'" in said
+        assert not given.out.exists()
+
+
 def test_what_the_weights_are_made_for_cannot_be_changed(chain: Chain) -> None:
     old = Checkpoint.load(chain.teacher)
     assert retrain.settings(old, ("teacher.epochs=7",)).epochs == 7
