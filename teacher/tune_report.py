@@ -15,12 +15,12 @@ from distill.files import write_json, write_text
 from distill.metrics import Probabilities, Targets
 from distill.paired import Figure, PairedDraws, figure
 from distill.recipe import Recipe, TeacherConfig
+from distill.started import BEST, STUDY
 from distill.terminal import interval
 from distill.thresholds import cross_fitted
 from teacher.fold_judge import FoldJudge
 from teacher.tune import Tried, best_of, is_in_space, rate_of, space, values_of, with_values
 
-STUDY, BEST = "study.json", "best.toml"
 SHOWN = 10  # of the trials in the table
 
 

@@ -313,13 +313,18 @@ def test_what_stands_in_the_way_is_one_line(
 ) -> None:
     out, _ = study
     for words, message in (
-        ((), "pass --resume to go on with it or --overwrite"),
-        (("--resume", "--seed", "14"), "was started with other lessons"),
+        ((), f"holds a finished search, not a run; train by its best with distill train-teacher --recipe {out}"),
+        ((), "pass --overwrite to start over, or choose another --out"),
+        (("--resume", "--seed", "14"), "was started with tune.seed=13, not 14; resume as it was started"),
+        (("--resume", "--folds", "3"), "was started with tune.folds=2, not 3"),
         (("--resume", "--set", "teacher.epochs=2"), "was started with epochs=1, not 2"),
     ):
         failed = given.tune(out, *words)
         assert failed.exit_code == 2
         assert message in failed.output.splitlines()[-1]
+    seen = CliRunner().invoke(cli.main, ["inspect", str(out), "--data", str(given.data), "--out", str(tmp_path)])
+    assert f"error: {out}: a finished search, not a run; train by its best" in seen.output.splitlines()[-1]
+    assert "--resume" not in seen.output
     monkeypatch.setitem(sys.modules, "optuna", None)
     failed = given.tune(tmp_path / "new")
     assert failed.exit_code == 2
