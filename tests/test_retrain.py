@@ -417,6 +417,24 @@ def test_only_a_link_to_the_run_compared_with_is_switched(chain: Chain, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "other", "run"]
 
 
+def test_a_link_that_leads_nowhere_is_one_line_with_the_next_step(chain: Chain, given: Given) -> None:
+    """To a run that was moved, and in a circle; as the run to start from, and as the link to switch."""
+    folder = given.out.parent
+    folder.mkdir()
+    gone, circle, moved = folder / "gone link", folder / "circle", folder / "moved"
+    gone.symlink_to("moved")
+    circle.symlink_to("back")
+    (folder / "back").symlink_to("circle")
+    for link, said in (
+        (gone, f"error: {gone}: points to {moved}, which is gone; ln -sfn RUN '{gone}'"),
+        (circle, f"error: {circle}: its symbolic links lead in a circle; ln -sfn RUN {circle}"),
+    ):
+        for run in (link, chain.teacher):
+            failed = replace(given, run=run).retrain("--current", str(link))
+            assert (failed.exit_code, failed.output) == (2, f"{said}\n")
+    current.check(gone, chain.teacher, moved, overwrite=False)  # it will stand there again
+
+
 def test_names_cannot_break_the_page(promoted: tuple[Given, Path, Result], chain: Chain) -> None:
     from teacher.drift import look
     from teacher.retrain_report import Report
