@@ -20,6 +20,7 @@ class OnnxPredictor:
     def __init__(self, folder: Path, threads: int, arena: bool = True) -> None:
         """Raises BundleError."""
         self.predictor = Predictor.load(folder, threads, arena)
+        self.folder = folder
         self.threads = threads
         self.reader = self.predictor.reader
         self.labels = self.predictor.bundle.labels

@@ -28,6 +28,7 @@ class OpenVinoPredictor:
         """`model` is an OpenVINO .xml that runs in place of the Bundle's. Raises BundleError, and BenchError when
         OpenVINO is missing or cannot compile the model."""
         self.openvino = import_openvino()
+        self.folder = folder
         self.bundle = Bundle.open(folder)
         self.reader = Reader(self.bundle.preprocess, self.bundle.tokenizer_json)
         self.labels = self.bundle.labels

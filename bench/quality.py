@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.figures import Bin, Difference, Estimate
+from bench.known import known
 from bench.serving import Served, probabilities
 from bench.task import Task
 from distill.bundle import Bundle, is_bundle
@@ -63,14 +64,15 @@ def labels_of(folder: Path) -> LabelSet:
 
 
 def judge(served: Served, task: Task) -> Judged:
-    """Run every example of the task through the model and measure its decisions. Raises PictureError."""
+    """Run every example of the task through the model and measure its decisions. Raises PictureError and
+    RunError."""
     names, thresholds = served.labels.names, served.thresholds
     targets = served.labels.encode([example.labels for example in task.examples])
     both = probabilities(served, task.examples)
-    fitted_here = thresholds.rest_on(task.split)
+    met = known(served.folder, thresholds, task)
 
     def decide(p: Probabilities) -> Decisions:
-        if fitted_here:
+        if met.fitted:
             return cross_fitted(both, targets, thresholds.objective, applied_to=p)
         return thresholds.apply(p)
 
@@ -82,10 +84,10 @@ def judge(served: Served, task: Task) -> Judged:
 
     return Judged(
         honest=honest(both),
-        flattering=measure(names, targets, both, thresholds.array()) if fitted_here else None,
+        flattering=measure(names, targets, both, thresholds.array()) if met.fitted else None,
         text_alone=half(without_pictures(task.examples)),
         picture_alone=half(without_texts(task.examples)),
-        thresholds=f"cross-fitted on {task.split}" if fitted_here else f"fitted on {thresholds.fitted_on}",
+        thresholds=met.source(thresholds, task.split),
         reliability=reliability(targets, both),
         decided=indices(decide(both)),
     )

@@ -23,6 +23,7 @@ from distill.thresholds import Thresholds
 class Served(Protocol):
     """What every runtime gives."""
 
+    folder: Path  # of the run or Bundle
     reader: Reader
     labels: LabelSet
     thresholds: Thresholds

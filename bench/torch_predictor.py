@@ -31,6 +31,7 @@ class TorchPredictor:
             torch.set_num_threads(threads)
         checkpoint = Checkpoint.load(folder)
         classifier = checkpoint.classifier
+        self.folder = folder
         self.spec = classifier.spec
         self.reader = Reader(self.spec, classifier.tokenizer_json)
         self.labels = classifier.labels

@@ -38,6 +38,7 @@ from distill.integrity import content_hash
 from distill.labels import LabelSet
 from distill.preprocess import PreprocessSpec, load_tokenizer
 from distill.recipe import ModelConfig, StudentConfig, TeacherConfig
+from distill.started import difference, no_run
 from distill.thresholds import Thresholds
 from distill.tree import build
 from distill.trend import TrainLog
@@ -135,6 +136,8 @@ def weights_of(folder: Path) -> str:
 
 def _read_run(folder: Path) -> dict[str, Any]:
     if not is_run(folder):
+        if other := no_run(folder):
+            raise RunError(f"{folder}: {other}")
         state = "an unfinished run; continue it with --resume" if (folder / START_FILE).is_file() else "no run"
         raise RunError(f"{folder}: {state} (it has no {RUN_FILE})")
     tree = _read(folder / RUN_FILE)
@@ -177,6 +180,8 @@ def begin(
         if not (folder / START_FILE).is_file():
             raise RunError(f"{folder}: holds files that are not a run; choose another --out")
         if not resume:
+            if other := no_run(folder):
+                raise RunError(f"{folder}: holds {other}; pass --overwrite to start over, or choose another --out")
             what = "a finished" if is_run(folder) else "an unfinished"
             raise RunError(
                 f"{folder}: holds {what} run; pass --resume to go on with it or --overwrite to start over"
@@ -208,15 +213,9 @@ def _same_start(folder: Path, started: dict[str, Any]) -> None:
     for name, value in started.items():
         if before.get(name) == value:
             continue
-        if name == "config":
-            old, new = before.get(name, {}), value
-            key = next(key for key in new if old.get(key) != new[key])
-            raise RunError(
-                f"{folder}: was started with {key}={old.get(key)!r}, not {new[key]!r}; resume as it was started"
-            )
-        raise RunError(
-            f"{folder}: was started with other {name}; resume with the same, or start over with --overwrite"
-        )
+        where = "" if name in ("config", "lessons") else name
+        other = difference(before.get(name), value, where)
+        raise RunError(f"{folder}: was started {other}; resume as it was started, or start over with --overwrite")
 
 
 def finish(

@@ -96,7 +96,7 @@ def checked(data: Path, run: Path | None = None) -> Any:
 
         labels = labels_of(run)
     splits = read_splits(data, labels)
-    for line in check(splits).warnings:
+    for line in check(splits, run).warnings:
         warn(line)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
     note(f"{data}: {sizes} examples, {len(splits.labels)} labels")

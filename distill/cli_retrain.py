@@ -63,7 +63,7 @@ def retrain(
     """
     from distill import current as link
 
-    run = run.resolve()  # a link to it may be switched below
+    run = link.existing(run)  # a link to it may be switched below
     link.check(current, run, out, overwrite)
     from distill.terminal import note
     from teacher import retrain as retraining

@@ -30,7 +30,8 @@ def tune(
 ) -> None:
     """Search a teacher's learning rate, batch size and loss, by F1 out of fold on the training split.
 
-    Trials that fall behind after a fold are dropped. best.toml is the best as a recipe, study.json has every trial.
+    The rate is that of pretrained encoders; where none is trained, head_learning_rate. Trials that fall behind
+    after a fold are dropped. best.toml is the best as a recipe, study.json has every trial.
 
     \b
     Example:

@@ -73,7 +73,9 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
 
         rows = read_examples(source)
         labels = labels or find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
-        parts = stratified_split(labels.encode([row.labels for row in rows]), tuple(SHARES.values()), SPLIT_SEED)
+        # A label outside the set is left to the integrity check, which finds all of them and says what to do.
+        inside = [[label for label in row.labels if label in labels.names] for row in rows]
+        parts = stratified_split(labels.encode(inside), tuple(SHARES.values()), SPLIT_SEED)
         train, dev, test = ([rows[index] for index in part] for part in parts)
         return Splits(labels, train, dev, test)
     if not source.is_dir():

@@ -11,6 +11,7 @@ from distill.errors import DataError
 from distill.integrity import content_hash, refuse
 from distill.labels import LabelSet
 from distill.lineage import Seen
+from distill.terminal import note
 
 FEWEST = 30  # test examples: a bootstrap over fewer promises more than it keeps
 EARLIER = "earlier/"  # before the ids of earlier examples, which may be those of new ones
@@ -51,10 +52,19 @@ def read_incoming(data: Path, earlier: Path | None, test: Path, labels: LabelSet
     replayed = [] if before is None else [_renamed(e) for e in before.train if content_hash(e) not in known]
     splits = Splits(labels, [*new.train, *replayed], new.dev, fixed)
     _refuse_leaks(splits, seen)
-    further = [] if before is None else [*before.train, *before.dev, *before.test]
+    further = [] if before is None else [*before.train, *before.dev, *_known_test(before, earlier)]
     reference = _distinct([*fixed, *map(_renamed, further)], set())
     fresh = _distinct([*new.train, *new.dev], {content_hash(example) for example in reference})
     return Incoming(splits, fresh, reference)
+
+
+def _known_test(before: Splits, earlier: Path | None) -> list[Example]:
+    """The earlier test split; nothing where its labels are kept secret, which would be taken for examples without
+    any."""
+    if before.test and not any(example.labels for example in before.test):
+        note(f"{earlier}: no row of its test split has a label; new examples are not compared with it")
+        return []
+    return before.test
 
 
 def _renamed(example: Example) -> Example:

@@ -10,6 +10,7 @@ from pathlib import Path
 from distill.data import Example, Splits, read_examples
 from distill.errors import DataError, PictureError
 from distill.files import sha256_of
+from distill.labels import LabelSet
 from distill.preprocess import PictureSpec, has_text, picture_to_uint8
 from distill.terminal import track
 
@@ -25,8 +26,9 @@ class Integrity:
     warnings: tuple[str, ...]
 
 
-def check(splits: Splits) -> Integrity:
-    """Raise DataError for faults that would spoil a result; return the warnings for those that may.
+def check(splits: Splits, owner: Path | None = None) -> Integrity:
+    """Raise DataError for faults that would spoil a result; return the warnings for those that may. `owner` is the
+    run or Bundle whose label set it is, None where it is the data's own.
 
     Errors: a label outside the label set, an id in two splits, a missing or unreadable picture, a dev split that no
     threshold can be fitted on. Warnings: the same picture in two splits, a label without a positive example, rows
@@ -34,14 +36,7 @@ def check(splits: Splits) -> Integrity:
     """
     parts = {"train": splits.train, "dev": splits.dev, "test": splits.test}
     rows = [(name, example) for name, part in parts.items() for example in part]
-    known = set(splits.labels.names)
-    strangers = [
-        f"{example.id!r} ({name}) has label {label!r}"
-        for name, example in rows
-        for label in example.labels
-        if label not in known
-    ]
-    refuse("label not in the label set; mend the row or add the label to labels.txt", strangers)
+    refuse_strangers(rows, splits.labels, owner)
     refuse("id in two splits; give each post to one split", _shared_ids(parts))
     labelled = sum(bool(example.labels) for example in splits.dev)
     if labelled < 2:  # cross-fitting holds one of them out; training would end in this error, hours later
@@ -65,6 +60,24 @@ def check(splits: Splits) -> Integrity:
         if count:
             warnings.append(f"{count} of {len(rows)} rows have no {what}")
     return Integrity(tuple(warnings))
+
+
+def refuse_strangers(rows: Sequence[tuple[str, Example]], labels: LabelSet, owner: Path | None) -> None:
+    """Raise DataError for labels outside the set. Rows come with their split's name; `owner` is as in `check`."""
+    known = set(labels.names)
+    strangers = [
+        f"{example.id!r} ({name}) has label {label!r}"
+        for name, example in rows
+        for label in example.labels
+        if label not in known
+    ]
+    what = "label not in the label set; mend the row or add the label to labels.txt"
+    if owner is not None:
+        what = (
+            f"label not in the label set of {owner}, which knows {len(labels)} labels and cannot learn others; "
+            "take it out of the row, or train anew"
+        )
+    refuse(what, strangers)
 
 
 def read_unlabelled(path: Path, splits: Splits) -> list[Example]:

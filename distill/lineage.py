@@ -32,14 +32,29 @@ class Seen:
 
 def seen_by(run: Path) -> Seen:
     """From what the run wrote down when it started. Raises RunError."""
-    path = run / START_FILE
-    tree = read_json(path, RunError)
+    tree = _started(run)
     try:
         before = tree["lessons"].get(RETRAIN, {"train": [], "dev": [], "test": []})
         train, dev = (frozenset([*tree["data"][name], *before[name]]) for name in ("train", "dev"))
         return Seen(train, dev, frozenset(before["test"]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path}: does not say what the run was trained on; train again") from error
+        raise _silent(run) from error
+
+
+def own_dev(run: Path) -> frozenset[str]:
+    """Content hashes of the dev split of the run itself, whatever it started from. Raises RunError."""
+    try:
+        return frozenset(_started(run)["data"]["dev"])
+    except (KeyError, TypeError) as error:
+        raise _silent(run) from error
+
+
+def _started(run: Path) -> Any:
+    return read_json(run / START_FILE, RunError)
+
+
+def _silent(run: Path) -> RunError:
+    return RunError(f"{run / START_FILE}: does not say what the run was trained on; train again")
 
 
 def lessons(seen: Seen, sha256: str, test: Sequence[Example]) -> dict[str, Any]:

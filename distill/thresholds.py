@@ -36,9 +36,10 @@ class Thresholds:
         """bool (N, L) from probabilities (N, L)."""
         return probabilities >= self.array()
 
-    def rest_on(self, split: str) -> bool:
-        """Whether they were fitted on this very split, so that figures on it with them flatter."""
-        return self.fitted_on.startswith(f"{split},")
+    def rest_on(self, split: str, rows: int | None = None) -> bool:
+        """Whether they were fitted on a split of this name, and of so many rows, so that figures on it with them
+        flatter."""
+        return f"{self.fitted_on},".startswith(f"{split}," if rows is None else f"{split}, {rows} examples,")
 
     def to_json(self) -> dict[str, Any]:
         """A plain table for `from_json`."""

@@ -20,11 +20,12 @@ from distill.metrics import Decisions, Probabilities, constant_predictor
 from distill.paired import Arm, Figure, PairedDraws, arm, gain
 from distill.processes import by_first
 from distill.recipe import TeacherConfig
+from distill.started import COMPARISON
 from distill.terminal import note
 from distill.thresholds import cross_fitted
 from teacher.losses import loss_of
 
-FILE = "comparison.json"
+FILE = COMPARISON
 FOLD_SEED = 13  # the same folds for every recipe and seed: differences are between recipes
 
 

@@ -10,7 +10,7 @@ from distill.checkpoint import Checkpoint, begin
 from distill.data import Example
 from distill.errors import RecipeError, RunError
 from distill.incoming import Incoming, cautions, read_incoming
-from distill.integrity import check
+from distill.integrity import check, refuse_strangers
 from distill.lineage import Seen
 from distill.metrics import sigmoid
 from distill.recipe import TeacherConfig, changed
@@ -50,8 +50,9 @@ def retrain(order: Order) -> Promotion:
     data = read_incoming(order.data, order.earlier, order.test, labels, seen)
     splits = data.splits
     _refuse_folds(config, data, seen)
-    for line in (*check(splits).warnings, *cautions(splits, seen)):
+    for line in (*check(splits, order.run).warnings, *cautions(splits, seen)):
         warn(line)
+    refuse_strangers([("reference", example) for example in data.reference], labels, order.run)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} fixed test examples"
     note(f"{order.data}: {sizes}; {len(data.fresh)} are new; {len(labels)} labels")
     named = lineage.lessons(seen, old.sha256, splits.test)

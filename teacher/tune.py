@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from distill.errors import RunError
 from distill.recipe import TeacherConfig
+from distill.scratch import CNN, LSTM
 from distill.terminal import note, warn
 
 Value = float | int | str
@@ -29,7 +30,7 @@ Values = dict[str, Value]  # by the recipe's keys, without "teacher."
 Judge = Callable[[TeacherConfig], Iterator[float]]  # yields the value on the rows of the folds so far, fold by fold
 State = Literal["complete", "pruned", "failed"]
 
-RATES = (5e-6, 1e-4)  # on a logarithmic scale
+RATES = {"learning_rate": (5e-6, 1e-4), "head_learning_rate": (5e-5, 5e-3)}  # one of them; on a logarithmic scale
 BATCHES = (8, 16, 32)
 LOSSES = ("focal", "asymmetric")
 LOSS_RANGES = {
@@ -57,6 +58,13 @@ class Tried:
     fault: str
 
 
+def rate_of(base: TeacherConfig) -> str:
+    """The rate that is searched: that of pretrained encoders, or the other where nothing pretrained is trained."""
+    text = base.head.uses != "picture" and base.text.model != LSTM
+    picture = base.head.uses != "text" and base.picture.trainable and base.picture.model != CNN
+    return "learning_rate" if text or picture else "head_learning_rate"
+
+
 def space(base: TeacherConfig) -> dict[str, list[Value]]:
     """What is searched, as ranges or choices: the alphas of balance=alpha come from counts, and are for the focal
     loss alone."""
@@ -67,7 +75,7 @@ def space(base: TeacherConfig) -> dict[str, list[Value]]:
         if not counted or (key.startswith("focal.") and key != "focal.alpha")
     }
     return {
-        "learning_rate": [*RATES],
+        rate_of(base): [*RATES[rate_of(base)]],
         "batch_size": [*BATCHES],
         "loss": ["focal"] if counted else [*LOSSES],
         **ranges,
@@ -77,7 +85,7 @@ def space(base: TeacherConfig) -> dict[str, list[Value]]:
 def values_of(config: TeacherConfig) -> Values:
     """The searched values of a recipe; of the losses' own only those of the loss that it names."""
     values: Values = {
-        "learning_rate": config.learning_rate,
+        rate_of(config): getattr(config, rate_of(config)),
         "batch_size": config.batch_size,
         "loss": config.loss,
     }
@@ -90,9 +98,9 @@ def with_values(base: TeacherConfig, values: Values) -> TeacherConfig:
     """The recipe with searched values in it, rounded to what a person would write. Raises RecipeError."""
     loss = str(values["loss"])
     own = {k.partition(".")[2]: round(float(v), 2) for k, v in values.items() if k.startswith(f"{loss}.")}
-    rate, batch = float(f"{values['learning_rate']:.3g}"), int(values["batch_size"])
-    config = replace(base, learning_rate=rate, batch_size=batch, loss=loss)  # type: ignore[arg-type]
-    return replace(config, **{loss: replace(getattr(base, loss), **own)})
+    rate = {rate_of(base): float(f"{values[rate_of(base)]:.3g}")}
+    changes = {**rate, "batch_size": int(values["batch_size"]), "loss": loss}
+    return replace(base, **changes, **{loss: replace(getattr(base, loss), **own)})  # type: ignore[arg-type]
 
 
 def is_in_space(base: TeacherConfig) -> bool:
@@ -199,8 +207,8 @@ def _propose(study: optuna.Study, base: TeacherConfig, seed: int, done: int) -> 
 
 
 def _suggest(trial: optuna.Trial, base: TeacherConfig) -> Values:
-    allowed = space(base)
-    values: Values = {"learning_rate": trial.suggest_float("learning_rate", *RATES, log=True)}
+    allowed, rate = space(base), rate_of(base)
+    values: Values = {rate: trial.suggest_float(rate, *RATES[rate], log=True)}
     for key in ("batch_size", "loss"):
         choice: Any = trial.suggest_categorical(key, allowed[key])
         values[key] = choice

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from distill.files import write_bytes
-from teacher.tune import Tried, Value
+from teacher.tune import RATES, Tried, Value
 
 HISTORY, PARAMETERS = "history.png", "parameters.png"
 WHOLE, PRUNED, LINE = "#1f5fa8", "#b0b0b0", "#d1602b"
@@ -58,7 +58,7 @@ def parameters(found: Sequence[Tried], what: str) -> Figure:
             ax.set_xticks(range(len(names)), [str(name) for name in names])
             ax.set_xlim(-0.5, len(names) - 0.5)
             choices = [names.index(choice) for choice in choices]
-        elif key == "learning_rate":
+        elif key in RATES:
             ax.set_xscale("log")
         _points(ax, having, choices)
         ax.set_xlabel(key)

@@ -15,12 +15,12 @@ from distill.files import write_json, write_text
 from distill.metrics import Probabilities, Targets
 from distill.paired import Figure, PairedDraws, figure
 from distill.recipe import Recipe, TeacherConfig
+from distill.started import BEST, STUDY
 from distill.terminal import interval
 from distill.thresholds import cross_fitted
 from teacher.fold_judge import FoldJudge
-from teacher.tune import Tried, best_of, is_in_space, space, values_of, with_values
+from teacher.tune import Tried, best_of, is_in_space, rate_of, space, values_of, with_values
 
-STUDY, BEST = "study.json", "best.toml"
 SHOWN = 10  # of the trials in the table
 
 
@@ -111,7 +111,7 @@ def to_table(found: Sequence[Tried], terms: Terms) -> Table:
     pruned, failed = (sum(one.state == state for one in found) for state in ("pruned", "failed"))
     title = f"{len(found)} trials ({pruned} pruned, {failed} failed), out of fold on {terms.examples} examples, "
     table = Table(title=f"{title}{terms.folds} folds", title_justify="left")
-    for heading in ("trial", f"{base.objective} F1", "learning rate", "batch"):
+    for heading in ("trial", f"{base.objective} F1", rate_of(base).replace("_", " "), "batch"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("loss")
     table.add_column("minutes", justify="right")
@@ -120,7 +120,7 @@ def to_table(found: Sequence[Tried], terms: Terms) -> Table:
         own = ", ".join(f"{k.partition('.')[2]} {v}" for k, v in values.items() if "." in k)
         value = one.state if one.value is None else f"{one.value:.3f}"
         loss = f"{values['loss']}: {own}"
-        row = (str(one.number), value, f"{values['learning_rate']:g}", str(values["batch_size"]), loss)
+        row = (str(one.number), value, f"{values[rate_of(base)]:g}", str(values["batch_size"]), loss)
         table.add_row(*row, f"{one.seconds / 60:.1f}")
     return table
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Chain
 
-from distill.checkpoint import Checkpoint, begin
+from distill.checkpoint import Checkpoint, begin, weights_of
 from distill.encoders import fingerprint
 from distill.errors import RunError
 from distill.files import read_json
 from distill.integrity import content_hash
+from distill.recipe import TeacherConfig
 from distill.soft_targets import SoftTargets
 
 
@@ -58,7 +61,7 @@ def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
     assert begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
     with pytest.raises(RunError, match="was started with epochs=2, not 5"):
         begin(tmp_path / "a", "teacher", replace(config, epochs=5), splits, resume=True, overwrite=False)
-    with pytest.raises(RunError, match="was started with other data"):
+    with pytest.raises(RunError, match=r"was started with data\.train=64 entries, not 63 entries"):
         begin(
             tmp_path / "a", "teacher", config, replace(splits, train=splits.train[1:]), resume=True, overwrite=False
         )
@@ -68,6 +71,36 @@ def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds files that are not a run"):
         begin(tmp_path / "b", "teacher", config, splits, resume=False, overwrite=True)
     assert (tmp_path / "b" / "thesis.tex").is_file()
+
+
+def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_path: Path) -> None:
+    recipe, splits, out = chain.recipe.teacher, chain.splits, tmp_path / "out"
+    first = {"tries": {"one": {"epochs": 2, "head": {"uses": "text"}}}, "folds": 2, "retrain": {"test": ["a" * 64]}}
+
+    def started(config: TeacherConfig, lessons: dict[str, Any], resume: bool = True) -> None:
+        begin(out, "teacher", config, splits, resume, False, lessons)
+
+    started(recipe, first, resume=False)
+    (out / "fold1").mkdir()
+    started(recipe, json.loads(json.dumps(first)))
+    picture = {"tries": {"one": {"epochs": 2, "head": {"uses": "picture"}}}}
+    for config, lessons, message in (
+        (recipe, first | {"folds": 3}, "with folds=2, not 3"),
+        (recipe, first | picture, "with tries.one.head.uses='text', not 'picture'"),
+        (recipe, first | {"tries": first["tries"] | {"two": {}}}, "without tries.two, which is asked for now"),
+        (recipe, {"folds": 2, "tries": first["tries"]}, "with retrain, which is not asked for now"),
+        (recipe, first | {"retrain": {"test": ["b" * 64]}}, "with retrain.test=1 entry, not others"),
+        (replace(recipe, head=replace(recipe.head, uses="text")), first, "with head.uses='both', not 'text'"),
+    ):
+        with pytest.raises(RunError, match=f"was started {message}; resume as it was started, or start over"):
+            started(config, lessons)
+    (out / "comparison.json").write_text("{}")
+    with pytest.raises(
+        RunError, match=r"a finished comparison, not a run; its figures are in comparison\.json; pass"
+    ):
+        started(recipe, first, resume=False)
+    with pytest.raises(RunError, match=r"a finished comparison, not a run; its figures are in comparison\.json$"):
+        weights_of(out)
 
 
 def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_path: Path) -> None:

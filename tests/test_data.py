@@ -226,6 +226,20 @@ def test_integrity_refuses_what_would_spoil_a_result(data: Path, tmp_path: Path)
             check(changed)
 
 
+def test_a_label_that_a_run_cannot_learn_is_not_to_be_added_to_a_file(data: Path, tmp_path: Path) -> None:
+    """From a folder, and from one file, which is divided by its labels."""
+    splits = read_splits(data)
+    strange = broken(splits, labels=("prase",))
+    (tmp_path / "all.json").write_text(write_examples(strange.train, tmp_path), encoding="utf-8")
+    for found in (strange, read_splits(tmp_path / "all.json", splits.labels)):
+        with pytest.raises(DataError, match="has label 'prase'") as failed:
+            check(found, Path("runs/teacher"))
+        assert "of runs/teacher, which knows 6 labels and cannot learn others; take it out" in str(failed.value)
+        assert "labels.txt" not in str(failed.value)
+        with pytest.raises(DataError, match=r"add the label to labels\.txt"):
+            check(found)
+
+
 def test_integrity_warns_of_what_may(data: Path) -> None:
     splits = read_splits(data)
     changed = broken(splits, image=splits.dev[0].image, text=" ")

@@ -20,23 +20,25 @@ from sklearn.metrics import log_loss, multilabel_confusion_matrix, precision_rec
 from test_page import Read
 from test_page_browser import BROWSER, MEASURE, SCHEMES, browse
 
-from bench.inspect import Findings, find, write
+from bench.inspect import Findings, find, words, write
 from bench.inspect.findings import curves, decide, judged, together, training_of
 from bench.inspect.grid import thumbnails
 from bench.inspect.page import to_html
 from bench.inspect.pictures import learning
 from bench.inspect.temperature import cross_scaled, fit_temperature, scale, scaling
+from bench.known import Known
 from bench.quality import indices, judge
-from bench.serving import open_variant
+from bench.serving import open_variant, probabilities
 from bench.task import Task
 from bench.variants import resolve
 from distill.cli import main
-from distill.data import Example
+from distill.data import Example, Splits, read_splits
+from distill.demo_data import write_demo_data
 from distill.errors import BenchError, OutputError, RunError
 from distill.files import read_json, write_json
 from distill.labels import LabelSet
 from distill.metrics import Constant, Probabilities, Targets, sigmoid
-from distill.thresholds import Thresholds, fit
+from distill.thresholds import Thresholds, cross_fitted, fit
 from distill.trend import EpochLog, TrainLog
 
 PICTURES = {"calibration", "confusion", "most-wrong", "precision-recall", "together-decided", "together-gold"}
@@ -88,7 +90,8 @@ def of_names(names: tuple[str, ...], text: str = "words", split: str = "dev", id
     labels = LabelSet(names)
     examples = tuple(Example(f"{id_} {i}", text, None, labels.decode(row > 0.5)) for i, row in enumerate(targets))
     task = Task(split, examples, labels, Constant(names[:1], 0.1, 0.1, 0.1))
-    return judged("model", task, fit(p, targets, "balanced", "dev, 90 examples"), p, (None, "No log."), 5)
+    thresholds = fit(p, targets, "balanced", "dev, 90 examples")
+    return judged("model", task, thresholds, p, (None, "No log."), 5, Known(split == "dev", None, None))
 
 
 def test_confusion_and_co_occurrence_agree_with_sklearn_and_counting(chain: Chain) -> None:
@@ -119,10 +122,44 @@ def test_decisions_are_those_that_evaluate_counts_and_cross_fitted_where_thresho
     assert [label.name for label in run.found.quality.labels] == [c.name for c in run.found.confusion]
     p, targets = made_up()
     thresholds = fit(p, targets, "balanced", "dev, 90 examples")
-    assert decide(thresholds, "dev", p, targets)[1]
-    decisions, crossed = decide(thresholds, "test", p, targets)
-    assert not crossed
-    assert indices(decisions) == indices(thresholds.apply(p))
+    own, crossed = (indices(decide(thresholds, Known(fitted, None, None), p, targets)) for fitted in (False, True))
+    assert own == indices(thresholds.apply(p))
+    assert crossed == indices(cross_fitted(p, targets, "balanced"))
+
+
+def test_a_split_of_another_data_set_is_decided_with_the_models_own_thresholds(
+    run: Case, chain: Chain, tmp_path: Path
+) -> None:
+    """A run knows its examples by content, a Bundle by their number alone."""
+    write_demo_data(tmp_path / "other", sizes=(64, 32, 24), seed=7)
+    write_demo_data(tmp_path / "longer", sizes=(64, 40, 24), seed=7)
+    for folder, data in ((run.folder, "other"), (run.folder, "longer"), (chain.int8, "longer")):
+        splits, served = read_splits(tmp_path / data), open_variant(resolve(folder))
+        found = find(served, Task.of(splits, "dev"), "model", folder, 5)
+        p = probabilities(served, splits.dev)
+        own = [np.flatnonzero(row).tolist() for row in p >= served.thresholds.array()]
+        assert judge(served, Task.of(splits, "dev")).decided == tuple(tuple(row) for row in own)
+        assert found.together.predicted[0][0] == sum(0 in row for row in own)
+        text = " ".join(words.cautions(found))
+        assert "were fitted on dev itself" not in text
+        assert "Thresholds: fitted on dev, 32 examples, of other data." in text
+    assert "held" not in " ".join(words.cautions(run.found))
+    assert "as many rows as the Bundle names" in " ".join(words.cautions(of_names(("a", "b", "c", "d"))))
+
+
+def test_examples_that_the_model_learned_from_are_counted(run: Case, chain: Chain, tmp_path: Path) -> None:
+    write_demo_data(tmp_path, sizes=(10, 8, 8), seed=7)
+    other = read_splits(tmp_path)
+    mixed = replace(other, train=[*other.train, *chain.splits.train[:3]], dev=[*other.dev, chain.splits.dev[0]])
+    served = open_variant(resolve(run.folder))
+
+    def told(splits: Splits, split: str) -> str:
+        return " ".join(words.cautions(find(served, Task.of(splits, split), "model", run.folder, 5)))
+
+    assert "flatter" not in told(other, "train") + told(other, "dev")
+    assert "learned from 3 of these 13 examples" in told(mixed, "train")
+    assert "held 1 of these 9 examples" in told(mixed, "dev")
+    assert "learned from these very examples" in told(chain.splits, "train")
 
 
 def test_precision_recall_curves_agree_with_sklearn() -> None:
@@ -300,9 +337,10 @@ def test_two_examples_are_enough_and_one_is_not() -> None:
     examples = (Example("1", "x", None, ("a",)), Example("2", "y", None, ("b",)))
     thresholds, log = Thresholds((0.5, 0.5), "micro", "elsewhere"), (None, "No log.")
     task = Task("test", examples, labels, Constant(("a",), 0.1, 0.1, 0.1))
-    assert "test" in to_html(judged("model", task, thresholds, p, log, 5), {})
+    met = Known(False, None, None)
+    assert "test" in to_html(judged("model", task, thresholds, p, log, 5, met), {})
     with pytest.raises(BenchError, match="one example"):
-        judged("model", replace(task, examples=examples[:1]), thresholds, p[:1], log, 5)
+        judged("model", replace(task, examples=examples[:1]), thresholds, p[:1], log, 5, met)
 
 
 @pytest.mark.parametrize("end", [0.0, 0.5, 1.0])

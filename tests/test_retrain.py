@@ -321,6 +321,25 @@ def test_earlier_examples_join_once_and_new_ones_are_those_that_are_not_in_the_r
     assert [e.id for e in found.fresh] == [e.id for e in (*new.train, *new.dev)]
 
 
+def test_an_earlier_test_split_whose_labels_are_secret_is_no_reference(
+    chain: Chain, new_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the test set's 40 rows beside 64 + 32 earlier ones, and 24 more where one of these has a label."""
+    seen, labels, old = lineage.seen_by(chain.teacher), chain.splits.labels, chain.splits
+    secret = [replace(example, labels=()) for example in old.test]
+    for name, test, expected in (
+        ("secret", secret, 40 + 64 + 32),
+        ("known", [*secret[1:], old.test[0]], 40 + 64 + 32 + 24),
+    ):
+        earlier = tmp_path / name
+        earlier.mkdir()
+        for split, part in (("train", old.train), ("dev", old.dev), ("test", test)):
+            (earlier / f"{split}.json").write_text(write_examples(part, earlier), encoding="utf-8")
+        found = incoming.read_incoming(new_data, earlier, new_data, labels, seen)
+        assert len(found.reference) == expected
+        assert ("no row of its test split has a label" in capsys.readouterr().err) == (name == "secret")
+
+
 def test_what_the_first_run_saw_is_remembered_through_every_retraining(
     chain: Chain, promoted: tuple[Given, Path, Result], new_data: Path, tmp_path: Path
 ) -> None:
@@ -337,6 +356,24 @@ def test_what_the_first_run_saw_is_remembered_through_every_retraining(
     (third / "started.json").write_text("{}")
     with pytest.raises(RunError, match="does not say what the run was trained on"):
         lineage.seen_by(third)
+
+
+def test_labels_that_the_earlier_run_cannot_learn_are_refused_wherever_they_stand(
+    given: Given, chain: Chain, tmp_path: Path
+) -> None:
+    for split, where in (("dev", "'earlier/dev-0000' (reference)"), ("train", "'earlier/train-0000' (train)")):
+        earlier = tmp_path / split
+        earlier.mkdir()
+        for name in ("train", "dev"):
+            part = chain.splits.named(name)
+            spoilt = [replace(part[0], labels=("new in May",)), *part[1:]] if name == split else part
+            (earlier / f"{name}.json").write_text(write_examples(spoilt, earlier), encoding="utf-8")
+        failed = given.retrain("--with", str(earlier))
+        assert failed.exit_code == 2
+        said = failed.output.splitlines()[-1]
+        assert f"{chain.teacher.resolve()}, which knows 6 labels and cannot learn others; take it out" in said
+        assert f"{where} has label 'new in May'" in said
+        assert not given.out.exists()
 
 
 def test_what_the_weights_are_made_for_cannot_be_changed(chain: Chain) -> None:
@@ -378,6 +415,24 @@ def test_only_a_link_to_the_run_compared_with_is_switched(chain: Chain, tmp_path
     current.switch(link, run)
     assert link.readlink() == Path("run")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "other", "run"]
+
+
+def test_a_link_that_leads_nowhere_is_one_line_with_the_next_step(chain: Chain, given: Given) -> None:
+    """To a run that was moved, and in a circle; as the run to start from, and as the link to switch."""
+    folder = given.out.parent
+    folder.mkdir()
+    gone, circle, moved = folder / "gone link", folder / "circle", folder / "moved"
+    gone.symlink_to("moved")
+    circle.symlink_to("back")
+    (folder / "back").symlink_to("circle")
+    for link, said in (
+        (gone, f"error: {gone}: points to {moved}, which is gone; ln -sfn RUN '{gone}'"),
+        (circle, f"error: {circle}: its symbolic links lead in a circle; ln -sfn RUN {circle}"),
+    ):
+        for run in (link, chain.teacher):
+            failed = replace(given, run=run).retrain("--current", str(link))
+            assert (failed.exit_code, failed.output) == (2, f"{said}\n")
+    current.check(gone, chain.teacher, moved, overwrite=False)  # it will stand there again
 
 
 def test_names_cannot_break_the_page(promoted: tuple[Given, Path, Result], chain: Chain) -> None:

@@ -26,7 +26,7 @@ from distill.split import stratified_folds
 from distill.thresholds import cross_fitted
 from teacher import fold_judge, tune
 from teacher.tune import Tried
-from teacher.tune_report import to_toml
+from teacher.tune_report import Terms, record, to_table, to_toml
 
 FOLDS = 3
 TINY = recipes_folder() / "tiny.toml"
@@ -146,6 +146,43 @@ def test_alphas_from_counts_leave_neither_alpha_nor_the_other_loss_to_search(tmp
     found = tune.search(counted, made_up, tmp_path, 4, 13, FOLDS, lambda _: None)
     assert {key for one in found for key in one.values} == {"learning_rate", "batch_size", "loss", "focal.gamma"}
     assert all(tune.with_values(counted, one.values).loss == "focal" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ((), "learning_rate"),
+        (("head.uses=picture",), "head_learning_rate"),
+        (("head.uses=picture", "picture.trainable=true"), "learning_rate"),
+        (("text.model=lstm",), "head_learning_rate"),
+        (("text.model=lstm", "picture.model=cnn", "picture.trainable=true"), "head_learning_rate"),
+        (("text.model=lstm", "picture.trainable=true", "head.uses=text"), "head_learning_rate"),
+        (("picture.model=cnn", "picture.trainable=true"), "learning_rate"),
+    ],
+)
+def test_the_rate_that_is_searched_is_one_that_something_trains_at(
+    settings: tuple[str, ...], rate: str, tmp_path: Path
+) -> None:
+    from teacher import tune_plots
+
+    recipe = Recipe.load(None, [f"teacher.{setting}" for setting in settings])
+    other = ({"learning_rate", "head_learning_rate"} - {rate}).pop()
+    found = tune.search(recipe.teacher, made_up, tmp_path, 3, 13, FOLDS, lambda _: None)
+    configs = [tune.with_values(recipe.teacher, one.values) for one in found]
+    assert len({getattr(config, rate) for config in configs}) == 3
+    assert {getattr(config, other) for config in configs} == {getattr(recipe.teacher, other)}
+    low, high = tune.space(recipe.teacher)[rate]
+    assert all(low <= getattr(config, rate) <= high for config in configs)
+    terms = Terms(recipe, FOLDS, 13, 90)
+    record(tmp_path, terms, found)
+    assert rate in read(tmp_path)["space"]
+    assert all(rate in one["values"] and other not in one["values"] for one in read(tmp_path)["trials"])
+    best = Recipe.load(tmp_path / "best.toml").teacher
+    assert getattr(best, rate) == read(tmp_path)["trials"][tune.best_of(found).number - 1]["values"][rate]
+    assert rate.replace("_", " ") in [column.header for column in to_table(found, terms).columns]
+    plotted = {ax.get_xlabel(): ax.get_xscale() for ax in tune_plots.parameters(found, "F1").axes}
+    assert plotted[rate] == "log"
+    assert other not in plotted
 
 
 def test_a_recipe_as_toml_holds_what_differs_and_reads_back(tmp_path: Path) -> None:
@@ -276,13 +313,18 @@ def test_what_stands_in_the_way_is_one_line(
 ) -> None:
     out, _ = study
     for words, message in (
-        ((), "pass --resume to go on with it or --overwrite"),
-        (("--resume", "--seed", "14"), "was started with other lessons"),
+        ((), f"holds a finished search, not a run; train by its best with distill train-teacher --recipe {out}"),
+        ((), "pass --overwrite to start over, or choose another --out"),
+        (("--resume", "--seed", "14"), "was started with tune.seed=13, not 14; resume as it was started"),
+        (("--resume", "--folds", "3"), "was started with tune.folds=2, not 3"),
         (("--resume", "--set", "teacher.epochs=2"), "was started with epochs=1, not 2"),
     ):
         failed = given.tune(out, *words)
         assert failed.exit_code == 2
         assert message in failed.output.splitlines()[-1]
+    seen = CliRunner().invoke(cli.main, ["inspect", str(out), "--data", str(given.data), "--out", str(tmp_path)])
+    assert f"error: {out}: a finished search, not a run; train by its best" in seen.output.splitlines()[-1]
+    assert "--resume" not in seen.output
     monkeypatch.setitem(sys.modules, "optuna", None)
     failed = given.tune(tmp_path / "new")
     assert failed.exit_code == 2

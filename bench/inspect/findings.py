@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
+from bench.known import Known, known
 from bench.serving import Served, probabilities
 from bench.task import Task
 from distill import __version__
@@ -90,6 +91,7 @@ class Findings:
     distill: str
     thresholds: str
     cross_fitted: bool
+    known: Known
     quality: Quality
     constant: Constant
     confusion: tuple[Confusion, ...]
@@ -108,8 +110,8 @@ class Findings:
 def find(served: Served, task: Task, name: str, folder: Path, worst: int) -> Findings:
     """Run every example through the model once; `folder` is where it stands, and `worst` how many of the most wrong
     examples to name. Raises PictureError, RunError and BenchError."""
-    training = training_of(folder)
-    return judged(name, task, served.thresholds, probabilities(served, task.examples), training, worst)
+    training, met = training_of(folder), known(folder, served.thresholds, task)
+    return judged(name, task, served.thresholds, probabilities(served, task.examples), training, worst, met)
 
 
 def judged(
@@ -119,24 +121,26 @@ def judged(
     p: Probabilities,
     training: tuple[TrainLog | None, str | None],
     worst: int,
+    met: Known,
 ) -> Findings:
     """As `find`, of probabilities (N, L) that are known already. Raises BenchError for a lone example."""
     if len(p) < 2:
         raise BenchError(f"{task.split} has one example; a temperature is judged on others than it is fitted on")
     names = task.labels.names
     targets = task.labels.encode([example.labels for example in task.examples])
-    decisions, crossed = decide(thresholds, task.split, p, targets)
+    decisions = decide(thresholds, met, p, targets)
     return Findings(
         name=name,
         split=task.split,
         examples_sha256=task.sha256(),
         distill=__version__,
-        thresholds=f"cross-fitted on {task.split}" if crossed else f"fitted on {thresholds.fitted_on}",
-        cross_fitted=crossed,
+        thresholds=met.source(thresholds, task.split),
+        cross_fitted=met.fitted,
+        known=met,
         quality=measure_decisions(names, targets, p, decisions, thresholds.array()),
         constant=task.constant,
         confusion=confusion(names, targets, decisions),
-        curves=curves(names, targets, p, thresholds, decisions if crossed else None),
+        curves=curves(names, targets, p, thresholds, decisions if met.fitted else None),
         together=Together(together(targets > 0.5), together(decisions)),
         scaling=scaling(p, targets),
         training=training[0],
@@ -145,11 +149,11 @@ def judged(
     )
 
 
-def decide(thresholds: Thresholds, split: str, p: Probabilities, targets: Targets) -> tuple[Decisions, bool]:
-    """The decisions that `bench.quality.judge` counts, and whether they are cross-fitted."""
-    if thresholds.rest_on(split):
-        return cross_fitted(p, targets, thresholds.objective), True
-    return thresholds.apply(p), False
+def decide(thresholds: Thresholds, met: Known, p: Probabilities, targets: Targets) -> Decisions:
+    """The decisions that `bench.quality.judge` counts, cross-fitted where the thresholds rest on these."""
+    if met.fitted:
+        return cross_fitted(p, targets, thresholds.objective)
+    return thresholds.apply(p)
 
 
 def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:

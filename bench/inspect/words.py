@@ -28,19 +28,13 @@ def cautions(found: Findings) -> list[str]:
     said = []
     if found.cross_fitted:
         said.append(
-            f"The model's thresholds were fitted on {found.split} itself. Decisions here are cross-fitted: each "
-            "example's are made with thresholds fitted on other examples (5 folds). Counts, F1, co-occurrence and "
-            "the list of the most wrong use those."
+            f"The model's thresholds were fitted on {found.split} itself{_as_many(found)}. Decisions here are "
+            "cross-fitted: each example's are made with thresholds fitted on other examples (5 folds). "
+            "Counts, F1, co-occurrence and the list of the most wrong use those."
         )
     else:
         said.append(f"Thresholds: {found.thresholds}.")
-    if found.split == "train":
-        said.append("The model learned from these very examples: every figure here flatters.")
-    if found.split == "dev":
-        said.append(
-            "Where dev chose the epoch that was kept, as in a training without folds, figures on dev flatter a "
-            "little; nothing here takes that out."
-        )
+    said += _met(found)
     rare = [label.name for label in found.quality.labels if label.support < 10]
     if rare:
         said.append(
@@ -53,6 +47,38 @@ def cautions(found: Findings) -> list[str]:
         f"{constant.macro_f1:.3f} (this one {q.micro_f1:.3f} and {q.macro_f1:.3f})."
     )
     return said
+
+
+def _as_many(found: Findings) -> str:
+    """What a Bundle's word for it rests on."""
+    return "" if found.known.trained is not None else " (as many rows as the Bundle names; it does not say which)"
+
+
+def _met(found: Findings) -> list[str]:
+    """Of examples that the model learned from or was chosen by."""
+    trained, watched, of = found.known.trained, found.known.watched, found.quality.examples
+    said = []
+    if trained is None and found.split == "train":
+        said.append(
+            "Where the model learned from these very examples, every figure here flatters; it does not say."
+        )
+    elif trained:
+        said.append(f"The model learned from {_so_many(trained, of)}: every figure here flatters.")
+    if found.known.fitted or (watched is None and found.split == "dev"):
+        said.append(
+            "Where this dev split chose the epoch that was kept, as in a training without folds, figures on it "
+            "flatter a little; nothing here takes that out."
+        )
+    elif watched:
+        said.append(
+            f"The dev splits of the model's trainings, which may have chosen its epoch and thresholds, held "
+            f"{_so_many(watched, of)}: figures here may flatter a little."
+        )
+    return said
+
+
+def _so_many(count: int, of: int) -> str:
+    return "these very examples" if count == of else f"{count} of these {of} examples"
 
 
 def calibration(found: Findings) -> str:
