@@ -27,7 +27,7 @@ class Known:
         """Where the thresholds that count come from."""
         if self.fitted:
             return f"cross-fitted on {split}"
-        return f"fitted on {thresholds.fitted_on}{', of other data' * thresholds.rest_on(split)}"
+        return f"fitted on {'another ' * thresholds.rest_on(split)}{thresholds.fitted_on}"
 
 
 def known(folder: Path, thresholds: Thresholds, task: Task) -> Known:

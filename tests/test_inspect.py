@@ -142,8 +142,9 @@ def test_a_split_of_another_data_set_is_decided_with_the_models_own_thresholds(
         assert found.together.predicted[0][0] == sum(0 in row for row in own)
         text = " ".join(words.cautions(found))
         assert "were fitted on dev itself" not in text
-        assert "Thresholds: fitted on dev, 32 examples, of other data." in text
+        assert "Thresholds: fitted on another dev, 32 examples." in text
     assert "held" not in " ".join(words.cautions(run.found))
+    assert ("chose the epoch that was kept, or thresholds" in text) == (folder == chain.int8)
     assert "as many rows as the Bundle names" in " ".join(words.cautions(of_names(("a", "b", "c", "d"))))
 
 

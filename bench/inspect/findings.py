@@ -83,7 +83,8 @@ class Together:
 @dataclass(frozen=True)
 class Findings:
     """All that a page shows. `cross_fitted` says that the thresholds were fitted on this very split, so that every
-    example is decided with thresholds of other rows. `training` is None with the reason in `no_training`."""
+    example is decided with thresholds of other rows; `known` says whether the model has met the examples.
+    `training` is None with the reason in `no_training`."""
 
     name: str
     split: str

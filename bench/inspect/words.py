@@ -59,12 +59,16 @@ def _met(found: Findings) -> list[str]:
     trained, watched, of = found.known.trained, found.known.watched, found.quality.examples
     said = []
     if trained is None and found.split == "train":
-        said.append(
-            "Where the model learned from these very examples, every figure here flatters; it does not say."
-        )
+        said.append("Where the model learned from these, which it does not say, every figure here flatters.")
     elif trained:
         said.append(f"The model learned from {_so_many(trained, of)}: every figure here flatters.")
-    if found.known.fitted or (watched is None and found.split == "dev"):
+    if watched is None and found.split == "dev":
+        chose = "the epoch that was kept" if found.known.fitted else "the epoch that was kept, or thresholds"
+        said.append(
+            f"Where examples of this dev split chose {chose}, figures on it flatter a little: the model does not "
+            "say which did, and nothing here takes that out."
+        )
+    elif found.known.fitted:
         said.append(
             "Where this dev split chose the epoch that was kept, as in a training without folds, figures on it "
             "flatter a little; nothing here takes that out."
