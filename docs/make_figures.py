@@ -55,6 +55,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/results-teacher.md": {
         "teachers": lambda: figures_teacher.teachers_table(load("teachers"), "fusion"),
         "gains": lambda: figures_teacher.gains_table(load("teachers"), "fusion"),
+        "choices": lambda: figures_teacher.teachers_table(load("teachers"), "choices"),
+        "choices gains": lambda: figures_teacher.gains_table(load("teachers"), "choices"),
         "epochs": lambda: figures_teacher.epochs_table(load("teachers")["epochs"]),
         "thresholds": lambda: figures_teacher.thresholds_table(load("thresholds")),
     },
