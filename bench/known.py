@@ -8,9 +8,8 @@ from pathlib import Path
 from bench.task import Task
 from distill.bundle import is_bundle
 from distill.integrity import content_hash
+from distill.started import START_FILE
 from distill.thresholds import Thresholds
-
-START_FILE = "started.json"  # of a run; `distill.checkpoint`, which names it, imports torch
 
 
 @dataclass(frozen=True)

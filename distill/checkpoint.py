@@ -38,6 +38,7 @@ from distill.integrity import content_hash
 from distill.labels import LabelSet
 from distill.preprocess import PreprocessSpec, load_tokenizer
 from distill.recipe import ModelConfig, StudentConfig, TeacherConfig
+from distill.started import START_FILE as START_FILE
 from distill.started import difference, no_run
 from distill.thresholds import Thresholds
 from distill.tree import build
@@ -46,7 +47,6 @@ from distill.untrusted import shown
 
 FORMAT = 5
 RUN_FILE = "run.json"
-START_FILE = "started.json"
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
 TRAINING = "training"

@@ -8,6 +8,7 @@ from typing import Any
 from distill.errors import RunError
 from distill.files import read_json
 
+START_FILE = "started.json"
 STUDY, BEST, COMPARISON = "study.json", "best.toml", "comparison.json"  # of a search, and of a comparison
 FEW = 3  # of a list that is shown whole
 HASH = 64  # characters of a SHA-256
