@@ -16,7 +16,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,ray,serve]"
 	touch $@
 
-demo: install  ## train, distil, export, measure and predict on generated pictures
+demo: install  ## train, distil, export, measure and predict on generated images
 	rm -rf demo
 	$(BIN)/distill demo --out demo
 
@@ -42,7 +42,7 @@ edge: demo/bundle/manifest.json  ## sdist, then a wheel from it; the wheel alone
 	$(EDGE)/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
 	$(EDGE)/bin/python -m pip check
 	! $(EDGE)/bin/python -c "import torch" 2>/dev/null
-	cd $(EDGE) && bin/python -c "from distill.recipe import Recipe; Recipe.load()"
+	cd $(EDGE) && bin/python -c "from distill.core.recipe import Recipe; Recipe.load()"
 	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out answers.jsonl && wc -l answers.jsonl
 
 emulation: demo/bundle/manifest.json  ## Bundles on arm64 and on x86 without VNNI, emulated (needs qemu-user-static)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from bench.figures import BenchReport, Row
-from bench.quality import from_indices
+from bench.quality.judge import from_indices
+from bench.report.types import BenchReport, Row
 from bench.rules import METRICS, SHARES, Metric, Rule
-from distill.errors import BenchError
-from distill.metrics import Interval, Targets, bootstrap_draws, percentile_interval, weighted_f1
+from distill.core.errors import BenchError
+from distill.scoring.metrics import Interval, Targets, bootstrap_draws, percentile_interval, weighted_f1
 
 Draws = NDArray[np.float64]
 

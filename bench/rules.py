@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from distill.errors import BenchError
+from distill.core.errors import BenchError
 
 Metric = Literal[
     "micro_f1", "macro_f1", "micro_ap", "ece", "flips", "p50", "p90", "p99", "cold", "peak", "steady", "disk"

@@ -10,36 +10,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import distill
-from bench import machine, peak, quality, report, work
-from bench.figures import BenchReport, Conditions, Difference, Peak, Row, Work
-from bench.measure import ROUND, Measured, Plan, by_length, measure
-from bench.peers import Peer, make
-from bench.quality import Judged
-from bench.serving import open_variant
-from bench.task import Task
-from bench.variants import Variant, line_up, parent_of
-from distill.bundle import Bundle
-from distill.data import Example
-from distill.files import write_json, write_text
-from distill.labels import LabelSet
-from distill.preprocess import Reader
-from distill.terminal import note
-
-
-def measure_all(
-    bundle: Path,
-    against: Sequence[Path],
-    peers: Sequence[Peer],
-    train: Sequence[Example],
-    task: Task,
-    plan: Plan,
-    device: str | None = None,
-) -> BenchReport:
-    """`run` for a Bundle, what it is measured against, and peers, which are made before anything is timed and
-    removed at the end; `train` is what they calibrate on. Raises BenchError."""
-    with tempfile.TemporaryDirectory(prefix="distill-peers-") as folder:
-        made = make(bundle, peers, Path(folder), against, train)
-        return run(line_up(bundle, against, made), task, plan, device)
+from bench.measure import machine, peak, work
+from bench.measure.interleave import ROUND, Measured, Plan, by_length, measure
+from bench.quality import judge as quality
+from bench.quality.judge import Judged
+from bench.quality.task import Task
+from bench.report import tables as report
+from bench.report.types import BenchReport, Conditions, Difference, Peak, Row, Work
+from bench.runtimes.serving import open_variant
+from bench.runtimes.variants import Variant, parent_of
+from distill.core.files import write_json, write_text
+from distill.core.terminal import note
+from distill.data.labels import LabelSet
+from distill.preprocess.inputs import Reader
+from distill.runtime.bundle import Bundle
 
 
 def run(variants: Sequence[Variant], task: Task, plan: Plan, device: str | None = None) -> BenchReport:
@@ -79,7 +63,7 @@ def write(made: BenchReport, out: Path) -> list[Path]:
     if find_spec("matplotlib") is None:
         note("no page with plots: that needs matplotlib; pip install 'distill[plots]', then distill bench page")
     else:
-        from bench import page
+        from bench.report import page
 
         written.append(out.with_suffix(".html"))
         page.write([made], written[2])
@@ -128,7 +112,7 @@ def _work(variant: Variant, times: Measured, task: Task, reached: Peak) -> Work 
     bundle, reader_rows = Bundle.open(variant.folder), by_length(task.examples)
     reader = Reader(bundle.preprocess, bundle.tokenizer_json)
     middle = reader_rows[ROUND // 2]
-    batch = reader.batch(reader.rows([middle.text], [reader.picture(middle.image)]))
+    batch = reader.batch(reader.rows([middle.text], [reader.image(middle.image)]))
     return work.work(bundle.model, batch, times.model_ms, reached)
 
 
@@ -149,7 +133,7 @@ def _row(
         quality=found.honest,
         quality_own_thresholds=found.flattering,
         quality_text_alone=found.text_alone,
-        quality_picture_alone=found.picture_alone,
+        quality_image_alone=found.image_alone,
         thresholds=found.thresholds,
         reliability=found.reliability,
         differences=compared,

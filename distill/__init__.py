@@ -1,3 +1,3 @@
-"""Distillation and edge deployment for multi-label classification of pictures with text."""
+"""Distillation and edge deployment for multi-label classification of images with text."""
 
 __version__ = "0.1.0"

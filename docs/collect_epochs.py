@@ -3,7 +3,7 @@
     python docs/collect_epochs.py --data DIR --out FILE [--recipe FILE] [--set KEY=VALUE ...]
 
 The teachers take turns, epoch by epoch, in one process, so that noise hits all alike; each round gives one ratio.
-Features of a frozen picture branch are cached before anything is timed; writing the checkpoint is part of an epoch.
+Features of a frozen image tower are cached before anything is timed; writing the checkpoint is part of an epoch.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import click
 import numpy as np
 import torch
 
-from bench.machine import describe
-from distill.classifier import Classifier
-from distill.data import Splits, read_splits
-from distill.files import write_json
-from distill.recipe import Recipe
-from distill.training import train_model
+from bench.measure.machine import describe
+from distill.core.files import write_json
+from distill.core.recipe import Recipe
+from distill.data.dataset import Splits, read_splits
+from distill.model.classifier import Classifier
+from distill.training.trainer import train_model
 from teacher.losses import loss_of
 
 TEACHERS = {
@@ -31,7 +31,7 @@ TEACHERS = {
     "concat, everything augmented": (
         "teacher.augment.words=0.1",
         "teacher.augment.tokens=0.1",
-        "teacher.augment.pictures=0.5",
+        "teacher.augment.images=0.5",
     ),
     "transformer": ("teacher.head.fusion=transformer",),
 }

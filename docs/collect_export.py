@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from distill.errors import BundleError, RunError
-from distill.files import read_json, write_json
+from distill.core.errors import BundleError, RunError
+from distill.core.files import read_json, write_json
 
 OUT = Path(__file__).parent / "results" / "export.json"
 

@@ -7,7 +7,7 @@ first: Unicode NFKC, lower case, letters and digits only, one space for any run 
 (CER) is the Levenshtein distance (insertions, deletions and substitutions of single characters) over the typed
 characters; of all memes together it is the sum of the distances over the sum of the characters, with a bootstrap
 interval over memes. Without spaces, both texts lose theirs as well. A caption that is read in another order than it
-was typed in counts as misread, and so does text of the picture that people left out.
+was typed in counts as misread, and so does text of the image that people left out.
 
 F1 is the Bundle's on dev alone: its student has seen the texts of train. `--cache` keeps what was read and how long
 each took, outside of the repository; a broken run goes on there.
@@ -27,15 +27,15 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import describe
-from distill.data import Example, Splits, read_splits, without_texts
-from distill.files import write_json
-from distill.metrics import bootstrap_draws, percentile_interval
-from distill.paired import ROUNDS, Figure, PairedDraws, figure
-from distill.terminal import track
-from export.ocr import TextReader
-from export.reading_order import Line, in_order
-from export.runtime import Predictor
+from bench.measure.machine import describe
+from distill.core.files import write_json
+from distill.core.terminal import track
+from distill.data.dataset import Example, Splits, read_splits, without_texts
+from distill.runtime.ocr.reader import TextReader
+from distill.runtime.ocr.reading_order import Line, in_order
+from distill.runtime.predictor import Predictor
+from distill.scoring.bootstrap import ROUNDS, Figure, PairedDraws, figure
+from distill.scoring.metrics import bootstrap_draws, percentile_interval
 
 OUT = Path(__file__).parent / "results" / "ocr.json"
 BAD = 0.5  # a meme whose CER is above it is called misread
@@ -80,7 +80,7 @@ def read_all(examples: list[Example], cache: Path, reader: TextReader) -> list[R
             row = json.loads(line)
             known[row["id"]] = Read([Line(**part) for part in row["lines"]], row["seconds"])
     with cache.open("a", encoding="utf-8") as handle:
-        for example in track(examples, "reading pictures", len(examples)):
+        for example in track(examples, "reading images", len(examples)):
             if example.id in known or example.image is None:
                 continue
             start = time.process_time()

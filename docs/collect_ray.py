@@ -22,18 +22,18 @@ from typing import Any
 
 import click
 
-from bench.machine import describe
-from distill.bundle import Bundle
-from distill.data import read_examples
-from distill.errors import BenchError
-from distill.files import write_json
-from distill.items import read_items
-from distill.terminal import note
-from export.answers import as_line
-from export.blocks import block_rows
-from export.cluster import answer_on_ray
-from export.pool import Pool
-from export.runtime import Predictor
+from bench.measure.machine import describe
+from distill.core.errors import BenchError
+from distill.core.files import write_json
+from distill.core.terminal import note
+from distill.data.dataset import read_examples
+from distill.data.sources import read_items
+from distill.runtime.answers import as_line
+from distill.runtime.bundle import Bundle
+from distill.runtime.predictor import Predictor
+from distill.runtime.ray.blocks import block_rows
+from distill.runtime.ray.cluster import answer_on_ray
+from distill.runtime.ray.pool import Pool
 
 OUT = Path(__file__).parent / "results" / "ray.json"
 THREADS = (1, 2)  # of one process
@@ -41,7 +41,7 @@ WORKERS = (1, 2)  # of Ray, a thread each
 
 
 def posts(data: Path, rows: int, path: Path) -> None:
-    """So many rows as JSON lines: the data set's, again and again."""
+    """So many rows as JSON lines: the dataset's, again and again."""
     examples = itertools.islice(itertools.cycle(read_examples(data)), rows)
     lines = (
         {"id": f"{n}-{e.id}", "text": e.text, "image": None if e.image is None else str(e.image.absolute())}

@@ -18,8 +18,8 @@ from typing import Any
 
 import click
 
-from distill.errors import BenchError
-from distill.files import read_json, write_json
+from distill.core.errors import BenchError
+from distill.core.files import read_json, write_json
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "docs" / "results" / "reliability.json"
@@ -44,7 +44,7 @@ SUBJECTS = {
     "test_killed_before_any_of_its_file_operations_it_ends_with_the_same_bytes": "predict",
     "test_killed_in_the_middle_of_a_line_it_ends_with_the_same_bytes": "predict",
     "test_answers_go_on_when_there_is_room_again": "predict",
-    "test_a_folder_that_gained_a_picture_is_another_source": "predict",
+    "test_a_folder_that_gained_an_image_is_another_source": "predict",
     "test_answers_are_never_lost_silently": "predict",
     "test_answers_to_something_else_are_not_gone_on_with": "predict",
     "test_two_runs_do_not_write_one_file": "predict",
@@ -73,12 +73,12 @@ def inputs() -> dict[str, int]:
     """How many of each kind the tests hold."""
     sys.path.insert(0, str(ROOT / "tests"))
     import hostile_graphs as graphs
-    import hostile_pictures as pictures
+    import hostile_images as images
     import hostile_rows as rows
 
     return {
-        "pictures that must be read": sum(picture.good for picture in pictures.PICTURES),
-        "pictures that must be refused": sum(not picture.good for picture in pictures.PICTURES),
+        "images that must be read": sum(image.good for image in images.IMAGES),
+        "images that must be refused": sum(not image.good for image in images.IMAGES),
         "texts": len(rows.TEXTS),
         "files of rows that must be read": len(rows.READ),
         "files of rows that must be refused": len(rows.REFUSED),

@@ -2,7 +2,7 @@
 
     python docs/collect_serve.py BUNDLE DATA [--requests 5000] [--fuzz 200]
 
-DATA is a data set with pictures, whose train split is asked in turn. `distill serve` runs as a process of its own,
+DATA is a dataset with images, whose train split is asked in turn. `distill serve` runs as a process of its own,
 the client in this one, so both share the machine. Beside it, in the same run, the Predictor answers the same posts
 one at a time without a service. With --fuzz, schemathesis sends so many cases an operation (pip install
 schemathesis).
@@ -28,17 +28,17 @@ from typing import Any
 import click
 import httpx
 
-from distill.data import Example, read_splits
-from distill.errors import BenchError, ServiceError
-from distill.files import write_json
-from distill.terminal import note
-from export.isa import cpu_name
-from export.machine import granted_cpus
-from export.runtime import Predictor
+from distill.core.cores import granted_cpus
+from distill.core.errors import BenchError, ServiceError
+from distill.core.files import write_json
+from distill.core.isa import cpu_name
+from distill.core.terminal import note
+from distill.data.dataset import Example, read_splits
+from distill.runtime.predictor import Predictor
 
 OUT = Path(__file__).parent / "results" / "serve.json"
 CONCURRENCY = (1, 4, 16, 64)
-UNCHECKED = "positive_data_acceptance"  # no schema can say what base64 of a picture is
+UNCHECKED = "positive_data_acceptance"  # no schema can say what base64 of an image is
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def collect(bundle: Path, data: Path, requests: int, threads: int, cases: int, o
             "threads": threads,
             "bundle_mb": sum(path.stat().st_size for path in bundle.iterdir()) / 1e6,
             "posts": len(bodies),
-            "picture_kb_median": statistics.median(e.image.stat().st_size for e in examples if e.image) / 1e3,
+            "image_kb_median": statistics.median(e.image.stat().st_size for e in examples if e.image) / 1e3,
             "text_characters_median": statistics.median(len(e.text) for e in examples),
         }
     }

@@ -14,16 +14,16 @@ from typing import Any
 
 import click
 
-from bench.figures import BenchReport, Row, read
-from distill.errors import RunError
-from distill.files import read_json, write_json
+from bench.report.types import BenchReport, Row, read
+from distill.core.errors import RunError
+from distill.core.files import read_json, write_json
 
 OUT = Path(__file__).parent / "results" / "student.json"
 WHOLE = "out-of-fold train"
 ROWS = {
     f"{WHOLE}, thresholds cross-fitted": "both",
     f"{WHOLE}, text alone": "text alone",
-    f"{WHOLE}, picture alone": "picture alone",
+    f"{WHOLE}, image alone": "image alone",
     "dev, not fitted on": "dev",
     "dev, thresholds cross-fitted": "dev",  # of a run without folds
 }
@@ -47,15 +47,15 @@ def size(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
         raise click.UsageError(f"the benchmark has {len(timed)} rows that are named ({name}-bundle), expected one")
     config = read_json(run / "run.json", RunError)["config"]
     measured = quality(read_json(metrics(run), RunError)["quality"])
-    if config["picture"]["weights"] == "" and not Path(config["picture"]["model"]).is_dir():
-        measured = {}  # a picture encoder with random weights stands there for its time and its bytes
+    if config["image"]["weights"] == "" and not Path(config["image"]["model"]).is_dir():
+        measured = {}  # an image encoder with random weights stands there for its time and its bytes
     return {
         "name": name,
         "settings": {
             "layers": config["text"]["layers"],
             "vocabulary": config["text"]["vocabulary"],
-            "picture": config["picture"]["model"],
-            "size": config["picture"]["size"],
+            "image": config["image"]["model"],
+            "size": config["image"]["size"],
             "epochs": config["epochs"],
             "distill": config["distill"],
         },

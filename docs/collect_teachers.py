@@ -14,13 +14,13 @@ from typing import Any, get_args
 
 import click
 
-from bench.machine import describe
-from distill.checkpoint import START_FILE
-from distill.data import Splits, read_splits
-from distill.errors import RunError
-from distill.files import read_json, write_json
-from distill.recipe import Objective, TeacherConfig
-from distill.tree import build
+from bench.measure.machine import describe
+from distill.core.errors import RunError
+from distill.core.files import read_json, write_json
+from distill.core.recipe import Objective, TeacherConfig
+from distill.core.schema import build
+from distill.data.dataset import Splits, read_splits
+from distill.data.run_folder import START_FILE
 from teacher.compare import Answers, judge, train
 
 OUT = Path(__file__).parent / "results" / "teachers.json"
@@ -52,7 +52,7 @@ def stored(folder: Path, name: str, config: TeacherConfig, splits: Splits, asked
 def settings(config: TeacherConfig) -> dict[str, Any]:
     """What the page says of a recipe; encoders by their last name, wherever they were loaded from."""
     tree = {key: value for key, value in asdict(config).items() if not isinstance(value, dict)}
-    return tree | {"text": Path(config.text.model).name, "picture": Path(config.picture.model).name}
+    return tree | {"text": Path(config.text.model).name, "image": Path(config.image.model).name}
 
 
 @click.command()

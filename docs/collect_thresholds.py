@@ -17,15 +17,15 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data import read_splits
-from distill.files import write_json
-from distill.integrity import content_hash
-from distill.metrics import Decisions, Probabilities, Targets, macro_f1, micro_f1, sigmoid
-from distill.paired import PairedDraws, figure
-from distill.recipe import Objective
-from distill.soft_targets import SoftTargets
-from distill.split import stratified_folds
-from distill.thresholds import fit
+from distill.core.files import write_json
+from distill.core.recipe import Objective
+from distill.data.checks import content_hash
+from distill.data.dataset import read_splits
+from distill.data.stratify import stratified_folds
+from distill.model.soft_targets import SoftTargets
+from distill.scoring.bootstrap import PairedDraws, figure
+from distill.scoring.metrics import Decisions, Probabilities, Targets, macro_f1, micro_f1, sigmoid
+from distill.scoring.thresholds import fit
 
 OUT = Path(__file__).parent / "results" / "thresholds.json"
 REPEATS, FIFTHS = 10, 5

@@ -2,7 +2,7 @@
 
     python docs/collect_web.py --data memes/ NAME=BUNDLE [NAME=BUNDLE ...]
 
-Each is asked about the dev split: with its pictures as they are, and with the same four times as wide and as high,
+Each is asked about the dev split: with its images as they are, and with the same four times as wide and as high,
 which Pillow decodes at a smaller scale and a browser does not. Page and Predictor take turns, so that a load on the
 machine hits both.
 """
@@ -23,14 +23,14 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from distill.data import Example, read_splits
-from distill.files import write_json
-from distill.metrics import sigmoid
-from distill.terminal import track
-from export import web
-from export.isa import cpu_name
-from export.runtime import Predictor, run
-from export.web import ort
+from distill.core.files import write_json
+from distill.core.isa import cpu_name
+from distill.core.terminal import track
+from distill.data.dataset import Example, read_splits
+from distill.runtime import web
+from distill.runtime.predictor import Predictor, run
+from distill.runtime.web import ort
+from distill.scoring.metrics import sigmoid
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -43,9 +43,9 @@ ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-
 ASK = """
 (async () => {
   const blob = await (await fetch(NAME)).blob()
-  const picture = await client.ask('picture', { blob })
-  const answer = await client.ask('answer', { text: TEXT, pixels: picture.pixels })
-  return { pixels: [...picture.pixels], pictureMs: picture.ms, ...answer, logits: [...answer.logits] }
+  const image = await client.ask('image', { blob })
+  const answer = await client.ask('answer', { text: TEXT, pixels: image.pixels })
+  return { pixels: [...image.pixels], imageMs: image.ms, ...answer, logits: [...answer.logits] }
 })()
 """
 
@@ -57,10 +57,10 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
     asked = [*examples[:WARM_UP], *examples]
     for place, example in enumerate(track(asked, what, len(asked))):
         assert example.image is not None
-        words = ASK.replace("NAME", json.dumps(f"/pictures/{example.image.name}"))
+        words = ASK.replace("NAME", json.dumps(f"/images/{example.image.name}"))
         found = tab.run(words.replace("TEXT", json.dumps(example.text)))
         start = time.perf_counter()
-        own = reader.picture(example.image)
+        own = reader.image(example.image)
         batch = reader.batch(reader.rows([example.text], [own]))
         middle = time.perf_counter()
         logits = run(predictor.session, batch)[0]
@@ -71,7 +71,7 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
         there.append(found["logits"])
         tokens.append(found["ids"] != batch.input_ids[0].tolist())
         pixels.append(int(np.abs(batch.pixels.ravel().astype(int) - np.array(found["pixels"])).max()))
-        read_ms = found["pictureMs"] + found["textMs"]
+        read_ms = found["imageMs"] + found["textMs"]
         times.append((read_ms, found["modelMs"], 1e3 * (middle - start), 1e3 * (end - middle)))
     difference = np.array(there, dtype=np.float32) - np.array(here)
     before, after = (thresholds.apply(sigmoid(np.array(rows, dtype=np.float32))) for rows in (here, there))
@@ -92,14 +92,14 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
 
 
 def enlarged(examples: Sequence[Example], folder: Path) -> list[Example]:
-    """The same pictures, larger, as JPEG files in `folder`."""
+    """The same images, larger, as JPEG files in `folder`."""
     folder.mkdir()
     made = []
     for example in examples:
         assert example.image is not None
-        with Image.open(example.image) as picture:
-            size = (picture.width * ENLARGED, picture.height * ENLARGED)
-            large = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        with Image.open(example.image) as image:
+            size = (image.width * ENLARGED, image.height * ENLARGED)
+            large = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         place = folder / f"{example.image.stem}.jpg"
         large.save(place, quality=90)
         made.append(replace(example, image=place))
@@ -124,10 +124,10 @@ def asked(name: str, bundle: Path, examples: Sequence[Example], work: Path) -> d
     checked: dict[str, Any] = {}
     sets = [("as they are", examples, None), (f"enlarged {ENLARGED} times", large, None)]
     for what, chosen, headers in (*sets, ("as they are", examples, ISOLATED)):
-        pictures = root / "pictures"
-        pictures.unlink(missing_ok=True)
+        images = root / "images"
+        images.unlink(missing_ok=True)
         assert chosen[0].image is not None
-        pictures.symlink_to(chosen[0].image.parent.resolve())
+        images.symlink_to(chosen[0].image.parent.resolve())
         with served(root, headers) as url, tempfile.TemporaryDirectory() as profile, browse(Path(profile)) as tab:
             checked = checked or golden(tab, url)
             tab.open(f"{url}/page/bundle/labels.txt")  # a page of this server without a model of its own

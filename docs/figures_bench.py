@@ -1,14 +1,14 @@
-"""The tables and the picture that come from docs/results/bench.json. Measures nothing."""
+"""The tables and the plot that come from docs/results/bench.json. Measures nothing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.figures import BenchReport
-from bench.page.cast import colours, devices
-from bench.page.plots import against_latency
-from bench.page.style import variables
-from bench.report import Grid, estimate, noise_sentence, to_markdown
+from bench.report.page.cast import colours, devices
+from bench.report.page.plots import against_latency
+from bench.report.page.style import variables
+from bench.report.tables import Grid, estimate, noise_sentence, to_markdown
+from bench.report.types import BenchReport
 
 TIME_ONLY = "random-albert"  # a teacher whose ALBERT has random weights: its F1 means nothing
 
@@ -23,12 +23,12 @@ def bench_table(report: BenchReport) -> str:
     return to_markdown(judged(report))
 
 
-def front_picture(report: BenchReport) -> str:
+def front_plot(report: BenchReport) -> str:
     """F1 against latency as an SVG file that follows the reader's light or dark."""
     found = devices([judged(report)])
-    picture = str(against_latency(found, colours(found), "micro", "front"))
+    plot = str(against_latency(found, colours(found), "micro", "front"))
     style = f"{variables()} text{{font-family:sans-serif}}"
-    head, _, rest = picture.partition(">")
+    head, _, rest = plot.partition(">")
     return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}\n'
 
 
@@ -51,7 +51,7 @@ def times_table(report: BenchReport) -> str:
     lines += [
         "",
         f"- {m.cpu} ({m.int8_target}), {m.cores} cores, {timing.threads} thread, batch {timing.batch}, "
-        f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, picture file to "
+        f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, image file to "
         "labels.",
         f"- {', '.join(f'{name} {c.packages[name]}' for name in packages)}. {noise_sentence(report)}",
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.coverage import Reach
-from export.towers import TOWERS
+from distill.runtime.onnx.towers import TOWERS
+from export.quantize.coverage import Reach
 
 
 def precisions_table(tree: dict[str, Any]) -> str:
@@ -24,7 +24,7 @@ def tried_table(tree: dict[str, Any]) -> str:
 def coverage_table(tree: dict[str, Any]) -> str:
     """Shares in few bits, by tower."""
     bundles = tree["bundles"]
-    lines = ["| | text: products, weights | picture | head |", "|---|---:|---:|---:|"]
+    lines = ["| | text: products, weights | image | head |", "|---|---:|---:|---:|"]
     for name, bundle in bundles.items():
         reached = (Reach(**bundle["coverage"][tower]) for tower in TOWERS)
         cells = (f"{reach.macs:.1%}, {reach.weights:.1%}" for reach in reached)

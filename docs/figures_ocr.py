@@ -6,8 +6,8 @@ from typing import Any
 
 F1_ROWS = {
     "typed": "typed by annotators",
-    "read": "read off the picture",
-    "none": "none: the picture alone",
+    "read": "read off the image",
+    "none": "none: the image alone",
     "read - typed": "read - typed",
     "read - none": "read - none",
     "typed - none": "typed - none",

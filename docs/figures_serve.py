@@ -19,8 +19,8 @@ def load_table(tree: dict[str, Any]) -> str:
     lines += [
         "",
         f"- {c['cpu']}, {c['cpus']:g} CPUs shared by service and client; threads of the model: {threads}; "
-        f"Bundle of {c['bundle_mb']:.0f} MB; {c['posts']} memes in turn, pictures of "
-        f"{c['picture_kb_median']:.0f} kB and texts of {c['text_characters_median']:.0f} characters (medians), "
+        f"Bundle of {c['bundle_mb']:.0f} MB; {c['posts']} memes in turn, images of "
+        f"{c['image_kb_median']:.0f} kB and texts of {c['text_characters_median']:.0f} characters (medians), "
         f"sent as JSON; {tree['loads'][0]['requests']} requests each.",
         f"- {drift['flipped']} of {drift['decisions']} decisions were others in a batch than alone; probabilities "
         f"moved by {drift['mean']:.4f} on average and {drift['most']:.3f} at most.",

@@ -41,7 +41,7 @@ def halves_table(tree: dict[str, Any]) -> str:
     for size in (
         size for size in tree["sizes"] if "both" in size["quality"] and not size["settings"]["vocabulary"]
     ):
-        for what in ("both", "text alone", "picture alone"):
+        for what in ("both", "text alone", "image alone"):
             lines.append(f"| {size['name']}, {what} | {f1_cells(size['quality'][what])} |")
     return "\n".join(lines) + "\n"
 
@@ -49,7 +49,7 @@ def halves_table(tree: dict[str, Any]) -> str:
 def sizes_table(tree: dict[str, Any]) -> str:
     """Each smaller student: its cost in F1, its gain in bytes and milliseconds."""
     lines = [
-        "| student | layers | words kept | picture | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP "
+        "| student | layers | words kept | image | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP "
         "| dev micro-F1 | dev micro-AP | int8 MB | int8 p50 ms |",
         "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
@@ -62,13 +62,13 @@ def sizes_table(tree: dict[str, Any]) -> str:
         on_dev = f"{dev['micro_f1']:.3f} | {dev['micro_ap']:.3f}" if dev else "– | –"
         lines.append(
             f"| {size['name']} | {s['layers'] or 'all 6'} | {s['vocabulary'] or 'all'} "
-            f"| {s['picture']}, {s['size']} | {whole} | {on_dev} "
+            f"| {s['image']}, {s['size']} | {whole} | {on_dev} "
             f"| {size['size_bytes'] / 1e6:.1f} | {size['latency']['p50_ms']:.1f} |"
         )
     c = tree["conditions"]
     calls = f"{c['calls']} calls each in interleaved rounds, batch 1, {c['threads']} thread"
     lines += ["", "- F1 and AP out of fold on the training split, and on dev (63 memes)."]
-    lines.append(f"- Times: {c['cpu']}, {calls}, picture file to labels.")
+    lines.append(f"- Times: {c['cpu']}, {calls}, image file to labels.")
     spread = max(size["latency"]["round_spread"] for size in tree["sizes"])
     lines.append(f"- The medians of rounds moved by up to {spread:.0%}.")
     return "\n".join(lines) + "\n"

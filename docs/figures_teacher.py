@@ -31,7 +31,7 @@ def teachers_table(tree: dict[str, Any], comparison: str) -> str:
     lines += [
         "",
         f"{balanced['examples']} training memes out of fold, {balanced['folds']} folds, {means}; {tree['dev']} dev "
-        f"memes stop each training. {s['picture']} + {s['text']}, at most {s['epochs']} epochs, {s['precision']}; "
+        f"memes stop each training. {s['image']} + {s['text']}, at most {s['epochs']} epochs, {s['precision']}; "
         f"{tree['cpu']}. Thresholds cross-fitted over rows, for the mean of both F1 unless the column says "
         "otherwise.",
     ]

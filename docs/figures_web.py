@@ -8,7 +8,7 @@ from typing import Any
 def web_table(tree: dict[str, Any]) -> str:
     """The page in a browser against the Predictor."""
     lines = [
-        "| | pictures | other tokens | other pixels (most) | logits differ by, at most | allowed | flipped "
+        "| | images | other tokens | other pixels (most) | logits differ by, at most | allowed | flipped "
         "| page ms: read, model | Predictor ms: read, model |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]

@@ -22,8 +22,8 @@ import figures_student
 import figures_teacher
 import figures_web
 
-from bench import report
-from bench.figures import BenchReport, read
+from bench.report import tables as report
+from bench.report.types import BenchReport, read
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -107,8 +107,8 @@ def render(page: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    picture = figures_bench.front_picture(bench())
-    (ROOT / "docs" / "front.svg").write_text(picture, encoding="utf-8")
+    plot = figures_bench.front_plot(bench())
+    (ROOT / "docs" / "front.svg").write_text(plot, encoding="utf-8")
     for page in PAGES:
         path = ROOT / page
         path.write_text(render(page, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from distill.bundle import Contents, embedded
-from distill.onnx_file import read
+from distill.runtime.bundle import Contents, embedded
+from distill.runtime.onnx.file import read
 
 
 def embed(model: Path, contents: Contents, out: Path) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.classifier import Classifier
-from distill.data import Example
-from distill.errors import ParityError
-from distill.metrics import Probabilities, sigmoid
-from distill.preprocess import Batch, Reader
-from distill.thresholds import Thresholds
-from export.runtime import open_session, run
+from distill.core.errors import ParityError
+from distill.data.dataset import Example
+from distill.model.classifier import Classifier
+from distill.preprocess.inputs import Batch, Reader
+from distill.runtime.predictor import open_session, run
+from distill.scoring.metrics import Probabilities, sigmoid
+from distill.scoring.thresholds import Thresholds
 
 WORDS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
 
@@ -51,7 +51,7 @@ def check(
     classifier: Classifier, model: Path, examples: Sequence[Example], max_drift: float, thresholds: Thresholds
 ) -> Parity:
     """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
-    and not, real, blank and missing pictures. Raises ParityError when any logit or probability differs by more
+    and not, real, blank and missing images. Raises ParityError when any logit or probability differs by more
     than `max_drift`, or is not finite."""
     session = open_session(model, 0)
     worst = {"logit": 0.0, "probability": 0.0}
@@ -91,21 +91,21 @@ def _cases(reader: Reader, examples: Sequence[Example]) -> list[tuple[str, Batch
     chosen = sorted(examples, key=lambda example: len(example.text))
     chosen = [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
     texts = [example.text for example in chosen]
-    pictures = [reader.picture(example.image) for example in chosen]
-    side = reader.spec.picture.size
+    images = [reader.image(example.image) for example in chosen]
+    side = reader.spec.image.size
     blank = np.zeros((side, side, 3), dtype=np.uint8)
     white = np.full_like(blank, 255)
     cases = [
         (f"batch 1, {len(text)} characters", _batch(reader, [text], [p]))
-        for text, p in zip(texts, pictures, strict=True)
+        for text, p in zip(texts, images, strict=True)
     ]
     cases += [(f"batch 1, text {text[:12]!r}", _batch(reader, [text], [blank])) for text in WORDS]
-    cases += [(f"batch 1, no picture, text {text[:12]!r}", _batch(reader, [text], [None])) for text in texts]
-    cases.append(("batch 3, padded", _batch(reader, texts, pictures)))
+    cases += [(f"batch 1, no image, text {text[:12]!r}", _batch(reader, [text], [None])) for text in texts]
+    cases.append(("batch 3, padded", _batch(reader, texts, images)))
     different = _batch(reader, list(WORDS), [blank, white, None, white])
-    cases.append(("batch 4, blank, white and no pictures", different))
+    cases.append(("batch 4, blank, white and no images", different))
     return cases
 
 
-def _batch(reader: Reader, texts: list[str], pictures: list[NDArray[np.uint8] | None]) -> Batch:
-    return reader.batch(reader.rows(texts, pictures))
+def _batch(reader: Reader, texts: list[str], images: list[NDArray[np.uint8] | None]) -> Batch:
+    return reader.batch(reader.rows(texts, images))

@@ -10,26 +10,33 @@ from typing import Any
 
 from onnxruntime import InferenceSession
 
-from distill import bundle
-from distill.bundle import Bundle, Contents, Precision
-from distill.checkpoint import METRICS, Checkpoint
-from distill.data import Example, Splits, without_pictures, without_texts
-from distill.errors import RunError
-from distill.files import read_json, work_folder
-from distill.metrics import Probabilities, logit
-from distill.preprocess import Batch, Reader
-from distill.recipe import ExportConfig
-from distill.scoring import Scored, fit_and_score, score_with
-from distill.terminal import note, output, warn
-from distill.thresholds import Thresholds, moved
-from export import card, card_tables, coverage, golden, graph, parity, quantize
-from export.card_metadata import settings
-from export.coverage import Coverage
+from distill.core.errors import RunError
+from distill.core.files import read_json, work_folder
+from distill.core.isa import Target, detect, overflows
+from distill.core.recipe import ExportConfig
+from distill.core.terminal import note, output, warn
+from distill.data.dataset import Example, Splits, without_images, without_texts
+from distill.data.run_folder import METRICS
+from distill.model.checkpoint import Checkpoint
+from distill.preprocess.inputs import Batch, Reader
+from distill.runtime import bundle
+from distill.runtime import verify as golden
+from distill.runtime.bundle import Bundle, Contents, Precision
+from distill.runtime.predictor import open_session, probabilities, run
+from distill.scoring.evaluation import Scored, fit_and_score, score_with
+from distill.scoring.metrics import Probabilities, logit
+from distill.scoring.thresholds import Thresholds, moved
+from export import fuse as graph
+from export import parity
+from export.card import page as card
+from export.card import tables as card_tables
+from export.card.metadata import settings
 from export.embed import embed
-from export.isa import Target, detect, overflows
 from export.parity import Drift, Parity
-from export.runtime import open_session, probabilities, run
-from export.search import Candidate, Given, median_batch, refuse_if_no_gain, search
+from export.quantize import coverage
+from export.quantize import schemes as quantize
+from export.quantize.coverage import Coverage
+from export.quantize.search import Candidate, Given, median_batch, refuse_if_no_gain, search
 from export.to_onnx import to_onnx
 
 MOVED_BY = 512  # training examples that carry thresholds over to int8
@@ -195,7 +202,7 @@ def _answering(session: InferenceSession, reader: Reader) -> Answers:
 def _calibration(reader: Reader, splits: Splits, count: int) -> list[Batch]:
     """The first training examples one by one, unpadded, as they come at serving time."""
     chosen = splits.train[:count]
-    rows = reader.rows([e.text for e in chosen], [reader.picture(e.image) for e in chosen])
+    rows = reader.rows([e.text for e in chosen], [reader.image(e.image) for e in chosen])
     return [reader.batch([row]) for row in rows]
 
 
@@ -213,7 +220,7 @@ def _score(
     targets, train_targets = (
         labels.encode([example.labels for example in part]) for part in (splits.dev, splits.train)
     )
-    alone = {"text": answers(without_pictures(splits.dev)), "picture": answers(without_texts(splits.dev))}
+    alone = {"text": answers(without_images(splits.dev)), "image": answers(without_texts(splits.dev))}
     if thresholds.rest_on("dev"):
         return fit_and_score(labels.names, dev, targets, train_targets, config.objective, "dev", alone)
     return score_with(thresholds, labels.names, dev, targets, train_targets, "dev", alone)

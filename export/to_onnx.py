@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.classifier import Classifier
-from distill.dual import DualBranch
-from distill.errors import ExportError
-from distill.preprocess import PictureSpec
-from export.towers import INPUTS
+from distill.core.errors import ExportError
+from distill.model.classifier import Classifier
+from distill.model.network import TwoTowerNetwork
+from distill.preprocess.images import ImageSpec
+from distill.runtime.onnx.towers import INPUTS
 
 OPSET = 18
 MAX_BATCH = 4096
@@ -28,14 +28,14 @@ class Served(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, network: DualBranch, spec: PictureSpec) -> None:
+    def __init__(self, network: TwoTowerNetwork, spec: ImageSpec) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", 255 * torch.tensor(spec.mean))
         self.register_buffer("variance", (255 * torch.tensor(spec.std)) ** 2)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, present: Tensor) -> Tensor:
-        """As DualBranch, with pixels uint8 (B, H, W, 3)."""
+        """As TwoTowerNetwork, with pixels uint8 (B, H, W, 3)."""
         channels = pixels.permute(0, 3, 1, 2).to(torch.float32)
         # One pass over the pixels; a product and a sum would each take as long.
         normal = F.batch_norm(channels, self.mean, self.variance, eps=0.0)
@@ -49,7 +49,7 @@ def to_onnx(classifier: Classifier, path: Path) -> None:
 
     The exporter's graph is checked against torch by `export.parity`, never trusted.
     """
-    size, longest = classifier.spec.picture.size, classifier.spec.text.max_tokens
+    size, longest = classifier.spec.image.size, classifier.spec.text.max_tokens
     example = (
         torch.ones(2, 8, dtype=torch.int64),
         torch.ones(2, 8, dtype=torch.int64),
@@ -60,7 +60,7 @@ def to_onnx(classifier: Classifier, path: Path) -> None:
         torch.export.Dim("batch", min=1, max=MAX_BATCH),
         torch.export.Dim("tokens", min=1, max=longest),
     )
-    network = Served(classifier.network.cpu(), classifier.spec.picture).eval()
+    network = Served(classifier.network.cpu(), classifier.spec.image).eval()
     try:
         # The exporter prints its progress to standard output, which belongs to results.
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.data import Example, Splits
-from distill.files import write_bytes
-from distill.integrity import content_hash
-from distill.metrics import Probabilities, Targets, sigmoid
-from distill.processes import by_first
-from distill.recipe import StudentConfig
-from distill.soft_targets import SoftTargets
-from distill.terminal import note
-from distill.training import train_model
+from distill.core.files import write_bytes
+from distill.core.recipe import StudentConfig
+from distill.core.terminal import note
+from distill.data.checks import content_hash
+from distill.data.dataset import Example, Splits
+from distill.model.distributed import by_first
+from distill.model.soft_targets import SoftTargets
+from distill.scoring.metrics import Probabilities, Targets, sigmoid
+from distill.training.trainer import train_model
 from student.train import Lessons, Pupil, enrol
 from student.verdict import Verdict, judge
 

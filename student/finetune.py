@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.checkpoint import Checkpoint, finish
-from distill.classifier import Classifier
-from distill.data import Splits
-from distill.encoding import WANTED, Encoded
-from distill.errors import RunError
-from distill.folds import score, views
-from distill.integrity import content_hash
-from distill.recipe import FinetuneConfig, StudentConfig
-from distill.scoring import Scored, score_with
-from distill.terminal import note
-from distill.thresholds import moved
-from distill.training import train_model
+from distill.core.errors import RunError
+from distill.core.recipe import FinetuneConfig, StudentConfig
+from distill.core.terminal import note
+from distill.data.checks import content_hash
+from distill.data.dataset import Splits
+from distill.model.checkpoint import Checkpoint
+from distill.model.classifier import Classifier
+from distill.model.dataset import WANTED, Encoded
+from distill.scoring.evaluation import Scored, score_with
+from distill.scoring.thresholds import moved
+from distill.training.folds import score, views
+from distill.training.run import finish
+from distill.training.trainer import train_model
 from student.fake_quant import prepare, strip
 from student.train import Lessons, make_losses
 

@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.dual import Outputs
-from distill.encoding import Wanted
-from distill.errors import RunError
-from distill.focal import focal_loss
-from distill.recipe import Focal, StudentConfig
+from distill.core.errors import RunError
+from distill.core.recipe import Focal, StudentConfig
+from distill.model.dataset import Wanted
+from distill.model.network import Outputs
+from distill.training.focal import focal_loss
 
 
 class DistillationLoss(nn.Module):
-    """labels * focal + soft * soft + text * features + picture * features + relations * relations.
+    """labels * focal + soft * soft + text * features + image * features + relations * relations.
 
     The weights are those of `student.distill`; a term of weight 0 is not computed. The two projections from
     the student's widths to the teacher's are trained with the student and thrown away with this loss.
@@ -22,12 +22,12 @@ class DistillationLoss(nn.Module):
     """
 
     def __init__(self, config: StudentConfig, widths: tuple[int, int], teacher_widths: tuple[int, int]) -> None:
-        """`widths` are those of the text and the picture features. Raises RunError when features are to be
+        """`widths` are those of the text and the image features. Raises RunError when features are to be
         matched that the teacher's soft targets do not hold."""
         super().__init__()
         self.weights, self.focal = config.distill, config.focal
         self.text = _projection(self.weights.text, widths[0], teacher_widths[0], "text")
-        self.picture = _projection(self.weights.picture, widths[1], teacher_widths[1], "picture")
+        self.image = _projection(self.weights.image, widths[1], teacher_widths[1], "image")
 
     def forward(self, outputs: Outputs, wanted: Wanted) -> Tensor:
         """Scalar >= 0 from outputs (B, ...) and what is wanted of them (B, ...)."""
@@ -40,8 +40,8 @@ class DistillationLoss(nn.Module):
             loss = loss + w.soft * soft_loss(logits, teacher, w.temperature)
         if self.text is not None:
             loss = loss + w.text * feature_loss(self.text(outputs.text), wanted.soft_text)
-        if self.picture is not None:
-            loss = loss + w.picture * feature_loss(self.picture(outputs.picture), wanted.soft_picture)
+        if self.image is not None:
+            loss = loss + w.image * feature_loss(self.image(outputs.image), wanted.soft_image)
         if w.relations > 0:
             loss = loss + w.relations * relation_loss(logits, teacher)
         return loss

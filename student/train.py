@@ -10,18 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.checkpoint import Checkpoint, finish
-from distill.classifier import Classifier
-from distill.data import Example, Splits
-from distill.dual import Outputs
-from distill.encoding import Encoded, Wanted
-from distill.errors import RunError
-from distill.folds import Fold, HeldOut, out_of_fold, score
-from distill.integrity import content_hash
-from distill.recipe import StudentConfig
-from distill.soft_targets import Soft, SoftTargets
-from distill.terminal import note
-from distill.training import Loss, train_model
+from distill.core.errors import RunError
+from distill.core.recipe import StudentConfig
+from distill.core.terminal import note
+from distill.data.checks import content_hash
+from distill.data.dataset import Example, Splits
+from distill.model.checkpoint import Checkpoint
+from distill.model.classifier import Classifier
+from distill.model.dataset import Encoded, Wanted
+from distill.model.network import Outputs
+from distill.model.soft_targets import Soft, SoftTargets
+from distill.training.folds import Fold, HeldOut, out_of_fold, score
+from distill.training.run import finish
+from distill.training.trainer import Loss, train_model
 from student.losses import DistillationLoss, labels_loss
 from student.verdict import Verdict, show
 
@@ -65,7 +66,7 @@ def enrol(config: StudentConfig, splits: Splits, lessons: Lessons, taught: bool)
     """Pretrained encoders, a fresh head and the data. The folds are those of the Lessons for both arms; the
     unlabelled examples join the taught student's training on the whole split, not its folds.
 
-    Raises RunError when the teacher's labels are not this data set's, or folds are wanted and it has none.
+    Raises RunError when the teacher's labels are not this dataset's, or folds are wanted and it has none.
     """
     if lessons.targets.labels != splits.labels.names:
         raise RunError(
@@ -138,10 +139,10 @@ def make_losses(config: StudentConfig, classifier: Classifier, soft: Soft | None
 
         return lambda: loss
     network = classifier.network
-    widths = (network.text.width, network.picture.width)
+    widths = (network.text.width, network.image.width)
 
     def make() -> Loss:
         torch.manual_seed(config.seed)
-        return DistillationLoss(config, widths, (soft.text.shape[1], soft.picture.shape[1]))
+        return DistillationLoss(config, widths, (soft.text.shape[1], soft.image.shape[1]))
 
     return make

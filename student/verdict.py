@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from rich.table import Table
 
-from distill.metrics import Probabilities, Targets
-from distill.paired import Arm, Figure, PairedDraws, arm, figure, gain
-from distill.recipe import Objective
-from distill.terminal import note, output
-from distill.thresholds import cross_fitted
+from distill.core.recipe import Objective
+from distill.core.terminal import note, output
+from distill.scoring.bootstrap import Arm, Figure, PairedDraws, arm, figure, gain
+from distill.scoring.metrics import Probabilities, Targets
+from distill.scoring.thresholds import cross_fitted
 
 MARGIN = 0.01  # of F1: a gain below it is not worth a teacher
 

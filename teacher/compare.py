@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from distill.classifier import Classifier
-from distill.data import Splits
-from distill.files import write_json
-from distill.folds import divide, out_of_fold
-from distill.metrics import Decisions, Probabilities, constant_predictor
-from distill.paired import Arm, Figure, PairedDraws, arm, gain
-from distill.processes import by_first
-from distill.recipe import TeacherConfig
-from distill.started import COMPARISON
-from distill.terminal import note
-from distill.thresholds import cross_fitted
+from distill.core.files import write_json
+from distill.core.recipe import TeacherConfig
+from distill.core.terminal import note
+from distill.data.dataset import Splits
+from distill.data.run_folder import COMPARISON
+from distill.model.classifier import Classifier
+from distill.model.distributed import by_first
+from distill.scoring.bootstrap import Arm, Figure, PairedDraws, arm, gain
+from distill.scoring.metrics import Decisions, Probabilities, constant_predictor
+from distill.scoring.thresholds import cross_fitted
+from distill.training.folds import divide, out_of_fold
 from teacher.losses import loss_of
 
 FILE = COMPARISON

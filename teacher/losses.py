@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distill.dual import Outputs
-from distill.encoding import Wanted
-from distill.focal import focal_parts
-from distill.metrics import Targets
-from distill.recipe import Asymmetric, TeacherConfig
-from distill.training import Loss
+from distill.core.recipe import Asymmetric, TeacherConfig
+from distill.model.dataset import Wanted
+from distill.model.network import Outputs
+from distill.scoring.metrics import Targets
+from distill.training.focal import focal_parts
+from distill.training.trainer import Loss
 
 BETA = 0.999  # of class-balanced weights: beyond some 1 / (1 - BETA) positives, more of them weigh no less
 ALPHA = (0.05, 0.95)  # bounds of alphas that are taken from counts

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from distill.checkpoint import Checkpoint, finish
-from distill.classifier import Classifier
-from distill.data import Splits
-from distill.encoding import Encoded
-from distill.folds import HeldOut, divide, out_of_fold, score
-from distill.processes import by_first
-from distill.recipe import TeacherConfig
-from distill.terminal import note
-from distill.training import Loss, train_model
-from teacher import targets
+from distill.core.recipe import TeacherConfig
+from distill.core.terminal import note
+from distill.data.dataset import Splits
+from distill.model.checkpoint import Checkpoint
+from distill.model.classifier import Classifier
+from distill.model.dataset import Encoded
+from distill.model.distributed import by_first
+from distill.training.folds import HeldOut, divide, out_of_fold, score
+from distill.training.run import finish
+from distill.training.trainer import Loss, train_model
+from teacher import soft_targets as targets
 from teacher.losses import loss_of
 
 

@@ -1,44 +1,26 @@
-"""Small things that tests share: a generated data set, tiny random encoders, and one trained chain."""
+"""Small things that tests share: a generated dataset, tiny random encoders, and one trained chain."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chain import Chain
 from victim import Victim
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test may reach for a hub
 
-from distill.bundle import Bundle
-from distill.checkpoint import Checkpoint
-from distill.data import Splits, read_splits
-from distill.demo_backbones import write_demo_backbones
-from distill.demo_data import write_demo_data
-from distill.files import write_json
-from distill.recipe import Recipe, recipes_folder
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A trained teacher, its student and the exported Bundles."""
-
-    data: Path
-    splits: Splits
-    recipe: Recipe
-    overrides: list[str]
-    teacher: Path
-    student: Path
-    fp32: Path
-    int8: Path
-
-    def words(self, *more: str) -> list[str]:
-        """What makes a command use the chain's recipe, and more settings."""
-        settings = [part for override in (*self.overrides, *more) for part in ("--set", override)]
-        return ["--recipe", str(recipes_folder() / "tiny.toml"), *settings]
+from distill.core.files import write_json
+from distill.core.recipe import Recipe, recipes_folder
+from distill.data.dataset import read_splits
+from distill.data.generated import write_demo_data
+from distill.model.checkpoint import Checkpoint
+from distill.model.demo_encoders import write_demo_encoders
+from distill.runtime.bundle import Bundle
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,7 +33,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 64 train, 32 dev and 24 test pictures of six labels."""
+    """A folder with 64 train, 32 dev and 24 test images of six labels."""
     folder = tmp_path_factory.mktemp("data") / "memes"
     write_demo_data(folder, sizes=(64, 32, 24))
     return folder
@@ -61,9 +43,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def overrides(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """KEY=VALUE settings that make the tiny recipe quicker still and name its encoders."""
     texts = [example.text for example in read_splits(data).train]
-    encoders = write_demo_backbones(tmp_path_factory.mktemp("encoders"), texts)
+    encoders = write_demo_encoders(tmp_path_factory.mktemp("encoders"), texts)
     quick = ["teacher.epochs=2", "student.epochs=2", "export.calibration_examples=8"]
-    quick += ["teacher.picture.size=32", "student.picture.size=32"]
+    quick += ["teacher.image.size=32", "student.image.size=32"]
     return quick + [f"{key}={path}" for key, path in encoders.items()]
 
 
@@ -77,17 +59,17 @@ def recipe(overrides: list[str]) -> Recipe:
 def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The whole chain, two epochs each."""
     import student.train
-    import teacher.targets
+    import teacher.soft_targets
     import teacher.train
-    from distill.checkpoint import begin
-    from export.isa import detect
+    from distill.core.isa import detect
+    from distill.training.run import begin
     from export.pipeline import Order, export_run
 
     runs = tmp_path_factory.mktemp("runs")
     splits = read_splits(data)
     begin(runs / "teacher", "teacher", recipe.teacher, splits, resume=False, overwrite=False)
     teacher.train.train(recipe.teacher, splits, runs / "teacher", resume=False)
-    lessons = student.train.Lessons(teacher.targets.gather([runs / "teacher"], splits.train))
+    lessons = student.train.Lessons(teacher.soft_targets.gather([runs / "teacher"], splits.train))
     begin(runs / "student", "student", recipe.student, splits, resume=False, overwrite=False)
     learned = student.train.train(recipe.student, splits, lessons, runs / "student", resume=False)
     export_run(learned, splits, recipe.export, Order("int8", detect(), runs / "bundle"))
@@ -100,7 +82,7 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
 def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher with two folds, one epoch each."""
     import teacher.train
-    from distill.checkpoint import begin
+    from distill.training.run import begin
 
     folder = tmp_path_factory.mktemp("folded") / "teacher"
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
@@ -120,9 +102,9 @@ def victim() -> Iterator[Victim]:
 
 
 @pytest.fixture
-def pictures_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures each run of a frozen branch took, with an empty cache of features."""
-    from distill import features
+def images_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each run of a frozen tower took, with an empty cache of features."""
+    from distill.model import features
 
     runs: list[int] = []
     real = features._run

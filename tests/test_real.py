@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distill.data import read_splits
-from distill.integrity import check
-from distill.recipe import Recipe, recipes_folder
+from distill.core.recipe import Recipe, recipes_folder
+from distill.data.checks import check
+from distill.data.dataset import read_splits
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
@@ -31,19 +31,19 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     memes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import student.train
-    import teacher.targets
+    import teacher.soft_targets
     import teacher.train
-    from distill.checkpoint import begin
-    from distill.metrics import micro_ap
-    from export.isa import detect
+    from distill.core.isa import detect
+    from distill.runtime.predictor import Predictor
+    from distill.scoring.metrics import micro_ap
+    from distill.training.run import begin
     from export.pipeline import Order, export_run
-    from export.runtime import Predictor
 
     weights = Path(os.environ["DISTILL_REAL_WEIGHTS"])
     monkeypatch.setenv("TORCH_HOME", str(weights / "torch"))
     settings = [
         f"teacher.text.model={weights / 'gte-small'}",
-        f"teacher.picture.model={weights / 'resnet50'}",
+        f"teacher.image.model={weights / 'resnet50'}",
         f"student.text.model={weights / 'distilbert'}",
         "teacher.folds=0",
         "teacher.epochs=3",
@@ -58,7 +58,7 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     splits = replace(splits, train=splits.train[:160])
     begin(tmp_path / "teacher", "teacher", recipe.teacher, splits, resume=False, overwrite=False)
     teacher.train.train(recipe.teacher, splits, tmp_path / "teacher", resume=False)
-    lessons = student.train.Lessons(teacher.targets.gather([tmp_path / "teacher"], splits.train))
+    lessons = student.train.Lessons(teacher.soft_targets.gather([tmp_path / "teacher"], splits.train))
     learned = student.train.train(recipe.student, splits, lessons, tmp_path / "student", resume=False)
     _, bundle = export_run(learned, splits, recipe.export, Order("int8", detect(), tmp_path / "bundle"))
     assert bundle.figures["size_bytes"] < 90e6

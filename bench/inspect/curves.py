@@ -1,4 +1,4 @@
-"""Precision against recall, a small picture a label, and all of them in one. Knows findings, no page."""
+"""Precision against recall, a small plot a label, and all of them in one. Knows findings, no page."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from bench.inspect.findings import Curve
 from bench.inspect.paint import GOLD, PREDICTED, place, sheet, wrapped
-from bench.page.html import Html, plain
-from bench.page.style import GRID, MUTED, PAPER
-from bench.page.svg import SMALL, drawing, inline
+from bench.report.page.html import Html, plain
+from bench.report.page.style import GRID, MUTED, PAPER
+from bench.report.page.svg import SMALL, drawing, inline
 
-WIDE, HIGH = 150.0, 118.0  # of a small picture, in units
+WIDE, HIGH = 150.0, 118.0  # of a small plot, in units
 LEFT, TOP, SQUARE, TALL = 24.0, 5.0, 120.0, 92.0
 COLUMNS = 4
 TITLE = 34.0
@@ -30,7 +30,7 @@ def small(curve: Curve, name: str) -> Html:
 
 
 def together(curves: Sequence[Curve]) -> Figure:
-    """All in one picture, the first on top left, each under its name."""
+    """All in one plot, the first on top left, each under its name."""
     rows = -(-len(curves) // COLUMNS)
     with drawing():
         figure = sheet(COLUMNS * (WIDE + 8) + 8, rows * (HIGH + TITLE) + 24)

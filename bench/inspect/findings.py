@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
-from bench.known import Known, known
-from bench.serving import Served, probabilities
-from bench.task import Task
+from bench.quality.leakage import Known, known
+from bench.quality.task import Task
+from bench.runtimes.serving import Served, probabilities
 from distill import __version__
-from distill.bundle import is_bundle
-from distill.errors import BenchError, RecipeError, RunError
-from distill.files import read_json
-from distill.metrics import (
+from distill.core.errors import BenchError, RecipeError, RunError
+from distill.core.files import read_json
+from distill.core.schema import build
+from distill.data.run_folder import METRICS
+from distill.model.training_log import TrainLog
+from distill.runtime.bundle import is_bundle
+from distill.scoring.metrics import (
     Constant,
     Decisions,
     Probabilities,
@@ -29,11 +32,7 @@ from distill.metrics import (
     counts,
     measure_decisions,
 )
-from distill.thresholds import Thresholds, cross_fitted
-from distill.tree import build
-from distill.trend import TrainLog
-
-METRICS = "metrics.json"  # of a run; `distill.checkpoint`, which names it, imports torch
+from distill.scoring.thresholds import Thresholds, cross_fitted
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Findings:
 
 def find(served: Served, task: Task, name: str, folder: Path, worst: int) -> Findings:
     """Run every example through the model once; `folder` is where it stands, and `worst` how many of the most wrong
-    examples to name. Raises PictureError, RunError and BenchError."""
+    examples to name. Raises ImageError, RunError and BenchError."""
     training, met = training_of(folder), known(folder, served.thresholds, task)
     return judged(name, task, served.thresholds, probabilities(served, task.examples), training, worst, met)
 
@@ -151,7 +150,7 @@ def judged(
 
 
 def decide(thresholds: Thresholds, met: Known, p: Probabilities, targets: Targets) -> Decisions:
-    """The decisions that `bench.quality.judge` counts, cross-fitted where the thresholds rest on these."""
+    """The decisions that `bench.quality.judge.judge` counts, cross-fitted where the thresholds rest on these."""
     if met.fitted:
         return cross_fitted(p, targets, thresholds.objective)
     return thresholds.apply(p)

@@ -1,7 +1,7 @@
-"""The folder of an inspection: figures, page and picture files, whole or not at all. Knows findings and files.
+"""The folder of an inspection: figures, page and plot files, whole or not at all. Knows findings and files.
 
 FOLDER/
-  inspect.json        every figure; the rest is made from it and from the pictures of the examples
+  inspect.json        every figure; the rest is made from it and from the images of the examples
   index.html          the page
   confusion.png, precision-recall.png, together-gold.png, together-decided.png, learning.png (of a run alone),
   calibration.png, most-wrong.png
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.inspect.findings import Findings
-from distill.data import Example
-from distill.errors import BenchError, OutputError
-from distill.files import whole_folder, write_json, write_text
+from distill.core.errors import BenchError, OutputError
+from distill.core.files import whole_folder, write_json, write_text
+from distill.data.dataset import Example
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,8 +59,8 @@ def write(found: Findings, examples: Sequence[Example], out: Path, overwrite: bo
 
 
 def _figures(found: Findings, small: dict[int, bytes]) -> dict[str, Figure]:
-    """The pictures by the names of their files."""
-    from bench.inspect import curves, grid, pictures
+    """The plots by the names of their files."""
+    from bench.inspect import curves, grid, plots
     from bench.inspect.page import by_support
     from bench.inspect.paint import GOLD, PREDICTED
 
@@ -70,13 +70,13 @@ def _figures(found: Findings, small: dict[int, bytes]) -> dict[str, Figure]:
         [[counts[i][j] for j in order] for i in order] for counts in (found.together.gold, found.together.predicted)
     )
     made = {
-        "confusion": pictures.confusion([found.confusion[i] for i in order]),
+        "confusion": plots.confusion([found.confusion[i] for i in order]),
         "precision-recall": curves.together([found.curves[i] for i in order]),
-        "together-gold": pictures.heat(gold, names, GOLD),
-        "together-decided": pictures.heat(decided, names, PREDICTED),
-        "calibration": pictures.calibration(found.scaling),
+        "together-gold": plots.heat(gold, names, GOLD),
+        "together-decided": plots.heat(decided, names, PREDICTED),
+        "calibration": plots.calibration(found.scaling),
         "most-wrong": grid.sheet_of(found.wrong, small),
     }
     if found.training is not None:
-        made["learning"] = pictures.learning(found.training)
+        made["learning"] = plots.learning(found.training)
     return made

@@ -1,4 +1,4 @@
-"""The most wrong examples: thumbnails, cards for a page, all in one picture. Knows findings and picture files."""
+"""The most wrong examples: thumbnails, cards for a page, all in one plot. Knows findings and image files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from PIL import Image
 
 from bench.inspect.paint import GOLD, HIT, PREDICTED, place, sheet, wrapped
 from bench.inspect.wrong import Verdict, Wrong
-from bench.page.html import Html, join, plain, tag
-from bench.page.style import GRID, INK, MUTED, Colour
-from bench.page.svg import SMALL, drawing, fit
-from distill.data import Example
-from distill.flatten import quiet, to_rgb
-from distill.preprocess import open_picture
+from bench.report.page.html import Html, join, plain, tag
+from bench.report.page.style import GRID, INK, MUTED, Colour
+from bench.report.page.svg import SMALL, drawing, fit
+from distill.data.dataset import Example
+from distill.preprocess.flatten import quiet, to_rgb
+from distill.preprocess.images import open_image
 
 SIDE = 320  # pixels; a thumbnail's longer side at most
 QUALITY = 72
 ACROSS = 4
 CARD = 190.0
-SHOWN = 6  # labels of a card in the picture file; the page has all
+SHOWN = 6  # labels of a card in the PNG file; the page has all
 LETTERS = 160  # of a text on a card; the rest is folded away
 KINDS: dict[tuple[bool, bool], tuple[str, Colour]] = {
     (True, True): ("found", HIT),
@@ -34,31 +34,31 @@ KINDS: dict[tuple[bool, bool], tuple[str, Colour]] = {
 
 
 def thumbnails(examples: Sequence[Example], wrong: Sequence[Wrong]) -> dict[int, bytes]:
-    """A small JPEG of each of the wrong ones that has a picture, by its row. Raises PictureError."""
+    """A small JPEG of each of the wrong ones that has an image, by its row. Raises ImageError."""
     return {one.row: thumbnail(path) for one in wrong if (path := examples[one.row].image) is not None}
 
 
 def thumbnail(path: Path) -> bytes:
     """A small JPEG without metadata. The model has read the file before: it can be decoded."""
-    with open_picture(path) as opened, quiet():
+    with open_image(path) as opened, quiet():
         opened.draft("RGB", (SIDE, SIDE))
-        picture = to_rgb(opened)
-    picture.thumbnail((SIDE, SIDE))
-    picture.info.clear()  # Pillow would carry comments over
+        image = to_rgb(opened)
+    image.thumbnail((SIDE, SIDE))
+    image.info.clear()  # Pillow would carry comments over
     written = io.BytesIO()
-    picture.save(written, "JPEG", quality=QUALITY, optimize=True)
+    image.save(written, "JPEG", quality=QUALITY, optimize=True)
     return written.getvalue()
 
 
-def cards(wrong: Sequence[Wrong], pictures: Mapping[int, bytes]) -> Html:
+def cards(wrong: Sequence[Wrong], images: Mapping[int, bytes]) -> Html:
     """One card an example, in order."""
-    made = [tag("li", _card(number, one, pictures.get(one.row))) for number, one in enumerate(wrong, 1)]
+    made = [tag("li", _card(number, one, images.get(one.row))) for number, one in enumerate(wrong, 1)]
     return tag("ol", *made, class_="cards")
 
 
-def _card(number: int, one: Wrong, picture: bytes | None) -> Html:
+def _card(number: int, one: Wrong, image: bytes | None) -> Html:
     parts = [
-        _thumbnail(one, picture),
+        _thumbnail(one, image),
         tag("h3", f"{number}. {one.id}"),
         tag("p", f"loss {one.loss:.2f}", class_="muted"),
     ]
@@ -68,12 +68,12 @@ def _card(number: int, one: Wrong, picture: bytes | None) -> Html:
     return tag("article", *parts)
 
 
-def _thumbnail(one: Wrong, picture: bytes | None) -> Html:
-    if picture is None:
-        return tag("p", "no picture", class_="blank")
-    encoded = base64.b64encode(picture).decode("ascii")
-    name = escape(plain(f"Picture of {one.id}; its text is below"))
-    with Image.open(io.BytesIO(picture)) as opened:
+def _thumbnail(one: Wrong, image: bytes | None) -> Html:
+    if image is None:
+        return tag("p", "no image", class_="blank")
+    encoded = base64.b64encode(image).decode("ascii")
+    name = escape(plain(f"Image of {one.id}; its text is below"))
+    with Image.open(io.BytesIO(image)) as opened:
         size = f'width="{opened.width}" height="{opened.height}"'
     return Html(f'<img alt="{name}" {size} src="data:image/jpeg;base64,{encoded}">')
 
@@ -102,25 +102,25 @@ def _verdict(verdict: Verdict) -> list[Html]:
     ]
 
 
-def sheet_of(wrong: Sequence[Wrong], pictures: Mapping[int, bytes]) -> Figure:
-    """All cards in one picture, for a file."""
+def sheet_of(wrong: Sequence[Wrong], images: Mapping[int, bytes]) -> Figure:
+    """All cards in one plot, for a file."""
     tall = 150.0 + 46 + 12 * (SHOWN + 1) + 20
     rows = max(1, -(-len(wrong) // ACROSS))
     with drawing():
         figure = sheet(ACROSS * (CARD + 12) + 12, rows * tall + 8)
         for i, one in enumerate(wrong):
             left, top = 12 + (i % ACROSS) * (CARD + 12), 8 + (i // ACROSS) * tall
-            _drawn(figure, left, top, i + 1, one, pictures.get(one.row))
+            _drawn(figure, left, top, i + 1, one, images.get(one.row))
     return figure
 
 
-def _drawn(figure: Figure, left: float, top: float, number: int, one: Wrong, picture: bytes | None) -> None:
+def _drawn(figure: Figure, left: float, top: float, number: int, one: Wrong, image: bytes | None) -> None:
     ax = place(figure, left, top, CARD, 150)
     ax.set_axis_off()
-    if picture is None:
-        ax.text(0.5, 0.5, "no picture", ha="center", va="center", color=MUTED.drawn)
+    if image is None:
+        ax.text(0.5, 0.5, "no image", ha="center", va="center", color=MUTED.drawn)
     else:
-        with Image.open(io.BytesIO(picture)) as opened:
+        with Image.open(io.BytesIO(image)) as opened:
             ax.imshow(opened.convert("RGB"))
             ax.set_anchor("W")
     below = place(figure, left, top + 152, CARD, 46 + 12 * (SHOWN + 1))

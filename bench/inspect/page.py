@@ -1,20 +1,20 @@
 """The page of an inspection: one HTML file that holds all it shows. Computes nothing.
 
-No script, no font and no picture comes from elsewhere, and none could: the page forbids it itself.
+No script, no font and no image comes from elsewhere, and none could: the page forbids it itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.inspect import curves, grid, pictures, words
+from bench.inspect import curves, grid, plots, words
 from bench.inspect.findings import Curve, Findings
 from bench.inspect.grid import breakable
 from bench.inspect.paint import GOLD, HIT, PREDICTED
-from bench.page.html import Html, Line, details, table, tag
-from bench.page.style import style_sheet
-from bench.page.svg import drawing, inline
-from bench.page.words import NONE
+from bench.report.page.html import Html, Line, details, table, tag
+from bench.report.page.style import style_sheet
+from bench.report.page.svg import drawing, inline
+from bench.report.page.words import NONE
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 RULES = """\
@@ -83,7 +83,7 @@ def _decisions(found: Findings) -> Html:
     rows = [found.confusion[i] for i in order]
     says = "; ".join(f"{c.name}: {c.tp} found, {c.fn} missed, {c.fp} false" for c in rows)
     with drawing():
-        plot = inline(pictures.confusion(rows), "confusion", f"Decisions by label. {says}")
+        plot = inline(plots.confusion(rows), "confusion", f"Decisions by label. {says}")
     told = (
         "The most frequent label on top. A whole bar is all that is gold or decided for the label: the longer its "
         "full first part, the better, however rare the label."
@@ -144,7 +144,7 @@ def _together(found: Findings) -> Html:
         ordered = [[counts[i][j] for j in order] for i in order]
         says = f"{title}: which labels come together, as a heat map; the counts are in the table below it"
         with drawing():
-            plot = inline(pictures.heat(ordered, names, colour), f"heat-{title.lower()}", says)
+            plot = inline(plots.heat(ordered, names, colour), f"heat-{title.lower()}", says)
         told = (
             f"Of the examples with a row's label ({'in truth' if title == 'Gold' else 'as decided'}), how many "
             "also have the column's; numbers name the columns."
@@ -169,7 +169,7 @@ def _training(found: Findings) -> Html:
     if log is not None:
         says = f"Training loss, dev loss and dev AP by epoch. {words.training(found)}"
         with drawing():
-            plot = inline(pictures.learning(log), "learning", says)
+            plot = inline(plots.learning(log), "learning", says)
         lines = [
             Line(
                 (
@@ -197,7 +197,7 @@ def _calibration(found: Findings) -> Html:
         "after; the bins are in the table"
     )
     with drawing():
-        plot = inline(pictures.calibration(s), "calibration", says)
+        plot = inline(plots.calibration(s), "calibration", says)
     told = (
         "On the dashed line, a label said to have a probability of 0.3 is right in 3 of 10 cases. Below "
         "it, probabilities are too high; above, too low. Small marks: fewer than 30 pairs."
@@ -227,7 +227,7 @@ def _wrong(found: Findings, thumbnails: Mapping[int, bytes]) -> Html:
 def _origin(found: Findings) -> Html:
     said = (
         f"Made by distill {found.distill}. Examples: {found.quality.examples} of {found.split}, SHA-256 "
-        f"{found.examples_sha256}. The figures stand in inspect.json beside this page. The page holds pictures and "
-        "texts of the data set: give it to nobody who may not see them."
+        f"{found.examples_sha256}. The figures stand in inspect.json beside this page. The page holds images and "
+        "texts of the dataset: give it to nobody who may not see them."
     )
     return tag("section", tag("h2", "Where this comes from"), tag("p", said, class_="muted"))

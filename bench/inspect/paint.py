@@ -1,4 +1,4 @@
-"""What the pictures share: their colours, a file of each, cells of a heat map. Knows matplotlib and no findings."""
+"""What the plots share: their colours, a file of each, cells of a heat map. Knows matplotlib and no findings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from matplotlib.path import Path as Outline
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 
-from bench.page.html import plain
-from bench.page.style import COLOURS, OTHERS, OWN, PAPER
-from bench.page.svg import CHARACTER, drawing, width_of
+from bench.report.page.html import plain
+from bench.report.page.style import COLOURS, OTHERS, OWN, PAPER
+from bench.report.page.svg import CHARACTER, drawing, width_of
 
 GOLD = OTHERS[0]  # what the truth says, and what is missed of it
 PREDICTED = OWN  # what the model says, and what it says wrongly
@@ -30,7 +30,7 @@ Cell = tuple[int, int]  # row, column
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """The picture as a file on white. Its reserved colours become the light theme's, in place: draw it anew for a
+    """The plot as a file on white. Its reserved colours become the light theme's, in place: draw it anew for a
     page."""
     with drawing(), warnings.catch_warnings():
         figure.draw_without_rendering()  # ticks are made only then, and must be there to be coloured
@@ -73,12 +73,12 @@ def _light(colour: object) -> object:
 
 
 def sheet(width: float, height: float) -> Figure:
-    """An empty picture of any width, in units."""
+    """An empty plot of any width, in units."""
     return Figure(figsize=(width / 72, height / 72))
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes whose corner is so far from the picture's, all in units."""
+    """Axes whose corner is so far from the plot's, all in units."""
     wide, high = figure.get_figwidth() * 72, figure.get_figheight() * 72
     return figure.add_axes((left / wide, (high - top - height) / high, width / wide, height / high))
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Bin, Estimate
-from bench.quality import DRAWS, reliability
-from distill.metrics import (
+from bench.quality.judge import DRAWS, reliability
+from bench.report.types import Bin, Estimate
+from distill.data.stratify import stratified_folds
+from distill.scoring.metrics import (
     Probabilities,
     Targets,
     bootstrap_draws,
@@ -18,8 +19,7 @@ from distill.metrics import (
     logit,
     percentile_interval,
 )
-from distill.split import stratified_folds
-from distill.thresholds import FOLDS, SEED
+from distill.scoring.thresholds import FOLDS, SEED
 
 BINS = 15  # of the ECE, as everywhere in distill
 COLDEST, HOTTEST = 0.01, 100.0  # a model that is right about everything would have the temperature 0

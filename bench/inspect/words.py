@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.figures import Estimate
 from bench.inspect.findings import Findings
-from bench.page.words import macro, micro, signed
+from bench.report.page.words import macro, micro, signed
+from bench.report.types import Estimate
 
 OFF = 5  # pairs of labels that are named
 

@@ -1,4 +1,4 @@
-"""Which examples a model is most wrong about, and by which labels. Knows probabilities and truth, no pictures."""
+"""Which examples a model is most wrong about, and by which labels. Knows probabilities and truth, no images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.inspect.temperature import pair_losses
-from distill.data import Example
-from distill.metrics import Decisions, Probabilities, Targets
-from distill.untrusted import printable
+from distill.core.untrusted import printable
+from distill.data.dataset import Example
+from distill.scoring.metrics import Decisions, Probabilities, Targets
 
 
 @dataclass(frozen=True)

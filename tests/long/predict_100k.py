@@ -2,7 +2,7 @@
 
     python tests/long/predict_100k.py BUNDLE DATA [ITEMS]
 
-DATA is a labelled data set whose texts and pictures are repeated in new combinations. Prints JSON.
+DATA is a labelled dataset whose texts and images are repeated in new combinations. Prints JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.data import Example, read_splits
+from distill.data.dataset import Example, read_splits
 
 SHARES = (0.1, 0.5, 1.0)
 POLL_S = 0.02
@@ -51,7 +51,7 @@ class Watched:
 
 
 def write_rows(examples: list[Example], count: int, path: Path) -> None:
-    """Each text with another example's picture; every tenth without one."""
+    """Each text with another example's image; every tenth without one."""
     with path.open("w", encoding="utf-8") as handle:
         for number in range(count):
             text = examples[number % len(examples)].text

@@ -1,0 +1,1 @@
+"""The benchmark as one file that runs on a device without this toolkit."""

@@ -1,0 +1,77 @@
+"""One file that measures a Bundle on a device. Knows zip files and what to put in, measures nothing.
+
+The file is a zip that Python runs: this toolkit, the pure Python packages that it needs, the Bundles and the
+examples. The device needs Python and the four packages with compiled parts.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import distribution
+from pathlib import Path, PurePosixPath
+
+from bench.device.main import BUNDLES, PAYLOAD, TASK_FOLDER
+from bench.quality.task import Task
+from bench.runtimes.variants import Variant
+from distill.core.errors import BenchError
+
+OURS = ("distill", "bench")
+PURE = ("rich", "click")  # their own requirements are not needed for what is used of them
+SHEBANG = b"#!/usr/bin/env python3\n"
+MAIN = "from bench.device.main import main\n\nmain()\n"
+
+
+def pack(variants: Sequence[Variant], task: Task, out: Path) -> None:
+    """Write `out` whole or not at all; the last variant is the one that the benchmark is about.
+
+    Raises BenchError for a variant that is no Bundle: only Bundles run without torch.
+    """
+    for variant in variants:
+        if variant.runtime != "onnxruntime":
+            raise BenchError(f"{variant.folder}: only Bundles can be packed, a device has no torch; leave it out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as handle:
+            handle.write(SHEBANG)
+            with zipfile.ZipFile(handle, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("__main__.py", MAIN)
+                _add_code(archive)
+                _add_payload(archive, variants, task)
+        part.chmod(0o755)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _add_code(archive: zipfile.ZipFile) -> None:
+    for package in OURS:
+        root = Path(str(import_module(package).__file__)).parent
+        for file in sorted(root.rglob("*")):
+            if file.suffix in (".py", ".toml"):
+                archive.write(file, str(PurePosixPath(package, *file.relative_to(root).parts)))
+    for package in PURE:
+        for listed in distribution(package).files or ():
+            inside = not listed.is_absolute() and ".." not in listed.parts
+            if inside and (listed.suffix == ".py" or "license" in listed.name.lower()):  # notices travel with code
+                archive.writestr(str(listed), listed.read_binary())
+
+
+def _add_payload(archive: zipfile.ZipFile, variants: Sequence[Variant], task: Task) -> None:
+    for number, variant in enumerate(variants):
+        place = PurePosixPath(
+            PAYLOAD, BUNDLES, f"{number}{variant.folder.suffix if variant.folder.is_file() else ''}"
+        )
+        for file in sorted(variant.folder.rglob("*")) or [
+            variant.folder
+        ]:  # a Bundle may be a file that serves alone
+            if file.is_file():
+                archive.write(file, str(place.joinpath(*file.relative_to(variant.folder).parts)))
+    with tempfile.TemporaryDirectory(prefix="distill-pack-") as name:
+        task.save(Path(name) / TASK_FOLDER)
+        for file in sorted((Path(name) / TASK_FOLDER).iterdir()):
+            archive.write(file, str(PurePosixPath(PAYLOAD, TASK_FOLDER, file.name)))

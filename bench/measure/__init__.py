@@ -1,0 +1,1 @@
+"""Time, memory and energy of variants, each in a process of its own."""

@@ -1,0 +1,224 @@
+"""Time and memory of several variants, their rounds interleaved. Knows processes and the order, no quality.
+
+Every process is fresh and holds one variant. Cold starts come first, each alone on the machine; then all processes
+of one number of threads stay open and take turns of one round: what disturbs the machine disturbs all alike.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.measure import latency
+from bench.measure.energy import Meter
+from bench.measure.process import Process
+from bench.report.types import ColdStart, Memory, Noise, Resident, Stage, Timing, WithoutArena
+from bench.runtimes.variants import Variant
+from distill.core.errors import BenchError
+from distill.core.terminal import track
+from distill.data.dataset import Example
+
+ROUND = 20  # examples; every round asks the same ones, so that its median tells the machine from the data
+ARENA_ROUNDS = 3
+OTHERS = 4  # the settings that are not the headline are asked this many times less
+
+Rows = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: every number of threads with every batch size; the first of each is the headline, which is
+    asked for `calls` examples, a call each at batch 1. The other pairs are asked for a quarter of them. `starts` is
+    the number of cold starts."""
+
+    threads: tuple[int, ...]
+    batches: tuple[int, ...]
+    calls: int
+    starts: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One variant's figures; `tokens` and `model_ms` are the middle example's, by its runtime alone."""
+
+    timings: tuple[Timing, ...]
+    stages: tuple[Stage, ...]
+    cold: ColdStart
+    memory: Memory
+    joules: float | None
+    tokens: int
+    model_ms: float
+
+
+def measure(variants: Sequence[Variant], examples: Sequence[Example], plan: Plan) -> tuple[list[Measured], Noise]:
+    """All of it; the last variant is the own one, which the verdict on noise measures twice. Raises BenchError."""
+    rows = tuple((e.text, str(e.image.resolve()) if e.image else None) for e in by_length(examples))
+    with tempfile.TemporaryDirectory(prefix="distill-bench-") as name:
+        lab = _Lab(tuple(variants), rows, plan, Path(name))
+        starts = [
+            [lab.start(variant) for _ in range(plan.starts - 1)]
+            for variant in track(variants, "cold starts", len(variants))
+        ]
+        headline, noise = lab.headline(starts)
+        timings = [[timed.timing] for timed in headline]
+        for threads, batches in lab.others():
+            for more, timed in zip(timings, lab.timed(threads, batches), strict=True):
+                more += timed
+        arenas = [lab.without_arena(variant) for variant in variants]
+    return [
+        Measured(
+            tuple(times), part.stages, part.cold, _memory(part, arena), part.joules, part.tokens, part.model_ms
+        )
+        for times, part, arena in zip(timings, headline, arenas, strict=True)
+    ], noise
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """ "1,4" to (1, 4), each once. Raises BenchError for anything but whole numbers from 1 to 1024."""
+    try:
+        values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise BenchError(f"{text!r}: give whole numbers with commas between them, such as 1,4") from error
+    if min(values) < 1 or max(values) > 1024:
+        raise BenchError(f"{text!r}: each number must be from 1 to 1024, such as 1,4")
+    return values
+
+
+def by_length(examples: Sequence[Example]) -> list[Example]:
+    """A round's examples: from the shortest text to the longest in even steps, some twice when there are few."""
+    ordered = sorted(examples, key=lambda example: (len(example.text), example.id))
+    return [ordered[index] for index in np.linspace(0, len(ordered) - 1, ROUND).round().astype(int)]
+
+
+@dataclass(frozen=True)
+class _Headline:
+    timing: Timing
+    stages: tuple[Stage, ...]
+    tokens: int
+    model_ms: float
+    cold: ColdStart
+    begun: dict[str, Any]
+    memory: dict[str, Any]
+    joules: float | None
+
+
+@dataclass(frozen=True)
+class _Lab:
+    variants: tuple[Variant, ...]
+    rows: Rows
+    plan: Plan
+    folder: Path
+
+    def start(self, variant: Variant) -> dict[str, Any]:
+        """What a fresh process says of its start; it ends at once."""
+        with self._open([variant], self.plan.threads[0]) as (process,):
+            return process.start
+
+    def headline(self, starts: Sequence[list[dict[str, Any]]]) -> tuple[list[_Headline], Noise]:
+        """Threads and batch of the headline, with the own variant's twin."""
+        with self._open([*self.variants, self.variants[-1]], self.plan.threads[0]) as processes:
+            rounds, joules = self._rounds(processes, self.plan.batches[0], self.plan.calls)
+            held = [process.ask("memory") for process in processes[:-1]]
+            # After that, because a profile takes memory of its own.
+            staged = [process.ask("stages") for process in processes[:-1]]
+        first = (self.plan.threads[0], self.plan.batches[0])
+        timings = [latency.summarise(*first, part) for part in rounds[:-1]]
+        names = [variant.name for variant in self.variants]
+        noise = latency.noise(rounds[-2], rounds[-1], list(zip(names, timings, strict=True)))
+        parts = [
+            _Headline(
+                timing=timing,
+                stages=tuple(Stage(**stage) for stage in stage_["stages"]),
+                tokens=stage_["tokens"],
+                model_ms=stage_["model_ms"],
+                cold=cold_start([*before, process.start]),
+                begun=process.start,
+                memory=memory,
+                joules=energy,
+            )
+            for timing, stage_, before, process, memory, energy in zip(
+                timings, staged, starts, processes[:-1], held, joules[:-1], strict=True
+            )
+        ]
+        return parts, noise
+
+    def others(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Numbers of threads with the batch sizes that the headline leaves to measure."""
+        for threads in self.plan.threads:
+            batches = self.plan.batches[1:] if threads == self.plan.threads[0] else self.plan.batches
+            if batches:
+                yield threads, batches
+
+    def timed(self, threads: int, batches: Sequence[int]) -> list[list[Timing]]:
+        """Of every variant, a Timing a batch size."""
+        with self._open(self.variants, threads) as processes:
+            calls = self.plan.calls // OTHERS
+            by_batch = [(batch, self._rounds(processes, batch, calls)[0]) for batch in batches]
+        return [
+            [latency.summarise(threads, batch, rounds[index]) for batch, rounds in by_batch]
+            for index in range(len(self.variants))
+        ]
+
+    def without_arena(self, variant: Variant) -> WithoutArena | None:
+        """The same calls without onnxruntime's arena; None for another runtime."""
+        if variant.runtime != "onnxruntime":
+            return None
+        with self._open([variant], self.plan.threads[0], arena=False) as (process,):
+            process.ask("calls", 1)
+            times = [time for _ in range(ARENA_ROUNDS) for time in process.ask("calls", 1)["ms"]]
+            held = process.ask("memory")
+        return WithoutArena(Resident(**held["steady"]), held["peak_bytes"], statistics.median(times))
+
+    @contextmanager
+    def _open(self, variants: Sequence[Variant], threads: int, arena: bool = True) -> Iterator[list[Process]]:
+        with ExitStack() as stack:
+            processes = []
+            for variant in variants:
+                processes.append(Process(variant, threads, self.rows, self.folder, arena))
+                stack.callback(processes[-1].close)
+            yield processes
+
+    def _rounds(
+        self, processes: Sequence[Process], batch: int, calls: int
+    ) -> tuple[list[list[list[float]]], list[float | None]]:
+        """Every process's rounds, in turns, and its joules a call."""
+        for process in processes:
+            process.ask("calls", batch)  # the first round warms up
+        meter = Meter.open()
+        count = max(1, -(-calls // ROUND))
+        rounds: list[list[list[float]]] = [[] for _ in processes]
+        joules = [0.0 for _ in processes]
+        for _ in track(range(count), f"timing, batch {batch}", count):
+            for index, process in enumerate(processes):
+                before = meter.joules() if meter else 0.0
+                rounds[index].append(process.ask("calls", batch)["ms"])
+                joules[index] += (meter.joules() if meter else 0.0) - before
+        made = sum(len(part) for part in rounds[0])
+        return rounds, [total / made if meter else None for total in joules]
+
+
+def cold_start(starts: Sequence[dict[str, Any]]) -> ColdStart:
+    """Medians of what fresh processes said."""
+    parts = ("total_ms", "import_ms", "open_ms", "first_call_ms")
+    return ColdStart(
+        **{part: statistics.median(start[part] for start in starts) for part in parts},
+        starts_ms=tuple(start["total_ms"] for start in starts),
+    )
+
+
+def _memory(part: _Headline, arena: WithoutArena | None) -> Memory:
+    return Memory(
+        imported=Resident(**part.begun["imported"]),
+        load_peak_bytes=part.begun["load_peak_bytes"],
+        steady=Resident(**part.memory["steady"]),
+        peak_bytes=part.memory["peak_bytes"],
+        torch_loaded=part.begun["torch"],
+        without_arena=arena,
+    )

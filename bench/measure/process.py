@@ -1,0 +1,92 @@
+"""The parent's end of one variant's process. Knows pipes and lines, no figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.measure.worker import Spec
+from bench.runtimes.variants import Variant
+from distill.core.errors import BenchError
+
+WORKER = ("-m", "bench.measure.worker")
+
+
+class Process:
+    """A variant that is open in a fresh process; `start` is what it said when its first prediction was made."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        threads: int,
+        rows: tuple[tuple[str, str | None], ...],
+        folder: Path,
+        arena: bool = True,
+    ) -> None:
+        """Raises BenchError when the process dies before its first prediction. `folder` is for its notes."""
+        self.variant = variant
+        spec = Spec(
+            variant.name,
+            variant.runtime,
+            str(variant.folder),
+            str(variant.model) if variant.model else None,
+            threads,
+            arena,
+            rows,
+        )
+        handle, name = tempfile.mkstemp(dir=folder, suffix=".json")
+        with os.fdopen(handle, "w", encoding="utf-8") as written:
+            json.dump(asdict(spec), written)
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self.process = subprocess.Popen(
+            [sys.executable, *WORKER, name, str(time.time())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+        try:
+            self.start = self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, *request: Any) -> dict[str, Any]:
+        """Send a request to the worker and return its answer. Raises BenchError when the process has died."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self._dead()
+        return self._read()
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.errors):
+            if pipe is not None:
+                pipe.close()
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self._dead()
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _dead(self) -> None:
+        self.process.wait()
+        self.errors.seek(0)
+        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {self.process.returncode}"
+        raise BenchError(f"{self.variant.folder}: its process ended: {reason}")

@@ -1,0 +1,1 @@
+"""Other toolkits on the same model: PyTorch, OpenVINO, NNCF and optimum."""

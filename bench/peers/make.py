@@ -1,0 +1,211 @@
+"""What other toolkits make in one call of the fp32 Bundle or of its run. Knows OpenVINO, NNCF, optimum and what
+torch quantises and compiles; no time or memory."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.peers.openvino import import_openvino
+from bench.peers.silence import hushed
+from bench.runtimes.variants import Variant, parent_of, resolve
+from distill.core.errors import BenchError, BundleError
+from distill.core.files import read_json
+from distill.core.isa import detect
+from distill.core.terminal import note
+from distill.data.dataset import Example
+from distill.preprocess.inputs import Reader
+from distill.runtime.bundle import MANIFEST, PREFIX, Bundle, Contents, is_bundle, write
+from distill.runtime.onnx import file as onnx_file
+
+Peer = Literal["openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile"]
+CALIBRATION = 128  # examples that NNCF sees
+
+
+def make(
+    bundle: Path, peers: Sequence[Peer], folder: Path, against: Sequence[Path], calibration: Sequence[Example]
+) -> list[Variant]:
+    """The peers, each once; what has to be written for them goes to `folder`, which must outlive them.
+
+    `calibration` are training examples; torch's peers are made from the Bundle's run, which has to be in `against`.
+    Raises BenchError when there is no fp32 Bundle or run to make them from, or a package is missing or fails.
+    """
+    if not peers:
+        return []
+    parent = fp32_of(bundle)
+    runs = {peer: run_of(parent, peer, bundle, against) for peer in peers if peer.startswith("torch-")}
+
+    def one(peer: Peer) -> Variant:
+        if peer == "openvino":
+            return _openvino_variant(parent)
+        if peer == "openvino-int8":
+            return _nncf_variant(parent, calibration, folder / peer)
+        if peer == "optimum-int8":
+            return _optimum_variant(parent, folder / peer)
+        return _torch_variant(runs[peer], peer)
+
+    return [one(peer) for peer in dict.fromkeys(peers)]
+
+
+def fp32_of(bundle: Path) -> Bundle:
+    """The Bundle itself when it is fp32, else the fp32 one beside it. Raises BenchError or BundleError."""
+    for folder in (bundle, parent_of(bundle)):
+        if is_bundle(folder):
+            opened = Bundle.open(folder)
+            if opened.precision == "fp32":
+                return opened
+    raise BenchError(
+        f"{bundle}: peers are made from the fp32 Bundle and there is none, here or at {parent_of(bundle)}; "
+        "run distill export again"
+    )
+
+
+def run_of(parent: Bundle, peer: Peer, bundle: Path, against: Sequence[Path]) -> Path:
+    """The run in `against` whose weights the Bundle was exported from. Raises BenchError when it is not there."""
+    from distill.data.run_folder import is_run, weights_of
+
+    wanted = _run_sha256(parent)
+    for folder in against:
+        if is_run(folder) and weights_of(folder) == wanted:
+            return folder
+    raise BenchError(f"--peer {peer} needs the training run of {bundle}; give it with --against RUN")
+
+
+def _run_sha256(bundle: Bundle) -> str:
+    """That of the weights it was exported from, as its manifest says."""
+    if bundle.folder.is_file():
+        manifest = json.loads(onnx_file.read(bundle.folder).metadata[f"{PREFIX}manifest"])
+    else:
+        manifest = read_json(bundle.folder / MANIFEST, BundleError)
+    return str(manifest["run_sha256"])
+
+
+def _openvino_variant(parent: Bundle) -> Variant:
+    # On a processor with bf16 the plugin computes an fp32 file in bf16 unless it is forbidden: the row says so.
+    precision = import_openvino().Core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
+    name = f"{parent.kind} OpenVINO ({precision})"
+    return Variant(name, "OpenVINO", parent.folder, parent.size_bytes())
+
+
+def _nncf_variant(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Variant:
+    """The parent with the OpenVINO file that NNCF makes of its model, in the place of it."""
+    file = _nncf_quantised(parent, calibration[:CALIBRATION], folder)
+    size = parent.size_bytes() - parent.model.stat().st_size
+    size += file.stat().st_size + file.with_suffix(".bin").stat().st_size
+    return Variant(f"{parent.kind} OpenVINO NNCF int8", "OpenVINO NNCF int8", parent.folder, size, file)
+
+
+def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Path:
+    """The .xml that NNCF's one call leads to, weights beside it. Raises BenchError."""
+    openvino = import_openvino("openvino-int8")
+    try:
+        with hushed():
+            import nncf
+    except ModuleNotFoundError as error:
+        raise BenchError(
+            f"--peer openvino-int8 needs the package {error.name}; pip install 'distill[peers]'"
+        ) from error
+    if not calibration:
+        raise BenchError("--peer openvino-int8 needs training examples to calibrate with; give --data with some")
+    reader = Reader(parent.preprocess, parent.tokenizer_json)
+
+    def feed(example: Example) -> dict[str, NDArray[np.generic]]:
+        return reader.batch(reader.rows([example.text], [reader.image(example.image)])).feed()
+
+    note(f"NNCF quantises the {parent.kind} with {len(calibration)} examples")
+    file = folder / "model.xml"
+    its_own = (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError)
+    try:
+        with hushed():
+            made = nncf.quantize(
+                openvino.Core().read_model(parent.model),
+                nncf.Dataset(calibration, feed),
+                subset_size=len(calibration),
+                model_type=nncf.ModelType.TRANSFORMER,  # which its documentation asks for where there is one
+            )
+            openvino.save_model(made, file, compress_to_fp16=False)  # as its documentation saves such a model
+    except (*its_own, RuntimeError, ValueError, LookupError) as error:
+        raise BenchError(
+            f"{parent.model}: NNCF {nncf.__version__} cannot quantise it ({_reason(error)}); "
+            "leave out --peer openvino-int8"
+        ) from error
+    return file
+
+
+def _torch_variant(run: Path, peer: Peer) -> Variant:
+    """The run, which is quantised or compiled when it is opened: neither can be kept on disk as it is."""
+    plain = resolve(run)
+    if peer == "torch-compile":
+        # The code that is compiled is not counted: it is made anew on each machine.
+        return replace(plain, name=plain.name.replace("PyTorch", "torch.compile"), runtime="torch.compile")
+    import torch
+
+    from bench.peers.pytorch import quantised
+    from distill.model.checkpoint import Checkpoint
+
+    # Its weights as torch.save would write them, and the run's other files.
+    saved = io.BytesIO()
+    torch.save(quantised(Checkpoint.load(run).classifier.network).state_dict(), saved)
+    size = plain.size_bytes - (run / "model.safetensors").stat().st_size + saved.getbuffer().nbytes
+    name = plain.name.replace("PyTorch", "PyTorch dynamic int8")
+    return replace(plain, name=name, runtime="torch dynamic int8", size_bytes=size)
+
+
+def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
+    """A Bundle with the parent's everything around the model that optimum made of the parent's."""
+    model = _optimum_quantised(parent, folder / "made")
+    contents = Contents(
+        model=model,
+        kind=parent.kind,
+        precision="int8",
+        target=detect(),
+        tokenizer_json=parent.tokenizer_json,
+        labels=parent.labels,
+        thresholds=parent.thresholds,
+        preprocess=parent.preprocess,
+        recipe=read_json(parent.folder / "recipe.json", BundleError),
+        figures={},
+        golden={},
+        card=f"{parent.folder}, quantised by optimum to be measured; not to be shipped.\n",
+        run_sha256=parent.sha256,
+    )
+    made = write(folder / "bundle", contents)
+    model.unlink()
+    return Variant(f"{made.kind} optimum dynamic int8", "optimum dynamic int8", made.folder, made.size_bytes())
+
+
+def _optimum_quantised(parent: Bundle, out: Path) -> Path:
+    """The file that optimum's one call writes into `out`, with the preset of this machine. Raises BenchError."""
+    try:
+        from optimum.onnxruntime import ORTQuantizer
+        from optimum.onnxruntime.configuration import AutoQuantizationConfig
+    except ModuleNotFoundError as error:
+        raise BenchError(f"--peer optimum-int8 needs {error.name}; pip install 'distill[train]'") from error
+    here = detect()
+    if here == "arm64":
+        preset = AutoQuantizationConfig.arm64
+    elif here == "x86-vnni":
+        preset = AutoQuantizationConfig.avx512_vnni
+    else:
+        preset = AutoQuantizationConfig.avx2
+    try:
+        with hushed():  # that a Bundle has no config.json, and that pixels are uint8
+            ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
+                save_dir=out, quantization_config=preset(is_static=False, per_channel=False)
+            )
+    except (ValueError, AssertionError, RuntimeError, LookupError) as error:
+        raise BenchError(
+            f"{parent.model}: optimum cannot quantise it ({_reason(error)}); leave out --peer optimum-int8"
+        ) from error
+    return next(out.glob("*.onnx"))
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()  # the cause stands last

@@ -1,0 +1,31 @@
+"""A whole benchmark with peers, which are made first and removed at the end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.measure.interleave import Plan
+from bench.peers.make import Peer, make
+from bench.quality.task import Task
+from bench.report.types import BenchReport
+from bench.run import run
+from bench.runtimes.variants import line_up
+from distill.data.dataset import Example
+
+
+def measure_all(
+    bundle: Path,
+    against: Sequence[Path],
+    peers: Sequence[Peer],
+    train: Sequence[Example],
+    task: Task,
+    plan: Plan,
+    device: str | None = None,
+) -> BenchReport:
+    """`run` for a Bundle, what it is measured against, and peers, which are made before anything is timed and
+    removed at the end; `train` is what they calibrate on. Raises BenchError."""
+    with tempfile.TemporaryDirectory(prefix="distill-peers-") as folder:
+        made = make(bundle, peers, Path(folder), against, train)
+        return run(line_up(bundle, against, made), task, plan, device)

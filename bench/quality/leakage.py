@@ -1,0 +1,43 @@
+"""Whether a model has met the examples that it is judged on. Knows what it wrote down, no outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.quality.task import Task
+from distill.data import lineage
+from distill.data.checks import content_hash
+from distill.data.run_folder import START_FILE
+from distill.runtime.bundle import is_bundle
+from distill.scoring.thresholds import Thresholds
+
+
+@dataclass(frozen=True)
+class Known:
+    """`fitted` says that the thresholds were fitted on these very examples. `trained` and `watched` count those
+    that a run learned from, and those of the dev splits that stopped its trainings; None where nothing says which
+    these were, as in a Bundle: there the split's name and number of rows stand for the examples."""
+
+    fitted: bool
+    trained: int | None
+    watched: int | None
+
+    def source(self, thresholds: Thresholds, split: str) -> str:
+        """Where the thresholds that count come from."""
+        if self.fitted:
+            return f"cross-fitted on {split}"
+        return f"fitted on {'another ' * thresholds.rest_on(split)}{thresholds.fitted_on}"
+
+
+def known(folder: Path, thresholds: Thresholds, task: Task) -> Known:
+    """What the run or Bundle in `folder` says of the examples. Raises RunError and ImageError."""
+    if is_bundle(folder) or not (folder / START_FILE).is_file():
+        return Known(thresholds.rest_on(task.split, len(task.examples)), None, None)
+    seen, own = lineage.seen_by(folder), lineage.own_dev(folder)
+    contents = [content_hash(example) for example in task.examples]
+    return Known(
+        fitted=thresholds.rest_on("dev", len(contents)) and own == frozenset(contents),
+        trained=sum(content in seen.train for content in contents),
+        watched=sum(content in seen.dev for content in contents),
+    )

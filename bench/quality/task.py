@@ -1,0 +1,83 @@
+"""What a benchmark asks: examples with their truth, and the predictor to beat. Knows data, no models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from distill.core.errors import BenchError
+from distill.core.files import read_json, sha256_of, write_json
+from distill.core.schema import build
+from distill.data.dataset import Example, Splits
+from distill.data.labels import LabelSet
+from distill.scoring.metrics import Constant, constant_predictor
+
+TASK = "task.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Examples of one split, the label set, and the constant predictor of the training split scored on them."""
+
+    split: str
+    examples: tuple[Example, ...]
+    labels: LabelSet
+    constant: Constant
+
+    @classmethod
+    def of(cls, splits: Splits, split: str) -> Task:
+        """Raises BenchError when no example has a label, as in a test split whose truth is kept secret."""
+        examples = tuple(splits.named(split))
+        if not any(example.labels for example in examples):
+            raise BenchError(
+                f"no example of {split} has a label, so nothing can be measured; choose another --split"
+            )
+        return cls(split, examples, splits.labels, constant_on(splits, split))
+
+    def save(self, folder: Path) -> None:
+        """Write it into a new folder, images and all, for `load` on another machine."""
+        folder.mkdir(parents=True)
+        rows = []
+        for number, example in enumerate(self.examples):
+            name = None
+            if example.image is not None:
+                name = f"{number}{example.image.suffix}"
+                shutil.copyfile(example.image, folder / name)
+            rows.append({"id": example.id, "text": example.text, "image": name, "labels": example.labels})
+        tree = {"split": self.split, "labels": self.labels.names, "constant": asdict(self.constant), "rows": rows}
+        write_json(folder / TASK, tree)
+
+    @classmethod
+    def load(cls, folder: Path) -> Task:
+        """Read what `save` wrote. Raises BenchError."""
+        tree = read_json(folder / TASK, BenchError)
+        examples = tuple(
+            Example(row["id"], row["text"], folder / row["image"] if row["image"] else None, tuple(row["labels"]))
+            for row in tree["rows"]
+        )
+        labels = LabelSet(tuple(tree["labels"]))
+        return cls(tree["split"], examples, labels, build(Constant, tree["constant"], "constant"))
+
+    def sha256(self) -> str:
+        """Of texts, images and labels, in order: two reports with the same one asked the same."""
+        return sha256_of_examples(self.examples)
+
+
+def constant_on(splits: Splits, split: str) -> Constant:
+    """The constant predictor of the training split, scored on `split`."""
+    parts = (splits.train, splits.named(split))
+    train, here = (splits.labels.encode([example.labels for example in part]) for part in parts)
+    return constant_predictor(splits.labels.names, train, here)
+
+
+def sha256_of_examples(examples: Sequence[Example]) -> str:
+    """Hex SHA-256 of their content, wherever the files stand."""
+    digest = hashlib.sha256()
+    for example in examples:
+        image = sha256_of(example.image) if example.image else None
+        digest.update(json.dumps([example.id, example.text, image, sorted(example.labels)]).encode())
+    return digest.hexdigest()

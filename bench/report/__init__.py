@@ -1,0 +1,1 @@
+"""A benchmark's report: its types, its tables and its page."""

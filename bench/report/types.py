@@ -1,0 +1,271 @@
+"""What a benchmark found, typed, and its JSON. Measures nothing and draws nothing.
+
+The JSON is the truth; tables, pages and comparisons are made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from distill.core.errors import BenchError, RecipeError
+from distill.core.files import read_json
+from distill.core.schema import build
+from distill.scoring.metrics import Constant, Quality
+
+SCHEMA = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds a call of `batch` examples, end to end: image files and texts in, labels out.
+
+    `raw_ms` holds the timed calls round by round, warm-up excluded. The intervals draw whole rounds, because calls
+    of one round share the machine's mood. p90 and p99 are None below the number of calls that they need.
+    `round_spread` is (largest - smallest) / median of the rounds' medians.
+    """
+
+    threads: int
+    batch: int
+    p50: Estimate
+    p90: Estimate | None
+    p99: Estimate | None
+    round_spread: float
+    raw_ms: tuple[tuple[float, ...], ...]
+
+    @property
+    def calls(self) -> int:
+        """How many were timed."""
+        return sum(len(part) for part in self.raw_ms)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Mean milliseconds of one step of a call at batch 1. Names, in order: decode, resize, tokenise, batch, then
+    text, image and head, or model where the runtime does not tell them apart, then decide."""
+
+    name: str
+    ms: float
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """Milliseconds, each the median over `starts_ms`, which holds every fresh process's whole time from its start
+    to its first answer: interpreter and imports, opening the model alone, and the first call."""
+
+    total_ms: float
+    import_ms: float
+    open_ms: float
+    first_call_ms: float
+    starts_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Bytes of a process in memory; PSS counts pages shared with others in part, None where the system has none."""
+
+    rss_bytes: int
+    pss_bytes: int | None
+
+
+@dataclass(frozen=True)
+class WithoutArena:
+    """The same calls in a process whose onnxruntime gives memory back at once (enable_cpu_mem_arena off)."""
+
+    steady: Resident
+    peak_bytes: int
+    p50_ms: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """`imported` is the interpreter with the same imports and no model: what is above it is the model's.
+    `load_peak_bytes` and `peak_bytes` are the largest RSS up to the open model and up to the last call, `steady`
+    after it."""
+
+    imported: Resident
+    load_peak_bytes: int
+    steady: Resident
+    peak_bytes: int
+    torch_loaded: bool
+    without_arena: WithoutArena | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """Multiply-accumulates of one example of `tokens` tokens, in 8 bits or fewer and in float; `model_ms` is
+    the model's time for it, `ideal_ms` what it would take at the machine's measured peaks, `of_peak` their
+    ratio."""
+
+    tokens: int
+    small_macs: int
+    float_macs: int
+    model_ms: float
+    ideal_ms: float
+    of_peak: float
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The machine's own matrix products in onnxruntime, in 10^9 operations a second (a multiply-accumulate is
+    two): what the best of calls reached for rows x inner x columns."""
+
+    threads: int
+    rows: int
+    inner: int
+    columns: int
+    int8_gops: float
+    fp32_gops: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant minus `reference` on the same examples: F1 with paired bootstrap intervals, and how many of the
+    decisions are others."""
+
+    reference: str
+    micro_f1: Estimate
+    macro_f1: Estimate
+    flipped: int
+    decisions: int
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bar of a reliability diagram, over all (example, label) pairs with a probability in [low, high)."""
+
+    low: float
+    high: float
+    mean_probability: float
+    frequency: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant. `own` marks the Bundle that the benchmark is about; the first of `timings` is the headline.
+
+    `joules` are those of a call, of the whole package. `differences` are from the report's reference and, of the
+    own Bundle, from its fp32 parent. `decided` holds, for every example in order, the indices of the labels decided
+    for, which `quality` measures.
+    """
+
+    name: str
+    runtime: str
+    own: bool
+    size_bytes: int
+    timings: tuple[Timing, ...]
+    stages: tuple[Stage, ...]
+    cold: ColdStart
+    memory: Memory
+    joules: float | None
+    work: Work | None
+    quality: Quality
+    quality_own_thresholds: Quality | None
+    quality_text_alone: Quality
+    quality_image_alone: Quality
+    thresholds: str
+    reliability: tuple[Bin, ...]
+    differences: tuple[Difference, ...]
+    decided: tuple[tuple[int, ...], ...]
+
+    def difference_from(self, name: str) -> Difference | None:
+        """The one from the variant of this name, if it was taken."""
+        return next((one for one in self.differences if one.reference == name), None)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Whether times may be quoted. The own Bundle runs twice, in two processes: `ratio` is the second's p50 over
+    the first's, which would be 1 on a silent machine. `reasons` say why it is noisy, a sentence each."""
+
+    verdict: Literal["quiet", "noisy"]
+    ratio: Estimate
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device: `cores` may be used, `granted` CPUs' worth of time is given (a container's quota); None for what
+    the system does not tell."""
+
+    name: str
+    cpu: str
+    flags: tuple[str, ...]
+    int8_target: str
+    cores: int
+    granted: float
+    affinity: str
+    governor: str | None
+    memory_bytes: int | None
+    system: str
+    load: float | None
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All that figures depend on beside the machine. `rounds` are of `calls_a_round` calls; `spinning` says what
+    onnxruntime's waiting threads do."""
+
+    started: str
+    python: str
+    distill: str
+    git: str | None
+    packages: dict[str, str]
+    spinning: str
+    split: str
+    examples: int
+    examples_sha256: str
+    calls: int
+    calls_a_round: int
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """One run of the benchmark on one device. `gold` holds the true labels' indices of every example."""
+
+    machine: Machine
+    conditions: Conditions
+    noise: Noise
+    peaks: tuple[Peak, ...]
+    labels: tuple[str, ...]
+    gold: tuple[tuple[int, ...], ...]
+    constant: Constant
+    rows: tuple[Row, ...]
+
+    @property
+    def own(self) -> Row:
+        """The row that the benchmark is about."""
+        return next(row for row in self.rows if row.own)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table for `read`."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def read(path: Path) -> BenchReport:
+    """A report from its JSON file. Raises BenchError for another schema and for one that does not fit it."""
+    tree = read_json(path, BenchError)
+    if not isinstance(tree, dict) or tree.pop("schema", None) != SCHEMA:
+        raise BenchError(f"{path}: not a bench report of schema {SCHEMA}; run distill bench again")
+    try:
+        report = build(BenchReport, tree, "report")
+    except RecipeError as error:
+        raise BenchError(f"{path}: {error}; run distill bench again") from error
+    if sum(row.own for row in report.rows) != 1 or any(not row.timings for row in report.rows):
+        raise BenchError(f"{path}: it needs one own row, and timings in each; run distill bench again")
+    known = range(len(report.labels))
+    for lists in (report.gold, *(row.decided for row in report.rows)):
+        if len(lists) != len(report.gold) or any(index not in known for columns in lists for index in columns):
+            raise BenchError(f"{path}: labels of another number of examples or labels; run distill bench again")
+    return report

@@ -1,0 +1,1 @@
+"""Everything that can be measured, and how a variant is opened."""

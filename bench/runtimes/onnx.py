@@ -1,0 +1,43 @@
+"""A Bundle served by the product's own Predictor, as the benchmark asks it. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.runtimes.variants import Variant
+from distill.preprocess.inputs import Batch
+from distill.runtime.onnx.profile import tower_times
+from distill.runtime.predictor import Predictor
+
+PROFILED = 20  # calls
+
+
+def opener() -> Callable[[Variant, int, bool], OnnxPredictor]:
+    """For `bench.runtimes.serving.MODULES`."""
+    return lambda variant, threads, arena: OnnxPredictor(variant.folder, threads, arena)
+
+
+class OnnxPredictor:
+    """onnxruntime, CPU; `bench.runtimes.serving.Served`."""
+
+    def __init__(self, folder: Path, threads: int, arena: bool = True) -> None:
+        """Raises BundleError."""
+        self.predictor = Predictor.load(folder, threads, arena)
+        self.folder = folder
+        self.threads = threads
+        self.reader = self.predictor.reader
+        self.labels = self.predictor.bundle.labels
+        self.thresholds = self.predictor.bundle.thresholds
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """float32 (B, L)."""
+        return self.predictor.logits(batch)
+
+    def towers(self, batch: Batch) -> dict[str, float] | None:
+        """Shares of time by onnxruntime's own profile."""
+        shares = tower_times(self.predictor.bundle.model, batch, self.threads, PROFILED)
+        return {str(tower): share for tower, share in shares.items()}

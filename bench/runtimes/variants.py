@@ -1,0 +1,70 @@
+"""Everything that can be measured: training runs (torch), Bundles (onnxruntime) and their peers. Knows where they
+stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from distill.core.errors import BenchError
+from distill.core.files import read_json
+from distill.runtime.bundle import Bundle, is_bundle
+
+Runtime = Literal[
+    "torch",
+    "torch dynamic int8",
+    "torch.compile",
+    "onnxruntime",
+    "OpenVINO",
+    "OpenVINO NNCF int8",
+    "optimum dynamic int8",
+]
+RUN_FILES = ("model.safetensors", "tokenizer.json", "text/config.json", "image/config.json", "run.json")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a report; `size_bytes` is what has to be on a device for it, libraries aside. `folder` is a
+    run, or the Bundle that `runtime` opens; `model` is the file that it runs in place of the Bundle's own."""
+
+    name: str
+    runtime: Runtime
+    folder: Path
+    size_bytes: int
+    model: Path | None = None
+
+
+def resolve(folder: Path) -> Variant:
+    """What stands at `folder`. Raises BenchError when it is neither a run nor a Bundle."""
+    if is_bundle(folder):
+        bundle = Bundle.open(folder)
+        return Variant(f"{bundle.kind} {bundle.precision} ONNX", "onnxruntime", folder, bundle.size_bytes())
+    if (folder / "run.json").is_file():
+        kind = read_json(folder / "run.json", BenchError).get("kind", "run")
+        size = sum((folder / name).stat().st_size for name in RUN_FILES if (folder / name).is_file())
+        return Variant(f"{kind} PyTorch", "torch", folder, size)
+    raise BenchError(f"{folder}: neither a finished run nor a Bundle; train or export it first")
+
+
+def parent_of(bundle: Path) -> Path:
+    """Where export puts the fp32 Bundle of an int8 one."""
+    return bundle.with_name(f"{bundle.name}-fp32")
+
+
+def line_up(
+    bundle: Path, against: Sequence[Path], peers: Sequence[Variant] = (), with_parent: bool = True
+) -> list[Variant]:
+    """The variants of a report, the ones it is measured against first; an int8 Bundle's fp32 parent joins
+    by itself when it stands beside it, unless told not to, and peers stand last but one. Doubled names get their
+    folder's name."""
+    folders = list(against)
+    parent = parent_of(bundle)
+    if with_parent and is_bundle(parent) and parent not in folders:
+        folders.append(parent)
+    folders.append(bundle)
+    *others, own = [resolve(folder) for folder in dict.fromkeys(folders)]
+    variants = [*others, *peers, own]
+    names = [variant.name for variant in variants]
+    return [replace(v, name=f"{v.name} ({v.folder.name})") if names.count(v.name) > 1 else v for v in variants]

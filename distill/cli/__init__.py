@@ -1,0 +1,1 @@
+"""The command line: a file a command, each thin; what is slow to import is imported inside the commands."""

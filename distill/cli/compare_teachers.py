@@ -1,0 +1,72 @@
+"""`distill compare-teachers`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+
+from distill.cli.options import (
+    checked,
+    training_options,
+)
+
+TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
+
+
+@click.command()
+@training_options
+@click.option(
+    "--try",
+    "tries",
+    multiple=True,
+    required=True,
+    metavar='NAME["=KEY=VALUE KEY=VALUE ..."]',
+    help="A teacher to try: the recipe, with some values changed; the first is what the others are compared with.",
+)
+@click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Folds of the training split.")
+@click.option(
+    "--seeds", default=3, show_default=True, type=click.IntRange(1), help="Trainings of each in each fold."
+)
+def compare_teachers(
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    tries: tuple[str, ...],
+    folds: int,
+    seeds: int,
+) -> None:
+    """Several teachers on the same folds and seeds, with paired intervals; nothing but figures is kept.
+
+    \b
+    Example:
+      distill compare-teachers --data memes/ --out runs/fusion --try concat \\
+          --try text="teacher.head.uses=text" --try cross="teacher.head.fusion=transformer"
+    """
+    from dataclasses import asdict
+
+    from distill.core.recipe import Recipe
+
+    pairs = [words.partition("=")[::2] for words in tries]
+    configs = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))).teacher for name, words in pairs}
+    if len(configs) < len(pairs) or not all(TRY.fullmatch(name) for name in configs):
+        raise click.UsageError(
+            "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
+        )
+    splits = checked(data)
+    from distill.core.terminal import note, output
+    from distill.model.distributed import check_batch_size
+    from distill.training.run import begin
+    from teacher import compare
+
+    for config in configs.values():
+        check_batch_size(config.batch_size)
+    asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
+    begin(out, "teacher", next(iter(configs.values())), splits, resume, overwrite, asked)
+    output.print(compare.to_table(compare.compare(configs, splits, folds, seeds, out, resume)))
+    note(f"Written: {out / compare.FILE}")

@@ -1,0 +1,42 @@
+"""`distill evaluate`: F1 of a run or a Bundle on a split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from distill.cli.options import (
+    BUNDLE,
+    checked,
+    data_option,
+)
+
+
+@click.command()
+@click.argument("folder", metavar="RUN_OR_BUNDLE", type=BUNDLE)
+@data_option
+@click.option("--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]))
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
+def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
+    """Micro- and macro-F1 with intervals, and every label, beside the constant predictor.
+
+    \b
+    Example:
+      distill evaluate runs/bundle --data memes/ --split test
+    """
+    splits = checked(data, folder)
+    from bench.quality.judge import judge, show
+    from bench.quality.task import Task
+    from bench.runtimes.serving import open_variant
+    from bench.runtimes.variants import resolve
+
+    task = Task.of(splits, split)
+    judged = judge(open_variant(resolve(folder)), task)
+    show(judged, task)
+    if out is not None:
+        from dataclasses import asdict
+
+        from distill.core.files import write_json
+
+        write_json(out, asdict(judged))

@@ -1,0 +1,81 @@
+"""What every command does with an error: one line and an exit code. Knows click and the error tree."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from distill.core.errors import DistillError
+from distill.core.extras import EXTRAS
+from distill.core.files import FULL
+
+
+class Commands(click.Group):
+    """A group that turns our errors into one line and an exit code; --debug shows the traceback.
+
+    Of several processes that run one command, one says what went wrong: the first that it goes wrong for.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, translating what it raises."""
+        if ctx.params.get("debug"):
+            return super().invoke(ctx)
+        try:
+            result = self._translated(ctx)
+        except click.exceptions.Exit:
+            raise
+        except Exception:
+            if not _speaks():  # such as of a connection to the one that has failed
+                ctx.exit(1)
+            raise
+        if (processes := _processes()) is not None:
+            processes.end()
+        return result
+
+    def _translated(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DistillError as error:
+            _fail(ctx, str(error), error.exit_code)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            extra = next((name for name, packages in EXTRAS.items() if missing in packages), None)
+            if extra is None:
+                raise
+            _fail(ctx, f"this command needs {missing}; pip install 'distill[{extra}]'", 2)
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            next_step = "; make room and give the same command again" if error.errno in FULL else ""
+            _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}{next_step}", 2)
+        except KeyboardInterrupt as stop:  # who knows more than this says so
+            what = stop.args[0] if stop.args else "an interrupted training goes on with --resume"
+            _fail(ctx, f"interrupted; {what}", 130)
+
+
+class WithDefault(click.Group):
+    """A group whose command `run` is meant when no other one is named: `distill bench BUNDLE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` in front of what names no command; a folder named as a command is given as ./pack."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
+    if _speaks():
+        click.echo(f"error: {message}", err=True)
+    ctx.exit(exit_code)
+
+
+def _speaks() -> bool:
+    processes = _processes()
+    return processes is None or bool(processes.first_to_fail())
+
+
+def _processes() -> Any:
+    """distill.model.distributed, where a command has imported it, and torch with it."""
+    return sys.modules.get("distill.model.distributed")

@@ -1,0 +1,46 @@
+"""`distill inspect`: what a model gets wrong, on one page. Imports what is slow inside the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from distill.cli.options import BUNDLE, NEW_FOLDER, checked, data_option
+
+
+@click.command()
+@click.argument("folder", metavar="RUN_OR_BUNDLE", type=BUNDLE)
+@data_option
+@click.option("--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]))
+@click.option(
+    "--worst", default=12, show_default=True, type=click.IntRange(1, 200), help="Most wrong examples shown."
+)
+@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder for the page and its plots.")
+@click.option("--overwrite", is_flag=True, help="Replace the inspection that stands at --out.")
+def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwrite: bool) -> None:
+    """What a model gets right and wrong: one page, the same plots as PNG, and the figures as JSON.
+
+    Found, missed and false by label, precision-recall curves with the thresholds, labels that come together,
+    learning curves, calibration before and after temperature scaling, and the most wrong examples.
+    The page holds images and texts of the split: give it to nobody who may not see them.
+
+    \b
+    Example:
+      distill inspect runs/student --data memes/ --out runs/student-inspected
+    """
+    from bench.inspect.folder import ready
+
+    ready(out, overwrite)  # what is in the way is found before the long work
+    splits = checked(data, folder)
+    from bench.inspect import find, write
+    from bench.quality.task import Task
+    from bench.runtimes.serving import open_variant
+    from bench.runtimes.variants import resolve
+    from distill.core.terminal import note
+
+    task, variant = Task.of(splits, split), resolve(folder)
+    name = f"{variant.name} ({folder.resolve().name})"
+    found = find(open_variant(variant), task, name, folder, worst)
+    page = write(found, task.examples, out, overwrite)
+    note(f"Written: {page}, with the figures in inspect.json and every plot as PNG")

@@ -1,0 +1,80 @@
+"""The `distill` command: its group, and a file beside this one for each command."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from distill import __version__
+from distill.cli.bench import bench
+from distill.cli.compare_teachers import compare_teachers
+from distill.cli.data import data
+from distill.cli.demo import demo
+from distill.cli.evaluate import evaluate
+from distill.cli.explain import explain
+from distill.cli.export import export
+from distill.cli.finetune_int8 import finetune_int8
+from distill.cli.groups import Commands
+from distill.cli.inspect import inspect
+from distill.cli.predict import predict
+from distill.cli.retrain import retrain
+from distill.cli.serve import serve
+from distill.cli.split import split
+from distill.cli.train_student import train_student
+from distill.cli.train_teacher import train_teacher
+from distill.cli.tune import tune
+from distill.cli.verify import verify
+
+COMMANDS = (
+    train_teacher,
+    retrain,
+    compare_teachers,
+    tune,
+    train_student,
+    finetune_int8,
+    export,
+    evaluate,
+    inspect,
+    bench,
+    predict,
+    explain,
+    serve,
+    verify,
+    data,
+    split,
+    demo,
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="distill")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def main(ctx: click.Context, debug: bool) -> None:
+    """Train a teacher, distil a student, export it as int8 ONNX, and measure them all on a CPU.
+
+    \b
+    distill train-teacher --data DIR --out runs/teacher
+    distill train-student --data DIR --teacher runs/teacher --out runs/student
+    distill export runs/student --data DIR --int8 --out runs/bundle
+    distill bench runs/bundle --data DIR --against runs/teacher --against runs/student
+    distill predict runs/bundle --image meme.jpg --text "..."
+
+    To see all of it work on generated data, without any download: distill demo
+    """
+    if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun and accelerate launch say so
+        # torch would tell each process that all parameters are used, where they are: training.trainer._arguments.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        from distill.model.distributed import start
+
+        start(str(ctx.invoked_subcommand))
+
+
+for command in COMMANDS:
+    main.add_command(command)
+
+
+def run() -> None:
+    """What the `distill` script calls."""
+    main(prog_name="distill")

@@ -1,0 +1,103 @@
+"""Options and checks that several commands share. Imports what is slow inside the functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill.core.files import refuse_here
+from distill.core.isa import TARGETS
+
+
+class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A folder or file here, or else what `OWNER/NAME[@REVISION]` names on the Hugging Face hub, fetched."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Where it stands. Raises BundleError when it had to be fetched and could not be."""
+        from distill.runtime import hub
+
+        return value if isinstance(value, Path) else hub.located(value)
+
+
+class NewFolder(click.Path):
+    """A folder that a command writes as a whole, or replaces."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Raises OutputError for the directory that the user is in, before hours of work."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        refuse_here(path)
+        return path
+
+
+BUNDLE = BundlePath()
+NEW_FOLDER = NewFolder()
+# More threads than that only wait for each other, and thousands stop the machine.
+THREADS = click.IntRange(0, 4 * (os.cpu_count() or 1))
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+data_option = click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A folder with train, dev and perhaps test (.json, .jsonl or .csv), or one file that is split 70/15/15.",
+)
+
+recipe_option = click.option(
+    "--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults."
+)
+set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
+
+target_option = click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
+
+teacher_option = click.option(
+    "--teacher",
+    "teachers",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A finished teacher's folder; several teach as an ensemble.",
+)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that commands share which train by a recipe."""
+    return retraining_options(recipe_option(command))
+
+
+def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without the recipe, for a training that has one already."""
+    options: list[Decorator] = [
+        data_option,
+        click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder."),
+        set_option,
+        click.option("--resume", is_flag=True, help="Go on with an interrupted run."),
+        click.option("--overwrite", is_flag=True, help="Remove the run that stands at --out first."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def checked(data: Path, run: Path | None = None) -> Any:
+    """Splits that passed the integrity check; the label set of `run` when one is given."""
+    from distill.core.terminal import note, warn
+    from distill.data.checks import check
+    from distill.data.dataset import read_splits
+
+    labels = None
+    if run is not None:
+        from distill.runtime.bundle import labels_of
+
+        labels = labels_of(run)
+    splits = read_splits(data, labels)
+    for line in check(splits, run).warnings:
+        warn(line)
+    sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
+    note(f"{data}: {sizes} examples, {len(splits.labels)} labels")
+    return splits

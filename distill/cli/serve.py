@@ -1,0 +1,68 @@
+"""The command that answers over HTTP: thin, as in cli.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from distill.cli.options import BUNDLE, THREADS
+
+
+@click.command()
+@click.argument("bundle", type=BUNDLE)
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines ask.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--threads", default=0, show_default="all cores", type=THREADS, help="Of the model.")
+@click.option(
+    "--max-batch", default=8, show_default=True, type=click.IntRange(1, 64), help="Posts that run together."
+)
+@click.option(
+    "--max-wait-ms",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0, 1000),
+    help="How long one waits for others that are being read; a lone one waits for nobody.",
+)
+@click.option(
+    "--max-queue", default=64, show_default=True, type=click.IntRange(1), help="Posts in hand; more get a 503."
+)
+@click.option(
+    "--max-mb", default=10.0, show_default=True, type=click.FloatRange(0.001, 1000), help="Of a request's body."
+)
+@click.option(
+    "--max-megapixels", default=20.0, show_default=True, type=click.FloatRange(0.001, 100), help="Of an image."
+)
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 3600),
+    help="Seconds to receive a request, and to answer it.",
+)
+def serve(
+    bundle: Path,
+    host: str,
+    port: int,
+    threads: int,
+    max_batch: int,
+    max_wait_ms: float,
+    max_queue: int,
+    max_mb: float,
+    max_megapixels: float,
+    timeout: float,
+) -> None:
+    """Answer over HTTP: POST /v1/predict takes JSON or a form, and concurrent requests run in batches.
+
+    Also GET /v1/bundle, /healthz, /readyz, /metrics and /openapi.json. Needs pip install 'distill[serve]'.
+
+    \b
+    Example:
+      distill serve runs/bundle
+      curl -F image=@meme.jpg -F text="WHO DID THIS" http://127.0.0.1:8000/v1/predict
+    """
+    from distill.runtime.serve import server
+    from distill.runtime.serve.limits import Limits
+
+    limits = Limits(max_batch, max_wait_ms, max_queue, max_mb, max_megapixels, timeout)
+    server.serve(bundle, host, port, threads, limits)

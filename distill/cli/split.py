@@ -1,0 +1,29 @@
+"""`distill split`: one labelled file into train, dev and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from distill.cli.options import (
+    NEW_FOLDER,
+)
+
+
+@click.command()
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder for the three files.")
+@click.option("--seed", default=13, show_default=True, help="The same seed gives the same split.")
+def split(source: Path, out: Path, seed: int) -> None:
+    """Divide one labelled file 70/15/15 into train, dev and test, every label in its proportion.
+
+    \b
+    Example:
+      distill split all.json --out memes/
+    """
+    from distill.core.terminal import note
+    from distill.data.split_file import split_file
+
+    sizes = split_file(source, out, seed)
+    note(f"{out}: {sizes[0]} train, {sizes[1]} dev, {sizes[2]} test; how it was made stands in split.json")

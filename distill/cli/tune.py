@@ -1,0 +1,90 @@
+"""The command that searches for a recipe: thin, as in cli.py."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill.cli.options import checked, training_options
+from distill.core.errors import RunError
+
+
+@click.command()
+@training_options
+@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="In all; more with --resume.")
+@click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of the training split.")
+@click.option("--seed", default=13, show_default=True, type=click.IntRange(0), help="Of the trials' choice.")
+def tune(
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    trials: int,
+    folds: int,
+    seed: int,
+) -> None:
+    """Search a teacher's learning rate, batch size and loss, by F1 out of fold on the training split.
+
+    The rate is that of pretrained encoders; where none is trained, head_learning_rate. Trials that fall behind
+    after a fold are dropped. best.toml is the best as a recipe, study.json has every trial.
+
+    \b
+    Example:
+      distill tune --data memes/ --out runs/tune --trials 20
+      distill train-teacher --data memes/ --out runs/teacher --recipe runs/tune/best.toml
+    """
+    from distill.core.recipe import Recipe
+
+    _need_optuna()
+    whole = Recipe.load(recipe, overrides)
+    splits = checked(data)
+    from distill.core.terminal import note, output
+    from distill.training.run import begin
+    from teacher.tune import report
+    from teacher.tune import search as tuning
+    from teacher.tune.judge import FoldJudge
+
+    terms = report.Terms(whole, folds, seed, len(splits.train))
+    asked = {"tune": {"space": tuning.space(whole.teacher), "folds": folds, "seed": seed}}
+    begin(out, "teacher", whole.teacher, splits, resume, overwrite, asked)
+    if not tuning.is_in_space(whole.teacher):
+        own = tuning.words(tuning.values_of(whole.teacher))
+        note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {own}")
+    judge = FoldJudge(whole.teacher, splits, folds, out / "trials")
+    rest = (out, trials, seed, folds, lambda found: report.record(out, terms, found))
+    found = tuning.search(whole.teacher, judge, *rest)
+    verdict = report.judge_best(judge, whole.teacher, found)
+    report.record(out, terms, found, verdict)
+    output.print(report.to_table(found, terms))
+    _draw(found, whole.teacher.objective, out)
+    given = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
+    words = report.comparison(terms, verdict.best, data, Path(f"{out}-judged"), given)
+    for line in (*report.told(verdict, terms, len(found)), f"Next: {shlex.join(words)}"):
+        note(line)
+
+
+def _need_optuna() -> None:
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "optuna":
+            raise
+        raise RunError("distill tune needs optuna; pip install 'distill[tune]'") from error
+
+
+def _draw(found: list[Any], objective: str, out: Path) -> None:
+    """The plots, or what they lack."""
+    from distill.core.extras import can_plot
+    from distill.core.terminal import note, warn
+
+    if not can_plot():
+        return warn("no plots without matplotlib; pip install 'distill[plots]' and give the command with --resume")
+    from teacher.tune import plots as tune_plots
+
+    tune_plots.write(found, objective, out)
+    return note(f"Written to {out}: best.toml, study.json, {tune_plots.HISTORY}, {tune_plots.PARAMETERS}")

@@ -1,0 +1,16 @@
+"""Packages that not every installation has, and the extra that brings each. Knows their names, imports none."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+EXTRAS = {
+    "train": ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors"),
+    "plots": ("matplotlib",),
+    "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
+}
+
+
+def can_plot() -> bool:
+    """Whether matplotlib is installed; work of hours does not fail for want of an image."""
+    return find_spec("matplotlib") is not None

@@ -1,0 +1,98 @@
+"""Tables of TOML or JSON laid over each other, and the dataclasses that they describe. Knows no setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import types
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from distill.core.errors import RecipeError
+from distill.core.untrusted import shown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], tree: Any, where: str) -> T:
+    """A frozen dataclass from a TOML or JSON table; every field must be there and nothing else may be."""
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{where}: expected a table, got {shown(tree)}")
+    kinds = get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    unknown = sorted(set(tree) - set(names))
+    if unknown:
+        raise RecipeError(f"{where}: unknown key {shown(unknown[0])}; known are {', '.join(names)}")
+    missing = [name for name in names if name not in tree]
+    if missing:
+        raise RecipeError(f"{where}: key {missing[0]!r} is missing")
+    return cls(**{name: _convert(kinds[name], tree[name], f"{where}.{name}") for name in names})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, where)  # type: ignore[arg-type]
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise RecipeError(f"{where} must be one of {', '.join(get_args(kind))}; got {shown(value)}")
+        return value
+    if get_origin(kind) in (Union, types.UnionType):  # X | None is the only one there is
+        inner = next(part for part in get_args(kind) if part is not types.NoneType)
+        return None if value is None else _convert(inner, value, where)
+    if get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise RecipeError(f"{where} must be a table; got {shown(value)}")
+        return {key: _convert(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
+    if get_origin(kind) in (tuple, types.GenericAlias):
+        if not isinstance(value, list | tuple):
+            raise RecipeError(f"{where} must be a list; got {shown(value)}")
+        return tuple(_convert(get_args(kind)[0], item, where) for item in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 1 << 1000 else math.inf
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RecipeError(f"{where} must be of type {kind.__name__}; got {shown(value)}")
+    if kind is float and not math.isfinite(value):
+        raise RecipeError(f"{where} must be a number; got {value}")
+    return value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file. Raises RecipeError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(f"{path}: no such recipe file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: not readable as TOML: {error}") from error
+
+
+def parse_override(override: str) -> dict[str, Any]:
+    """`teacher.epochs=12` as a tree of tables. Raises RecipeError."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {override}: write it as key=value, such as teacher.epochs=12")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word, such as a path or a model's name
+    tree: Any = value
+    for part in reversed(key.strip().split(".")):
+        tree = {part: tree}
+    return tree  # type: ignore[no-any-return]
+
+
+def lay_over(base: dict[str, Any], top: dict[str, Any], where: str) -> None:
+    """Put the values of `top` in the place of those of `base`, which has to have them. Raises RecipeError."""
+    for key, value in top.items():
+        if key not in base:
+            raise RecipeError(f"{where}: unknown key {key!r}; known here are {', '.join(sorted(base))}")
+        if isinstance(base[key], dict) and isinstance(value, dict):
+            lay_over(base[key], value, where)
+        else:
+            base[key] = value

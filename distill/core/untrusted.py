@@ -1,0 +1,91 @@
+"""What comes from strangers: read no further than a limit, and in one way only. Knows bytes and JSON, not what they
+mean."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+import stat
+from pathlib import Path
+from typing import Any, NoReturn
+
+from distill.core.errors import DistillError
+
+MAX_DEPTH = 64  # of lists and objects in one another; ours have 6
+_short = reprlib.Repr()
+_short.maxlevel = 3
+_short.maxstring = _short.maxother = _short.maxlong = 120
+
+
+def shown(value: object) -> str:
+    """A value as an error message quotes it: its repr, cut where it is long or deep."""
+    return _short.repr(value)
+
+
+def printable(text: str) -> str:
+    """Text that any UTF-8 file takes: file names and JSON can carry halves of characters (lone surrogates)."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a plain file can be seen there; not where its name is impossible or its folder is closed."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_bounded(path: Path, limit: int, error: type[DistillError]) -> bytes:
+    """A plain file's content of at most `limit` bytes; a larger one is not read. Raises `error`."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise error(f"{path}: is not a plain file; copy it again")
+        with path.open("rb") as handle:
+            content = handle.read(limit + 1)
+    except FileNotFoundError as cause:
+        raise error(f"{path}: no such file") from cause
+    except OSError as cause:
+        raise error(f"{path}: cannot be read: {cause.strerror}") from cause
+    if len(content) > limit:
+        raise error(f"{path}: has more than {limit:,} bytes, which no such file of ours has; copy it again")
+    return content
+
+
+def parse_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:
+    """A JSON value in which no key stands twice. Raises `error` with `where` and the reason."""
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as cause:
+        raise error(f"{where}: not valid JSON: {cause}") from cause
+
+
+def parse_strict(text: str | bytes, where: str, error: type[DistillError]) -> Any:
+    """As `parse_json`, and without NaN, infinities and deep nesting, which no file of ours has."""
+    try:
+        tree = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
+        _bound_depth(tree)
+    except (ValueError, RecursionError) as cause:
+        raise error(f"{where}: not readable as JSON: {cause}") from cause
+    return tree
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {shown(next(n for n in names if names.count(n) > 1))} stands twice in an object")
+    return table
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _bound_depth(tree: Any) -> None:
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        inner = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in inner for part in (item.values() if isinstance(item, dict) else item)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {MAX_DEPTH} deep")

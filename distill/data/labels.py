@@ -1,0 +1,72 @@
+"""The set of labels and the order of its columns. Knows names and multi-hot vectors, not probabilities."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.core.errors import DataError
+
+LABEL_FILES = ("labels.txt", "techniques.txt")
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Ordered, distinct label names; column `i` of every target or logit belongs to `names[i]`."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise DataError("a label set needs at least one label; none was given")
+        doubled = sorted(name for name, count in Counter(self.names).items() if count > 1)
+        if doubled:
+            raise DataError(f"label {doubled[0]!r} is listed twice; remove one of the two")
+        odd = [name for name in self.names if not name or name != " ".join(name.split())]
+        if odd:
+            raise DataError(f"label {odd[0]!r} is empty or has spaces at its ends, doubled, or a line break")
+        foul = [name for name in self.names if any(unicodedata.category(c) in ("Cc", "Cs") for c in name)]
+        if foul:
+            raise DataError(f"label {foul[0]!r} holds a control character or half a character; remove it")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def read(cls, path: Path) -> LabelSet:
+        """One label a line, empty lines skipped. Raises DataError for an empty file or a doubled label."""
+        try:
+            return cls.parse(path.read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError, DataError) as error:
+            raise DataError(f"{path}: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str) -> LabelSet:
+        """The same from the file's content."""
+        return cls(tuple(line.strip() for line in text.splitlines() if line.strip()))
+
+    @classmethod
+    def collect(cls, labelled: Iterable[Sequence[str]]) -> LabelSet:
+        """The distinct labels of a training split, in alphabetical order."""
+        return cls(tuple(sorted({label for labels in labelled for label in labels})))
+
+    def encode(self, rows: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+        """Label names to multi-hot targets, float32 (N, L) in {0, 1}. Raises DataError for a stranger."""
+        column = {name: index for index, name in enumerate(self.names)}
+        targets = np.zeros((len(rows), len(self.names)), dtype=np.float32)
+        for row, labels in enumerate(rows):
+            for label in labels:
+                if label not in column:
+                    raise DataError(f"label {label!r} is not in the label set of {len(self)} labels")
+                targets[row, column[label]] = 1.0
+        return targets
+
+    def decode(self, decisions: NDArray[np.bool_]) -> tuple[str, ...]:
+        """One row of decisions, bool (L,), to the names that it holds."""
+        return tuple(name for name, chosen in zip(self.names, decisions, strict=True) if chosen)

@@ -1,0 +1,95 @@
+"""Rows of Parquet files, by their numbers. Knows columns and row groups, no models.
+
+pyarrow is imported when there is such a file: a device does without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.core.errors import DataError
+
+SUFFIX = ".parquet"
+COLUMNS = ("id", "text", "image")  # no others are read: labels may be of any type there
+ROWS_AT_ONCE = 256  # each may hold an image
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file, its number of rows, and a hash of its footer, which says where every column lies and how long it is:
+    files of terabytes are told apart without being read."""
+
+    path: Path
+    rows: int
+    footer: str
+
+
+def describe(path: Path) -> Table:
+    """Raises DataError for what is no Parquet file, or has not the columns."""
+    with _opened(path) as file:
+        _columns(path, file)
+        rows = int(file.metadata.num_rows)
+        groups = [file.metadata.row_group(number).to_dict() for number in range(file.metadata.num_row_groups)]
+        about = repr((path.stat().st_size, str(file.schema_arrow), groups))
+    return Table(path, rows, hashlib.sha256(about.encode()).hexdigest())
+
+
+def read_table(path: Path, first: int = 0, count: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row number from 1, row) of `count` rows behind the first `first`, a few at a time. Raises DataError."""
+    with _opened(path) as file:
+        stop = file.metadata.num_rows if count is None else first + count
+        groups, start = _groups(file, first, stop)
+        columns = _columns(path, file)
+        for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns) if groups else ():
+            wanted = batch.slice(max(0, first - start), max(0, stop - max(first, start)))
+            yield from enumerate(wanted.to_pylist(), max(first, start) + 1)
+            start += batch.num_rows
+
+
+def _groups(file: Any, first: int, stop: int) -> tuple[list[int], int]:
+    """The row groups that hold rows of first..stop, and how many rows stand before them."""
+    groups: list[int] = []
+    before = begins = 0
+    for number in range(file.metadata.num_row_groups):
+        after = before + file.metadata.row_group(number).num_rows
+        if before < stop and after > first:
+            begins = begins if groups else before
+            groups.append(number)
+        before = after
+    return groups, begins
+
+
+def _columns(path: Path, file: Any) -> list[str]:
+    names = list(file.schema_arrow.names)
+    has = f"it has {', '.join(names[:12])}"
+    if "id" not in names:
+        raise DataError(f"{path}: has no column 'id'; {has}")
+    if "text" not in names and "image" not in names:
+        raise DataError(f"{path}: has neither a column 'text' nor 'image'; {has}")
+    doubled = [name for name in COLUMNS if names.count(name) > 1]
+    if doubled:
+        raise DataError(f"{path}: has two columns {doubled[0]!r}; keep one of them")
+    return [name for name in COLUMNS if name in names]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A pyarrow ParquetFile; whatever goes wrong with it is a DataError."""
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError as error:
+        raise DataError(f"{path}: Parquet is read with pyarrow: pip install pyarrow") from error
+    try:
+        with ParquetFile(path) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error

@@ -1,0 +1,1 @@
+"""The two-tower network: encoders, fusion, features, soft targets and checkpoints."""

@@ -1,0 +1,1 @@
+"""Augmenting training examples: images and texts changed a little."""

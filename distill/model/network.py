@@ -1,0 +1,114 @@
+"""The two-tower network that teacher and student share. Knows tensors and parameter groups, not training."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from distill.core.recipe import Head
+from distill.model.encoders import ImageEncoder, TextEncoder
+from distill.model.fusion import Concat, CrossModal
+
+
+class Outputs(NamedTuple):
+    """Logits float (B, L), and what the encoders gave before any norm: text float (B, Wt), image (B, Wp)."""
+
+    logits: Tensor
+    text: Tensor
+    image: Tensor
+
+
+class TwoTowerNetwork(nn.Module):
+    """Text and image features, joined as `head.fusion` says, through dense layers to logits.
+
+    An example may lack its text or its image: a learned vector then stands in its place. While training, each
+    is taken away from a share `head.modality_dropout` of the examples that have both, so that these vectors are
+    learned and either tower can answer alone. With `head.uses` "text" or "image" it is a network of one
+    modality: the other one is always taken away, and its encoder is not run.
+    """
+
+    def __init__(
+        self, text: TextEncoder, image: ImageEncoder, head: Head, labels: int, image_trainable: bool
+    ) -> None:
+        super().__init__()
+        self.text = text
+        self.image = image
+        self.image_trainable = image_trainable
+        self.image.requires_grad_(image_trainable)
+        self.uses = head.uses
+        self.fusion: Concat | CrossModal
+        if head.fusion == "concat":
+            self.fusion = Concat(text.width, image.width)
+        else:
+            cells, width = image.shape
+            self.fusion = CrossModal(text.width, width, cells, head.hidden, head.dropout)
+        self.dense = nn.Linear(self.fusion.width, head.hidden)
+        self.output = nn.Linear(head.hidden, labels)
+        self.dropout = nn.Dropout(head.dropout)
+        self.modality_dropout = head.modality_dropout
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, present: Tensor) -> Tensor:
+        """Logits float (B, L) from ids and mask int64 (B, T), pixels float (B, 3, H, W) and present float
+        (B, 2): 1 where the example has a text, 1 where it has an image, else 0."""
+        return self.outputs(input_ids, attention_mask, present, pixels=pixels).logits
+
+    def outputs(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        present: Tensor,
+        pixels: Tensor | None = None,
+        image_features: Tensor | None = None,
+    ) -> Outputs:
+        """As `forward`, with the encoders' own outputs, pooled; image_features float (B, *image.shape), where
+        a frozen tower has run before, save running it again."""
+        states = self._states(input_ids, attention_mask)
+        text = self.text.pool(states, attention_mask)
+        image = self._image(pixels, present) if image_features is None else image_features
+        present = self._present(present)
+        if isinstance(self.fusion, Concat):
+            joint = self.fusion(text, image, present)
+        else:
+            joint = self.fusion(states, attention_mask, image, present)
+        logits: Tensor = self.output(self.dropout(torch.relu(self.dense(self.dropout(joint)))))
+        return Outputs(logits, text, image.mean(1) if image.ndim == 3 else image)
+
+    def _states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        if self.uses == "image":
+            return self.dense.weight.new_zeros((*input_ids.shape, self.text.width))
+        return self.text.states(input_ids, attention_mask)
+
+    def _image(self, pixels: Tensor | None, present: Tensor) -> Tensor:
+        if self.uses == "text":
+            return self.dense.weight.new_zeros((len(present), *self.image.shape))
+        result: Tensor = self.image(pixels)
+        return result
+
+    def _present(self, present: Tensor) -> Tensor:
+        if self.uses != "both":
+            used = torch.tensor([self.uses == "text", self.uses == "image"], device=present.device)
+            return present * used.to(present.dtype)
+        return self._with_some_taken_away(present) if self.training and self.modality_dropout > 0 else present
+
+    def _with_some_taken_away(self, present: Tensor) -> Tensor:
+        """Never both of one example, and nothing of an example that lacks one already."""
+        share = self.modality_dropout
+        drawn = torch.rand(len(present), device=present.device)
+        kept = torch.stack([drawn >= share, (drawn < share) | (drawn >= 2 * share)], dim=1).to(present.dtype)
+        return torch.where(present.sum(1, keepdim=True) == 2, kept, present)
+
+    def train(self, mode: bool = True) -> TwoTowerNetwork:
+        """As in torch, but a frozen image tower stays in eval mode: its batch norms must not move."""
+        super().train(mode)
+        if not self.image_trainable:
+            self.image.eval()
+        return self
+
+    def start_from_rates(self, rates: Tensor) -> None:
+        """Set the output bias to logit(rate) of each label, float (L,), Lin et al. 2018 section 3.3:
+        training then starts from the label frequencies and not from one half for every rare label."""
+        clipped = rates.clamp(1e-3, 1 - 1e-3)
+        with torch.no_grad():
+            self.output.bias.copy_(torch.log(clipped / (1 - clipped)))

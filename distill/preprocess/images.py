@@ -1,0 +1,125 @@
+"""Image files to pixels: opened by content, bounded, turned upright, laid on white and resized.
+
+Training and serving call the same functions, so that a model sees on a device what it learned from.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from distill.core.errors import ImageError, RecipeError
+from distill.preprocess.flatten import quiet, to_rgb
+
+MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 image; more is a mistake or an attack
+
+
+# Each parser is one more to attack, and Pillow's for EPS starts Ghostscript. AVIF is last: older Pillows lack it.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+
+
+MAX_SIZE = 1024  # pixels; what a recipe may ask for
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """How an image becomes pixels: `size` in pixels; `mean` and `std` per RGB channel on the 0..1 scale."""
+
+    size: int
+    fit: Literal["squash", "crop"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= MAX_SIZE:
+            raise RecipeError(f"preprocess.image.size must be 1 to {MAX_SIZE} pixels, got {self.size}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(map(math.isfinite, values)):
+                raise RecipeError(
+                    f"preprocess.image.{name} must be 3 finite numbers, got {len(values)}: {values[:3]}"
+                )
+        if min(self.std) <= 0:
+            raise RecipeError(f"preprocess.image.std must be > 0, got {min(self.std)}")
+
+
+def open_image(source: Path | bytes, name: str | None = None, max_pixels: int | None = None) -> Image.Image:
+    """Open an image by its content, whatever its suffix, of at most `max_pixels` (MAX_PIXELS where none is given).
+    Raises ImageError; decodes nothing yet."""
+    name = name or (str(source) if isinstance(source, Path) else "image")
+    try:
+        if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
+            raise ImageError(f"{name}: is not a plain file")  # a FIFO would never end
+        with quiet():
+            image = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS)
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: no such image") from error
+    except (UnidentifiedImageError, KeyError) as error:  # KeyError: a Pillow without AVIF
+        raise ImageError(f"{name}: not an image in a format read here ({', '.join(FORMATS)})") from error
+    except ImageError:
+        raise
+    except Exception as error:  # parsers raise whatever they stumble over
+        raise ImageError(f"{name}: cannot be opened as an image: {_reason(error)}") from error
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    if image.width * image.height > limit:
+        image.close()
+        size = f"{image.width} x {image.height} pixels"
+        raise ImageError(f"{name}: {size}, over the limit of {limit:,}; shrink it")
+    return image
+
+
+def image_to_uint8(source: Path | bytes, spec: ImageSpec, name: str | None = None) -> NDArray[np.uint8]:
+    """Decode, turn upright, lay on white and resize: uint8 (size, size, 3), RGB. Raises ImageError."""
+    return to_pixels(decode(source, spec, name), spec)
+
+
+def decode(source: Path | bytes, spec: ImageSpec, name: str | None = None) -> Image.Image:
+    """The first half of `image_to_uint8`: upright, RGB, laid on white, no smaller than `size`."""
+    return upright(source, spec.size, name)
+
+
+def upright(source: Path | bytes, side: int, name: str | None = None) -> Image.Image:
+    """Decode, turn upright and lay on white: RGB. Raises ImageError.
+
+    A JPEG is decoded at the smallest of its own scales that still covers `side` pixels each way (draft mode), which
+    is several times cheaper than decoding it whole.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "image")
+    try:
+        with open_image(source, name) as image, quiet():
+            image.draft("RGB", (side, side))
+            return to_rgb(image)
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise whatever they stumble over
+        raise ImageError(f"{name}: the image is damaged: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def to_pixels(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
+    """The second half: uint8 (size, size, 3) of an RGB image."""
+    return np.asarray(_to_square(image, spec), dtype=np.uint8)
+
+
+def _to_square(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    side = (spec.size, spec.size)
+    if spec.fit == "crop":
+        return ImageOps.fit(image, side, Image.Resampling.BILINEAR)
+    return image.resize(side, Image.Resampling.BILINEAR)
+
+
+def normalise(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W), (x / 255 - mean) / std per channel."""
+    scale = (1.0 / (255.0 * np.asarray(spec.std))).astype(np.float32)
+    shift = (-np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
+    return np.ascontiguousarray((pixels * scale + shift).transpose(0, 3, 1, 2), dtype=np.float32)

@@ -1,0 +1,92 @@
+"""What a model takes: Examples read to arrays, and arrays put together to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.core.schema import build
+from distill.preprocess.images import ImageSpec, image_to_uint8
+from distill.preprocess.text import TextSpec, has_text, load_tokenizer, pad, tokenise
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """Both halves, as they travel in a run and in a Bundle."""
+
+    image: ImageSpec
+    text: TextSpec
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain table for `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, tree: Any) -> PreprocessSpec:
+        """Raises RecipeError for a missing, unknown or mistyped key."""
+        return build(cls, tree, "preprocess")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an exported model takes: input_ids and attention_mask int64 (B, T); pixels uint8 (B, H, W, 3), RGB,
+    which the graph normalises itself; present float32 (B, 2), 1 where an example has a text and where an image."""
+
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    present: NDArray[np.float32]
+
+    def feed(self) -> dict[str, NDArray[Any]]:
+        """By the names of the exported graph's inputs."""
+        return {
+            "input_ids": self.input_ids,
+            "attention_mask": self.attention_mask,
+            "pixels": self.pixels,
+            "present": self.present,
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example, read: its token ids (the special ones alone where it has no text) and its image uint8
+    (size, size, 3), None where it has none."""
+
+    ids: list[int]
+    has_text: bool
+    image: NDArray[np.uint8] | None
+
+
+class Reader:
+    """Texts and images to Batches, with one tokenizer and one specification."""
+
+    def __init__(self, spec: PreprocessSpec, tokenizer_json: str) -> None:
+        self.spec = spec
+        self.tokenizer = load_tokenizer(tokenizer_json, spec.text)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text."""
+        return tokenise(self.tokenizer, texts)
+
+    def image(self, source: Path | bytes | None, name: str | None = None) -> NDArray[np.uint8] | None:
+        """uint8 (size, size, 3); None for None, a missing image. Raises ImageError."""
+        return None if source is None else image_to_uint8(source, self.spec.image, name)
+
+    def batch(self, rows: Sequence[Row]) -> Batch:
+        """Texts padded to the longest; a missing image is zeros, which the model does not look at."""
+        input_ids, attention_mask = pad([row.ids for row in rows], self.spec.text.pad_id)
+        size = self.spec.image.size
+        missing = np.zeros((size, size, 3), dtype=np.uint8)
+        pixels = np.stack([missing if row.image is None else row.image for row in rows])
+        present = np.array([[row.has_text, row.image is not None] for row in rows], dtype=np.float32)
+        return Batch(input_ids, attention_mask, pixels, present)
+
+    def rows(self, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> list[Row]:
+        """Texts and as many images, None for a missing one, ready for `batch`."""
+        ids = self.ids(texts)
+        return [Row(*parts) for parts in zip(ids, map(has_text, texts), images, strict=True)]

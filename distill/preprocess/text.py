@@ -1,0 +1,69 @@
+"""Texts to token ids with a tokenizer.json, and ids to padded arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from distill.core.errors import BundleError, RecipeError
+from distill.core.untrusted import printable
+from distill.preprocess import tokenizer_guard
+
+MAX_TOKENS = 32_768
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """How a text becomes ids: at most `max_tokens`, special ones included; `pad_id` fills a batch."""
+
+    max_tokens: int
+    pad_id: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_tokens <= MAX_TOKENS:
+            raise RecipeError(f"preprocess.text.max_tokens must be 1 to {MAX_TOKENS}, got {self.max_tokens}")
+        if not 0 <= self.pad_id < 1 << 31:
+            raise RecipeError(f"preprocess.text.pad_id must be 0 to 2147483647, got {self.pad_id}")
+
+
+def load_tokenizer(text: str, spec: TextSpec) -> Tokenizer:
+    """A tokenizer from the text of its tokenizer.json, cutting at `max_tokens` and padding nothing. Raises
+    BundleError for a text that is none, or that cannot keep to `max_tokens`."""
+    tokenizer_guard.check(text)
+    with tokenizer_guard.told():
+        tokenizer = Tokenizer.from_str(text)
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(spec.max_tokens)
+        special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if special > spec.max_tokens:
+        raise BundleError(f"the tokenizer adds {special} tokens to every text, and max_tokens is {spec.max_tokens}")
+    return tokenizer
+
+
+def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of each text, special tokens included, none longer than the tokenizer's truncation. Raises BundleError
+    where the tokenizer fails."""
+    # Lone surrogates (JSON can carry them) are not encodable: replace them as every UTF-8 reader does.
+    clean = [printable(text) for text in texts]
+    with tokenizer_guard.told():
+        return [encoding.ids for encoding in tokenizer.encode_batch(clean)]
+
+
+def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of ids to input_ids and attention_mask, both int64 (B, T), T the longest row (at least 1)."""
+    width = max(1, *(len(row) for row in ids))
+    input_ids = np.full((len(ids), width), pad_id, dtype=np.int64)
+    attention_mask = np.zeros((len(ids), width), dtype=np.int64)
+    for row, values in enumerate(ids):
+        input_ids[row, : len(values)] = values
+        attention_mask[row, : len(values)] = 1
+    return input_ids, attention_mask
+
+
+def has_text(text: str) -> bool:
+    """Whether there is a word in it: a text of blanks counts as no text."""
+    return bool(text.strip())

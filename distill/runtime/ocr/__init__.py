@@ -1,0 +1,1 @@
+"""Reading the text on images, for posts that come without one."""

@@ -1,0 +1,1 @@
+"""ONNX files read, guarded and profiled without the onnx package."""

@@ -1,0 +1,105 @@
+"""What an ONNX file may not hold when it comes from a stranger: other files, unknown code, loops. Knows the
+format's fields, no runtime.
+
+onnxruntime follows what a graph says: a weight may name a file to read, an operator a library's domain, a loop its
+own length. No Bundle of ours holds any of that, so it is refused before onnxruntime sees the file. What is left
+ends, but may take long and more memory than there is: nobody checks that, and onnxruntime is no sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from distill.core.errors import BundleError
+from distill.runtime.onnx.file import BYTES, GRAPH, Field, fields
+
+MAX_BYTES = 1 << 31  # protobuf's own limit; larger models keep their weights in other files
+MAX_FIELDS = 2_000_000  # two hundred times those of a large encoder; bounds the time to look at them
+TRAINING, FUNCTIONS = 20, 25  # of ModelProto
+NODE, INITIALIZER, SPARSE = 1, 5, 15  # of GraphProto
+OP_TYPE, ATTRIBUTE, DOMAIN = 4, 5, 7  # of NodeProto
+TENSOR, SUBGRAPH, TENSORS, SUBGRAPHS, SPARSE_TENSOR, SPARSE_TENSORS = 5, 6, 10, 11, 22, 23  # of AttributeProto
+EXTERNAL, LOCATION = 13, 14  # of TensorProto
+DOMAINS = (b"", b"ai.onnx", b"com.microsoft")
+CONTEXT = b"EPContext"  # names a file with a compiled model
+
+
+def check(path: Path) -> None:
+    """Raises BundleError for a file that is not there, is damaged, or holds what no Bundle of ours holds."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ValueError(f"it has {size:,} bytes, over the limit of {MAX_BYTES:,}")
+        with path.open("rb") as handle:
+            _Walk(handle).model(size)
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{path}: cannot be read as an ONNX file of ours: {error}; get the Bundle again"
+        ) from error
+
+
+class _Walk:
+    """One pass over a file; `left` is how many fields it may still have."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self.handle = handle
+        self.left = MAX_FIELDS
+
+    def model(self, end: int) -> None:
+        graphs = 0
+        for number, kind, value in self._fields(end):
+            if number in (TRAINING, FUNCTIONS):
+                _refuse("functions or training steps")
+            if number == GRAPH and kind == BYTES:
+                graphs += 1
+                self._graph(self.handle.tell() + value)
+        if graphs != 1:
+            raise ValueError(f"it holds {graphs} graphs")
+
+    def _graph(self, end: int) -> None:
+        for number, kind, value in self._fields(end):
+            inner = self.handle.tell() + value
+            if number == SPARSE:
+                _refuse("sparse weights")
+            if number == NODE and kind == BYTES:
+                self._node(inner)
+            elif number == INITIALIZER and kind == BYTES:
+                self._tensor(inner)
+
+    def _node(self, end: int) -> None:
+        for number, kind, value in self._fields(end):
+            if kind != BYTES:
+                continue
+            if number == DOMAIN and (value > 64 or self.handle.read(value) not in DOMAINS):
+                _refuse("operators that are neither onnx's nor com.microsoft's")
+            if number == OP_TYPE and value == len(CONTEXT) and self.handle.read(value) == CONTEXT:
+                _refuse("a compiled model in another file")
+            if number == ATTRIBUTE:
+                self._attribute(self.handle.tell() + value)
+
+    def _attribute(self, end: int) -> None:
+        for number, kind, value in self._fields(end):
+            if number in (SUBGRAPH, SUBGRAPHS):
+                _refuse("graphs inside operators, as loops have")
+            if number in (SPARSE_TENSOR, SPARSE_TENSORS):
+                _refuse("sparse weights")
+            if number in (TENSOR, TENSORS) and kind == BYTES:
+                self._tensor(self.handle.tell() + value)
+
+    def _tensor(self, end: int) -> None:
+        for number, kind, value in self._fields(end):
+            if number == EXTERNAL or (number == LOCATION and (value or kind == BYTES)):
+                _refuse("weights in another file")
+
+    def _fields(self, end: int) -> Iterator[Field]:
+        for field in fields(self.handle, end):
+            self.left -= 1
+            if self.left < 0:
+                raise ValueError(f"it has more than {MAX_FIELDS:,} parts")
+            yield field
+
+
+def _refuse(what: str) -> NoReturn:
+    raise ValueError(f"it holds {what}, which no Bundle has")

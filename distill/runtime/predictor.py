@@ -1,0 +1,220 @@
+"""Serving a Bundle with onnxruntime, tokenizers, pillow and numpy. Knows no torch and no training."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from distill.core.cores import session_threads
+from distill.core.errors import BundleError, ImageError
+from distill.core.isa import detect, overflows
+from distill.core.terminal import warn
+from distill.data.dataset import Example
+from distill.data.sources import Fault, Item, Post
+from distill.preprocess.inputs import Batch, Reader, Row
+from distill.runtime.bundle import Bundle
+from distill.scoring.metrics import sigmoid
+
+BATCH = 16
+SLOWER = ["SkipLayerNormFusion"]  # its operator takes four times what a sum and a layer norm take
+Logits = Callable[[Batch], NDArray[np.float32]]  # float32 (B, L) of a batch
+CHUNK = 256  # examples held at once when there are many: bounds the memory, and batches like lengths
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one example: the labels decided for, and every label's probability in [0, 1]."""
+
+    id: str
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+
+
+def open_session(
+    model: Path,
+    threads: int,
+    exact: bool = False,
+    arena: bool = True,
+    optimised: Path | None = None,
+    profile: Path | None = None,
+) -> onnxruntime.InferenceSession:
+    """A CPU session with this many threads; 0 lets onnxruntime choose, within a container's
+    quota. Raises BundleError.
+
+    `exact` makes an x86 without VNNI multiply u8 x u8, which is slower and cannot overflow. Without `arena`
+    memory goes back to the system after each use. `optimised` is where to write the graph that is really run,
+    `profile` the beginning of the name of a profile.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or session_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = arena
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
+    try:
+        return onnxruntime.InferenceSession(
+            str(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
+        )
+    except Exception as error:
+        reason = _first_line(error)
+        raise BundleError(f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}") from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _refuse_misfit(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
+    """Raise BundleError unless the model takes what `Batch.feed` gives and answers with logits (B, L)."""
+    size = bundle.preprocess.image.size
+    wanted: dict[str, tuple[str, list[int | None]]] = {
+        "input_ids": ("tensor(int64)", [None, None]),
+        "attention_mask": ("tensor(int64)", [None, None]),
+        "pixels": ("tensor(uint8)", [None, size, size, 3]),
+        "present": ("tensor(float)", [None, 2]),
+        "logits": ("tensor(float)", [None, len(bundle.labels)]),
+    }
+    found = [*session.get_inputs(), *session.get_outputs()]
+    if sorted(item.name for item in found) != sorted(wanted):
+        names = ", ".join(item.name[:40] for item in found[:8])
+        raise BundleError(
+            f"{bundle.model}: takes and gives {names}, not {', '.join(wanted)}; run distill export again"
+        )
+    for item in found:
+        kind, shape = wanted[item.name]
+        fits = len(item.shape) == len(shape) and all(
+            isinstance(is_, str | None) or is_ == want  # a symbol, or nothing, may be any size
+            for is_, want in zip(item.shape, shape, strict=True)
+        )
+        if item.type != kind or not fits:
+            given = f"{item.type} {item.shape}"[:120]
+            raise BundleError(
+                f"{bundle.model}: {item.name} is {given}, not {kind} {shape}; run distill export again"
+            )
+
+
+class Predictor:
+    """A Bundle, opened and ready. Calls from several threads are safe: nothing here changes after opening."""
+
+    def __init__(self, bundle: Bundle, threads: int = 0, arena: bool = True) -> None:
+        self.bundle = bundle
+        try:
+            self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+        except BundleError as error:
+            raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
+        here = detect()
+        exact = bundle.precision == "int8" and overflows(bundle.target, here)
+        if exact:
+            warn(
+                f"{bundle.folder} was quantised for {bundle.target} and this machine is {here}: its int8 products "
+                f"would overflow here, so slower ones are used; run distill export --target {here}"
+            )
+        self.session = open_session(bundle.model, threads, exact, arena)
+        _refuse_misfit(self.session, bundle)
+
+    @classmethod
+    def load(cls, folder: Path, threads: int = 0, arena: bool = True) -> Predictor:
+        """Open and check a Bundle. Raises BundleError."""
+        bundle = Bundle.open(folder)
+        predictor = cls(bundle, threads, arena)
+        bundle.refuse_if_changed()
+        return predictor
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """float32 (B, L). Raises BundleError when the model fails or gives anything else."""
+        try:
+            logits = run(self.session, batch)
+        except Exception as error:  # onnxruntime raises errors of its own for what a graph does
+            raise BundleError(f"{self.bundle.model}: onnxruntime cannot run it: {_first_line(error)}") from error
+        wanted = (len(batch.present), len(self.bundle.labels))
+        if logits.shape != wanted or logits.dtype != np.float32 or not np.isfinite(logits).all():
+            given = f"{logits.dtype} {logits.shape}" + (", not all finite" if logits.shape == wanted else "")
+            raise BundleError(f"{self.bundle.model}: gives {given}, not float32 {wanted}; run distill export again")
+        return logits
+
+    def predict(self, text: str, image: Path | bytes | None, id_: str = "") -> Prediction:
+        """One example, from file or bytes to decisions; "" for no text, None for no image.
+        Raises ImageError."""
+        return self.answers([id_], self.reader.rows([text], [self.reader.image(image)]))[0]
+
+    def answers(self, ids: Sequence[str], rows: Sequence[Row]) -> list[Prediction]:
+        """To examples that were read already, all in one batch. Raises BundleError."""
+        probabilities = sigmoid(self.logits(self.reader.batch(rows)))
+        return [self._answer(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
+
+    def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
+        """float32 (N, L), in order. Raises ImageError for the first image that cannot be read."""
+        return probabilities(self.logits, self.reader, examples)
+
+    def predict_many(self, items: Iterable[Item]) -> Iterator[Prediction | Fault]:
+        """An answer or a Fault for every item, in order, in bounded memory."""
+        iterator = iter(items)
+        while chunk := list(itertools.islice(iterator, CHUNK)):
+            answers: list[Prediction | Fault | None] = []
+            readable, images = [], []
+            for item in chunk:
+                answers.append(item if isinstance(item, Fault) else None)
+                if isinstance(item, Fault):
+                    continue
+                try:
+                    name = item.name if isinstance(item, Post) else None
+                    images.append(self.reader.image(item.image, name))
+                    readable.append((len(answers) - 1, item))
+                except ImageError as error:
+                    answers[-1] = Fault(item.id, str(error))
+            if readable:
+                rows = _chunk(self.logits, self.reader, [item.text for _, item in readable], images)
+                for (place, item), row in zip(readable, rows, strict=True):
+                    answers[place] = self._answer(item.id, row)
+            yield from (answer for answer in answers if answer is not None)
+
+    def _answer(self, id_: str, probabilities: NDArray[np.float32]) -> Prediction:
+        decisions = self.bundle.thresholds.apply(probabilities)
+        names = self.bundle.labels.names
+        table = {name: round(float(p), 4) for name, p in zip(names, probabilities, strict=True)}
+        return Prediction(id_, self.bundle.labels.decode(decisions), table)
+
+
+def probabilities(logits: Logits, reader: Reader, examples: Sequence[Example]) -> NDArray[np.float32]:
+    """float32 (N, L) of any model, in order. Raises ImageError."""
+    rows = []
+    for start in range(0, len(examples), CHUNK):
+        chunk = examples[start : start + CHUNK]
+        images = [reader.image(example.image) for example in chunk]
+        rows.append(_chunk(logits, reader, [example.text for example in chunk], images))
+    return np.concatenate(rows)
+
+
+def _chunk(
+    logits: Logits,
+    reader: Reader,
+    texts: Sequence[str],
+    images: Sequence[NDArray[np.uint8] | None],
+) -> NDArray[np.float32]:
+    rows = reader.rows(texts, images)
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))  # like lengths together: little padding
+    answers: dict[int, NDArray[np.float32]] = {}
+    for start in range(0, len(order), BATCH):
+        chosen = order[start : start + BATCH]
+        batch = reader.batch([rows[row] for row in chosen])
+        answers.update(zip(chosen, sigmoid(logits(batch)), strict=True))
+    return np.stack([answers[row] for row in range(len(rows))])
+
+
+def run(session: onnxruntime.InferenceSession, batch: Batch) -> NDArray[np.float32]:
+    """Logits float32 (B, L) of one batch."""
+    result: NDArray[np.float32] = session.run(["logits"], batch.feed())[0]
+    return result

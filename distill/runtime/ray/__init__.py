@@ -1,0 +1,1 @@
+"""Predicting on many processes and machines with Ray Data."""

@@ -1,0 +1,90 @@
+"""onnxruntime-web as npm publishes it: fetched once, checked, and taken apart. Knows one version, no page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+from distill.core.errors import ExportError
+from distill.core.files import cache_folder, work_folder, write_bytes
+from distill.core.terminal import note
+from distill.core.untrusted import read_bounded
+
+PACKAGE = "onnxruntime-web@1.30.0"
+# What npm itself says of that package: `npm view onnxruntime-web@1.30.0 dist.integrity`.
+SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+LIMIT = 1 << 26  # bytes; it has half of that
+FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+SECONDS = 600  # for 33 MB
+LICENCE = """MIT License
+
+Copyright (c) Microsoft Corporation
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+"""
+
+
+def obtain(given: Path | None) -> dict[str, bytes]:
+    """The files that a page needs, by name: from the package `given`, the cache, or npm. Raises ExportError."""
+    if given is not None:
+        return unpack(given)
+    cached = cache_folder() / f"{PACKAGE.replace('@', '-')}.tgz"
+    if not cached.is_file():
+        _fetch(cached)
+    try:
+        return unpack(cached)
+    except ExportError:
+        cached.unlink()  # the next try fetches it again
+        raise
+
+
+def unpack(package: Path) -> dict[str, bytes]:
+    """The files in a package whose checksum is the one that npm names. Raises ExportError."""
+    content = read_bounded(package, LIMIT, ExportError)
+    if base64.b64encode(hashlib.sha512(content).digest()).decode() != SHA512:
+        raise ExportError(f"{package}: is not {PACKAGE} as npm publishes it; get it with: npm pack {PACKAGE}")
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        members = {name: archive.extractfile(f"package/dist/{name}") for name in FILES}
+        return {name: member.read() for name, member in members.items() if member is not None}
+
+
+def _fetch(out: Path) -> None:
+    npm = shutil.which("npm")
+    next_step = f"run `npm pack {PACKAGE}` on a machine that has npm and a network, and give the file as --ort-web"
+    if npm is None:
+        raise ExportError(f"--web needs {PACKAGE}, and there is no npm here; {next_step}")
+    note(f"fetching {PACKAGE} with npm, once")
+    with work_folder(out) as work:
+        command = [npm, "pack", PACKAGE, "--pack-destination", str(work), "--silent"]
+        try:
+            done = subprocess.run(command, cwd=work, capture_output=True, timeout=SECONDS, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(f"npm did not bring {PACKAGE} within {SECONDS} s; {next_step}") from error
+        found = list(work.glob("*.tgz"))
+        if done.returncode != 0 or len(found) != 1:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise ExportError(
+                f"npm cannot bring {PACKAGE} ({said[-1] if said else 'no reason given'}); {next_step}"
+            )
+        write_bytes(out, found[0].read_bytes())

@@ -1,0 +1,1 @@
+"""Metrics, thresholds, calibration and bootstrap intervals, on numpy arrays."""

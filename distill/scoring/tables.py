@@ -1,0 +1,48 @@
+"""Quality as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from distill.core.terminal import interval
+from distill.scoring.metrics import Constant, Quality
+
+
+def quality_table(title: str, rows: Sequence[tuple[str, Quality]], constant: Constant | None) -> Table:
+    """Overall figures, one row a set of decisions, beside the constant predictor."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")  # the one that wraps when the terminal is narrow: figures stay whole
+    for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "empty = 1", "micro-AP", "ECE"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, q in rows:
+        table.add_row(
+            name,
+            interval(q.micro_f1, q.micro_f1_interval.low, q.micro_f1_interval.high),
+            interval(q.macro_f1, q.macro_f1_interval.low, q.macro_f1_interval.high),
+            f"{q.macro_f1_empty_as_one:.3f}",
+            f"{q.micro_ap:.3f}",
+            f"{q.ece:.3f}",
+        )
+    if constant is not None:
+        empty = f"{constant.macro_f1_empty_as_one:.3f}"
+        name = f"constant ({len(constant.names)} labels)"
+        table.add_row(name, f"{constant.micro_f1:.3f}", f"{constant.macro_f1:.3f}", empty, "", "", style="dim")
+    return table
+
+
+def label_table(quality: Quality) -> Table:
+    """One row a label, the most frequent first."""
+    table = Table(title="By label", title_justify="left")
+    table.add_column("label")
+    for name in ("support", "predicted", "precision", "recall", "F1", "AP", "threshold"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for label in sorted(quality.labels, key=lambda item: -item.support):
+        ap = "–" if label.average_precision is None else f"{label.average_precision:.3f}"
+        figures = (f"{value:.3f}" for value in (label.precision, label.recall, label.f1))
+        table.add_row(
+            escape(label.name), str(label.support), str(label.predicted), *figures, ap, f"{label.threshold:.3f}"
+        )
+    return table

@@ -1,0 +1,47 @@
+"""What people see of a training: a bar over its steps and one line an epoch. Knows Trainer's callbacks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+from distill.core.terminal import console, note
+
+
+class EpochLines(TrainerCallback):
+    """A progress bar over steps and one line an epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.epochs = epochs
+        self.task: TaskID | None = None
+        self.loss = math.nan
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Show the bar, from where a resumed run stands."""
+        if state.is_world_process_zero:
+            self.task = self.progress.add_task("training", total=state.max_steps, completed=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar."""
+        if self.task is not None:
+            self.progress.update(self.task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Remember the epoch's training loss."""
+        self.loss = (logs or {}).get("loss", self.loss)
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
+    ) -> None:
+        """Say how the epoch went."""
+        if state.is_world_process_zero and metrics:
+            note(
+                f"  epoch {round(state.epoch)}/{self.epochs}  loss {self.loss:.4f}  "
+                f"dev loss {metrics['eval_loss']:.4f}  dev micro-AP {metrics['eval_micro_ap']:.3f}  "
+                f"macro-AP {metrics['eval_macro_ap']:.3f}"
+            )

@@ -1,0 +1,166 @@
+"""A training run's folder, claimed when a training begins and written when it ends (distill.data.run_folder)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from distill import __version__
+from distill.core.errors import RunError
+from distill.core.files import cannot_write, remove_folder, sha256_of, sweep, write_json, write_text
+from distill.core.recipe import ModelConfig
+from distill.data.checks import content_hash
+from distill.data.dataset import Splits
+from distill.data.run_folder import (
+    FORMAT,
+    METRICS,
+    RESUME,
+    RUN_FILE,
+    START_FILE,
+    TRAINING,
+    WEIGHTS,
+    difference,
+    is_run,
+    no_run,
+    read_table,
+)
+from distill.model import distributed as processes
+from distill.model.checkpoint import Checkpoint
+from distill.model.classifier import Classifier
+from distill.model.encoders import save_configs
+from distill.model.network import TwoTowerNetwork
+from distill.model.training_log import TrainLog
+from distill.runtime.bundle import Kind
+from distill.scoring.thresholds import Thresholds
+
+
+@processes.by_first
+def begin(
+    folder: Path,
+    kind: Kind,
+    config: ModelConfig,
+    splits: Splits,
+    resume: bool,
+    overwrite: bool,
+    lessons: dict[str, Any] | None = None,
+) -> bool:
+    """Claim the folder for a run; whether there is anything to do (a finished run that is resumed has not).
+
+    `lessons` names whatever else decides what a run makes: a student's teachers and unlabelled examples.
+    Raises RunError when something stands in the way, or when a resumed run had another recipe or data.
+    """
+    processes.check_batch_size(config.batch_size)
+    started = {
+        "kind": kind,
+        "config": asdict(config),
+        "labels": list(splits.labels.names),
+        "data": {
+            name: sorted(content_hash(example) for example in splits.named(name)) for name in ("train", "dev")
+        },
+        "lessons": lessons or {},
+    }
+    for left in (folder, folder / START_FILE):
+        sweep(left)
+    if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
+        remove_folder(folder)
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held - {START_FILE}:  # a start alone, such as one whose encoders could not be had, holds no work
+        if not (folder / START_FILE).is_file():
+            raise RunError(f"{folder}: holds files that are not a run; choose another --out")
+        if not resume:
+            if other := no_run(folder):
+                raise RunError(f"{folder}: holds {other}; pass --overwrite to start over, or choose another --out")
+            what = "a finished" if is_run(folder) else "an unfinished"
+            raise RunError(
+                f"{folder}: holds {what} run; pass --resume to go on with it or --overwrite to start over"
+            )
+        _same_start(folder, started)
+        if is_run(folder):  # killed between run.json and the end
+            shutil.rmtree(folder / TRAINING, ignore_errors=True)
+        return not is_run(folder)
+    if resume and not held:
+        raise RunError(f"{folder}: nothing to resume; leave --resume out to start a run there")
+    if resume:  # killed before its first checkpoint
+        _same_start(folder, started)
+        return True
+    write_json(folder / START_FILE, started)
+    return True
+
+
+def _same_start(folder: Path, started: dict[str, Any]) -> None:
+    before = read_table(folder / START_FILE)
+    if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
+        raise RunError(f"{folder / START_FILE}: damaged; start over with --overwrite")
+    for name, value in started.items():
+        if before.get(name) == value:
+            continue
+        where = "" if name in ("config", "lessons") else name
+        other = difference(before.get(name), value, where)
+        raise RunError(f"{folder}: was started {other}; resume as it was started, or start over with --overwrite")
+
+
+def finish(
+    folder: Path,
+    classifier: Classifier,
+    thresholds: Thresholds,
+    log: TrainLog,
+    metrics: dict[str, Any],
+    ranges: dict[str, tuple[float, float]] | None = None,
+) -> Checkpoint:
+    """Write the run's files, run.json last, and remove the training's own checkpoints. Raises OutputError."""
+    sha256 = _write_run(folder, classifier, thresholds, log, metrics, ranges or {})
+    return Checkpoint(folder, classifier, thresholds, sha256, ranges or {})
+
+
+@processes.by_first
+def _write_run(
+    folder: Path,
+    classifier: Classifier,
+    thresholds: Thresholds,
+    log: TrainLog,
+    metrics: dict[str, Any],
+    ranges: dict[str, tuple[float, float]],
+) -> str:
+    _save_weights(classifier.network, folder / WEIGHTS)
+    write_text(folder / "tokenizer.json", classifier.tokenizer_json)
+    save_configs(classifier.network.text, classifier.network.image, folder)
+    write_json(folder / METRICS, metrics)
+    sha256 = sha256_of(folder / WEIGHTS)
+    run = {
+        "format": FORMAT,
+        "kind": classifier.kind,
+        "config": asdict(classifier.config),
+        "labels": list(classifier.labels.names),
+        "preprocess": classifier.spec.to_json(),
+        "thresholds": thresholds.to_json(),
+        "sha256": sha256,
+        "ranges": ranges,
+        "training": asdict(log),
+        "distill": __version__,
+        "python": platform.python_version(),
+    }
+    write_json(folder / RUN_FILE, run)
+    shutil.rmtree(folder / TRAINING, ignore_errors=True)
+    return sha256
+
+
+def _save_weights(network: TwoTowerNetwork, path: Path) -> None:
+    """Whole or not at all. Raises OutputError, which safetensors words in its own way."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    part = path.with_name(f"{path.name}.part")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    try:
+        save_file(tensors, part)
+        with part.open("r+b") as handle:
+            os.fsync(handle.fileno())
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        size_bytes = sum(tensor.nbytes for tensor in tensors.values())
+        raise cannot_write(path, str(error), size_bytes, RESUME) from error

@@ -1,0 +1,104 @@
+"""How much of a model is really computed with few bits, tower by tower. Knows graphs and what onnxruntime makes
+of them, no recipes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from distill.core.errors import ExportError
+from distill.preprocess.inputs import Batch
+from distill.runtime.onnx import graph as onnx_graph
+from distill.runtime.onnx import profile
+from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8
+from distill.runtime.onnx.towers import TOWERS, of_weights
+
+SMALL_TYPES = (INT8, UINT8, INT4, UINT4)
+MIN_WEIGHTS = 64  # smaller constants are shapes and axes
+# From which input on an operator takes scales and zero points, which may be tables, but are no weights.
+SCALES_FROM = {"DequantizeLinear": 1, "MatMulNBits": 2, "GatherBlockQuantized": 2}
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Of one tower: bytes of weights in 8 bits or fewer and in float (weights of two or more dimensions), and
+    multiply-accumulates done on such weights and in float, for one example."""
+
+    small_bytes: int = 0
+    float_bytes: int = 0
+    small_macs: int = 0
+    float_macs: int = 0
+
+    @property
+    def weights(self) -> float:
+        """Share of the bytes, in [0, 1]; 1 where there are none."""
+        return _share(self.small_bytes, self.float_bytes)
+
+    @property
+    def macs(self) -> float:
+        """Share of the multiply-accumulates, in [0, 1]; 1 where there are none."""
+        return _share(self.small_macs, self.float_macs)
+
+    def __add__(self, other: Reach) -> Reach:
+        return Reach(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Reach)))
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What quantising reached, by tower."""
+
+    text: Reach
+    image: Reach
+    head: Reach
+
+    @property
+    def whole(self) -> Reach:
+        """All three."""
+        return self.text + self.image + self.head
+
+    def rows(self) -> list[tuple[str, Reach]]:
+        """Name and reach of each tower, then of the whole."""
+        return [*((tower, getattr(self, tower)) for tower in TOWERS), ("whole", self.whole)]
+
+
+def measure(model: Path, batch: Batch) -> Coverage:
+    """Weights as they stand in the file; multiply-accumulates as onnxruntime runs them on this machine for `batch`,
+    after all of its own optimisations: what it falls back to float for counts as float."""
+    graph = onnx_graph.read(model)
+    reach = dict.fromkeys(TOWERS, Reach())
+    towers = of_weights(graph)
+    scales = {name for node in graph.node for name in node.input[SCALES_FROM.get(node.op_type, 99) :]}
+    for weight in graph.initializer:
+        size = math.prod(weight.dims)
+        if len(weight.dims) < 2 or size < MIN_WEIGHTS or weight.data_type == INT64:
+            continue
+        if weight.name in scales:
+            continue
+        small = weight.data_type in SMALL_TYPES
+        count = size // 2 if weight.data_type in (INT4, UINT4) else size
+        reach[towers[weight.name]] += Reach(small_bytes=count) if small else Reach(float_bytes=4 * count)
+    for product in profile.work(model, batch):
+        reach[product.tower] += Reach(small_macs=product.macs) if product.small else Reach(float_macs=product.macs)
+    return Coverage(**reach)
+
+
+def refuse_if_hollow(coverage: Coverage, min_share: float, precision: str = "int8", here: bool = True) -> None:
+    """Raise ExportError when the text tower, which is most of the work, stayed in float. What is run in int8 can
+    only be known for a file made for the kind of processor that is `here`."""
+    shares = {"weights": coverage.text.weights}
+    if here:
+        shares["multiply-accumulates"] = coverage.text.macs
+    for what, share in shares.items():
+        if share < min_share:
+            raise ExportError(
+                f"only {share:.0%} of the text tower's {what} became {precision} "
+                f"(export.min_int8_share={min_share:.0%}): quantising did not reach it, or "
+                f"too much had to stay in float for --max-f1-drop, and the file would be "
+                f"neither smaller nor faster; export without --{precision}, or train a student with another text "
+                "encoder, such as DistilBERT"
+            )
+
+
+def _share(small: int, large: int) -> float:
+    return small / (small + large) if small + large else 1.0

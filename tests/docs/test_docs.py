@@ -1,0 +1,30 @@
+"""The README's figures are those of the committed measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import make_figures as figures
+from figures_bench import judged
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_pages_figures_are_made_from_the_committed_json() -> None:
+    for page in figures.PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert figures.render(page, text) == text
+
+
+def test_the_tree_in_the_readme_names_every_module() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    modules = [
+        path for room in ("distill", "teacher", "student", "export", "bench") for path in (ROOT / room).glob("*.py")
+    ]
+    assert [path.name for path in modules if path.name != "__init__.py" and path.name not in readme] == []
+
+
+def test_the_image_in_the_readme_shows_every_variant_of_the_measurement() -> None:
+    image = (ROOT / "docs" / "front.svg").read_text(encoding="utf-8")
+    for row in judged(figures.bench()).rows:
+        assert f"{row.name} {row.quality.micro_f1:.3f} at {row.timings[0].p50.value:.1f} ms" in image

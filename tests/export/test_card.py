@@ -1,0 +1,127 @@
+"""A Bundle's card, as the hub's own parser reads it, and its lines of Python, which are run."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chain import Chain
+from huggingface_hub import ModelCard
+from PIL import Image
+from sklearn.metrics import average_precision_score
+
+from distill.core.recipe import CardConfig
+from distill.model.checkpoint import Checkpoint
+from distill.runtime.bundle import Bundle
+from distill.runtime.predictor import Predictor
+from distill.scoring.evaluation import fit_and_score
+from export.card import page as card
+from export.card.metadata import on_hub
+from export.card.words import encoder, limits
+
+ABOUT = CardConfig("Meme: a 'student' #1", "cc-by-nc-4.0", "en", "someone/memes")
+
+
+def written(checkpoint: Checkpoint, chain: Chain, bundle: Bundle, about: CardConfig) -> str:
+    """The card of an fp32 export of the chain's student, its encoders named as on the hub."""
+    targets = chain.splits.labels.encode([example.labels for example in chain.splits.dev])
+    p = Predictor(bundle).probabilities(chain.splits.dev)
+    names = chain.splits.labels.names
+    scored = fit_and_score(names, p, targets, targets, "balanced", "dev", {})
+    config = checkpoint.classifier.config
+    named = replace(config, text=replace(config.text, model="someone/text-encoder"))
+    figures = {"size_bytes": 1, "parity": bundle.figures["parity"]}
+    classifier = replace(checkpoint.classifier, config=named)
+    return card.write(classifier, "fp32", "any", scored, figures, card.told(chain.splits, about))
+
+
+def test_the_hub_reads_what_the_recipe_and_the_figures_say(
+    checkpoint: Checkpoint, chain: Chain, bundle: Bundle
+) -> None:
+    data: Any = ModelCard(written(checkpoint, chain, bundle, ABOUT)).data
+    assert (data.license, data.language, data.datasets) == ("cc-by-nc-4.0", "en", ["someone/memes"])
+    assert (data.library_name, data.pipeline_tag) == ("onnx", "image-classification")
+    assert {"multi-label", "multimodal", "memes", "onnx", "fp32"} <= set(data.tags)
+    assert data.base_model == ["someone/text-encoder"]  # the image encoder is torchvision's
+    assert data.model_name == ABOUT.name
+    results = {result.metric_name: result for result in data.eval_results}
+    assert set(results) == {"micro-F1", "macro-F1", "micro-AP", "mAP"}
+    targets = chain.splits.labels.encode([example.labels for example in chain.splits.dev])
+    p = Predictor(bundle).probabilities(chain.splits.dev)
+    some = targets.sum(0) > 0
+    assert results["mAP"].metric_value == pytest.approx(
+        average_precision_score(targets[:, some], p[:, some], average="macro"), abs=1e-4
+    )
+    assert results["micro-F1"].dataset_split == "dev"
+
+
+def test_the_cards_of_an_export_say_what_they_do_not_know(bundle: Bundle, chain: Chain) -> None:
+    for folder, precision in ((bundle.folder, "int8"), (chain.fp32, "fp32")):
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        data: Any = ModelCard(text).data
+        assert data.license == "unknown"
+        assert data.base_model is None
+        assert precision in data.tags
+        assert bundle.figures["quality"][0]["micro_f1"] >= 0
+        for title in ("How to use it", "Intended use", "Out of scope", "Limits and bias", "Licence"):
+            assert f"## {title}\n" in text
+        assert str(chain.data.parent) not in text  # where things stood on this machine is nobody's business
+        assert "/encoders" not in text
+
+
+def test_no_path_of_this_machine_is_in_a_bundle_that_may_be_published(bundle: Bundle, chain: Chain) -> None:
+    assert Path(chain.recipe.student.text.model).is_absolute()
+    folder = str(Path(chain.recipe.student.text.model).parent)
+    texts = [path.read_bytes() for path in bundle.folder.iterdir()]
+    assert not [text for text in texts if folder.encode() in text]
+    assert (
+        json.loads((bundle.folder / "recipe.json").read_text())["text"]["model"]
+        == Path(chain.recipe.student.text.model).name
+    )
+
+
+def test_the_table_counts_every_label_in_train(bundle: Bundle, chain: Chain) -> None:
+    text = (bundle.folder / "README.md").read_text(encoding="utf-8")
+    for name in chain.splits.labels.names:
+        in_train, in_dev = (
+            sum(name in example.labels for example in part) for part in (chain.splits.train, chain.splits.dev)
+        )
+        assert f"| {name} | {in_train} | {in_dev} | " in text
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_the_lines_without_distill_run_and_answer_as_distill_does(
+    chain: Chain, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = chain.int8 if precision == "int8" else chain.fp32
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    example = chain.splits.test[0]
+    assert example.image is not None
+    with Image.open(example.image) as image:
+        image.convert("RGB").save(tmp_path / "meme.jpg", "PNG")  # opened by its content; PNG is decoded in one way
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    code = code.replace('Path(".")', f"Path({str(folder)!r})").replace("WHO DID THIS", example.text)
+    exec(compile(code, "card", "exec"), space)
+    expected = Predictor.load(folder).predict(example.text, tmp_path / "meme.jpg")
+    assert space["probabilities"] == pytest.approx(np.array(list(expected.probabilities.values())), abs=1e-4)
+
+
+def test_ids_of_the_hub_are_told_from_folders_and_other_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here" / "encoder").mkdir(parents=True)
+    names = ("someone/encoder", "here/encoder", "/a/b", "./a", "mobilenet_v2", "a/b/c")
+    assert [on_hub(name) for name in names] == [True, False, False, False, False, False]
+    assert encoder("/home/me/secret/encoder") == "encoder (a local folder)"
+
+
+def test_the_persuasion_labels_bring_their_own_caution() -> None:
+    assert "SemEval" in "".join(limits(["Smears", "Loaded Language", "Name calling/Labeling", "Doubt"]))
+    assert "SemEval" not in "".join(limits(["cat", "dog"]))

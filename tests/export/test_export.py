@@ -1,0 +1,143 @@
+"""Export: torch against ONNX, what int8 reached, which file ships, and that nothing hollow or wrong does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from chain import Chain, random_batch
+from onnx import numpy_helper
+
+from distill.core import isa
+from distill.core.errors import BundleError, ParityError
+from distill.model.checkpoint import Checkpoint
+from distill.model.classifier import Classifier
+from distill.runtime.bundle import Bundle
+from distill.runtime.predictor import open_session, run
+from distill.scoring.thresholds import Thresholds
+from export import parity, pipeline
+from export.pipeline import Order, export_run
+from export.to_onnx import to_onnx
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (1, 7), (3, 2), (5, 32)])
+def test_onnx_logits_match_torch_within_1e4(chain: Chain, checkpoint: Checkpoint, rows: int, tokens: int) -> None:
+    batch = random_batch(rows, tokens)
+    spec = checkpoint.classifier.spec.image
+    pixels = (batch.pixels / 255.0 - np.array(spec.mean)) / np.array(spec.std)
+    inputs = {name: torch.from_numpy(array) for name, array in batch.feed().items()}
+    inputs["pixels"] = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.no_grad():
+        expected = checkpoint.classifier.network.eval()(**inputs)
+    found = run(open_session(chain.fp32 / "model.onnx", 1), batch)
+    assert np.abs(found - expected.numpy()).max() < 1e-4
+
+
+def test_parity_finds_a_graph_that_answers_otherwise_and_nothing_is_written(
+    chain: Chain, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(classifier: Classifier, path: Path) -> None:
+        to_onnx(classifier, path)
+        model = onnx.load(str(path))
+        bias = next(item for item in model.graph.initializer if item.name == "network.output.bias")
+        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.001), bias.name))
+        onnx.save(model, str(path))
+
+    monkeypatch.setattr(pipeline, "to_onnx", damaged)
+    with pytest.raises(ParityError, match=r"differs from torch by 0\.001 .* nothing was written"):
+        export_run(checkpoint, chain.splits, chain.recipe.export, Order("fp32", "x86-avx2", tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parity_does_not_take_nan_for_agreement(
+    chain: Chain, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "run", lambda session, batch: np.full((len(batch.pixels), 6), np.nan, np.float32))
+    with pytest.raises(ParityError, match="differs from torch by nan"):
+        parity.check(
+            checkpoint.classifier, chain.fp32 / "model.onnx", chain.splits.dev, 1e-4, checkpoint.thresholds
+        )
+
+
+def test_int8_stays_close_to_its_parent_and_is_smaller(chain: Chain, bundle: Bundle) -> None:
+    parent = Bundle.open(chain.fp32)
+    assert bundle.figures["size_bytes"] < 0.9 * parent.figures["size_bytes"]
+    assert bundle.figures["drift"]["max_probability_difference"] < 0.05
+    batch = random_batch(4, 9)
+    small, large = (run(open_session(b.model, 1), batch) for b in (bundle, parent))
+    assert 0 < np.abs(small - large).max() < 0.3
+
+
+@pytest.mark.parametrize(
+    ("flags", "machine", "expected"),
+    [
+        ("fpu avx2 fma", "x86_64", "x86-avx2"),
+        ("avx2 avx512f avx512_vnni", "x86_64", "x86-vnni"),
+        ("avx2 avx_vnni", "AMD64", "x86-vnni"),
+        ("avx2 avx512f avx512bw", "x86_64", "x86-avx2"),
+        ("", "aarch64", "arm64"),
+    ],
+)
+def test_the_target_follows_from_the_processors_flags(
+    flags: str, machine: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert isa.detect(cpuinfo) == expected
+    assert isa.cpu_name(cpuinfo) == "Some CPU"
+
+
+def test_a_bundle_for_vnni_is_run_without_overflow_where_there_is_none(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from distill.runtime import predictor as runtime
+
+    said: list[str] = []
+    monkeypatch.setattr(runtime, "warn", said.append)
+    monkeypatch.setattr(runtime, "detect", lambda: "x86-avx2")
+    predictor = runtime.Predictor(replace(bundle, target="x86-vnni"))
+    options = predictor.session.get_session_options()
+    assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    assert "would overflow here, so slower ones are used" in said[0]
+    runtime.Predictor(replace(bundle, target="x86-avx2"))
+    assert len(said) == 1
+
+
+def test_export_keeps_off_folders_that_are_not_bundles(
+    chain: Chain, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    with pytest.raises(BundleError, match="holds something that is not a Bundle"):
+        export_run(checkpoint, chain.splits, chain.recipe.export, Order("fp32", "x86-avx2", tmp_path / "out"))
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
+
+
+def test_thresholds_are_fitted_on_the_outputs_of_the_very_file(chain: Chain, bundle: Bundle) -> None:
+    from distill.runtime.predictor import Predictor
+    from distill.scoring.thresholds import fit
+
+    targets = bundle.labels.encode([example.labels for example in chain.splits.dev])
+    p = Predictor(bundle).probabilities(chain.splits.dev)
+    again = fit(p, targets, chain.recipe.student.objective, "dev, 32 examples")
+    assert again.values == pytest.approx(bundle.thresholds.values, abs=1e-5)
+    assert bundle.thresholds.values != Bundle.open(chain.fp32).thresholds.values
+
+
+def test_drift_of_a_hand_computed_case() -> None:
+    parent = np.array([[0.4, 0.6], [0.5, 0.1]], dtype=np.float32)
+    child = np.array([[0.5, 0.6], [0.5, 0.3]], dtype=np.float32)
+    drift = parity.compare(
+        parent,
+        child,
+        Thresholds((0.45, 0.2), "micro", "x"),
+        Thresholds((0.55, 0.4), "micro", "x"),
+    )
+    assert (drift.flipped, drift.flipped_refitted, drift.decisions) == (2, 1, 4)
+    assert drift.max_probability_difference == pytest.approx(0.2)
+    assert drift.mean_probability_difference == pytest.approx(0.075)

@@ -1,0 +1,153 @@
+"""Captions drawn with Pillow are read back, from any image that is read here, and from no other."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from chain import Chain
+from click.testing import CliRunner
+from PIL import Image, ImageDraw, ImageFont
+
+from distill.cli.main import main
+from distill.core.errors import ImageError, OcrError
+from distill.data.sources import Post
+from distill.runtime.ocr.cache import Readings
+from distill.runtime.ocr.captions import Captions
+from distill.runtime.ocr.reader import MAX_PIXELS, MAX_RATIO, TextReader
+
+UPPER, LOWER = "WHEN THE TESTS ARE GREEN", "on the first try"
+
+
+def captioned() -> Image.Image:
+    """An image with a caption at its top and one at its foot."""
+    image = Image.new("RGB", (640, 480), (240, 230, 210))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(36)
+    draw.text((32, 24), UPPER, (20, 20, 20), font)
+    draw.text((32, 384), LOWER, (20, 20, 20), font)
+    return image
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def reader() -> TextReader:
+    return TextReader(threads=1)
+
+
+def test_captions_are_read_word_by_word_and_line_by_line(reader: TextReader, tmp_path: Path) -> None:
+    path = tmp_path / "meme.bin"  # by content, whatever its name
+    path.write_bytes(encoded(captioned()))
+    assert reader.read(path) == f"{UPPER}\n{LOWER}"
+
+
+def test_an_image_is_read_upright_and_on_white(reader: TextReader) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    turned = captioned().transpose(Image.Transpose.ROTATE_90)
+    assert reader.read(encoded(turned, "JPEG", exif=exif)) == f"{UPPER}\n{LOWER}"
+    ink = captioned().convert("L").point(lambda value: 255 - value)
+    black = Image.merge("LA", (Image.new("L", ink.size), ink))  # its colour alone is black all over
+    assert reader.read(encoded(black)) == f"{UPPER}\n{LOWER}"
+
+
+def test_an_image_without_text_reads_as_nothing(reader: TextReader) -> None:
+    assert reader.read(encoded(Image.new("RGB", (200, 150), "olive"))) == ""
+    assert reader.read(encoded(Image.new("RGB", (9000, 3), "olive"))) == ""
+
+
+@pytest.mark.parametrize("size", [(4000, 3000), (9000, 9), (9, 5000)])
+def test_a_large_image_and_a_strip_are_bounded_first(
+    reader: TextReader, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    shapes = []
+
+    def engine(pixels: Any) -> Any:
+        shapes.append(pixels.shape)
+        return SimpleNamespace(txts=None)
+
+    monkeypatch.setattr(reader, "_engine", engine)
+    assert reader.read(encoded(Image.new("RGB", size))) == ""
+    ((height, width, _),) = shapes
+    assert height * width <= MAX_PIXELS * 1.01
+    assert max(height, width) <= MAX_RATIO * min(height, width) * 1.01
+    assert (width > height) == (size[0] > size[1])
+
+
+def test_an_image_that_cannot_be_read_is_named(reader: TextReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImageError, match=r"a\.svg: not an image in a format read here"):
+        reader.read(b"<svg/>", "a.svg")
+    with pytest.raises(ImageError, match=r"half\.jpg: the image is damaged"):
+        reader.read(encoded(captioned(), "JPEG")[:3000], "half.jpg")
+
+    def broken(_: Any) -> Any:
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(reader, "_engine", broken)
+    with pytest.raises(ImageError, match=r"whole\.png: its text cannot be read: no kernel"):
+        reader.read(encoded(captioned()), "whole.png")
+
+
+def test_reading_needs_no_network_and_keeps_to_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("it asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    own = TextReader(threads=1)
+    assert own.read(encoded(captioned())).startswith(UPPER)
+    used = own._engine.text_rec.session.session.get_session_options()
+    assert (used.intra_op_num_threads, used.inter_op_num_threads) == (1, 1)
+
+
+def test_without_the_package_one_line_says_what_to_install(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    with pytest.raises(OcrError):
+        TextReader()
+    for words in (["predict", chain.int8, chain.data, "--ocr"], ["data", "ocr", chain.data, "--in-place"]):
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        assert result.exit_code == 2
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("error: reading images needs rapidocr (")
+        assert line.endswith("; pip install 'distill[ocr]'")
+
+
+def test_predict_answers_an_image_with_the_text_on_it(chain: Chain, tmp_path: Path) -> None:
+    path = tmp_path / "meme.png"
+    path.write_bytes(encoded(captioned()))
+    asked = ["predict", str(chain.int8), "--image", str(path), "--threads", "1"]
+    read = json.loads(CliRunner().invoke(main, [*asked, "--ocr"]).stdout)
+    typed = json.loads(CliRunner().invoke(main, [*asked, "--text", f"{UPPER}\n{LOWER}"]).stdout)
+    assert read.pop("ocr_text") == f"{UPPER}\n{LOWER}"
+    assert read == typed
+
+
+def test_an_image_that_a_row_brought_along_is_read_and_remembered(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def read(source: Path | bytes) -> str:
+        asked.append(source)
+        return UPPER
+
+    content = encoded(captioned())
+    with Readings(tmp_path / "read", SimpleNamespace(name="fake", read=read)) as readings:
+        captions = Captions(readings.read)
+        posts = [
+            Post("1", "", content, "row 1"),
+            Post("2", "", content, "row 2"),
+            Post("3", LOWER, content, "row 3"),
+        ]
+        filled = list(captions.fill(posts))
+        assert [post.text for post in filled if isinstance(post, Post)] == [UPPER, UPPER, LOWER]
+        assert [captions.next() for _ in posts] == [UPPER, UPPER, None]
+    assert asked == [content]

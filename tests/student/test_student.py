@@ -1,0 +1,208 @@
+"""Distillation: who is held out, what joins, and whether the verdict is to be believed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from chain import Chain
+from click.testing import CliRunner
+from sklearn.metrics import average_precision_score, f1_score
+
+import student.train
+import teacher.soft_targets
+from distill.cli.main import main
+from distill.core.errors import DataError, RunError
+from distill.core.files import read_json
+from distill.core.isa import detect
+from distill.data.checks import content_hash, read_unlabelled
+from distill.model.checkpoint import Checkpoint
+from distill.model.soft_targets import SoftTargets, average
+from distill.scoring.bootstrap import PairedDraws
+from distill.scoring.thresholds import cross_fitted
+from export.pipeline import Order, export_run
+from student.train import Lessons, enrol
+from student.verdict import judge
+
+
+def lessons_of(folder: Path, chain: Chain) -> Lessons:
+    train = chain.splits.train
+    return Lessons(teacher.soft_targets.gather([folder], train), teacher.soft_targets.gather_folds([folder], train))
+
+
+def noisy(targets: np.ndarray, noise: float, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return (1 / (1 + np.exp(-(3 * targets - 2 + noise * generator.normal(size=targets.shape))))).astype(np.float32)
+
+
+def truth(rows: int, labels: int = 4) -> np.ndarray:
+    return (np.random.default_rng(5).random((rows, labels)) < 0.3).astype(np.float32)
+
+
+def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns() -> None:
+    y = truth(150)
+    taught, control = [noisy(y, 1.0, s) for s in (1, 2)], [noisy(y, 3.0, s) for s in (3, 4)]
+    best = noisy(y, 0.8, 9)
+    verdict = judge(y, [best], taught, control, (13, 14), "micro", "dev")
+    assert verdict.word == "BEATS"
+
+    def micro(outputs: list[np.ndarray]) -> float:
+        return float(np.mean([f1_score(y, cross_fitted(p, y, "micro"), average="micro") for p in outputs]))
+
+    assert verdict.gain["micro"].value == pytest.approx(micro(taught) - micro(control))
+    assert verdict.retention["micro"].value == pytest.approx(micro(taught) / micro([best]))
+    ap = [average_precision_score(y.ravel(), p.ravel()) for p in (*taught, *control)]
+    assert verdict.gain["micro_ap"].value == pytest.approx((ap[0] + ap[1] - ap[2] - ap[3]) / 2)
+    assert verdict.taught.micro_ap.value == pytest.approx((ap[0] + ap[1]) / 2)
+    assert verdict.gain["micro"].interval.low < verdict.gain["micro"].value < verdict.gain["micro"].interval.high
+    assert "BEATS its control: micro F1 +0." in verdict.sentence()
+    assert "2 seeds" in verdict.sentence()
+
+
+def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal() -> None:
+    y = truth(150)
+    p = noisy(y, 2.0, 1)
+    verdict = judge(y, [p], [p], [p], (13,), "balanced", "dev")
+    assert verdict.word == "NO BETTER"
+    assert verdict.gain["balanced"].value == 0
+    assert verdict.retention["macro"].interval.low == verdict.retention["macro"].interval.high == 1
+
+
+def test_a_handful_of_examples_is_inconclusive() -> None:
+    y = truth(20)
+    verdict = judge(y, [noisy(y, 2, 0)], [noisy(y, 2.0, 3)], [noisy(y, 2.0, 4)], (13,), "balanced", "dev")
+    assert verdict.word == "INCONCLUSIVE"
+
+
+def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
+    """Shared luck with the examples cancels: a constant small advantage has a narrow interval."""
+    y = truth(200)
+    base = noisy(y, 2.0, 1)
+    spoiled = base.copy()
+    spoiled[:20] = 1 - spoiled[:20]
+    one = judge(y, [base], [base], [spoiled], (1,), "micro", "dev").gain["micro"].interval
+    alone = judge(y, [base], [base], [spoiled], (1,), "micro", "dev").taught.micro_f1.interval
+    assert one.high - one.low < alone.high - alone.low
+    lucky = judge(y, [base], [base, noisy(y, 0.5, 7)], [spoiled, spoiled], (1, 2), "micro", "dev").gain["micro"]
+    assert lucky.interval.high - lucky.interval.low > one.high - one.low
+
+
+def test_average_precision_in_a_draw_is_sklearns_with_weights() -> None:
+    y = truth(40)
+    p = noisy(y, 2.0, 3)
+    draws = PairedDraws(40, 1)
+    found = draws._average_precision(y, p)
+    for draw in (0, 1, 150, 2000):
+        weights = np.repeat(draws.weights[draw], 4)
+        expected = average_precision_score(y.ravel(), p.ravel(), sample_weight=weights)
+        assert found[draw] == pytest.approx(expected)
+
+
+def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_did(
+    chain: Chain, folded: Path
+) -> None:
+    config = replace(chain.recipe.student, out_of_fold=True)
+    lessons = lessons_of(folded, chain)
+    content = [content_hash(example) for example in chain.splits.train]
+    pupil = enrol(config, chain.splits, lessons, taught=True)
+    held_out = np.concatenate([fold.held_out for fold in pupil.folds])
+    assert sorted(held_out) == list(range(64))
+    for fold, told in zip(pupil.folds, lessons.folds, strict=True):
+        assert told.unseen(content)[fold.held_out].all()
+        assert len(fold.train) == 64 - len(fold.held_out)
+        assert fold.train.soft is not None
+        rest = np.setdiff1d(np.arange(64), fold.held_out)
+        assert (fold.train.soft.logits == told.pick(content).logits[rest]).all()
+    control = enrol(config, chain.splits, lessons, taught=False)
+    assert all(fold.train.soft is None for fold in control.folds)
+    assert all((a.held_out == b.held_out).all() for a, b in zip(pupil.folds, control.folds, strict=True))
+    assert torch.equal(pupil.classifier.network.output.weight, control.classifier.network.output.weight)
+
+
+def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path, tmp_path: Path) -> None:
+    config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
+    run = student.train.train(config, chain.splits, lessons_of(folded, chain), tmp_path / "run", resume=False)
+    assert run.thresholds.fitted_on == "out-of-fold train, 64 examples"
+    fp32, int8 = export_run(run, chain.splits, chain.recipe.export, Order("int8", detect(), tmp_path / "bundle"))
+    assert fp32.thresholds == run.thresholds
+    assert int8.thresholds.fitted_on == "out-of-fold train, 64 examples, moved to int8 by 96 examples"
+    assert np.abs(int8.thresholds.array() - fp32.thresholds.array()).max() < 0.05
+
+
+def test_folds_that_a_teacher_has_not_are_asked_for_by_name(chain: Chain) -> None:
+    config = replace(chain.recipe.student, out_of_fold=True)
+    with pytest.raises(RunError, match=r"needs a teacher that was trained with folds.*teacher\.folds=3"):
+        enrol(config, chain.splits, lessons_of(chain.teacher, chain), taught=True)
+
+
+def test_an_ensemble_teaches_the_mean_logit(chain: Chain) -> None:
+    one = SoftTargets.read(chain.teacher / teacher.soft_targets.FILE)
+    other = replace(one, logits=one.logits + 2, teacher_sha256="other")
+    both = average([one, other], one.content)
+    assert np.abs(both.logits - (one.logits + 1)).max() < 1e-5
+    assert both.text.shape == (64, 0)
+    assert both.teacher_sha256 == f"{one.teacher_sha256}+other"
+    with pytest.raises(RunError, match="different labels"):
+        average([one, replace(other, labels=one.labels[::-1])], one.content)
+    with pytest.raises(RunError, match="folds differ"):
+        average([one, replace(other, held_out=~one.held_out)], one.content)
+
+
+def test_unlabelled_posts_join_with_the_teachers_word_alone(chain: Chain, tmp_path: Path) -> None:
+    known, fresh = chain.splits.dev[0], chain.splits.train[0]
+    rows = [
+        {"id": "known", "text": known.text, "image": str(known.image)},
+        {"id": "new", "text": "the moon praise", "image": str(fresh.image), "labels": ["sunny"]},
+        {"id": "double", "text": "the moon praise", "image": str(fresh.image)},
+        {"id": "words", "text": "only words"},
+    ]
+    path = tmp_path / "more.json"
+    path.write_text(json.dumps(rows))
+    extra = read_unlabelled(path, chain.splits)
+    assert len(extra) == 2  # one stands in dev, one is a double
+    asked = shutil.copytree(chain.teacher, tmp_path / "teacher")
+    targets = teacher.soft_targets.gather([asked], [*chain.splits.train, *extra])
+    pupil = enrol(chain.recipe.student, chain.splits, Lessons(targets, [], extra), taught=True)
+    assert pupil.train.labelled.tolist() == [True] * 64 + [False] * 2
+    assert (pupil.train.targets[64:] == 0).all()
+    assert pupil.train.present[64:].tolist() == [[1, 1], [1, 0]]
+    assert pupil.train.soft is not None
+    said = Checkpoint.load(chain.teacher).logits(extra)
+    assert np.abs(pupil.train.soft.logits[64:] - said).max() < 1e-4
+    alone = enrol(chain.recipe.student, chain.splits, Lessons(targets, [], extra), taught=False)
+    assert len(alone.train) == 64
+    path.write_text(json.dumps([{"id": "1", "image": "nowhere.jpg"}]))
+    with pytest.raises(DataError, match="image missing or unreadable"):
+        read_unlabelled(path, chain.splits)
+
+
+def test_the_control_experiment_from_the_command_line(chain: Chain, tmp_path: Path) -> None:
+    more = tmp_path / "more.json"
+    more.write_text(json.dumps([{"id": "1", "text": "fear the storm"}]))
+    settings = [part for value in chain.overrides if value.startswith("student.") for part in ("--set", value)]
+    words = ["train-student", "--data", str(chain.data), "--recipe", "recipes/tiny.toml", *settings]
+    words += ["--set", "student.epochs=1", "--unlabelled", str(more), "--seeds", "2", "--out", str(tmp_path / "s")]
+    for name in ("one", "two"):  # copies, as they write down what they say of test
+        shutil.copytree(chain.teacher, tmp_path / name)
+        words += ["--teacher", str(tmp_path / name)]
+    result = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "taught - control" in result.output
+    assert result.output.count("epoch 1/1") == 4  # the student is its own first taught arm
+    found = read_json(tmp_path / "s" / "metrics.json", RunError)["distillation"]
+    assert found["seeds"] == [13, 14]
+    assert found["judged_on"] == "test"
+    assert found["word"] in ("BEATS", "NO BETTER", "INCONCLUSIVE")
+    kept = found["retention"]["micro"]["value"]
+    assert kept == pytest.approx(found["taught"]["micro_f1"]["value"] / found["teacher"]["micro_f1"]["value"])
+    kept_answers = np.load(tmp_path / "s" / "control.npz")
+    assert {name: kept_answers[name].shape for name in kept_answers} == dict.fromkeys(
+        ["targets", "teacher", "taught-seed13", "control-seed13", "taught-seed14", "control-seed14"], (24, 6)
+    )
+    again = CliRunner().invoke(main, [*words, "--resume"], catch_exceptions=False)
+    assert "finished already" in again.output

@@ -1,0 +1,124 @@
+"""Several processes of one training: they make what one process makes, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from chain import ROOT, SUPPORT
+from click.testing import CliRunner
+
+from distill.cli.main import main
+from distill.core.errors import RecipeError, RunError
+from distill.core.files import read_json
+from distill.core.recipe import recipes_folder
+from distill.model import distributed as processes
+from distill.model.soft_targets import SoftTargets
+
+# Images are frozen: after one step of NAdam's, which goes by the signs of gradients, rounding is no longer small
+# in so small a network with batch norms; two_processes.py compares its gradients.
+PLAIN = {"head.dropout": 0, "head.modality_dropout": 0, "image.trainable": "false", "batch_size": 8, "epochs": 1}
+
+
+def torchrun(*words: object, count: int = 2) -> subprocess.CompletedProcess[str]:
+    """Run a script in so many processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", count, *words]
+    home = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, env=os.environ | home
+    )
+
+
+@pytest.fixture
+def settings(overrides: list[str], tmp_path: Path) -> list[str]:
+    """The tiny recipe where nothing is drawn while training, as two processes draw otherwise than one: no dropout,
+    in no encoder either."""
+    given = dict(override.split("=", 1) for override in overrides)
+    for kind in ("teacher", "student"):
+        copied = shutil.copytree(given[f"{kind}.text.model"], tmp_path / f"{kind}-text")
+        config = json.loads((copied / "config.json").read_text(encoding="utf-8"))
+        config |= {name: 0.0 for name in config if "dropout" in name}
+        (copied / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        given |= {f"{kind}.{key}": value for key, value in PLAIN.items()} | {f"{kind}.text.model": str(copied)}
+    words = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+    return ["--recipe", str(recipes_folder() / "tiny.toml"), *words]
+
+
+def commands(data: Path, folder: Path, settings: list[str]) -> list[list[str]]:
+    """A teacher with folds of 42 or 43 training examples, so that last batches are uneven; and a student with terms
+    of its loss that see the whole batch: label relations, and a mean over the labelled."""
+    common = ["--data", str(data), *settings, "--set", "teacher.folds=3"]
+    taught = ["--teacher", str(folder / "teacher"), "--unlabelled", str(data / "test.json")]
+    terms = ["--set", "student.distill.text=1", "--set", "student.distill.relations=1"]
+    return [
+        ["train-teacher", "--out", str(folder / "teacher"), *common],
+        ["train-student", "--out", str(folder / "student"), *common, *taught, *terms],
+    ]
+
+
+def figures(tree: Any) -> list[float]:
+    """All numbers of a metrics.json but the seconds, in order."""
+    if isinstance(tree, dict):
+        return [number for name, value in tree.items() if name != "seconds" for number in figures(value)]
+    if isinstance(tree, list):
+        return [number for value in tree for number in figures(value)]
+    return [float(tree)] if isinstance(tree, int | float) else []
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(data: Path, settings: list[str], tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for words in commands(data, one, settings):
+        assert CliRunner().invoke(main, words, catch_exceptions=False).exit_code == 0
+    (tmp_path / "asked.json").write_text(json.dumps({"commands": commands(data, two, settings)}))
+    done = torchrun(SUPPORT / "two_processes.py", tmp_path / "asked.json")
+    assert done.returncode == 0, done.stderr
+    for name in ("soft_targets.npz", *(f"soft_targets-fold{number}.npz" for number in (1, 2, 3))):
+        ours, theirs = (SoftTargets.read(folder / "teacher" / name) for folder in (two, one))
+        assert ours.content == theirs.content
+        assert np.abs(ours.logits - theirs.logits).max() < 1e-4
+    for run in ("teacher", "student"):
+        ours, theirs = (figures(read_json(folder / run / "metrics.json", RunError)) for folder in (two, one))
+        assert len(theirs) > 100
+        assert ours == pytest.approx(theirs, abs=1e-3)
+    assert {p.relative_to(two) for p in two.rglob("*")} == {p.relative_to(one) for p in one.rglob("*")}
+    assert done.stderr.count("epoch 1/1") == 3 + 1 + 1  # nobody says it twice
+    assert done.stdout.count("By label") == 2
+    for rows in (8, 7):
+        assert f"gradients of {rows} rows are those of one process" in done.stderr
+
+
+def test_parts_are_equally_long_and_make_the_batch_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rows in (1, 2, 3, 5, 8, 9):
+        for count in (2, 3, 4):
+            monkeypatch.setattr(processes, "count", lambda count=count: count)
+            parts = []
+            for rank in range(count):
+                monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+                parts.append(processes.part_of(range(100, 100 + rows)))
+            assert len({len(part) for part in parts}) == 1
+            assert list(chain.from_iterable(parts))[:rows] == list(range(100, 100 + rows))
+
+
+def test_a_process_alone_is_the_first_and_only_one() -> None:
+    assert (processes.count(), processes.rank()) == (1, 0)
+    tensor = torch.ones(3, requires_grad=True)
+    assert processes.gathered(tensor) is tensor
+    assert processes.part_of([4, 2]) == [4, 2]
+    assert processes.by_first(sorted)([2, 1]) == [1, 2]
+
+
+def test_a_batch_that_does_not_divide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_started", lambda: 3)
+    processes.check_batch_size(12)
+    with pytest.raises(RecipeError, match=r"batch_size=16 .* does not divide by 3"):
+        processes.check_batch_size(16)
