@@ -16,7 +16,8 @@ from bench.quality.judge import from_indices
 from bench.report.types import BenchReport, Row
 from bench.rules import METRICS, SHARES, Metric, Rule
 from distill.core.errors import BenchError
-from distill.scoring.metrics import Interval, Targets, bootstrap_draws, percentile_interval, weighted_f1
+from distill.scoring.estimate import Estimate
+from distill.scoring.metrics import Targets, bootstrap_draws, weighted_f1
 
 Draws = NDArray[np.float64]
 
@@ -29,16 +30,10 @@ SLACK = 1e-9  # 0.52 - 0.53 is a little below -0.01 in binary: the last bits mus
 
 
 @dataclass(frozen=True)
-class Change:
-    """New - old, in the metric's unit or as a share of old; no 95 % interval where nothing can be drawn."""
-
-    value: float
-    interval: Interval | None
-
-
-@dataclass(frozen=True)
 class Line:
     """A metric of one variant ("" for the own Bundle) in 0..1, ms, s or MB; None for what a report lacks.
+
+    `difference` is new - old in that unit, `relative` the same as a share of old; unbounded without draws.
 
     Flips have a `difference` alone. `apart` says of what the two figures are, where they cannot be compared.
     """
@@ -47,8 +42,8 @@ class Line:
     metric: Metric
     old: float | None
     new: float | None
-    difference: Change | None
-    relative: Change | None
+    difference: Estimate | None
+    relative: Estimate | None
     apart: Literal["", "other examples", "other machine"]
 
 
@@ -58,7 +53,7 @@ class Verdict:
 
     rule: Rule
     line: Line
-    change: Change
+    change: Estimate
     broken: bool
     caveat: str
 
@@ -154,13 +149,16 @@ def _line(variant: str, new: Row, old: Row, metric: Metric, gold: Targets | None
     if now is None or was is None:
         return Line(variant, metric, was, now, None, None, apart)
     drawn = _drawn(new, old, metric, gold)
-    interval = None if drawn is None else percentile_interval(drawn[0] - drawn[1])
-    difference = Change(now - was, interval)
+    difference = _change_of(now - was, None if drawn is None else drawn[0] - drawn[1])
     if was == 0:
         return Line(variant, metric, was, now, difference, None, apart)
     # A drawn F1 may be 0 where the whole one is not, and nothing is a share of that.
-    share = None if drawn is None or (drawn[1] == 0).any() else percentile_interval(drawn[0] / drawn[1] - 1)
-    return Line(variant, metric, was, now, difference, Change(now / was - 1, share), apart)
+    shares = None if drawn is None or (drawn[1] == 0).any() else drawn[0] / drawn[1] - 1
+    return Line(variant, metric, was, now, difference, _change_of(now / was - 1, shares), apart)
+
+
+def _change_of(value: float, draws: Draws | None) -> Estimate:
+    return Estimate.unbounded(value) if draws is None else Estimate.of(value, draws)
 
 
 def _value(row: Row, metric: Metric) -> float | None:
@@ -169,7 +167,7 @@ def _value(row: Row, metric: Metric) -> float | None:
         return timing.p90.value if timing.p90 else None
     if metric == "p99":
         return timing.p99.value if timing.p99 else None
-    known = {"micro_f1": quality.micro_f1, "macro_f1": quality.macro_f1, "micro_ap": quality.micro_ap}
+    known = {"micro_f1": quality.micro_f1.value, "macro_f1": quality.macro_f1.value, "micro_ap": quality.micro_ap}
     known |= {"ece": quality.ece, "p50": timing.p50.value, "cold": row.cold.total_ms / 1e3}
     known |= {
         "peak": memory.peak_bytes / 1e6,
@@ -206,11 +204,11 @@ def _percentiles(rounds: Sequence[tuple[float, ...]], percent: int, generator: n
     return np.array([np.percentile(np.concatenate([parts[i] for i in pick]), percent) for pick in picks])
 
 
-def _flips(new: Row, old: Row, labels: int) -> Change:
+def _flips(new: Row, old: Row, labels: int) -> Estimate:
     """Share of decisions that are others, its interval over examples."""
     each = (from_indices(new.decided, labels) != from_indices(old.decided, labels)).mean(1)
     drawn = bootstrap_draws(len(each), DRAWS, np.random.default_rng(0)) @ each / len(each)
-    return Change(float(each.mean()), percentile_interval(drawn))
+    return Estimate.of(each.mean(), drawn)
 
 
 def _verdict(rule: Rule, line: Line, noisy: str) -> Verdict:
@@ -228,9 +226,9 @@ def _verdict(rule: Rule, line: Line, noisy: str) -> Verdict:
     if beyond > SLACK and line.metric in TIMES:
         if noisy:
             caveat = f"; noisy ({noisy}): perhaps within the noise; measure again"
-        elif change.interval is None:
+        elif not change.bounded:
             caveat = "; too few rounds to tell it from the noise; measure again with more"
-        elif change.interval.low <= 0 <= change.interval.high:
+        elif change.low <= 0 <= change.high:
             caveat = "; within the noise; measure again"
     return Verdict(rule, line, change, beyond > SLACK, caveat)
 
@@ -259,7 +257,7 @@ def _figure(line: Line, value: float | None) -> str:
     return "–" if value is None else f"{value:.{_digits(line)}f}"
 
 
-def _change(line: Line, change: Change | None, relative: bool, bound: float | None = None) -> str:
+def _change(line: Line, change: Estimate | None, relative: bool, bound: float | None = None) -> str:
     """With its interval, and digits enough to tell it from the bound that it breaks."""
     if change is None:
         return "–"
@@ -267,11 +265,9 @@ def _change(line: Line, change: Change | None, relative: bool, bound: float | No
     while bound is not None and digits < 9 and round((change.value - bound) * scale, digits) == 0:
         digits += 1
     sign = "" if line.metric == "flips" else "+"
-    value, *ends = (
-        f"{scale * part:{sign}.{digits}f}"
-        for part in (change.value, *((change.interval.low, change.interval.high) if change.interval else ()))
-    )
-    return f"{value}{percent} [{', '.join(ends)}]" if ends else f"{value}{percent}"
+    scaled = Estimate(scale * change.value, scale * change.low, scale * change.high)
+    value, _, ends = f"{scaled:{sign}.{digits}f}".partition(" ")
+    return f"{value}{percent} {ends}".rstrip()
 
 
 def to_table(comparison: Comparison) -> Table:
@@ -287,7 +283,9 @@ def to_table(comparison: Comparison) -> Table:
         verdicts = [one for one in comparison.verdicts if one.line is line]
         words = [f"{one.rule.text} {'is broken' if one.broken else 'holds'}" for one in verdicts]
         figures = (_figure(line, line.old), _figure(line, line.new))
-        share = None if line.relative is None else Change(line.relative.value, None)  # one interval fills a line
+        share = (
+            None if line.relative is None else Estimate.unbounded(line.relative.value)
+        )  # one interval fills a line
         changes = (_change(line, line.difference, False), _change(line, share, True))
         name = " ".join((line.variant, TITLES.get(line.metric, line.metric), UNITS.get(line.metric, ""))).strip()
         style = "red" if any(one.broken for one in verdicts) else "dim" if line.apart else None

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from distill.core.recipe import Objective
 from distill.core.terminal import note, output
-from distill.scoring.bootstrap import Arm, Figure, PairedDraws, arm, figure, gain
+from distill.scoring.bootstrap import Arm, PairedDraws, arm, estimate, gain
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets
 from distill.scoring.thresholds import cross_fitted
 
@@ -42,8 +43,8 @@ class Verdict:
     teacher: Arm
     taught: Arm
     control: Arm
-    gain: dict[str, Figure]
-    retention: dict[str, Figure]
+    gain: dict[str, Estimate]
+    retention: dict[str, Estimate]
 
     def to_json(self) -> dict[str, Any]:
         """A plain table."""
@@ -54,9 +55,9 @@ class Verdict:
         gain, kept = self.gain[self.objective], self.retention["micro"]
         seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
         return (
-            f"distillation {WORDING[self.word]}: {self.objective} F1 {gain.value:+.3f} "
-            f"[{gain.interval.low:+.3f}, {gain.interval.high:+.3f}] on {self.judged_on} ({self.examples} examples, "
-            f"{seeds}); the student keeps {kept.value:.1%} [{kept.interval.low:.0%}, {kept.interval.high:.0%}] of "
+            f"distillation {WORDING[self.word]}: {self.objective} F1 {gain:+.3f} "
+            f"on {self.judged_on} ({self.examples} examples, "
+            f"{seeds}); the student keeps {kept:.1%} of "
             "the teacher's micro-F1"
         )
 
@@ -83,8 +84,8 @@ def judge(
     }
     ours, alone, above = arms["taught"], arms["control"], arms["teacher"]
     more = gain(ours, alone)
-    retention = {name: figure(ours[name] / np.maximum(above[name], 1e-9)) for name in ours}
-    decisive = more[objective].interval
+    retention = {name: estimate(ours[name] / np.maximum(above[name], 1e-9)) for name in ours}
+    decisive = more[objective]
     word: Word = "INCONCLUSIVE"
     if decisive.low > 0:
         word = "BEATS"
@@ -104,8 +105,8 @@ def show(verdict: Verdict) -> None:
     for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, one in (("teacher", verdict.teacher), ("taught", verdict.taught), ("control", verdict.control)):
-        table.add_row(name, one.micro_f1.text(), one.macro_f1.text(), one.micro_ap.text())
+        table.add_row(name, f"{one.micro_f1:.3f}", f"{one.macro_f1:.3f}", f"{one.micro_ap:.3f}")
     for name, figures in (("taught - control", verdict.gain), ("taught / teacher", verdict.retention)):
-        table.add_row(name, *(figures[key].text() for key in ("micro", "macro", "micro_ap")))
+        table.add_row(name, *(f"{figures[key]:.3f}" for key in ("micro", "macro", "micro_ap")))
     output.print(table)
     note(verdict.sentence())

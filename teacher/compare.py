@@ -19,7 +19,8 @@ from distill.data.dataset import Splits
 from distill.data.run_folder import COMPARISON
 from distill.model.classifier import Classifier
 from distill.model.distributed import by_first
-from distill.scoring.bootstrap import Arm, Figure, PairedDraws, arm, gain
+from distill.scoring.bootstrap import Arm, PairedDraws, arm, gain
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Decisions, Probabilities, constant_predictor
 from distill.scoring.thresholds import cross_fitted
 from distill.training.folds import divide, out_of_fold
@@ -36,7 +37,7 @@ class Compared:
 
     name: str
     arm: Arm
-    gain: dict[str, Figure] | None
+    gain: dict[str, Estimate] | None
     epoch_s: float
     epochs: tuple[int, ...]
 
@@ -52,7 +53,7 @@ class Comparison:
     objective: str
     recipes: tuple[Compared, ...]
     constant: Arm
-    constant_gain: dict[str, Figure]
+    constant_gain: dict[str, Estimate]
     constant_names: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -154,9 +155,11 @@ def to_table(made: Comparison) -> Table:
     for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{made.objective} F1 - first", "s an epoch"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in made.recipes:
-        gain = "" if one.gain is None else one.gain[made.objective].signed()
-        cells = (one.arm.micro_f1.text(), one.arm.macro_f1.text(), f"{one.arm.micro_ap.value:.3f}")
+        gain = "" if one.gain is None else f"{one.gain[made.objective]:+.3f}"
+        cells = (f"{one.arm.micro_f1:.3f}", f"{one.arm.macro_f1:.3f}", f"{one.arm.micro_ap.value:.3f}")
         table.add_row(one.name, *cells, gain, f"{one.epoch_s:.1f}")
-    c, gain = made.constant, made.constant_gain[made.objective].signed()
-    table.add_row(f"always {len(made.constant_names)} labels", c.micro_f1.text(), c.macro_f1.text(), "", gain, "")
+    c, gain = made.constant, f"{made.constant_gain[made.objective]:+.3f}"
+    table.add_row(
+        f"always {len(made.constant_names)} labels", f"{c.micro_f1:.3f}", f"{c.macro_f1:.3f}", "", gain, ""
+    )
     return table

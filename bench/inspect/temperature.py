@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.quality.judge import DRAWS, reliability
-from bench.report.types import Bin, Estimate
+from bench.report.types import Bin
 from distill.data.stratify import stratified_folds
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import (
     Probabilities,
     Targets,
     bootstrap_draws,
     expected_calibration_error,
     logit,
-    percentile_interval,
 )
 from distill.scoring.thresholds import FOLDS, SEED
 
@@ -133,5 +133,4 @@ def _drawn_ece(gaps: NDArray[np.float64], labels: int) -> Drawn:
 
 
 def _change(value: float, drawn: list[NDArray[np.float64]]) -> Estimate:
-    ends = percentile_interval(drawn[1] - drawn[0])
-    return Estimate(value, ends.low, ends.high)
+    return Estimate.of(value, drawn[1] - drawn[0])

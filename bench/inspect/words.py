@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.inspect.findings import Findings
 from bench.report.page.words import macro, micro, signed
-from bench.report.types import Estimate
+from distill.scoring.estimate import Estimate
 
 OFF = 5  # pairs of labels that are named
 
@@ -44,7 +44,7 @@ def cautions(found: Findings) -> list[str]:
     constant, q = found.constant, found.quality
     said.append(
         f"To beat: always answering {', '.join(constant.names)} has micro-F1 {constant.micro_f1:.3f} and macro-F1 "
-        f"{constant.macro_f1:.3f} (this one {q.micro_f1:.3f} and {q.macro_f1:.3f})."
+        f"{constant.macro_f1:.3f} (this one {q.micro_f1.value:.3f} and {q.macro_f1.value:.3f})."
     )
     return said
 

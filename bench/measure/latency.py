@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.types import Estimate, Noise, Timing
+from bench.report.types import Noise, Timing
+from distill.scoring.estimate import Estimate
 
 DRAWS = 1000
 OFF = 0.10  # a round whose median is so far from the median of all rounds was disturbed
@@ -49,8 +50,7 @@ def over_rounds(
     so drawing single calls would make intervals too narrow. `figure` maps (D, calls) to (D,)."""
     drawn = np.random.default_rng(0).integers(0, len(times), (DRAWS, len(times)))
     values = figure(times[drawn].reshape(DRAWS, -1))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Estimate(float(figure(times.reshape(1, -1))[0]), float(low), float(high))
+    return Estimate.of(figure(times.reshape(1, -1))[0], values)
 
 
 def noise(own: Rounds, twin: Rounds, timings: Sequence[tuple[str, Timing]]) -> Noise:

@@ -9,10 +9,11 @@ import numpy as np
 
 from bench.quality.leakage import known
 from bench.quality.task import Task
-from bench.report.types import Bin, Difference, Estimate
+from bench.report.types import Bin, Difference
 from bench.runtimes.serving import Served, probabilities
 from distill.core.terminal import output
 from distill.data.dataset import Example, without_images, without_texts
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import (
     Decisions,
     Probabilities,
@@ -21,7 +22,6 @@ from distill.scoring.metrics import (
     bootstrap_draws,
     measure,
     measure_decisions,
-    percentile_interval,
     weighted_f1,
 )
 from distill.scoring.tables import label_table, quality_table
@@ -115,8 +115,7 @@ def difference(reference: str, targets: Targets, theirs: Decided, ours: Decided)
         (y - x for x, y in zip(weighted_f1(targets, a, draws), weighted_f1(targets, b, draws), strict=True)),
         strict=True,
     ):
-        ends = percentile_interval(drawn)
-        figures.append(Estimate(float(value[0]), ends.low, ends.high))
+        figures.append(Estimate.of(value[0], drawn))
     return Difference(reference, figures[0], figures[1], int((a != b).sum()), a.size)
 
 

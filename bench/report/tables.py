@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.measure.latency import needed
-from bench.report.types import BenchReport, Estimate, Row, Timing
+from bench.report.types import BenchReport, Row, Timing
 from distill.core.terminal import output
+from distill.scoring.estimate import Estimate
 
 MB = 1e6
 
@@ -57,9 +58,9 @@ def headline(report: BenchReport) -> Grid:
         rows.append(
             (
                 row.name,
-                f"{q.micro_f1:.3f} [{q.micro_f1_interval.low:.2f}, {q.micro_f1_interval.high:.2f}]",
-                f"{q.macro_f1:.3f} [{q.macro_f1_interval.low:.2f}, {q.macro_f1_interval.high:.2f}]",
-                estimate(timing.p50),
+                f"{q.micro_f1:.3f}",
+                f"{q.macro_f1:.3f}",
+                f"{timing.p50:.1f}",
                 _value(timing.p90),
                 _value(timing.p99),
                 f"{row.cold.total_ms / 1e3:.2f}",
@@ -79,8 +80,8 @@ def differences(report: BenchReport) -> Grid | None:
     rows = tuple(
         (
             name,
-            signed(d.micro_f1),
-            signed(d.macro_f1),
+            f"{d.micro_f1:+.3f}",
+            f"{d.macro_f1:+.3f}",
             f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})",
         )
         for name, d in compared
@@ -219,8 +220,7 @@ def footnotes(report: BenchReport) -> list[str]:
 def noise_sentence(report: BenchReport) -> str:
     """The verdict on the machine."""
     n = report.noise
-    ends = f"[{n.ratio.low:.3f}, {n.ratio.high:.3f}]"
-    twin = f"the same Bundle in a second process took {n.ratio.value:.3f} {ends} of its time"
+    twin = f"the same Bundle in a second process took {n.ratio:.3f} of its time"
     if n.verdict == "quiet":
         return f"The machine was quiet: {twin}."
     return f"NOISY: {'; '.join(n.reasons)} ({twin}). Measure again on a quiet machine before quoting times."
@@ -247,16 +247,6 @@ def to_whole_markdown(report: BenchReport) -> str:
     return to_markdown(report) + rest
 
 
-def estimate(value: Estimate) -> str:
-    """13.6 [13.4, 13.9]."""
-    return f"{value.value:.1f} [{value.low:.1f}, {value.high:.1f}]"
-
-
-def signed(value: Estimate) -> str:
-    """-0.012 [-0.030, +0.006]."""
-    return f"{value.value:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
-
-
 def throughput(timing: Timing) -> float:
     """Examples a second at the median."""
     return 1e3 * timing.batch / timing.p50.value
@@ -279,7 +269,7 @@ def _origins(rows: Sequence[Row]) -> str:
 def _halves(rows: Sequence[Row]) -> str:
     """Of the first row and of the own one."""
     return "; ".join(
-        f"{row.quality_text_alone.micro_f1:.3f} and {row.quality_image_alone.micro_f1:.3f} ({row.name})"
+        f"{row.quality_text_alone.micro_f1.value:.3f} and {row.quality_image_alone.micro_f1.value:.3f} ({row.name})"
         for row in rows
         if row is rows[0] or row.own
     )

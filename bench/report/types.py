@@ -12,18 +12,10 @@ from typing import Any, Literal
 from distill.core.errors import BenchError, RecipeError
 from distill.core.files import read_json
 from distill.core.schema import build
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Constant, Quality
 
 SCHEMA = 3
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,3 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """One line that a user should read."""
     console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-
-
-def interval(value: float, low: float, high: float) -> str:
-    """A figure with its interval: 0.512 [0.44, 0.58]."""
-    return f"{value:.3f} [{low:.2f}, {high:.2f}]"

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.terminal import interval
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import (
     Decisions,
-    Interval,
     Probabilities,
     Targets,
     bootstrap_draws,
-    percentile_interval,
     weighted_f1,
 )
 
@@ -26,28 +24,12 @@ CHUNK = 100  # draws at once: bounds the memory
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A value with its 95 % bootstrap interval over examples and seeds."""
-
-    value: float
-    interval: Interval
-
-    def text(self) -> str:
-        """As tables show it: 0.512 [0.44, 0.58]."""
-        return interval(self.value, self.interval.low, self.interval.high)
-
-    def signed(self) -> str:
-        """A difference, as tables show it: +0.012 [-0.004, +0.028]."""
-        return f"{self.value:+.3f} [{self.interval.low:+.3f}, {self.interval.high:+.3f}]"
-
-
-@dataclass(frozen=True)
 class Arm:
     """F1 of one arm's decisions and average precision of its probabilities, the mean over its seeds."""
 
-    micro_f1: Figure
-    macro_f1: Figure
-    micro_ap: Figure
+    micro_f1: Estimate
+    macro_f1: Estimate
+    micro_ap: Estimate
 
 
 class PairedDraws:
@@ -82,14 +64,14 @@ class PairedDraws:
 
 def arm(scores: Scores) -> Arm:
     """The figures of one arm, from what `PairedDraws.scores` gives."""
-    return Arm(*(figure(scores[key]) for key in ("micro", "macro", "micro_ap")))
+    return Arm(*(estimate(scores[key]) for key in ("micro", "macro", "micro_ap")))
 
 
-def gain(scores: Scores, other: Scores) -> dict[str, Figure]:
+def gain(scores: Scores, other: Scores) -> dict[str, Estimate]:
     """What one arm has more than another, by the names of the scores, draw by draw."""
-    return {key: figure(scores[key] - other[key]) for key in scores}
+    return {key: estimate(scores[key] - other[key]) for key in scores}
 
 
-def figure(draws: NDArray[np.float64]) -> Figure:
+def estimate(draws: NDArray[np.float64]) -> Estimate:
     """The value on the data as they are, and its interval, from draws (1 + ROUNDS,)."""
-    return Figure(float(draws[0]), percentile_interval(draws[1:]))
+    return Estimate.of(draws[0], draws[1:])

@@ -8,17 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.scoring.estimate import Estimate
+
 Targets = NDArray[np.float32]
 Decisions = NDArray[np.bool_]
 Probabilities = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A bootstrap percentile interval: `low` and `high` at 2.5 and 97.5 %."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -44,10 +38,8 @@ class Quality:
     """
 
     examples: int
-    micro_f1: float
-    micro_f1_interval: Interval
-    macro_f1: float
-    macro_f1_interval: Interval
+    micro_f1: Estimate
+    macro_f1: Estimate
     macro_f1_empty_as_one: float
     micro_ap: float
     ece: float
@@ -143,11 +135,11 @@ def expected_calibration_error(targets: Targets, probabilities: Probabilities, b
 
 def bootstrap_f1(
     targets: Targets, decisions: Decisions, rounds: int = 1000, seed: int = 0
-) -> tuple[Interval, Interval]:
-    """Percentile intervals of micro- and macro-F1 over examples drawn with replacement."""
+) -> tuple[Estimate, Estimate]:
+    """Micro- and macro-F1 with percentile intervals over examples drawn with replacement."""
     weights = bootstrap_draws(len(targets), rounds, np.random.default_rng(seed))
     micro, macro = weighted_f1(targets, decisions, weights)
-    return percentile_interval(micro), percentile_interval(macro)
+    return Estimate.of(micro_f1(targets, decisions), micro), Estimate.of(macro_f1(targets, decisions), macro)
 
 
 def bootstrap_draws(rows: int, rounds: int, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -165,12 +157,6 @@ def weighted_f1(
     gold = targets > 0.5
     tp, fp, fn = (weights @ part for part in (gold & decisions, ~gold & decisions, gold & ~decisions))
     return f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)), f1_from_counts(tp, fp, fn).mean(1)
-
-
-def percentile_interval(values: NDArray[np.float64]) -> Interval:
-    """The 2.5 and 97.5 percentiles of bootstrap values (R,)."""
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Interval(float(low), float(high))
 
 
 def measure(
@@ -206,13 +192,11 @@ def measure_decisions(
         )
         for i, name in enumerate(names)
     )
-    micro_interval, macro_interval = bootstrap_f1(targets, decisions)
+    micro, macro = bootstrap_f1(targets, decisions)
     return Quality(
         examples=len(targets),
-        micro_f1=micro_f1(targets, decisions),
-        micro_f1_interval=micro_interval,
-        macro_f1=macro_f1(targets, decisions),
-        macro_f1_interval=macro_interval,
+        micro_f1=micro,
+        macro_f1=macro,
         macro_f1_empty_as_one=macro_f1(targets, decisions, empty=1.0),
         micro_ap=micro_ap(targets, probabilities),
         ece=expected_calibration_error(targets, probabilities),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from distill.core.terminal import interval
 from distill.scoring.metrics import Constant, Quality
 
 
@@ -20,8 +19,8 @@ def quality_table(title: str, rows: Sequence[tuple[str, Quality]], constant: Con
     for name, q in rows:
         table.add_row(
             name,
-            interval(q.micro_f1, q.micro_f1_interval.low, q.micro_f1_interval.high),
-            interval(q.macro_f1, q.macro_f1_interval.low, q.macro_f1_interval.high),
+            f"{q.micro_f1:.3f}",
+            f"{q.macro_f1:.3f}",
             f"{q.macro_f1_empty_as_one:.3f}",
             f"{q.micro_ap:.3f}",
             f"{q.ece:.3f}",

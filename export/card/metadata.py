@@ -56,8 +56,8 @@ def settings(config: ModelConfig) -> dict[str, Any]:
 def _results(quality: Quality, about: CardConfig) -> list[EvalResult]:
     known = [label.average_precision for label in quality.labels if label.average_precision is not None]
     values = {
-        ("f1", "micro-F1"): quality.micro_f1,
-        ("f1", "macro-F1"): quality.macro_f1,
+        ("f1", "micro-F1"): quality.micro_f1.value,
+        ("f1", "macro-F1"): quality.macro_f1.value,
         ("average_precision", "micro-AP"): quality.micro_ap,
         ("average_precision", "mAP"): float(np.mean(known)) if known else 0.0,
     }

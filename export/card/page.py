@@ -12,6 +12,7 @@ from distill.core.recipe import CardConfig
 from distill.data.dataset import Splits
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Precision
+from distill.scoring.estimate import Estimate
 from distill.scoring.evaluation import Scored
 from distill.scoring.metrics import Quality
 from export.card import metadata as card_metadata
@@ -88,8 +89,8 @@ def _quality(scored: Scored) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for what, q in scored.rows:
-        micro = f"{q.micro_f1:.3f} [{q.micro_f1_interval.low:.2f}, {q.micro_f1_interval.high:.2f}]"
-        macro = f"{q.macro_f1:.3f} [{q.macro_f1_interval.low:.2f}, {q.macro_f1_interval.high:.2f}]"
+        micro = f"{q.micro_f1:.3f}"
+        macro = f"{q.macro_f1:.3f}"
         lines.append(
             f"| {what} | {micro} | {macro} | {q.macro_f1_empty_as_one:.3f} | {q.micro_ap:.3f} | {q.ece:.3f} |"
         )
@@ -142,10 +143,10 @@ def _quantised(figures: dict[str, Any], precision: Precision) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for index, tried in enumerate(figures["tried"]):
-        ends = tried["dev_micro_f1_drop_interval"]
+        drop = Estimate(**tried["dev_micro_f1_drop"])
         lines.append(
             f"| {tried['scheme']} | {tried['size_bytes'] / 1e6:.1f} "
-            f"| {tried['dev_micro_f1_drop']:+.3f} [{ends['low']:+.3f}, {ends['high']:+.3f}] "
+            f"| {drop:+.3f} "
             f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['moved']:.4f} | {tried['time_ratio']:.2f} "
             f"| {'shipped' if index == 0 else 'tried'} |"
         )

@@ -20,7 +20,7 @@ def tried_table(candidates: Sequence[Candidate], precision: str) -> Table:
         table.add_row(
             str(c.scheme),
             f"{c.size_bytes / 1e6:.1f}",
-            f"{c.f1_drop:+.3f} [{c.f1_interval.low:+.3f}, {c.f1_interval.high:+.3f}]",
+            f"{c.f1_drop:+.3f}",
             f"{c.ap_drop:+.4f}",
             f"{c.moved:.4f}",
             f"{c.time_ratio:.2f}",

@@ -19,14 +19,13 @@ from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Batch, Reader
 from distill.runtime.predictor import open_session, probabilities, run
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import (
-    Interval,
     Probabilities,
     Targets,
     bootstrap_draws,
     logit,
     micro_ap,
-    percentile_interval,
     weighted_f1,
 )
 from distill.scoring.thresholds import Thresholds, moved
@@ -76,8 +75,7 @@ class Candidate:
     model: Path
     dev: Probabilities
     size_bytes: int
-    f1_drop: float
-    f1_interval: Interval
+    f1_drop: Estimate
     ap_drop: float
     moved: float
     time_ratio: float
@@ -98,16 +96,16 @@ def search(given: Given, config: ExportConfig, precision: FewBits) -> list[Candi
         best = choose(text, config.max_f1_drop)[0]
         tried = [*tried, *attempts.make(_image_schemes(best.scheme, methods))]
     best = choose(tried, config.max_f1_drop)[0]
-    if best.f1_drop > config.max_f1_drop:
+    if best.f1_drop.value > config.max_f1_drop:
         order = sensitivity.rank(given.fused, best.model, best.scheme, given.calibration[:SENSITIVITY_BATCHES])
         kept, count = best.scheme.kept, 1
-        while best.f1_drop > config.max_f1_drop and count <= len(order) // 2:
+        while best.f1_drop.value > config.max_f1_drop and count <= len(order) // 2:
             tried += attempts.make([replace(best.scheme, kept=(*kept, *order[:count]))])
             best = choose(tried, config.max_f1_drop)[0]
             count *= 2
-    if best.f1_drop > config.max_f1_drop:
+    if best.f1_drop.value > config.max_f1_drop:
         raise ExportError(
-            f"{precision} loses {best.f1_drop:.3f} [{best.f1_interval.low:+.3f}, {best.f1_interval.high:+.3f}] of "
+            f"{precision} loses {best.f1_drop:.3f} of "
             f"micro-F1 on dev, more than --max-f1-drop {config.max_f1_drop:g} ({len(tried)} files were tried, the "
             "last with its most sensitive nodes in float); nothing was written. Allow more, or train the student "
             "on with distill finetune-int8"
@@ -148,9 +146,9 @@ class _Attempts:
 def choose(candidates: Sequence[Candidate], max_f1_drop: float) -> list[Candidate]:
     """The candidates, the one to ship first: the fastest of those within the allowed drop, of those that are
     as fast the one nearest to its parent; when none is within it, the one that loses least."""
-    fit = [candidate for candidate in candidates if candidate.f1_drop <= max_f1_drop]
+    fit = [candidate for candidate in candidates if candidate.f1_drop.value <= max_f1_drop]
     if not fit:
-        return sorted(candidates, key=lambda candidate: (candidate.f1_drop, candidate.moved))
+        return sorted(candidates, key=lambda candidate: (candidate.f1_drop.value, candidate.moved))
     quickest = min(candidate.time_ratio for candidate in fit)
     close = [candidate for candidate in fit if quickest >= FASTER * candidate.time_ratio]
     best = min(close, key=lambda candidate: candidate.moved)
@@ -210,8 +208,7 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
                 model=model,
                 dev=dev,
                 size_bytes=model.stat().st_size,
-                f1_drop=float(drop[0]),
-                f1_interval=percentile_interval(drop[1:]),
+                f1_drop=Estimate.of(drop[0], drop[1:]),
                 ap_drop=base_ap - micro_ap(given.targets, dev),
                 moved=float(np.abs(dev - given.parent_dev).mean()),
                 time_ratio=seconds / times[0],

@@ -15,7 +15,8 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import Soft
 from distill.preprocess.text import has_text
 from distill.scoring import drift
-from distill.scoring.bootstrap import ROUNDS, Figure, figure
+from distill.scoring.bootstrap import ROUNDS, estimate
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import bootstrap_draws, sigmoid, weighted_f1
 from teacher.retrain.datasets import Incoming
 
@@ -34,13 +35,13 @@ class Looked:
     fresh: int
     drift: drift.Drift
     unseen: int
-    micro_f1: Figure | None
-    loss: Figure | None
+    micro_f1: Estimate | None
+    loss: Estimate | None
 
     @property
     def harder(self) -> bool:
         """Whether the earlier run does worse on the new examples, beyond chance."""
-        return self.loss is not None and self.loss.interval.high < 0
+        return self.loss is not None and self.loss.high < 0
 
     def to_json(self) -> dict[str, Any]:
         """A plain table."""
@@ -68,8 +69,8 @@ def look(old: Checkpoint, data: Incoming, seen: Seen) -> Looked | None:
             features[f"{name} features"] = one, other
     found = drift.compare(names, (before, now), lengths, features)
     then, fresh = (_micro_f1(old, *pair, seed) for seed, pair in enumerate(zip(unseen, answers, strict=True)))
-    loss = None if then is None or fresh is None else figure(fresh - then)
-    f1 = None if fresh is None else figure(fresh)
+    loss = None if then is None or fresh is None else estimate(fresh - then)
+    f1 = None if fresh is None else estimate(fresh)
     return Looked(len(data.reference), len(data.fresh), found, len(unseen[1]), f1, loss)
 
 

@@ -44,7 +44,7 @@ def draw(promotion: Promotion, looked: Looked | None) -> Figure:
 def _gains(ax: Axes, promotion: Promotion) -> None:
     for y, (name, gain) in enumerate(promotion.gain.items()):
         decisive = name == promotion.objective
-        low, high = gain.value - gain.interval.low, gain.interval.high - gain.value
+        low, high = gain.value - gain.low, gain.high - gain.value
         colour, size = (CALM, 8) if decisive else (LINE, 5)
         ax.errorbar(gain.value, y, xerr=[[low], [high]], fmt="o", color=colour, markersize=size, capsize=3)
     ax.set_yticks(range(len(promotion.gain)), [WORDS[name] for name in promotion.gain])

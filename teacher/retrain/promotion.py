@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from distill.core.recipe import Objective
-from distill.scoring.bootstrap import Arm, Figure, PairedDraws, arm, gain
+from distill.scoring.bootstrap import Arm, PairedDraws, arm, gain
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Decisions, Probabilities, Targets
 
 Word = Literal["PROMOTED", "KEPT OLD"]
@@ -34,7 +35,7 @@ class Promotion:
     examples: int
     old: Arm
     new: Arm
-    gain: dict[str, Figure]
+    gain: dict[str, Estimate]
     enough: int | None
 
     def to_json(self) -> dict[str, Any]:
@@ -44,8 +45,7 @@ class Promotion:
     def sentence(self) -> str:
         """What was decided, and why."""
         gain, limit = self.gain[self.objective], f"{self.max_f1_drop:g}"
-        ends = f"[{gain.interval.low:+.3f}, {gain.interval.high:+.3f}]"
-        found = f"{self.objective} F1, new minus old, is {gain.value:+.3f} {ends} on {self.examples} test examples"
+        found = f"{self.objective} F1, new minus old, is {gain:+.3f} on {self.examples} test examples"
         if self.reason == "not worse":
             return (
                 f"PROMOTED: the new run is not worse. {found}: the interval lies above -{limit}, what may be lost."
@@ -76,15 +76,15 @@ def judge(targets: Targets, old: Outputs, new: Outputs, objective: Objective, ma
     return Promotion(word, reason, objective, max_f1_drop, len(targets), arm(before), arm(after), more, enough)
 
 
-def _decide(gain: Figure, max_f1_drop: float) -> tuple[Word, Reason]:
-    if gain.interval.high < 0:
+def _decide(gain: Estimate, max_f1_drop: float) -> tuple[Word, Reason]:
+    if gain.high < 0:
         return "KEPT OLD", "worse"
-    if gain.interval.low < -max_f1_drop:
+    if gain.low < -max_f1_drop:
         return "KEPT OLD", "too few examples"
     return "PROMOTED", "not worse"
 
 
-def _enough(gain: Figure, max_f1_drop: float, examples: int) -> int | None:
+def _enough(gain: Estimate, max_f1_drop: float, examples: int) -> int | None:
     """Intervals shrink with the root of the examples: as many as put the lower end at -max_f1_drop."""
     room = gain.value + max_f1_drop
-    return math.ceil(examples * ((gain.value - gain.interval.low) / room) ** 2) if room > 0 else None
+    return math.ceil(examples * ((gain.value - gain.low) / room) ** 2) if room > 0 else None

@@ -87,7 +87,7 @@ def worth_sentence(looked: Looked) -> str:
         return "The earlier run was trained on all of the new examples, so what it is worth on them says nothing."
     told = (
         f"The earlier run on {looked.unseen} new examples that it was not trained on: micro-F1 "
-        f"{looked.micro_f1.text()}, {looked.loss.signed()} from the reference"
+        f"{looked.micro_f1:.3f}, {looked.loss:+.3f} from the reference"
     )
     if looked.harder:
         return f"{told}: DRIFT, labels are given in another way now, or the examples have become harder."
@@ -119,12 +119,12 @@ def f1_rows(promotion: Promotion) -> Rows:
     """Both runs and their difference."""
     gain = promotion.gain
     rows: Rows = [(name, *_arm(arm)) for name, arm in (("old", promotion.old), ("new", promotion.new))]
-    return [*rows, ("new - old", *(gain[name].signed() for name in ("micro", "macro", "balanced", "micro_ap")))]
+    return [*rows, ("new - old", *(f"{gain[name]:+.3f}" for name in ("micro", "macro", "balanced", "micro_ap")))]
 
 
 def _arm(arm: Arm) -> list[str]:
     mean = f"{(arm.micro_f1.value + arm.macro_f1.value) / 2:.3f}"
-    return [arm.micro_f1.text(), arm.macro_f1.text(), mean, arm.micro_ap.text()]
+    return [f"{arm.micro_f1:.3f}", f"{arm.macro_f1:.3f}", mean, f"{arm.micro_ap:.3f}"]
 
 
 def rate_rows(rates: Sequence[Rate]) -> Rows:

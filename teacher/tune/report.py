@@ -13,9 +13,9 @@ from rich.table import Table
 from distill import __version__
 from distill.core.files import write_json, write_text
 from distill.core.recipe import Recipe, TeacherConfig
-from distill.core.terminal import interval
 from distill.data.run_folder import BEST, STUDY
-from distill.scoring.bootstrap import Figure, PairedDraws, figure
+from distill.scoring.bootstrap import PairedDraws, estimate
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets
 from distill.scoring.thresholds import cross_fitted
 from teacher.tune.judge import FoldJudge
@@ -40,8 +40,8 @@ class Verdict:
     started from, None where that is itself the best or was no trial. Neither knows that the best was chosen."""
 
     best: Tried
-    value: Figure
-    gain: Figure | None
+    value: Estimate
+    gain: Estimate | None
 
 
 def record(folder: Path, terms: Terms, found: list[Tried], verdict: Verdict | None = None) -> None:
@@ -80,7 +80,7 @@ def judge_best(judge: FoldJudge, base: TeacherConfig, found: list[Tried]) -> Ver
 
     ours = drawn(with_values(base, best.values))
     is_first = best.number == 1 or not is_in_space(base) or found[0].value is None
-    return Verdict(best, figure(ours), None if is_first else figure(ours - drawn(base)))
+    return Verdict(best, estimate(ours), None if is_first else estimate(ours - drawn(base)))
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -128,13 +128,9 @@ def to_table(found: Sequence[Tried], terms: Terms) -> Table:
 def told(verdict: Verdict, terms: Terms, trials: int) -> list[str]:
     """What the best is worth, in sentences."""
     v, objective = verdict.value, terms.recipe.teacher.objective
-    lines = [
-        f"Best: trial {verdict.best.number}, {objective} F1 {interval(v.value, v.interval.low, v.interval.high)}, "
-        "95 % over examples."
-    ]
+    lines = [f"Best: trial {verdict.best.number}, {objective} F1 {v:.3f}, 95 % over examples."]
     if (g := verdict.gain) is not None:
-        low, high = g.interval.low, g.interval.high
-        lines.append(f"Against the recipe as it was, trial 1: {g.value:+.3f} [{low:+.3f}, {high:+.3f}].")
+        lines.append(f"Against the recipe as it was, trial 1: {g:+.3f}.")
     elif verdict.best.number == 1 and is_in_space(terms.recipe.teacher):
         lines.append("That is the recipe as it was.")
     return [*lines, f"But {_chosen(trials)}."]

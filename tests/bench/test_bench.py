@@ -240,7 +240,7 @@ def test_differences_from_the_teacher_are_those_of_the_decisions(
         assert difference.micro_f1.value == pytest.approx(expected)
         assert difference.micro_f1.low <= expected <= difference.micro_f1.high
         assert difference.flipped == (theirs != ours).sum()
-        assert f1_score(gold, ours, average="micro") == pytest.approx(row.quality.micro_f1)
+        assert f1_score(gold, ours, average="micro") == pytest.approx(row.quality.micro_f1.value)
     from_parent = found.own.difference_from("student fp32 ONNX")
     assert from_parent is not None
     assert from_parent.flipped == sum(
@@ -322,10 +322,10 @@ def test_known_wrong_labels_are_seen_in_the_figures(chain: Chain) -> None:
     agreeing = tuple(
         replace(example, labels=labels.decode(row)) for example, row in zip(task.examples, decisions, strict=True)
     )
-    assert judged(chain.int8, replace(task, examples=agreeing)).honest.micro_f1 == 1.0
+    assert judged(chain.int8, replace(task, examples=agreeing)).honest.micro_f1.value == 1.0
     half = tuple(replace(e, labels=()) if i % 2 else e for i, e in enumerate(agreeing))
     expected = micro_f1(labels.encode([e.labels for e in half]), decisions)
-    assert judged(chain.int8, replace(task, examples=half)).honest.micro_f1 == pytest.approx(expected)
+    assert judged(chain.int8, replace(task, examples=half)).honest.micro_f1.value == pytest.approx(expected)
 
 
 def test_what_cannot_be_measured_is_named(chain: Chain, tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_a_packed_benchmark_runs_with_nothing_but_the_four_packages(chain: Chain
     assert not any(row.memory.torch_loaded for row in found.rows)
     here = judged(chain.int8, task)
     assert found.own.decided == here.decided
-    assert found.own.quality.micro_f1 == pytest.approx(here.honest.micro_f1)
+    assert found.own.quality.micro_f1.value == pytest.approx(here.honest.micro_f1.value)
     assert found.conditions.examples_sha256 == task.sha256()
 
 

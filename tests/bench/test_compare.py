@@ -20,7 +20,6 @@ from bench.report.types import (
     BenchReport,
     ColdStart,
     Conditions,
-    Estimate,
     Machine,
     Memory,
     Noise,
@@ -31,6 +30,7 @@ from bench.report.types import (
 from bench.rules import METRICS, Rule, parse
 from distill.core.errors import BenchError
 from distill.core.files import write_json
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Constant, measure_decisions
 
 LABELS = ("irony", "smears", "doubt")
@@ -198,8 +198,8 @@ def test_the_f1_interval_agrees_with_drawing_pairs_of_examples_for_sklearn() -> 
         values.append(poor - good)
     found = line(compare(report(POOR), report(GOOD), ()), "micro_f1").difference
     assert found is not None
-    assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=0.02)
+    assert found.bounded
+    assert (found.low, found.high) == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=0.02)
 
 
 def test_a_broken_f1_rule_says_both_values_the_difference_and_its_interval() -> None:
@@ -240,8 +240,8 @@ def test_the_interval_of_a_ratio_of_medians_agrees_with_drawing_whole_rounds() -
     expected = np.percentile([median(new) / median(old) - 1 for _ in range(4000)], [2.5, 97.5])
     found = line(compare(report(rounds=new), report(rounds=old), ()), "p50").relative
     assert found is not None
-    assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == pytest.approx(expected, abs=0.04)
+    assert found.bounded
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.04)
 
 
 @pytest.mark.parametrize(
@@ -270,9 +270,9 @@ def test_a_rule_is_in_the_metrics_own_unit(metric: str, changes: dict[str, objec
 
 
 def test_a_change_of_exactly_the_bound_holds_and_one_beside_it_is_told_from_it() -> None:
-    old = own(report(), quality=replace(report().own.quality, micro_f1=0.53))
+    old = own(report(), quality=replace(report().own.quality, micro_f1=Estimate.unbounded(0.53)))
     for f1, broken in ((0.52, False), (0.5199, True)):
-        new = own(report(), quality=replace(report().own.quality, micro_f1=f1))
+        new = own(report(), quality=replace(report().own.quality, micro_f1=Estimate.unbounded(f1)))
         comparison = compare(new, old, parse("f1<-0.01"))
         assert comparison.broken is broken
     assert "-0.0101" in sentences(comparison)[0]
@@ -362,9 +362,9 @@ def test_no_relative_interval_is_drawn_where_the_old_f1_may_be_nothing() -> None
     once: Indices = ((0,), *((),) * 39)  # a third of the draws leaves out the only hit
     found = line(compare(report(GOOD), report(once), ()), "micro_f1")
     assert found.difference is not None
-    assert found.difference.interval is not None
+    assert found.difference.bounded
     assert found.relative is not None
-    assert found.relative.interval is None
+    assert not found.relative.bounded
 
 
 def test_other_variants_are_found_by_name_and_no_rule_is_for_them() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from bench.measure import latency
 from bench.measure.interleave import numbers
-from bench.report.types import Estimate
 from distill.core.errors import BenchError
+from distill.scoring.estimate import Estimate
 
 
 def quiet(rounds: int = 20, calls: int = 20, seed: int = 0, centre: float = 10.0) -> list[list[float]]:

@@ -21,6 +21,7 @@ from bench.report.page.words import answer
 from bench.report.types import BenchReport, read
 from distill.core.errors import BenchError
 from distill.core.files import write_json
+from distill.scoring.estimate import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,8 @@ def test_every_variants_figures_stand_in_the_page_as_in_the_report(one: BenchRep
         assert timing.p90 is not None
         assert timing.p99 is not None
         for figure in (
-            f"{q.micro_f1:.3f} [{q.micro_f1_interval.low:.2f}, {q.micro_f1_interval.high:.2f}]",
-            f"{q.macro_f1:.3f} [{q.macro_f1_interval.low:.2f}, {q.macro_f1_interval.high:.2f}]",
+            f"{q.micro_f1:.3f}",
+            f"{q.macro_f1:.3f}",
             f"{timing.p50.value:.1f} [{timing.p50.low:.1f}, {timing.p50.high:.1f}]",
             f">{timing.p90.value:.1f}<",
             f">{timing.p99.value:.1f}<",
@@ -148,7 +149,7 @@ def test_reports_of_one_machine_and_one_moment_are_numbered(one: BenchReport) ->
 
 
 def test_devices_that_decide_otherwise_on_the_same_examples_are_named(one: BenchReport) -> None:
-    own = replace(one.own, quality=replace(one.own.quality, micro_f1=0.1234))
+    own = replace(one.own, quality=replace(one.own.quality, micro_f1=Estimate(0.1234, 0.1, 0.2)))
     other = replace(one, machine=replace(one.machine, name="other"), rows=(*one.rows[:-1], own))
     assert "student int8 ONNX does not decide alike everywhere" in to_html([one, other])
 

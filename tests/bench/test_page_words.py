@@ -14,7 +14,8 @@ from bench.report.page.plots import pareto, points
 from bench.report.page.style import OTHERS, OWN
 from bench.report.page.svg import apart, fit, log_ticks, width_of
 from bench.report.page.words import answer, cautions
-from bench.report.types import BenchReport, Estimate
+from bench.report.types import BenchReport
+from distill.scoring.estimate import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_the_pareto_front_is_what_nothing_beats(one: BenchReport) -> None:
         for b in one.rows
         if b is not a
         and b.timings[0].p50.value <= a.timings[0].p50.value
-        and b.quality.micro_f1 >= a.quality.micro_f1
+        and b.quality.micro_f1.value >= a.quality.micro_f1.value
     }
     assert set(front) == {row.name for row in one.rows} - beaten
 

@@ -514,4 +514,4 @@ def test_a_peers_f1_is_that_of_its_own_answers_under_the_fp32_thresholds(
         parent.labels.encode([example.labels for example in task.examples]),
         parent.thresholds.apply(probabilities),
     )
-    assert judge(open_variant(optimum_int8), task).honest.micro_f1 == pytest.approx(expected)
+    assert judge(open_variant(optimum_int8), task).honest.micro_f1.value == pytest.approx(expected)

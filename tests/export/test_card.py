@@ -67,7 +67,7 @@ def test_the_cards_of_an_export_say_what_they_do_not_know(bundle: Bundle, chain:
         assert data.license == "unknown"
         assert data.base_model is None
         assert precision in data.tags
-        assert bundle.figures["quality"][0]["micro_f1"] >= 0
+        assert bundle.figures["quality"][0]["micro_f1"]["value"] >= 0
         for title in ("How to use it", "Intended use", "Out of scope", "Limits and bias", "Licence"):
             assert f"## {title}\n" in text
         assert str(chain.data.parent) not in text  # where things stood on this machine is nobody's business

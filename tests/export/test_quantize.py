@@ -21,7 +21,7 @@ from distill.preprocess.inputs import Batch
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx import profile, towers
 from distill.runtime.predictor import Predictor, open_session, run
-from distill.scoring.metrics import Interval
+from distill.scoring.estimate import Estimate
 from export import fuse as graph
 from export.pipeline import Order, export_run
 from export.quantize import calibration, coverage, search, sensitivity
@@ -280,7 +280,7 @@ def test_calibrated_ranges_lie_within_what_was_seen(fused: Path, method: calibra
 def candidate(name: str, drop: float, ratio: float) -> Candidate:
     nothing: Any = None
     scheme = Scheme("dynamic", name)  # type: ignore[arg-type]
-    return Candidate(scheme, Path(name), nothing, 1, drop, Interval(drop - 0.01, drop + 0.01), drop, drop, ratio)
+    return Candidate(scheme, Path(name), nothing, 1, Estimate(drop, drop - 0.01, drop + 0.01), drop, drop, ratio)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_a_file_judged_against_itself_loses_nothing(chain: Chain, bundle: Bundle
     same, other = search._judge(
         given, [(Scheme("dynamic", "float"), predictor.bundle.model), (Scheme("dynamic", "float"), bundle.model)]
     )
-    assert (same.f1_drop, same.f1_interval, same.ap_drop, same.moved) == (0.0, Interval(0.0, 0.0), 0.0, 0.0)
+    assert (same.f1_drop, same.ap_drop, same.moved) == (Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
     int8 = Predictor.load(chain.int8).probabilities(chain.splits.dev)
     assert other.moved == pytest.approx(np.abs(int8 - dev).mean())
     assert other.size_bytes == bundle.model.stat().st_size

@@ -59,7 +59,7 @@ def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns
     ap = [average_precision_score(y.ravel(), p.ravel()) for p in (*taught, *control)]
     assert verdict.gain["micro_ap"].value == pytest.approx((ap[0] + ap[1] - ap[2] - ap[3]) / 2)
     assert verdict.taught.micro_ap.value == pytest.approx((ap[0] + ap[1]) / 2)
-    assert verdict.gain["micro"].interval.low < verdict.gain["micro"].value < verdict.gain["micro"].interval.high
+    assert verdict.gain["micro"].low < verdict.gain["micro"].value < verdict.gain["micro"].high
     assert "BEATS its control: micro F1 +0." in verdict.sentence()
     assert "2 seeds" in verdict.sentence()
 
@@ -70,7 +70,7 @@ def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal(
     verdict = judge(y, [p], [p], [p], (13,), "balanced", "dev")
     assert verdict.word == "NO BETTER"
     assert verdict.gain["balanced"].value == 0
-    assert verdict.retention["macro"].interval.low == verdict.retention["macro"].interval.high == 1
+    assert verdict.retention["macro"].low == verdict.retention["macro"].high == 1
 
 
 def test_a_handful_of_examples_is_inconclusive() -> None:
@@ -85,11 +85,11 @@ def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
     base = noisy(y, 2.0, 1)
     spoiled = base.copy()
     spoiled[:20] = 1 - spoiled[:20]
-    one = judge(y, [base], [base], [spoiled], (1,), "micro", "dev").gain["micro"].interval
-    alone = judge(y, [base], [base], [spoiled], (1,), "micro", "dev").taught.micro_f1.interval
+    one = judge(y, [base], [base], [spoiled], (1,), "micro", "dev").gain["micro"]
+    alone = judge(y, [base], [base], [spoiled], (1,), "micro", "dev").taught.micro_f1
     assert one.high - one.low < alone.high - alone.low
     lucky = judge(y, [base], [base, noisy(y, 0.5, 7)], [spoiled, spoiled], (1, 2), "micro", "dev").gain["micro"]
-    assert lucky.interval.high - lucky.interval.low > one.high - one.low
+    assert lucky.high - lucky.low > one.high - one.low
 
 
 def test_average_precision_in_a_draw_is_sklearns_with_weights() -> None:

@@ -86,7 +86,7 @@ def test_a_small_loss_that_is_certain_is_not_promoted_however_much_may_be_lost()
     new = old.copy()
     new[:60, 0] ^= targets[:60, 0] > 0.5
     found = judged(targets, old, new, 0.2)
-    assert found.gain["balanced"].interval.low > -0.2
+    assert found.gain["balanced"].low > -0.2
     assert (found.word, found.reason) == ("KEPT OLD", "worse")
 
 

@@ -194,7 +194,7 @@ def _disagreements(group: Sequence[Device]) -> list[Html]:
     said = []
     for row in once_each(group):
         f1s = {
-            device.title: found.quality.micro_f1
+            device.title: found.quality.micro_f1.value
             for device in group
             for found in device.report.rows
             if found.name == row.name

@@ -26,7 +26,8 @@ from bench.report.page.svg import (
     rows_axes,
 )
 from bench.report.page.words import milliseconds
-from bench.report.types import BenchReport, Estimate, Row, Timing
+from bench.report.types import BenchReport, Row, Timing
+from distill.scoring.estimate import Estimate
 
 F1 = Literal["micro", "macro"]
 FLAG = 13.0  # height of a flag's row
@@ -56,9 +57,7 @@ def points(found: Sequence[Device], colours: Mapping[str, Colour], f1: F1) -> li
 
 def f1_of(row: Row, f1: F1) -> Estimate:
     """Micro- or macro-F1 with its interval."""
-    q = row.quality
-    value, interval = (q.micro_f1, q.micro_f1_interval) if f1 == "micro" else (q.macro_f1, q.macro_f1_interval)
-    return Estimate(value, interval.low, interval.high)
+    return row.quality.micro_f1 if f1 == "micro" else row.quality.macro_f1
 
 
 def pareto(some: Sequence[Point]) -> list[Point]:

@@ -12,7 +12,8 @@ from bench.report.page.html import Html
 from bench.report.page.style import Colour
 from bench.report.page.svg import SMALL, apart, axes, canvas, drawing, fit, inline, label_axes, log_ticks
 from bench.report.page.words import throughput
-from bench.report.types import BenchReport, Estimate, Row
+from bench.report.types import BenchReport, Row
+from distill.scoring.estimate import Estimate
 
 
 @dataclass(frozen=True)

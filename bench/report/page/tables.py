@@ -17,7 +17,8 @@ from bench.report.page.words import (
     throughput,
     time,
 )
-from bench.report.types import BenchReport, Estimate, Resident, Row
+from bench.report.types import BenchReport, Resident, Row
+from distill.scoring.estimate import Estimate
 
 
 def headline(found: Sequence[Device]) -> Html:
@@ -159,8 +160,8 @@ def quality(rows: Sequence[Row], report: BenchReport) -> Html:
     for row in rows:
         q, own = row.quality, row.quality_own_thresholds
         cells = [micro(q), macro(q), f"{q.macro_f1_empty_as_one:.3f}", f"{q.micro_ap:.3f}", f"{q.ece:.3f}"]
-        cells += [f"{half.micro_f1:.3f}" for half in (row.quality_text_alone, row.quality_image_alone)]
-        cells += [NONE, NONE] if own is None else [f"{own.micro_f1:.3f}", f"{own.macro_f1:.3f}"]
+        cells += [f"{half.micro_f1.value:.3f}" for half in (row.quality_text_alone, row.quality_image_alone)]
+        cells += [NONE, NONE] if own is None else [f"{own.micro_f1.value:.3f}", f"{own.macro_f1.value:.3f}"]
         lines.append(Line((row.name, *cells), row.own))
     constant = report.constant
     known = (constant.micro_f1, constant.macro_f1, constant.macro_f1_empty_as_one)

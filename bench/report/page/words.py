@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bench.report.page.cast import compared
 from bench.report.page.style import STAGES
-from bench.report.types import BenchReport, Estimate, Row, Timing
+from bench.report.types import BenchReport, Row, Timing
+from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Quality
 
 NONE = "–"
@@ -30,19 +31,14 @@ def time(estimate: Estimate | None) -> str:
     return f"{milliseconds(estimate.value)} [{low}, {high}]"
 
 
-def share(value: float, low: float, high: float) -> str:
-    """An F1 with its interval."""
-    return f"{value:.3f} [{low:.2f}, {high:.2f}]"
-
-
 def micro(quality: Quality) -> str:
     """Micro-F1 with its interval."""
-    return share(quality.micro_f1, quality.micro_f1_interval.low, quality.micro_f1_interval.high)
+    return f"{quality.micro_f1:.3f}"
 
 
 def macro(quality: Quality) -> str:
     """Macro-F1 with its interval."""
-    return share(quality.macro_f1, quality.macro_f1_interval.low, quality.macro_f1_interval.high)
+    return f"{quality.macro_f1:.3f}"
 
 
 def signed(found: Estimate) -> str:
@@ -80,8 +76,8 @@ def beaters(report: BenchReport) -> list[Row]:
         row
         for row in report.rows
         if row.timings[0].p50.high < own.timings[0].p50.low
-        and row.quality.micro_f1 >= own.quality.micro_f1
-        and row.quality.macro_f1 >= own.quality.macro_f1
+        and row.quality.micro_f1.value >= own.quality.micro_f1.value
+        and row.quality.macro_f1.value >= own.quality.macro_f1.value
     ]
 
 
@@ -152,10 +148,10 @@ def cautions(report: BenchReport) -> list[str]:
             said.append(
                 f"{row.name} is faster still: {time(row.timings[0].p50)} ms at micro-F1 {micro(row.quality)}."
             )
-    if constant.micro_f1 >= own.quality.micro_f1:
+    if constant.micro_f1 >= own.quality.micro_f1.value:
         said.append(
             f"Always answering {', '.join(constant.names)} has micro-F1 {constant.micro_f1:.3f}, no less than "
-            f"{own.name}'s {own.quality.micro_f1:.3f}; in macro-F1 it has {constant.macro_f1:.3f} against "
-            f"{own.quality.macro_f1:.3f}."
+            f"{own.name}'s {own.quality.micro_f1.value:.3f}; in macro-F1 it has {constant.macro_f1:.3f} against "
+            f"{own.quality.macro_f1.value:.3f}."
         )
     return said
