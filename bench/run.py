@@ -82,7 +82,7 @@ def _judge(variants: Sequence[Variant], task: Task) -> tuple[LabelSet, list[Judg
 def _references(variants: Sequence[Variant], variant: Variant) -> list[int]:
     """Which ones a variant is compared with: the first teacher, else the first of all; the own one, which is the
     last, with its fp32 parent too."""
-    teachers = [index for index, other in enumerate(variants) if other.name.startswith("teacher")]
+    teachers = [index for index, other in enumerate(variants) if other.kind == "teacher"]
     others = [teachers[0] if teachers else 0]
     if variant is variants[-1]:
         others += [index for index, other in enumerate(variants) if other.folder == parent_of(variant.folder)][:1]

@@ -23,9 +23,9 @@ from distill.runtime import bundle
 from distill.runtime import verify as golden
 from distill.runtime.bundle import Bundle, Contents, Precision
 from distill.runtime.predictor import open_session, probabilities, run
-from distill.scoring.evaluation import Scored, fit_and_score, score_with
+from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, logit
-from distill.scoring.thresholds import Thresholds, moved
+from distill.scoring.thresholds import Thresholds, move
 from export import fuse as graph
 from export import parity
 from export.card import page as card
@@ -68,7 +68,7 @@ class _Parent:
     reader: Reader
     answers: Answers
     dev: Probabilities
-    scored: Scored
+    scored: Evaluation
     agreement: Parity
 
 
@@ -212,7 +212,7 @@ def _embedded(contents: Contents, out: Path) -> Contents:
 
 def _score(
     student: Checkpoint, splits: Splits, answers: Answers, dev: Probabilities, thresholds: Thresholds
-) -> Scored:
+) -> Evaluation:
     """Figures on dev, whose answers are there already. Thresholds that rest on out-of-fold answers are worth more
     than dev is: they stay."""
     labels, config = student.classifier.labels, student.classifier.config
@@ -220,18 +220,19 @@ def _score(
         labels.encode([example.labels for example in part]) for part in (splits.dev, splits.train)
     )
     alone = {"text": answers(without_images(splits.dev)), "image": answers(without_texts(splits.dev))}
-    if thresholds.rest_on("dev"):
-        return fit_and_score(labels.names, dev, targets, train_targets, config.objective, "dev", alone)
-    return score_with(thresholds, labels.names, dev, targets, train_targets, "dev", alone)
+    outputs = SplitOutputs("dev", labels.names, dev, targets, alone)
+    if thresholds.fitted_on.split == "dev":
+        return fit_and_evaluate(outputs, config.objective, train_targets)
+    return evaluate(outputs, thresholds, train_targets)
 
 
 def _moved(student: Checkpoint, splits: Splits, fp32: Answers, int8: Answers) -> Thresholds:
     """The run's thresholds, carried over to the int8 file's outputs."""
     thresholds = student.thresholds
-    if thresholds.rest_on("dev"):
+    if thresholds.fitted_on.split == "dev":
         return thresholds
     examples = [*splits.train[:MOVED_BY], *splits.dev]
-    return moved(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")
+    return move(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")
 
 
 def _contents(
@@ -239,7 +240,7 @@ def _contents(
     model: Path,
     precision: Precision,
     target: str,
-    scored: Scored,
+    scored: Evaluation,
     figures: dict[str, Any],
     golden_answers: dict[str, Any],
     told: card.Told,

@@ -17,8 +17,8 @@ from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import WANTED, Encoded
-from distill.scoring.evaluation import Scored, score_with
-from distill.scoring.thresholds import moved
+from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate
+from distill.scoring.thresholds import move
 from distill.training.folds import score, views
 from distill.training.run import finish
 from distill.training.trainer import train_model
@@ -82,11 +82,11 @@ def _watch_ranges(classifier: Classifier, train_set: Encoded) -> None:
 
 def _score(
     student: Checkpoint, classifier: Classifier, train_set: Encoded, dev_set: Encoded, before: NDArray[np.float32]
-) -> Scored:
+) -> Evaluation:
     train_targets = train_set.targets[train_set.labelled]
-    if student.thresholds.rest_on("dev"):
+    if student.thresholds.fitted_on.split == "dev":
         return score(classifier, train_targets, dev_set, None)
-    thresholds = moved(student.thresholds, before, classifier.logits(train_set), "int8 arithmetic")
+    thresholds = move(student.thresholds, before, classifier.logits(train_set), "int8 arithmetic")
     dev = views(classifier, dev_set)
-    names = classifier.labels.names
-    return score_with(thresholds, names, dev.both, dev_set.targets, train_targets, "dev", dev.alone())
+    outputs = SplitOutputs("dev", classifier.labels.names, dev.both, dev_set.targets, dev.alone())
+    return evaluate(outputs, thresholds, train_targets)

@@ -34,6 +34,7 @@ class Process:
         self.variant = variant
         spec = Spec(
             variant.name,
+            variant.kind,
             variant.runtime,
             str(variant.folder),
             str(variant.model) if variant.model else None,

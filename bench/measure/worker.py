@@ -13,7 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.runtimes.variants import Runtime
+    from distill.runtime.bundle import Kind
 
 from bench.measure.memory import peak_bytes, resident
 
@@ -26,7 +30,8 @@ class Spec:
     """What a process is to be: a variant's fields, and the rows of a round."""
 
     name: str
-    runtime: str
+    kind: Kind
+    runtime: Runtime
     folder: str
     model: str | None
     threads: int
@@ -78,10 +83,10 @@ def main(spec: Spec, started: float) -> None:
     """Import, then open, then serve; each is timed, and so is the memory that imports alone take."""
     from bench.measure.stages import staged
     from bench.runtimes.serving import answer, opener
-    from bench.runtimes.variants import Runtime, Variant
+    from bench.runtimes.variants import Variant
 
     model = Path(spec.model) if spec.model else None
-    variant = Variant(spec.name, cast(Runtime, spec.runtime), Path(spec.folder), 0, model)
+    variant = Variant(spec.name, spec.kind, spec.runtime, Path(spec.folder), 0, model)
     open_ = opener(variant.runtime)
     imported, before = time.time(), resident()
     served = open_(variant, spec.threads, spec.arena)

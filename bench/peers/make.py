@@ -91,7 +91,7 @@ def _openvino_variant(parent: Bundle) -> Variant:
     # On a processor with bf16 the plugin computes an fp32 file in bf16 unless it is forbidden: the row says so.
     precision = import_openvino().Core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
     name = f"{parent.kind} OpenVINO ({precision})"
-    return Variant(name, "OpenVINO", parent.folder, parent.size_bytes())
+    return Variant(name, parent.kind, "OpenVINO", parent.folder, parent.size_bytes())
 
 
 def _nncf_variant(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Variant:
@@ -99,7 +99,9 @@ def _nncf_variant(parent: Bundle, calibration: Sequence[Example], folder: Path) 
     file = _nncf_quantised(parent, calibration[:CALIBRATION], folder)
     size = parent.size_bytes() - parent.model.stat().st_size
     size += file.stat().st_size + file.with_suffix(".bin").stat().st_size
-    return Variant(f"{parent.kind} OpenVINO NNCF int8", "OpenVINO NNCF int8", parent.folder, size, file)
+    return Variant(
+        f"{parent.kind} OpenVINO NNCF int8", parent.kind, "OpenVINO NNCF int8", parent.folder, size, file
+    )
 
 
 def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Path:
@@ -178,7 +180,9 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
     )
     made = write(folder / "bundle", contents)
     model.unlink()
-    return Variant(f"{made.kind} optimum dynamic int8", "optimum dynamic int8", made.folder, made.size_bytes())
+    return Variant(
+        f"{made.kind} optimum dynamic int8", made.kind, "optimum dynamic int8", made.folder, made.size_bytes()
+    )
 
 
 def _optimum_quantised(parent: Bundle, out: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.quality.task import Task
@@ -10,7 +10,7 @@ from distill.data import lineage
 from distill.data.checks import content_hash
 from distill.data.run_folder import START_FILE
 from distill.runtime.bundle import is_bundle
-from distill.scoring.thresholds import Thresholds
+from distill.scoring.thresholds import FittedOn, Thresholds
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,18 @@ class Known:
         """Where the thresholds that count come from."""
         if self.fitted:
             return f"cross-fitted on {split}"
-        return f"fitted on {'another ' * thresholds.rest_on(split)}{thresholds.fitted_on}"
+        return f"fitted on {'another ' * (thresholds.fitted_on.split == split)}{thresholds.fitted_on}"
 
 
 def known(folder: Path, thresholds: Thresholds, task: Task) -> Known:
     """What the run or Bundle in `folder` says of the examples. Raises RunError and ImageError."""
+    fitted = replace(thresholds.fitted_on, moved_to="", moved_by=0)
     if is_bundle(folder) or not (folder / START_FILE).is_file():
-        return Known(thresholds.rest_on(task.split, len(task.examples)), None, None)
+        return Known(fitted == FittedOn(task.split, len(task.examples)), None, None)
     seen, own = lineage.seen_by(folder), lineage.own_dev(folder)
     contents = [content_hash(example) for example in task.examples]
     return Known(
-        fitted=thresholds.rest_on("dev", len(contents)) and own == frozenset(contents),
+        fitted=fitted == FittedOn("dev", len(contents)) and own == frozenset(contents),
         trained=sum(content in seen.train for content in contents),
         watched=sum(content in seen.dev for content in contents),
     )

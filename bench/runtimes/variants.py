@@ -10,7 +10,7 @@ from typing import Literal
 
 from distill.core.errors import BenchError
 from distill.core.files import read_json
-from distill.runtime.bundle import Bundle, is_bundle
+from distill.runtime.bundle import Bundle, Kind, is_bundle
 
 Runtime = Literal[
     "torch",
@@ -30,6 +30,7 @@ class Variant:
     run, or the Bundle that `runtime` opens; `model` is the file that it runs in place of the Bundle's own."""
 
     name: str
+    kind: Kind
     runtime: Runtime
     folder: Path
     size_bytes: int
@@ -40,11 +41,12 @@ def resolve(folder: Path) -> Variant:
     """What stands at `folder`. Raises BenchError when it is neither a run nor a Bundle."""
     if is_bundle(folder):
         bundle = Bundle.open(folder)
-        return Variant(f"{bundle.kind} {bundle.precision} ONNX", "onnxruntime", folder, bundle.size_bytes())
+        name = f"{bundle.kind} {bundle.precision} ONNX"
+        return Variant(name, bundle.kind, "onnxruntime", folder, bundle.size_bytes())
     if (folder / "run.json").is_file():
         kind = read_json(folder / "run.json", BenchError).get("kind", "run")
         size = sum((folder / name).stat().st_size for name in RUN_FILES if (folder / name).is_file())
-        return Variant(f"{kind} PyTorch", "torch", folder, size)
+        return Variant(f"{kind} PyTorch", kind, "torch", folder, size)
     raise BenchError(f"{folder}: neither a finished run nor a Bundle; train or export it first")
 
 

@@ -10,8 +10,6 @@ import click
 
 from distill.core.errors import RunError
 from distill.core.recipe import recipes_folder
-from distill.core.terminal import console, note
-from distill.data.generated import write_demo_data
 
 
 @click.command()
@@ -26,13 +24,15 @@ def demo(ctx: click.Context, out: Path) -> None:
     Example:
       distill demo
     """
+    from distill.core.terminal import console, note
+
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out}: is not empty; remove it or pass --out with another folder")
     started = time.perf_counter()
     data = out / "data"
     note(f"generating images in {data} and tiny random encoders in {out / 'encoders'}")
-    write_demo_data(data)
     from distill.data.dataset import read_splits
+    from distill.data.generated import write_demo_data
     from distill.model.demo_encoders import write_demo_encoders
 
     def step(*arguments: str | Path) -> None:
@@ -41,6 +41,7 @@ def demo(ctx: click.Context, out: Path) -> None:
         note(f"$ distill {shlex.join(words)}")
         ctx.find_root().command.main(words, prog_name="distill", standalone_mode=False)
 
+    write_demo_data(data)
     splits = read_splits(data)
     encoders = write_demo_encoders(out / "encoders", [example.text for example in splits.train])
     recipe = ["--recipe", str(recipes_folder() / "tiny.toml")]

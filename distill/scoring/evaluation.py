@@ -1,9 +1,9 @@
-"""Thresholds for a model's outputs and what they are worth. Knows arrays, not models; writes no files."""
+"""Thresholds for a model's outputs on a split, and what its decisions are worth there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from distill.core.recipe import Objective
@@ -20,13 +20,23 @@ from distill.scoring.metrics import (
 from distill.scoring.tables import label_table, quality_table
 from distill.scoring.thresholds import Thresholds, cross_fitted, fit
 
-# Outputs (N, L) of a model that sees only one modality, by its name: "text" or "image".
-Alone = Mapping[str, Probabilities]
+
+@dataclass(frozen=True)
+class SplitOutputs:
+    """A model's probabilities on the examples of `split` and their targets, float32 (N, L) each. `alone` holds its
+    probabilities for the same examples with one modality only, by its name: "text" or "image"."""
+
+    split: str
+    labels: tuple[str, ...]
+    probabilities: Probabilities
+    targets: Targets
+    alone: Mapping[str, Probabilities] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Fitted thresholds, named figures (the honest one first) and the constant predictor on the same rows."""
+class Evaluation:
+    """Thresholds, the named qualities of their decisions (the one to quote first), and the constant predictor on
+    the same examples."""
 
     thresholds: Thresholds
     rows: tuple[tuple[str, Quality], ...]
@@ -43,44 +53,31 @@ class Scored:
         output.print(label_table(self.rows[0][1]))
 
 
-def score_with(
-    thresholds: Thresholds,
-    names: tuple[str, ...],
-    probabilities: Probabilities,
-    targets: Targets,
-    train_targets: Targets,
-    what: str,
-    alone: Alone,
-) -> Scored:
-    """As `fit_and_score`, with thresholds that were fitted on other examples."""
-    rows = [(f"{what}, not fitted on", measure(names, targets, probabilities, thresholds.array()))]
-    for modality, outputs in alone.items():
-        rows.append((f"{what}, {modality} alone", measure(names, targets, outputs, thresholds.array())))
-    return Scored(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))
+def evaluate(outputs: SplitOutputs, thresholds: Thresholds, train_targets: Targets) -> Evaluation:
+    """Measure thresholds that were fitted on other examples; `train_targets` make the constant predictor."""
+    names, targets, cuts = outputs.labels, outputs.targets, thresholds.array()
+    rows = [(f"{outputs.split}, not fitted on", measure(names, targets, outputs.probabilities, cuts))]
+    for modality, probabilities in outputs.alone.items():
+        rows.append((f"{outputs.split}, {modality} alone", measure(names, targets, probabilities, cuts)))
+    return Evaluation(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))
 
 
-def fit_and_score(
-    names: tuple[str, ...],
-    probabilities: Probabilities,
-    targets: Targets,
-    train_targets: Targets,
-    objective: Objective,
-    what: str,
-    alone: Alone,
-) -> Scored:
-    """Fit thresholds on these outputs (N, L) and measure them twice: on rows that each row's thresholds
-    were not fitted on, and on the same rows, which flatters. `what` names the outputs, such as "dev"; `alone`
-    holds the outputs for the same rows without their image or without their text."""
-    thresholds = fit(probabilities, targets, objective, f"{what}, {len(targets)} examples")
-    decisions = cross_fitted(probabilities, targets, objective)
-    honest = measure_decisions(names, targets, probabilities, decisions, thresholds.array())
-    flattering = measure(names, targets, probabilities, thresholds.array())
+def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets: Targets) -> Evaluation:
+    """Fit thresholds on these outputs and measure them twice: cross-fitted, each example decided with thresholds
+    fitted on others, and on the examples they were fitted on, which flatters. Raises DataError without positives."""
+    names, targets, probabilities = outputs.labels, outputs.targets, outputs.probabilities
+    thresholds = fit(probabilities, targets, objective, outputs.split)
+
+    def crossed(applied_to: Probabilities) -> Quality:
+        decisions = cross_fitted(probabilities, targets, objective, applied_to)
+        return measure_decisions(names, targets, applied_to, decisions, thresholds.array())
+
     rows = [
-        (f"{what}, thresholds cross-fitted", honest),
-        (f"{what}, fitted on itself (flatters)", flattering),
+        (f"{outputs.split}, thresholds cross-fitted", crossed(probabilities)),
+        (
+            f"{outputs.split}, fitted on itself (flatters)",
+            measure(names, targets, probabilities, thresholds.array()),
+        ),
     ]
-    for modality, outputs in alone.items():
-        decided = cross_fitted(probabilities, targets, objective, applied_to=outputs)
-        quality = measure_decisions(names, targets, outputs, decided, thresholds.array())
-        rows.append((f"{what}, {modality} alone", quality))
-    return Scored(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))
+    rows += [(f"{outputs.split}, {modality} alone", crossed(alone)) for modality, alone in outputs.alone.items()]
+    return Evaluation(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))

@@ -30,12 +30,27 @@ MAX_SWEEPS = 20
 
 
 @dataclass(frozen=True)
+class FittedOn:
+    """Which examples thresholds were fitted on: how many, of which split. Thresholds that were carried over to another
+    file's outputs (`move`) say to which, "" where they were not, and by how many examples."""
+
+    split: str
+    examples: int
+    moved_to: str = ""
+    moved_by: int = 0
+
+    def __str__(self) -> str:
+        moved = f", moved to {self.moved_to} by {self.moved_by} examples" if self.moved_to else ""
+        return f"{self.split}, {self.examples} examples{moved}"
+
+
+@dataclass(frozen=True)
 class Thresholds:
-    """A probability >= values[i] decides for label i. Says what it was fitted for and on what."""
+    """A probability >= values[i] decides for label i; fitted for `objective`."""
 
     values: tuple[float, ...]
     objective: Objective
-    fitted_on: str
+    fitted_on: FittedOn
 
     def array(self) -> NDArray[np.float32]:
         """float32 (L,), each in (0, 1)."""
@@ -44,11 +59,6 @@ class Thresholds:
     def apply(self, probabilities: Probabilities) -> Decisions:
         """bool (N, L) from probabilities (N, L)."""
         return probabilities >= self.array()
-
-    def rest_on(self, split: str, rows: int | None = None) -> bool:
-        """Whether they were fitted on a split of this name, and of so many rows, so that figures on it with them
-        flatter."""
-        return f"{self.fitted_on},".startswith(f"{split}," if rows is None else f"{split}, {rows} examples,")
 
     def to_json(self) -> dict[str, Any]:
         """A plain table for `from_json`."""
@@ -60,7 +70,7 @@ class Thresholds:
         return build(cls, tree, "thresholds")
 
 
-def fit(probabilities: Probabilities, targets: Targets, objective: Objective, fitted_on: str) -> Thresholds:
+def fit(probabilities: Probabilities, targets: Targets, objective: Objective, split: str) -> Thresholds:
     """Thresholds that serve `objective`: "micro" or "macro" F1, or their mean, "balanced". Both (N, L).
 
     The probabilities are calibrated, and the thresholds are those with the best objective when every
@@ -71,14 +81,14 @@ def fit(probabilities: Probabilities, targets: Targets, objective: Objective, fi
     Raises DataError when there are no examples or no positives at all.
     """
     if len(targets) == 0 or not targets.any():
-        raise DataError(f"thresholds cannot be fitted on {fitted_on}: it has no positive labels")
+        raise DataError(f"thresholds cannot be fitted on {split}: it has no positive labels")
     calibration = calibrate(probabilities, targets)
     expected = calibration.apply(probabilities)
     values = calibration.invert(_search(expected, expected, objective))
-    return Thresholds(tuple(float(v) for v in values), objective, fitted_on)
+    return Thresholds(tuple(float(v) for v in values), objective, FittedOn(split, len(targets)))
 
 
-def moved(thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str) -> Thresholds:
+def move(thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str) -> Thresholds:
     """Carry thresholds over from one file's outputs to another's, such as from fp32 to int8.
 
     before, after: logits (N, L) of the two on the same examples, which may be training ones: only how the
@@ -90,8 +100,8 @@ def moved(thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np
     offset = after.mean(0) - slope * before.mean(0)
     values = sigmoid((slope * logit(thresholds.array()) + offset).astype(np.float32))
     values = values.clip(1e-6, 1 - 1e-6)  # as in calibration: far logits round to 0 or 1, which decide nothing
-    where = f"{thresholds.fitted_on}, moved to {to} by {len(before)} examples"
-    return replace(thresholds, values=tuple(float(v) for v in values), fitted_on=where)
+    fitted_on = replace(thresholds.fitted_on, moved_to=to, moved_by=len(before))
+    return replace(thresholds, values=tuple(float(v) for v in values), fitted_on=fitted_on)
 
 
 def cross_fitted(

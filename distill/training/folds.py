@@ -20,7 +20,7 @@ from distill.model import distributed as processes
 from distill.model.classifier import Classifier
 from distill.model.dataset import Encoded
 from distill.model.training_log import TrainLog
-from distill.scoring.evaluation import Scored, fit_and_score, score_with
+from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, sigmoid
 from distill.training.trainer import Loss, train_model
 
@@ -35,7 +35,7 @@ class Views:
     image: Probabilities
 
     def alone(self) -> dict[str, Probabilities]:
-        """What `scoring.fit_and_score` takes."""
+        """For `SplitOutputs.alone`."""
         return {"text": self.text, "image": self.image}
 
 
@@ -123,15 +123,16 @@ def _keep(stored: Path, log: TrainLog, answers: Views) -> None:
     remove_folder(stored.with_suffix(""))
 
 
-def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out: HeldOut | None) -> Scored:
+def score(classifier: Classifier, train_targets: Targets, dev: Encoded, held_out: HeldOut | None) -> Evaluation:
     """Thresholds and figures of a finished training: from its out-of-fold answers, with dev beside them; from
     dev where there are none."""
     names, objective = classifier.labels.names, classifier.config.objective
     on_dev = views(classifier, dev)
     if held_out is None:
-        alone = on_dev.alone()
-        return fit_and_score(names, on_dev.both, dev.targets, train_targets, objective, "dev", alone)
-    what, answers = "out-of-fold train", held_out.views
-    scored = fit_and_score(names, answers.both, train_targets, train_targets, objective, what, answers.alone())
-    beside = score_with(scored.thresholds, names, on_dev.both, dev.targets, train_targets, "dev", {})
-    return replace(scored, rows=(*scored.rows, *beside.rows))
+        outputs = SplitOutputs("dev", names, on_dev.both, dev.targets, on_dev.alone())
+        return fit_and_evaluate(outputs, objective, train_targets)
+    folds = held_out.views
+    outputs = SplitOutputs("out-of-fold train", names, folds.both, train_targets, folds.alone())
+    evaluation = fit_and_evaluate(outputs, objective, train_targets)
+    beside = evaluate(SplitOutputs("dev", names, on_dev.both, dev.targets), evaluation.thresholds, train_targets)
+    return replace(evaluation, rows=(*evaluation.rows, *beside.rows))

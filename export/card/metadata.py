@@ -12,14 +12,16 @@ from huggingface_hub import EvalResult, ModelCardData
 from distill.core.recipe import CardConfig, ModelConfig
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Precision
-from distill.scoring.evaluation import Scored
+from distill.scoring.evaluation import Evaluation
 from distill.scoring.metrics import Quality
 
 TASK = "image-classification"  # the hub has no name for images with text to labels
 TAGS = ("multi-label", "multimodal", "memes", "onnx", "onnxruntime", "knowledge-distillation", "distill")
 
 
-def front_matter(classifier: Classifier, precision: Precision, scored: Scored, name: str, about: CardConfig) -> str:
+def front_matter(
+    classifier: Classifier, precision: Precision, scored: Evaluation, name: str, about: CardConfig
+) -> str:
     """YAML, without the lines that fence it."""
     config = classifier.config
     bases = [model for model in (config.text.model, config.image.model) if on_hub(model)]

@@ -13,7 +13,7 @@ from distill.data.dataset import Splits
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Precision
 from distill.scoring.estimate import Estimate
-from distill.scoring.evaluation import Scored
+from distill.scoring.evaluation import Evaluation
 from distill.scoring.metrics import Quality
 from export.card import metadata as card_metadata
 from export.card import words as card_words
@@ -42,7 +42,7 @@ def write(
     classifier: Classifier,
     precision: Precision,
     target: str,
-    scored: Scored,
+    scored: Evaluation,
     figures: dict[str, Any],
     told: Told,
 ) -> str:
@@ -81,7 +81,7 @@ def write(
     return "\n".join([*lines, "", *card_words.limits(classifier.labels.names), *card_words.rights(config, about)])
 
 
-def _quality(scored: Scored) -> list[str]:
+def _quality(scored: Evaluation) -> list[str]:
     lines = [
         "## Quality on the dev split",
         "",

@@ -75,7 +75,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-un
         folder.mkdir()
         told = {"call_ms": 1.0, "open_ms": 0.0, "load_mb": 0.0, "keep_mb": 0.0, "disturb": 0} | known
         (folder / "known.json").write_text(json.dumps(told))
-        return Variant(name, "optimum dynamic int8", folder, 1)
+        return Variant(name, "student", "optimum dynamic int8", folder, 1)
 
     return make
 

@@ -38,7 +38,7 @@ from distill.data.generated import write_demo_data
 from distill.data.labels import LabelSet
 from distill.model.training_log import EpochLog, TrainLog
 from distill.scoring.metrics import Constant, Probabilities, Targets, sigmoid
-from distill.scoring.thresholds import Thresholds, cross_fitted, fit
+from distill.scoring.thresholds import FittedOn, Thresholds, cross_fitted, fit
 
 IMAGES = {"calibration", "confusion", "most-wrong", "precision-recall", "together-decided", "together-gold"}
 
@@ -164,7 +164,7 @@ def test_examples_that_the_model_learned_from_are_counted(run: Case, chain: Chai
 
 def test_precision_recall_curves_agree_with_sklearn() -> None:
     p, targets = made_up()
-    thresholds = Thresholds((0.5, 0.2, 1.0 - 1e-7, 0.5), "micro", "elsewhere")
+    thresholds = Thresholds((0.5, 0.2, 1.0 - 1e-7, 0.5), "micro", FittedOn("elsewhere", 9))
     for i, curve in enumerate(curves("abcd", targets, p, thresholds, None)[:3]):
         precision, recall, _ = precision_recall_curve(targets[:, i], p[:, i])
         assert np.allclose(curve.precision, precision[-2::-1])
@@ -335,7 +335,7 @@ main(["inspect", "nothing", "--data", "nothing", "--out", {str(tmp_path / "out")
 def test_two_examples_are_enough_and_one_is_not() -> None:
     p, labels = np.array([[0.9, 0.2], [0.3, 0.6]], dtype=np.float32), LabelSet(("a", "b"))
     examples = (Example("1", "x", None, ("a",)), Example("2", "y", None, ("b",)))
-    thresholds, log = Thresholds((0.5, 0.5), "micro", "elsewhere"), (None, "No log.")
+    thresholds, log = Thresholds((0.5, 0.5), "micro", FittedOn("elsewhere", 9)), (None, "No log.")
     task = Task("test", examples, labels, Constant(("a",), 0.1, 0.1, 0.1))
     met = Known(False, None, None)
     assert "test" in to_html(judged("model", task, thresholds, p, log, 5, met), {})

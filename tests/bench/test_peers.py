@@ -86,7 +86,7 @@ def nncf_int8(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Quantis
         "connected = []\n"
         "socket.socket.connect = lambda self, address: connected.append(str(address))\n"
         "socket.getaddrinfo = lambda *given, **named: connected.append(str(given)) or []\n"
-        "from bench.peers import make; from distill.data.dataset import read_splits\n"
+        "from bench.peers.make import make; from distill.data.dataset import read_splits\n"
         "bundle, data, out = map(Path, sys.argv[1:])\n"
         "(peer,) = make(bundle, ['openvino-int8'], out, [], read_splits(data).train[:16])\n"
         "said = {'name': peer.name, 'size': peer.size_bytes, 'model': str(peer.model)}\n"
@@ -97,7 +97,8 @@ def nncf_int8(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Quantis
     command = [sys.executable, "-c", code, str(chain.int8), str(chain.data), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     said = json.loads((folder / "said.json").read_text())
-    variant = Variant(said["name"], "OpenVINO NNCF int8", Path(said["folder"]), said["size"], Path(said["model"]))
+    file = Path(said["model"])
+    variant = Variant(said["name"], "student", "OpenVINO NNCF int8", Path(said["folder"]), said["size"], file)
     return Quantised(variant, done.stdout, done.stderr, said["connected"], said["telemetry"])
 
 

@@ -19,7 +19,7 @@ from distill.core.recipe import CardConfig
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
-from distill.scoring.evaluation import fit_and_score
+from distill.scoring.evaluation import SplitOutputs, fit_and_evaluate
 from export.card import page as card
 from export.card.metadata import on_hub
 from export.card.words import encoder, limits
@@ -32,7 +32,7 @@ def written(checkpoint: Checkpoint, chain: Chain, bundle: Bundle, about: CardCon
     targets = chain.splits.labels.encode([example.labels for example in chain.splits.dev])
     p = Predictor(bundle).probabilities(chain.splits.dev)
     names = chain.splits.labels.names
-    scored = fit_and_score(names, p, targets, targets, "balanced", "dev", {})
+    scored = fit_and_evaluate(SplitOutputs("dev", names, p, targets), "balanced", targets)
     config = checkpoint.classifier.config
     named = replace(config, text=replace(config.text, model="someone/text-encoder"))
     figures = {"size_bytes": 1, "parity": bundle.figures["parity"]}

@@ -18,7 +18,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import open_session, run
-from distill.scoring.thresholds import Thresholds
+from distill.scoring.thresholds import FittedOn, Thresholds
 from export import parity, pipeline
 from export.pipeline import Order, export_run
 from export.to_onnx import to_onnx
@@ -135,8 +135,8 @@ def test_drift_of_a_hand_computed_case() -> None:
     drift = parity.compare(
         parent,
         child,
-        Thresholds((0.45, 0.2), "micro", "x"),
-        Thresholds((0.55, 0.4), "micro", "x"),
+        Thresholds((0.45, 0.2), "micro", FittedOn("x", 9)),
+        Thresholds((0.55, 0.4), "micro", FittedOn("x", 9)),
     )
     assert (drift.flipped, drift.flipped_refitted, drift.decisions) == (2, 1, 4)
     assert drift.max_probability_difference == pytest.approx(0.2)

@@ -14,10 +14,10 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from distill.core.errors import ImageError, RecipeError
-from distill.preprocess import inputs as preprocess
+from distill.preprocess import images
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.inputs import PreprocessSpec, Reader
-from distill.preprocess.text import TextSpec
+from distill.preprocess.text import TextSpec, pad
 
 SPEC = ImageSpec(size=24, fit="squash", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -105,10 +105,10 @@ def test_a_bad_image_is_refused_by_name(content: bytes, message: str, tmp_path: 
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preprocess, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
     with pytest.raises(ImageError, match=r"200 x 100 pixels, over the limit of 1,000"):
         image_to_uint8(encoded(red(size=(200, 100)), "PNG"), SPEC)
-    assert preprocess.MAX_PIXELS == 1000
+    assert images.MAX_PIXELS == 1000
 
 
 @given(st.binary(max_size=300))
@@ -125,7 +125,7 @@ def test_normalise_agrees_with_torchvision() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3), dtype=np.uint8)
     reference = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(SPEC.mean, SPEC.std)])
     expected = reference(torch.from_numpy(pixels.transpose(0, 3, 1, 2))).numpy()
-    found = preprocess.normalise(pixels, SPEC)
+    found = images.normalise(pixels, SPEC)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 1e-5
 
@@ -163,7 +163,7 @@ def test_token_ids_agree_with_transformers(overrides: list[str]) -> None:
 def test_any_text_becomes_a_padded_batch(overrides: list[str], texts: list[str]) -> None:
     ours = reader(overrides)
     ids = ours.ids(texts)
-    input_ids, mask = preprocess.pad(ids, 0)
+    input_ids, mask = pad(ids, 0)
     assert input_ids.shape == mask.shape == (len(texts), max(len(row) for row in ids))
     assert [list(row[keep == 1]) for row, keep in zip(input_ids, mask, strict=True)] == ids
     assert all(2 <= len(row) <= 16 for row in ids)

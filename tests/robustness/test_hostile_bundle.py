@@ -129,7 +129,7 @@ def test_metadata_of_another_form_are_refused(single: Path, name: str, text: str
 
 def test_metadata_given_twice_or_without_end_are_refused(single: Path) -> None:
     model = onnx.load(str(single))
-    model.metadata_props.add(key="distill.data.labels", value='"a"')
+    model.metadata_props.add(key="distill.labels", value='"a"')
     onnx.save(model, str(single))
     assert "twice" in refusal(single)
     del model.metadata_props[-1]

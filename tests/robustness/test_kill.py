@@ -56,7 +56,7 @@ def test_what_a_living_process_is_writing_is_let_be(tmp_path: Path) -> None:
 REWRITE = """
 import json
 from pathlib import Path
-from distill import files
+from distill.core import files
 from distill.runtime.bundle import Bundle, Contents, write
 if not {swaps}:
     files._swap = lambda one, other: False

@@ -32,7 +32,7 @@ from distill.runtime.explain import Explanation, explain, occluded
 from distill.runtime.explain_plot import draw, drawing, flow, scale, seen, write
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import sigmoid
-from distill.scoring.thresholds import Thresholds
+from distill.scoring.thresholds import FittedOn, Thresholds
 
 WORTH = {"good": 1.0, "bad": -2.0, "plain": 0.0, "late": 4.0}
 SPEC = PreprocessSpec(ImageSpec(16, "squash", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), TextSpec(3, 0))
@@ -47,7 +47,7 @@ class Linear:
         tokenizer.pre_tokenizer = WhitespaceSplit()
         self.worth = np.array([0.0, *WORTH.values()])
         self.reader = Reader(SPEC, tokenizer.to_str())
-        thresholds = Thresholds((0.6, 0.4), "micro", "nothing")
+        thresholds = Thresholds((0.6, 0.4), "micro", FittedOn("nothing", 0))
         self.bundle = SimpleNamespace(labels=LabelSet(("words", "red")), thresholds=thresholds, preprocess=SPEC)
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:

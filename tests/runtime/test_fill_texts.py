@@ -30,7 +30,7 @@ FILLED = ["typed", "read\n2", None, "alone"]
 
 # The width of an image is the text on it; 3 is one without.
 FAKE = """
-import export.ocr
+import distill.runtime.ocr.reader
 from pathlib import Path
 from distill.preprocess.images import open_image
 
@@ -47,7 +47,7 @@ class Fake:
             handle.write(f"{{width}}\\n")
         return "" if width == 3 else f"read\\n{{width}}"
 
-export.ocr.TextReader = Fake
+distill.runtime.ocr.reader.TextReader = Fake
 from distill.cli.main import main
 main({words!r})
 """

@@ -452,5 +452,5 @@ def test_an_address_that_is_taken_and_a_missing_extra_are_one_line(
 
 def test_serving_imports_nothing_that_trains() -> None:
     names = "('torch', 'transformers', 'onnx', 'optimum', 'sklearn')"
-    code = f"import sys, export.serve.server; sys.exit(any(name in sys.modules for name in {names}))"
+    code = f"import sys, distill.runtime.serve.server; sys.exit(any(name in sys.modules for name in {names}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

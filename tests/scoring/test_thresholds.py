@@ -13,7 +13,7 @@ from distill.core.recipe import Objective
 from distill.scoring import calibration, thresholds
 from distill.scoring.calibration import calibrate
 from distill.scoring.metrics import macro_f1, micro_f1
-from distill.scoring.thresholds import Thresholds
+from distill.scoring.thresholds import FittedOn, Thresholds
 
 
 def noisy_case(rows: int, rates: list[float], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +136,7 @@ def test_thresholds_survive_their_json_form_exactly() -> None:
 
 
 def test_a_probability_equal_to_its_threshold_decides_for_the_label() -> None:
-    made = Thresholds((0.25, 0.5), "micro", "hand")
+    made = Thresholds((0.25, 0.5), "micro", FittedOn("hand", 9))
     assert made.apply(np.array([[0.25, 0.49999]], dtype=np.float32)).tolist() == [[True, False]]
 
 

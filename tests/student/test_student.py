@@ -127,10 +127,10 @@ def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_di
 def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path, tmp_path: Path) -> None:
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
     run = student.train.train(config, chain.splits, lessons_of(folded, chain), tmp_path / "run", resume=False)
-    assert run.thresholds.fitted_on == "out-of-fold train, 64 examples"
+    assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
     fp32, int8 = export_run(run, chain.splits, chain.recipe.export, Order("int8", detect(), tmp_path / "bundle"))
     assert fp32.thresholds == run.thresholds
-    assert int8.thresholds.fitted_on == "out-of-fold train, 64 examples, moved to int8 by 96 examples"
+    assert str(int8.thresholds.fitted_on) == "out-of-fold train, 64 examples, moved to int8 by 96 examples"
     assert np.abs(int8.thresholds.array() - fp32.thresholds.array()).max() < 0.05
 
 

@@ -224,7 +224,7 @@ def test_out_of_fold_training_fits_thresholds_on_the_training_split(chain: Chain
 
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
     run = teacher.train.train(config, chain.splits, tmp_path, resume=False)
-    assert run.thresholds.fitted_on == "out-of-fold train, 64 examples"
+    assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
     rows = read_json(tmp_path / "metrics.json", RunError)["quality"]
     assert [row["examples"] for row in rows] == [64, 64, 64, 64, 32]
 
