@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from distill.core.errors import RunError
 from distill.core.recipe import Focal, StudentConfig
-from distill.model.dataset import Wanted
-from distill.model.network import Outputs
+from distill.model.dataset import BatchTargets
+from distill.model.outputs import Outputs
 from distill.training.focal import focal_loss
 
 
@@ -29,29 +29,29 @@ class DistillationLoss(nn.Module):
         self.text = _projection(self.weights.text, widths[0], teacher_widths[0], "text")
         self.image = _projection(self.weights.image, widths[1], teacher_widths[1], "image")
 
-    def forward(self, outputs: Outputs, wanted: Wanted) -> Tensor:
-        """Scalar >= 0 from outputs (B, ...) and what is wanted of them (B, ...)."""
-        hard = labels_loss(outputs.logits, wanted, self.focal)
-        if wanted.soft_logits is None:
+    def forward(self, outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
+        """Scalar >= 0 from outputs (B, ...) and their targets (B, ...)."""
+        hard = labels_loss(outputs.logits, targets, self.focal)
+        if targets.teacher is None:
             return hard
-        w, logits, teacher = self.weights, outputs.logits, wanted.soft_logits
+        w, logits, teacher = self.weights, outputs.logits, targets.teacher
         loss = w.labels * hard
         if w.soft > 0:
-            loss = loss + w.soft * soft_loss(logits, teacher, w.temperature)
+            loss = loss + w.soft * soft_loss(logits, teacher.logits, w.temperature)
         if self.text is not None:
-            loss = loss + w.text * feature_loss(self.text(outputs.text), wanted.soft_text)
+            loss = loss + w.text * feature_loss(self.text(outputs.text), teacher.text)
         if self.image is not None:
-            loss = loss + w.image * feature_loss(self.image(outputs.image), wanted.soft_image)
+            loss = loss + w.image * feature_loss(self.image(outputs.image), teacher.image)
         if w.relations > 0:
-            loss = loss + w.relations * relation_loss(logits, teacher)
+            loss = loss + w.relations * relation_loss(logits, teacher.logits)
         return loss
 
 
-def labels_loss(logits: Tensor, wanted: Wanted, focal: Focal) -> Tensor:
+def labels_loss(logits: Tensor, targets: BatchTargets, focal: Focal) -> Tensor:
     """The focal loss over the examples of a batch that have labels; 0 when none has."""
-    if not wanted.labelled.any():
+    if not targets.labelled.any():
         return logits.sum() * 0.0
-    return focal_loss(logits[wanted.labelled], wanted.labels[wanted.labelled], focal)
+    return focal_loss(logits[targets.labelled], targets.labels[targets.labelled], focal)
 
 
 def soft_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -62,19 +62,18 @@ def soft_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     taken off is the teacher's own entropy: the value is then a Kullback-Leibler divergence, 0 for a student
     that says what the teacher says, and the gradient is the same.
     """
-    wanted = torch.sigmoid(teacher / temperature)
-    cross = F.binary_cross_entropy_with_logits(logits / temperature, wanted)
-    least = F.binary_cross_entropy_with_logits(teacher / temperature, wanted)
+    soft = torch.sigmoid(teacher / temperature)
+    cross = F.binary_cross_entropy_with_logits(logits / temperature, soft)
+    least = F.binary_cross_entropy_with_logits(teacher / temperature, soft)
     return temperature**2 * (cross - least)
 
 
-def feature_loss(projected: Tensor, teacher: Tensor | None) -> Tensor:
+def feature_loss(projected: Tensor, teacher: Tensor) -> Tensor:
     """Mean of 1 - cosine between a student's projected features and the teacher's, both float (B, W), in [0, 2].
 
     After Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", eq. 3; lengths are divided out, because
     the layer norm that follows in either network does so too.
     """
-    assert teacher is not None
     return (1 - F.cosine_similarity(projected, teacher, dim=1)).mean()
 
 

@@ -30,8 +30,8 @@ WORDING = {
 class Verdict:
     """The student against its control, and both against the teacher, on the same rows.
 
-    `gain` holds taught minus control in micro-F1, macro-F1, their mean, "balanced", and "micro_ap", which needs
-    no threshold; `retention` holds taught over teacher. `word` judges the gain in `objective`: BEATS when its
+    `gain` holds distilled minus control in micro-F1, macro-F1, their mean, "balanced", and "micro_ap", which needs
+    no threshold; `retention` holds distilled over teacher. `word` judges the gain in `objective`: BEATS when its
     interval lies above 0, NO BETTER when it lies below MARGIN, INCONCLUSIVE when the data cannot tell.
     """
 
@@ -41,7 +41,7 @@ class Verdict:
     examples: int
     seeds: tuple[int, ...]
     teacher: Arm
-    taught: Arm
+    distilled: Arm
     control: Arm
     gain: dict[str, Estimate]
     retention: dict[str, Estimate]
@@ -62,27 +62,28 @@ class Verdict:
         )
 
 
-def judge(
-    targets: Targets,
-    teacher: Sequence[Probabilities],
-    taught: Sequence[Probabilities],
-    control: Sequence[Probabilities],
-    seeds: Sequence[int],
-    objective: Objective,
-    judged_on: str,
-) -> Verdict:
+@dataclass(frozen=True)
+class Arms:
+    """Probabilities float32 (N, L) on the same rows. `distilled` and `control` hold one array a seed, in the same
+    order; `teacher` holds one for all, or as many."""
+
+    teacher: list[Probabilities]
+    distilled: list[Probabilities]
+    control: list[Probabilities]
+
+
+def judge(targets: Targets, arms: Arms, seeds: Sequence[int], objective: Objective, judged_on: str) -> Verdict:
     """Decide each model's outputs (N, L) with thresholds cross-fitted on the same rows, and compare.
 
-    `taught` and `control` hold one array a seed, in the same order; `teacher` holds one for all, or as many.
     The bootstrap draws examples, and seeds where there are several, with replacement, the same ones for
     every arm: differences are paired.
     """
-    drawn = PairedDraws(len(targets), len(taught))
-    arms = {
+    drawn = PairedDraws(len(targets), len(arms.distilled))
+    scores = {
         name: drawn.scores(targets, outputs, [cross_fitted(p, targets, objective) for p in outputs])
-        for name, outputs in (("teacher", teacher), ("taught", taught), ("control", control))
+        for name, outputs in vars(arms).items()
     }
-    ours, alone, above = arms["taught"], arms["control"], arms["teacher"]
+    ours, alone, above = scores["distilled"], scores["control"], scores["teacher"]
     more = gain(ours, alone)
     retention = {name: estimate(ours[name] / np.maximum(above[name], 1e-9)) for name in ours}
     decisive = more[objective]
@@ -91,7 +92,7 @@ def judge(
         word = "BEATS"
     elif decisive.high < MARGIN:
         word = "NO BETTER"
-    figures = {name: arm(scores) for name, scores in arms.items()}
+    figures = {name: arm(drawn_scores) for name, drawn_scores in scores.items()}
     return Verdict(
         word, objective, judged_on, len(targets), tuple(seeds), gain=more, retention=retention, **figures
     )
@@ -104,9 +105,9 @@ def show(verdict: Verdict) -> None:
     table.add_column("")
     for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, one in (("teacher", verdict.teacher), ("taught", verdict.taught), ("control", verdict.control)):
+    for name, one in (("teacher", verdict.teacher), ("distilled", verdict.distilled), ("control", verdict.control)):
         table.add_row(name, f"{one.micro_f1:.3f}", f"{one.macro_f1:.3f}", f"{one.micro_ap:.3f}")
-    for name, figures in (("taught - control", verdict.gain), ("taught / teacher", verdict.retention)):
+    for name, figures in (("distilled - control", verdict.gain), ("distilled / teacher", verdict.retention)):
         table.add_row(name, *(f"{figures[key]:.3f}" for key in ("micro", "macro", "micro_ap")))
     output.print(table)
     note(verdict.sentence())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,8 @@ from distill.scoring.bootstrap import Arm, PairedDraws, arm, gain
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Decisions, Probabilities, constant_predictor
 from distill.scoring.thresholds import cross_fitted
-from distill.training.folds import divide, out_of_fold
+from distill.training.folds import Folds, out_of_fold
+from distill.training.trainer import TrainingData, Workspace
 from teacher.losses import loss_of
 
 FILE = COMPARISON
@@ -72,16 +72,16 @@ class Answers:
 
 
 def compare(
-    configs: Mapping[str, TeacherConfig], splits: Splits, folds: int, seeds: int, folder: Path, resume: bool
+    configs: Mapping[str, TeacherConfig], splits: Splits, folds: int, seeds: int, workspace: Workspace
 ) -> Comparison:
     """Train every recipe `seeds` times, counted from its own seed, in `folds` folds of the training split, and
-    judge all of them on the same rows; dev stops each training. Finished folds in `folder` are not trained again.
+    judge all of them on the same rows; dev stops each training. Finished folds in the workspace are kept.
     """
     answers = {
-        name: train(name, config, splits, folds, seeds, folder / name, resume) for name, config in configs.items()
+        name: train(name, config, splits, folds, seeds, workspace / name) for name, config in configs.items()
     }
     made = judge(configs, answers, splits, folds)
-    by_first(write_json)(folder / FILE, made.to_json())
+    by_first(write_json)(workspace.folder / FILE, made.to_json())
     return made
 
 
@@ -120,9 +120,9 @@ def judge(
 
 
 def train(
-    name: str, config: TeacherConfig, splits: Splits, folds: int, seeds: int, folder: Path, resume: bool
+    name: str, config: TeacherConfig, splits: Splits, folds: int, seeds: int, workspace: Workspace
 ) -> Answers:
-    """One recipe in every fold with every seed; what `folder` holds already is read."""
+    """One recipe in every fold with every seed; what the workspace holds already is read."""
     targets = splits.labels.encode([example.labels for example in splits.train])
     probabilities: list[Probabilities] = []
     epochs: list[int] = []
@@ -131,13 +131,12 @@ def train(
         one = replace(config, seed=config.seed + number)
         note(f"{name}, seed {one.seed}")
         classifier = Classifier.pretrained("teacher", one, splits.labels, [e.text for e in splits.train])
-        train_set, dev_set = classifier.encode_train(splits.train), classifier.encode(splits.dev)
+        data = TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
         classifier.network.start_from_rates(torch.from_numpy(targets.mean(0)))
-        trained = divide(train_set, folds, FOLD_SEED)
-        place = folder / f"seed{one.seed}"
+        same_folds = Folds.stratified(data, folds, FOLD_SEED)
         make_loss = partial(loss_of, one, targets)
-        held_out = out_of_fold(classifier, one, trained, train_set, dev_set, make_loss, place, resume)
-        probabilities.append(held_out.views.both)
+        held_out = out_of_fold(classifier, same_folds, make_loss, workspace / f"seed{one.seed}")
+        probabilities.append(held_out.probabilities.both)
         epochs += held_out.epochs
         seconds += held_out.epoch_s
     return Answers(probabilities, tuple(epochs), float(np.median(seconds)) if seconds else 0.0)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.core.recipe import Asymmetric, TeacherConfig
-from distill.model.dataset import Wanted
-from distill.model.network import Outputs
+from distill.model.dataset import BatchTargets
+from distill.model.outputs import Outputs
 from distill.scoring.metrics import Targets
 from distill.training.focal import focal_parts
 from distill.training.trainer import Loss
@@ -26,8 +26,8 @@ def loss_of(config: TeacherConfig, targets: Targets) -> Loss:
     elif config.balance == "class":
         weights = torch.from_numpy(class_balanced(targets))
 
-    def loss(outputs: Outputs, wanted: Wanted) -> Tensor:
-        logits, labels = outputs.logits, wanted.labels
+    def loss(outputs: Outputs[Tensor], batch: BatchTargets) -> Tensor:
+        logits, labels = outputs.logits, batch.labels
         if config.loss == "asymmetric":
             parts = asymmetric_parts(logits, labels, config.asymmetric)
         else:

@@ -14,7 +14,7 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Example
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
-from distill.model.dataset import Encoded
+from distill.model.dataset import EncodedDataset
 from distill.model.distributed import by_first
 from distill.model.encoders import fingerprint
 from distill.model.soft_targets import SoftTargets, average
@@ -26,7 +26,7 @@ FOLD_FILE = "soft_targets-fold{}.npz"
 def ask(
     classifier: Classifier,
     examples: Sequence[Example],
-    encoded: Encoded | None = None,
+    encoded: EncodedDataset | None = None,
     held_out: NDArray[np.bool_] | None = None,
 ) -> SoftTargets:
     """Run a teacher over the examples once; `encoded` are the same ones where they are encoded already."""
@@ -35,9 +35,7 @@ def ask(
         ids=tuple(example.id for example in examples),
         content=tuple(content_hash(example) for example in examples),
         labels=classifier.labels.names,
-        logits=outputs.logits,
-        text=outputs.text,
-        image=outputs.image,
+        outputs=outputs,
         held_out=np.zeros(len(examples), dtype=bool) if held_out is None else held_out,
         teacher_sha256=fingerprint(classifier.network),
     )

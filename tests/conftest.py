@@ -67,10 +67,10 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
 
     runs = tmp_path_factory.mktemp("runs")
     splits = read_splits(data)
-    begin(runs / "teacher", "teacher", recipe.teacher, splits, resume=False, overwrite=False)
+    begin(runs / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
     teacher.train.train(recipe.teacher, splits, runs / "teacher", resume=False)
-    lessons = student.train.Lessons(teacher.soft_targets.gather([runs / "teacher"], splits.train))
-    begin(runs / "student", "student", recipe.student, splits, resume=False, overwrite=False)
+    lessons = student.train.DistillationTargets(teacher.soft_targets.gather([runs / "teacher"], splits.train))
+    begin(runs / "student", RunStart("student", recipe.student, splits), resume=False, overwrite=False)
     learned = student.train.train(recipe.student, splits, lessons, runs / "student", resume=False)
     export_run(learned, splits, recipe.export, Order("int8", detect(), runs / "bundle"))
     return Chain(
@@ -86,7 +86,7 @@ def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("folded") / "teacher"
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
-    begin(folder, "teacher", config, chain.splits, resume=False, overwrite=False)
+    begin(folder, RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
     teacher.train.train(config, chain.splits, folder, resume=False)
     return folder
 

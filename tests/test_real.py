@@ -56,9 +56,9 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     warnings = "\n".join(check(splits).warnings)
     assert "no positive example" in warnings  # two labels never occur in dev
     splits = replace(splits, train=splits.train[:160])
-    begin(tmp_path / "teacher", "teacher", recipe.teacher, splits, resume=False, overwrite=False)
+    begin(tmp_path / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
     teacher.train.train(recipe.teacher, splits, tmp_path / "teacher", resume=False)
-    lessons = student.train.Lessons(teacher.soft_targets.gather([tmp_path / "teacher"], splits.train))
+    lessons = student.train.DistillationTargets(teacher.soft_targets.gather([tmp_path / "teacher"], splits.train))
     learned = student.train.train(recipe.student, splits, lessons, tmp_path / "student", resume=False)
     _, bundle = export_run(learned, splits, recipe.export, Order("int8", detect(), tmp_path / "bundle"))
     assert bundle.figures["size_bytes"] < 90e6

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill.cli.groups import WithDefault
-from distill.cli.options import BUNDLE, checked, data_option
+from distill.cli.options import BUNDLE, data_option
 
 if TYPE_CHECKING:
     from bench.peers.make import Peer
@@ -176,8 +176,9 @@ def pack(bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split
 
 def _task(data: Path, bundle: Path, split: str | None) -> tuple[Any, Task]:
     from bench.quality.task import Task
+    from distill.api import read_dataset
 
-    splits = checked(data, bundle)
+    splits = read_dataset(data, bundle)
     chosen = split or ("test" if any(example.labels for example in splits.test) else "dev")
     return splits, Task.of(splits, chosen)
 

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import (
-    checked,
-    training_options,
-)
+from distill.cli.options import training_options
 
 TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
 
@@ -58,15 +55,19 @@ def compare_teachers(
         raise click.UsageError(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
         )
-    splits = checked(data)
+    from distill.api import read_dataset
+
+    splits = read_dataset(data)
     from distill.core.terminal import note, output
     from distill.model.distributed import check_batch_size
-    from distill.training.run import begin
+    from distill.training.run import RunStart, begin
+    from distill.training.trainer import Workspace
     from teacher import compare
 
     for config in configs.values():
         check_batch_size(config.batch_size)
     asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
-    begin(out, "teacher", next(iter(configs.values())), splits, resume, overwrite, asked)
-    output.print(compare.to_table(compare.compare(configs, splits, folds, seeds, out, resume)))
+    start = RunStart("teacher", next(iter(configs.values())), splits, asked)
+    begin(out, start, resume, overwrite)
+    output.print(compare.to_table(compare.compare(configs, splits, folds, seeds, Workspace(out, resume))))
     note(f"Written: {out / compare.FILE}")

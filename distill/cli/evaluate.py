@@ -8,7 +8,6 @@ import click
 
 from distill.cli.options import (
     BUNDLE,
-    checked,
     data_option,
 )
 
@@ -25,15 +24,9 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
     Example:
       distill evaluate runs/bundle --data memes/ --split test
     """
-    splits = checked(data, folder)
-    from bench.quality.judge import judge, show
-    from bench.quality.task import Task
-    from bench.runtimes.serving import open_variant
-    from bench.runtimes.variants import resolve
+    from distill import api
 
-    task = Task.of(splits, split)
-    judged = judge(open_variant(resolve(folder)), task)
-    show(judged, task)
+    judged = api.evaluate(folder, data, split=split)
     if out is not None:
         from dataclasses import asdict
 

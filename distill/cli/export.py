@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distill.cli.options import NEW_FOLDER, checked, recipe_option, set_option, target_option
+from distill.cli.options import NEW_FOLDER, recipe_option, set_option, target_option
 
 MAKING = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "recipe", "overrides")
 
@@ -77,33 +77,27 @@ def export(
         raise click.UsageError("give --int8 or --int4, and run it again for the other")
     if max_f1_drop is not None:
         overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
-    from distill.core.recipe import Recipe
-
-    config = Recipe.load(recipe, overrides).export
-    splits = checked(data, run)
-    from distill.core.isa import detect
+    from distill import api
     from distill.core.terminal import note
-    from distill.model.checkpoint import Checkpoint
-    from export.pipeline import Order, export_run
 
-    student, place = Checkpoint.load(run), out.with_name(f"{out.name}-web")
+    place = out.with_name(f"{out.name}-web")
     if web:  # what would refuse the page is asked before the long work
-        _prepare(student.classifier.tokenizer_json, place, ort_web)
+        _prepare(run, place, ort_web)
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
-    order = Order(precision, target or detect(), out, embed)
-    for bundle in export_run(student, splits, config, order):
-        note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
+    api.export(run, data, out, precision=precision, target=target, embed=embed, recipe=recipe, overrides=overrides)
     if web:
         _page(out, place, ort_web)
     return note(f"Next: distill bench {out} --data {data} --against {run}")
 
 
-def _prepare(tokenizer_json: str, place: Path, ort_web: Path | None) -> None:
+def _prepare(student: Path, place: Path, ort_web: Path | None) -> None:
+    from distill.data.run_folder import TOKENIZER, read_run
     from distill.runtime.web import ort, refuse_if_in_the_way
     from distill.runtime.web.text import refuse_others
 
     refuse_if_in_the_way(place)
-    refuse_others(tokenizer_json)
+    read_run(student)
+    refuse_others((student / TOKENIZER).read_text(encoding="utf-8"))
     ort.obtain(ort_web)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, NEW_FOLDER, checked, data_option
+from distill.cli.options import BUNDLE, NEW_FOLDER, data_option
 
 
 @click.command()
@@ -32,7 +32,9 @@ def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwri
     from bench.inspect.folder import ready
 
     ready(out, overwrite)  # what is in the way is found before the long work
-    splits = checked(data, folder)
+    from distill.api import read_dataset
+
+    splits = read_dataset(data, folder)
     from bench.inspect import find, write
     from bench.quality.task import Task
     from bench.runtimes.serving import open_variant

@@ -82,22 +82,3 @@ def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def checked(data: Path, run: Path | None = None) -> Any:
-    """Splits that passed the integrity check; the label set of `run` when one is given."""
-    from distill.core.terminal import note, warn
-    from distill.data.checks import check
-    from distill.data.dataset import read_splits
-
-    labels = None
-    if run is not None:
-        from distill.runtime.bundle import labels_of
-
-        labels = labels_of(run)
-    splits = read_splits(data, labels)
-    for line in check(splits, run).warnings:
-        warn(line)
-    sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
-    note(f"{data}: {sizes} examples, {len(splits.labels)} labels")
-    return splits

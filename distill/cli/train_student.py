@@ -1,4 +1,4 @@
-"""`distill train-student`."""
+"""`distill train-student`: distil a teacher into a small model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from distill.cli.options import (
-    checked,
     teacher_option,
     training_options,
 )
@@ -48,29 +47,20 @@ def train_student(
       distill train-student --data memes/ --teacher runs/teacher --out runs/student
       distill train-student --data memes/ --teacher runs/teacher --out runs/student --control --seeds 3
     """
-    from distill.core.recipe import Recipe
+    from distill import api
 
-    config = Recipe.load(recipe, overrides).student
-    splits = checked(data, teachers[0])
+    api.train_student(
+        data,
+        out,
+        teacher=teachers,
+        unlabelled=unlabelled,
+        control=control,
+        seeds=seeds,
+        recipe=recipe,
+        overrides=overrides,
+        resume=resume,
+        overwrite=overwrite,
+    )
     from distill.core.terminal import note
-    from distill.data.checks import content_hash, read_unlabelled
-    from distill.data.run_folder import weights_of
-    from distill.training.run import begin
-    from student import control as experiment
-    from student import train
-    from student.verdict import Verdict
-    from teacher.soft_targets import gather, gather_folds
 
-    extra = read_unlabelled(unlabelled, splits) if unlabelled else []
-    named = {"teachers": [weights_of(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
-    if not begin(out, "student", config, splits, resume, overwrite, named):
-        return note(f"{out}: this run is finished already")
-    folds = gather_folds(teachers, splits.train) if config.out_of_fold else []
-    lessons = train.Lessons(gather(teachers, [*splits.train, *extra]), folds, extra)
-
-    def compare() -> Verdict:
-        place = out / "training"
-        return experiment.compare(config, splits, lessons, lambda e: gather(teachers, e), seeds, place, resume)
-
-    train.train(config, splits, lessons, out, resume, compare if control or seeds > 1 else None)
-    return note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+    note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")

@@ -1,4 +1,4 @@
-"""`distill train-teacher`."""
+"""`distill train-teacher`: train the full model."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import (
-    checked,
-    training_options,
-)
+from distill.cli.options import training_options
 
 
 @click.command()
@@ -17,21 +14,15 @@ from distill.cli.options import (
 def train_teacher(
     data: Path, out: Path, recipe: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
 ) -> None:
-    """Train the full model: focal loss, early stopping, thresholds, and logits for its students.
+    """Train the full model: focal loss, early stopping, thresholds, and soft targets for its students.
 
     \b
     Example:
       distill train-teacher --data memes/ --out runs/teacher --set teacher.epochs=12
     """
-    from distill.core.recipe import Recipe
+    from distill import api
 
-    config = Recipe.load(recipe, overrides).teacher
-    splits = checked(data)
+    api.train_teacher(data, out, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite)
     from distill.core.terminal import note
-    from distill.training.run import begin
-    from teacher import train
 
-    if not begin(out, "teacher", config, splits, resume, overwrite):
-        return note(f"{out}: this run is finished already")
-    train.train(config, splits, out, resume)
-    return note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")
+    note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")

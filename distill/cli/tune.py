@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from distill.cli.options import checked, training_options
+from distill.cli.options import training_options
 from distill.core.errors import RunError
 
 
@@ -42,22 +42,24 @@ def tune(
 
     _need_optuna()
     whole = Recipe.load(recipe, overrides)
-    splits = checked(data)
+    from distill.api import read_dataset
+
+    splits = read_dataset(data)
     from distill.core.terminal import note, output
-    from distill.training.run import begin
+    from distill.training.run import RunStart, begin
     from teacher.tune import report
     from teacher.tune import search as tuning
     from teacher.tune.judge import FoldJudge
 
     terms = report.Terms(whole, folds, seed, len(splits.train))
     asked = {"tune": {"space": tuning.space(whole.teacher), "folds": folds, "seed": seed}}
-    begin(out, "teacher", whole.teacher, splits, resume, overwrite, asked)
+    begin(out, RunStart("teacher", whole.teacher, splits, asked), resume, overwrite)
     if not tuning.is_in_space(whole.teacher):
         own = tuning.words(tuning.values_of(whole.teacher))
         note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {own}")
     judge = FoldJudge(whole.teacher, splits, folds, out / "trials")
-    rest = (out, trials, seed, folds, lambda found: report.record(out, terms, found))
-    found = tuning.search(whole.teacher, judge, *rest)
+    budget = tuning.Budget(trials, folds, seed)
+    found = tuning.search(whole.teacher, judge, out, budget, lambda tried: report.record(out, terms, tried))
     verdict = report.judge_best(judge, whole.teacher, found)
     report.record(out, terms, found, verdict)
     output.print(report.to_table(found, terms))

@@ -7,13 +7,13 @@ recipe is laid over it, and `--set key=value` over both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from distill.core.errors import RecipeError
-from distill.core.schema import build, lay_over, parse_override, read_toml
+from distill.core.schema import build, lay_over, nested, parse_override, read_toml
 
 C = TypeVar("C", bound="ModelConfig")
 
@@ -301,13 +301,18 @@ class Recipe:
     export: ExportConfig
 
     @classmethod
-    def load(cls, path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
-        """The packaged defaults, then `path`, then `key=value` overrides; unknown keys are refused."""
+    def load(cls, path: Path | None = None, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+        """The packaged defaults, then `path`, then overrides, "teacher.epochs=12" or {"teacher.epochs": 12}. Raises
+        RecipeError for a key that there is not."""
         tree = read_toml(recipes_folder() / "meme.toml")
         if path is not None:
             lay_over(tree, read_toml(path), str(path))
-        for override in overrides:
-            lay_over(tree, parse_override(override), f"--set {override}")
+        if isinstance(overrides, Mapping):
+            for key, value in overrides.items():
+                lay_over(tree, nested(key, value), key)
+        else:
+            for override in overrides:
+                lay_over(tree, parse_override(override), f"--set {override}")
         return build(cls, tree, "recipe")
 
 

@@ -81,8 +81,13 @@ def parse_override(override: str) -> dict[str, Any]:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word, such as a path or a model's name
+    return nested(key.strip(), value)
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """`teacher.epochs` and 12 as a tree of tables."""
     tree: Any = value
-    for part in reversed(key.strip().split(".")):
+    for part in reversed(key.split(".")):
         tree = {part: tree}
     return tree  # type: ignore[no-any-return]
 

@@ -13,7 +13,7 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Example
 from distill.data.run_folder import START_FILE
 
-RETRAIN = "retrain"  # of a run's lessons
+RETRAIN = "retrain"  # of what a run depends on
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def seen_by(run: Path) -> Seen:
     """From what the run wrote down when it started. Raises RunError."""
     tree = _started(run)
     try:
-        before = tree["lessons"].get(RETRAIN, {"train": [], "dev": [], "test": []})
+        before = tree["depends_on"].get(RETRAIN, {"train": [], "dev": [], "test": []})
         train, dev = (frozenset([*tree["data"][name], *before[name]]) for name in ("train", "dev"))
         return Seen(train, dev, frozenset(before["test"]))
     except (KeyError, TypeError, AttributeError) as error:
@@ -57,7 +57,7 @@ def _silent(run: Path) -> RunError:
     return RunError(f"{run / START_FILE}: does not say what the run was trained on; train again")
 
 
-def lessons(seen: Seen, sha256: str, test: Sequence[Example]) -> dict[str, Any]:
+def retrained_from(seen: Seen, sha256: str, test: Sequence[Example]) -> dict[str, Any]:
     """What a retrained run writes down when it starts from weights of this SHA-256 that have `seen` so much."""
     before = {"from": sha256, "train": sorted(seen.train), "dev": sorted(seen.dev)}
     return {RETRAIN: before | {"test": sorted(content_hash(example) for example in test)}}

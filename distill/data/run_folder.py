@@ -27,6 +27,7 @@ FORMAT = 5
 RUN_FILE = "run.json"
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
 TRAINING = "training"
 RESUME = "go on with --resume"
 START_FILE = "started.json"

@@ -16,7 +16,7 @@ from distill.core.recipe import ModelConfig, StudentConfig, TeacherConfig
 from distill.core.schema import build
 from distill.core.untrusted import shown
 from distill.data.dataset import Example
-from distill.data.run_folder import RUN_FILE, WEIGHTS, labels_of, read_run
+from distill.data.run_folder import RUN_FILE, TOKENIZER, WEIGHTS, labels_of, read_run
 from distill.data.run_folder import START_FILE as START_FILE
 from distill.model.classifier import Classifier
 from distill.model.encoders import rebuild_image, rebuild_text
@@ -70,7 +70,7 @@ class Checkpoint:
             config=config,
             labels=labels,
             spec=PreprocessSpec.from_json(tree["preprocess"]),
-            tokenizer_json=(folder / "tokenizer.json").read_text(encoding="utf-8"),
+            tokenizer_json=(folder / TOKENIZER).read_text(encoding="utf-8"),
             network=network.eval(),
         )
         load_tokenizer(classifier.tokenizer_json, classifier.spec.text)  # found out here, and not after an epoch

@@ -15,11 +15,11 @@ from distill.data.labels import LabelSet
 from distill.model import distributed as processes
 from distill.model.augment.image import ImageAugmenter
 from distill.model.augment.text import TextAugmenter, Words, mask_id, near_words, to_words
-from distill.model.dataset import WANTED, Changes, Encoded
+from distill.model.dataset import Augmentation, EncodedDataset
 from distill.model.encoders import load_image, load_text
 from distill.model.features import View, image_features
 from distill.model.network import TwoTowerNetwork
-from distill.model.soft_targets import Soft
+from distill.model.outputs import Outputs
 from distill.preprocess.images import normalise
 from distill.preprocess.inputs import Batch, PreprocessSpec
 from distill.preprocess.text import has_text, load_tokenizer, tokenise
@@ -57,19 +57,25 @@ class Classifier:
         return cls(kind, config, labels, spec, text.tokenizer_json, network)
 
     def encode_train(
-        self, examples: Sequence[Example], soft: Soft | None = None, unlabelled: Sequence[Example] = ()
-    ) -> Encoded:
+        self,
+        examples: Sequence[Example],
+        teacher: Outputs[NDArray[np.float32]] | None = None,
+        unlabelled: Sequence[Example] = (),
+    ) -> EncodedDataset:
         """As `encode`, for training: augmented as `config.augment` says. Raises RecipeError for a mask that the
         tokenizer does not have."""
-        encoded = self.encode(examples, soft, unlabelled)
-        return replace(encoded, changes=changes(self, [*examples, *unlabelled]))
+        encoded = self.encode(examples, teacher, unlabelled)
+        return replace(encoded, augmentation=augmentation(self, [*examples, *unlabelled]))
 
     def encode(
-        self, examples: Sequence[Example], soft: Soft | None = None, unlabelled: Sequence[Example] = ()
-    ) -> Encoded:
+        self,
+        examples: Sequence[Example],
+        teacher: Outputs[NDArray[np.float32]] | None = None,
+        unlabelled: Sequence[Example] = (),
+    ) -> EncodedDataset:
         """Everything that is computed once: token ids, targets and, with a frozen image tower, features.
 
-        `unlabelled` examples follow the others; `soft` holds a teacher's outputs for all of them.
+        `unlabelled` examples follow the others; `teacher` holds a teacher's outputs for all of them.
         """
         labelled = np.arange(len(examples) + len(unlabelled)) < len(examples)
         examples = [*examples, *(replace(example, labels=()) for example in unlabelled)]
@@ -79,17 +85,17 @@ class Classifier:
         elif not self.network.image_trainable:
             device = default_device()
             features = image_features(self.network.image.to(device), self.spec.image, examples, device)
-        return Encoded(
+        return EncodedDataset(
             names=[example.id for example in examples],
-            ids=tokenise(load_tokenizer(self.tokenizer_json, self.spec.text), [e.text for e in examples]),
+            token_ids=tokenise(load_tokenizer(self.tokenizer_json, self.spec.text), [e.text for e in examples]),
             targets=self.labels.encode([example.labels for example in examples]),
             labelled=labelled,
             present=np.array([[has_text(e.text), e.image is not None] for e in examples], dtype=np.float32),
             images=[example.image for example in examples],
-            image=self.spec.image,
+            image_spec=self.spec.image,
             pad_id=self.spec.text.pad_id,
             features=features,
-            soft=soft,
+            teacher=teacher,
         )
 
     def answer(self, batch: Batch) -> NDArray[np.float32]:
@@ -100,30 +106,29 @@ class Classifier:
             logits: NDArray[np.float32] = network(**{k: torch.from_numpy(v) for k, v in inputs.items()}).numpy()
         return logits
 
-    def logits(self, encoded: Encoded) -> NDArray[np.float32]:
+    def logits(self, encoded: EncodedDataset) -> NDArray[np.float32]:
         """float32 (N, L), in the order of the examples."""
         return self.outputs(encoded).logits
 
-    def outputs(self, encoded: Encoded) -> Soft:
+    def outputs(self, encoded: EncodedDataset) -> Outputs[NDArray[np.float32]]:
         """Logits and the encoders' outputs, in the order of the examples; batches are made of like lengths."""
         device = default_device()
         network = self.network.to(device).eval()
         order = np.argsort(encoded.lengths(), kind="stable")
-        widths = (len(self.labels), network.text.width, network.image.width)
-        result = Soft(*(np.zeros((len(encoded), width), dtype=np.float32) for width in widths))
+        widths = Outputs(len(self.labels), network.text.width, network.image.width)
+        result = widths.map(lambda width: np.zeros((len(encoded), width), dtype=np.float32))
         with torch.no_grad():
             step = EVAL_BATCH * processes.count()  # of several processes, each takes every so manieth batch
             for start in range(EVAL_BATCH * processes.rank(), len(order), step):
                 rows = order[start : start + EVAL_BATCH]
                 batch = encoded.collate([encoded[int(row)] for row in rows])
-                inputs = {name: value.to(device) for name, value in batch.items() if name not in WANTED}
-                outputs = network.outputs(**inputs)
-                for whole, part in zip((result.logits, result.text, result.image), outputs, strict=True):
-                    whole[rows] = part.float().cpu().numpy()
-        return Soft(*(processes.added(array) for array in (result.logits, result.text, result.image)))
+                inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
+                part = network.outputs(**inputs).map(lambda tensor: tensor.float().cpu().numpy())
+                result.logits[rows], result.text[rows], result.image[rows] = part.logits, part.text, part.image
+        return result.map(processes.added)
 
 
-def changes(classifier: Classifier, examples: Sequence[Example]) -> Changes | None:
+def augmentation(classifier: Classifier, examples: Sequence[Example]) -> Augmentation | None:
     """How `classifier.config.augment` changes these examples in training; None where it changes nothing."""
     config, network = classifier.config, classifier.network
     augment, text = config.augment, None
@@ -145,4 +150,4 @@ def changes(classifier: Classifier, examples: Sequence[Example]) -> Changes | No
             views = np.stack([image_features(encoder, spec, examples, device, view) for view in numbered], axis=1)
     if text is None and images is None:
         return None
-    return Changes(config.seed, text, words, images, views)
+    return Augmentation(config.seed, text, words, images, views)

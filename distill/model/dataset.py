@@ -1,11 +1,11 @@
-"""Examples as a torch dataset and its batches. Knows tensors and padding, not networks."""
+"""Examples as a torch dataset and its batches: token ids, pixels or cached features, targets, augmentation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,32 +15,52 @@ from torch.utils.data import Dataset, Sampler
 
 from distill.model.augment.image import ImageAugmenter
 from distill.model.augment.text import TextAugmenter, Words
-from distill.model.soft_targets import Soft
+from distill.model.outputs import Outputs
 from distill.preprocess.images import ImageSpec, image_to_uint8, normalise
 from distill.preprocess.text import pad
 
 Modality = Literal["text", "image"]
+TEACHER = "teacher_"  # before the names of a teacher's outputs in a flat batch
+TARGETS = ("labels", "labelled", *(f"{TEACHER}{name}" for name in ("logits", "text", "image")))
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a batch's outputs are measured against: labels float (B, L); labelled bool (B,), whether an example
-    has labels at all; and a teacher's outputs, None in validation and where nobody teaches."""
+class BatchTargets:
+    """What a batch's outputs are measured against: `labels` float (B, L); `labelled` bool (B,), whether an example
+    has labels at all; and a teacher's outputs, None in validation and without a teacher."""
 
     labels: Tensor
     labelled: Tensor
-    soft_logits: Tensor | None = None
-    soft_text: Tensor | None = None
-    soft_image: Tensor | None = None
-
-
-WANTED = tuple(field.name for field in fields(Wanted))
+    teacher: Outputs[Tensor] | None = None
 
 
 @dataclass(frozen=True)
-class Changes:
-    """How N examples are changed in training: their texts' words, by `text`; their images, by `images` when
-    they are decoded, or as `views` float32 (N, K, *D), K cached features of each. None changes nothing."""
+class Batch:
+    """`inputs` are the arguments of `TwoTowerNetwork.outputs`, by name."""
+
+    inputs: dict[str, Tensor]
+    targets: BatchTargets
+
+    def flat(self) -> dict[str, Tensor]:
+        """All tensors in one table, as transformers' Trainer moves and passes them on."""
+        table = self.inputs | {"labels": self.targets.labels, "labelled": self.targets.labelled}
+        teacher = self.targets.teacher
+        return table if teacher is None else table | {f"{TEACHER}{name}": t for name, t in vars(teacher).items()}
+
+    @classmethod
+    def from_flat(cls, table: Mapping[str, Tensor]) -> Batch:
+        """The inverse of `flat`."""
+        teacher = None
+        if f"{TEACHER}logits" in table:
+            teacher = Outputs(*(table[f"{TEACHER}{name}"] for name in ("logits", "text", "image")))
+        inputs = {name: tensor for name, tensor in table.items() if name not in TARGETS}
+        return cls(inputs, BatchTargets(table["labels"], table["labelled"], teacher))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How N examples are changed in training: their texts' words, by `text`; their images, by `images` when they
+    are decoded, or as `views` float32 (N, K, *D), K cached features of each. None changes nothing."""
 
     seed: int
     text: TextAugmenter | None
@@ -48,107 +68,130 @@ class Changes:
     images: ImageAugmenter | None
     views: NDArray[np.float32] | None
 
-    def subset(self, rows: NDArray[np.int64]) -> Changes:
+    def subset(self, rows: NDArray[np.int64]) -> Augmentation:
         """Those of these rows."""
         words = [self.words[row] for row in rows] if self.text is not None else []
         return replace(self, words=words, views=None if self.views is None else self.views[rows])
 
 
 @dataclass(frozen=True)
-class Encoded(Dataset[dict[str, Any]]):
+class Item:
+    """One example, read: either its image's `features`, float32 (*D), or `pixels`, uint8 (H, W, 3)."""
+
+    token_ids: list[int]
+    present: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    labelled: np.bool_
+    features: NDArray[np.float32] | None
+    pixels: NDArray[np.uint8] | None
+    teacher: Outputs[NDArray[np.float32]] | None
+
+
+@dataclass(frozen=True)
+class EncodedDataset(Dataset[Item]):
     """N examples, named by their ids: token ids, targets float32 (N, L), labelled bool (N,), present float32
     (N, 2) (has a text, has an image), perhaps a teacher's outputs, and the images either as cached features
-    float32 (N, D) or as files that are decoded when asked for. `changes` is for training on them."""
+    float32 (N, *D) or as files that are decoded when asked for. `augmentation` is for training on them."""
 
     names: list[str]
-    ids: list[list[int]]
+    token_ids: list[list[int]]
     targets: NDArray[np.float32]
     labelled: NDArray[np.bool_]
     present: NDArray[np.float32]
     images: list[Path | None]
-    image: ImageSpec
+    image_spec: ImageSpec
     pad_id: int
     features: NDArray[np.float32] | None
-    soft: Soft | None
-    changes: Changes | None = None
+    teacher: Outputs[NDArray[np.float32]] | None
+    augmentation: Augmentation | None = None
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.token_ids)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        item: dict[str, Any] = {
-            "ids": self.ids[index],
-            "present": self.present[index],
-            "labels": self.targets[index],
-            "labelled": self.labelled[index],
-        }
-        image = self.images[index]
-        if self.features is not None:
-            item["image_features"] = self.features[index]
-        elif image is None:
-            item["pixels"] = np.zeros((self.image.size, self.image.size, 3), dtype=np.uint8)
-        else:
-            item["pixels"] = image_to_uint8(image, self.image)
-        if self.soft is not None:
-            item["soft_logits"] = self.soft.logits[index]
-            item["soft_text"] = self.soft.text[index]
-            item["soft_image"] = self.soft.image[index]
-        return item
+    def __getitem__(self, index: int) -> Item:
+        """Raises ImageError."""
+        return Item(
+            token_ids=self.token_ids[index],
+            present=self.present[index],
+            labels=self.targets[index],
+            labelled=self.labelled[index],
+            features=None if self.features is None else self.features[index],
+            pixels=None if self.features is not None else self._pixels(self.images[index]),
+            teacher=None if self.teacher is None else self.teacher.map(lambda array: array[index]),
+        )
 
-    def drawn(self, index: int, epoch: int) -> dict[str, Any]:
-        """An example as training sees it in this epoch: the same whenever it is asked for. `self[index]` where
-        nothing is augmented."""
-        if self.changes is None:
+    def _pixels(self, image: Path | None) -> NDArray[np.uint8]:
+        if image is None:
+            return np.zeros((self.image_spec.size, self.image_spec.size, 3), dtype=np.uint8)
+        return image_to_uint8(image, self.image_spec)
+
+    def augmented(self, index: int, epoch: int) -> Item:
+        """An example as training sees it in this epoch: the same whenever it is asked for. `self[index]` without
+        augmentation. Raises ImageError."""
+        if self.augmentation is None:
             return self[index]
-        generator = np.random.default_rng((self.changes.seed, epoch, index))
-        return self[index] | self._changed(self.changes, index, generator)
+        generator = np.random.default_rng((self.augmentation.seed, epoch, index))
+        return self._changed(self[index], self.augmentation, index, generator)
 
-    def _changed(self, changes: Changes, index: int, generator: np.random.Generator) -> dict[str, Any]:
-        item: dict[str, Any] = {}
-        if changes.text is not None:
-            item["ids"] = changes.text.ids(changes.words[index], generator)
+    def _changed(self, item: Item, augmentation: Augmentation, index: int, generator: np.random.Generator) -> Item:
+        if augmentation.text is not None:
+            item = replace(item, token_ids=augmentation.text.ids(augmentation.words[index], generator))
         image = self.images[index]
-        if changes.views is not None:
-            view = generator.integers(1 + changes.views.shape[1])
+        if augmentation.views is not None:
+            view = generator.integers(1 + augmentation.views.shape[1])
             if view > 0:
-                item["image_features"] = changes.views[index, view - 1]
-        elif changes.images is not None and image is not None:
-            item["pixels"] = changes.images.pixels(image, self.image, int(generator.integers(1 << 32)))
+                item = replace(item, features=augmentation.views[index, view - 1])
+        elif augmentation.images is not None and image is not None:
+            seed = int(generator.integers(1 << 32))
+            item = replace(item, pixels=augmentation.images.pixels(image, self.image_spec, seed))
         return item
 
     def lengths(self) -> list[int]:
         """Tokens of each example."""
-        return [len(row) for row in self.ids]
+        return [len(row) for row in self.token_ids]
 
-    def subset(self, rows: NDArray[np.int64]) -> Encoded:
+    def subset(self, rows: NDArray[np.int64]) -> EncodedDataset:
         """The examples of these rows."""
         return replace(
             self,
             names=[self.names[row] for row in rows],
-            ids=[self.ids[row] for row in rows],
+            token_ids=[self.token_ids[row] for row in rows],
             targets=self.targets[rows],
             labelled=self.labelled[rows],
             present=self.present[rows],
             images=[self.images[row] for row in rows],
             features=None if self.features is None else self.features[rows],
-            soft=None if self.soft is None else self.soft.subset(rows),
-            changes=None if self.changes is None else self.changes.subset(rows),
+            teacher=None if self.teacher is None else self.teacher.map(lambda array: array[rows]),
+            augmentation=None if self.augmentation is None else self.augmentation.subset(rows),
         )
 
-    def without(self, modality: Modality) -> Encoded:
+    def without(self, modality: Modality) -> EncodedDataset:
         """The same examples, every one of which lacks its text or its image."""
         kept = np.array([[modality != "text", modality != "image"]], dtype=np.float32)
         return replace(self, present=self.present * kept)
 
-    def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """A batch, texts padded to its longest: the arguments of `TwoTowerNetwork.outputs` and the fields of
-        `Wanted`. Trainer calls the training set's for the items of both sets."""
-        input_ids, attention_mask = pad([item["ids"] for item in items], self.pad_id)
-        arrays = {name: np.stack([item[name] for item in items]) for name in items[0] if name != "ids"}
-        if "pixels" in arrays:
-            arrays["pixels"] = normalise(arrays["pixels"], self.image)
-        arrays |= {"input_ids": input_ids, "attention_mask": attention_mask}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    def collate(self, items: Sequence[Item]) -> Batch:
+        """A batch, texts padded to its longest."""
+        input_ids, attention_mask = pad([item.token_ids for item in items], self.pad_id)
+        inputs: dict[str, NDArray[np.generic]] = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "present": np.stack([item.present for item in items]),
+        }
+        if self.features is not None:
+            inputs["image_features"] = np.stack([item.features for item in items if item.features is not None])
+        else:
+            pixels = np.stack([item.pixels for item in items if item.pixels is not None])
+            inputs["pixels"] = normalise(pixels, self.image_spec)
+        rows = [item.teacher for item in items if item.teacher is not None]
+        teacher = None
+        if rows:
+            columns = zip(*((row.logits, row.text, row.image) for row in rows), strict=True)
+            teacher = Outputs(*(torch.from_numpy(np.stack(column)) for column in columns))
+        labels = torch.from_numpy(np.stack([item.labels for item in items]))
+        labelled = torch.from_numpy(np.stack([item.labelled for item in items]))
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        return Batch(tensors, BatchTargets(labels, labelled, teacher))
 
 
 class LengthGroups(Sampler[int]):

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from distill.core.recipe import Head
 from distill.model.encoders import ImageEncoder, TextEncoder
 from distill.model.fusion import Concat, CrossModal
-
-
-class Outputs(NamedTuple):
-    """Logits float (B, L), and what the encoders gave before any norm: text float (B, Wt), image (B, Wp)."""
-
-    logits: Tensor
-    text: Tensor
-    image: Tensor
+from distill.model.outputs import Outputs
 
 
 class TwoTowerNetwork(nn.Module):
@@ -61,7 +52,7 @@ class TwoTowerNetwork(nn.Module):
         present: Tensor,
         pixels: Tensor | None = None,
         image_features: Tensor | None = None,
-    ) -> Outputs:
+    ) -> Outputs[Tensor]:
         """As `forward`, with the encoders' own outputs, pooled; image_features float (B, *image.shape), where
         a frozen tower has run before, save running it again."""
         states = self._states(input_ids, attention_mask)

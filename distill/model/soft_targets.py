@@ -12,26 +12,12 @@ from numpy.typing import NDArray
 
 from distill.core.errors import RunError
 from distill.core.files import write_bytes
-
-
-@dataclass(frozen=True)
-class Soft:
-    """What a teacher says of N examples: logits float32 (N, L), and its encoders' outputs text float32 (N, Wt)
-    and image float32 (N, Wp)."""
-
-    logits: NDArray[np.float32]
-    text: NDArray[np.float32]
-    image: NDArray[np.float32]
-
-    def subset(self, rows: NDArray[np.int64]) -> Soft:
-        """The examples of these rows."""
-        return Soft(self.logits[rows], self.text[rows], self.image[rows])
+from distill.model.outputs import Outputs
 
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """`logits` float32 (N, L) of the examples `ids`, by the teacher whose weights have this SHA-256, and what its
-    encoders gave: `text` float32 (N, Wt), `image` float32 (N, Wp).
+    """`outputs` of the teacher whose weights have this SHA-256 for the examples `ids`.
 
     `content` names what the teacher saw of each example (a hash over text and image). `held_out` bool (N,)
     marks the examples that it was not trained on: a fold's, or none.
@@ -40,9 +26,7 @@ class SoftTargets:
     ids: tuple[str, ...]
     content: tuple[str, ...]
     labels: tuple[str, ...]
-    logits: NDArray[np.float32]
-    text: NDArray[np.float32]
-    image: NDArray[np.float32]
+    outputs: Outputs[NDArray[np.float32]]
     held_out: NDArray[np.bool_]
     teacher_sha256: str
 
@@ -54,9 +38,9 @@ class SoftTargets:
             ids=np.array(self.ids, dtype=np.str_),
             content=np.array(self.content, dtype=np.str_),
             labels=np.array(self.labels, dtype=np.str_),
-            logits=self.logits.astype(np.float32),
-            text=self.text.astype(np.float16),
-            image=self.image.astype(np.float16),
+            logits=self.outputs.logits.astype(np.float32),
+            text=self.outputs.text.astype(np.float16),
+            image=self.outputs.image.astype(np.float16),
             held_out=self.held_out,
             teacher_sha256=np.array(self.teacher_sha256),
         )
@@ -81,12 +65,12 @@ class SoftTargets:
                 f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite, or the "
                 "features are no tables; run distill train-teacher again"
             )
-        return cls(ids, content, labels, logits, text, image, held_out, teacher)
+        return cls(ids, content, labels, Outputs(logits, text, image), held_out, teacher)
 
-    def pick(self, content: Sequence[str]) -> Soft:
+    def pick(self, content: Sequence[str]) -> Outputs[NDArray[np.float32]]:
         """The outputs for M examples, in the order of `content`. Raises RunError when one is not covered."""
         rows = self._rows(content)
-        return Soft(self.logits[rows], self.text[rows], self.image[rows])
+        return self.outputs.map(lambda array: array[rows])
 
     def unseen(self, content: Sequence[str]) -> NDArray[np.bool_]:
         """bool (M,): which of these examples the teacher was not trained on. Raises RunError as `pick`."""
@@ -98,9 +82,11 @@ class SoftTargets:
             ids=self.ids + other.ids,
             content=self.content + other.content,
             labels=self.labels,
-            logits=np.concatenate([self.logits, other.logits]),
-            text=np.concatenate([self.text, other.text]),
-            image=np.concatenate([self.image, other.image]),
+            outputs=Outputs(
+                np.concatenate([self.outputs.logits, other.outputs.logits]),
+                np.concatenate([self.outputs.text, other.outputs.text]),
+                np.concatenate([self.outputs.image, other.outputs.image]),
+            ),
             held_out=np.concatenate([self.held_out, other.held_out]),
             teacher_sha256=self.teacher_sha256,
         )
@@ -127,14 +113,13 @@ def average(teachers: Sequence[SoftTargets], content: Sequence[str]) -> SoftTarg
         raise RunError("the teachers' folds differ; train them with the same teacher.folds and teacher.seed")
     parts = [teacher.pick(content) for teacher in teachers]
     none = np.zeros((len(content), 0), dtype=np.float32)
+    logits: NDArray[np.float32] = np.stack([part.logits for part in parts]).mean(axis=0, dtype=np.float32)
     name = dict(zip(first.content, first.ids, strict=True))
     return SoftTargets(
         ids=tuple(name[c] for c in content),
         content=tuple(content),
         labels=first.labels,
-        logits=np.mean([part.logits for part in parts], axis=0, dtype=np.float32),
-        text=parts[0].text if len(parts) == 1 else none,
-        image=parts[0].image if len(parts) == 1 else none,
+        outputs=parts[0] if len(parts) == 1 else Outputs(logits, none, none),
         held_out=unseen,
         teacher_sha256="+".join(teacher.teacher_sha256 for teacher in teachers),
     )

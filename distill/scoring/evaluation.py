@@ -64,7 +64,8 @@ def evaluate(outputs: SplitOutputs, thresholds: Thresholds, train_targets: Targe
 
 def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets: Targets) -> Evaluation:
     """Fit thresholds on these outputs and measure them twice: cross-fitted, each example decided with thresholds
-    fitted on others, and on the examples they were fitted on, which flatters. Raises DataError without positives."""
+    fitted on others, and on the examples they were fitted on, which flatters. Raises DataError where there is no
+    positive."""
     names, targets, probabilities = outputs.labels, outputs.targets, outputs.probabilities
     thresholds = fit(probabilities, targets, objective, outputs.split)
 

@@ -31,8 +31,8 @@ MAX_SWEEPS = 20
 
 @dataclass(frozen=True)
 class FittedOn:
-    """Which examples thresholds were fitted on: how many, of which split. Thresholds that were carried over to another
-    file's outputs (`move`) say to which, "" where they were not, and by how many examples."""
+    """How many examples of which split thresholds were fitted on, and, where they were carried over to another
+    file's outputs (`move`), to which and by how many examples."""
 
     split: str
     examples: int

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer
 
 from distill.model import distributed as processes
-from distill.model.dataset import WANTED, Encoded, LengthGroups
+from distill.model.dataset import TARGETS, EncodedDataset, Item, LengthGroups
 
 ROWS = "rows"  # of a batch: which examples it is made of
 
@@ -19,7 +19,7 @@ ROWS = "rows"  # of a batch: which examples it is made of
 class Rows(Dataset["tuple[int, Rows]"]):
     """The rows of a set, so that a batch can be named, and only this process's part of it is read."""
 
-    def __init__(self, encoded: Encoded, order: LengthGroups | None = None) -> None:
+    def __init__(self, encoded: EncodedDataset, order: LengthGroups | None = None) -> None:
         """With the order of a training, which knows its epoch, examples are augmented."""
         self.encoded = encoded
         self.order = order
@@ -30,16 +30,16 @@ class Rows(Dataset["tuple[int, Rows]"]):
     def __getitem__(self, row: int) -> tuple[int, Rows]:
         return row, self
 
-    def read(self, row: int) -> dict[str, Any]:
+    def read(self, row: int) -> Item:
         """The example of this row."""
-        return self.encoded[row] if self.order is None else self.encoded.drawn(row, self.order.epoch)
+        return self.encoded[row] if self.order is None else self.encoded.augmented(row, self.order.epoch)
 
 
 def collate(items: list[tuple[int, Rows]]) -> dict[str, Tensor]:
     """This process's part of a batch of rows, and the rows of the whole batch."""
     numbers, examples = [number for number, _ in items], items[0][1]
     part = [examples.read(number) for number in processes.part_of(numbers)]
-    return examples.encoded.collate(part) | {ROWS: torch.tensor(numbers)}
+    return examples.encoded.collate(part).flat() | {ROWS: torch.tensor(numbers)}
 
 
 class DividedTrainer(Trainer):
@@ -75,7 +75,7 @@ class DividedTrainer(Trainer):
         """Trainer's, with what is wanted of the whole batch."""
         ready: dict[str, Any] = super()._prepare_inputs(inputs)
         self.rows = len(ready[ROWS])
-        return ready | {name: processes.gathered(ready[name])[: self.rows] for name in WANTED if name in ready}
+        return ready | {name: processes.gathered(ready[name])[: self.rows] for name in TARGETS if name in ready}
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Trainer's; several processes measure the network that the first one saves."""

@@ -1,4 +1,4 @@
-"""What people see of a training: a bar over its steps and one line an epoch. Knows Trainer's callbacks."""
+"""What a user sees of a training: a progress bar over its steps and one line an epoch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from transformers import TrainerCallback
 from distill.core.terminal import console, note
 
 
-class EpochLines(TrainerCallback):
+class EpochProgress(TrainerCallback):
     """A progress bar over steps and one line an epoch."""
 
     def __init__(self, epochs: int) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.epochs = epochs
         self.task: TaskID | None = None
         self.loss = math.nan
@@ -24,12 +24,12 @@ class EpochLines(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Show the bar, from where a resumed run stands."""
         if state.is_world_process_zero:
-            self.task = self.progress.add_task("training", total=state.max_steps, completed=state.global_step)
+            self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar."""
         if self.task is not None:
-            self.progress.update(self.task, completed=state.global_step)
+            self.bar.update(self.task, completed=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Remember the epoch's training loss."""

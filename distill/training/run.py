@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from distill.data.run_folder import (
     RESUME,
     RUN_FILE,
     START_FILE,
+    TOKENIZER,
     TRAINING,
     WEIGHTS,
     difference,
@@ -38,31 +39,38 @@ from distill.runtime.bundle import Kind
 from distill.scoring.thresholds import Thresholds
 
 
+@dataclass(frozen=True)
+class RunStart:
+    """What a run is begun for. `depends_on` names whatever else decides what it makes, such as a student's teachers
+    and unlabelled examples."""
+
+    kind: Kind
+    config: ModelConfig
+    splits: Splits
+    depends_on: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of started.json, with hashes of what the run learns from."""
+        hashes = {
+            name: sorted(content_hash(example) for example in self.splits.named(name)) for name in ("train", "dev")
+        }
+        return {
+            "kind": self.kind,
+            "config": asdict(self.config),
+            "labels": list(self.splits.labels.names),
+            "data": hashes,
+            "depends_on": self.depends_on,
+        }
+
+
 @processes.by_first
-def begin(
-    folder: Path,
-    kind: Kind,
-    config: ModelConfig,
-    splits: Splits,
-    resume: bool,
-    overwrite: bool,
-    lessons: dict[str, Any] | None = None,
-) -> bool:
+def begin(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
     """Claim the folder for a run; whether there is anything to do (a finished run that is resumed has not).
 
-    `lessons` names whatever else decides what a run makes: a student's teachers and unlabelled examples.
     Raises RunError when something stands in the way, or when a resumed run had another recipe or data.
     """
-    processes.check_batch_size(config.batch_size)
-    started = {
-        "kind": kind,
-        "config": asdict(config),
-        "labels": list(splits.labels.names),
-        "data": {
-            name: sorted(content_hash(example) for example in splits.named(name)) for name in ("train", "dev")
-        },
-        "lessons": lessons or {},
-    }
+    processes.check_batch_size(start.config.batch_size)
+    started = start.to_json()
     for left in (folder, folder / START_FILE):
         sweep(left)
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
@@ -98,7 +106,7 @@ def _same_start(folder: Path, started: dict[str, Any]) -> None:
     for name, value in started.items():
         if before.get(name) == value:
             continue
-        where = "" if name in ("config", "lessons") else name
+        where = "" if name in ("config", "depends_on") else name
         other = difference(before.get(name), value, where)
         raise RunError(f"{folder}: was started {other}; resume as it was started, or start over with --overwrite")
 
@@ -126,7 +134,7 @@ def _write_run(
     ranges: dict[str, tuple[float, float]],
 ) -> str:
     _save_weights(classifier.network, folder / WEIGHTS)
-    write_text(folder / "tokenizer.json", classifier.tokenizer_json)
+    write_text(folder / TOKENIZER, classifier.tokenizer_json)
     save_configs(classifier.network.text, classifier.network.image, folder)
     write_json(folder / METRICS, metrics)
     sha256 = sha256_of(folder / WEIGHTS)

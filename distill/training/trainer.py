@@ -1,4 +1,4 @@
-"""The training loop: transformers' Trainer around a TwoTowerNetwork. Knows batches and a loss, not who teaches."""
+"""The training loop of teachers and students: transformers' Trainer around a two-tower network and a loss."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,101 +31,123 @@ from distill.core.files import cannot_write, write_json
 from distill.core.recipe import ModelConfig, TrainingPrecision
 from distill.core.terminal import warn
 from distill.model import distributed as processes
-from distill.model.dataset import WANTED, Encoded, LengthGroups, Wanted
-from distill.model.network import Outputs, TwoTowerNetwork
+from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroups
+from distill.model.network import TwoTowerNetwork
+from distill.model.outputs import Outputs
 from distill.model.scratch import CNN, LSTM
 from distill.model.training_log import EpochLog, TrainLog, warning
 from distill.scoring.metrics import macro_ap, micro_ap, sigmoid
 from distill.training.batch_norm import batch_of, share_batch_norms
 from distill.training.distributed_trainer import ROWS, DividedTrainer, Rows, collate
-from distill.training.progress import EpochLines
+from distill.training.progress import EpochProgress
 
 STATE_FILE = "trainer_state.json"  # of a Trainer's checkpoint, written last
 
 # What the network gave and what was wanted, to a scalar. A loss that is an nn.Module is trained along.
-Loss = Callable[[Outputs, Wanted], Tensor]
+Loss = Callable[[Outputs[Tensor], BatchTargets], Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a training learns from, and the dev split that it is watched and stopped on."""
+
+    train: EncodedDataset
+    dev: EncodedDataset
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder for the checkpoints of a training, and whether it goes on with those that are there."""
+
+    folder: Path
+    resume: bool
+
+    def __truediv__(self, name: str) -> Workspace:
+        """A folder inside of it."""
+        return replace(self, folder=self.folder / name)
 
 
 def train_model(
     network: TwoTowerNetwork,
     config: ModelConfig,
-    train: Encoded,
-    dev: Encoded,
+    data: TrainingData,
     loss: Loss,
-    folder: Path,
-    resume: bool,
+    workspace: Workspace,
     epochs: int | None = None,
 ) -> TrainLog:
     """Train in place and leave the network with the weights of its best epoch; with `epochs`, train for exactly
-    so many and keep the last one's: dev then only watches.
+    that many and keep the last one's: dev then only watches.
 
-    Checkpoints go to `folder`, one an epoch; with `resume` training goes on from the last one there and
-    ends as it would have without the break. Raises RunError when the loss is not finite, and OutputError when a
-    checkpoint cannot be written; neither leaves a half one.
+    A checkpoint an epoch goes to the workspace; a resumed training ends as it would have without the break. Raises
+    RunError when the loss is not finite, and OutputError when a checkpoint cannot be written; neither leaves a half
+    one.
 
     Several processes train the same model: each has its part of every batch, whose loss and whose batch norms are
     those of the whole batch, so that the steps are those of one process; but dropout draws otherwise. They may
-    go on from checkpoints of another number of processes.
+    resume from checkpoints of another number of processes.
     """
     started = time.perf_counter()
-    model = Measured(network, loss)
-    last = processes.by_first(_last_whole_checkpoint)(folder) if resume else None
+    model = NetworkWithLoss(network, loss)
+    last = processes.by_first(_last_whole_checkpoint)(workspace.folder) if workspace.resume else None
     state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
     if last is not None and _is_over(state, config, epochs):  # killed after its last epoch
         kept = last if epochs is not None else Path(state["best_model_checkpoint"])
         model.load_state_dict(load_file(kept / "model.safetensors"))
         history = state["log_history"]
     else:
-        history = _fit(model, config, train, dev, folder, last, epochs)
+        trainer = _trainer(model, config, data, _arguments(config, workspace.folder, epochs), epochs)
+        history = _run(trainer, last)
         processes.share_buffers(network)
     logs = _epoch_logs(history)
     better = min if config.monitor == "loss" else max
     best = better(logs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
-    if said := warning(logs, best.epoch):
-        warn(said)
+    if caution := warning(logs, best.epoch):
+        warn(caution)
     done = round(state["epoch"]) if state else 0
     return TrainLog(tuple(logs), epochs or best.epoch, time.perf_counter() - started, done)
 
 
-def _fit(
-    model: Measured,
+def _trainer(
+    model: NetworkWithLoss,
     config: ModelConfig,
-    train: Encoded,
-    dev: Encoded,
-    folder: Path,
-    last: Path | None,
+    data: TrainingData,
+    arguments: TrainingArguments,
     epochs: int | None,
-) -> list[dict[str, Any]]:
-    """Run Trainer, from the checkpoint `last` where there is one; its log."""
+) -> _TwoTowerTrainer:
     transformers_logging.set_verbosity_error()
     set_seed(config.seed)
-    lines = EpochLines(epochs or config.epochs)
+    progress = EpochProgress(epochs or config.epochs)
     patience = EarlyStoppingCallback(early_stopping_patience=config.patience)
     lone = model.network.image_trainable
-    order = LengthGroups(train.lengths(), config.batch_size, config.seed, drop_lone=lone)
-    trainer = _DualTrainer(
+    order = LengthGroups(data.train.lengths(), config.batch_size, config.seed, drop_lone=lone)
+    trainer = _TwoTowerTrainer(
         model=model,
-        args=_arguments(config, folder, epochs),
+        args=arguments,
         data_collator=collate,
-        train_dataset=Rows(train, order),
-        eval_dataset=Rows(dev),
+        train_dataset=Rows(data.train, order),
+        eval_dataset=Rows(data.dev),
         compute_metrics=_dev_metrics,
         optimizers=optimizer_and_schedule(model, config, math.ceil(len(order) / config.batch_size)),
-        callbacks=[patience, lines] if epochs is None else [lines],
+        callbacks=[patience, progress] if epochs is None else [progress],
     )
-    trainer.order, trainer.config, trainer.sets = order, config, (train, dev)
+    trainer.order, trainer.config, trainer.data, trainer.progress = order, config, data, progress
     trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _run(trainer: _TwoTowerTrainer, checkpoint: Path | None) -> list[dict[str, Any]]:
+    """Train, from a checkpoint where there is one; Trainer's log."""
     if processes.count() > 1:
-        share_batch_norms(model)
-        torch.manual_seed(config.seed + processes.rank())  # or their dropout would fall in the same places
-    with lines.progress, warnings.catch_warnings():
+        share_batch_norms(trainer.model)
+        torch.manual_seed(trainer.config.seed + processes.rank())  # or their dropout would fall in the same places
+    with trainer.progress.bar, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
 
 
-class Measured(nn.Module):
+class NetworkWithLoss(nn.Module):
     """A network with its loss, whose own parameters (projections) are trained and checkpointed beside it."""
 
     def __init__(self, network: TwoTowerNetwork, loss: Loss) -> None:
@@ -132,14 +155,15 @@ class Measured(nn.Module):
         self.network = network
         self.loss = loss
 
-    def forward(self, **batch: Tensor) -> tuple[Tensor, Tensor]:
-        """The scalar loss and the logits float (B, L) of a batch made by `Encoded.collate`. Of several
+    def forward(self, **tensors: Tensor) -> tuple[Tensor, Tensor]:
+        """The scalar loss and the logits float (B, L) of a flat batch. Of several
         processes each gives the inputs of its part and what is wanted of the batch, and gets the batch's logits."""
-        wanted = Wanted(**{name: value for name, value in batch.items() if name in WANTED})
-        with batch_of(len(wanted.labels)):
-            outputs = self.network.outputs(**{name: value for name, value in batch.items() if name not in WANTED})
-        outputs = Outputs(*(processes.gathered(part)[: len(wanted.labels)] for part in outputs))
-        return self.loss(outputs, wanted), outputs.logits
+        batch = Batch.from_flat(tensors)
+        rows = len(batch.targets.labels)
+        with batch_of(rows):
+            part = self.network.outputs(**batch.inputs)
+        outputs = part.map(lambda tensor: processes.gathered(tensor)[:rows])
+        return self.loss(outputs, batch.targets), outputs.logits
 
     def parameter_groups(self, config: ModelConfig) -> list[dict[str, Any]]:
         """Pretrained encoders at one rate, what starts from nothing at another; matrices decay, vectors do not."""
@@ -187,7 +211,7 @@ def _is_over(state: dict[str, Any], config: ModelConfig, epochs: int | None) -> 
 
 
 def optimizer_and_schedule(
-    model: Measured, config: ModelConfig, steps_per_epoch: int
+    model: NetworkWithLoss, config: ModelConfig, steps_per_epoch: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     """NAdam (Dozat 2016) or AdamW (Loshchilov and Hutter 2019), both with decoupled decay, and a rate that is
     constant for `constant_epochs` and then falls by exp(-decay_per_epoch) at the start of each further epoch.
@@ -281,12 +305,13 @@ def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
     ]
 
 
-class _DualTrainer(DividedTrainer):
+class _TwoTowerTrainer(DividedTrainer):
     """Trainer with our own loss and order of examples."""
 
     order: LengthGroups
     config: ModelConfig
-    sets: tuple[Encoded, Encoded]
+    data: TrainingData
+    progress: EpochProgress
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
         """Called by Trainer for each batch, in training and in validation. Raises RunError."""
@@ -297,7 +322,7 @@ class _DualTrainer(DividedTrainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def _not_finite(self, loss: float, rows: list[int], training: bool) -> RunError:
-        config, names = self.config, self.sets[0 if training else 1].names
+        config, names = self.config, (self.data.train if training else self.data.dev).names
         where = f"at step {self.state.global_step + 1} of {self.state.max_steps}"
         if not training:
             where = f"on dev after step {self.state.global_step}"

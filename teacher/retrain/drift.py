@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from distill.data.dataset import Example
 from distill.data.lineage import Seen
 from distill.model.checkpoint import Checkpoint
-from distill.model.soft_targets import Soft
+from distill.model.outputs import Outputs
 from distill.preprocess.text import has_text
 from distill.scoring import drift
 from distill.scoring.bootstrap import ROUNDS, estimate
@@ -84,7 +84,9 @@ def _words(examples: Sequence[Example]) -> NDArray[np.float64]:
     return np.array([len(e.text.split()) for e in examples if has_text(e.text)], dtype=np.float64)
 
 
-def _features(name: str, examples: Sequence[Example], answers: Soft | None) -> NDArray[np.float32]:
+def _features(
+    name: str, examples: Sequence[Example], answers: Outputs[NDArray[np.float32]] | None
+) -> NDArray[np.float32]:
     """Of the examples that have a text, or an image: (N, D); (0, 0) of nothing."""
     if answers is None:
         return np.zeros((0, 0), dtype=np.float32)
@@ -94,7 +96,7 @@ def _features(name: str, examples: Sequence[Example], answers: Soft | None) -> N
 
 
 def _micro_f1(
-    old: Checkpoint, examples: Sequence[Example], answers: Soft | None, seed: int
+    old: Checkpoint, examples: Sequence[Example], answers: Outputs[NDArray[np.float32]] | None, seed: int
 ) -> NDArray[np.float64] | None:
     """As it is and in each bootstrap draw, (1 + ROUNDS,); None of nothing."""
     if answers is None:

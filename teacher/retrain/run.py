@@ -14,7 +14,8 @@ from distill.data.dataset import Example
 from distill.data.lineage import Seen
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
-from distill.training.run import begin
+from distill.training.run import RunStart, begin
+from distill.training.trainer import Workspace
 from teacher.retrain import report
 from teacher.retrain.datasets import Incoming, cautions, read_incoming
 from teacher.retrain.drift import look
@@ -56,13 +57,14 @@ def retrain(order: Order) -> Promotion:
     refuse_strangers([("reference", example) for example in data.reference], labels, order.run)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} fixed test examples"
     note(f"{order.data}: {sizes}; {len(data.fresh)} are new; {len(labels)} labels")
-    named = lineage.lessons(seen, old.sha256, splits.test)
-    to_do = begin(order.out, "teacher", config, splits, order.resume, order.overwrite, named)
+    start = RunStart("teacher", config, splits, lineage.retrained_from(seen, old.sha256, splits.test))
+    to_do = begin(order.out, start, order.resume, order.overwrite)
     before = _outputs(old, splits.test)  # of weights that training is about to change
     looked = look(old, data, seen)
     report.show_drift(looked)
     if to_do:
-        new = train(config, splits, order.out, order.resume, replace(old.classifier, config=config))
+        run = Workspace(order.out, order.resume)
+        new = train(config, splits, run, replace(old.classifier, config=config))
     else:
         note(f"{order.out}: this run is finished already; it is judged again")
         new = Checkpoint.load(order.out)

@@ -19,7 +19,8 @@ from distill.data.dataset import Splits
 from distill.model.classifier import Classifier
 from distill.scoring.metrics import Probabilities
 from distill.scoring.thresholds import cross_fitted, score
-from distill.training.folds import HeldOut, divide, out_of_fold
+from distill.training.folds import Folds, OutOfFold, out_of_fold
+from distill.training.trainer import TrainingData, Workspace
 from teacher.losses import loss_of
 
 FOLD_SEED = 29  # the same folds for every trial, and not those of `compare`, which may judge the best one
@@ -35,32 +36,31 @@ class FoldJudge:
 
     def __init__(self, base: TeacherConfig, splits: Splits, folds: int, folder: Path) -> None:
         self.classifier = Classifier.pretrained("teacher", base, splits.labels, [e.text for e in splits.train])
-        self.train, self.dev = self.classifier.encode_train(splits.train), self.classifier.encode(splits.dev)
-        self.targets = self.train.targets
+        data = TrainingData(self.classifier.encode_train(splits.train), self.classifier.encode(splits.dev))
+        self.targets = data.train.targets
         self.classifier.network.start_from_rates(torch.from_numpy(self.targets.mean(0)))
         self.folder = folder
-        self.folds = divide(self.train, folds, FOLD_SEED)
+        self.folds = Folds.stratified(data, folds, FOLD_SEED)
 
     def __call__(self, config: TeacherConfig) -> Iterator[float]:
         """After each fold, `config.objective` on the rows of the folds so far, thresholds cross-fitted on them.
         Raises RunError for a recipe that cannot be trained."""
-        for number in range(1, len(self.folds) + 1):
-            rows = np.sort(np.concatenate([fold.held_out for fold in self.folds[:number]]))
-            probabilities, targets = self._train(config, number).views.both[rows], self.targets[rows]
+        for number in range(1, len(self.folds.parts) + 1):
+            rows = np.sort(np.concatenate([fold.held_out for fold in self.folds.parts[:number]]))
+            probabilities, targets = self._train(config, number).probabilities.both[rows], self.targets[rows]
             decisions = cross_fitted(probabilities, targets, config.objective)
             yield score(targets, decisions, config.objective)
 
     def probabilities(self, config: TeacherConfig) -> Probabilities:
         """Of the whole training split, float32 (N, L), by models that had not seen the example."""
-        return self._train(config, len(self.folds)).views.both
+        return self._train(config, len(self.folds.parts)).probabilities.both
 
-    def _train(self, config: TeacherConfig, first: int) -> HeldOut:
+    def _train(self, config: TeacherConfig, first: int) -> OutOfFold:
         place = self.folder / hashlib.sha256(json.dumps(asdict(config)).encode()).hexdigest()[:16]
         one = replace(self.classifier, config=config)
         make_loss = partial(loss_of, config, self.targets)
-        rest = (self.folds, self.train, self.dev, make_loss, place, True, None, first)
         try:
-            return out_of_fold(one, config, *rest)
+            return out_of_fold(one, self.folds, make_loss, Workspace(place, resume=True), first=first)
         except (RunError, torch.OutOfMemoryError) as error:
             for left in place.glob("fold*"):
                 if left.is_dir():

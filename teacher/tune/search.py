@@ -113,16 +113,23 @@ def is_in_space(base: TeacherConfig) -> bool:
     return with_values(base, values_of(base)) == base
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How many `trials` in all, in how many `folds` each, and the `seed` of their choice."""
+
+    trials: int
+    folds: int
+    seed: int
+
+
 def search(
     base: TeacherConfig,
     judge: Judge,
     folder: Path,
-    trials: int,
-    seed: int,
-    folds: int,
+    budget: Budget,
     after: Callable[[list[Tried]], None],
 ) -> list[Tried]:
-    """Judge recipes until there are `trials`; `after` is called with all of them when one more is done.
+    """Judge recipes until there are `budget.trials`; `after` is called with all of them when one more is done.
 
     The first is `base` itself where the space holds it. A study that was killed proposes what it would have
     proposed, and so ends as an unbroken one. Raises RunError.
@@ -132,15 +139,17 @@ def search(
         study.tell(left.number, state=TrialState.FAIL)
     found = tried(study)
     try:
-        while len(found) < trials:
-            trial = _propose(study, base, seed, len(found))
+        while len(found) < budget.trials:
+            trial = _propose(study, base, budget.seed, len(found))
             config = with_values(base, _suggest(trial, base))
-            note(f"trial {len(found) + 1} of {trials}: {words(values_of(config))}")
-            _judge(study, trial, judge(config), folds)
+            note(f"trial {len(found) + 1} of {budget.trials}: {words(values_of(config))}")
+            _judge(study, trial, judge(config), budget.folds)
             found = tried(study)
             after(found)
     except KeyboardInterrupt as stop:
-        kept = f"{len(found)} of {trials} trials are kept in {folder}; the same command with --resume goes on"
+        kept = (
+            f"{len(found)} of {budget.trials} trials are kept in {folder}; the same command with --resume goes on"
+        )
         raise KeyboardInterrupt(kept) from stop
     return found
 

@@ -148,10 +148,10 @@ def test_a_frozen_branch_caches_its_views_and_an_epoch_draws_one_of_them_or_the_
     classifier.encode_train(examples)
     classifier.encode(examples)
     assert sum(images_run) == 3 * len({e.image.read_bytes() for e in examples if e.image})
-    assert encoded.changes is not None
-    assert encoded.changes.views is not None
+    assert encoded.augmentation is not None
+    assert encoded.augmentation.views is not None
     assert encoded.features is not None
-    known = [encoded.features[2], *encoded.changes.views[2]]
+    known = [encoded.features[2], *encoded.augmentation.views[2]]
     drawn = [encoded.drawn(2, epoch)["image_features"] for epoch in range(60)]
     which = Counter(next(i for i, feature in enumerate(known) if (feature == one).all()) for one in drawn)
     assert sorted(which) == [0, 1, 2]
@@ -166,10 +166,10 @@ def test_what_a_teacher_does_not_use_is_not_changed(chain: Chain) -> None:
         classifier = classifier_of(chain, Augment(0.2, 0.0, 0.5, 1), trainable=False)
         head = Head(**(vars(classifier.config.head) | {"uses": uses}))
         classifier.network.uses = head.uses
-        changes = classifier.encode_train(chain.splits.train[:4]).changes
+        changes = classifier.encode_train(chain.splits.train[:4]).augmentation
         assert changes is not None
         assert (changes.text is not None, changes.views is not None) == (text, views)
-    assert classifier_of(chain, Augment(0.0, 0.0, 0.0, 1)).encode_train(chain.splits.train[:4]).changes is None
+    assert classifier_of(chain, Augment(0.0, 0.0, 0.0, 1)).encode_train(chain.splits.train[:4]).augmentation is None
 
 
 def test_a_vocabulary_without_a_mask_is_named(chain: Chain) -> None:

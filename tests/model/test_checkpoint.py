@@ -54,24 +54,26 @@ def test_damaged_and_unfinished_runs_are_refused(chain: Chain, tmp_path: Path) -
 def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
     config, splits = chain.recipe.teacher, chain.splits
     with pytest.raises(RunError, match="nothing to resume"):
-        begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
-    assert begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)
-    assert begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)  # no work is lost
+        begin(tmp_path / "a", RunStart("teacher", config, splits), resume=True, overwrite=False)
+    assert begin(tmp_path / "a", RunStart("teacher", config, splits), resume=False, overwrite=False)
+    assert begin(
+        tmp_path / "a", RunStart("teacher", config, splits), resume=False, overwrite=False
+    )  # no work is lost
     (tmp_path / "a" / "training").mkdir()
     with pytest.raises(RunError, match="holds an unfinished run; pass --resume"):
-        begin(tmp_path / "a", "teacher", config, splits, resume=False, overwrite=False)
-    assert begin(tmp_path / "a", "teacher", config, splits, resume=True, overwrite=False)
+        begin(tmp_path / "a", RunStart("teacher", config, splits), resume=False, overwrite=False)
+    assert begin(tmp_path / "a", RunStart("teacher", config, splits), resume=True, overwrite=False)
     with pytest.raises(RunError, match="was started with epochs=2, not 5"):
-        begin(tmp_path / "a", "teacher", replace(config, epochs=5), splits, resume=True, overwrite=False)
+        begin(tmp_path / "a", RunStart("teacher", replace(config, epochs=5), splits), resume=True, overwrite=False)
     with pytest.raises(RunError, match=r"was started with data\.train=64 entries, not 63 entries"):
         begin(
             tmp_path / "a", "teacher", config, replace(splits, train=splits.train[1:]), resume=True, overwrite=False
         )
-    assert not begin(chain.teacher, "teacher", config, splits, resume=True, overwrite=False)
+    assert not begin(chain.teacher, RunStart("teacher", config, splits), resume=True, overwrite=False)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").write_text("precious")
     with pytest.raises(RunError, match="holds files that are not a run"):
-        begin(tmp_path / "b", "teacher", config, splits, resume=False, overwrite=True)
+        begin(tmp_path / "b", RunStart("teacher", config, splits), resume=False, overwrite=True)
     assert (tmp_path / "b" / "thesis.tex").is_file()
 
 
@@ -128,14 +130,14 @@ def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_p
 
 def test_a_student_refuses_a_teacher_of_other_labels(chain: Chain, tmp_path: Path) -> None:
     import student.train
-    from student.train import Lessons
+    from student.train import DistillationTargets
 
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
     with pytest.raises(RunError, match="the teacher knows 6 labels and the data has 6, or in another order"):
         student.train.train(
             chain.recipe.student,
             chain.splits,
-            Lessons(replace(stored, labels=stored.labels[::-1])),
+            DistillationTargets(replace(stored, labels=stored.labels[::-1])),
             tmp_path,
             resume=False,
         )

@@ -150,7 +150,7 @@ def test_each_teacher_trains_is_kept_and_answers_the_same_again(
     chain: Chain, tmp_path: Path, changed: tuple[str, ...]
 ) -> None:
     config = teacher_config(chain, *changed, "teacher.epochs=2")
-    begin(tmp_path / "run", "teacher", config, chain.splits, resume=False, overwrite=False)
+    begin(tmp_path / "run", RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
     made = teacher.train.train(config, chain.splits, tmp_path / "run", resume=False)
     again = Checkpoint.load(tmp_path / "run")
     expected = made.logits(chain.splits.test)

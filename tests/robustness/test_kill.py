@@ -113,7 +113,7 @@ import pickle
 from pathlib import Path
 from distill.training.run import begin
 config, splits = pickle.loads({state!r})
-begin(Path({out!r}), "teacher", config, splits, {resume}, {overwrite})
+begin(Path({out!r}), RunStart("teacher", config, splits), {resume}, {overwrite})
 """
 
 

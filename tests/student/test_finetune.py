@@ -29,7 +29,7 @@ from export.quantize import schemes as quantize
 from export.quantize.schemes import Scheme
 from export.to_onnx import to_onnx
 from student.fake_quant import FakeQuantLinear, prepare, strip
-from student.train import Lessons
+from student.train import DistillationTargets
 
 
 @pytest.mark.parametrize("reduced", [False, True])
@@ -99,7 +99,7 @@ def test_stripping_gives_the_layers_back_with_their_names(chain: Chain) -> None:
 
 @pytest.fixture(scope="module")
 def tuned(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    lessons = Lessons(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    lessons = DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
     folder = tmp_path_factory.mktemp("tuned")
     config = FinetuneConfig(epochs=1, learning_rate=1e-4)
     start = Checkpoint.load(chain.student)
@@ -143,7 +143,7 @@ def test_ranges_of_layers_that_the_graph_has_not_are_refused(tuned: Checkpoint, 
 
 
 def test_only_students_are_tuned(chain: Chain, tmp_path: Path) -> None:
-    lessons = Lessons(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    lessons = DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
     with pytest.raises(RunError, match="is a teacher; give a student's run"):
         student.finetune.fine_tune(
             Checkpoint.load(chain.teacher), FinetuneConfig(1, 1e-4), chain.splits, lessons, 64, tmp_path, False

@@ -26,13 +26,15 @@ from distill.model.soft_targets import SoftTargets, average
 from distill.scoring.bootstrap import PairedDraws
 from distill.scoring.thresholds import cross_fitted
 from export.pipeline import Order, export_run
-from student.train import Lessons, enrol
+from student.train import DistillationTargets, prepare
 from student.verdict import judge
 
 
-def lessons_of(folder: Path, chain: Chain) -> Lessons:
+def lessons_of(folder: Path, chain: Chain) -> DistillationTargets:
     train = chain.splits.train
-    return Lessons(teacher.soft_targets.gather([folder], train), teacher.soft_targets.gather_folds([folder], train))
+    return DistillationTargets(
+        teacher.soft_targets.gather([folder], train), teacher.soft_targets.gather_folds([folder], train)
+    )
 
 
 def noisy(targets: np.ndarray, noise: float, seed: int) -> np.ndarray:
@@ -109,17 +111,17 @@ def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_di
     config = replace(chain.recipe.student, out_of_fold=True)
     lessons = lessons_of(folded, chain)
     content = [content_hash(example) for example in chain.splits.train]
-    pupil = enrol(config, chain.splits, lessons, taught=True)
+    pupil = prepare(config, chain.splits, lessons, distilled=True)
     held_out = np.concatenate([fold.held_out for fold in pupil.folds])
     assert sorted(held_out) == list(range(64))
     for fold, told in zip(pupil.folds, lessons.folds, strict=True):
         assert told.unseen(content)[fold.held_out].all()
         assert len(fold.train) == 64 - len(fold.held_out)
-        assert fold.train.soft is not None
+        assert fold.train.teacher is not None
         rest = np.setdiff1d(np.arange(64), fold.held_out)
-        assert (fold.train.soft.logits == told.pick(content).logits[rest]).all()
-    control = enrol(config, chain.splits, lessons, taught=False)
-    assert all(fold.train.soft is None for fold in control.folds)
+        assert (fold.train.teacher.logits == told.pick(content).logits[rest]).all()
+    control = prepare(config, chain.splits, lessons, distilled=False)
+    assert all(fold.train.teacher is None for fold in control.folds)
     assert all((a.held_out == b.held_out).all() for a, b in zip(pupil.folds, control.folds, strict=True))
     assert torch.equal(pupil.classifier.network.output.weight, control.classifier.network.output.weight)
 
@@ -137,7 +139,7 @@ def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path
 def test_folds_that_a_teacher_has_not_are_asked_for_by_name(chain: Chain) -> None:
     config = replace(chain.recipe.student, out_of_fold=True)
     with pytest.raises(RunError, match=r"needs a teacher that was trained with folds.*teacher\.folds=3"):
-        enrol(config, chain.splits, lessons_of(chain.teacher, chain), taught=True)
+        prepare(config, chain.splits, lessons_of(chain.teacher, chain), distilled=True)
 
 
 def test_an_ensemble_teaches_the_mean_logit(chain: Chain) -> None:
@@ -167,14 +169,14 @@ def test_unlabelled_posts_join_with_the_teachers_word_alone(chain: Chain, tmp_pa
     assert len(extra) == 2  # one stands in dev, one is a double
     asked = shutil.copytree(chain.teacher, tmp_path / "teacher")
     targets = teacher.soft_targets.gather([asked], [*chain.splits.train, *extra])
-    pupil = enrol(chain.recipe.student, chain.splits, Lessons(targets, [], extra), taught=True)
+    pupil = prepare(chain.recipe.student, chain.splits, DistillationTargets(targets, [], extra), distilled=True)
     assert pupil.train.labelled.tolist() == [True] * 64 + [False] * 2
     assert (pupil.train.targets[64:] == 0).all()
     assert pupil.train.present[64:].tolist() == [[1, 1], [1, 0]]
-    assert pupil.train.soft is not None
+    assert pupil.train.teacher is not None
     said = Checkpoint.load(chain.teacher).logits(extra)
-    assert np.abs(pupil.train.soft.logits[64:] - said).max() < 1e-4
-    alone = enrol(chain.recipe.student, chain.splits, Lessons(targets, [], extra), taught=False)
+    assert np.abs(pupil.train.teacher.logits[64:] - said).max() < 1e-4
+    alone = prepare(chain.recipe.student, chain.splits, DistillationTargets(targets, [], extra), distilled=False)
     assert len(alone.train) == 64
     path.write_text(json.dumps([{"id": "1", "image": "nowhere.jpg"}]))
     with pytest.raises(DataError, match="image missing or unreadable"):

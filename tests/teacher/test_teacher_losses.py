@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from chain import Chain
 
 from distill.core.recipe import Asymmetric, Focal
-from distill.model.dataset import Wanted
-from distill.model.network import Outputs
+from distill.model.dataset import BatchTargets
+from distill.model.outputs import Outputs
 from distill.training.focal import focal_loss
 from teacher.losses import alpha_of, asymmetric_parts, class_balanced, loss_of
 
@@ -80,5 +80,5 @@ def outputs(logits: torch.Tensor) -> Outputs:
     return Outputs(logits, torch.zeros(0), torch.zeros(0))
 
 
-def wanted(targets: torch.Tensor) -> Wanted:
-    return Wanted(targets, torch.ones(len(targets), dtype=torch.bool))
+def wanted(targets: torch.Tensor) -> BatchTargets:
+    return BatchTargets(targets, torch.ones(len(targets), dtype=torch.bool))

@@ -17,8 +17,8 @@ import teacher.train
 from distill.core.errors import RunError
 from distill.core.recipe import TeacherConfig
 from distill.model.classifier import Classifier
-from distill.model.dataset import Wanted
-from distill.model.network import Outputs
+from distill.model.dataset import BatchTargets
+from distill.model.outputs import Outputs
 from distill.model.training_log import EpochLog, warning
 from distill.training import trainer as training
 from distill.training.focal import focal_loss
@@ -34,7 +34,7 @@ def fit(chain: Chain, folder: Path, config: TeacherConfig, poisoned: bool = Fals
 
     steps = itertools.count()
 
-    def loss(outputs: Outputs, wanted: Wanted) -> torch.Tensor:
+    def loss(outputs: Outputs, wanted: BatchTargets) -> torch.Tensor:
         return focal_loss(outputs.logits, wanted.labels, config.focal) * grows ** next(steps)
 
     sets = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
@@ -94,7 +94,7 @@ def test_a_teacher_is_the_same_to_the_byte(chain: Chain, tmp_path: Path) -> None
 
 
 def test_a_student_is_the_same_to_the_byte_and_another_seed_is_not(chain: Chain, tmp_path: Path) -> None:
-    lessons = student.train.Lessons(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    lessons = student.train.DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
     weights = []
     for seed in (chain.recipe.student.seed, 14):
         config = replace(chain.recipe.student, seed=seed)

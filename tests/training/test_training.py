@@ -18,15 +18,14 @@ from distill.core.recipe import Augment, ImageTower, ModelConfig, Recipe
 from distill.data.dataset import read_splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
-from distill.model.dataset import LengthGroups, Wanted
+from distill.model.dataset import BatchTargets, LengthGroups
 from distill.model.encoders import fingerprint, load_image, load_text
-from distill.model.network import Outputs
+from distill.model.outputs import Outputs
 from distill.preprocess.images import image_to_uint8, normalise
 from distill.preprocess.text import load_tokenizer
 from distill.scoring.metrics import sigmoid
 from distill.training import trainer as training
 from distill.training.focal import focal_loss
-from distill.training.folds import HeldOut, Views
 from distill.training.trainer import Loss, Measured, optimizer_and_schedule, train_model
 
 UNCHANGED = Augment(words=0.0, tokens=0.0, images=0.0, views=1)
@@ -205,7 +204,7 @@ def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Reci
         train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
         steps = iter(range(1, 1000))
 
-        def loss(outputs: Outputs, wanted: Wanted) -> torch.Tensor:
+        def loss(outputs: Outputs, wanted: BatchTargets) -> torch.Tensor:
             if outputs.logits.requires_grad and next(steps) == dies_at_step:
                 raise InterruptedError
             return focal_loss(outputs.logits, wanted.labels, config.focal)

@@ -1,0 +1,217 @@
+"""The commands as Python functions: `distill.train_teacher(...)` does what `distill train-teacher` does.
+
+Progress goes to standard error, as on the command line. Every error is a `distill.DistillError` whose message is one
+line. What is slow to import is imported by the function that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.quality.judge import Judged
+    from distill.core.isa import Target
+    from distill.data.dataset import Splits
+    from distill.model.checkpoint import Checkpoint
+    from distill.runtime.bundle import Bundle, Precision
+
+PathLike = str | os.PathLike[str]
+Overrides = Mapping[str, Any] | Sequence[str]  # {"teacher.epochs": 12}, or ["teacher.epochs=12"]
+
+
+def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
+    """Read and check a dataset: a folder with train and dev (and perhaps test), or one file, which is split 70/15/15.
+
+    With a `run` or Bundle, the label set is its own. Warnings are printed; faults raise DataError.
+    """
+    from distill.core.terminal import note, warn
+    from distill.data.checks import check
+    from distill.data.dataset import read_splits
+    from distill.runtime.bundle import labels_of
+
+    owner = None if run is None else Path(run)
+    splits = read_splits(Path(data), None if owner is None else labels_of(owner))
+    for line in check(splits, owner).warnings:
+        warn(line)
+    sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
+    note(f"{data}: {sizes} examples, {len(splits.labels)} labels")
+    return splits
+
+
+def train_teacher(
+    data: PathLike,
+    out: PathLike,
+    *,
+    recipe: PathLike | None = None,
+    overrides: Overrides = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Checkpoint:
+    """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is.
+
+    Raises RecipeError, DataError, BackboneError, RunError and OutputError.
+    """
+    from distill.core.recipe import Recipe
+
+    config = Recipe.load(_path(recipe), overrides).teacher
+    splits = read_dataset(data)
+    from distill.training.run import RunStart, begin
+    from distill.training.trainer import Workspace
+    from teacher import train
+
+    if not begin(Path(out), RunStart("teacher", config, splits), resume, overwrite):
+        return _finished(Path(out))
+    return train.train(config, splits, Workspace(Path(out), resume))
+
+
+def train_student(
+    data: PathLike,
+    out: PathLike,
+    *,
+    teacher: PathLike | Sequence[PathLike],
+    unlabelled: PathLike | None = None,
+    control: bool = False,
+    seeds: int = 1,
+    recipe: PathLike | None = None,
+    overrides: Overrides = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Checkpoint:
+    """Distil a teacher's run, or an ensemble of several, into a small model and write its run to `out`.
+
+    `control`, or more than one seed, also trains the same student without the teacher and judges the difference.
+    Raises RecipeError, DataError, BackboneError, RunError and OutputError.
+    """
+    from distill.core.recipe import Recipe
+
+    config, teachers = Recipe.load(_path(recipe), overrides).student, _paths(teacher)
+    splits = read_dataset(data, teachers[0])
+    from distill.data.checks import content_hash, read_unlabelled
+    from distill.data.run_folder import weights_of
+    from distill.training.run import RunStart, begin
+    from distill.training.trainer import Workspace
+    from student import control as experiment
+    from student import train
+    from student.verdict import Verdict
+    from teacher.soft_targets import gather, gather_folds
+
+    extra = [] if unlabelled is None else read_unlabelled(Path(unlabelled), splits)
+    depends_on = {"teachers": [weights_of(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
+    run = Workspace(Path(out), resume)
+    if not begin(run.folder, RunStart("student", config, splits, depends_on), resume, overwrite):
+        return _finished(run.folder)
+    folds = gather_folds(teachers, splits.train) if config.out_of_fold else []
+    targets = train.DistillationTargets(gather(teachers, [*splits.train, *extra]), folds, extra)
+
+    def compare() -> Verdict:
+        return experiment.compare(
+            config, splits, targets, lambda examples: gather(teachers, examples), seeds, run / "training"
+        )
+
+    return train.train(config, splits, targets, run, compare if control or seeds > 1 else None)
+
+
+def finetune_int8(
+    student: PathLike,
+    data: PathLike,
+    out: PathLike,
+    *,
+    teacher: PathLike | Sequence[PathLike],
+    target: Target | None = None,
+    recipe: PathLike | None = None,
+    overrides: Overrides = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Checkpoint:
+    """Train a student's run on in int8 arithmetic, for a `target` processor (this one by default), into `out`.
+
+    Raises RecipeError, DataError, RunError and OutputError.
+    """
+    from distill.core.recipe import Recipe
+
+    config = Recipe.load(_path(recipe), overrides).finetune
+    splits = read_dataset(data, student)
+    from distill.core.isa import detect, weight_limit
+    from distill.data.run_folder import weights_of
+    from distill.model.checkpoint import Checkpoint
+    from distill.training.run import RunStart, begin
+    from distill.training.trainer import Workspace
+    from student.finetune import fine_tune
+    from student.train import DistillationTargets
+    from teacher.soft_targets import gather
+
+    teachers, before, limit = _paths(teacher), Checkpoint.load(Path(student)), weight_limit(target or detect())
+    depends_on = {
+        "student": before.sha256,
+        "teachers": [weights_of(t) for t in teachers],
+        "weight_limit": limit,
+        "finetune": [config.epochs, config.learning_rate],
+    }
+    run = Workspace(Path(out), resume)
+    if not begin(run.folder, RunStart("student", before.classifier.config, splits, depends_on), resume, overwrite):
+        return _finished(run.folder)
+    return fine_tune(before, config, splits, DistillationTargets(gather(teachers, splits.train)), limit, run)
+
+
+def export(
+    student: PathLike,
+    data: PathLike,
+    out: PathLike,
+    *,
+    precision: Precision = "fp32",
+    target: Target | None = None,
+    embed: bool = False,
+    recipe: PathLike | None = None,
+    overrides: Overrides = (),
+) -> Bundle:
+    """Export a run to a Bundle at `out`; its fp32 parent is written beside an int8 or int4 one, as OUT-fp32.
+
+    Raises RecipeError, DataError, RunError, BundleError, ExportError, ParityError and OutputError.
+    """
+    from distill.core.recipe import Recipe
+
+    config = Recipe.load(_path(recipe), overrides).export
+    splits = read_dataset(data, student)
+    from distill.core.isa import detect
+    from distill.core.terminal import note
+    from distill.model.checkpoint import Checkpoint
+    from export.pipeline import Order, export_run
+
+    order = Order(precision, target or detect(), Path(out), embed)
+    bundles = export_run(Checkpoint.load(Path(student)), splits, config, order)
+    for bundle in bundles:
+        note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
+    return bundles[-1]
+
+
+def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> Judged:
+    """F1 with intervals of a run or a Bundle on a split. Raises DataError, RunError, BundleError and BenchError."""
+    splits = read_dataset(data, model)
+    from bench.quality.judge import judge, show
+    from bench.quality.task import Task
+    from bench.runtimes.serving import open_variant
+    from bench.runtimes.variants import resolve
+
+    task = Task.of(splits, split)
+    judged = judge(open_variant(resolve(Path(model))), task)
+    show(judged, task)
+    return judged
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
+    return [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+
+
+def _finished(run: Path) -> Checkpoint:
+    from distill.core.terminal import note
+    from distill.model.checkpoint import Checkpoint
+
+    note(f"{run}: this run is finished already")
+    return Checkpoint.load(run)
