@@ -1,3 +1,59 @@
-"""Distillation and edge deployment for multi-label classification of images with text."""
+"""Distillation and edge deployment for multi-label classification of images with text.
+
+    predictor = distill.load("runs/bundle")
+    predictor.predict(text="WHO DID THIS", image="meme.jpg").labels
+
+docs/python.md walks through it. Importing this module imports nothing else: a name is looked up when it is used.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing's own takes longer to import than all of this
+if TYPE_CHECKING:
+    from distill.api import evaluate as evaluate
+    from distill.api import export as export
+    from distill.api import finetune_int8 as finetune_int8
+    from distill.api import read_dataset as read_dataset
+    from distill.api import train_student as train_student
+    from distill.api import train_teacher as train_teacher
+    from distill.core.errors import DistillError as DistillError
+    from distill.data.sources import Fault as Fault
+    from distill.runtime.bundle import Bundle as Bundle
+    from distill.runtime.predictor import Prediction as Prediction
+    from distill.runtime.predictor import Predictor as Predictor
+    from distill.runtime.predictor import load as load
+    from distill.scoring import metrics as metrics
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Bundle": "distill.runtime.bundle",
+    "DistillError": "distill.core.errors",
+    "Fault": "distill.data.sources",
+    "Prediction": "distill.runtime.predictor",
+    "Predictor": "distill.runtime.predictor",
+    "evaluate": "distill.api",
+    "export": "distill.api",
+    "finetune_int8": "distill.api",
+    "load": "distill.runtime.predictor",
+    "metrics": "distill.scoring.metrics",
+    "read_dataset": "distill.api",
+    "train_student": "distill.api",
+    "train_teacher": "distill.api",
+}
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'distill' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+    from importlib import import_module
+
+    home = import_module(_HOMES[name])
+    value = home if name == "metrics" else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -27,7 +27,7 @@ from distill.core.errors import BenchError
 from distill.core.files import write_json
 from distill.core.terminal import note
 from distill.data.dataset import read_examples
-from distill.data.sources import read_items
+from distill.data.sources import Source
 from distill.runtime.answers import as_line
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
@@ -55,7 +55,7 @@ def alone(bundle: Path, source: Path, threads: int) -> tuple[bytes, dict[str, fl
     begun = time.perf_counter()
     predictor = Predictor.load(bundle, threads)
     opened = time.perf_counter()
-    answers = b"".join(map(as_line, predictor.predict_many(read_items(source))))
+    answers = b"".join(map(as_line, predictor.stream(Source.open(source).items())))
     return answers, {"start": opened - begun, "steady": time.perf_counter() - opened}
 
 

@@ -76,22 +76,20 @@ def predict(
     if workers and engine != "ray":
         raise click.UsageError("--workers are those of --engine ray; for one process there is --threads")
     from distill.data.dataset import Example
-    from distill.runtime.answers import answer_all, answer_one
+    from distill.data.sources import Source
+    from distill.runtime.answers import answer_all
     from distill.runtime.ocr.reader import TextReader
     from distill.runtime.predictor import Predictor
 
-    if engine == "ray" and source is not None and out is not None:
+    items = Source.open(source) if source else Source.of(Example(image.name if image else "text", text, image, ()))
+    if engine == "ray" and out is not None:
         from distill.runtime.ray.cluster import answer_on_ray
         from distill.runtime.ray.pool import Pool
 
-        faults = answer_on_ray(bundle, source, out, resume, Pool(workers, threads, ray_address))
+        faults = answer_on_ray(bundle, items, out, resume, Pool(workers, threads, ray_address))
     else:
         predictor = Predictor.load(bundle, threads)
-        reader = TextReader(threads) if ocr else None
-        if source is None:
-            faults = answer_one(predictor, Example(image.name if image else "text", text, image, ()), out, reader)
-        else:
-            faults = answer_all(predictor, source, out, resume, reader)
+        faults = answer_all(predictor, items, out, resume, TextReader(threads) if ocr else None)
     if faults:
         click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)
         click.get_current_context().exit(1)

@@ -1,4 +1,4 @@
-"""What `predict` is given: a file of rows or a folder of images. Knows rows, no models.
+"""What `predict` is given: one row, a file of rows, or a folder of images or Parquet files.
 
 Unlike a training set, which is refused whole, a row that cannot be read is passed on as a fault, so that
 the others still get their answers.
@@ -6,15 +6,22 @@ the others still get their answers.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from PIL import Image
 
 from distill.core.errors import DataError
+from distill.core.files import sha256_of
 from distill.core.untrusted import is_file, parse_json, printable, shown
 from distill.data import parquet
+from distill.data.checks import content_hash
 from distill.data.dataset import MAX_TEXT, SUFFIXES, Example, read_rows, to_example
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
@@ -34,63 +41,99 @@ class Fault:
 
 @dataclass(frozen=True)
 class Post:
-    """A row that brought its image along; `name` is what an error calls it."""
+    """A row that brought its image along, as the bytes of a file or opened; `name` is what an error calls it."""
 
     id: str
     text: str
-    image: bytes
+    image: bytes | Image.Image
     name: str
 
 
 Item = Example | Post | Fault
 
 
-def read_items(source: Path) -> Iterator[Item]:
-    """Rows of a JSON, JSONL, CSV or Parquet file, those of a folder of Parquet files, or the images of a folder
-    with their text in NAME.txt beside them; files sorted by name. Raises DataError when `source` itself cannot be
-    read."""
-    if tables := table_files(source):
-        for path in tables:
-            yield from table_rows(path)
-    elif source.is_dir():
-        yield from map(example_of_image, image_files(source))
-    elif source.suffix in SUFFIXES:
-        yield from _rows(source)
-    else:
-        raise DataError(
-            f"{source}: give a folder of images or a file ending in {', '.join((*SUFFIXES, parquet.SUFFIX))}"
-        )
+@dataclass(frozen=True)
+class Source:
+    """What predict is given. `kind` says how its `files` are read, in order:
 
+    "row"     the one example `row`, from no file
+    "rows"    a JSON list or CSV, which only a reader from its start can take apart
+    "lines"   JSON Lines
+    "tables"  Parquet files
+    "images"  the images of a folder, each with its text in NAME.txt beside it
+    """
 
-def count_items(source: Path) -> int | None:
-    """How many there will be, where that is cheap to know: for the progress bar."""
-    if tables := table_files(source):
-        return sum(parquet.describe(path).rows for path in tables)
-    if source.is_dir():
-        return len(_images(source))
-    if source.suffix == ".jsonl" and source.is_file():
-        with source.open("rb") as handle:
-            return sum(1 for line in handle if line.strip())
-    return None
+    kind: Literal["row", "rows", "lines", "tables", "images"]
+    path: Path
+    files: tuple[Path, ...]
+    row: Example | None = None
 
+    @classmethod
+    def open(cls, path: Path) -> Source:
+        """Decide by the suffix, and by what a folder holds. Raises DataError for anything else; whether a file is
+        there and can be read is found out when its items are."""
+        if path.is_dir():
+            return cls._of_folder(path)
+        if path.suffix == parquet.SUFFIX:
+            return cls("tables", path, (path,))
+        if path.suffix in SUFFIXES:
+            return cls("lines" if path.suffix == ".jsonl" else "rows", path, (path,))
+        suffixes = ", ".join((*SUFFIXES, parquet.SUFFIX))
+        raise DataError(f"{path}: give a folder of images or a file ending in {suffixes}")
 
-def files_read(folder: Path) -> list[Path]:
-    """What `read_items` opens of a folder. Raises DataError."""
-    if tables := table_files(folder):
-        return tables
-    images = image_files(folder)
-    texts = {image.with_suffix(".txt") for image in images}
-    return [path for path in (*images, *sorted(texts)) if is_file(path)]
+    @classmethod
+    def of(cls, row: Example) -> Source:
+        """One example."""
+        return cls("row", row.image or Path(row.id), (), row)
 
+    @classmethod
+    def _of_folder(cls, folder: Path) -> Source:
+        try:
+            names = sorted(folder.iterdir())
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
+        # A file that is named like an image and is none gets a line that says so: it is not passed over.
+        images = tuple(path for path in names if path.suffix.lower() in IMAGE_SUFFIXES)
+        tables = tuple(path for path in names if path.suffix == parquet.SUFFIX)
+        if tables and images:
+            raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
+        if not tables and not images:
+            raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+        return cls("tables", folder, tables) if tables else cls("images", folder, images)
 
-def table_files(source: Path) -> list[Path]:
-    """A Parquet file, or those of a folder, sorted by name; none for any other source. Raises DataError."""
-    if not source.is_dir():
-        return [source] if source.suffix == parquet.SUFFIX else []
-    tables = sorted(source.glob(f"*{parquet.SUFFIX}"))
-    if tables and (images := _images(source)):
-        raise DataError(f"{source}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
-    return tables
+    def items(self) -> Iterator[Item]:
+        """Every row, or why it cannot be read. Raises DataError when the source itself cannot be read."""
+        if self.row is not None:
+            yield self.row
+        elif self.kind == "images":
+            yield from map(example_of_image, self.files)
+        else:
+            read = table_rows if self.kind == "tables" else _rows
+            for path in self.files:
+                yield from read(path)
+
+    def count(self) -> int | None:
+        """How many items there will be, where that is cheap to know: for the progress bar."""
+        if self.kind == "tables":
+            return sum(parquet.describe(path).rows for path in self.files)
+        if self.kind == "lines" and self.path.is_file():
+            with self.path.open("rb") as handle:
+                return sum(1 for line in handle if line.strip())
+        return {"images": len(self.files), "row": 1}.get(self.kind)
+
+    def digest(self) -> str:
+        """Hex SHA-256 that changes with what is read: of a file's content, of a folder's names and sizes, and of
+        one example's text and image. Raises DataError and ImageError."""
+        if self.row is not None:
+            return content_hash(self.row)
+        if self.path.is_file():
+            return sha256_of(self.path)
+        if not self.path.is_dir():
+            return secrets.token_hex()  # a pipe cannot be read twice: nothing is the same
+        texts = {image.with_suffix(".txt") for image in self.files} if self.kind == "images" else set()
+        read = [path for path in (*self.files, *sorted(texts)) if is_file(path)]
+        entries = sorted((path.name, path.stat().st_size) for path in read)
+        return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
 def table_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Item]:
@@ -183,19 +226,3 @@ def _text_beside(image: Path) -> str:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Whatever is named like an image: what is none of it gets a line that says so, and is not passed over. Raises
-    DataError where there is nothing of the kind."""
-    files = _images(folder)
-    if not files:
-        raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-    return files
-
-
-def _images(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error

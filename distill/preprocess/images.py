@@ -29,6 +29,9 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 MAX_SIZE = 1024  # pixels; what a recipe may ask for
 
 
+ImageSource = Path | bytes | Image.Image  # a file, a file's content, or an image that is open already
+
+
 @dataclass(frozen=True)
 class ImageSpec:
     """How an image becomes pixels: `size` in pixels; `mean` and `std` per RGB channel on the 0..1 scale."""
@@ -75,24 +78,26 @@ def open_image(source: Path | bytes, name: str | None = None, max_pixels: int | 
     return image
 
 
-def image_to_uint8(source: Path | bytes, spec: ImageSpec, name: str | None = None) -> NDArray[np.uint8]:
+def image_to_uint8(source: ImageSource, spec: ImageSpec, name: str | None = None) -> NDArray[np.uint8]:
     """Decode, turn upright, lay on white and resize: uint8 (size, size, 3), RGB. Raises ImageError."""
     return to_pixels(decode(source, spec, name), spec)
 
 
-def decode(source: Path | bytes, spec: ImageSpec, name: str | None = None) -> Image.Image:
+def decode(source: ImageSource, spec: ImageSpec, name: str | None = None) -> Image.Image:
     """The first half of `image_to_uint8`: upright, RGB, laid on white, no smaller than `size`."""
     return upright(source, spec.size, name)
 
 
-def upright(source: Path | bytes, side: int, name: str | None = None) -> Image.Image:
+def upright(source: ImageSource, side: int, name: str | None = None) -> Image.Image:
     """Decode, turn upright and lay on white: RGB. Raises ImageError.
 
     A JPEG is decoded at the smallest of its own scales that still covers `side` pixels each way (draft mode), which
-    is several times cheaper than decoding it whole.
+    is several times cheaper than decoding it whole. An image that is open already is taken as it is.
     """
     name = name or (str(source) if isinstance(source, Path) else "image")
     try:
+        if isinstance(source, Image.Image):
+            return to_rgb(source)
         with open_image(source, name) as image, quiet():
             image.draft("RGB", (side, side))
             return to_rgb(image)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.schema import build
-from distill.preprocess.images import ImageSpec, image_to_uint8
+from distill.preprocess.images import ImageSource, ImageSpec, image_to_uint8
 from distill.preprocess.text import TextSpec, has_text, load_tokenizer, pad, tokenise
 
 
@@ -73,7 +72,7 @@ class Reader:
         """Token ids of each text."""
         return tokenise(self.tokenizer, texts)
 
-    def image(self, source: Path | bytes | None, name: str | None = None) -> NDArray[np.uint8] | None:
+    def image(self, source: ImageSource | None, name: str | None = None) -> NDArray[np.uint8] | None:
         """uint8 (size, size, 3); None for None, a missing image. Raises ImageError."""
         return None if source is None else image_to_uint8(source, self.spec.image, name)
 

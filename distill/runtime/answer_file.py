@@ -10,10 +10,8 @@ an unbroken one gives.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from typing import Any, BinaryIO
 from distill import __version__
 from distill.core.errors import OutputError
 from distill.core.files import named, read_json, refuse_what_is_no_file, sha256_of, write_json
-from distill.data.sources import files_read
+from distill.data.sources import Source
 from distill.runtime.bundle import MANIFEST, Bundle
 from distill.runtime.predictor import CHUNK
 
@@ -123,26 +121,16 @@ def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None
     after()
 
 
-def origin(source: Path, bundle: Bundle, reader: str | None) -> dict[str, Any]:
+def origin(source: Source, bundle: Bundle, reader: str | None) -> dict[str, Any]:
     """What answers depend on: the rows or images, what `answering` names, and what read the missing texts, where
     something did."""
-    return {"source": _content(source), "text reader": reader} | answering(bundle)
+    return {"source": source.digest(), "text reader": reader} | answering(bundle)
 
 
 def answering(bundle: Bundle) -> dict[str, Any]:
     """What answers depend on but the rows: the Bundle's files, and how rows are put in batches."""
     shipped = bundle.folder if bundle.folder.is_file() else bundle.folder / MANIFEST
     return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK}
-
-
-def _content(source: Path) -> str:
-    """Of a file its hash; of a folder that of the names and sizes of what is read there."""
-    if source.is_file():
-        return sha256_of(source)
-    if not source.is_dir():
-        return secrets.token_hex()  # a pipe cannot be read twice: nothing is the same
-    entries = sorted((path.name, path.stat().st_size) for path in files_read(source))
-    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
 def is_fault(line: bytes) -> bool:

@@ -10,31 +10,17 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from distill.core.files import named, refuse_what_is_no_file, write_bytes
+from distill.core.files import named
 from distill.core.terminal import note, track
-from distill.data.dataset import Example
-from distill.data.sources import Fault, Item, count_items, read_items
+from distill.data.sources import Fault, Item, Source
 from distill.runtime.answer_file import Part, Standing, in_chunks, is_fault, origin
 from distill.runtime.ocr.cache import Readings, Reads, beside
 from distill.runtime.ocr.captions import Captions
 from distill.runtime.predictor import Prediction, Predictor
 
 
-def answer_one(predictor: Predictor, example: Example, out: Path | None, reader: Reads | None = None) -> int:
-    """One line, to `out` or standard output; the number of faults. Raises OutputError."""
-    if out is not None:
-        refuse_what_is_no_file(out)
-    lines = _Lines(predictor, [example], reader)
-    content = b"".join(lines)
-    if out is None:
-        _print([content])
-    else:
-        write_bytes(out, content)
-    return lines.faults
-
-
 def answer_all(
-    predictor: Predictor, source: Path, out: Path | None, resume: bool, reader: Reads | None = None
+    predictor: Predictor, source: Source, out: Path | None, resume: bool, reader: Reads | None = None
 ) -> int:
     """A line for every item of `source`, in order, under a progress bar; the number of faults.
 
@@ -61,7 +47,7 @@ def answer_all(
         raise KeyboardInterrupt(_what_is_left(part)) from None
 
 
-def _write(predictor: Predictor, source: Path, part: Part, held: Standing, reader: Reads | None) -> int:
+def _write(predictor: Predictor, source: Source, part: Part, held: Standing, reader: Reads | None) -> int:
     """The answers behind those that are held; the number of faults among them all."""
     with nullcontext() if reader is None else Readings(beside(part.out), reader) as readings:
         lines = _Lines(predictor, _items(source, held.answers), readings, held.faults)
@@ -82,15 +68,15 @@ class _Lines:
 
     def __iter__(self) -> Iterator[bytes]:
         items = self.items if self.captions is None else self.captions.fill(self.items)
-        for answer in self.predictor.predict_many(items):
+        for answer in self.predictor.stream(items):
             self.faults += isinstance(answer, Fault)
             yield as_line(answer, self.captions.next() if self.captions else None)
 
 
-def _items(source: Path, skip: int) -> Iterator[Item]:
+def _items(source: Source, skip: int) -> Iterator[Item]:
     """Those behind the first `skip`, under a progress bar."""
-    total = count_items(source)
-    items = itertools.islice(read_items(source), skip, None)
+    total = source.count()
+    items = itertools.islice(source.items(), skip, None)
     return track(items, "predicting", None if total is None else total - skip)
 
 

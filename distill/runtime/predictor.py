@@ -1,11 +1,13 @@
-"""Serving a Bundle with onnxruntime, tokenizers, pillow and numpy. Knows no torch and no training."""
+"""Answering with a Bundle: onnxruntime, tokenizers, Pillow and numpy, in one Predictor."""
 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -18,7 +20,9 @@ from distill.core.terminal import warn
 from distill.data.dataset import Example
 from distill.data.sources import Fault, Item, Post
 from distill.preprocess.inputs import Batch, Reader, Row
+from distill.runtime import hub
 from distill.runtime.bundle import Bundle
+from distill.runtime.rows import to_item, to_items
 from distill.scoring.metrics import sigmoid
 
 BATCH = 16
@@ -107,31 +111,99 @@ def _refuse_misfit(session: onnxruntime.InferenceSession, bundle: Bundle) -> Non
 
 
 class Predictor:
-    """A Bundle, opened and ready. Calls from several threads are safe: nothing here changes after opening."""
+    """A Bundle, opened and ready: `distill.load("runs/bundle")`.
+
+    Calls from several threads are safe. After a fork the child opens a session of its own. A pickle holds the path
+    of the Bundle, which has to lead to the same Bundle where it is unpickled.
+    """
 
     def __init__(self, bundle: Bundle, threads: int = 0, arena: bool = True) -> None:
         self.bundle = bundle
+        self._threads, self._arena = threads, arena
         try:
             self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
         here = detect()
-        exact = bundle.precision == "int8" and overflows(bundle.target, here)
-        if exact:
+        self._exact = bundle.precision == "int8" and overflows(bundle.target, here)
+        if self._exact:
             warn(
                 f"{bundle.folder} was quantised for {bundle.target} and this machine is {here}: its int8 products "
                 f"would overflow here, so slower ones are used; run distill export --target {here}"
             )
-        self.session = open_session(bundle.model, threads, exact, arena)
-        _refuse_misfit(self.session, bundle)
+        self._open()
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0, arena: bool = True) -> Predictor:
-        """Open and check a Bundle. Raises BundleError."""
+        """Open and check a Bundle; 0 threads are as many as this process may use. Raises BundleError."""
         bundle = Bundle.open(folder)
         predictor = cls(bundle, threads, arena)
         bundle.refuse_if_changed()
         return predictor
+
+    def _open(self) -> None:
+        self._session = open_session(self.bundle.model, self._threads, self._exact, self._arena)
+        _refuse_misfit(self._session, self.bundle)
+        self._process = os.getpid()
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """onnxruntime's session. Raises BundleError when it has to be opened again and the model has changed."""
+        if self._process != os.getpid():  # a fork copies no threads, and a call would wait for the session's
+            self.bundle.refuse_if_changed()
+            self._open()
+        return self._session
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.bundle.folder.absolute(), self.bundle.sha256, self._threads, self._arena)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, in the order of every array's columns."""
+        return self.bundle.labels.names
+
+    @property
+    def thresholds(self) -> NDArray[np.float32]:
+        """float32 (L,), each in (0, 1): a probability >= its label's threshold decides for the label."""
+        return self.bundle.thresholds.array()
+
+    def predict(self, text: Any = None, image: Any = None, id: Any = "") -> Prediction:
+        """The answer to one post; its text or its image may be missing (None or NaN).
+
+        `image` is a path, the bytes of an image file, a PIL image, or a numpy array uint8 (H, W), (H, W, 3) or
+        (H, W, 4). A path or bytes are cheaper than an opened image: a JPEG is then decoded at a reduced scale.
+        Raises DataError for a post with neither text nor image, and ImageError for an image that cannot be read.
+        """
+        ((item, probabilities),) = self._answer_items([to_item(text, image, id)])
+        return self._prediction(item, probabilities)
+
+    def predict_many(self, rows: Any, on_error: Literal["raise", "return"] = "raise") -> list[Prediction | Fault]:
+        """The answers to many posts, in order: dicts with text, image and id, tuples (text, image), or a pandas
+        DataFrame with such columns. Texts and images are as in `predict`.
+
+        A row whose image cannot be read raises ImageError; with on_error="return", a Fault with its id and the
+        reason stands in its place. Raises DataError for rows of another shape.
+        """
+        answers = list(self.stream(to_items(rows)))
+        if on_error == "raise":
+            for answer in answers:
+                if isinstance(answer, Fault):
+                    raise ImageError(f"{answer.id}: {answer.error}")
+        return answers
+
+    def predict_proba(self, rows: Any) -> NDArray[np.float32]:
+        """Probabilities float32 (N, L) of rows as in `predict_many`, as scikit-learn's classifiers give them. Raises DataError, and ImageError for the first image that cannot be read."""
+        arrays = []
+        for item, probabilities in self._answer_items(to_items(rows)):
+            if isinstance(item, Fault):
+                raise ImageError(f"{item.id}: {item.error}")
+            arrays.append(probabilities)
+        return np.stack(arrays) if arrays else np.zeros((0, len(self.labels)), dtype=np.float32)
+
+    def stream(self, items: Iterable[Item]) -> Iterator[Prediction | Fault]:
+        """An answer or a Fault for every item, in order, in bounded memory."""
+        for item, probabilities in self._answer_items(items):
+            yield item if isinstance(item, Fault) else self._prediction(item, probabilities)
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """float32 (B, L). Raises BundleError when the model fails or gives anything else."""
@@ -145,11 +217,6 @@ class Predictor:
             raise BundleError(f"{self.bundle.model}: gives {given}, not float32 {wanted}; run distill export again")
         return logits
 
-    def predict(self, text: str, image: Path | bytes | None, id_: str = "") -> Prediction:
-        """One example, from file or bytes to decisions; "" for no text, None for no image.
-        Raises ImageError."""
-        return self.answers([id_], self.reader.rows([text], [self.reader.image(image)]))[0]
-
     def answers(self, ids: Sequence[str], rows: Sequence[Row]) -> list[Prediction]:
         """To examples that were read already, all in one batch. Raises BundleError."""
         probabilities = sigmoid(self.logits(self.reader.batch(rows)))
@@ -159,33 +226,54 @@ class Predictor:
         """float32 (N, L), in order. Raises ImageError for the first image that cannot be read."""
         return probabilities(self.logits, self.reader, examples)
 
-    def predict_many(self, items: Iterable[Item]) -> Iterator[Prediction | Fault]:
-        """An answer or a Fault for every item, in order, in bounded memory."""
+    def _answer_items(self, items: Iterable[Item]) -> Iterator[tuple[Item, NDArray[np.float32]]]:
+        """Each item, or a Fault in its place, with its probabilities (L,), CHUNK of them at a time."""
+        nothing = np.zeros(0, dtype=np.float32)
         iterator = iter(items)
         while chunk := list(itertools.islice(iterator, CHUNK)):
-            answers: list[Prediction | Fault | None] = []
-            readable, images = [], []
+            answers: list[tuple[Item, NDArray[np.float32]]] = []
+            texts, images, places = [], [], []
             for item in chunk:
-                answers.append(item if isinstance(item, Fault) else None)
+                answers.append((item, nothing))
                 if isinstance(item, Fault):
                     continue
                 try:
-                    name = item.name if isinstance(item, Post) else None
-                    images.append(self.reader.image(item.image, name))
-                    readable.append((len(answers) - 1, item))
+                    images.append(self.reader.image(item.image, item.name if isinstance(item, Post) else None))
                 except ImageError as error:
-                    answers[-1] = Fault(item.id, str(error))
-            if readable:
-                rows = _chunk(self.logits, self.reader, [item.text for _, item in readable], images)
-                for (place, item), row in zip(readable, rows, strict=True):
-                    answers[place] = self._answer(item.id, row)
-            yield from (answer for answer in answers if answer is not None)
+                    answers[-1] = (Fault(item.id, str(error)), nothing)
+                else:
+                    texts.append(item.text)
+                    places.append(len(answers) - 1)
+            if places:
+                for place, row in zip(places, _chunk(self.logits, self.reader, texts, images), strict=True):
+                    answers[place] = (answers[place][0], row)
+            yield from answers
+
+    def _prediction(self, item: Item, probabilities: NDArray[np.float32]) -> Prediction:
+        if isinstance(item, Fault):
+            raise ImageError(item.error)
+        return self._answer(item.id, probabilities)
 
     def _answer(self, id_: str, probabilities: NDArray[np.float32]) -> Prediction:
         decisions = self.bundle.thresholds.apply(probabilities)
-        names = self.bundle.labels.names
-        table = {name: round(float(p), 4) for name, p in zip(names, probabilities, strict=True)}
+        table = {name: round(float(p), 4) for name, p in zip(self.labels, probabilities, strict=True)}
         return Prediction(id_, self.bundle.labels.decode(decisions), table)
+
+
+def load(bundle: str | os.PathLike[str], threads: int = 0) -> Predictor:
+    """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the Hugging Face hub.
+
+    0 threads are as many as this process may use. Raises BundleError.
+    """
+    return Predictor.load(hub.located(os.fspath(bundle)), threads)
+
+
+def _reopen(folder: Path, sha256: str, threads: int, arena: bool) -> Predictor:
+    """What a pickled Predictor becomes. Raises BundleError."""
+    predictor = Predictor.load(folder, threads, arena)
+    if predictor.bundle.sha256 != sha256:
+        raise BundleError(f"{folder}: holds another Bundle than the one that was pickled; load it anew")
+    return predictor
 
 
 def probabilities(logits: Logits, reader: Reader, examples: Sequence[Example]) -> NDArray[np.float32]:

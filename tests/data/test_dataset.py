@@ -18,7 +18,7 @@ from distill.core.errors import DataError, DistillError
 from distill.data.checks import check, content_hash
 from distill.data.dataset import MAX_TEXT, Example, Splits, read_examples, read_splits, write_examples
 from distill.data.labels import LabelSet
-from distill.data.sources import Fault, count_items, read_items
+from distill.data.sources import Fault, Source
 from distill.data.split_file import split_file
 from distill.data.stratify import stratified_folds, stratified_split
 from distill.preprocess.images import FORMATS
@@ -108,12 +108,12 @@ def test_a_long_text_of_csv_is_read_and_one_too_long_costs_no_other_row(tmp_path
     path.write_text("id,text,image\n" + "".join(f"{n},{'a' * n},\n" for n in lengths))
     before = csv.field_size_limit(131_072)  # as it is in a process that has read no CSV
     try:
-        items = list(read_items(path))
+        items = list(Source.open(path).items())
         read = [len(item.text) for item in items if isinstance(item, Example)]
         assert read == [200_000, MAX_TEXT, 3]
         assert "text has 1,000,001 characters, over the limit of 1,000,000" in str(items[2])
         csv.field_size_limit(1 << 30)
-        list(read_items(path))
+        list(Source.open(path).items())
         assert csv.field_size_limit() == 1 << 30  # somebody else needs it
     finally:
         csv.field_size_limit(before)
@@ -263,10 +263,10 @@ def test_an_image_is_known_by_its_content_not_its_suffix(data: Path, tmp_path: P
 def test_items_of_a_bad_file_keep_the_good_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"id": "1", "image": "a.jpg"}\n{"id": "2"}\n[]\nnot json\n\n{"id": "\xff", "image": "a"}\n')
-    items = list(read_items(path))
+    items = list(Source.open(path).items())
     assert [type(item) for item in items] == [Example, Fault, Fault, Fault, Fault]
     assert [item.id for item in items] == ["1", "2", "row 3", "row 4", "row 6"]
-    assert count_items(path) == 5
+    assert Source.open(path).count() == 5
 
 
 def test_a_folder_is_searched_for_every_form_that_is_read(tmp_path: Path) -> None:
@@ -275,17 +275,17 @@ def test_a_folder_is_searched_for_every_form_that_is_read(tmp_path: Path) -> Non
     unusual = {".jpe", ".apng", ".avifs"}
     for suffix in sorted(known):
         (tmp_path / f"a{suffix}").touch()
-    assert {Path(item.id).suffix for item in read_items(tmp_path)} == known - unusual
+    assert {Path(item.id).suffix for item in Source.open(tmp_path).items()} == known - unusual
 
 
 def test_a_folder_of_images_takes_its_texts_from_beside_them(tmp_path: Path) -> None:
     for name in ("b.jpg", "a.PNG"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     (tmp_path / "b.txt").write_text("words", encoding="utf-8")
-    items = list(read_items(tmp_path))
+    items = list(Source.open(tmp_path).items())
     assert [(item.id, item.text) for item in items if isinstance(item, Example)] == [
         ("a.PNG", ""),
         ("b.jpg", "words"),
     ]
     with pytest.raises(DataError, match="holds no image"):
-        list(read_items(tmp_path / "empty")) if (tmp_path / "empty").mkdir() is None else None
+        list(Source.open(tmp_path / "empty").items()) if (tmp_path / "empty").mkdir() is None else None

@@ -29,7 +29,7 @@ from distill.core.terminal import output
 from distill.data.checks import check
 from distill.data.dataset import Example, read_examples, read_splits, write_examples
 from distill.data.labels import LabelSet
-from distill.data.sources import IMAGE_SUFFIXES, Fault, count_items, read_items
+from distill.data.sources import IMAGE_SUFFIXES, Fault, Source
 from distill.preprocess import flatten
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.inputs import Reader
@@ -141,13 +141,13 @@ def what_is_said(folder: Path) -> list[str]:
     said = []
     for read in (
         lambda: image_to_uint8(read_examples(folder / "rows.json")[0].image or Path(), SPEC),
-        lambda: list(read_items(folder / "closed")),
+        lambda: list(Source.open(folder / "closed").items()),
     ):
         try:
             read()
         except DistillError as error:
             said.append(str(error))
-    return said + [item.error for item in read_items(folder) if isinstance(item, Fault)]
+    return said + [item.error for item in Source.open(folder).items() if isinstance(item, Fault)]
 
 
 def test_what_may_not_be_read_is_said_and_no_traceback() -> None:
@@ -250,7 +250,7 @@ def test_any_json_is_rows_or_our_own_error(rows: list[Any], suffix: str) -> None
             message = str(error)
             assert message.startswith(str(path))
         try:
-            for item in read_items(path):
+            for item in Source.open(path).items():
                 assert isinstance(item, Example | Fault)
                 item.id.encode("utf-8")
         except DataError:
@@ -280,7 +280,7 @@ def test_a_folder_of_everything_gives_one_line_each_and_loses_no_good_one(chain:
     result, answers = predict(chain.int8, folder, tmp_path / "out.jsonl")
     assert result.exit_code == 1, result.output
     assert f"{len(bad)} row(s) could not be read" in result.stderr
-    assert len(answers) == len(good) + len(bad) == count_items(folder)
+    assert len(answers) == len(good) + len(bad) == Source.open(folder).count()
     assert {answer["id"] for answer in answers if "error" in answer} == bad
     assert {answer["id"] for answer in answers if "labels" in answer} == good
 

@@ -149,7 +149,7 @@ def test_the_predictor_answers_as_the_students_own_network(chain: Chain, checkpo
 
 def test_one_by_one_and_many_at_once_give_the_same_answers_in_order(chain: Chain) -> None:
     predictor = Predictor.load(chain.fp32)
-    many = list(predictor.predict_many(chain.splits.test))
+    many = list(predictor.stream(chain.splits.test))
     for example, answer in zip(chain.splits.test, many, strict=True):
         single = predictor.predict(example.text, example.image, example.id)
         assert isinstance(answer, Prediction)
@@ -162,7 +162,7 @@ def test_bad_items_do_not_cost_the_good_ones(chain: Chain, tmp_path: Path) -> No
     bad.write_bytes(b"nothing")
     good = chain.splits.test[:3]
     items: list[Example | Fault] = [good[0], Example("bad", "x", bad, ()), Fault("row 3", "no id"), *good[1:]]
-    answers = list(Predictor.load(chain.fp32).predict_many(items))
+    answers = list(Predictor.load(chain.fp32).stream(items))
     assert [answer.id for answer in answers] == [good[0].id, "bad", "row 3", good[1].id, good[2].id]
     assert [isinstance(answer, Fault) for answer in answers] == [False, True, True, False, False]
 

@@ -266,7 +266,7 @@ def test_eight_threads_get_the_answers_of_one(chain: Chain) -> None:
         return predictor.predict(example.text, example.image, example.id)
 
     def together(part: Sequence[Example]) -> object:
-        return list(predictor.predict_many(part))
+        return list(predictor.stream(part))
 
     parts = [examples[start : start + 9] for start in range(0, len(examples), 9)]
     with ThreadPoolExecutor(8) as pool:

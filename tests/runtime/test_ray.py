@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from distill.cli.main import main
 from distill.core.errors import ClusterError, DataError, OutputError
 from distill.data.generated import write_demo_data
-from distill.data.sources import Fault, Post, read_items
+from distill.data.sources import Fault, Post, Source
 from distill.runtime.predictor import CHUNK
 from distill.runtime.ray import blocks
 from distill.runtime.ray.blocks import Block, block_rows, cut, items_of
@@ -88,8 +88,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_hold_what_one_reader_reads(kind: str, memes: Path, tmp_path: Path, small: None) -> None:
     source = source_of(kind, memes, tmp_path)
-    found = cut(source)
-    whole = list(read_items(source))
+    found = cut(Source.open(source))
+    whole = list(Source.open(source).items())
     assert [block.count for block in found] == [SMALL, SMALL, len(whole) - 2 * SMALL]
     assert [block.first for block in found] == [0, SMALL, 2 * SMALL]
     assert [list(items_of(block)) for block in found] == [whole[:4], whole[4:8], whole[8:]]
@@ -101,8 +101,8 @@ def test_only_the_block_whose_rows_changed_has_another_content(
     kind: str, memes: Path, tmp_path: Path, small: None
 ) -> None:
     source = source_of(kind, memes, tmp_path)
-    before = [block.content for block in cut(source)]
-    assert [block.content for block in cut(source)] == before
+    before = [block.content for block in cut(Source.open(source))]
+    assert [block.content for block in cut(Source.open(source))] == before
     if kind == "tables":
         table(source / "2.parquet", [{"id": f"r{n}", "text": f"other {n}", "image": None} for n in range(3)], 2)
     elif kind == "images":
@@ -111,7 +111,7 @@ def test_only_the_block_whose_rows_changed_has_another_content(
         table(source, [{"id": f"r{n}", "text": "other", "image": None} for n in range(12)])
     else:
         source.write_text(source.read_text().replace("text 6", "word 6"))
-    after = [block.content for block in cut(source)]
+    after = [block.content for block in cut(Source.open(source))]
     changed = [number for number, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
     # Of a Parquet file the footer is known, so all of its blocks are others; 2.parquet holds rows 6, 7 and 8.
     assert changed == {"posts.parquet": [0, 1, 2], "tables": [1, 2]}.get(kind, [1])
@@ -119,7 +119,7 @@ def test_only_the_block_whose_rows_changed_has_another_content(
 
 def test_a_source_that_changes_on_the_way_is_not_answered(memes: Path, tmp_path: Path, small: None) -> None:
     lines, rows = (source_of(kind, memes, tmp_path) for kind in ("posts.jsonl", "posts.parquet"))
-    in_lines, in_rows = cut(lines)[1], cut(rows)[1]
+    in_lines, in_rows = cut(Source.open(lines))[1], cut(Source.open(rows))[1]
     lines.write_text("\n" + lines.read_text())
     table(rows, [{"id": "1", "text": "other", "image": None}] * 12)
     for block in (in_lines, in_rows):
@@ -144,12 +144,14 @@ def test_a_parquet_row_may_name_its_image_or_bring_it(memes: Path, tmp_path: Pat
     table(
         tmp_path / "struct.parquet", [{"id": f"{n}", "text": "t", "image": image} for n, image in enumerate(held)]
     )
-    (named,) = read_items(tmp_path / "names.parquet")
+    (named,) = Source.open(tmp_path / "names.parquet").items()
     assert not isinstance(named, Fault)
     assert (named.id, named.image) == ("7", tmp_path / image.name)
     bytes_ = tmp_path / "bytes.parquet"
-    assert list(read_items(bytes_)) == [Post("a", "", content, f"{bytes_}: row 1: image")]
-    images = [item.image for item in read_items(tmp_path / "struct.parquet") if not isinstance(item, Fault)]
+    assert list(Source.open(bytes_).items()) == [Post("a", "", content, f"{bytes_}: row 1: image")]
+    images = [
+        item.image for item in Source.open(tmp_path / "struct.parquet").items() if not isinstance(item, Fault)
+    ]
     assert images == [content, tmp_path / image.name, None]
 
 
@@ -160,7 +162,7 @@ def test_a_parquet_row_whose_image_is_something_else_is_not_answered_without_it(
         ("numbered", {"path": 3}, "row 1: image must be a file name; got 3"),
     ):
         table(tmp_path / f"{name}.parquet", [{"id": "a", "text": "t", "image": image}])
-        (fault,) = read_items(tmp_path / f"{name}.parquet")
+        (fault,) = Source.open(tmp_path / f"{name}.parquet").items()
         assert isinstance(fault, Fault)
         assert fault.id == "a"
         assert wanted in fault.error
@@ -174,16 +176,16 @@ def test_a_parquet_that_cannot_be_used_says_why(tmp_path: Path, monkeypatch: pyt
     ):
         table(path, rows)
         with pytest.raises(DataError, match=wanted):
-            list(read_items(path))
+            list(Source.open(path).items())
     path.write_bytes(b"PAR1 and nothing more of it")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
-        list(read_items(path))
+        list(Source.open(path).items())
     (tmp_path / "a.jpg").touch()
     with pytest.raises(DataError, match=r"holds posts\.parquet and a\.jpg; give a folder of one kind"):
-        list(read_items(tmp_path))
+        list(Source.open(tmp_path).items())
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match="Parquet is read with pyarrow: pip install pyarrow"):
-        list(read_items(path))
+        list(Source.open(path).items())
 
 
 def shards(out: Path, count: int = 3, by: dict[str, Any] = BY) -> Shards:
@@ -311,7 +313,7 @@ def test_what_a_worker_cannot_answer_is_one_line(chain: Chain, ray_here: Any, tm
     from distill.runtime.ray.cluster import TRIES, Tries, Worker
 
     posts = posts_of(chain, tmp_path / "posts.jsonl", 3)
-    (block,) = cut(posts)
+    (block,) = cut(Source.open(posts))
     tries = ray_here.remote(num_cpus=0)(Tries).remote()
     posts.write_text("other")
     worker = Worker([ray_here.put({})], tries, 1, "0.0.0")

@@ -31,7 +31,7 @@ class Captions:
         return self._waiting.popleft()
 
     def _text(self, item: Item) -> str | None:
-        if isinstance(item, Fault) or item.image is None or has_text(item.text):
+        if isinstance(item, Fault) or has_text(item.text) or not isinstance(item.image, Path | bytes):
             return None
         try:
             return self.read(item.image)

@@ -1,6 +1,6 @@
 """A source cut into blocks that machines read by themselves. Knows rows and where they stand, no models and no Ray.
 
-A block is a number of whole chunks of the source in order: `Predictor.predict_many` then puts the same rows in the
+A block is a number of whole chunks of the source in order: `Predictor.stream` then puts the same rows in the
 same batches as it does when it reads the source alone, and gives the same bytes.
 """
 
@@ -18,17 +18,7 @@ from typing import BinaryIO
 from distill.core.errors import DataError
 from distill.data import parquet
 from distill.data.dataset import Example
-from distill.data.sources import (
-    Fault,
-    Item,
-    count_items,
-    example_of_image,
-    image_files,
-    json_lines,
-    read_items,
-    table_files,
-    table_rows,
-)
+from distill.data.sources import Fault, Item, Source, example_of_image, json_lines, table_rows
 from distill.runtime.predictor import CHUNK
 
 MANY = 1000  # blocks; where there would be more, they grow
@@ -66,17 +56,17 @@ class Block:
     rows: Lines | tuple[Span, ...] | tuple[Path, ...] | tuple[Item, ...]
 
 
-def cut(source: Path) -> list[Block]:
+def cut(source: Source) -> list[Block]:
     """All blocks of a source, in order. JSONL is read once for its hashes, of Parquet the footers; CSV and JSON are
     read whole, for where a row begins in them only a reader from the start can say. Raises DataError."""
-    source = source.absolute()  # a worker's folder is another
-    if tables := table_files(source):
-        return list(_of_tables([parquet.describe(path) for path in tables]))
-    if source.is_dir():
-        return list(_of_images(image_files(source)))
-    if source.suffix == ".jsonl":
-        return list(_of_lines(source, block_rows(count_items(source) or 0)))
-    return list(_of_items(list(read_items(source))))
+    paths = [path.absolute() for path in source.files]  # a worker's folder is another
+    if source.kind == "tables":
+        return list(_of_tables([parquet.describe(path) for path in paths]))
+    if source.kind == "images":
+        return list(_of_images(paths))
+    if source.kind == "lines":
+        return list(_of_lines(paths[0], block_rows(source.count() or 0)))
+    return list(_of_items(list(replace(source, path=source.path.absolute(), files=tuple(paths)).items())))
 
 
 def block_rows(total: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 from distill import __version__
 from distill.core.errors import ClusterError, DistillError
 from distill.core.terminal import note, track
+from distill.data.sources import Source
 from distill.runtime.answer_file import answering
 from distill.runtime.answers import as_line
 from distill.runtime.bundle import FILES, MANIFEST, Bundle
@@ -29,7 +30,7 @@ IN_FLIGHT = 2  # blocks a worker has: the next is there when one is done
 TRIES = 4  # at a block whose workers die; Ray itself would go on without an end when an image kills each of them
 
 
-def answer_on_ray(folder: Path, source: Path, out: Path, resume: bool, pool: Pool) -> int:
+def answer_on_ray(folder: Path, source: Source, out: Path, resume: bool, pool: Pool) -> int:
     """A line for every item of `source`, in files in the folder `out`; the number of faults.
 
     Killed, it leaves whole files there, and `resume` adds the others. Raises DataError, BundleError, OutputError,
@@ -38,7 +39,7 @@ def answer_on_ray(folder: Path, source: Path, out: Path, resume: bool, pool: Poo
     import_ray()
     bundle = Bundle.open(folder)
     blocks = cut(source)
-    shards = Shards(out, source, blocks, answering(bundle))
+    shards = Shards(out, source.path, blocks, answering(bundle))
     missing = shards.missing(resume)
     if blocks and not missing:
         note(f"{out}: all is answered already")
@@ -123,7 +124,7 @@ class Worker:
         try:
             self._refuse_deadly(block)
             self.predictor = self.predictor or self._open()
-            lines = b"".join(map(as_line, self.predictor.predict_many(items_of(block))))
+            lines = b"".join(map(as_line, self.predictor.stream(items_of(block))))
         except (DistillError, OSError) as cause:
             error = str(cause)
         return {"number": [block.number], "lines": [lines], "error": [error]}
