@@ -1,7 +1,7 @@
 """The commands as Python functions: `distill.train_teacher(...)` does what `distill train-teacher` does.
 
-Progress goes to standard error, as on the command line. Every error is a `distill.DistillError` whose message is one
-line. What is slow to import is imported by the function that needs it.
+Progress goes to standard error, as on the command line. Every error is a `distill.DistillError` whose message is
+one line. What is slow to import is imported by the function that needs it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Overrides = Mapping[str, Any] | Sequence[str]  # {"teacher.epochs": 12}, or ["te
 
 
 def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
-    """Read and check a dataset: a folder with train and dev (and perhaps test), or one file, which is split 70/15/15.
+    """Read and check a dataset: a folder with train, dev and perhaps test, or one file, which is split 70/15/15.
 
     With a `run` or Bundle, the label set is its own. Warnings are printed; faults raise DataError.
     """
