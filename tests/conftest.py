@@ -62,16 +62,17 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
     import teacher.soft_targets
     import teacher.train
     from distill.core.isa import detect
-    from distill.training.run import begin
+    from distill.training.run import RunStart, begin
+    from distill.training.trainer import Workspace
     from export.pipeline import Order, export_run
 
     runs = tmp_path_factory.mktemp("runs")
     splits = read_splits(data)
     begin(runs / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
-    teacher.train.train(recipe.teacher, splits, runs / "teacher", resume=False)
-    lessons = student.train.DistillationTargets(teacher.soft_targets.gather([runs / "teacher"], splits.train))
+    teacher.train.train(recipe.teacher, splits, Workspace(runs / "teacher", resume=False))
+    targets = student.train.DistillationTargets(teacher.soft_targets.gather([runs / "teacher"], splits.train))
     begin(runs / "student", RunStart("student", recipe.student, splits), resume=False, overwrite=False)
-    learned = student.train.train(recipe.student, splits, lessons, runs / "student", resume=False)
+    learned = student.train.train(recipe.student, splits, targets, Workspace(runs / "student", resume=False))
     export_run(learned, splits, recipe.export, Order("int8", detect(), runs / "bundle"))
     return Chain(
         data, splits, recipe, overrides, runs / "teacher", runs / "student", runs / "bundle-fp32", runs / "bundle"
@@ -82,12 +83,13 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
 def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher with two folds, one epoch each."""
     import teacher.train
-    from distill.training.run import begin
+    from distill.training.run import RunStart, begin
+    from distill.training.trainer import Workspace
 
     folder = tmp_path_factory.mktemp("folded") / "teacher"
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
     begin(folder, RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
-    teacher.train.train(config, chain.splits, folder, resume=False)
+    teacher.train.train(config, chain.splits, Workspace(folder, resume=False))
     return folder
 
 

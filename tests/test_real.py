@@ -36,7 +36,8 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     from distill.core.isa import detect
     from distill.runtime.predictor import Predictor
     from distill.scoring.metrics import micro_ap
-    from distill.training.run import begin
+    from distill.training.run import RunStart, begin
+    from distill.training.trainer import Workspace
     from export.pipeline import Order, export_run
 
     weights = Path(os.environ["DISTILL_REAL_WEIGHTS"])
@@ -57,13 +58,13 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     assert "no positive example" in warnings  # two labels never occur in dev
     splits = replace(splits, train=splits.train[:160])
     begin(tmp_path / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
-    teacher.train.train(recipe.teacher, splits, tmp_path / "teacher", resume=False)
-    lessons = student.train.DistillationTargets(teacher.soft_targets.gather([tmp_path / "teacher"], splits.train))
-    learned = student.train.train(recipe.student, splits, lessons, tmp_path / "student", resume=False)
+    teacher.train.train(recipe.teacher, splits, Workspace(tmp_path / "teacher", resume=False))
+    targets = student.train.DistillationTargets(teacher.soft_targets.gather([tmp_path / "teacher"], splits.train))
+    learned = student.train.train(recipe.student, splits, targets, Workspace(tmp_path / "student", resume=False))
     _, bundle = export_run(learned, splits, recipe.export, Order("int8", detect(), tmp_path / "bundle"))
     assert bundle.figures["size_bytes"] < 90e6
     p = Predictor(bundle).probabilities(splits.dev)
-    targets = splits.labels.encode([example.labels for example in splits.dev])
+    truth = splits.labels.encode([example.labels for example in splits.dev])
     rates = splits.labels.encode([example.labels for example in splits.train]).mean(0)
-    constant = np.broadcast_to(rates, targets.shape).astype(np.float32)
-    assert micro_ap(targets, p) > micro_ap(targets, constant) - 0.02
+    constant = np.broadcast_to(rates, truth.shape).astype(np.float32)
+    assert micro_ap(truth, p) > micro_ap(truth, constant) - 0.02

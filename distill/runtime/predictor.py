@@ -192,7 +192,10 @@ class Predictor:
         return answers
 
     def predict_proba(self, rows: Any) -> NDArray[np.float32]:
-        """Probabilities float32 (N, L) of rows as in `predict_many`, as scikit-learn's classifiers give them. Raises DataError, and ImageError for the first image that cannot be read."""
+        """Probabilities float32 (N, L) of rows as in `predict_many`, as scikit-learn's classifiers give them.
+
+        Raises DataError, and ImageError for the first image that cannot be read.
+        """
         arrays = []
         for item, probabilities in self._answer_items(to_items(rows)):
             if isinstance(item, Fault):
@@ -261,7 +264,7 @@ class Predictor:
 
 
 def load(bundle: str | os.PathLike[str], threads: int = 0) -> Predictor:
-    """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the Hugging Face hub.
+    """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the hub.
 
     0 threads are as many as this process may use. Raises BundleError.
     """

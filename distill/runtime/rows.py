@@ -23,7 +23,7 @@ KEYS = ("id", "text", "image", "labels")  # of a row; labels are not read
 def to_item(text: Any = None, image: Any = None, id: Any = "", where: str = "this row") -> Item:
     """One row. None and NaN, pandas' empty cell, are a missing text or image.
 
-    `image` is a path, the bytes of an image file, a PIL image, or a numpy array uint8 (H, W), (H, W, 3) or (H, W, 4).
+    `image` is a path, an image file's bytes, a PIL image, or a numpy array uint8 (H, W), (H, W, 3) or (H, W, 4).
     Raises DataError for anything else, and for a row that has neither.
     """
     text = "" if _is_missing(text) else text

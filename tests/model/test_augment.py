@@ -125,15 +125,17 @@ def test_an_epoch_draws_the_same_example_twice_and_another_epoch_another_one(cha
     classifier = classifier_of(chain, Augment(0.2, 0.2, 0.5, 1), trainable=True)
     encoded = classifier.encode_train(chain.splits.train[:20])
     part = encoded.subset(np.arange(5, 15))
-    first, again, later = (part.drawn(3, epoch) for epoch in (1, 1, 2))
-    assert first["ids"] == again["ids"]
-    assert (first["pixels"] == again["pixels"]).all()
-    assert (first["pixels"] != later["pixels"]).any()
-    drawn = [part.drawn(3, epoch)["ids"] for epoch in range(30)]
+    first, again, later = (part.augmented(3, epoch) for epoch in (1, 1, 2))
+    assert first.token_ids == again.token_ids
+    assert first.pixels is not None
+    assert (first.pixels == again.pixels).all()
+    assert (first.pixels != later.pixels).any()
+    drawn = [part.augmented(3, epoch).token_ids for epoch in range(30)]
     assert len({tuple(ids) for ids in drawn}) > 10
-    assert set(part[3]["ids"]) & set(drawn[0])  # of the same text
-    assert (part[3]["pixels"] == encoded[8]["pixels"]).all()
-    assert part[3]["ids"] == encoded.ids[8]
+    assert set(part[3].token_ids) & set(drawn[0])  # of the same text
+    assert part[3].pixels is not None
+    assert (part[3].pixels == encoded[8].pixels).all()
+    assert part[3].token_ids == encoded.token_ids[8]
 
 
 def test_a_frozen_branch_caches_its_views_and_an_epoch_draws_one_of_them_or_the_image(
@@ -152,7 +154,7 @@ def test_a_frozen_branch_caches_its_views_and_an_epoch_draws_one_of_them_or_the_
     assert encoded.augmentation.views is not None
     assert encoded.features is not None
     known = [encoded.features[2], *encoded.augmentation.views[2]]
-    drawn = [encoded.drawn(2, epoch)["image_features"] for epoch in range(60)]
+    drawn = [encoded.augmented(2, epoch).features for epoch in range(60)]
     which = Counter(next(i for i, feature in enumerate(known) if (feature == one).all()) for one in drawn)
     assert sorted(which) == [0, 1, 2]
     assert min(which.values()) > 10
@@ -166,9 +168,9 @@ def test_what_a_teacher_does_not_use_is_not_changed(chain: Chain) -> None:
         classifier = classifier_of(chain, Augment(0.2, 0.0, 0.5, 1), trainable=False)
         head = Head(**(vars(classifier.config.head) | {"uses": uses}))
         classifier.network.uses = head.uses
-        changes = classifier.encode_train(chain.splits.train[:4]).augmentation
-        assert changes is not None
-        assert (changes.text is not None, changes.views is not None) == (text, views)
+        augmentation = classifier.encode_train(chain.splits.train[:4]).augmentation
+        assert augmentation is not None
+        assert (augmentation.text is not None, augmentation.views is not None) == (text, views)
     assert classifier_of(chain, Augment(0.0, 0.0, 0.0, 1)).encode_train(chain.splits.train[:4]).augmentation is None
 
 

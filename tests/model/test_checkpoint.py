@@ -20,7 +20,8 @@ from distill.data.run_folder import weights_of
 from distill.model.checkpoint import Checkpoint
 from distill.model.encoders import fingerprint
 from distill.model.soft_targets import SoftTargets
-from distill.training.run import begin
+from distill.training.run import RunStart, begin
+from distill.training.trainer import Workspace
 
 
 def test_a_checkpoint_opens_without_its_encoders_and_answers_as_before(
@@ -28,7 +29,7 @@ def test_a_checkpoint_opens_without_its_encoders_and_answers_as_before(
 ) -> None:
     opened = Checkpoint.load(chain.teacher)
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
-    assert np.abs(opened.logits(chain.splits.train) - stored.logits).max() < 1e-4
+    assert np.abs(opened.logits(chain.splits.train) - stored.outputs.logits).max() < 1e-4
     assert stored.teacher_sha256 == fingerprint(opened.classifier.network)
     metrics = read_json(chain.teacher / "metrics.json", RunError)
     assert metrics["quality"][0]["what"] == "dev, thresholds cross-fitted"
@@ -53,27 +54,25 @@ def test_damaged_and_unfinished_runs_are_refused(chain: Chain, tmp_path: Path) -
 
 def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
     config, splits = chain.recipe.teacher, chain.splits
+    start = RunStart("teacher", config, splits)
     with pytest.raises(RunError, match="nothing to resume"):
-        begin(tmp_path / "a", RunStart("teacher", config, splits), resume=True, overwrite=False)
-    assert begin(tmp_path / "a", RunStart("teacher", config, splits), resume=False, overwrite=False)
-    assert begin(
-        tmp_path / "a", RunStart("teacher", config, splits), resume=False, overwrite=False
-    )  # no work is lost
+        begin(tmp_path / "a", start, resume=True, overwrite=False)
+    assert begin(tmp_path / "a", start, resume=False, overwrite=False)
+    assert begin(tmp_path / "a", start, resume=False, overwrite=False)  # no work is lost
     (tmp_path / "a" / "training").mkdir()
     with pytest.raises(RunError, match="holds an unfinished run; pass --resume"):
-        begin(tmp_path / "a", RunStart("teacher", config, splits), resume=False, overwrite=False)
-    assert begin(tmp_path / "a", RunStart("teacher", config, splits), resume=True, overwrite=False)
+        begin(tmp_path / "a", start, resume=False, overwrite=False)
+    assert begin(tmp_path / "a", start, resume=True, overwrite=False)
     with pytest.raises(RunError, match="was started with epochs=2, not 5"):
-        begin(tmp_path / "a", RunStart("teacher", replace(config, epochs=5), splits), resume=True, overwrite=False)
+        begin(tmp_path / "a", replace(start, config=replace(config, epochs=5)), resume=True, overwrite=False)
+    fewer = replace(start, splits=replace(splits, train=splits.train[1:]))
     with pytest.raises(RunError, match=r"was started with data\.train=64 entries, not 63 entries"):
-        begin(
-            tmp_path / "a", "teacher", config, replace(splits, train=splits.train[1:]), resume=True, overwrite=False
-        )
-    assert not begin(chain.teacher, RunStart("teacher", config, splits), resume=True, overwrite=False)
+        begin(tmp_path / "a", fewer, resume=True, overwrite=False)
+    assert not begin(chain.teacher, start, resume=True, overwrite=False)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").write_text("precious")
     with pytest.raises(RunError, match="holds files that are not a run"):
-        begin(tmp_path / "b", RunStart("teacher", config, splits), resume=False, overwrite=True)
+        begin(tmp_path / "b", start, resume=False, overwrite=True)
     assert (tmp_path / "b" / "thesis.tex").is_file()
 
 
@@ -81,14 +80,14 @@ def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_
     recipe, splits, out = chain.recipe.teacher, chain.splits, tmp_path / "out"
     first = {"tries": {"one": {"epochs": 2, "head": {"uses": "text"}}}, "folds": 2, "retrain": {"test": ["a" * 64]}}
 
-    def started(config: TeacherConfig, lessons: dict[str, Any], resume: bool = True) -> None:
-        begin(out, "teacher", config, splits, resume, False, lessons)
+    def started(config: TeacherConfig, depends_on: dict[str, Any], resume: bool = True) -> None:
+        begin(out, RunStart("teacher", config, splits, depends_on), resume, overwrite=False)
 
     started(recipe, first, resume=False)
     (out / "fold1").mkdir()
     started(recipe, json.loads(json.dumps(first)))
     image = {"tries": {"one": {"epochs": 2, "head": {"uses": "image"}}}}
-    for config, lessons, message in (
+    for config, depends_on, message in (
         (recipe, first | {"folds": 3}, "with folds=2, not 3"),
         (recipe, first | image, "with tries.one.head.uses='text', not 'image'"),
         (recipe, first | {"tries": first["tries"] | {"two": {}}}, "without tries.two, which is asked for now"),
@@ -97,7 +96,7 @@ def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_
         (replace(recipe, head=replace(recipe.head, uses="text")), first, "with head.uses='both', not 'text'"),
     ):
         with pytest.raises(RunError, match=f"was started {message}; resume as it was started, or start over"):
-            started(config, lessons)
+            started(config, depends_on)
     (out / "comparison.json").write_text("{}")
     with pytest.raises(
         RunError, match=r"a finished comparison, not a run; its figures are in comparison\.json; pass"
@@ -112,14 +111,14 @@ def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_p
 
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
     content = [content_hash(example) for example in chain.splits.train]
-    assert (stored.pick(content[::-1]).logits == stored.logits[::-1]).all()
+    assert (stored.pick(content[::-1]).logits == stored.outputs.logits[::-1]).all()
     with pytest.raises(RunError, match="not 1 of those asked for"):
         stored.pick([*content, "unknown"])
     copy = tmp_path / "teacher"
     shutil.copytree(chain.teacher, copy)
     wider = teacher.soft_targets.ensure(copy, [*chain.splits.train, *chain.splits.dev])
     assert len(wider.ids) == 96
-    assert np.abs(wider.logits[:64] - stored.logits).max() < 1e-4
+    assert np.abs(wider.outputs.logits[:64] - stored.outputs.logits).max() < 1e-4
     replace(stored, teacher_sha256="of another").write(copy / "soft_targets.npz")
     with pytest.raises(RunError, match="written by other weights than the run's"):
         teacher.soft_targets.ensure(copy, chain.splits.dev)
@@ -138,6 +137,5 @@ def test_a_student_refuses_a_teacher_of_other_labels(chain: Chain, tmp_path: Pat
             chain.recipe.student,
             chain.splits,
             DistillationTargets(replace(stored, labels=stored.labels[::-1])),
-            tmp_path,
-            resume=False,
+            Workspace(tmp_path, resume=False),
         )

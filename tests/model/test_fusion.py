@@ -23,7 +23,8 @@ from distill.model.encoders import ImageEncoder, fingerprint
 from distill.model.fusion import CrossModal
 from distill.model.network import TwoTowerNetwork
 from distill.model.scratch import Lstm, LstmConfig, word_pieces
-from distill.training.run import begin
+from distill.training.run import RunStart, begin
+from distill.training.trainer import Workspace
 
 
 def cross() -> CrossModal:
@@ -151,7 +152,7 @@ def test_each_teacher_trains_is_kept_and_answers_the_same_again(
 ) -> None:
     config = teacher_config(chain, *changed, "teacher.epochs=2")
     begin(tmp_path / "run", RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
-    made = teacher.train.train(config, chain.splits, tmp_path / "run", resume=False)
+    made = teacher.train.train(config, chain.splits, Workspace(tmp_path / "run", resume=False))
     again = Checkpoint.load(tmp_path / "run")
     expected = made.logits(chain.splits.test)
     assert np.isfinite(expected).all()

@@ -111,7 +111,7 @@ def test_a_bundle_stays_when_its_successor_is_torn(chain: Chain, victim: Victim,
 BEGIN = """
 import pickle
 from pathlib import Path
-from distill.training.run import begin
+from distill.training.run import RunStart, begin
 config, splits = pickle.loads({state!r})
 begin(Path({out!r}), RunStart("teacher", config, splits), {resume}, {overwrite})
 """

@@ -22,6 +22,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Reader
 from distill.runtime.predictor import open_session, probabilities, run
 from distill.scoring.thresholds import FittedOn, Thresholds, move
+from distill.training.trainer import Workspace
 from export import fuse as graph
 from export.pipeline import _calibration
 from export.quantize import coverage
@@ -99,11 +100,12 @@ def test_stripping_gives_the_layers_back_with_their_names(chain: Chain) -> None:
 
 @pytest.fixture(scope="module")
 def tuned(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    lessons = DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    targets = DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
     folder = tmp_path_factory.mktemp("tuned")
     config = FinetuneConfig(epochs=1, learning_rate=1e-4)
     start = Checkpoint.load(chain.student)
-    run = student.finetune.fine_tune(start, config, chain.splits, lessons, 64, folder, resume=False)
+    workspace = Workspace(folder, resume=False)
+    run = student.finetune.fine_tune(start, config, chain.splits, targets, 64, workspace)
     assert Checkpoint.load(folder).ranges == run.ranges
     return run
 
@@ -143,11 +145,10 @@ def test_ranges_of_layers_that_the_graph_has_not_are_refused(tuned: Checkpoint, 
 
 
 def test_only_students_are_tuned(chain: Chain, tmp_path: Path) -> None:
-    lessons = DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    targets = DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    start, workspace = Checkpoint.load(chain.teacher), Workspace(tmp_path, resume=False)
     with pytest.raises(RunError, match="is a teacher; give a student's run"):
-        student.finetune.fine_tune(
-            Checkpoint.load(chain.teacher), FinetuneConfig(1, 1e-4), chain.splits, lessons, 64, tmp_path, False
-        )
+        student.finetune.fine_tune(start, FinetuneConfig(1, 1e-4), chain.splits, targets, 64, workspace)
     shutil.rmtree(tmp_path)
 
 

@@ -54,7 +54,7 @@ def test_focal_loss_stays_finite_at_extreme_logits() -> None:
     assert torch.isfinite(z.grad).all()
 
 
-def outputs(logits: np.ndarray, text: np.ndarray, image: np.ndarray) -> Outputs:
+def outputs(logits: np.ndarray, text: np.ndarray, image: np.ndarray) -> Outputs[torch.Tensor]:
     return Outputs(*(torch.tensor(array, dtype=torch.float64) for array in (logits, text, image)))
 
 
@@ -70,7 +70,7 @@ def test_distillation_loss_is_the_weighted_sum_that_its_docstring_says() -> None
         ("temperature", 3.0), ("labels", 0.7), ("soft", 0.3), ("text", 2.0), ("image", 5.0), ("relations", 4.0)
     )
     loss = DistillationLoss(config, (4, 6), (7, 2)).double()
-    wanted = BatchTargets(*(torch.tensor(a) for a in (y, y_known, t, teacher_text, teacher_image)))
+    targets = BatchTargets(torch.tensor(y), torch.tensor(y_known), outputs(t, teacher_text, teacher_image))
 
     q, p = 1 / (1 + np.exp(-t / 3.0)), 1 / (1 + np.exp(-s / 3.0))
     divergence = (q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))).mean()
@@ -87,15 +87,15 @@ def test_distillation_loss_is_the_weighted_sum_that_its_docstring_says() -> None
     ]
     relations = ((np.corrcoef(s.T) - np.corrcoef(t.T)) ** 2).mean()
     expected = 0.7 * hard + 0.3 * 9.0 * divergence + 2.0 * apart[0] + 5.0 * apart[1] + 4.0 * relations
-    assert loss(outputs(s, text, image), wanted).item() == pytest.approx(expected, rel=1e-6)
-    alone = BatchTargets(wanted.labels, wanted.labelled)
+    assert loss(outputs(s, text, image), targets).item() == pytest.approx(expected, rel=1e-6)
+    alone = BatchTargets(targets.labels, targets.labelled)
     assert loss(outputs(s, text, image), alone).item() == pytest.approx(hard, rel=1e-9)
 
 
 def test_a_batch_without_labels_and_too_small_to_relate_costs_nothing_of_those_terms() -> None:
     logits = torch.randn(2, 3, requires_grad=True)
-    nobody = BatchTargets(torch.zeros(2, 3), torch.zeros(2, dtype=torch.bool))
-    total = labels_loss(logits, nobody, Focal(2.0, 0.25)) + relation_loss(logits, torch.randn(2, 3))
+    unlabelled = BatchTargets(torch.zeros(2, 3), torch.zeros(2, dtype=torch.bool))
+    total = labels_loss(logits, unlabelled, Focal(2.0, 0.25)) + relation_loss(logits, torch.randn(2, 3))
     total.backward()
     assert total.item() == 0
     assert logits.grad is not None

@@ -25,12 +25,13 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets, average
 from distill.scoring.bootstrap import PairedDraws
 from distill.scoring.thresholds import cross_fitted
+from distill.training.trainer import Workspace
 from export.pipeline import Order, export_run
 from student.train import DistillationTargets, prepare
-from student.verdict import judge
+from student.verdict import Arms, judge
 
 
-def lessons_of(folder: Path, chain: Chain) -> DistillationTargets:
+def targets_of(folder: Path, chain: Chain) -> DistillationTargets:
     train = chain.splits.train
     return DistillationTargets(
         teacher.soft_targets.gather([folder], train), teacher.soft_targets.gather_folds([folder], train)
@@ -48,19 +49,19 @@ def truth(rows: int, labels: int = 4) -> np.ndarray:
 
 def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns() -> None:
     y = truth(150)
-    taught, control = [noisy(y, 1.0, s) for s in (1, 2)], [noisy(y, 3.0, s) for s in (3, 4)]
+    distilled, control = [noisy(y, 1.0, s) for s in (1, 2)], [noisy(y, 3.0, s) for s in (3, 4)]
     best = noisy(y, 0.8, 9)
-    verdict = judge(y, [best], taught, control, (13, 14), "micro", "dev")
+    verdict = judge(y, Arms([best], distilled, control), (13, 14), "micro", "dev")
     assert verdict.word == "BEATS"
 
     def micro(outputs: list[np.ndarray]) -> float:
         return float(np.mean([f1_score(y, cross_fitted(p, y, "micro"), average="micro") for p in outputs]))
 
-    assert verdict.gain["micro"].value == pytest.approx(micro(taught) - micro(control))
-    assert verdict.retention["micro"].value == pytest.approx(micro(taught) / micro([best]))
-    ap = [average_precision_score(y.ravel(), p.ravel()) for p in (*taught, *control)]
+    assert verdict.gain["micro"].value == pytest.approx(micro(distilled) - micro(control))
+    assert verdict.retention["micro"].value == pytest.approx(micro(distilled) / micro([best]))
+    ap = [average_precision_score(y.ravel(), p.ravel()) for p in (*distilled, *control)]
     assert verdict.gain["micro_ap"].value == pytest.approx((ap[0] + ap[1] - ap[2] - ap[3]) / 2)
-    assert verdict.taught.micro_ap.value == pytest.approx((ap[0] + ap[1]) / 2)
+    assert verdict.distilled.micro_ap.value == pytest.approx((ap[0] + ap[1]) / 2)
     assert verdict.gain["micro"].low < verdict.gain["micro"].value < verdict.gain["micro"].high
     assert "BEATS its control: micro F1 +0." in verdict.sentence()
     assert "2 seeds" in verdict.sentence()
@@ -69,7 +70,7 @@ def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns
 def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal() -> None:
     y = truth(150)
     p = noisy(y, 2.0, 1)
-    verdict = judge(y, [p], [p], [p], (13,), "balanced", "dev")
+    verdict = judge(y, Arms([p], [p], [p]), (13,), "balanced", "dev")
     assert verdict.word == "NO BETTER"
     assert verdict.gain["balanced"].value == 0
     assert verdict.retention["macro"].low == verdict.retention["macro"].high == 1
@@ -77,7 +78,8 @@ def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal(
 
 def test_a_handful_of_examples_is_inconclusive() -> None:
     y = truth(20)
-    verdict = judge(y, [noisy(y, 2, 0)], [noisy(y, 2.0, 3)], [noisy(y, 2.0, 4)], (13,), "balanced", "dev")
+    arms = Arms([noisy(y, 2, 0)], [noisy(y, 2.0, 3)], [noisy(y, 2.0, 4)])
+    verdict = judge(y, arms, (13,), "balanced", "dev")
     assert verdict.word == "INCONCLUSIVE"
 
 
@@ -87,10 +89,12 @@ def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
     base = noisy(y, 2.0, 1)
     spoiled = base.copy()
     spoiled[:20] = 1 - spoiled[:20]
-    one = judge(y, [base], [base], [spoiled], (1,), "micro", "dev").gain["micro"]
-    alone = judge(y, [base], [base], [spoiled], (1,), "micro", "dev").taught.micro_f1
+    arms = Arms([base], [base], [spoiled])
+    one = judge(y, arms, (1,), "micro", "dev").gain["micro"]
+    alone = judge(y, arms, (1,), "micro", "dev").distilled.micro_f1
     assert one.high - one.low < alone.high - alone.low
-    lucky = judge(y, [base], [base, noisy(y, 0.5, 7)], [spoiled, spoiled], (1, 2), "micro", "dev").gain["micro"]
+    two_seeds = Arms([base], [base, noisy(y, 0.5, 7)], [spoiled, spoiled])
+    lucky = judge(y, two_seeds, (1, 2), "micro", "dev").gain["micro"]
     assert lucky.high - lucky.low > one.high - one.low
 
 
@@ -109,26 +113,27 @@ def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_di
     chain: Chain, folded: Path
 ) -> None:
     config = replace(chain.recipe.student, out_of_fold=True)
-    lessons = lessons_of(folded, chain)
+    targets = targets_of(folded, chain)
     content = [content_hash(example) for example in chain.splits.train]
-    pupil = prepare(config, chain.splits, lessons, distilled=True)
-    held_out = np.concatenate([fold.held_out for fold in pupil.folds])
+    distilled = prepare(config, chain.splits, targets, distilled=True)
+    held_out = np.concatenate([fold.held_out for fold in distilled.folds.parts])
     assert sorted(held_out) == list(range(64))
-    for fold, told in zip(pupil.folds, lessons.folds, strict=True):
-        assert told.unseen(content)[fold.held_out].all()
+    for fold, soft in zip(distilled.folds.parts, targets.folds, strict=True):
+        assert soft.unseen(content)[fold.held_out].all()
         assert len(fold.train) == 64 - len(fold.held_out)
         assert fold.train.teacher is not None
         rest = np.setdiff1d(np.arange(64), fold.held_out)
-        assert (fold.train.teacher.logits == told.pick(content).logits[rest]).all()
-    control = prepare(config, chain.splits, lessons, distilled=False)
-    assert all(fold.train.teacher is None for fold in control.folds)
-    assert all((a.held_out == b.held_out).all() for a, b in zip(pupil.folds, control.folds, strict=True))
-    assert torch.equal(pupil.classifier.network.output.weight, control.classifier.network.output.weight)
+        assert (fold.train.teacher.logits == soft.pick(content).logits[rest]).all()
+    control = prepare(config, chain.splits, targets, distilled=False)
+    assert all(fold.train.teacher is None for fold in control.folds.parts)
+    pairs = zip(distilled.folds.parts, control.folds.parts, strict=True)
+    assert all((a.held_out == b.held_out).all() for a, b in pairs)
+    assert torch.equal(distilled.classifier.network.output.weight, control.classifier.network.output.weight)
 
 
 def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path, tmp_path: Path) -> None:
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
-    run = student.train.train(config, chain.splits, lessons_of(folded, chain), tmp_path / "run", resume=False)
+    run = student.train.train(config, chain.splits, targets_of(folded, chain), Workspace(tmp_path / "run", False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
     fp32, int8 = export_run(run, chain.splits, chain.recipe.export, Order("int8", detect(), tmp_path / "bundle"))
     assert fp32.thresholds == run.thresholds
@@ -139,15 +144,15 @@ def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path
 def test_folds_that_a_teacher_has_not_are_asked_for_by_name(chain: Chain) -> None:
     config = replace(chain.recipe.student, out_of_fold=True)
     with pytest.raises(RunError, match=r"needs a teacher that was trained with folds.*teacher\.folds=3"):
-        prepare(config, chain.splits, lessons_of(chain.teacher, chain), distilled=True)
+        prepare(config, chain.splits, targets_of(chain.teacher, chain), distilled=True)
 
 
 def test_an_ensemble_teaches_the_mean_logit(chain: Chain) -> None:
     one = SoftTargets.read(chain.teacher / teacher.soft_targets.FILE)
-    other = replace(one, logits=one.logits + 2, teacher_sha256="other")
+    other = replace(one, outputs=replace(one.outputs, logits=one.outputs.logits + 2), teacher_sha256="other")
     both = average([one, other], one.content)
-    assert np.abs(both.logits - (one.logits + 1)).max() < 1e-5
-    assert both.text.shape == (64, 0)
+    assert np.abs(both.outputs.logits - (one.outputs.logits + 1)).max() < 1e-5
+    assert both.outputs.text.shape == (64, 0)
     assert both.teacher_sha256 == f"{one.teacher_sha256}+other"
     with pytest.raises(RunError, match="different labels"):
         average([one, replace(other, labels=one.labels[::-1])], one.content)
@@ -168,16 +173,17 @@ def test_unlabelled_posts_join_with_the_teachers_word_alone(chain: Chain, tmp_pa
     extra = read_unlabelled(path, chain.splits)
     assert len(extra) == 2  # one stands in dev, one is a double
     asked = shutil.copytree(chain.teacher, tmp_path / "teacher")
-    targets = teacher.soft_targets.gather([asked], [*chain.splits.train, *extra])
-    pupil = prepare(chain.recipe.student, chain.splits, DistillationTargets(targets, [], extra), distilled=True)
-    assert pupil.train.labelled.tolist() == [True] * 64 + [False] * 2
-    assert (pupil.train.targets[64:] == 0).all()
-    assert pupil.train.present[64:].tolist() == [[1, 1], [1, 0]]
-    assert pupil.train.teacher is not None
-    said = Checkpoint.load(chain.teacher).logits(extra)
-    assert np.abs(pupil.train.teacher.logits[64:] - said).max() < 1e-4
-    alone = prepare(chain.recipe.student, chain.splits, DistillationTargets(targets, [], extra), distilled=False)
-    assert len(alone.train) == 64
+    soft = teacher.soft_targets.gather([asked], [*chain.splits.train, *extra])
+    targets = DistillationTargets(soft, [], extra)
+    distilled = prepare(chain.recipe.student, chain.splits, targets, distilled=True)
+    assert distilled.data.train.labelled.tolist() == [True] * 64 + [False] * 2
+    assert (distilled.data.train.targets[64:] == 0).all()
+    assert distilled.data.train.present[64:].tolist() == [[1, 1], [1, 0]]
+    assert distilled.data.train.teacher is not None
+    logits = Checkpoint.load(chain.teacher).logits(extra)
+    assert np.abs(distilled.data.train.teacher.logits[64:] - logits).max() < 1e-4
+    alone = prepare(chain.recipe.student, chain.splits, targets, distilled=False)
+    assert len(alone.data.train) == 64
     path.write_text(json.dumps([{"id": "1", "image": "nowhere.jpg"}]))
     with pytest.raises(DataError, match="image missing or unreadable"):
         read_unlabelled(path, chain.splits)
@@ -194,17 +200,17 @@ def test_the_control_experiment_from_the_command_line(chain: Chain, tmp_path: Pa
         words += ["--teacher", str(tmp_path / name)]
     result = CliRunner().invoke(main, words, catch_exceptions=False)
     assert result.exit_code == 0
-    assert "taught - control" in result.output
-    assert result.output.count("epoch 1/1") == 4  # the student is its own first taught arm
+    assert "distilled - control" in result.output
+    assert result.output.count("epoch 1/1") == 4  # the student is its own first distilled arm
     found = read_json(tmp_path / "s" / "metrics.json", RunError)["distillation"]
     assert found["seeds"] == [13, 14]
     assert found["judged_on"] == "test"
     assert found["word"] in ("BEATS", "NO BETTER", "INCONCLUSIVE")
     kept = found["retention"]["micro"]["value"]
-    assert kept == pytest.approx(found["taught"]["micro_f1"]["value"] / found["teacher"]["micro_f1"]["value"])
+    assert kept == pytest.approx(found["distilled"]["micro_f1"]["value"] / found["teacher"]["micro_f1"]["value"])
     kept_answers = np.load(tmp_path / "s" / "control.npz")
     assert {name: kept_answers[name].shape for name in kept_answers} == dict.fromkeys(
-        ["targets", "teacher", "taught-seed13", "control-seed13", "taught-seed14", "control-seed14"], (24, 6)
+        ["targets", "teacher", "distilled-seed13", "control-seed13", "distilled-seed14", "control-seed14"], (24, 6)
     )
     again = CliRunner().invoke(main, [*words, "--resume"], catch_exceptions=False)
     assert "finished already" in again.output

@@ -26,7 +26,7 @@ from distill.data.generated import write_demo_data
 from distill.data.run_folder import weights_of
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import Decisions, Targets
-from distill.training.run import begin
+from distill.training.run import RunStart, begin
 from teacher.retrain import datasets as incoming
 from teacher.retrain import link as current
 from teacher.retrain import promotion
@@ -355,8 +355,8 @@ def test_what_the_first_run_saw_is_remembered_through_every_retraining(
     assert first.dev < second.dev
     third = tmp_path / "third"
     only_new = replace(read_splits(new_data), test=[])
-    config = chain.recipe.teacher
-    begin(third, "teacher", config, only_new, False, False, lineage.lessons(second, "0" * 64, only_new.dev))
+    depends_on = lineage.retrained_from(second, "0" * 64, only_new.dev)
+    begin(third, RunStart("teacher", chain.recipe.teacher, only_new, depends_on), resume=False, overwrite=False)
     assert lineage.seen_by(third).train == second.train
     (third / "started.json").write_text("{}")
     with pytest.raises(RunError, match="does not say what the run was trained on"):

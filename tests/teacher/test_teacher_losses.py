@@ -62,7 +62,7 @@ def test_class_balanced_weights_of_a_hand_computed_case() -> None:
 def test_unbalanced_it_is_the_focal_loss(chain: Chain, alpha: float, gamma: float) -> None:
     config = replace(chain.recipe.teacher, focal=Focal(gamma, alpha))
     logits, targets = tensors()
-    found = loss_of(config, TARGETS.astype(np.float32))(outputs(logits), wanted(targets))
+    found = loss_of(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
     assert torch.allclose(found, focal_loss(logits, targets, config.focal))
 
 
@@ -72,13 +72,13 @@ def test_balanced_by_alpha_each_label_has_its_own(chain: Chain) -> None:
     alpha = alpha_of(TARGETS.astype(np.float32))
     weights = np.where(TARGETS > 0, alpha, 1 - alpha)
     expected = (weights * F.binary_cross_entropy_with_logits(logits, targets, reduction="none").numpy()).mean()
-    found = loss_of(config, TARGETS.astype(np.float32))(outputs(logits), wanted(targets))
+    found = loss_of(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
     assert float(found) == pytest.approx(float(expected), rel=1e-6)
 
 
-def outputs(logits: torch.Tensor) -> Outputs:
+def outputs(logits: torch.Tensor) -> Outputs[torch.Tensor]:
     return Outputs(logits, torch.zeros(0), torch.zeros(0))
 
 
-def wanted(targets: torch.Tensor) -> BatchTargets:
+def batch_targets(targets: torch.Tensor) -> BatchTargets:
     return BatchTargets(targets, torch.ones(len(targets), dtype=torch.bool))

@@ -45,7 +45,7 @@ def made_up(config: TeacherConfig) -> Iterator[float]:
 
 
 def searched(folder: Path, trials: int, seed: int = 13, judge: tune.Judge = made_up) -> list[Tried]:
-    return tune.search(base(), judge, folder, trials, seed, FOLDS, lambda _: None)
+    return tune.search(base(), judge, folder, tune.Budget(trials, FOLDS, seed), lambda _: None)
 
 
 def timeless(found: list[Tried]) -> list[Tried]:
@@ -144,7 +144,7 @@ def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
 
 def test_alphas_from_counts_leave_neither_alpha_nor_the_other_loss_to_search(tmp_path: Path) -> None:
     counted = replace(base(), balance="alpha")
-    found = tune.search(counted, made_up, tmp_path, 4, 13, FOLDS, lambda _: None)
+    found = tune.search(counted, made_up, tmp_path, tune.Budget(4, FOLDS, seed=13), lambda _: None)
     assert {key for one in found for key in one.values} == {"learning_rate", "batch_size", "loss", "focal.gamma"}
     assert all(tune.with_values(counted, one.values).loss == "focal" for one in found)
 
@@ -168,7 +168,7 @@ def test_the_rate_that_is_searched_is_one_that_something_trains_at(
 
     recipe = Recipe.load(None, [f"teacher.{setting}" for setting in settings])
     other = ({"learning_rate", "head_learning_rate"} - {rate}).pop()
-    found = tune.search(recipe.teacher, made_up, tmp_path, 3, 13, FOLDS, lambda _: None)
+    found = tune.search(recipe.teacher, made_up, tmp_path, tune.Budget(3, FOLDS, seed=13), lambda _: None)
     configs = [tune.with_values(recipe.teacher, one.values) for one in found]
     assert len({getattr(config, rate) for config in configs}) == 3
     assert {getattr(config, other) for config in configs} == {getattr(recipe.teacher, other)}
@@ -286,11 +286,11 @@ def test_an_interrupted_search_keeps_what_is_done_and_goes_on(
     trained: list[int] = []
     original = fold_judge.out_of_fold
 
-    def stopped(*given: Any) -> Any:
-        trained.append(given[-1])
+    def stopped(*given: Any, first: int) -> Any:
+        trained.append(first)
         if len(trained) == 4:
             raise KeyboardInterrupt
-        return original(*given)
+        return original(*given, first=first)
 
     with monkeypatch.context() as patch:
         patch.setattr(fold_judge, "out_of_fold", stopped)

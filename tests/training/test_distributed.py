@@ -57,11 +57,11 @@ def commands(data: Path, folder: Path, settings: list[str]) -> list[list[str]]:
     """A teacher with folds of 42 or 43 training examples, so that last batches are uneven; and a student with terms
     of its loss that see the whole batch: label relations, and a mean over the labelled."""
     common = ["--data", str(data), *settings, "--set", "teacher.folds=3"]
-    taught = ["--teacher", str(folder / "teacher"), "--unlabelled", str(data / "test.json")]
+    distilled = ["--teacher", str(folder / "teacher"), "--unlabelled", str(data / "test.json")]
     terms = ["--set", "student.distill.text=1", "--set", "student.distill.relations=1"]
     return [
         ["train-teacher", "--out", str(folder / "teacher"), *common],
-        ["train-student", "--out", str(folder / "student"), *common, *taught, *terms],
+        ["train-student", "--out", str(folder / "student"), *common, *distilled, *terms],
     ]
 
 
@@ -85,7 +85,7 @@ def test_two_processes_train_what_one_trains(data: Path, settings: list[str], tm
     for name in ("soft_targets.npz", *(f"soft_targets-fold{number}.npz" for number in (1, 2, 3))):
         ours, theirs = (SoftTargets.read(folder / "teacher" / name) for folder in (two, one))
         assert ours.content == theirs.content
-        assert np.abs(ours.logits - theirs.logits).max() < 1e-4
+        assert np.abs(ours.outputs.logits - theirs.outputs.logits).max() < 1e-4
     for run in ("teacher", "student"):
         ours, theirs = (figures(read_json(folder / run / "metrics.json", RunError)) for folder in (two, one))
         assert len(theirs) > 100

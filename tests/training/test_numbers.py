@@ -22,7 +22,7 @@ from distill.model.outputs import Outputs
 from distill.model.training_log import EpochLog, warning
 from distill.training import trainer as training
 from distill.training.focal import focal_loss
-from distill.training.trainer import train_model
+from distill.training.trainer import TrainingData, Workspace, train_model
 
 
 def fit(chain: Chain, folder: Path, config: TeacherConfig, poisoned: bool = False, grows: float = 1.0) -> None:
@@ -34,11 +34,11 @@ def fit(chain: Chain, folder: Path, config: TeacherConfig, poisoned: bool = Fals
 
     steps = itertools.count()
 
-    def loss(outputs: Outputs, wanted: BatchTargets) -> torch.Tensor:
-        return focal_loss(outputs.logits, wanted.labels, config.focal) * grows ** next(steps)
+    def loss(outputs: Outputs[torch.Tensor], targets: BatchTargets) -> torch.Tensor:
+        return focal_loss(outputs.logits, targets.labels, config.focal) * grows ** next(steps)
 
-    sets = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
-    train_model(classifier.network, config, *sets, loss, folder, resume=False)
+    data = TrainingData(classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev))
+    train_model(classifier.network, config, data, loss, Workspace(folder, resume=False))
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_examples(chain: Chain, tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights go bad in the second epoch's last step: dev notices, before they could become the best."""
-    real = training._DualTrainer.training_step
+    real = training._TwoTowerTrainer.training_step
 
-    def step(self: training._DualTrainer, *arguments: object, **more: object) -> object:
+    def step(self: training._TwoTowerTrainer, *arguments: object, **more: object) -> object:
         loss = real(self, *arguments, **more)
         if self.state.global_step == 3:
             with torch.no_grad():
@@ -79,7 +79,7 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
                 self.model.network.output.bias.grad = None
         return loss
 
-    monkeypatch.setattr(training._DualTrainer, "training_step", step)
+    monkeypatch.setattr(training._TwoTowerTrainer, "training_step", step)
     with pytest.raises(
         RunError, match="the loss became nan on dev after step 4, in the batch of dev-0000, dev-0001"
     ):
@@ -88,17 +88,18 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
 
 
 def test_a_teacher_is_the_same_to_the_byte(chain: Chain, tmp_path: Path) -> None:
-    run = teacher.train.train(chain.recipe.teacher, chain.splits, tmp_path, resume=False)
+    run = teacher.train.train(chain.recipe.teacher, chain.splits, Workspace(tmp_path, resume=False))
     for name in ("model.safetensors", "soft_targets.npz", "tokenizer.json"):
         assert (run.folder / name).read_bytes() == (chain.teacher / name).read_bytes()
 
 
 def test_a_student_is_the_same_to_the_byte_and_another_seed_is_not(chain: Chain, tmp_path: Path) -> None:
-    lessons = student.train.DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    targets = student.train.DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
     weights = []
     for seed in (chain.recipe.student.seed, 14):
         config = replace(chain.recipe.student, seed=seed)
-        run = student.train.train(config, chain.splits, lessons, tmp_path / str(seed), resume=False)
+        workspace = Workspace(tmp_path / str(seed), resume=False)
+        run = student.train.train(config, chain.splits, targets, workspace)
         weights.append((run.folder / "model.safetensors").read_bytes())
     assert weights[0] == (chain.student / "model.safetensors").read_bytes()
     assert weights[1] != weights[0]

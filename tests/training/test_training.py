@@ -26,7 +26,15 @@ from distill.preprocess.text import load_tokenizer
 from distill.scoring.metrics import sigmoid
 from distill.training import trainer as training
 from distill.training.focal import focal_loss
-from distill.training.trainer import Loss, Measured, optimizer_and_schedule, train_model
+from distill.training.folds import ModalityProbabilities, OutOfFold
+from distill.training.trainer import (
+    Loss,
+    NetworkWithLoss,
+    TrainingData,
+    Workspace,
+    optimizer_and_schedule,
+    train_model,
+)
 
 UNCHANGED = Augment(words=0.0, tokens=0.0, images=0.0, views=1)
 
@@ -38,12 +46,12 @@ def classifier_of(chain: Chain, trainable: bool = True, augment: Augment = UNCHA
 
 
 def focal(config: ModelConfig) -> Loss:
-    return lambda outputs, wanted: focal_loss(outputs.logits, wanted.labels, config.focal)
+    return lambda outputs, targets: focal_loss(outputs.logits, targets.labels, config.focal)
 
 
 def test_the_rate_is_constant_and_then_falls_by_a_factor_each_epoch(chain: Chain) -> None:
     config = replace(chain.recipe.teacher, constant_epochs=3, decay_per_epoch=0.1, learning_rate=1e-4)
-    model = Measured(classifier_of(chain).network, focal(config))
+    model = NetworkWithLoss(classifier_of(chain).network, focal(config))
     optimizer, schedule = optimizer_and_schedule(model, config, steps_per_epoch=2)
     assert type(optimizer).__name__ == "NAdam"
     rates = []
@@ -60,7 +68,7 @@ def test_every_trainable_parameter_is_in_one_group_and_only_matrices_decay(chain
     projecting = torch.nn.Sequential(torch.nn.Linear(3, 4))  # any loss with weights of its own
     for optimizer_name, expected in (("nadam", "NAdam"), ("adamw", "AdamW")):
         config = replace(chain.recipe.teacher, optimizer=optimizer_name)
-        model = Measured(network, projecting)
+        model = NetworkWithLoss(network, projecting)
         optimizer, _ = optimizer_and_schedule(model, config, 1)
         assert type(optimizer).__name__ == expected
         grouped = [p for group in optimizer.param_groups for p in group["params"]]
@@ -75,7 +83,7 @@ def test_only_pretrained_encoders_take_the_lower_rate(chain: Chain) -> None:
         base = chain.recipe.teacher
         towers = (replace(base.text, model=text), replace(base.image, model=image, trainable=True))
         config = replace(base, text=towers[0], image=towers[1], learning_rate=1e-6, head_learning_rate=1e-3)
-        model = Measured(
+        model = NetworkWithLoss(
             Classifier.pretrained("teacher", config, chain.splits.labels, ["words"]).network, focal(config)
         )
         optimizer, _ = optimizer_and_schedule(model, config, 1)
@@ -137,10 +145,10 @@ def test_a_frozen_image_branch_does_not_move_and_its_features_are_those_of_its_p
     assert np.abs(encoded.features - direct).max() < 1e-5
     classifier.network.train()
     batch = encoded.collate([encoded[i] for i in range(8)])
-    loss, _ = Measured(classifier.network, focal(chain.recipe.teacher))(**batch)
+    loss, _ = NetworkWithLoss(classifier.network, focal(chain.recipe.teacher))(**batch.flat())
     loss.backward()
-    words = batch["input_ids"], batch["attention_mask"]
-    classifier.network(*words, torch.from_numpy(pixels[:8]), batch["present"])
+    words = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+    classifier.network(*words, torch.from_numpy(pixels[:8]), batch.inputs["present"])
     assert fingerprint(classifier.network.image) == before
     assert all(p.grad is None for p in classifier.network.image.parameters())
 
@@ -176,10 +184,10 @@ def test_a_resumed_training_ends_as_an_unbroken_one_and_draws_the_same_augmented
 
     def train(folder: Path, resume: bool) -> tuple[np.ndarray, list[float]]:
         classifier = classifier_of(chain, augment=Augment(words=0.2, tokens=0.2, images=0.5, views=1))
-        train_set, dev_set = classifier.encode_train(chain.splits.train), classifier.encode(chain.splits.dev)
-        log = train_model(classifier.network, config, train_set, dev_set, focal(config), folder, resume)
+        data = TrainingData(classifier.encode_train(chain.splits.train), classifier.encode(chain.splits.dev))
+        log = train_model(classifier.network, config, data, focal(config), Workspace(folder, resume))
         begun_after.append(log.resumed_after)
-        return classifier.logits(dev_set), [epoch.loss for epoch in log.epochs]
+        return classifier.logits(data.dev), [epoch.loss for epoch in log.epochs]
 
     whole, losses = train(tmp_path / "whole", resume=False)
     over, over_losses = train(tmp_path / "whole", resume=True)  # killed after its last epoch: nothing is trained
@@ -201,15 +209,15 @@ def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Reci
 
     def train(resume: bool, dies_at_step: int) -> list[int]:
         classifier = Classifier.pretrained("teacher", config, splits.labels, [])
-        train_set, dev_set = classifier.encode(splits.train), classifier.encode(splits.dev)
+        data = TrainingData(classifier.encode(splits.train), classifier.encode(splits.dev))
         steps = iter(range(1, 1000))
 
-        def loss(outputs: Outputs, wanted: BatchTargets) -> torch.Tensor:
+        def loss(outputs: Outputs[torch.Tensor], targets: BatchTargets) -> torch.Tensor:
             if outputs.logits.requires_grad and next(steps) == dies_at_step:
                 raise InterruptedError
-            return focal_loss(outputs.logits, wanted.labels, config.focal)
+            return focal_loss(outputs.logits, targets.labels, config.focal)
 
-        log = train_model(classifier.network, config, train_set, dev_set, loss, tmp_path, resume)
+        log = train_model(classifier.network, config, data, loss, Workspace(tmp_path, resume))
         return [epoch.epoch for epoch in log.epochs]
 
     with pytest.raises(InterruptedError):
@@ -222,7 +230,7 @@ def test_out_of_fold_training_fits_thresholds_on_the_training_split(chain: Chain
     import teacher.train
 
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
-    run = teacher.train.train(config, chain.splits, tmp_path, resume=False)
+    run = teacher.train.train(config, chain.splits, Workspace(tmp_path, resume=False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
     rows = read_json(tmp_path / "metrics.json", RunError)["quality"]
     assert [row["examples"] for row in rows] == [64, 64, 64, 64, 32]
@@ -234,9 +242,9 @@ def test_a_training_of_given_length_keeps_its_last_epoch_whatever_dev_says(chain
 
     def train(folder: Path, epochs: int | None, resume: bool = False) -> tuple[np.ndarray, list[float], int]:
         classifier = classifier_of(chain)
-        train_set, dev_set = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
-        log = train_model(classifier.network, config, train_set, dev_set, focal(config), folder, resume, epochs)
-        return classifier.logits(dev_set), [epoch.loss for epoch in log.epochs], log.best_epoch
+        data = TrainingData(classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev))
+        log = train_model(classifier.network, config, data, focal(config), Workspace(folder, resume), epochs)
+        return classifier.logits(data.dev), [epoch.loss for epoch in log.epochs], log.best_epoch
 
     outputs, losses, kept = train(tmp_path / "given", 3)
     assert kept == len(losses) == 3
@@ -256,8 +264,9 @@ def test_training_in_bf16_rounds_products_and_not_weights(chain: Chain, tmp_path
     for precision in ("fp32", "bf16", "fp32"):
         config = replace(chain.recipe.teacher, epochs=1, precision=precision)  # type: ignore[arg-type]
         classifier = classifier_of(chain)
-        sets = classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev)
-        log = train_model(classifier.network, config, *sets, focal(config), tmp_path / precision, resume=False)
+        data = TrainingData(classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev))
+        workspace = Workspace(tmp_path / precision, resume=False)
+        log = train_model(classifier.network, config, data, focal(config), workspace)
         assert losses.setdefault(precision, log.epochs[0].loss) == log.epochs[0].loss  # no trace of the one before
         assert {p.dtype for p in classifier.network.parameters()} == {torch.float32}
     assert losses["bf16"] != losses["fp32"]
@@ -276,9 +285,9 @@ def test_bf16_on_a_processor_without_it_is_said_to_be_slow(monkeypatch: pytest.M
 
 
 def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:
-    nothing = Views(*(np.zeros((0, 1), np.float32),) * 3)
-    assert HeldOut(nothing, (8, 7, 5), ()).length() == 7
-    assert HeldOut(nothing, (9, 4), ()).length() == 4
+    nothing = ModalityProbabilities(*(np.zeros((0, 1), np.float32),) * 3)
+    assert OutOfFold(nothing, (8, 7, 5), ()).median_epoch() == 7
+    assert OutOfFold(nothing, (9, 4), ()).median_epoch() == 4
 
 
 @pytest.mark.parametrize(
