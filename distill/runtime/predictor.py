@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -149,8 +150,9 @@ class Predictor:
     @property
     def session(self) -> onnxruntime.InferenceSession:
         """onnxruntime's session. Raises BundleError when it has to be opened again and the model has changed."""
-        if self._process != os.getpid():  # a fork copies no threads, and a call would wait for the session's
+        if self._process != os.getpid():  # a fork copies no threads, and a call waits for them
             self.bundle.refuse_if_changed()
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # and so would its end: it gets none
             self._open()
         return self._session
 
