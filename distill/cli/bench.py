@@ -20,20 +20,20 @@ PEERS = ("openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compi
 split_option = click.option(
     "--split",
     type=click.Choice(["train", "dev", "test"]),
-    help="Default: test where its labels are known, else dev.",
+    help="Split to use.  [default: test if it has labels, else dev]",
 )
 fail_option = click.option(
-    "--fail-on", metavar="RULES", help='Exit with 1 when one is broken, such as "f1<-0.01,p50>+10%".'
+    "--fail-on", metavar="RULES", help='Exit with 1 if a rule is broken, e.g. "f1<-0.01,p50>+10%".'
 )
 
 
 @click.group(cls=WithDefault)
 def bench() -> None:
-    """Which of these do I ship, and how sure are you? F1, latency, cold start and memory in one run.
+    """Benchmark F1, latency, cold start and memory.
 
     \b
-    distill bench BUNDLE --data DIR             measure (the same as: distill bench run ...)
-    distill bench run --help                    all options of measuring
+    distill bench BUNDLE --data DATA            short for: distill bench run BUNDLE --data DATA
+    distill bench run --help                    all options
 
     \b
     Example:
@@ -44,22 +44,35 @@ def bench() -> None:
 @bench.command()
 @click.argument("bundle", type=BUNDLE)
 @data_option
-@click.option("--against", multiple=True, type=BUNDLE, help="A run or Bundle to compare with.")
+@click.option(
+    "--against",
+    multiple=True,
+    type=BUNDLE,
+    metavar="RUN_OR_BUNDLE",
+    help="Run or Bundle to compare with. Repeatable.",
+)
 @click.option(
     "--peer",
     "peers",
     multiple=True,
     type=click.Choice(PEERS),
-    help="What another toolkit makes of the same model; may be given several times.",
+    help="Another toolkit to run the same model with. Repeatable.",
 )
 @split_option
-@click.option("--threads", help="Numbers of threads, such as 1,4.  [default: what the system grants]")
-@click.option("--batch", "batches", default="1", show_default=True, help="Batch sizes, such as 1,8.")
-@click.option("--calls", default=400, show_default=True, type=click.IntRange(1), help="Timed calls of a variant.")
-@click.option("--starts", default=3, show_default=True, type=click.IntRange(1), help="Cold starts of a variant.")
-@click.option("--name", help="What to call this device.  [default: its processor]")
-@click.option("--out", type=click.Path(path_type=Path), help="The JSON file.  [default: BUNDLE-bench.json]")
-@click.option("--compare", type=click.Path(path_type=Path), help="An older report of the same Bundle's like.")
+@click.option("--threads", metavar="N,N,...", help="Numbers of threads, e.g. 1,4.  [default: CPUs available]")
+@click.option(
+    "--batch", "batches", default="1", show_default=True, metavar="N,N,...", help="Batch sizes, e.g. 1,8."
+)
+@click.option("--calls", default=400, show_default=True, type=click.IntRange(1), help="Timed calls per variant.")
+@click.option("--starts", default=3, show_default=True, type=click.IntRange(1), help="Cold starts per variant.")
+@click.option("--name", help="Name of this device.  [default: its processor]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="JSON report to write.  [default: BUNDLE-bench.json]",
+)
+@click.option("--compare", type=click.Path(path_type=Path), metavar="FILE", help="Older report to compare with.")
 @fail_option
 def run(
     bundle: Path,
@@ -76,10 +89,10 @@ def run(
     compare: Path | None,
     fail_on: str | None,
 ) -> None:
-    """Measure a Bundle and everything beside it; an int8 Bundle's fp32 parent joins by itself.
+    """Benchmark a Bundle beside other runs, Bundles and toolkits.
 
-    Every variant runs in a fresh process, and their calls take turns, so that noise hits all alike. Writes JSON,
-    the same as Markdown, and as a page with plots.
+    Each variant runs in a process of its own and their calls are interleaved, so that noise affects all alike. The
+    fp32 Bundle of an int8 one joins by itself. Writes the report as JSON, Markdown and an HTML page with plots.
 
     \b
     Examples:
@@ -116,10 +129,10 @@ def run(
 @click.argument("old", type=click.Path(path_type=Path))
 @fail_option
 def compare(new: Path, old: Path, fail_on: str | None) -> None:
-    """What changed from an older report to a newer one, with intervals; for CI.
+    """Compare two reports, with intervals.
 
-    Rules name a failure: a metric (f1, macro_f1, micro_ap, ece, p50, p90, p99, cold, peak, steady, disk, flips),
-    < or >, and a change in its own unit or in per cent.
+    Each rule of --fail-on describes a failure: a metric (f1, macro_f1, micro_ap, ece, p50, p90, p99, cold, peak,
+    steady, disk, flips), < or >, and a change in the metric's unit or in per cent.
 
     \b
     Example:
@@ -132,9 +145,11 @@ def compare(new: Path, old: Path, fail_on: str | None) -> None:
 
 @bench.command()
 @click.argument("reports", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The HTML file.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="HTML file to write.")
 def page(reports: tuple[Path, ...], out: Path) -> None:
-    """One page with plots of one or several reports, such as from several devices; it needs no network.
+    """Write an HTML page of one or several reports.
+
+    Reports of several devices share one page, which needs no network.
 
     \b
     Example:
@@ -151,14 +166,17 @@ def page(reports: tuple[Path, ...], out: Path) -> None:
 @bench.command()
 @click.argument("bundle", type=BUNDLE)
 @data_option
-@click.option("--against", multiple=True, type=BUNDLE, help="A Bundle to compare with.")
-@click.option("--alone", is_flag=True, help="Leave out the fp32 parent, which makes the file several times larger.")
+@click.option("--against", multiple=True, type=BUNDLE, metavar="BUNDLE", help="Bundle to compare with. Repeatable.")
+@click.option("--alone", is_flag=True, help="Leave out the fp32 Bundle, which makes the file several times larger.")
 @split_option
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, such as bench.pyz.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="File to write, e.g. bench.pyz."
+)
 def pack(bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split: str | None, out: Path) -> None:
-    """One file that measures the Bundle on a device with Python, onnxruntime, numpy, pillow and tokenizers.
+    """Pack the benchmark into one file for a device.
 
-    It holds the split's images, texts and labels: give it to nobody who may not see them.
+    The device needs Python, onnxruntime, numpy, pillow and tokenizers. The file contains images, texts and labels
+    of the split: share it only with people who may see them.
 
     \b
     Example:

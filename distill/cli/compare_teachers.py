@@ -21,12 +21,12 @@ TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
     multiple=True,
     required=True,
     metavar='NAME["=KEY=VALUE KEY=VALUE ..."]',
-    help="A teacher to try: the recipe, with some values changed; the first is what the others are compared with.",
+    help="Name of a teacher and the settings that it changes. Repeatable; the first is the reference.",
 )
-@click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Folds of the training split.")
 @click.option(
-    "--seeds", default=3, show_default=True, type=click.IntRange(1), help="Trainings of each in each fold."
+    "--folds", default=5, show_default=True, type=click.IntRange(2), help="Number of cross-validation folds."
 )
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Number of seeds in each fold.")
 def compare_teachers(
     data: Path,
     out: Path,
@@ -38,7 +38,10 @@ def compare_teachers(
     folds: int,
     seeds: int,
 ) -> None:
-    """Several teachers on the same folds and seeds, with paired intervals; nothing but figures is kept.
+    """Compare several teachers by cross-validation.
+
+    Every teacher is trained in the same folds with the same seeds and compared with the first one, with paired
+    bootstrap intervals. Only the metrics are kept.
 
     \b
     Example:

@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def data() -> None:
-    """Put a dataset's own files in order.
+    """Prepare a dataset's files.
 
     \b
     Example:
@@ -19,17 +19,17 @@ def data() -> None:
 
 @data.command()
 @click.argument("source", metavar="DATA", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="A new folder for the filled files.")
-@click.option("--in-place", is_flag=True, help="Change the files of DATA themselves.")
-@click.option("--all", "every", is_flag=True, help='Read every image, into "ocr_text", to compare with the text.')
-@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="New folder to write to.")
+@click.option("--in-place", is_flag=True, help="Change the files of DATA instead.")
+@click.option("--all", "every", is_flag=True, help='Read every image, into "ocr_text".')
+@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0), help="Number of threads.")
 @click.pass_context
 def ocr(context: click.Context, source: Path, out: Path | None, in_place: bool, every: bool, threads: int) -> None:
-    """Fill the missing texts of a dataset with what is read off its images.
+    """Fill in missing texts by reading them off the images.
 
-    DATA is a folder with train, dev or test (.json, .jsonl or .csv), or one such file. A filled row says
-    "text_from": "ocr"; nothing else changes, except that rows in a new folder name their images from there.
-    Killed, the same command goes on. The exit code is 1 when an image cannot be read; the others are.
+    DATA is a folder with train, dev or test files (.json, .jsonl, .csv), or one such file. A filled row says
+    "text_from": "ocr"; nothing else changes but image paths, which are relative to the new folder. An interrupted
+    run continues with the same command. The exit code is 1 if an image cannot be read; all others are.
 
     \b
     Examples:

@@ -14,11 +14,17 @@ from distill.core.recipe import recipes_folder
 
 @click.command()
 @click.option(
-    "--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="A folder for it all."
+    "--out",
+    default="demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for everything it writes.",
 )
 @click.pass_context
 def demo(ctx: click.Context, out: Path) -> None:
-    """The whole chain on generated images with tiny random encoders: offline, in minutes on two cores.
+    """Run the whole chain on generated data, offline.
+
+    Trains, distils, exports, predicts and benchmarks with tiny random encoders, in minutes on two cores.
 
     \b
     Example:

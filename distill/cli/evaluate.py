@@ -15,10 +15,14 @@ from distill.cli.options import (
 @click.command()
 @click.argument("folder", metavar="RUN_OR_BUNDLE", type=BUNDLE)
 @data_option
-@click.option("--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]))
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
+@click.option(
+    "--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]), help="Split to use."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the metrics as JSON.")
 def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
-    """Micro- and macro-F1 with intervals, and every label, beside the constant predictor.
+    """Measure F1 of a run or a Bundle on a split.
+
+    Prints micro- and macro-F1 with bootstrap intervals, each label, and the constant predictor for comparison.
 
     \b
     Example:

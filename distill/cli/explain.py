@@ -11,16 +11,29 @@ from distill.cli.options import BUNDLE
 
 @click.command()
 @click.argument("bundle", type=BUNDLE)
-@click.option("--image", type=click.Path(path_type=Path), help="The image.")
-@click.option("--text", default="", help="The text on that image, or a text without an image.")
-@click.option("--labels", "count", default=3, show_default=True, type=click.IntRange(1), help="How many labels.")
-@click.option("--label", "names", multiple=True, metavar="NAME", help="This label; may be given several times.")
-@click.option("--grid", default=7, show_default=True, type=click.IntRange(2, 32), help="Cells across the image.")
+@click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="Image to explain.")
+@click.option("--text", default="", help="Text of that image, or a text without an image.")
 @click.option(
-    "--out", default="explained.png", show_default=True, type=click.Path(path_type=Path), help="The PNG file."
+    "--labels", "count", default=3, show_default=True, type=click.IntRange(1), help="Number of labels to explain."
 )
-@click.option("--json", "figures", type=click.Path(path_type=Path), help="All numbers.  [default: beside OUT]")
-@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0))
+@click.option("--label", "names", multiple=True, metavar="NAME", help="Label to explain. Repeatable.")
+@click.option("--grid", default=7, show_default=True, type=click.IntRange(2, 32), help="Squares across the image.")
+@click.option(
+    "--out",
+    default="explained.png",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="PNG file to write.",
+)
+@click.option(
+    "--json",
+    "figures",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="JSON file to write.  [default: OUT with the suffix .json]",
+)
+@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0), help="Number of threads.")
 def explain(
     bundle: Path,
     image: Path | None,
@@ -32,10 +45,10 @@ def explain(
     figures: Path | None,
     threads: int,
 ) -> None:
-    """Which words and which regions of one post an answer rests on, as a plot and as JSON.
+    """Explain an answer by occlusion, as a plot and as JSON.
 
-    Words are left out and squares of the image painted over, one at a time; what the label's probability loses is
-    what the part counted. Shown are the labels decided for and the most probable, or those named with --label.
+    Words are left out and squares of the image covered, one at a time; how much a label's probability drops is how
+    much that part mattered. Explains the predicted and most probable labels, or those given with --label.
 
     \b
     Examples:

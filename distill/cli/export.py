@@ -17,19 +17,25 @@ MAKING = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "recipe", "o
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="What the student was trained on: a folder, or one file.  [required for a student]",
+    metavar="DATA",
+    help="Dataset that the student was trained on.  [required for a student]",
 )
-@click.option("--out", required=True, type=NEW_FOLDER, help="The Bundle's folder.")
-@click.option("--int8", is_flag=True, help="Quantise; the fp32 parent is written beside it, as OUT-fp32.")
-@click.option("--int4", is_flag=True, help="Weights in 4 bits: smaller still, and slower than int8.")
+@click.option("--out", required=True, type=NEW_FOLDER, metavar="BUNDLE", help="Folder to write the Bundle to.")
+@click.option("--int8", is_flag=True, help="Quantise to int8. The fp32 Bundle is written beside it, as OUT-fp32.")
+@click.option("--int4", is_flag=True, help="Quantise weights to 4 bits: smaller than int8, and slower.")
 @target_option
-@click.option("--max-f1-drop", type=click.FloatRange(0), help="Micro-F1 on dev that quantising may cost.  [0.01]")
-@click.option("--embed", is_flag=True, help="Put everything into model.onnx too, so that it serves alone.")
-@click.option("--web", is_flag=True, help="Also write OUT-web, a page that runs the Bundle in a browser.")
+@click.option(
+    "--max-f1-drop", type=click.FloatRange(0), help="Largest acceptable loss of micro-F1 on dev.  [default: 0.01]"
+)
+@click.option(
+    "--embed", is_flag=True, help="Also embed everything in model.onnx, so that this file is a Bundle by itself."
+)
+@click.option("--web", is_flag=True, help="Also write a web page that runs the Bundle, as OUT-web.")
 @click.option(
     "--ort-web",
     type=click.Path(path_type=Path),
-    help="The .tgz that `npm pack` makes of onnxruntime-web, for a machine without npm.",
+    metavar="FILE",
+    help="The onnxruntime-web package as `npm pack` writes it, for a machine without npm.",
 )
 @recipe_option
 @set_option
@@ -47,10 +53,12 @@ def export(
     recipe: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Make the folder that ships: ONNX checked against torch, quantised within a budget of F1, thresholds fitted on
-    it. Nothing is written when torch and ONNX differ, or when quantising costs too much or gains nothing.
+    """Export a student to a Bundle, the folder that ships.
 
-    With --web, a page beside it runs the Bundle in a browser; a finished Bundle gets its page at OUT.
+    The ONNX model is checked against PyTorch, quantised within a budget of F1, and gets its own thresholds. Nothing
+    is written when ONNX and PyTorch differ, or when quantising costs too much or gains nothing.
+
+    With --web, also writes a page that runs the Bundle in a browser. Given a Bundle, writes only that page.
 
     \b
     Examples:

@@ -30,9 +30,10 @@ def finetune_int8(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Train a student on in int8 arithmetic, for one that loses too much when it is quantised.
+    """Fine-tune a student with quantisation-aware training.
 
-    Only its matrix products are rounded; export then writes them as static int8 in the ranges learned here.
+    For a student that loses too much F1 when it is quantised. Simulates int8 in the linear layers; export then
+    writes them as static int8 with the activation ranges learned here.
 
     \b
     Example:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -17,6 +18,23 @@ class Commands(click.Group):
 
     Of several processes that run one command, one says what went wrong: the first that it goes wrong for.
     """
+
+    sections: dict[str, list[str]]
+
+    def add_sections(self, sections: Mapping[str, Sequence[click.Command]]) -> None:
+        """Add commands under headings, in this order."""
+        self.sections = {title: [str(command.name) for command in commands] for title, commands in sections.items()}
+        for commands in sections.values():
+            for command in commands:
+                self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them under their headings, with the first sentence of each."""
+        width = max(len(name) for names in self.sections.values() for name in names)
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                helps = [(name.ljust(width), self.commands[name].get_short_help_str(80)) for name in names]
+                formatter.write_dl(helps)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, translating what it raises."""

@@ -12,18 +12,22 @@ from distill.cli.options import BUNDLE, NEW_FOLDER, data_option
 @click.command()
 @click.argument("folder", metavar="RUN_OR_BUNDLE", type=BUNDLE)
 @data_option
-@click.option("--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]))
 @click.option(
-    "--worst", default=12, show_default=True, type=click.IntRange(1, 200), help="Most wrong examples shown."
+    "--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]), help="Split to use."
 )
-@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder for the page and its plots.")
-@click.option("--overwrite", is_flag=True, help="Replace the inspection that stands at --out.")
+@click.option(
+    "--worst", default=12, show_default=True, type=click.IntRange(1, 200), help="Number of worst examples to show."
+)
+@click.option(
+    "--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="New folder for the page and its plots."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing inspection at --out.")
 def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwrite: bool) -> None:
-    """What a model gets right and wrong: one page, the same plots as PNG, and the figures as JSON.
+    """Show what a model gets right and wrong, on one page.
 
-    Found, missed and false by label, precision-recall curves with the thresholds, labels that come together,
-    learning curves, calibration before and after temperature scaling, and the most wrong examples.
-    The page holds images and texts of the split: give it to nobody who may not see them.
+    Writes an HTML page, its plots as PNG and its figures as JSON: errors by label, precision-recall curves with the
+    thresholds, label co-occurrence, learning curves, calibration, and the worst examples. The page contains images
+    and texts of the split: share it only with people who may see them.
 
     \b
     Example:

@@ -26,25 +26,12 @@ from distill.cli.train_teacher import train_teacher
 from distill.cli.tune import tune
 from distill.cli.verify import verify
 
-COMMANDS = (
-    train_teacher,
-    retrain,
-    compare_teachers,
-    tune,
-    train_student,
-    finetune_int8,
-    export,
-    evaluate,
-    inspect,
-    bench,
-    predict,
-    explain,
-    serve,
-    verify,
-    data,
-    split,
-    demo,
-)
+SECTIONS = {
+    "Train": (train_teacher, train_student, compare_teachers, tune, retrain, finetune_int8),
+    "Export and measure": (export, evaluate, inspect, bench),
+    "Use a Bundle": (predict, explain, serve, verify),
+    "Data": (split, data, demo),
+}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -52,16 +39,16 @@ COMMANDS = (
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:
-    """Train a teacher, distil a student, export it as int8 ONNX, and measure them all on a CPU.
+    """Distil multi-label classifiers of images with text into int8 models for small CPUs.
 
     \b
-    distill train-teacher --data DIR --out runs/teacher
-    distill train-student --data DIR --teacher runs/teacher --out runs/student
-    distill export runs/student --data DIR --int8 --out runs/bundle
-    distill bench runs/bundle --data DIR --against runs/teacher --against runs/student
+    distill train-teacher --data DATA --out runs/teacher
+    distill train-student --data DATA --teacher runs/teacher --out runs/student
+    distill export runs/student --data DATA --int8 --out runs/bundle
+    distill bench runs/bundle --data DATA --against runs/teacher --against runs/student
     distill predict runs/bundle --image meme.jpg --text "..."
 
-    To see all of it work on generated data, without any download: distill demo
+    To see it work on generated data, without any download: distill demo
     """
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun and accelerate launch say so
         # torch would tell each process that all parameters are used, where they are: training.trainer._arguments.
@@ -71,8 +58,7 @@ def main(ctx: click.Context, debug: bool) -> None:
         start(str(ctx.invoked_subcommand))
 
 
-for command in COMMANDS:
-    main.add_command(command)
+main.add_sections(SECTIONS)
 
 
 def run() -> None:

@@ -45,15 +45,23 @@ data_option = click.option(
     "--data",
     required=True,
     type=click.Path(path_type=Path),
-    help="A folder with train, dev and perhaps test (.json, .jsonl or .csv), or one file that is split 70/15/15.",
+    metavar="DATA",
+    help="Folder with train, dev and optionally test files (.json, .jsonl, .csv), or one file, split 70/15/15.",
 )
 
 recipe_option = click.option(
-    "--recipe", type=click.Path(path_type=Path), help="A TOML file laid over the defaults."
+    "--recipe",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML file with settings that differ from the defaults.",
 )
-set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one recipe value.")
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting of the recipe. Repeatable."
+)
 
-target_option = click.option("--target", type=click.Choice(TARGETS), help="Processor; default: this one.")
+target_option = click.option(
+    "--target", type=click.Choice(TARGETS), help="Processor to quantise for.  [default: this one]"
+)
 
 teacher_option = click.option(
     "--teacher",
@@ -61,7 +69,8 @@ teacher_option = click.option(
     required=True,
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A finished teacher's folder; several teach as an ensemble.",
+    metavar="RUN",
+    help="Run of a trained teacher. Repeat it for an ensemble.",
 )
 
 
@@ -74,10 +83,16 @@ def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same without the recipe, for a training that has one already."""
     options: list[Decorator] = [
         data_option,
-        click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder."),
+        click.option(
+            "--out",
+            required=True,
+            type=click.Path(path_type=Path),
+            metavar="RUN",
+            help="Folder to write the run to.",
+        ),
         set_option,
-        click.option("--resume", is_flag=True, help="Go on with an interrupted run."),
-        click.option("--overwrite", is_flag=True, help="Remove the run that stands at --out first."),
+        click.option("--resume", is_flag=True, help="Continue an interrupted run."),
+        click.option("--overwrite", is_flag=True, help="Delete an existing run at --out first."),
     ]
     for option in reversed(options):
         command = option(command)

@@ -15,21 +15,27 @@ from distill.cli.options import (
 @click.command()
 @click.argument("bundle", type=BUNDLE)
 @click.argument("source", required=False, type=click.Path(path_type=Path))
-@click.option("--image", type=click.Path(path_type=Path), help="One image.")
-@click.option("--text", default="", help="The text on that image, or a text without an image.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write JSON lines here and not to standard output.")
-@click.option("--ocr", is_flag=True, help="Read the text off the image of a row that has none.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run, from OUT.part.")
-@click.option("--threads", default=0, show_default="all cores", type=THREADS)
+@click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="Predict one image.")
+@click.option("--text", default="", help="Text of that image, or a text without an image.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="File to write instead of standard output."
+)
+@click.option("--ocr", is_flag=True, help="Read the text off images that come without one.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@click.option("--threads", default=0, show_default="all cores", type=THREADS, help="Number of threads.")
 @click.option(
     "--engine",
     default="local",
     show_default=True,
     type=click.Choice(["local", "ray"]),
-    help="This process, or Ray's workers.",
+    help="Run in this process, or on Ray workers.",
 )
-@click.option("--workers", default=0, show_default="a core each", type=click.IntRange(0), help="With --engine ray.")
-@click.option("--ray-address", envvar="RAY_ADDRESS", help="A cluster that runs; otherwise Ray starts here.")
+@click.option(
+    "--workers", default=0, show_default="a core each", type=click.IntRange(0), help="Number of Ray workers."
+)
+@click.option(
+    "--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS", help="Ray cluster to use.  [default: this machine]"
+)
 def predict(
     bundle: Path,
     source: Path | None,
@@ -43,13 +49,14 @@ def predict(
     workers: int,
     ray_address: str | None,
 ) -> None:
-    """Labels and probabilities as JSON lines, for one image, a file of rows, or a folder of images.
+    """Predict labels and probabilities as JSON lines.
 
-    A row that cannot be read gets a line with an "error"; the others are answered, and the exit code is 1.
-    In a folder, the text of a.jpg is looked for in a.txt. A post may lack its text or its image.
-    With --out, answers grow in OUT.part; an interrupted run goes on there with --resume.
-    With --ocr, an answer that rests on a text read off the image says it as "ocr_text".
-    With --engine ray, workers on this machine or a cluster write a folder OUT, a file for each block of rows.
+    SOURCE is a file of rows (.jsonl, .json, .csv, .parquet) or a folder of images, where the text of a.jpg is read
+    from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error", and the
+    exit code is 1; all others are answered.
+
+    With --out, an interrupted run continues from OUT.part with --resume. With --ocr, the text read off an image is
+    added as "ocr_text". With --engine ray, OUT is a folder with a file for each block of rows.
 
     \b
     Examples:

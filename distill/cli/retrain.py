@@ -18,25 +18,28 @@ KEPT = 3  # exit code; 1 would be a crash, too
     "--test",
     required=True,
     type=click.Path(path_type=Path),
-    help="The fixed test set, the same each time: a labelled file, or a folder's test split.",
+    metavar="DATA",
+    help="Fixed test set, the same each time: a labelled file, or a folder with a test split.",
 )
 @click.option(
     "--with",
     "earlier",
     type=click.Path(path_type=Path),
-    help="Earlier data: its train split is learned from too, so that it is not forgotten.",
+    metavar="DATA",
+    help="Earlier data to train on as well, so that it is not forgotten.",
 )
 @click.option(
     "--max-f1-drop",
     default=0.01,
     show_default=True,
     type=click.FloatRange(0, 1),
-    help="F1 that the new run may lose at the most, by its interval's lower end.",
+    help="Largest acceptable loss of F1, at the lower end of its interval.",
 )
 @click.option(
     "--current",
     type=click.Path(path_type=Path),
-    help="A symbolic link that is switched to OUT when it is promoted.",
+    metavar="LINK",
+    help="Symbolic link to switch to the new run when it is promoted.",
 )
 def retrain(
     run: Path,
@@ -50,11 +53,11 @@ def retrain(
     max_f1_drop: float,
     current: Path | None,
 ) -> None:
-    """Train an earlier teacher on with new data, and promote the new one only if it is not worse.
+    """Train a teacher further on new data, and promote it if it is not worse.
 
-    Starts from the weights of TEACHER with its recipe and labels, compares both on the same fixed test set, and
-    says PROMOTED (exit code 0) or KEPT OLD (exit code 3), and why. Also reports how the new examples differ from
-    the test set and the earlier data. OUT holds the new run either way, with retrain.json, retrain.md and a plot.
+    Starts from the weights, recipe and labels of TEACHER, compares the old and the new run on the same fixed test
+    set, and reports PROMOTED (exit code 0) or KEPT OLD (exit code 3) with the reason, together with how the new
+    examples differ from the earlier ones. The new run is written to --out in either case.
 
     \b
     Example:

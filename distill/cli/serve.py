@@ -11,34 +11,54 @@ from distill.cli.options import BUNDLE, THREADS
 
 @click.command()
 @click.argument("bundle", type=BUNDLE)
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines ask.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--threads", default=0, show_default="all cores", type=THREADS, help="Of the model.")
 @click.option(
-    "--max-batch", default=8, show_default=True, type=click.IntRange(1, 64), help="Posts that run together."
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 accepts other machines."
 )
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 picks a free one.",
+)
+@click.option(
+    "--threads", default=0, show_default="all cores", type=THREADS, help="Number of threads of the model."
+)
+@click.option("--max-batch", default=8, show_default=True, type=click.IntRange(1, 64), help="Largest batch.")
 @click.option(
     "--max-wait-ms",
     default=5.0,
     show_default=True,
     type=click.FloatRange(0, 1000),
-    help="How long one waits for others that are being read; a lone one waits for nobody.",
+    help="Longest wait for a batch to fill; a lone request does not wait.",
 )
 @click.option(
-    "--max-queue", default=64, show_default=True, type=click.IntRange(1), help="Posts in hand; more get a 503."
+    "--max-queue",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Requests in progress; further ones get a 503.",
 )
 @click.option(
-    "--max-mb", default=10.0, show_default=True, type=click.FloatRange(0.001, 1000), help="Of a request's body."
+    "--max-mb",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0.001, 1000),
+    help="Largest request body in MB.",
 )
 @click.option(
-    "--max-megapixels", default=20.0, show_default=True, type=click.FloatRange(0.001, 100), help="Of an image."
+    "--max-megapixels",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(0.001, 100),
+    help="Largest image in megapixels.",
 )
 @click.option(
     "--timeout",
     default=30.0,
     show_default=True,
     type=click.FloatRange(0.1, 3600),
-    help="Seconds to receive a request, and to answer it.",
+    help="Seconds to receive a request and to answer it.",
 )
 def serve(
     bundle: Path,
@@ -52,9 +72,10 @@ def serve(
     max_megapixels: float,
     timeout: float,
 ) -> None:
-    """Answer over HTTP: POST /v1/predict takes JSON or a form, and concurrent requests run in batches.
+    """Serve a Bundle over HTTP.
 
-    Also GET /v1/bundle, /healthz, /readyz, /metrics and /openapi.json. Needs pip install 'distill[serve]'.
+    POST /v1/predict takes JSON or a form; concurrent requests run in batches. Also serves GET /v1/bundle, /healthz,
+    /readyz, /metrics and /openapi.json. Needs pip install 'distill[serve]'.
 
     \b
     Example:

@@ -13,10 +13,12 @@ from distill.cli.options import (
 
 @click.command()
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder for the three files.")
-@click.option("--seed", default=13, show_default=True, help="The same seed gives the same split.")
+@click.option("--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="New folder to write to.")
+@click.option("--seed", default=13, show_default=True, help="Seed of the split.")
 def split(source: Path, out: Path, seed: int) -> None:
-    """Divide one labelled file 70/15/15 into train, dev and test, every label in its proportion.
+    """Split a labelled file into train, dev and test.
+
+    Splits 70/15/15 by iterative stratification, so that each label keeps its proportion.
 
     \b
     Example:

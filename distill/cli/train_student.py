@@ -17,15 +17,16 @@ from distill.cli.options import (
 @click.option(
     "--unlabelled",
     type=click.Path(path_type=Path),
-    help="Rows without labels (.json, .jsonl or .csv) that the teacher labels and the student learns from too.",
+    metavar="FILE",
+    help="Unlabelled rows (.json, .jsonl, .csv) that the teacher labels for the student.",
 )
-@click.option("--control", is_flag=True, help="Also train the same student without the teacher, and judge.")
+@click.option("--control", is_flag=True, help="Also train the student without the teacher, and compare.")
 @click.option(
     "--seeds",
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="Repeat the comparison; implies --control.",
+    help="Seeds of the comparison; more than 1 implies --control.",
 )
 @training_options
 def train_student(
@@ -40,7 +41,10 @@ def train_student(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Distil a teacher's stored outputs and the labels into a small model.
+    """Distil a teacher into a small student model.
+
+    The student learns from the labels and from the teacher's stored soft targets. With --control, the same student
+    is also trained without the teacher, and the difference is reported with its interval.
 
     \b
     Examples:

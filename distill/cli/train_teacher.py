@@ -14,7 +14,10 @@ from distill.cli.options import training_options
 def train_teacher(
     data: Path, out: Path, recipe: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
 ) -> None:
-    """Train the full model: focal loss, early stopping, thresholds, and soft targets for its students.
+    """Train the teacher, the full-size model.
+
+    Trains with focal loss and early stopping, fits a threshold per label, and stores the soft targets that students
+    learn from.
 
     \b
     Example:

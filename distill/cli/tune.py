@@ -14,9 +14,17 @@ from distill.core.errors import RunError
 
 @click.command()
 @training_options
-@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="In all; more with --resume.")
-@click.option("--folds", default=3, show_default=True, type=click.IntRange(2), help="Folds of the training split.")
-@click.option("--seed", default=13, show_default=True, type=click.IntRange(0), help="Of the trials' choice.")
+@click.option(
+    "--trials",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of trials in total; raise it with --resume.",
+)
+@click.option(
+    "--folds", default=3, show_default=True, type=click.IntRange(2), help="Number of cross-validation folds."
+)
+@click.option("--seed", default=13, show_default=True, type=click.IntRange(0), help="Seed of the search.")
 def tune(
     data: Path,
     out: Path,
@@ -28,10 +36,11 @@ def tune(
     folds: int,
     seed: int,
 ) -> None:
-    """Search a teacher's learning rate, batch size and loss, by F1 out of fold on the training split.
+    """Search for a teacher's best hyperparameters.
 
-    The rate is that of pretrained encoders; where none is trained, head_learning_rate. Trials that fall behind
-    after a fold are dropped. best.toml is the best as a recipe, study.json has every trial.
+    Optuna searches the learning rate, batch size and loss; each trial is scored by its F1 out of fold on the
+    training split, and stopped early when it falls behind. Writes best.toml, a recipe, and study.json with every
+    trial.
 
     \b
     Example:

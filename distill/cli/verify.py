@@ -14,12 +14,13 @@ from distill.cli.options import (
 
 @click.command()
 @click.argument("bundle", type=BUNDLE)
-@click.option("--threads", default=0, show_default="all cores", type=THREADS)
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
+@click.option("--threads", default=0, show_default="all cores", type=THREADS, help="Number of threads.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the result as JSON.")
 def verify(bundle: Path, threads: int, out: Path | None) -> None:
-    """Ask a Bundle on this machine what it was asked where it was made, and compare the answers.
+    """Check that a Bundle answers here as where it was exported.
 
-    Exits with 1 when texts become other tokens, or when a logit moved by more than quantising itself moved it.
+    Replays the Bundle's golden answers on this machine. Exits with 1 if tokens differ, or if logits differ by more
+    than quantisation itself changed them.
 
     \b
     Example:
