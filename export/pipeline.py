@@ -19,8 +19,7 @@ from distill.data.dataset import Example, Splits, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Batch, Reader
-from distill.runtime import bundle
-from distill.runtime import verify as golden
+from distill.runtime import bundle, golden
 from distill.runtime.bundle import Bundle, Contents, Precision
 from distill.runtime.predictor import open_session, probabilities, run
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate, fit_and_evaluate
@@ -31,7 +30,7 @@ from export import parity
 from export.card import page as card
 from export.card import tables as card_tables
 from export.card.metadata import settings
-from export.embed import embed
+from export.embed import embed_contents
 from export.parity import Drift, Parity
 from export.quantize import coverage
 from export.quantize import schemes as quantize
@@ -83,7 +82,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order:
         fp32 = work / "fp32.onnx"
         parent = _parent(student, splits, config, fp32)
         figures: dict[str, Any] = {"parity": asdict(parent.agreement), "size_bytes": fp32.stat().st_size}
-        made = golden.make(parent.reader, parent.session, parent.session)
+        made = golden.record(parent.reader, parent.session, parent.session)
         told = card.told(splits, config.card)
         contents = [_contents(student, fp32, "fp32", "any", parent.scored, figures, made, told)]
         if order.precision != "fp32":
@@ -129,7 +128,7 @@ def _quantised(
     output.print(card_tables.coverage_table(reached))
     _say(best, drift, target)
     figures = {"parity": asdict(parent.agreement), "drift": asdict(drift), **_tried(tried, reached)}
-    made = golden.make(parent.reader, session, parent.session)
+    made = golden.record(parent.reader, session, parent.session)
     told = card.told(splits, config.card)
     return _contents(student, best.model, order.precision, target, own, figures, made, told)
 
@@ -206,7 +205,7 @@ def _calibration(reader: Reader, splits: Splits, count: int) -> list[Batch]:
 
 
 def _embedded(contents: Contents, out: Path) -> Contents:
-    embed(contents.model, contents, out)
+    embed_contents(contents.model, contents, out)
     return replace(contents, model=out)
 
 

@@ -20,17 +20,17 @@ from onnx import numpy_helper
 
 from distill.cli.main import main
 from distill.core.errors import BundleError
-from distill.runtime import verify as golden
+from distill.runtime import golden
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx import file as onnx_file
 from distill.runtime.predictor import Predictor
-from export.embed import embed
+from export.embed import embed_contents
 
 
 @pytest.fixture(scope="module")
 def single(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("single") / "student.onnx"
-    embed(chain.int8 / "model.onnx", contents_of(chain.int8), out)
+    embed_contents(chain.int8 / "model.onnx", contents_of(chain.int8), out)
     return out
 
 
