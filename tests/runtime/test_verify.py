@@ -146,10 +146,10 @@ def test_export_with_embed_makes_the_bundles_model_serve_alone(
     chain: Chain, checkpoint: object, tmp_path: Path
 ) -> None:
     from distill.core.isa import detect
-    from export.pipeline import Order, export_run
+    from export.pipeline import ExportRequest, export_run
 
-    order = Order("fp32", detect(), tmp_path / "out", embedded=True)
-    (bundle,) = export_run(checkpoint, chain.splits, chain.recipe.export, order)  # type: ignore[arg-type]
+    request = ExportRequest("fp32", detect(), tmp_path / "out", embed=True)
+    (bundle,) = export_run(checkpoint, chain.splits, chain.recipe.export, request)  # type: ignore[arg-type]
     alone = Path(shutil.copy(bundle.model, tmp_path / "alone.onnx"))
     example = chain.splits.dev[0]
     both = [Predictor.load(path).predict(example.text, example.image) for path in (bundle.folder, alone)]
