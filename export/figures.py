@@ -52,7 +52,7 @@ class ExportFigures:
 
 
 def show_quantization(figures: QuantizationFigures, precision: Precision, target: str) -> None:
-    """Print what was tried, what the file that ships covers, and what it costs and gains."""
+    """Print the candidates, the coverage of the one that ships, and what it loses and gains."""
     output.print(_candidates_table(figures, precision))
     output.print(_coverage_table(figures.coverage))
     drift, time_ratio = figures.drift, figures.candidates[0].time_ratio
@@ -62,7 +62,7 @@ def show_quantization(figures: QuantizationFigures, precision: Precision, target
         f"{drift.flipped_refitted} with thresholds fitted again"
     )
     if target != detect():
-        note(f"made for {target}; how fast it is there, only a benchmark there can say")
+        note(f"quantised for {target}: only a benchmark there can tell how fast it is")
     elif time_ratio >= 1:
         warn(f"it is SLOWER than fp32 on this machine: {time_ratio:.2f} of its time; ship the fp32 Bundle")
     else:

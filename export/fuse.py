@@ -57,7 +57,7 @@ def _split_fused(graph: onnx.GraphProto) -> None:
 
 
 def _attention(node: onnx.NodeProto, width: int, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Attention with its packed input product, which no quantiser reaches, as MatMul, Add, Split and
+    """Split Attention, whose packed input product no quantiser reaches, into MatMul, Add, Split and
     MultiHeadAttention; the constant that Split needs is added to the graph."""
     name = node.name or node.output[0]
     settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -79,18 +79,19 @@ def _attention(node: onnx.NodeProto, width: int, graph: onnx.GraphProto) -> list
 
 
 def _layer_norm(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """SkipLayerNormalization as its sums and a layer norm: the bias then goes into the product before it, and
+    """Split SkipLayerNormalization into sums and a layer norm: the bias then goes into the product before it, and
     twelve of them took 1.2 ms of 14 where these take 0.3 (24 tokens, AVX512)."""
     name = node.name or node.output[0]
     source, skip, scale, shift = node.input[:4]
-    biased = []
+    bias_sums = []
     if len(node.input) > 4 and node.input[4]:
-        biased.append(helper.make_node("Add", [source, node.input[4]], [f"{name}_biased"], name=f"{name}_biased"))
-        source = f"{name}_biased"
+        biased = f"{name}_biased"
+        bias_sums.append(helper.make_node("Add", [source, node.input[4]], [biased], name=biased))
+        source = biased
     total = node.output[3] if len(node.output) > 3 and node.output[3] else f"{name}_sum"
     epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-12)
     return [
-        *biased,
+        *bias_sums,
         helper.make_node("Add", [source, skip], [total], name=total),
         helper.make_node(
             "LayerNormalization", [total, scale, shift], node.output[:1], name=name, axis=-1, epsilon=epsilon

@@ -36,7 +36,7 @@ from export.quantize.schemes import trained_ranges
 from export.quantize.search import SearchInputs, median_batch, refuse_if_no_gain, search_schemes
 from export.to_onnx import to_onnx
 
-MOVED_BY = 512  # training examples that carry thresholds over to int8
+MOVE_EXAMPLES = 512  # training examples by which thresholds are moved to the quantised file's outputs
 
 Predict = Callable[[Sequence[Example]], Probabilities]
 
@@ -82,10 +82,9 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
             models[request.out] = _quantize(student, splits, config, request, fp32)
         contents = {}
         for out, model in models.items():
+            answers = golden.record(model.reader, model.session, fp32.session)
             card = render_card(student.classifier, model.figures, splits, config.card)
-            contents[out] = _contents(
-                student, model, golden.record(model.reader, model.session, fp32.session), card
-            )
+            contents[out] = _contents(student, model, answers, card)
             if request.embed:
                 embedded = model.path.with_suffix(".embedded.onnx")
                 embed_contents(model.path, contents[out], embedded)
@@ -194,7 +193,7 @@ def _moved_thresholds(student: Checkpoint, splits: Splits, fp32: Predict, quanti
     thresholds = student.thresholds
     if thresholds.fitted_on.split == "dev":
         return thresholds
-    examples = [*splits.train[:MOVED_BY], *splits.dev]
+    examples = [*splits.train[:MOVE_EXAMPLES], *splits.dev]
     return move(thresholds, logit(fp32(examples)), logit(quantized(examples)), "int8")
 
 

@@ -157,9 +157,8 @@ class _Quantizer:
         inputs, models = self.inputs, {}
         for scheme in schemes:
             note(f"quantising for {inputs.target}: {scheme}")
-            matrices = self._ranges(scheme.matrix_calibration)
-            if scheme.matrices == "trained":
-                matrices = inputs.trained_ranges
+            trained = scheme.matrices == "trained"
+            matrices = inputs.trained_ranges if trained else self._ranges(scheme.matrix_calibration)
             convolutions = self._ranges(scheme.convolution_calibration)
             model = inputs.fused.with_name(f"candidate{next(self.numbers)}.onnx")
             quantize_graph(inputs.fused, model, scheme, inputs.target, matrices, convolutions)
@@ -189,7 +188,7 @@ def _image_schemes(text: Scheme, calibrations: Sequence[Calibration]) -> list[Sc
 
 
 def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> list[Candidate]:
-    """Compare every file with its fp32 parent. Raises ExportError for one that answers with nan."""
+    """Compare every file with its fp32 parent. Raises ExportError for one whose outputs are not finite."""
     exact = overflows(inputs.target, detect())
     count = len(inputs.targets)
     draws = bootstrap_draws(count, BOOTSTRAP_DRAWS, np.random.default_rng(0))
@@ -201,8 +200,10 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
     for (model, scheme), seconds in zip(models.items(), times, strict=True):
         outputs = probabilities(partial(run, open_session(model, 0, exact)), inputs.reader, inputs.examples)
         if not np.isfinite(outputs).all():
-            raise ExportError(f"a file with {scheme} answers with nan; choose with --set export.convolutions=float")
-        thresholds = move(inputs.thresholds, logit(inputs.probabilities), logit(outputs), "it")
+            raise ExportError(
+                f"outputs are not finite with {scheme}; leave it out with --set export.convolutions=float"
+            )
+        thresholds = move(inputs.thresholds, logit(inputs.probabilities), logit(outputs), "candidate")
         f1, _ = weighted_f1(inputs.targets, thresholds.apply(outputs), weights)
         f1_drop = fp32_f1 - f1
         candidates.append(

@@ -1,4 +1,4 @@
-"""Which nodes of a quantised graph lose most."""
+"""Find the nodes of a quantised graph that lose most."""
 
 from __future__ import annotations
 
