@@ -178,10 +178,10 @@ def export(
     from distill.core.isa import detect
     from distill.core.terminal import note
     from distill.model.checkpoint import Checkpoint
-    from export.pipeline import Order, export_run
+    from export.pipeline import ExportRequest, export_run
 
-    order = Order(precision, target or detect(), Path(out), embed)
-    bundles = export_run(Checkpoint.load(Path(student)), splits, config, order)
+    request = ExportRequest(precision, target or detect(), Path(out), embed)
+    bundles = export_run(Checkpoint.load(Path(student)), splits, config, request)
     for bundle in bundles:
         note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
     return bundles[-1]

@@ -6,7 +6,7 @@ from typing import Any
 
 from distill.runtime.onnx.towers import TOWERS
 from distill.scoring.estimate import Estimate
-from export.quantize.coverage import Reach
+from export.quantize.coverage import TowerCoverage
 
 
 def precisions_table(tree: dict[str, Any]) -> str:
@@ -27,7 +27,7 @@ def coverage_table(tree: dict[str, Any]) -> str:
     bundles = tree["bundles"]
     lines = ["| | text: products, weights | image | head |", "|---|---:|---:|---:|"]
     for name, bundle in bundles.items():
-        reached = (Reach(**bundle["coverage"][tower]) for tower in TOWERS)
+        reached = (TowerCoverage(**bundle["coverage"][tower]) for tower in TOWERS)
         cells = (f"{reach.macs:.1%}, {reach.weights:.1%}" for reach in reached)
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

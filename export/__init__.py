@@ -1,1 +1,1 @@
-"""From a Checkpoint to a Bundle, and the runtime that serves one."""
+"""Export a student's Checkpoint to Bundles."""

@@ -1,4 +1,4 @@
-"""Everything that a Bundle holds, inside its ONNX file. Knows onnx; reading it back needs none of it."""
+"""A Bundle in one file: its other files stored in the metadata of its ONNX model."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import onnx
 
-from distill.runtime.bundle import Contents, embedded
+from distill.runtime.bundle import Contents, onnx_metadata
 from distill.runtime.onnx.file import read
 
 
-def embed(model: Path, contents: Contents, out: Path) -> None:
+def embed_contents(model: Path, contents: Contents, out: Path) -> None:
     """Write `out`: the graph of `model` with labels, thresholds, preprocessing and tokenizer in its metadata, and
     the SHA-256 of the graph, so that one file can be copied, checked and served alone."""
     proto = onnx.load(str(model))
-    texts = embedded(contents)
-    onnx.helper.set_model_props(proto, texts)
+    metadata = onnx_metadata(contents)
+    onnx.helper.set_model_props(proto, metadata)
     onnx.save(proto, str(out))
-    texts["distill.graph_sha256"] = json.dumps(read(out).graph_sha256)
-    onnx.helper.set_model_props(proto, texts)
+    metadata["distill.graph_sha256"] = json.dumps(read(out).graph_sha256)
+    onnx.helper.set_model_props(proto, metadata)
     onnx.save(proto, str(out))

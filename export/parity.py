@@ -1,10 +1,11 @@
-"""Does the exported graph answer as its parent does? Knows two sets of logits, ships nothing."""
+"""Does an exported graph answer as torch does, and how far do quantised outputs drift from fp32?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from distill.runtime.predictor import open_session, run
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
 
-WORDS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
+TEXTS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Drift:
-    """One file's outputs against its parent's on the same examples: what quantising changed.
+    """A quantised file's outputs against its fp32 parent's on the same examples.
 
     Probabilities are compared as they are. Of `decisions` (example, label) pairs, `flipped` changed with the
     parent's thresholds on both, which is quantising alone, and `flipped_refitted` with each file's own.
@@ -47,65 +48,68 @@ class Drift:
     decisions: int
 
 
-def check(
+class _Case(NamedTuple):
+    name: str
+    batch: Batch
+
+
+def check_parity(
     classifier: Classifier, model: Path, examples: Sequence[Example], max_drift: float, thresholds: Thresholds
 ) -> Parity:
     """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
-    and not, real, blank and missing images. Raises ParityError when any logit or probability differs by more
-    than `max_drift`, or is not finite."""
+    and not, real, blank and missing images. Raises ParityError when any logit differs by more than `max_drift`, or
+    is not finite; probabilities differ by a quarter of that at most."""
     session = open_session(model, 0)
-    worst = {"logit": 0.0, "probability": 0.0}
     cases = _cases(Reader(classifier.spec, classifier.tokenizer_json), examples)
+    logit_difference = probability_difference = 0.0
     flipped = decisions = 0
     for name, batch in cases:
-        expected, found = classifier.answer(batch), run(session, batch)
-        pairs = {"logit": (expected, found), "probability": (sigmoid(expected), sigmoid(found))}
-        for what, (ours, theirs) in pairs.items():
-            difference = float(np.abs(ours - theirs).max())
-            if not difference <= max_drift:  # also true of nan
-                raise ParityError(
-                    f"the ONNX graph differs from torch by {difference:.2g} in a {what} ({name}), more than "
-                    f"export.max_drift={max_drift:g}; nothing was written"
-                )
-            worst[what] = max(worst[what], difference)
-        before, after = (thresholds.apply(p) for p in pairs["probability"])
-        flipped += int((before != after).sum())
-        decisions += before.size
-    return Parity(len(cases), worst["logit"], worst["probability"], decisions, flipped)
+        expected, actual = classifier.answer(batch), run(session, batch)
+        difference = float(np.abs(expected - actual).max())
+        if not difference <= max_drift:  # also true of nan
+            raise ParityError(
+                f"the ONNX graph differs from torch by {difference:.2g} in a logit ({name}), more than "
+                f"export.max_drift={max_drift:g}; nothing was written"
+            )
+        p, q = sigmoid(expected), sigmoid(actual)
+        logit_difference = max(logit_difference, difference)
+        probability_difference = max(probability_difference, float(np.abs(p - q).max()))
+        flipped += int((thresholds.apply(p) != thresholds.apply(q)).sum())
+        decisions += expected.size
+    return Parity(len(cases), logit_difference, probability_difference, decisions, flipped)
 
 
-def compare(parent: Probabilities, child: Probabilities, parents: Thresholds, childs: Thresholds) -> Drift:
-    """Probabilities (N, L) of two files and the thresholds of each."""
-    difference = np.abs(parent - child)
-    before = parents.apply(parent)
+def measure_drift(
+    fp32: Probabilities, quantized: Probabilities, fp32_thresholds: Thresholds, quantized_thresholds: Thresholds
+) -> Drift:
+    """Compare two files' probabilities (N, L) on the same examples, and the decisions of their thresholds."""
+    difference = np.abs(fp32 - quantized)
+    decisions = fp32_thresholds.apply(fp32)
     return Drift(
         max_probability_difference=float(difference.max()),
         mean_probability_difference=float(difference.mean()),
-        flipped=int((before != parents.apply(child)).sum()),
-        flipped_refitted=int((before != childs.apply(child)).sum()),
-        decisions=before.size,
+        flipped=int((decisions != fp32_thresholds.apply(quantized)).sum()),
+        flipped_refitted=int((decisions != quantized_thresholds.apply(quantized)).sum()),
+        decisions=decisions.size,
     )
 
 
-def _cases(reader: Reader, examples: Sequence[Example]) -> list[tuple[str, Batch]]:
-    chosen = sorted(examples, key=lambda example: len(example.text))
-    chosen = [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
+def _cases(reader: Reader, examples: Sequence[Example]) -> list[_Case]:
+    by_length = sorted(examples, key=lambda example: len(example.text))
+    chosen = [by_length[0], by_length[len(by_length) // 2], by_length[-1]]
     texts = [example.text for example in chosen]
     images = [reader.image(example.image) for example in chosen]
     side = reader.spec.image.size
     blank = np.zeros((side, side, 3), dtype=np.uint8)
     white = np.full_like(blank, 255)
-    cases = [
-        (f"batch 1, {len(text)} characters", _batch(reader, [text], [p]))
-        for text, p in zip(texts, images, strict=True)
+
+    def case(name: str, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> _Case:
+        return _Case(name, reader.batch(reader.rows(texts, images)))
+
+    return [
+        *(case(f"batch 1, {len(t)} characters", [t], [image]) for t, image in zip(texts, images, strict=True)),
+        *(case(f"batch 1, text {t[:12]!r}", [t], [blank]) for t in TEXTS),
+        *(case(f"batch 1, no image, text {t[:12]!r}", [t], [None]) for t in texts),
+        case("batch 3, padded", texts, images),
+        case("batch 4, blank, white and no images", TEXTS, [blank, white, None, white]),
     ]
-    cases += [(f"batch 1, text {text[:12]!r}", _batch(reader, [text], [blank])) for text in WORDS]
-    cases += [(f"batch 1, no image, text {text[:12]!r}", _batch(reader, [text], [None])) for text in texts]
-    cases.append(("batch 3, padded", _batch(reader, texts, images)))
-    different = _batch(reader, list(WORDS), [blank, white, None, white])
-    cases.append(("batch 4, blank, white and no images", different))
-    return cases
-
-
-def _batch(reader: Reader, texts: list[str], images: list[NDArray[np.uint8] | None]) -> Batch:
-    return reader.batch(reader.rows(texts, images))

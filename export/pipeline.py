@@ -1,9 +1,9 @@
-"""From a student's run to Bundles: export, check, quantise, fit thresholds, write. Knows the order."""
+"""Export a student's run to Bundles: ONNX, parity with torch, quantisation, thresholds, card."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,254 +14,203 @@ from distill.core.errors import RunError
 from distill.core.files import read_json, work_folder
 from distill.core.isa import Target, detect, overflows
 from distill.core.recipe import ExportConfig
-from distill.core.terminal import note, output, warn
+from distill.core.terminal import note
 from distill.data.dataset import Example, Splits, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Batch, Reader
-from distill.runtime import bundle
-from distill.runtime import verify as golden
+from distill.runtime import bundle, golden
 from distill.runtime.bundle import Bundle, Contents, Precision
 from distill.runtime.predictor import open_session, probabilities, run
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate, fit_and_evaluate
-from distill.scoring.metrics import Probabilities, logit
+from distill.scoring.metrics import Probabilities, Targets, logit
 from distill.scoring.thresholds import Thresholds, move
-from export import fuse as graph
-from export import parity
-from export.card import page as card
-from export.card import tables as card_tables
-from export.card.metadata import settings
-from export.embed import embed
-from export.parity import Drift, Parity
-from export.quantize import coverage
-from export.quantize import schemes as quantize
-from export.quantize.coverage import Coverage
-from export.quantize.search import Candidate, Given, median_batch, refuse_if_no_gain, search
+from export.card.metadata import publishable_settings
+from export.card.page import render_card
+from export.embed import embed_contents
+from export.figures import ExportFigures, QuantizationFigures, show_quantization
+from export.fuse import fuse_graph
+from export.parity import check_parity, measure_drift
+from export.quantize.coverage import measure_coverage, refuse_if_uncovered
+from export.quantize.schemes import trained_ranges
+from export.quantize.search import SearchInputs, median_batch, refuse_if_no_gain, search_schemes
 from export.to_onnx import to_onnx
 
-MOVED_BY = 512  # training examples that carry thresholds over to int8
+MOVE_EXAMPLES = 512  # training examples by which thresholds are moved to the quantised file's outputs
 
-Answers = Callable[[Sequence[Example]], Probabilities]
+Predict = Callable[[Sequence[Example]], Probabilities]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is wanted: a `precision`, for a `target`, at `out`; `embedded` also puts everything into model.onnx."""
+class ExportRequest:
+    """The Bundle to write at `out`: its `precision`, and for a quantised one the `target` processor; `embed` also
+    stores its other files in model.onnx, which then serves alone."""
 
     precision: Precision
     target: Target
     out: Path
-    embedded: bool = False
+    embed: bool = False
 
     @property
-    def parent(self) -> Path:
-        """Where the fp32 Bundle goes."""
+    def fp32_out(self) -> Path:
+        """The folder of the fp32 Bundle, beside a quantised one."""
         return self.out if self.precision == "fp32" else self.out.with_name(f"{self.out.name}-fp32")
 
 
 @dataclass(frozen=True)
-class _Parent:
-    """The fp32 file, opened once, with what it answered and what was found of it."""
+class _ExportedModel:
+    """An ONNX file that is fit to ship, opened, with its probabilities (N, L) on dev."""
 
-    model: Path
+    path: Path
     session: InferenceSession
     reader: Reader
-    answers: Answers
     dev: Probabilities
-    scored: Evaluation
-    agreement: Parity
+    figures: ExportFigures
 
 
-def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order: Order) -> list[Bundle]:
-    """Write the Bundle that is ordered; a quantised one's fp32 parent stands beside it, for comparison.
+def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, request: ExportRequest) -> list[Bundle]:
+    """Write the Bundle that is requested, after its fp32 parent when it is a quantised one, for comparison.
 
-    Raises ParityError or ExportError before anything is written.
+    Raises BundleError, ParityError or ExportError before anything is written.
     """
-    for folder in {order.out, order.parent}:
-        bundle.refuse_if_in_the_way(folder)
-    with work_folder(order.out) as work:
-        fp32 = work / "fp32.onnx"
-        parent = _parent(student, splits, config, fp32)
-        figures: dict[str, Any] = {"parity": asdict(parent.agreement), "size_bytes": fp32.stat().st_size}
-        made = golden.make(parent.reader, parent.session, parent.session)
-        told = card.told(splits, config.card)
-        contents = [_contents(student, fp32, "fp32", "any", parent.scored, figures, made, told)]
-        if order.precision != "fp32":
-            contents.append(_quantised(student, splits, config, order, parent))
-        if order.embedded:
-            contents = [_embedded(item, work / f"{item.precision}-embedded.onnx") for item in contents]
-        places = dict(zip((order.parent, order.out), contents, strict=False))
-        return [bundle.write(folder, item) for folder, item in places.items()]
+    for out in (request.out, request.fp32_out):
+        bundle.refuse_if_in_the_way(out)
+    with work_folder(request.out) as work:
+        fp32 = _export_fp32(student, splits, config, work / "fp32.onnx")
+        models = {request.fp32_out: fp32}
+        if request.precision != "fp32":
+            models[request.out] = _quantize(student, splits, config, request, fp32)
+        contents = {}
+        for out, model in models.items():
+            answers = golden.record(model.reader, model.session, fp32.session)
+            card = render_card(student.classifier, model.figures, splits, config.card)
+            contents[out] = _contents(student, model, answers, card)
+            if request.embed:
+                embedded = model.path.with_suffix(".embedded.onnx")
+                embed_contents(model.path, contents[out], embedded)
+                contents[out] = replace(contents[out], model=embedded)
+        return [bundle.write(out, content) for out, content in contents.items()]
 
 
-def _parent(student: Checkpoint, splits: Splits, config: ExportConfig, fp32: Path) -> _Parent:
-    """Export to `fp32`, fit or keep the thresholds, and hold it to torch. Raises ExportError or ParityError."""
+def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path: Path) -> _ExportedModel:
+    """Export to `path`, fit or keep the thresholds, and compare with torch. Raises ExportError or ParityError."""
     note("exporting to ONNX and comparing with torch")
-    to_onnx(student.classifier, fp32)
-    reader = Reader(student.classifier.spec, student.classifier.tokenizer_json)
-    session = open_session(fp32, 0)
-    answers = _answering(session, reader)
-    dev = answers(splits.dev)
-    scored = _score(student, splits, answers, dev, student.thresholds)
-    agreement = parity.check(student.classifier, fp32, splits.dev, config.max_drift, scored.thresholds)
-    note(f"torch and fp32 ONNX agree to {agreement.max_logit_difference:.1g} over {agreement.cases} cases")
-    return _Parent(fp32, session, reader, answers, dev, scored, agreement)
+    classifier = student.classifier
+    to_onnx(classifier, path)
+    reader, session = Reader(classifier.spec, classifier.tokenizer_json), open_session(path, 0)
+    predict = _predict_with(session, reader)
+    dev = predict(splits.dev)
+    evaluation = _evaluate(student, splits, predict, dev, student.thresholds)
+    parity = check_parity(classifier, path, splits.dev, config.max_drift, evaluation.thresholds)
+    note(f"torch and fp32 ONNX agree to {parity.max_logit_difference:.1g} over {parity.cases} cases")
+    verdict = read_json(student.folder / METRICS, RunError).get("distillation")
+    control = None if verdict is None else verdict["sentence"]
+    figures = ExportFigures("fp32", "any", path.stat().st_size, parity, evaluation, control)
+    return _ExportedModel(path, session, reader, dev, figures)
 
 
-def _quantised(
-    student: Checkpoint, splits: Splits, config: ExportConfig, order: Order, parent: _Parent
-) -> Contents:
-    """The quantised Bundle's contents, beside its fp32 file. Raises ExportError when nothing is fit to ship."""
-    assert order.precision != "fp32"
-    target = order.target
-    given = _given(student, splits, config, target, parent)
-    tried = search(given, config, order.precision)
-    best = tried[0]
-    reached = coverage.measure(best.model, median_batch(given.calibration))
-    coverage.refuse_if_hollow(reached, config.min_int8_share, order.precision, target == detect())
-    refuse_if_no_gain(best, parent.model.stat().st_size, target, config)
-    # Quantisation moves the probabilities, and the thresholds have to move with them.
+def _quantize(
+    student: Checkpoint, splits: Splits, config: ExportConfig, request: ExportRequest, fp32: _ExportedModel
+) -> _ExportedModel:
+    """Search for the best quantised file and fit its thresholds. Raises ExportError when none is fit to ship."""
+    target, precision = request.target, request.precision
+    inputs = _search_inputs(student, splits, config, target, fp32)
+    candidates = search_schemes(inputs, config, precision)
+    best = candidates[0]
+    coverage = measure_coverage(best.model, median_batch(inputs.calibration))
+    refuse_if_uncovered(coverage, config.min_int8_share, precision, target == detect())
+    refuse_if_no_gain(best, fp32.figures.size_bytes, target, config)
     session = open_session(best.model, 0, overflows(target, detect()))
-    after = _answering(session, parent.reader)
-    own = _score(student, splits, after, best.dev, _moved(student, splits, parent.answers, after))
-    drift = parity.compare(parent.dev, best.dev, parent.scored.thresholds, own.thresholds)
-    output.print(card_tables.tried_table(tried, order.precision))
-    output.print(card_tables.coverage_table(reached))
-    _say(best, drift, target)
-    figures = {"parity": asdict(parent.agreement), "drift": asdict(drift), **_tried(tried, reached)}
-    made = golden.make(parent.reader, session, parent.session)
-    told = card.told(splits, config.card)
-    return _contents(student, best.model, order.precision, target, own, figures, made, told)
+    predict = _predict_with(session, fp32.reader)
+    # Quantisation moves the probabilities, and the thresholds have to move with them.
+    thresholds = _moved_thresholds(student, splits, _predict_with(fp32.session, fp32.reader), predict)
+    evaluation = _evaluate(student, splits, predict, best.probabilities, thresholds)
+    drift = measure_drift(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
+    quantization = QuantizationFigures(candidates, coverage, drift)
+    show_quantization(quantization, precision, target)
+    figures = replace(
+        fp32.figures,
+        precision=precision,
+        target=target,
+        size_bytes=best.size_bytes,
+        evaluation=evaluation,
+        quantization=quantization,
+    )
+    return _ExportedModel(best.model, session, fp32.reader, best.probabilities, figures)
 
 
-def _given(student: Checkpoint, splits: Splits, config: ExportConfig, target: Target, parent: _Parent) -> Given:
-    """Fuse the graph, check that against torch too, and put together what the search needs."""
-    fp32, thresholds = parent.model, parent.scored.thresholds
-    fused = fp32.with_name("fused.onnx")
-    graph.fuse(fp32, fused)
-    parity.check(student.classifier, fused, splits.dev, config.max_drift, thresholds)
-    return Given(
-        parent=fp32,
+def _search_inputs(
+    student: Checkpoint, splits: Splits, config: ExportConfig, target: Target, fp32: _ExportedModel
+) -> SearchInputs:
+    """Fuse the graph, compare that with torch too, and put together what the search needs."""
+    classifier, thresholds = student.classifier, fp32.figures.evaluation.thresholds
+    fused = fp32.path.with_name("fused.onnx")
+    fuse_graph(fp32.path, fused)
+    check_parity(classifier, fused, splits.dev, config.max_drift, thresholds)
+    return SearchInputs(
+        fp32=fp32.path,
         fused=fused,
         examples=splits.dev,
-        targets=student.classifier.labels.encode([example.labels for example in splits.dev]),
-        parent_dev=parent.dev,
+        targets=_targets(student, splits.dev),
+        probabilities=fp32.dev,
         thresholds=thresholds,
-        reader=parent.reader,
-        calibration=_calibration(parent.reader, splits, config.calibration_examples),
-        trained=quantize.trained_ranges(fp32, student.ranges) if student.ranges else None,
+        reader=fp32.reader,
+        calibration=calibration_batches(fp32.reader, splits.train[: config.calibration_examples]),
+        trained_ranges=trained_ranges(fp32.path, student.ranges),
         target=target,
-        folder=fp32.parent,
     )
 
 
-def _tried(candidates: Sequence[Candidate], reached: Coverage) -> dict[str, Any]:
-    best = candidates[0]
-    return {
-        "size_bytes": best.size_bytes,
-        "coverage": asdict(reached),
-        "time_ratio": best.time_ratio,
-        "tried": [
-            {
-                "scheme": str(c.scheme),
-                "matrices": c.scheme.matrices,
-                "convolutions": c.scheme.convolutions,
-                "matrix_calibration": c.scheme.matrix_calibration,
-                "convolution_calibration": c.scheme.convolution_calibration,
-                "kept": list(c.scheme.kept),
-                "size_bytes": c.size_bytes,
-                "dev_micro_f1_drop": asdict(c.f1_drop),
-                "dev_micro_ap_drop": c.ap_drop,
-                "moved": c.moved,
-                "time_ratio": c.time_ratio,
-            }
-            for c in candidates
-        ],
-    }
-
-
-def _say(best: Candidate, drift: Drift, target: Target) -> None:
-    note(
-        f"against fp32 on dev: probabilities move by {drift.mean_probability_difference:.4f} on average, "
-        f"{drift.max_probability_difference:.3f} at most; {drift.flipped} of {drift.decisions} decisions flip, "
-        f"{drift.flipped_refitted} with thresholds fitted again"
-    )
-    if target != detect():
-        note(f"made for {target}; how fast it is there, only a benchmark there can say")
-    elif best.time_ratio >= 1:
-        warn(f"it is SLOWER than fp32 on this machine: {best.time_ratio:.2f} of its time; ship the fp32 Bundle")
-    else:
-        note(f"it takes {best.time_ratio:.2f} of fp32's time on this machine (batch 1, one thread)")
-
-
-def _answering(session: InferenceSession, reader: Reader) -> Answers:
-    return lambda examples: probabilities(partial(run, session), reader, examples)
-
-
-def _calibration(reader: Reader, splits: Splits, count: int) -> list[Batch]:
-    """The first training examples one by one, unpadded, as they come at serving time."""
-    chosen = splits.train[:count]
-    rows = reader.rows([e.text for e in chosen], [reader.image(e.image) for e in chosen])
+def calibration_batches(reader: Reader, examples: Sequence[Example]) -> list[Batch]:
+    """The examples one by one, unpadded, as they come at serving time."""
+    rows = reader.rows([e.text for e in examples], [reader.image(e.image) for e in examples])
     return [reader.batch([row]) for row in rows]
 
 
-def _embedded(contents: Contents, out: Path) -> Contents:
-    embed(contents.model, contents, out)
-    return replace(contents, model=out)
+def _predict_with(session: InferenceSession, reader: Reader) -> Predict:
+    return partial(probabilities, partial(run, session), reader)
 
 
-def _score(
-    student: Checkpoint, splits: Splits, answers: Answers, dev: Probabilities, thresholds: Thresholds
+def _targets(student: Checkpoint, examples: Sequence[Example]) -> Targets:
+    return student.classifier.labels.encode([example.labels for example in examples])
+
+
+def _evaluate(
+    student: Checkpoint, splits: Splits, predict: Predict, dev: Probabilities, thresholds: Thresholds
 ) -> Evaluation:
-    """Figures on dev, whose answers are there already. Thresholds that rest on out-of-fold answers are worth more
-    than dev is: they stay."""
-    labels, config = student.classifier.labels, student.classifier.config
-    targets, train_targets = (
-        labels.encode([example.labels for example in part]) for part in (splits.dev, splits.train)
-    )
-    alone = {"text": answers(without_images(splits.dev)), "image": answers(without_texts(splits.dev))}
-    outputs = SplitOutputs("dev", labels.names, dev, targets, alone)
+    """Measure `dev`, the probabilities on dev, and those of either modality alone. Thresholds that were fitted on
+    dev are fitted again; those that rest on out-of-fold outputs are worth more than dev is, and stay."""
+    classifier, train_targets = student.classifier, _targets(student, splits.train)
+    alone = {"text": predict(without_images(splits.dev)), "image": predict(without_texts(splits.dev))}
+    outputs = SplitOutputs("dev", classifier.labels.names, dev, _targets(student, splits.dev), alone)
     if thresholds.fitted_on.split == "dev":
-        return fit_and_evaluate(outputs, config.objective, train_targets)
+        return fit_and_evaluate(outputs, classifier.config.objective, train_targets)
     return evaluate(outputs, thresholds, train_targets)
 
 
-def _moved(student: Checkpoint, splits: Splits, fp32: Answers, int8: Answers) -> Thresholds:
-    """The run's thresholds, carried over to the int8 file's outputs."""
+def _moved_thresholds(student: Checkpoint, splits: Splits, fp32: Predict, quantized: Predict) -> Thresholds:
+    """The run's thresholds, carried over to the quantised file's outputs unless dev refits them anyway."""
     thresholds = student.thresholds
     if thresholds.fitted_on.split == "dev":
         return thresholds
-    examples = [*splits.train[:MOVED_BY], *splits.dev]
-    return move(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")
+    examples = [*splits.train[:MOVE_EXAMPLES], *splits.dev]
+    return move(thresholds, logit(fp32(examples)), logit(quantized(examples)), "int8")
 
 
-def _contents(
-    student: Checkpoint,
-    model: Path,
-    precision: Precision,
-    target: str,
-    scored: Evaluation,
-    figures: dict[str, Any],
-    golden_answers: dict[str, Any],
-    told: card.Told,
-) -> Contents:
-    classifier = student.classifier
-    figures = figures | scored.to_json()
-    verdict = read_json(student.folder / METRICS, RunError).get("distillation")
-    if verdict is not None:
-        figures["distillation"] = verdict["sentence"]
+def _contents(student: Checkpoint, model: _ExportedModel, golden_answers: dict[str, Any], card: str) -> Contents:
+    classifier, figures = student.classifier, model.figures
     return Contents(
-        model=model,
+        model=model.path,
         kind=classifier.kind,
-        precision=precision,
-        target=target,
+        precision=figures.precision,
+        target=figures.target,
         tokenizer_json=classifier.tokenizer_json,
         labels=classifier.labels,
-        thresholds=scored.thresholds,
+        thresholds=figures.evaluation.thresholds,
         preprocess=classifier.spec,
-        recipe=settings(classifier.config),
-        figures=figures,
+        recipe=publishable_settings(classifier.config),
+        figures=figures.to_json(),
         golden=golden_answers,
-        card=card.write(classifier, precision, target, scored, figures, told),
+        card=card,
         run_sha256=student.sha256,
     )

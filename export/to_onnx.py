@@ -1,4 +1,4 @@
-"""From a torch network to an fp32 ONNX file. Knows the exporter, no quantisation."""
+"""Export a torch network to an fp32 ONNX file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OPSET = 18
 MAX_BATCH = 4096
 
 
-class Served(nn.Module):
-    """The network as a device runs it: pixels come as they were decoded, and are normalised inside."""
+class ServedNetwork(nn.Module):
+    """The network as a device runs it: it takes decoded pixels and normalises them itself."""
 
     mean: Tensor
     variance: Tensor
@@ -35,32 +35,30 @@ class Served(nn.Module):
         self.register_buffer("variance", (255 * torch.tensor(spec.std)) ** 2)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, present: Tensor) -> Tensor:
-        """As TwoTowerNetwork, with pixels uint8 (B, H, W, 3)."""
+        """Logits (B, L), as of TwoTowerNetwork but from pixels uint8 (B, H, W, 3)."""
         channels = pixels.permute(0, 3, 1, 2).to(torch.float32)
         # One pass over the pixels; a product and a sum would each take as long.
-        normal = F.batch_norm(channels, self.mean, self.variance, eps=0.0)
-        logits: Tensor = self.network(input_ids, attention_mask, normal, present)
+        normalised = F.batch_norm(channels, self.mean, self.variance, eps=0.0)
+        logits: Tensor = self.network(input_ids, attention_mask, normalised, present)
         return logits
 
 
 def to_onnx(classifier: Classifier, path: Path) -> None:
-    """Write `path` with dynamic batch and sequence axes, batch norms folded, normalisation inside. It holds
-    standard operators only, so that any runtime can open it. Raises ExportError.
+    """Write `path` with dynamic batch and sequence axes, batch norms folded and normalisation inside.
 
-    The exporter's graph is checked against torch by `export.parity`, never trusted.
+    The file holds standard operators only, so that any runtime can open it. The exporter is not trusted:
+    `export.parity` compares the file with torch. Raises ExportError.
     """
-    size, longest = classifier.spec.image.size, classifier.spec.text.max_tokens
+    size = classifier.spec.image.size
     example = (
         torch.ones(2, 8, dtype=torch.int64),
         torch.ones(2, 8, dtype=torch.int64),
         torch.zeros(2, size, size, 3, dtype=torch.uint8),
         torch.ones(2, 2),
     )
-    batch, tokens = (
-        torch.export.Dim("batch", min=1, max=MAX_BATCH),
-        torch.export.Dim("tokens", min=1, max=longest),
-    )
-    network = Served(classifier.network.cpu(), classifier.spec.image).eval()
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    tokens = torch.export.Dim("tokens", min=1, max=classifier.spec.text.max_tokens)
+    network = ServedNetwork(classifier.network.cpu(), classifier.spec.image).eval()
     try:
         # The exporter prints its progress to standard output, which belongs to results.
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):

@@ -38,7 +38,7 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     from distill.scoring.metrics import micro_ap
     from distill.training.run import RunStart, begin
     from distill.training.trainer import Workspace
-    from export.pipeline import Order, export_run
+    from export.pipeline import ExportRequest, export_run
 
     weights = Path(os.environ["DISTILL_REAL_WEIGHTS"])
     monkeypatch.setenv("TORCH_HOME", str(weights / "torch"))
@@ -61,7 +61,7 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     teacher.train.train(recipe.teacher, splits, Workspace(tmp_path / "teacher", resume=False))
     targets = student.train.DistillationTargets(teacher.soft_targets.gather([tmp_path / "teacher"], splits.train))
     learned = student.train.train(recipe.student, splits, targets, Workspace(tmp_path / "student", resume=False))
-    _, bundle = export_run(learned, splits, recipe.export, Order("int8", detect(), tmp_path / "bundle"))
+    _, bundle = export_run(learned, splits, recipe.export, ExportRequest("int8", detect(), tmp_path / "bundle"))
     assert bundle.figures["size_bytes"] < 90e6
     p = Predictor(bundle).probabilities(splits.dev)
     truth = splits.labels.encode([example.labels for example in splits.dev])

@@ -1,4 +1,4 @@
-"""`distill export`: a student to Bundles, and a Bundle to a page. Imports what is slow inside the command."""
+"""`distill export`: a student to Bundles, and a Bundle to a web page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from distill.cli.options import NEW_FOLDER, recipe_option, set_option, target_option
 
-MAKING = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "recipe", "overrides")
+STUDENT_OPTIONS = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "recipe", "overrides")
 
 
 @click.command()
@@ -73,10 +73,10 @@ def export(
     if ort_web is not None and not web:
         raise click.UsageError("--ort-web is what --web takes its files from; give both")
     if is_bundle(run):
-        given = click.get_current_context().params
-        if not web or any(given[name] for name in MAKING):
+        options = click.get_current_context().params
+        if not web or any(options[name] for name in STUDENT_OPTIONS):
             raise click.UsageError(
-                f"{run} is a Bundle already: all to be made of it is a page, with --web --out DIR"
+                f"{run} is a Bundle already: only a page can be made of it, with --web --out DIR"
             )
         return _page(run, out, ort_web)
     if data is None:
@@ -88,13 +88,13 @@ def export(
     from distill import api
     from distill.core.terminal import note
 
-    place = out.with_name(f"{out.name}-web")
-    if web:  # what would refuse the page is asked before the long work
-        _prepare(run, place, ort_web)
+    page = out.with_name(f"{out.name}-web")
+    if web:  # refuse the page before the long work, not after it
+        _prepare(run, page, ort_web)
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
     api.export(run, data, out, precision=precision, target=target, embed=embed, recipe=recipe, overrides=overrides)
     if web:
-        _page(out, place, ort_web)
+        _page(out, page, ort_web)
     return note(f"Next: distill bench {out} --data {data} --against {run}")
 
 

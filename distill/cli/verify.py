@@ -26,7 +26,7 @@ def verify(bundle: Path, threads: int, out: Path | None) -> None:
     Example:
       distill verify runs/bundle
     """
-    from distill.runtime import verify as golden
+    from distill.runtime import golden
     from distill.runtime.predictor import Predictor
 
     answer = golden.replay(Predictor.load(bundle, threads))

@@ -198,8 +198,8 @@ def _text(value: Any) -> str:
     return value
 
 
-def embedded(contents: Contents) -> dict[str, str]:
-    """What a model's own metadata say when it is to be served alone: JSON texts by name."""
+def onnx_metadata(contents: Contents) -> dict[str, str]:
+    """What `distill export --embed` stores in model.onnx, so that the file serves alone: JSON texts by name."""
     parts = {
         "manifest": contents.about(),
         "labels": "\n".join(contents.labels.names) + "\n",

@@ -1,4 +1,4 @@
-"""The front matter of a card, as the Hugging Face hub reads it. Knows its fields and figures, no Markdown."""
+"""The front matter of a card, as the Hugging Face hub reads it, and the names that may be published."""
 
 from __future__ import annotations
 
@@ -10,69 +10,67 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCardData
 
 from distill.core.recipe import CardConfig, ModelConfig
-from distill.model.classifier import Classifier
-from distill.runtime.bundle import Precision
-from distill.scoring.evaluation import Evaluation
 from distill.scoring.metrics import Quality
+from export.figures import ExportFigures
 
 TASK = "image-classification"  # the hub has no name for images with text to labels
 TAGS = ("multi-label", "multimodal", "memes", "onnx", "onnxruntime", "knowledge-distillation", "distill")
 
 
-def front_matter(
-    classifier: Classifier, precision: Precision, scored: Evaluation, name: str, about: CardConfig
-) -> str:
+def front_matter(config: ModelConfig, figures: ExportFigures, name: str, about: CardConfig) -> str:
     """YAML, without the lines that fence it."""
-    config = classifier.config
-    bases = [model for model in (config.text.model, config.image.model) if on_hub(model)]
+    encoders = [model for model in (config.text.model, config.image.model) if is_hub_id(model)]
     data = ModelCardData(
         license=about.license,
         language=about.language or None,
         library_name="onnx",
         pipeline_tag=TASK,
-        tags=[*TAGS, precision],
+        tags=[*TAGS, figures.precision],
         metrics=["f1"],
-        base_model=bases or None,
-        datasets=[about.dataset] if on_hub(about.dataset) else None,
+        base_model=encoders or None,
+        datasets=[about.dataset] if is_hub_id(about.dataset) else None,
         model_name=name,
-        eval_results=_results(scored.rows[0][1], about),
+        eval_results=_results(figures.evaluation.rows[0][1], about),
     )
     return str(data.to_yaml(line_break="\n"))
 
 
-def on_hub(model: str) -> bool:
+def is_hub_id(model: str) -> bool:
     """Whether it is an id of the hub, OWNER/NAME, and not a folder here or torchvision's name."""
     return model.count("/") == 1 and not model.startswith(("/", ".", "~")) and not Path(model).exists()
 
 
-def settings(config: ModelConfig) -> dict[str, Any]:
-    """A model's settings as they may be published: encoders that came from folders of this machine by their last
-    name alone."""
+def encoder_name(model: str) -> str:
+    """An encoder's name for readers; of a local folder the last part alone, which names no path of this machine."""
+    return model if is_hub_id(model) or "/" not in model else f"{Path(model).name} (a local folder)"
+
+
+def publishable_settings(config: ModelConfig) -> dict[str, Any]:
+    """The content of recipe.json: a model's settings, with the last part alone of encoders' local folders."""
     tree = asdict(config)
-    for branch in ("text", "image"):
-        model = tree[branch]["model"]
-        tree[branch]["model"] = model if on_hub(model) else Path(model).name
+    for tower in (tree["text"], tree["image"]):
+        tower["model"] = tower["model"] if is_hub_id(tower["model"]) else Path(tower["model"]).name
     return tree
 
 
 def _results(quality: Quality, about: CardConfig) -> list[EvalResult]:
-    known = [label.average_precision for label in quality.labels if label.average_precision is not None]
+    precisions = [label.average_precision for label in quality.labels if label.average_precision is not None]
     values = {
         ("f1", "micro-F1"): quality.micro_f1.value,
         ("f1", "macro-F1"): quality.macro_f1.value,
         ("average_precision", "micro-AP"): quality.micro_ap,
-        ("average_precision", "mAP"): float(np.mean(known)) if known else 0.0,
+        ("average_precision", "mAP"): float(np.mean(precisions)) if precisions else 0.0,
     }
     return [
         EvalResult(
             task_type=TASK,
             task_name="Multi-label classification of images with text",
-            dataset_type=about.dataset if on_hub(about.dataset) else "custom",
+            dataset_type=about.dataset if is_hub_id(about.dataset) else "custom",
             dataset_name=about.dataset or "the dev split that it was exported with",
             dataset_split="dev",
-            metric_type=kind,
+            metric_type=metric,
             metric_name=shown,
             metric_value=round(value, 4),
         )
-        for (kind, shown), value in values.items()
+        for (metric, shown), value in values.items()
     ]

@@ -1,4 +1,4 @@
-"""The ranges that tensors of a graph take on real examples. Knows graphs and batches, quantises nothing."""
+"""Measure the ranges that the tensors of a graph take on real examples."""
 
 from __future__ import annotations
 
@@ -17,43 +17,41 @@ from distill.core.terminal import track
 from distill.preprocess.inputs import Batch
 
 Calibration = Literal["minmax", "entropy", "percentile"]
-METHODS: tuple[Calibration, ...] = ("minmax", "entropy", "percentile")
 Ranges = dict[str, tuple[float, float]]  # least and greatest value of a tensor, by its name
 
+CALIBRATIONS: dict[Calibration, CalibrationMethod] = {
+    "minmax": CalibrationMethod.MinMax,
+    "entropy": CalibrationMethod.Entropy,
+    "percentile": CalibrationMethod.Percentile,
+}
 OPERATORS = ["Conv", "Clip", "Relu", "Add", "Mul", "MatMul", "Gemm"]
 PERCENTILE = 99.99
 
 
-def calibrate(model: Path, batches: Sequence[Batch], method: Calibration) -> Ranges:
+def calibrate_ranges(model: Path, batches: Sequence[Batch], calibration: Calibration) -> Ranges:
     """The range of every tensor that may be quantised, over `batches`.
 
     "minmax" takes the extremes, "percentile" leaves out the far 0.01 %, "entropy" chooses the range whose
     rounding keeps most of the distribution (Migacz 2017, "8-bit Inference with TensorRT").
     """
-    kind = {
-        "minmax": CalibrationMethod.MinMax,
-        "entropy": CalibrationMethod.Entropy,
-        "percentile": CalibrationMethod.Percentile,
-    }[method]
-    options: dict[str, Any] = {"percentile": PERCENTILE} if method == "percentile" else {}
     with tempfile.TemporaryDirectory(prefix="distill-calibrate-") as folder:
         calibrator = create_calibrator(
             str(model),
             OPERATORS,
             augmented_model_path=str(Path(folder) / "watched.onnx"),
-            calibrate_method=kind,
-            extra_options=options,
+            calibrate_method=CALIBRATIONS[calibration],
+            extra_options={"percentile": PERCENTILE} if calibration == "percentile" else {},
         )
         with redirect_stdout(io.StringIO()):  # its progress; standard output belongs to results
             # One at a time: all at once, the tensors of all batches would be held together.
-            for batch in track(batches, f"calibrating ({method})", len(batches)):
-                calibrator.collect_data(_Reader(batch))
-            found = calibrator.compute_data().data
-    limits = {name: [np.asarray(end).item() for end in tensor.range_value] for name, tensor in found.items()}
+            for batch in track(batches, f"calibrating ({calibration})", len(batches)):
+                calibrator.collect_data(_OneBatch(batch))
+            tensors = calibrator.compute_data().data
+    limits = {name: [np.asarray(end).item() for end in tensor.range_value] for name, tensor in tensors.items()}
     return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
 
 
-class _Reader(CalibrationDataReader):
+class _OneBatch(CalibrationDataReader):
     """One batch, as onnxruntime asks for it."""
 
     def __init__(self, batch: Batch) -> None:

@@ -1,5 +1,4 @@
-"""How much of a model is really computed with few bits, tower by tower. Knows graphs and what onnxruntime makes
-of them, no recipes."""
+"""How much of a model is really computed in 8 bits or fewer, tower by tower."""
 
 from __future__ import annotations
 
@@ -9,8 +8,7 @@ from pathlib import Path
 
 from distill.core.errors import ExportError
 from distill.preprocess.inputs import Batch
-from distill.runtime.onnx import graph as onnx_graph
-from distill.runtime.onnx import profile
+from distill.runtime.onnx import graph, profile
 from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8
 from distill.runtime.onnx.towers import TOWERS, of_weights
 
@@ -21,7 +19,7 @@ SCALES_FROM = {"DequantizeLinear": 1, "MatMulNBits": 2, "GatherBlockQuantized": 
 
 
 @dataclass(frozen=True)
-class Reach:
+class TowerCoverage:
     """Of one tower: bytes of weights in 8 bits or fewer and in float (weights of two or more dimensions), and
     multiply-accumulates done on such weights and in float, for one example."""
 
@@ -32,60 +30,62 @@ class Reach:
 
     @property
     def weights(self) -> float:
-        """Share of the bytes, in [0, 1]; 1 where there are none."""
+        """Share of the bytes that is small, in [0, 1]; 1 where there are none."""
         return _share(self.small_bytes, self.float_bytes)
 
     @property
     def macs(self) -> float:
-        """Share of the multiply-accumulates, in [0, 1]; 1 where there are none."""
+        """Share of the multiply-accumulates that is small, in [0, 1]; 1 where there are none."""
         return _share(self.small_macs, self.float_macs)
 
-    def __add__(self, other: Reach) -> Reach:
-        return Reach(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Reach)))
+    def __add__(self, other: TowerCoverage) -> TowerCoverage:
+        return TowerCoverage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(TowerCoverage)))
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What quantising reached, by tower."""
+    """What quantisation covers of a model, by tower."""
 
-    text: Reach
-    image: Reach
-    head: Reach
+    text: TowerCoverage
+    image: TowerCoverage
+    head: TowerCoverage
 
     @property
-    def whole(self) -> Reach:
-        """All three."""
+    def whole(self) -> TowerCoverage:
+        """The sum of the three."""
         return self.text + self.image + self.head
 
-    def rows(self) -> list[tuple[str, Reach]]:
-        """Name and reach of each tower, then of the whole."""
+    def rows(self) -> list[tuple[str, TowerCoverage]]:
+        """Name and coverage of each tower, then of the whole."""
         return [*((tower, getattr(self, tower)) for tower in TOWERS), ("whole", self.whole)]
 
 
-def measure(model: Path, batch: Batch) -> Coverage:
-    """Weights as they stand in the file; multiply-accumulates as onnxruntime runs them on this machine for `batch`,
-    after all of its own optimisations: what it falls back to float for counts as float."""
-    graph = onnx_graph.read(model)
-    reach = dict.fromkeys(TOWERS, Reach())
-    towers = of_weights(graph)
-    scales = {name for node in graph.node for name in node.input[SCALES_FROM.get(node.op_type, 99) :]}
-    for weight in graph.initializer:
+def measure_coverage(model: Path, batch: Batch) -> Coverage:
+    """Count weights as the file stores them, and multiply-accumulates as onnxruntime runs them on this machine for
+    `batch`, after all of its own optimisations: what it falls back to float for counts as float."""
+    onnx_graph = graph.read(model)
+    towers = of_weights(onnx_graph)
+    scales = {name for node in onnx_graph.node for name in node.input[SCALES_FROM.get(node.op_type, 99) :]}
+    covered = dict.fromkeys(TOWERS, TowerCoverage())
+    for weight in onnx_graph.initializer:
         size = math.prod(weight.dims)
-        if len(weight.dims) < 2 or size < MIN_WEIGHTS or weight.data_type == INT64:
+        if len(weight.dims) < 2 or size < MIN_WEIGHTS or weight.data_type == INT64 or weight.name in scales:
             continue
-        if weight.name in scales:
-            continue
-        small = weight.data_type in SMALL_TYPES
-        count = size // 2 if weight.data_type in (INT4, UINT4) else size
-        reach[towers[weight.name]] += Reach(small_bytes=count) if small else Reach(float_bytes=4 * count)
+        if weight.data_type in SMALL_TYPES:
+            part = TowerCoverage(small_bytes=size // 2 if weight.data_type in (INT4, UINT4) else size)
+        else:
+            part = TowerCoverage(float_bytes=4 * size)
+        covered[towers[weight.name]] += part
     for product in profile.work(model, batch):
-        reach[product.tower] += Reach(small_macs=product.macs) if product.small else Reach(float_macs=product.macs)
-    return Coverage(**reach)
+        covered[product.tower] += (
+            TowerCoverage(small_macs=product.macs) if product.small else TowerCoverage(float_macs=product.macs)
+        )
+    return Coverage(**covered)
 
 
-def refuse_if_hollow(coverage: Coverage, min_share: float, precision: str = "int8", here: bool = True) -> None:
-    """Raise ExportError when the text tower, which is most of the work, stayed in float. What is run in int8 can
-    only be known for a file made for the kind of processor that is `here`."""
+def refuse_if_uncovered(coverage: Coverage, min_share: float, precision: str = "int8", here: bool = True) -> None:
+    """Raise ExportError when the text tower, which is most of the work, stayed in float. Multiply-accumulates count
+    only when the file is for the kind of processor that is `here`: another one's are unknown."""
     shares = {"weights": coverage.text.weights}
     if here:
         shares["multiply-accumulates"] = coverage.text.macs
@@ -93,10 +93,9 @@ def refuse_if_hollow(coverage: Coverage, min_share: float, precision: str = "int
         if share < min_share:
             raise ExportError(
                 f"only {share:.0%} of the text tower's {what} became {precision} "
-                f"(export.min_int8_share={min_share:.0%}): quantising did not reach it, or "
-                f"too much had to stay in float for --max-f1-drop, and the file would be "
-                f"neither smaller nor faster; export without --{precision}, or train a student with another text "
-                "encoder, such as DistilBERT"
+                f"(export.min_int8_share={min_share:.0%}): quantising did not reach it, or too much had to stay in "
+                "float for --max-f1-drop, and the file would be neither smaller nor faster; export without "
+                f"--{precision}, or train a student with another text encoder, such as DistilBERT"
             )
 
 

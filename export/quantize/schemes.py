@@ -1,4 +1,4 @@
-"""From a fused fp32 graph to one with few bits. Knows graphs and schemes, no thresholds or F1."""
+"""Quantise a fused fp32 graph by a scheme."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Scheme:
 
     `matrices`: "dynamic" measures the range of a product's input at run time, "static" takes it from
     calibration, "trained" from `distill finetune-int8`; "4-bit" rounds the weights alone. `convolutions`: with one
-    scale per output channel, per tensor, or left in float. The calibrations say how ranges were set, where they
-    were. `kept` are the nodes that stay in float.
+    scale per output channel, per tensor, or left in float. The calibrations say how static ranges are set.
+    `kept` names the nodes that are kept in float all the same.
     """
 
     matrices: Matrices
@@ -51,30 +51,30 @@ class Scheme:
     kept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        matrices = self.matrices + (f" ({self.matrix_calibration})" if self.matrix_calibration else "")
-        ranges = f" ({self.convolution_calibration})" if self.convolution_calibration else ""
+        matrices = f" ({self.matrix_calibration})" if self.matrix_calibration else ""
+        convolutions = f" ({self.convolution_calibration})" if self.convolution_calibration else ""
         kept = f", {len(self.kept)} nodes in float" if self.kept else ""
-        return f"matrix products {matrices}, convolutions {self.convolutions}{ranges}{kept}"
+        return f"matrix products {self.matrices}{matrices}, convolutions {self.convolutions}{convolutions}{kept}"
 
 
-def quantize(
-    fused: Path, out: Path, scheme: Scheme, target: Target, matrices: Ranges, convolutions: Ranges
+def quantize_graph(
+    fused: Path, out: Path, scheme: Scheme, target: Target, matrix_ranges: Ranges, convolution_ranges: Ranges
 ) -> None:
     """Write `out` by `scheme` for `target`. Embedding tables become 8-bit, with "4-bit" 4-bit.
 
-    The ranges hold the least and greatest value of every tensor that a static part needs. Raises ExportError.
+    The ranges hold the least and greatest value of every tensor that is quantised statically. Raises ExportError.
     """
     part = out.with_suffix(".part.onnx")
     try:
-        with _quiet():
+        with _silence():
             if scheme.matrices == "4-bit":
                 _four_bit(fused, part, scheme)
             else:
                 _dynamic(fused, part, scheme, target)
             model = onnx.load(str(part))
-            model = _static(model, static_products(model.graph, scheme), True, target, matrices)
+            model = _static(model, static_products(model.graph, scheme), True, target, matrix_ranges)
             chain = static_convolutions(model.graph, scheme)
-            model = _static(model, chain, scheme.convolutions == "per-channel", target, convolutions)
+            model = _static(model, chain, scheme.convolutions == "per-channel", target, convolution_ranges)
             onnx.save(model, str(out))
     except (ValueError, AssertionError, RuntimeError, NotImplementedError, IndexError, KeyError) as error:
         raise ExportError(f"onnxruntime cannot quantise {fused.name} ({scheme}) for {target}: {error}") from error
@@ -83,7 +83,7 @@ def quantize(
 
 
 def _dynamic(source: Path, out: Path, scheme: Scheme, target: Target) -> None:
-    """Products whose ranges are found at run time, and the embedding tables.
+    """Quantise products whose ranges are measured at run time, and the embedding tables.
 
     Without VNNI, onnxruntime adds pairs of u8 x s8 products up in 16 bits, which overflow silently; 7-bit weights
     (reduce_range) cannot. On a DistilBERT + MobileNetV2 student (AVX2 EPYC, 24 tokens, one thread, p50 of 40) they
@@ -103,6 +103,7 @@ def _dynamic(source: Path, out: Path, scheme: Scheme, target: Target) -> None:
 
 
 def _four_bit(source: Path, out: Path, scheme: Scheme) -> None:
+    """Round weights and embedding tables to 4 bits, a scale for every BLOCK of them."""
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
     config = DefaultWeightOnlyQuantConfig(
@@ -117,9 +118,10 @@ def _four_bit(source: Path, out: Path, scheme: Scheme) -> None:
 
 
 def _static(
-    model: onnx.ModelProto, chosen: Sequence[onnx.NodeProto], per_channel: bool, target: Target, ranges: Ranges
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], per_channel: bool, target: Target, ranges: Ranges
 ) -> onnx.ModelProto:
-    if not chosen:
+    """Quantise `nodes` with ranges that were measured beforehand."""
+    if not nodes:
         return model
     limits = {name: tuple(np.asarray(end, dtype=np.float32) for end in ends) for name, ends in ranges.items()}
     quantizer = QDQQuantizer(
@@ -129,9 +131,9 @@ def _static(
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8 if target == "arm64" else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
-        nodes_to_quantize=[node.name for node in chosen],
+        nodes_to_quantize=[node.name for node in nodes],
         nodes_to_exclude=[],
-        op_types_to_quantize=sorted({node.op_type for node in chosen}),
+        op_types_to_quantize=sorted({node.op_type for node in nodes}),
         extra_options={
             **FUSED,
             "OpTypesToExcludeOutputQuantization": PRODUCTS,  # what follows a product wants floats
@@ -145,7 +147,7 @@ def _static(
 
 
 def static_products(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.NodeProto]:
-    """The matrix products that `scheme` quantises with ranges known beforehand."""
+    """The matrix products that `scheme` quantises with ranges measured beforehand."""
     if scheme.matrices not in ("static", "trained"):
         return []
     constants = {item.name for item in graph.initializer}
@@ -157,19 +159,14 @@ def static_products(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.NodePro
 
 
 def static_convolutions(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.NodeProto]:
-    """The convolutions that it quantises, with what lies between them."""
-    if scheme.convolutions == "float":
-        return []
-    return [node for node in _convolution_chain(graph) if node.name not in scheme.kept]
-
-
-def _convolution_chain(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Convolutions and what can stay in int8 between them.
+    """The convolutions that `scheme` quantises, and the operators between them that can stay in int8.
 
     A ReLU that is quantised along with its convolution vanishes into it, and residual sums need no way back to
     float. The small convolutions of squeeze-and-excite work on one pixel, cost nothing and decide much: they stay
     in float; so do hard-swish and sigmoid, for which onnxruntime has no int8 of its own.
     """
+    if scheme.convolutions == "float":
+        return []
     chosen: list[onnx.NodeProto] = []
     quantised: set[str] = set()
     squeezed: set[str] = set()
@@ -179,40 +176,40 @@ def _convolution_chain(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         if node.op_type in SQUEEZES or all(name in squeezed for name in joined):
             squeezed.update(node.output)
             continue
-        takes = node.op_type == "Conv" or (node.op_type in ACTIVATIONS and source in quantised)
         if node.op_type in JOINS:  # a residual, or the gate of a squeeze
-            takes = not quantised.isdisjoint(joined) and quantised.union(squeezed).issuperset(joined)
-        if takes:
+            fits = not quantised.isdisjoint(joined) and quantised.union(squeezed).issuperset(joined)
+        else:
+            fits = node.op_type == "Conv" or (node.op_type in ACTIVATIONS and source in quantised)
+        if fits:
             chosen.append(node)
             quantised.update(node.output)
-    return chosen
+    return [node for node in chosen if node.name not in scheme.kept]
 
 
 def trained_ranges(fp32: Path, layers: Mapping[str, tuple[float, float]]) -> Ranges:
-    """The ranges of layers, by the name of the tensor that goes into each, which fusing keeps.
+    """Name the ranges of layers' inputs by the tensor that goes into each layer, which fusing keeps.
 
     torch's exporter writes the path of modules into every node: the last one that is a layer's name counts.
-    Raises ExportError when a layer is not found.
+    Raises ExportError for a layer that is not in the graph.
     """
-    found = {}
-    missing = {f"network.{name}": value for name, value in layers.items()}
-    wanted = dict(missing)
+    by_layer = {f"network.{name}": ends for name, ends in layers.items()}
+    by_tensor, missing = {}, set(by_layer)
     for node in onnx.load(str(fp32)).graph.node:
         if node.op_type not in PRODUCTS:
             continue
         scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]")
-        layer = next((name for name in reversed(ast.literal_eval(scopes)) if name in wanted), None)
+        layer = next((name for name in reversed(ast.literal_eval(scopes)) if name in by_layer), None)
         if layer is not None:
-            found[node.input[0]] = wanted[layer]
-            missing.pop(layer, None)
+            by_tensor[node.input[0]] = by_layer[layer]
+            missing.discard(layer)
     if missing:
         raise ExportError(f"{len(missing)} layers of the run are not in the exported graph, such as {min(missing)}")
-    return found
+    return by_tensor
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back advice that does not apply: the graph is folded and has shapes already."""
+def _silence() -> Iterator[None]:
+    """Silence the quantisers' advice, which does not apply: the graph is folded and has shapes already."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     logging.disable(logging.WARNING)

@@ -1,14 +1,14 @@
-"""Which quantised file ships: schemes tried tower by tower, under a budget of F1. Knows candidates, no Bundles."""
+"""Search for the quantised file that ships: try schemes tower by tower, within a budget of F1."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,219 +18,221 @@ from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Batch, Reader
+from distill.runtime.bundle import Precision
 from distill.runtime.predictor import open_session, probabilities, run
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import (
-    Probabilities,
-    Targets,
-    bootstrap_draws,
-    logit,
-    micro_ap,
-    weighted_f1,
-)
+from distill.scoring.metrics import Probabilities, Targets, bootstrap_draws, logit, micro_ap, weighted_f1
 from distill.scoring.thresholds import Thresholds, move
-from export.quantize import schemes as quantize
-from export.quantize import sensitivity
-from export.quantize.calibration import METHODS, Calibration, Ranges, calibrate
-from export.quantize.schemes import Scheme
+from export.quantize.calibration import CALIBRATIONS, Calibration, Ranges, calibrate_ranges
+from export.quantize.schemes import Scheme, quantize_graph
+from export.quantize.sensitivity import most_sensitive_nodes
 
 SPEED_ROUNDS = 30
+WARM_UP_ROUNDS = 3
 FASTER = 0.97  # a file counts as faster than another below this share of its time
-DRAWS = 1000  # of the bootstrap
+BOOTSTRAP_DRAWS = 1000
 SENSITIVITY_BATCHES = 16
-
-FewBits = Literal["int8", "int4"]
 
 
 @dataclass(frozen=True)
-class Given:
-    """What candidates are made of and judged by: the `parent` fp32 file and its `fused` form; the dev examples,
-    their targets (N, L), the parent's probabilities (N, L) and thresholds; unpadded training batches to calibrate
-    and to time with; and the ranges of `trained` layers, where there are some."""
+class SearchInputs:
+    """What candidates are made from and compared with.
 
-    parent: Path
+    `fp32` is the parent file and `fused` its form that is quantised; candidates are written beside it. `targets`
+    and the parent's `probabilities` (N, L) belong to `examples`, the dev split. `calibration` holds unpadded
+    training examples, one a batch, which also serve for timing. `trained_ranges` is empty unless the run was
+    trained in int8.
+    """
+
+    fp32: Path
     fused: Path
     examples: Sequence[Example]
     targets: Targets
-    parent_dev: Probabilities
+    probabilities: Probabilities
     thresholds: Thresholds
     reader: Reader
     calibration: Sequence[Batch]
-    trained: Ranges | None
+    trained_ranges: Ranges
     target: Target
-    folder: Path
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One file that was tried.
+    """One quantised file that was tried, with its `probabilities` (N, L) on dev.
 
-    `f1_drop` is what it loses of the parent's micro-F1 on dev, both decided with the parent's thresholds, carried
-    over to its outputs, with a paired bootstrap interval; `ap_drop` the same in micro-AP; `moved` how far its
+    `f1_drop` is the parent's micro-F1 on dev less its own, both decided with the parent's thresholds, carried over
+    to its outputs, with a paired bootstrap interval; `ap_drop` the same in micro-AP; `moved` how far its
     probabilities are from the parent's on average; `time_ratio` its median time over the parent's, batch 1, one
     thread, interleaved, on this machine.
     """
 
     scheme: Scheme
     model: Path
-    dev: Probabilities
+    probabilities: Probabilities
     size_bytes: int
     f1_drop: Estimate
     ap_drop: float
     moved: float
     time_ratio: float
 
+    def to_json(self) -> dict[str, Any]:
+        """The row of a manifest's table `tried`."""
+        return {
+            "scheme": str(self.scheme),
+            **asdict(self.scheme),
+            "size_bytes": self.size_bytes,
+            "dev_micro_f1_drop": asdict(self.f1_drop),
+            "dev_micro_ap_drop": self.ap_drop,
+            "moved": self.moved,
+            "time_ratio": self.time_ratio,
+        }
 
-def search(given: Given, config: ExportConfig, precision: FewBits) -> list[Candidate]:
+
+def search_schemes(inputs: SearchInputs, config: ExportConfig, precision: Precision) -> list[Candidate]:
     """Every file that was tried, the one to ship first.
 
     The text tower's schemes are tried with convolutions in float, then the convolutions' with the best of those.
     When no file is within `config.max_f1_drop`, the nodes that lose most go back to float, twice as many each time,
     until one is. Raises ExportError when none is within it even then.
     """
-    methods = METHODS if config.calibration == "auto" else (config.calibration,)
-    attempts = _Attempts(given)
-    text = attempts.make(_text_schemes(given, config, precision, methods))
-    tried = text if config.convolutions != "int8" else []
+    calibrations = tuple(CALIBRATIONS) if config.calibration == "auto" else (config.calibration,)
+    quantizer, limit = _Quantizer(inputs), config.max_f1_drop
+    text = quantizer.candidates(_text_schemes(inputs, config, precision, calibrations))
+    candidates = text if config.convolutions != "int8" else []
     if config.convolutions != "float":
-        best = choose(text, config.max_f1_drop)[0]
-        tried = [*tried, *attempts.make(_image_schemes(best.scheme, methods))]
-    best = choose(tried, config.max_f1_drop)[0]
-    if best.f1_drop.value > config.max_f1_drop:
-        order = sensitivity.rank(given.fused, best.model, best.scheme, given.calibration[:SENSITIVITY_BATCHES])
-        kept, count = best.scheme.kept, 1
-        while best.f1_drop.value > config.max_f1_drop and count <= len(order) // 2:
-            tried += attempts.make([replace(best.scheme, kept=(*kept, *order[:count]))])
-            best = choose(tried, config.max_f1_drop)[0]
+        scheme = rank_candidates(text, limit)[0].scheme
+        candidates = [*candidates, *quantizer.candidates(_image_schemes(scheme, calibrations))]
+    best = rank_candidates(candidates, limit)[0]
+    if best.f1_drop.value > limit:
+        nodes = most_sensitive_nodes(inputs.fused, best.model, inputs.calibration[:SENSITIVITY_BATCHES])
+        count = 1
+        while best.f1_drop.value > limit and count <= len(nodes) // 2:
+            candidates += quantizer.candidates([replace(best.scheme, kept=tuple(nodes[:count]))])
+            best = rank_candidates(candidates, limit)[0]
             count *= 2
-    if best.f1_drop.value > config.max_f1_drop:
+    if best.f1_drop.value > limit:
         raise ExportError(
-            f"{precision} loses {best.f1_drop:.3f} of "
-            f"micro-F1 on dev, more than --max-f1-drop {config.max_f1_drop:g} ({len(tried)} files were tried, the "
-            "last with its most sensitive nodes in float); nothing was written. Allow more, or train the student "
-            "on with distill finetune-int8"
+            f"{precision} loses {best.f1_drop:.3f} of micro-F1 on dev, more than --max-f1-drop {limit:g} "
+            f"({len(candidates)} files were tried, the last with its most sensitive nodes in float); nothing was "
+            "written. Allow more, or train the student on with distill finetune-int8"
         )
-    return choose(tried, config.max_f1_drop)
+    return rank_candidates(candidates, limit)
 
 
-class _Attempts:
-    """Makes and judges files; a calibration that several need is done once."""
-
-    def __init__(self, given: Given) -> None:
-        self.given = given
-        self.known: dict[Calibration, Ranges] = {}
-        self.numbers = itertools.count()
-
-    def make(self, schemes: Sequence[Scheme]) -> list[Candidate]:
-        """A candidate for each scheme, timed together."""
-        given, files = self.given, []
-        for scheme in schemes:
-            note(f"quantising for {given.target}: {scheme}")
-            matrices = self._ranges(scheme.matrix_calibration)
-            if scheme.matrices == "trained":
-                matrices = given.trained or {}
-            model = given.folder / f"candidate{next(self.numbers)}.onnx"
-            convolutions = self._ranges(scheme.convolution_calibration)
-            quantize.quantize(given.fused, model, scheme, given.target, matrices, convolutions)
-            files.append((scheme, model))
-        return _judge(given, files)
-
-    def _ranges(self, method: Calibration | None) -> Ranges:
-        if method is None:
-            return {}
-        if method not in self.known:
-            self.known[method] = calibrate(self.given.fused, self.given.calibration, method)
-        return self.known[method]
-
-
-def choose(candidates: Sequence[Candidate], max_f1_drop: float) -> list[Candidate]:
+def rank_candidates(candidates: Sequence[Candidate], max_f1_drop: float) -> list[Candidate]:
     """The candidates, the one to ship first: the fastest of those within the allowed drop, of those that are
     as fast the one nearest to its parent; when none is within it, the one that loses least."""
-    fit = [candidate for candidate in candidates if candidate.f1_drop.value <= max_f1_drop]
-    if not fit:
+    allowed = [candidate for candidate in candidates if candidate.f1_drop.value <= max_f1_drop]
+    if not allowed:
         return sorted(candidates, key=lambda candidate: (candidate.f1_drop.value, candidate.moved))
-    quickest = min(candidate.time_ratio for candidate in fit)
-    close = [candidate for candidate in fit if quickest >= FASTER * candidate.time_ratio]
-    best = min(close, key=lambda candidate: candidate.moved)
+    least_time = min(candidate.time_ratio for candidate in allowed)
+    fast = [candidate for candidate in allowed if least_time >= FASTER * candidate.time_ratio]
+    best = min(fast, key=lambda candidate: candidate.moved)
     return [best, *(candidate for candidate in candidates if candidate is not best)]
 
 
-def refuse_if_no_gain(best: Candidate, parent_bytes: int, target: Target, config: ExportConfig) -> None:
+def refuse_if_no_gain(best: Candidate, fp32_bytes: int, target: Target, config: ExportConfig) -> None:
     """Raise ExportError for a file that is not smaller or not faster than its parent, unless the recipe allows it.
-    How fast a file for another kind of processor is cannot be known here."""
+    How fast a file for another kind of processor is cannot be measured here."""
     slower = best.time_ratio >= 1 and target == detect()
-    if config.allow_slower or (best.size_bytes < parent_bytes and not slower):
+    if config.allow_slower or (best.size_bytes < fp32_bytes and not slower):
         return
     raise ExportError(
         f"the quantised file takes {best.time_ratio:.2f} of fp32's time on this machine and "
-        f"{best.size_bytes / parent_bytes:.2f} of its bytes: it gains nothing, and nothing was written. Ship fp32 "
+        f"{best.size_bytes / fp32_bytes:.2f} of its bytes: it gains nothing, and nothing was written. Ship fp32 "
         "(leave --int8 out), or insist with --set export.allow_slower=true"
     )
 
 
+class _Quantizer:
+    """Makes candidates; ranges that several of them need are calibrated once."""
+
+    def __init__(self, inputs: SearchInputs) -> None:
+        self.inputs = inputs
+        self.numbers = itertools.count()
+        self.calibrated = cache(partial(calibrate_ranges, inputs.fused, inputs.calibration))
+
+    def candidates(self, schemes: Sequence[Scheme]) -> list[Candidate]:
+        """A candidate for each scheme, timed together."""
+        inputs, models = self.inputs, {}
+        for scheme in schemes:
+            note(f"quantising for {inputs.target}: {scheme}")
+            trained = scheme.matrices == "trained"
+            matrices = inputs.trained_ranges if trained else self._ranges(scheme.matrix_calibration)
+            convolutions = self._ranges(scheme.convolution_calibration)
+            model = inputs.fused.with_name(f"candidate{next(self.numbers)}.onnx")
+            quantize_graph(inputs.fused, model, scheme, inputs.target, matrices, convolutions)
+            models[model] = scheme
+        return _measure_candidates(inputs, models)
+
+    def _ranges(self, calibration: Calibration | None) -> Ranges:
+        return {} if calibration is None else self.calibrated(calibration)
+
+
 def _text_schemes(
-    given: Given, config: ExportConfig, precision: FewBits, methods: Sequence[Calibration]
+    inputs: SearchInputs, config: ExportConfig, precision: Precision, calibrations: Sequence[Calibration]
 ) -> list[Scheme]:
     if precision == "int4":
         return [Scheme("4-bit", "float")]
     schemes = [Scheme("dynamic", "float")]
-    if given.trained:
+    if inputs.trained_ranges:
         schemes.append(Scheme("trained", "float"))
     if config.matrices == "auto":
-        schemes += [Scheme("static", "float", method) for method in methods]
+        schemes += [Scheme("static", "float", calibration) for calibration in calibrations]
     return schemes
 
 
-def _image_schemes(text: Scheme, methods: Sequence[Calibration]) -> list[Scheme]:
-    per_channel = [replace(text, convolutions="per-channel", convolution_calibration=m) for m in methods]
-    return [*per_channel, replace(text, convolutions="per-tensor", convolution_calibration=methods[0])]
+def _image_schemes(text: Scheme, calibrations: Sequence[Calibration]) -> list[Scheme]:
+    per_channel = [replace(text, convolutions="per-channel", convolution_calibration=c) for c in calibrations]
+    return [*per_channel, replace(text, convolutions="per-tensor", convolution_calibration=calibrations[0])]
 
 
-def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate]:
-    exact = overflows(given.target, detect())
-    before = given.thresholds.apply(given.parent_dev)
-    base_ap = micro_ap(given.targets, given.parent_dev)
-    drawn = bootstrap_draws(len(before), DRAWS, np.random.default_rng(0))
-    weights = np.concatenate([np.ones((1, len(before))), drawn])  # the data as they are come first
-    base_f1, _ = weighted_f1(given.targets, before, weights)
-    times = median_times([given.parent, *(model for _, model in files)], given.calibration, exact)
+def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> list[Candidate]:
+    """Compare every file with its fp32 parent. Raises ExportError for one whose outputs are not finite."""
+    exact = overflows(inputs.target, detect())
+    count = len(inputs.targets)
+    draws = bootstrap_draws(count, BOOTSTRAP_DRAWS, np.random.default_rng(0))
+    weights = np.concatenate([np.ones((1, count)), draws])  # the data as they are come first
+    fp32_f1, _ = weighted_f1(inputs.targets, inputs.thresholds.apply(inputs.probabilities), weights)
+    fp32_ap = micro_ap(inputs.targets, inputs.probabilities)
+    fp32_time, *times = median_times([inputs.fp32, *models], median_batch(inputs.calibration), exact)
     candidates = []
-    for (scheme, model), seconds in zip(files, times[1:], strict=True):
-        dev = probabilities(partial(run, open_session(model, 0, exact)), given.reader, given.examples)
-        if not np.isfinite(dev).all():
-            raise ExportError(f"a file with {scheme} answers with nan; choose with --set export.convolutions=float")
-        carried = move(given.thresholds, logit(given.parent_dev), logit(dev), "it")
-        f1, _ = weighted_f1(given.targets, carried.apply(dev), weights)
-        drop = base_f1 - f1
+    for (model, scheme), seconds in zip(models.items(), times, strict=True):
+        outputs = probabilities(partial(run, open_session(model, 0, exact)), inputs.reader, inputs.examples)
+        if not np.isfinite(outputs).all():
+            raise ExportError(
+                f"outputs are not finite with {scheme}; leave it out with --set export.convolutions=float"
+            )
+        thresholds = move(inputs.thresholds, logit(inputs.probabilities), logit(outputs), "candidate")
+        f1, _ = weighted_f1(inputs.targets, thresholds.apply(outputs), weights)
+        f1_drop = fp32_f1 - f1
         candidates.append(
             Candidate(
                 scheme=scheme,
                 model=model,
-                dev=dev,
+                probabilities=outputs,
                 size_bytes=model.stat().st_size,
-                f1_drop=Estimate.of(drop[0], drop[1:]),
-                ap_drop=base_ap - micro_ap(given.targets, dev),
-                moved=float(np.abs(dev - given.parent_dev).mean()),
-                time_ratio=seconds / times[0],
+                f1_drop=Estimate.of(f1_drop[0], f1_drop[1:]),
+                ap_drop=fp32_ap - micro_ap(inputs.targets, outputs),
+                moved=float(np.abs(outputs - inputs.probabilities).mean()),
+                time_ratio=seconds / fp32_time,
             )
         )
     return candidates
 
 
 def median_batch(batches: Sequence[Batch]) -> Batch:
-    """The one with the text of median length."""
+    """The batch with the text of median length."""
     return sorted(batches, key=lambda batch: batch.input_ids.shape[1])[len(batches) // 2]
 
 
-def median_times(models: Sequence[Path], batches: Sequence[Batch], exact: bool = False) -> list[float]:
-    """Median seconds of each model at batch 1 on one thread, in interleaved rounds so that noise hits all."""
+def median_times(models: Sequence[Path], batch: Batch, exact: bool) -> list[float]:
+    """Median seconds of each model for `batch` on one thread, in interleaved rounds so that noise hits all."""
     sessions = [open_session(model, 1, exact) for model in models]
-    median = median_batch(batches)
-    times: list[list[float]] = [[] for _ in models]
-    for round_ in range(SPEED_ROUNDS + 3):
+    times = np.zeros((WARM_UP_ROUNDS + SPEED_ROUNDS, len(models)))
+    for row in times:
         for index, session in enumerate(sessions):
             start = time.perf_counter()
-            run(session, median)
-            if round_ >= 3:  # the first rounds warm up
-                times[index].append(time.perf_counter() - start)
-    return [float(np.median(series)) for series in times]
+            run(session, batch)
+            row[index] = time.perf_counter() - start
+    return [float(median) for median in np.median(times[WARM_UP_ROUNDS:], axis=0)]

@@ -42,7 +42,7 @@ from distill.preprocess.inputs import Batch, Reader
 from distill.runtime.bundle import Bundle, Contents
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import micro_f1
-from export.embed import embed
+from export.embed import embed_contents
 
 # Not importorskip: it would import openvino with the telemetry that bench.openvino_predictor keeps out.
 needs_openvino = pytest.mark.skipif(
@@ -427,7 +427,7 @@ def test_the_run_of_a_bundle_in_one_file_is_found_too(chain: Chain, checkpoint: 
     shared = {name: getattr(opened, name) for name in ("model", "kind", "precision", "target", "tokenizer_json")}
     shared |= {name: getattr(opened, name) for name in ("labels", "thresholds", "preprocess", "figures", "golden")}
     contents = Contents(**shared, recipe={}, card="", run_sha256=checkpoint.sha256)
-    embed(opened.model, contents, tmp_path / "alone.onnx")
+    embed_contents(opened.model, contents, tmp_path / "alone.onnx")
     (peer,) = make(tmp_path / "alone.onnx", ["torch-compile"], tmp_path, [chain.student], [])
     assert peer.folder == chain.student
 

@@ -16,34 +16,45 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from distill.core.recipe import CardConfig
+from distill.data.dataset import Splits
+from distill.data.labels import LabelSet
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
 from distill.scoring.evaluation import SplitOutputs, fit_and_evaluate
-from export.card import page as card
-from export.card.metadata import on_hub
-from export.card.words import encoder, limits
+from export.card.metadata import encoder_name, is_hub_id
+from export.card.page import render_card
+from export.figures import ExportFigures
+from export.parity import Parity
 
 ABOUT = CardConfig("Meme: a 'student' #1", "cc-by-nc-4.0", "en", "someone/memes")
 
 
-def written(checkpoint: Checkpoint, chain: Chain, bundle: Bundle, about: CardConfig) -> str:
-    """The card of an fp32 export of the chain's student, its encoders named as on the hub."""
-    targets = chain.splits.labels.encode([example.labels for example in chain.splits.dev])
-    p = Predictor(bundle).probabilities(chain.splits.dev)
-    names = chain.splits.labels.names
-    scored = fit_and_evaluate(SplitOutputs("dev", names, p, targets), "balanced", targets)
+def fp32_card(checkpoint: Checkpoint, splits: Splits, bundle: Bundle, about: CardConfig) -> str:
+    """The card of an fp32 export of the chain's student, its text encoder named as on the hub."""
+    targets = splits.labels.encode([example.labels for example in splits.dev])
+    outputs = SplitOutputs("dev", splits.labels.names, Predictor(bundle).probabilities(splits.dev), targets)
+    evaluation = fit_and_evaluate(outputs, "balanced", targets)
     config = checkpoint.classifier.config
-    named = replace(config, text=replace(config.text, model="someone/text-encoder"))
-    figures = {"size_bytes": 1, "parity": bundle.figures["parity"]}
-    classifier = replace(checkpoint.classifier, config=named)
-    return card.write(classifier, "fp32", "any", scored, figures, card.told(chain.splits, about))
+    config = replace(config, text=replace(config.text, model="someone/text-encoder"))
+    figures = ExportFigures("fp32", "any", 1, Parity(**bundle.figures["parity"]), evaluation)
+    return render_card(replace(checkpoint.classifier, config=config, labels=splits.labels), figures, splits, about)
+
+
+def renamed(splits: Splits, names: list[str]) -> Splits:
+    """The same examples with other labels."""
+    new = dict(zip(splits.labels.names, names, strict=True))
+    parts = (
+        [replace(example, labels=tuple(new[label] for label in example.labels)) for example in part]
+        for part in (splits.train, splits.dev, splits.test)
+    )
+    return Splits(LabelSet(tuple(names)), *parts)
 
 
 def test_the_hub_reads_what_the_recipe_and_the_figures_say(
     checkpoint: Checkpoint, chain: Chain, bundle: Bundle
 ) -> None:
-    data: Any = ModelCard(written(checkpoint, chain, bundle, ABOUT)).data
+    data: Any = ModelCard(fp32_card(checkpoint, chain.splits, bundle, ABOUT)).data
     assert (data.license, data.language, data.datasets) == ("cc-by-nc-4.0", "en", ["someone/memes"])
     assert (data.library_name, data.pipeline_tag) == ("onnx", "image-classification")
     assert {"multi-label", "multimodal", "memes", "onnx", "fp32"} <= set(data.tags)
@@ -118,10 +129,25 @@ def test_ids_of_the_hub_are_told_from_folders_and_other_names(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here" / "encoder").mkdir(parents=True)
     names = ("someone/encoder", "here/encoder", "/a/b", "./a", "mobilenet_v2", "a/b/c")
-    assert [on_hub(name) for name in names] == [True, False, False, False, False, False]
-    assert encoder("/home/me/secret/encoder") == "encoder (a local folder)"
+    assert [is_hub_id(name) for name in names] == [True, False, False, False, False, False]
+    assert encoder_name("/home/me/secret/encoder") == "encoder (a local folder)"
 
 
-def test_the_persuasion_labels_bring_their_own_caution() -> None:
-    assert "SemEval" in "".join(limits(["Smears", "Loaded Language", "Name calling/Labeling", "Doubt"]))
-    assert "SemEval" not in "".join(limits(["cat", "dog"]))
+def test_the_persuasion_labels_bring_their_own_caution(
+    checkpoint: Checkpoint, chain: Chain, bundle: Bundle
+) -> None:
+    names = ["Smears", "Loaded Language", "Name calling/Labeling", "Doubt", "Slogans", "Bandwagon"]
+    assert "SemEval" in fp32_card(checkpoint, renamed(chain.splits, names), bundle, ABOUT)
+    assert "SemEval" not in fp32_card(checkpoint, chain.splits, bundle, ABOUT)
+
+
+def test_no_name_breaks_a_table_or_opens_a_tag(checkpoint: Checkpoint, chain: Chain, bundle: Bundle) -> None:
+    names = ["a|b", "a\\|b", "<script>", "`code", "{{ label }}", "plain"]
+    card = fp32_card(checkpoint, renamed(chain.splits, names), bundle, replace(ABOUT, name="<b>Mine"))
+    table = card[card.index("| label | in train") :].split("\n\n")[0]
+    rows = table.splitlines()[2:]
+    assert [len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows] == [9] * len(names)
+    cells = {re.sub(r"\\(.)", r"\1", row.split(" | ")[0].removeprefix("| ")) for row in rows}
+    assert cells == set(names)
+    assert "\n# \\<b>Mine\n" in card
+    assert not re.search(r"(?<!\\)<(script|b)>", card.split("---\n")[2])

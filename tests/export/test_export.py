@@ -20,7 +20,7 @@ from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import open_session, run
 from distill.scoring.thresholds import FittedOn, Thresholds
 from export import parity, pipeline
-from export.pipeline import Order, export_run
+from export.pipeline import ExportRequest, export_run
 from export.to_onnx import to_onnx
 
 
@@ -48,8 +48,9 @@ def test_parity_finds_a_graph_that_answers_otherwise_and_nothing_is_written(
         onnx.save(model, str(path))
 
     monkeypatch.setattr(pipeline, "to_onnx", damaged)
+    request = ExportRequest("fp32", "x86-avx2", tmp_path / "out")
     with pytest.raises(ParityError, match=r"differs from torch by 0\.001 .* nothing was written"):
-        export_run(checkpoint, chain.splits, chain.recipe.export, Order("fp32", "x86-avx2", tmp_path / "out"))
+        export_run(checkpoint, chain.splits, chain.recipe.export, request)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,7 +59,7 @@ def test_parity_does_not_take_nan_for_agreement(
 ) -> None:
     monkeypatch.setattr(parity, "run", lambda session, batch: np.full((len(batch.pixels), 6), np.nan, np.float32))
     with pytest.raises(ParityError, match="differs from torch by nan"):
-        parity.check(
+        parity.check_parity(
             checkpoint.classifier, chain.fp32 / "model.onnx", chain.splits.dev, 1e-4, checkpoint.thresholds
         )
 
@@ -113,8 +114,9 @@ def test_export_keeps_off_folders_that_are_not_bundles(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
+    request = ExportRequest("fp32", "x86-avx2", tmp_path / "out")
     with pytest.raises(BundleError, match="holds something that is not a Bundle"):
-        export_run(checkpoint, chain.splits, chain.recipe.export, Order("fp32", "x86-avx2", tmp_path / "out"))
+        export_run(checkpoint, chain.splits, chain.recipe.export, request)
     assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
 
 
@@ -132,7 +134,7 @@ def test_thresholds_are_fitted_on_the_outputs_of_the_very_file(chain: Chain, bun
 def test_drift_of_a_hand_computed_case() -> None:
     parent = np.array([[0.4, 0.6], [0.5, 0.1]], dtype=np.float32)
     child = np.array([[0.5, 0.6], [0.5, 0.3]], dtype=np.float32)
-    drift = parity.compare(
+    drift = parity.measure_drift(
         parent,
         child,
         Thresholds((0.45, 0.2), "micro", FittedOn("x", 9)),

@@ -22,13 +22,14 @@ from distill.runtime.bundle import Bundle
 from distill.runtime.onnx import profile, towers
 from distill.runtime.predictor import Predictor, open_session, run
 from distill.scoring.estimate import Estimate
-from export import fuse as graph
-from export.pipeline import Order, export_run
-from export.quantize import calibration, coverage, search, sensitivity
-from export.quantize import schemes as quantize
-from export.quantize.coverage import Coverage, Reach
-from export.quantize.schemes import Scheme
-from export.quantize.search import Candidate, choose
+from export.fuse import fuse_graph
+from export.pipeline import ExportRequest, export_run
+from export.quantize import search
+from export.quantize.calibration import CALIBRATIONS, Calibration, Ranges, calibrate_ranges
+from export.quantize.coverage import Coverage, TowerCoverage, measure_coverage, refuse_if_uncovered
+from export.quantize.schemes import Matrices, Scheme, quantize_graph, static_convolutions, static_products
+from export.quantize.search import Candidate, SearchInputs, rank_candidates, refuse_if_no_gain
+from export.quantize.sensitivity import most_sensitive_nodes
 from export.to_onnx import to_onnx
 
 
@@ -39,13 +40,13 @@ def batches() -> list[Batch]:
 @pytest.fixture(scope="module")
 def fused(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("fused") / "fused.onnx"
-    graph.fuse(chain.fp32 / "model.onnx", out)
+    fuse_graph(chain.fp32 / "model.onnx", out)
     return out
 
 
 @pytest.fixture(scope="module")
-def ranges(fused: Path) -> calibration.Ranges:
-    return calibration.calibrate(fused, batches(), "minmax")
+def ranges(fused: Path) -> Ranges:
+    return calibrate_ranges(fused, batches(), "minmax")
 
 
 def operators(path: Path) -> dict[str, int]:
@@ -73,11 +74,11 @@ def test_the_fp32_file_holds_standard_operators_only(chain: Chain) -> None:
 @pytest.mark.parametrize("target", isa.TARGETS)
 @pytest.mark.parametrize("matrices", ["dynamic", "static"])
 def test_every_product_and_convolution_is_quantised(
-    fused: Path, ranges: calibration.Ranges, tmp_path: Path, target: isa.Target, matrices: quantize.Matrices
+    fused: Path, ranges: Ranges, tmp_path: Path, target: isa.Target, matrices: Matrices
 ) -> None:
     out = tmp_path / "q.onnx"
-    quantize.quantize(fused, out, Scheme(matrices, "per-channel"), target, ranges, ranges)
-    reached = coverage.measure(out, random_batch(1, 8))
+    quantize_graph(fused, out, Scheme(matrices, "per-channel"), target, ranges, ranges)
+    reached = measure_coverage(out, random_batch(1, 8))
     for _, reach in reached.rows():
         assert reach.weights > 0.99
     if target == "x86-vnni" == isa.detect():  # what another processor would run is not seen here
@@ -86,12 +87,12 @@ def test_every_product_and_convolution_is_quantised(
     assert [path.name for path in tmp_path.iterdir()] == ["q.onnx"]
 
 
-def test_without_vnni_weights_keep_one_bit_free(fused: Path, ranges: calibration.Ranges, tmp_path: Path) -> None:
+def test_without_vnni_weights_keep_one_bit_free(fused: Path, ranges: Ranges, tmp_path: Path) -> None:
     """u8 x s8 pairs are added in 16 bits there: 2 * 255 * 64 fits, 2 * 255 * 127 does not."""
     largest = {}
     for target in ("x86-avx2", "x86-vnni"):
         out = tmp_path / f"{target}.onnx"
-        quantize.quantize(fused, out, Scheme("dynamic", "per-channel"), target, {}, ranges)  # type: ignore[arg-type]
+        quantize_graph(fused, out, Scheme("dynamic", "per-channel"), target, {}, ranges)  # type: ignore[arg-type]
         tables = [
             numpy_helper.to_array(i)
             for i in onnx.load(str(out)).graph.initializer
@@ -103,9 +104,9 @@ def test_without_vnni_weights_keep_one_bit_free(fused: Path, ranges: calibration
 
 
 def test_onnxruntime_runs_a_whole_tower_in_int8_without_going_back_to_float(
-    fused: Path, ranges: calibration.Ranges, tmp_path: Path
+    fused: Path, ranges: Ranges, tmp_path: Path
 ) -> None:
-    quantize.quantize(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), isa.detect(), {}, ranges)
+    quantize_graph(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), isa.detect(), {}, ranges)
     open_session(tmp_path / "q.onnx", 1, optimised=tmp_path / "run.onnx")
     tower = [node.op_type for node in towers.image_nodes(onnx.load(str(tmp_path / "run.onnx")).graph)]
     assert tower.count("QLinearConv") == operators(fused)["Conv"]
@@ -125,9 +126,7 @@ def test_squeeze_and_excite_stays_in_float_and_the_rest_does_not(name: str, tmp_
         network, (torch.zeros(1, 3, 64, 64),), dynamo=True, opset_version=18, input_names=["pixels"], verbose=False
     )
     program.save(str(tmp_path / "m.onnx"))
-    chosen = quantize.static_convolutions(
-        onnx.load(str(tmp_path / "m.onnx")).graph, Scheme("dynamic", "per-channel")
-    )
+    chosen = static_convolutions(onnx.load(str(tmp_path / "m.onnx")).graph, Scheme("dynamic", "per-channel"))
     assert sum(node.op_type == "Conv" for node in chosen) == convolutions - 2 * squeezes
     assert not {node.op_type for node in chosen} & {"HardSwish", "HardSigmoid", "Sigmoid", "ReduceMean"}
 
@@ -155,15 +154,15 @@ def test_an_albert_graph_is_quantised_to_its_last_product(chain: Chain, tmp_path
     to_onnx(Checkpoint.load(chain.teacher).classifier, plain)
     batch = random_batch(1, 8)
     onnxruntime.quantization.quantize_dynamic(plain, trapped, op_types_to_quantize=["MatMul", "Gemm", "Gather"])
-    hollow = coverage.measure(trapped, batch)
+    hollow = measure_coverage(trapped, batch)
     assert hollow.text.macs < 0.5
     with pytest.raises(ExportError, match="of the text tower's weights became int8"):
-        coverage.refuse_if_hollow(hollow, 0.9)
-    graph.fuse(plain, fused)
-    quantize.quantize(fused, ours, Scheme("dynamic", "float"), isa.detect(), {}, {})
-    reached = coverage.measure(ours, batch)
+        refuse_if_uncovered(hollow, 0.9)
+    fuse_graph(plain, fused)
+    quantize_graph(fused, ours, Scheme("dynamic", "float"), isa.detect(), {}, {})
+    reached = measure_coverage(ours, batch)
     assert reached.text.macs > 0.9
-    coverage.refuse_if_hollow(reached, 0.9)
+    refuse_if_uncovered(reached, 0.9)
     moved = np.abs(run(open_session(ours, 1), batch) - run(open_session(plain, 1), batch)).max()
     assert 0 < moved < 0.1
 
@@ -204,15 +203,15 @@ def test_coverage_counts_a_hand_made_graph(tmp_path: Path) -> None:
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(made, opset_imports=opset, ir_version=9), str(tmp_path / "hand.onnx"))
     batch = replace(random_batch(1, 2), pixels=np.zeros((1, 4, 4, 3), np.uint8), input_ids=np.array([[1, 2]]))
-    reached = coverage.measure(tmp_path / "hand.onnx", batch)
+    reached = measure_coverage(tmp_path / "hand.onnx", batch)
     assert reached == Coverage(
-        text=Reach(float_bytes=4 * 160),
-        image=Reach(float_macs=16),
-        head=Reach(float_bytes=4 * 256, float_macs=256),
+        text=TowerCoverage(float_bytes=4 * 160),
+        image=TowerCoverage(float_macs=16),
+        head=TowerCoverage(float_bytes=4 * 256, float_macs=256),
     )
     assert (reached.whole.weights, reached.whole.macs) == (0.0, 0.0)
     with pytest.raises(ExportError, match="only 0% of the text tower's weights became int8"):
-        coverage.refuse_if_hollow(reached, 0.9)
+        refuse_if_uncovered(reached, 0.9)
 
 
 def test_coverage_counts_mobilenets_products_as_its_paper_does(tmp_path: Path) -> None:
@@ -236,12 +235,12 @@ def test_coverage_counts_mobilenets_products_as_its_paper_does(tmp_path: Path) -
         network, (torch.zeros(1, 3, 224, 224),), dynamo=True, opset_version=18, verbose=False
     )
     program.save(str(tmp_path / "m.onnx"))
-    graph_ = onnx.load(str(tmp_path / "m.onnx")).graph
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph_.value_info}
-    shapes |= {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph_.output}
-    sizes = {item.name: tuple(item.dims) for item in graph_.initializer}
+    graph = onnx.load(str(tmp_path / "m.onnx")).graph
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.value_info}
+    shapes |= {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.output}
+    sizes = {item.name: tuple(item.dims) for item in graph.initializer}
     total = 0
-    for node in graph_.node:
+    for node in graph.node:
         if node.op_type == "Conv":
             event = {
                 "op_name": "Conv",
@@ -258,19 +257,19 @@ def test_four_bits_are_smaller_than_eight_and_stay_close(fused: Path, tmp_path: 
     files = {}
     for name, scheme in (("int8", Scheme("dynamic", "float")), ("int4", Scheme("4-bit", "float"))):
         files[name] = tmp_path / f"{name}.onnx"
-        quantize.quantize(fused, files[name], scheme, isa.detect(), {}, {})
+        quantize_graph(fused, files[name], scheme, isa.detect(), {}, {})
     assert operators(files["int4"])["MatMulNBits"] > 0
-    reach = {name: coverage.measure(path, random_batch(1, 8)).text for name, path in files.items()}
+    reach = {name: measure_coverage(path, random_batch(1, 8)).text for name, path in files.items()}
     assert reach["int4"].small_bytes < 0.6 * reach["int8"].small_bytes
     batch = random_batch(2, 9)
     moved = np.abs(run(open_session(files["int4"], 1), batch) - run(open_session(fused, 1), batch)).max()
     assert 0 < moved < 0.5
 
 
-@pytest.mark.parametrize("method", calibration.METHODS)
-def test_calibrated_ranges_lie_within_what_was_seen(fused: Path, method: calibration.Calibration) -> None:
-    seen = calibration.calibrate(fused, batches(), "minmax")
-    found = calibration.calibrate(fused, batches(), method)
+@pytest.mark.parametrize("method", list(CALIBRATIONS))
+def test_calibrated_ranges_lie_within_what_was_seen(fused: Path, method: Calibration) -> None:
+    seen = calibrate_ranges(fused, batches(), "minmax")
+    found = calibrate_ranges(fused, batches(), method)
     assert set(found) == set(seen)
     for name, (low, high) in found.items():
         room = 1e-3 + 0.01 * (seen[name][1] - seen[name][0])
@@ -295,27 +294,26 @@ def candidate(name: str, drop: float, ratio: float) -> Candidate:
 def test_the_file_that_ships_is_the_fastest_that_keeps_its_quality(
     candidates: list[tuple[str, float, float]], chosen: str
 ) -> None:
-    assert choose([candidate(*item) for item in candidates], 0.01)[0].scheme.convolutions == chosen
+    assert rank_candidates([candidate(*item) for item in candidates], 0.01)[0].scheme.convolutions == chosen
 
 
-def test_a_file_judged_against_itself_loses_nothing(chain: Chain, bundle: Bundle, tmp_path: Path) -> None:
+def test_a_file_compared_with_itself_loses_nothing(chain: Chain, bundle: Bundle) -> None:
     predictor = Predictor.load(chain.fp32)
     dev = predictor.probabilities(chain.splits.dev)
-    given = search.Given(
-        parent=predictor.bundle.model,
+    inputs = SearchInputs(
+        fp32=predictor.bundle.model,
         fused=predictor.bundle.model,
         examples=chain.splits.dev,
         targets=bundle.labels.encode([example.labels for example in chain.splits.dev]),
-        parent_dev=dev,
+        probabilities=dev,
         thresholds=predictor.bundle.thresholds,
         reader=predictor.reader,
         calibration=batches(),
-        trained=None,
+        trained_ranges={},
         target=isa.detect(),
-        folder=tmp_path,
     )
-    same, other = search._judge(
-        given, [(Scheme("dynamic", "float"), predictor.bundle.model), (Scheme("dynamic", "float"), bundle.model)]
+    same, other = search._measure_candidates(
+        inputs, {predictor.bundle.model: Scheme("dynamic", "float"), bundle.model: Scheme("dynamic", "float")}
     )
     assert (same.f1_drop, same.ap_drop, same.moved) == (Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
     int8 = Predictor.load(chain.int8).probabilities(chain.splits.dev)
@@ -329,37 +327,40 @@ def test_a_file_that_gains_nothing_is_refused_unless_the_user_insists(chain: Cha
     elsewhere: isa.Target = "arm64" if here != "arm64" else "x86-avx2"
     for size, ratio in ((2, 1.2), (1, 0.5)):
         with pytest.raises(ExportError, match="it gains nothing, and nothing was written"):
-            search.refuse_if_no_gain(candidate("float", 0.0, ratio), size, here, config)
-    search.refuse_if_no_gain(candidate("float", 0.0, 0.5), 2, here, config)
-    search.refuse_if_no_gain(candidate("float", 0.0, 1.2), 2, elsewhere, config)  # its speed is not known here
-    search.refuse_if_no_gain(candidate("float", 0.0, 1.2), 1, here, replace(config, allow_slower=True))
+            refuse_if_no_gain(candidate("float", 0.0, ratio), size, here, config)
+    refuse_if_no_gain(candidate("float", 0.0, 0.5), 2, here, config)
+    refuse_if_no_gain(candidate("float", 0.0, 1.2), 2, elsewhere, config)  # its speed is not known here
+    refuse_if_no_gain(candidate("float", 0.0, 1.2), 1, here, replace(config, allow_slower=True))
 
 
 def test_a_node_whose_weights_were_ruined_is_the_most_sensitive(
-    fused: Path, ranges: calibration.Ranges, tmp_path: Path
+    fused: Path, ranges: Ranges, tmp_path: Path
 ) -> None:
     scheme = Scheme("static", "float")
-    products = quantize.static_products(onnx.load(str(fused)).graph, scheme)
+    products = static_products(onnx.load(str(fused)).graph, scheme)
     victim = products[len(products) // 2]
     low, high = ranges[victim.input[0]]
     ruined = ranges | {victim.input[0]: (low / 50, high / 50)}
-    quantize.quantize(fused, tmp_path / "q.onnx", scheme, isa.detect(), ruined, {})
-    assert sensitivity.rank(fused, tmp_path / "q.onnx", scheme, batches())[0] == victim.name
+    quantize_graph(fused, tmp_path / "q.onnx", scheme, isa.detect(), ruined, {})
+    assert most_sensitive_nodes(fused, tmp_path / "q.onnx", batches())[0] == victim.name
+
+
+def losing(f1_drop: float, candidate: Candidate) -> Candidate:
+    return replace(candidate, f1_drop=Estimate(f1_drop, f1_drop, f1_drop))
 
 
 def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
     chain: Chain, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quantiser that is told to cost too much until two nodes stay in float."""
-    real = search._judge
+    real = search._measure_candidates
 
-    def costly(given: search.Given, files: list[tuple[Scheme, Path]]) -> list[Candidate]:
-        drops = [(c, 0.2 - 0.1 * len(c.scheme.kept)) for c in real(given, files)]
-        return [replace(c, f1_drop=replace(c.f1_drop, value=drop)) for c, drop in drops]
+    def costly(inputs: SearchInputs, models: dict[Path, Scheme]) -> list[Candidate]:
+        return [losing(0.2 - 0.1 * len(c.scheme.kept), c) for c in real(inputs, models)]
 
-    monkeypatch.setattr(search, "_judge", costly)
+    monkeypatch.setattr(search, "_measure_candidates", costly)
     config = replace(chain.recipe.export, max_f1_drop=0.05, matrices="dynamic", min_int8_share=0.01)
-    _, bundle = export_run(checkpoint, chain.splits, config, Order("int8", isa.detect(), tmp_path / "out"))
+    _, bundle = export_run(checkpoint, chain.splits, config, ExportRequest("int8", isa.detect(), tmp_path / "out"))
     first = bundle.figures["tried"][0]
     assert len(first["kept"]) == 2
     assert "2 nodes in float" in (bundle.folder / "README.md").read_text(encoding="utf-8")
@@ -372,15 +373,11 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
 def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
     chain: Chain, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = search._judge
-
-    def costly(given: search.Given, files: list[tuple[Scheme, Path]]) -> list[Candidate]:
-        return [replace(c, f1_drop=replace(c.f1_drop, value=0.3)) for c in real(given, files)]
-
-    monkeypatch.setattr(search, "_judge", costly)
+    real = search._measure_candidates
+    monkeypatch.setattr(search, "_measure_candidates", lambda *a: [losing(0.3, c) for c in real(*a)])
     config = replace(chain.recipe.export, matrices="dynamic", convolutions="float")
     with pytest.raises(ExportError, match=r"int8 loses 0\.300 .* more than --max-f1-drop 0\.05 .* was written"):
-        export_run(checkpoint, chain.splits, config, Order("int8", isa.detect(), tmp_path / "out"))
+        export_run(checkpoint, chain.splits, config, ExportRequest("int8", isa.detect(), tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -35,11 +35,11 @@ from distill.data.run_folder import labels_of, weights_of
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets
 from distill.runtime import bundle as bundles
+from distill.runtime import golden
 from distill.runtime import predictor as runtime
-from distill.runtime import verify as golden
 from distill.runtime.bundle import FILES, Bundle, Contents
 from distill.runtime.predictor import Predictor
-from export.embed import embed
+from export.embed import embed_contents
 
 ROOMS = (bench, distill, export, student, teacher)
 QUICK_S = 8
@@ -68,7 +68,7 @@ def single(chain: Chain, bundle: Bundle, tmp_path: Path) -> Path:
     given = {key: getattr(bundle, key) for key in keys}
     contents = Contents(**given, recipe={}, golden=bundle.golden, card="", run_sha256="0")
     (tmp_path / "alone").mkdir()
-    embed(bundle.model, contents, tmp_path / "alone/model.onnx")
+    embed_contents(bundle.model, contents, tmp_path / "alone/model.onnx")
     return tmp_path / "alone/model.onnx"
 
 

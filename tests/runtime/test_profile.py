@@ -23,7 +23,7 @@ from distill.runtime.onnx import graph as onnx_graph
 from distill.runtime.onnx import profile, towers
 from distill.runtime.onnx.profile import Product
 from distill.runtime.predictor import open_session
-from export.quantize.coverage import measure
+from export.quantize.coverage import measure_coverage
 
 
 def weight(name: str, *shape: int) -> TensorProto:
@@ -84,7 +84,7 @@ def test_the_chains_work_is_what_coverage_counts_of_it(chain: Chain) -> None:
     batch = random_batch(1, 8)
     for folder in (chain.fp32, chain.int8):
         found = profile.work(folder / "model.onnx", batch)
-        for tower, reach in measure(folder / "model.onnx", batch).rows()[:3]:
+        for tower, reach in measure_coverage(folder / "model.onnx", batch).rows()[:3]:
             parts = [product for product in found if product.tower == tower]
             assert sum(part.macs for part in parts if part.small) == reach.small_macs
             assert sum(part.macs for part in parts if not part.small) == reach.float_macs

@@ -20,17 +20,17 @@ from onnx import numpy_helper
 
 from distill.cli.main import main
 from distill.core.errors import BundleError
-from distill.runtime import verify as golden
+from distill.runtime import golden
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx import file as onnx_file
 from distill.runtime.predictor import Predictor
-from export.embed import embed
+from export.embed import embed_contents
 
 
 @pytest.fixture(scope="module")
 def single(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("single") / "student.onnx"
-    embed(chain.int8 / "model.onnx", contents_of(chain.int8), out)
+    embed_contents(chain.int8 / "model.onnx", contents_of(chain.int8), out)
     return out
 
 
@@ -146,10 +146,10 @@ def test_export_with_embed_makes_the_bundles_model_serve_alone(
     chain: Chain, checkpoint: object, tmp_path: Path
 ) -> None:
     from distill.core.isa import detect
-    from export.pipeline import Order, export_run
+    from export.pipeline import ExportRequest, export_run
 
-    order = Order("fp32", detect(), tmp_path / "out", embedded=True)
-    (bundle,) = export_run(checkpoint, chain.splits, chain.recipe.export, order)  # type: ignore[arg-type]
+    request = ExportRequest("fp32", detect(), tmp_path / "out", embed=True)
+    (bundle,) = export_run(checkpoint, chain.splits, chain.recipe.export, request)  # type: ignore[arg-type]
     alone = Path(shutil.copy(bundle.model, tmp_path / "alone.onnx"))
     example = chain.splits.dev[0]
     both = [Predictor.load(path).predict(example.text, example.image) for path in (bundle.folder, alone)]

@@ -156,8 +156,8 @@ def test_npm_is_asked_once(monkeypatch: pytest.MonkeyPatch, packed: bytes, tmp_p
 def test_export_writes_a_page_beside_a_new_bundle_and_of_an_old_one(
     monkeypatch: pytest.MonkeyPatch, chain: Chain, tmp_path: Path
 ) -> None:
-    def copied(_: Any, __: Any, ___: Any, order: pipeline.Order) -> list[Bundle]:
-        return [Bundle.open(Path(shutil.copytree(chain.int8, order.out)))]
+    def copied(_: Any, __: Any, ___: Any, request: pipeline.ExportRequest) -> list[Bundle]:
+        return [Bundle.open(Path(shutil.copytree(chain.int8, request.out)))]
 
     monkeypatch.setattr(ort, "obtain", lambda given: RUNTIME)
     monkeypatch.setattr(pipeline, "export_run", copied)  # exporting takes seconds, and test_export does it

@@ -23,11 +23,10 @@ from distill.preprocess.inputs import Reader
 from distill.runtime.predictor import open_session, probabilities, run
 from distill.scoring.thresholds import FittedOn, Thresholds, move
 from distill.training.trainer import Workspace
-from export import fuse as graph
-from export.pipeline import _calibration
-from export.quantize import coverage
-from export.quantize import schemes as quantize
-from export.quantize.schemes import Scheme
+from export.fuse import fuse_graph
+from export.pipeline import calibration_batches
+from export.quantize.coverage import measure_coverage
+from export.quantize.schemes import Scheme, quantize_graph, trained_ranges
 from export.to_onnx import to_onnx
 from student.fake_quant import FakeQuantLinear, prepare, strip
 from student.train import DistillationTargets
@@ -116,10 +115,10 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     to_onnx(classifier, tmp_path / "fp32.onnx")
     reader = Reader(classifier.spec, classifier.tokenizer_json)
     out, fused = tmp_path / "int8.onnx", tmp_path / "fused.onnx"
-    graph.fuse(tmp_path / "fp32.onnx", fused)
-    ranges = quantize.trained_ranges(tmp_path / "fp32.onnx", tuned.ranges)
-    quantize.quantize(fused, out, Scheme("trained", "float"), "x86-avx2", ranges, {})
-    reached = coverage.measure(out, _calibration(reader, chain.splits, 1)[0])
+    fuse_graph(tmp_path / "fp32.onnx", fused)
+    ranges = trained_ranges(tmp_path / "fp32.onnx", tuned.ranges)
+    quantize_graph(fused, out, Scheme("trained", "float"), "x86-avx2", ranges, {})
+    reached = measure_coverage(out, calibration_batches(reader, chain.splits.train[:1])[0])
     assert reached.text.weights == reached.head.weights == 1
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
@@ -141,7 +140,7 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
 def test_ranges_of_layers_that_the_graph_has_not_are_refused(tuned: Checkpoint, tmp_path: Path) -> None:
     to_onnx(tuned.classifier, tmp_path / "fp32.onnx")
     with pytest.raises(ExportError, match=r"1 layers of the run are not .*, such as network\.ghost"):
-        quantize.trained_ranges(tmp_path / "fp32.onnx", {**tuned.ranges, "ghost": (0.0, 1.0)})
+        trained_ranges(tmp_path / "fp32.onnx", {**tuned.ranges, "ghost": (0.0, 1.0)})
 
 
 def test_only_students_are_tuned(chain: Chain, tmp_path: Path) -> None:

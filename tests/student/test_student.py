@@ -26,7 +26,7 @@ from distill.model.soft_targets import SoftTargets, average
 from distill.scoring.bootstrap import PairedDraws
 from distill.scoring.thresholds import cross_fitted
 from distill.training.trainer import Workspace
-from export.pipeline import Order, export_run
+from export.pipeline import ExportRequest, export_run
 from student.train import DistillationTargets, prepare
 from student.verdict import Arms, judge
 
@@ -135,7 +135,8 @@ def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
     run = student.train.train(config, chain.splits, targets_of(folded, chain), Workspace(tmp_path / "run", False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
-    fp32, int8 = export_run(run, chain.splits, chain.recipe.export, Order("int8", detect(), tmp_path / "bundle"))
+    request = ExportRequest("int8", detect(), tmp_path / "bundle")
+    fp32, int8 = export_run(run, chain.splits, chain.recipe.export, request)
     assert fp32.thresholds == run.thresholds
     assert str(int8.thresholds.fitted_on) == "out-of-fold train, 64 examples, moved to int8 by 96 examples"
     assert np.abs(int8.thresholds.array() - fp32.thresholds.array()).max() < 0.05

@@ -204,7 +204,7 @@ def mutant(bundle: Path, seed: int, folder: Path) -> tuple[Path, str]:
 def ask(bundle: Path) -> str:
     """What opening it, a question and `verify` come to: "answer", "refused", or an exception nobody should see."""
     from distill.core.errors import BundleError
-    from distill.runtime import verify as golden
+    from distill.runtime import golden
     from distill.runtime.predictor import Predictor
 
     try:

@@ -16,7 +16,7 @@ from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, warn
 from distill.preprocess.images import open_image
 from distill.preprocess.inputs import Row
-from distill.runtime import verify as golden
+from distill.runtime import golden
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.serve.batching import Batcher
 from distill.runtime.serve.gauges import Gauges

@@ -1,4 +1,4 @@
-"""Answers that travel with a Bundle, to be given again on the device. Knows onnxruntime, no torch.
+"""Golden answers: recorded at export, shipped with a Bundle, and replayed on the device.
 
 The questions are made here and not taken from anybody's data: texts in several scripts, long and empty, and drawn
 images, as JPEG and PNG files, so that decoding, resizing and tokenising are replayed along with the graph.
@@ -71,7 +71,7 @@ class Replay:
         return self.other_tokens == 0 and self.drift <= self.tolerance
 
 
-def make(
+def record(
     reader: Reader, session: onnxruntime.InferenceSession, parent: onnxruntime.InferenceSession
 ) -> dict[str, Any]:
     """The content of golden.json: cases, and how `session` answers them on this machine.
@@ -97,7 +97,7 @@ def make(
 
 
 def replay(predictor: Predictor) -> Replay:
-    """Ask the same again here. Raises BundleError when golden.json is not of the form that `make` gives."""
+    """Ask the same again here. Raises BundleError when golden.json is not of the form that `record` writes."""
     bundle: Bundle = predictor.bundle
     golden = bundle.golden
     try:
