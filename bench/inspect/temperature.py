@@ -1,4 +1,4 @@
-"""One temperature for all probabilities, and what it is worth on rows it was not fitted on. Knows arrays only."""
+"""One temperature for all probabilities, and what it is worth on rows it was not fitted on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.quality.judge import DRAWS, reliability
+from bench.quality.evaluate import DRAWS, reliability
 from bench.report.types import Bin
 from distill.data.stratify import stratified_folds
 from distill.scoring.estimate import Estimate
@@ -85,7 +85,7 @@ def fit_temperature(probabilities: Probabilities, targets: Targets) -> float:
 
 
 def scale(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """float32, the shape of what is given."""
+    """The probabilities whose logits are divided by the temperature: float32, the same shape."""
     result: Probabilities = _sigmoid(logit(probabilities).astype(np.float64) / temperature).astype(np.float32)
     return result
 
@@ -117,8 +117,8 @@ def pair_losses(targets: Targets, probabilities: Probabilities) -> NDArray[np.fl
     return np.where(gold, -np.log(p), -np.log1p(-p))
 
 
-def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0.5 * (1.0 + np.tanh(0.5 * scores))
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 0.5 * (1.0 + np.tanh(0.5 * logits))
 
 
 def _bin_gaps(targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:

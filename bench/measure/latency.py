@@ -1,4 +1,4 @@
-"""Rounds of times to figures with intervals, and whether the machine was quiet. Knows no processes."""
+"""Rounds of times to figures with intervals, and whether the machine was quiet."""
 
 from __future__ import annotations
 

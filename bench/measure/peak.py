@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices in onnxruntime, in 8 bits and in float. Knows one operator, no model.
+"""How fast this machine multiplies matrices in onnxruntime, in 8 bits and in float.
 
 Its files of one node are written here, field by field as onnx.proto numbers them, so that a device needs no onnx.
 """
@@ -57,18 +57,18 @@ def measure(threads: int, folder: Path) -> Peak:
     )
 
 
-def _best(weights: NDArray[Any], given: NDArray[Any], threads: int, folder: Path) -> float:
+def _best(weights: NDArray[Any], inputs: NDArray[Any], threads: int, folder: Path) -> float:
     """10^9 operations a second, the best of the calls."""
     path = folder / f"{weights.dtype}.onnx"
-    path.write_bytes(product(weights, len(given)))
+    path.write_bytes(product(weights, len(inputs)))
     session = open_session(path, threads)
     times: list[float] = []
     end = time.perf_counter() + SECONDS
     while len(times) < LEAST_CALLS or time.perf_counter() < end:
         start = time.perf_counter()
-        session.run(["product"], {"given": given})
+        session.run(["product"], {"given": inputs})
         times.append(time.perf_counter() - start)
-    return 2 * len(given) * weights.size / min(times) / 1e9
+    return 2 * len(inputs) * weights.size / min(times) / 1e9
 
 
 def product(weights: NDArray[Any], rows: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What a benchmark asks: examples with their truth, and the predictor to beat. Knows data, no models."""
+"""What a benchmark asks: the examples of a split with their truth, and the constant predictor to beat."""
 
 from __future__ import annotations
 

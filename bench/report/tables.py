@@ -1,199 +1,255 @@
-"""Tables of a report, for the terminal and for Markdown. Knows figures, measures nothing."""
+"""Every table of a report: each is described once, for the terminal, for Markdown and for the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from rich.markup import escape
-from rich.table import Table
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from bench.measure.latency import needed
-from bench.report.types import BenchReport, Row, Timing
+from bench.report import metrics
+from bench.report.kit.grid import Emphasis, Grid
+from bench.report.kit.style import STAGES
+from bench.report.kit.text import NONE
+from bench.report.metrics import Metric
+from bench.report.types import BenchReport, Row, by_support
 from distill.core.terminal import output
 from distill.scoring.estimate import Estimate
 
 MB = 1e6
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table that is not drawn yet: the first column names a row, the others are figures."""
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def to_rich(self) -> Table:
-        """For the terminal."""
-        table = Table(title=self.title, title_justify="left")
-        table.add_column(self.headings[0])  # the one that wraps when the terminal is narrow: figures stay whole
-        for name in self.headings[1:]:
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*map(escape, row))
-        return table
-
-    def only(self, columns: Sequence[int], title: str) -> Grid:
-        """The same with the names and some of the columns."""
-        chosen = (0, *columns)
-        return Grid(
-            title,
-            tuple(self.headings[i] for i in chosen),
-            tuple(tuple(row[i] for i in chosen) for row in self.rows),
-        )
-
-    def to_markdown(self) -> str:
-        """A table of Markdown, without its title."""
-        lines = ["| " + " | ".join(self.headings) + " |", "|---" + "|---:" * (len(self.headings) - 1) + "|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows]
-        return "\n".join(lines) + "\n"
+def _grid(title: str, rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]], page_only: int = 0) -> Grid:
+    """A line a variant under its name, the own one emphasised; a column by its heading and what gives its cells."""
+    emphasis: tuple[Emphasis, ...] = tuple("strong" if row.own else "" for row in rows)
+    cells = tuple((row.name, *(cell(row) for cell in columns.values())) for row in rows)
+    return Grid(title, ("", *columns), cells, emphasis, page_only=page_only)
 
 
-def headline(report: BenchReport) -> Grid:
-    """What most readers want: F1, time, memory and size of each variant."""
-    rows = []
-    for row in report.rows:
-        q, timing = row.quality, row.timings[0]
-        rows.append(
-            (
-                row.name,
-                f"{q.micro_f1:.3f}",
-                f"{q.macro_f1:.3f}",
-                f"{timing.p50:.1f}",
-                _value(timing.p90),
-                _value(timing.p99),
-                f"{row.cold.total_ms / 1e3:.2f}",
-                f"{row.memory.peak_bytes / MB:.0f}",
-                f"{row.size_bytes / MB:.1f}",
-            )
-        )
-    names = ("micro-F1 [95 %]", "macro-F1 [95 %]", "p50 ms [95 %]", "p90", "p99", "cold s", "peak MB", "disk MB")
-    return Grid("Benchmark", ("", *names), tuple(rows))
+def _figure(value: Estimate | float | None, spec: str, none: str = NONE) -> str:
+    return none if value is None else f"{value:{spec}}"
 
 
-def differences(report: BenchReport) -> Grid | None:
-    """In pairs on the same examples; None when there is only one variant."""
-    compared = [(f"{row.name} - {d.reference}", d) for row in report.rows for d in row.differences]
-    if not compared:
-        return None
-    rows = tuple(
-        (
-            name,
-            f"{d.micro_f1:+.3f}",
-            f"{d.macro_f1:+.3f}",
-            f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})",
-        )
-        for name, d in compared
-    )
-    return Grid(
-        "Differences, paired bootstrap over examples",
-        ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip"),
-        rows,
-    )
+def headline(rows: Sequence[Row], devices: Sequence[str] = ()) -> Grid:
+    """What most readers want, as the registry of metrics has it; `devices` names each row's if they differ."""
+
+    def cell(metric: Metric, row: Row) -> str:
+        return _figure(metric.read(row), f".{metric.digits}f")
+
+    columns = {metric.heading: partial(cell, metric) for metric in metrics.columns(rows)}
+    grid = _grid("Benchmark", rows, columns)
+    if not devices:
+        return grid
+    lines = tuple((name, device, *cells) for device, (name, *cells) in zip(devices, grid.rows, strict=True))
+    return replace(grid, headings=("", "device", *columns), rows=lines, words=(0, 1))
+
+
+def differences(rows: Sequence[Row]) -> Grid | None:
+    """In pairs on the same examples; None where nothing was subtracted."""
+    lines = []
+    for row in rows:
+        for d in row.differences:
+            flips = f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})"
+            lines.append((f"{row.name} - {d.reference}", f"{d.micro_f1:+.3f}", f"{d.macro_f1:+.3f}", flips))
+    headings = ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip")
+    return Grid("Differences, paired bootstrap over examples", headings, tuple(lines)) if lines else None
+
+
+def stage_names(report: BenchReport) -> list[str]:
+    """The stages of all variants, in the order of a call."""
+    names = dict.fromkeys(stage.name for row in report.rows for stage in row.stages)
+    order = [colour.name for colour in STAGES]
+    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def stages(report: BenchReport) -> Grid:
     """Where the time of a call goes."""
-    names = list(dict.fromkeys(stage.name for row in report.rows for stage in row.stages))
-    order = ("decode", "resize", "tokenise", "batch", "text", "image", "head", "model", "decide")
-    names.sort(key=order.index)
-    rows = []
-    for row in report.rows:
-        by_name = {stage.name: f"{stage.ms:.2f}" for stage in row.stages}
-        total = sum(stage.ms for stage in row.stages)
-        rows.append((row.name, *(by_name.get(name, "–") for name in names), f"{total:.1f}"))
-    return Grid("Where the time goes, mean ms of a call", ("", *names, "sum"), tuple(rows))
+
+    def cell(name: str, row: Row) -> str:
+        return next((f"{stage.ms:.2f}" for stage in row.stages if stage.name == name), NONE)
+
+    columns: dict[str, Callable[[Row], str]] = {name: partial(cell, name) for name in stage_names(report)}
+    columns["sum"] = lambda row: f"{sum(stage.ms for stage in row.stages):.1f}"
+    return _grid("Where the time goes, mean ms of a call", report.rows, columns)
 
 
 def memory(report: BenchReport) -> Grid:
     """Resident memory above the interpreter with the same imports; PSS where the system has it."""
-    rows = []
-    for row in report.rows:
-        m = row.memory
-        base, arena = m.imported.rss_bytes, m.without_arena
-        pss = [part.pss_bytes for part in (m.steady, m.imported)]
-        above = "–" if pss[0] is None or pss[1] is None else f"{(pss[0] - pss[1]) / MB:.0f}"
-        rows.append(
-            (
-                row.name,
-                f"{base / MB:.0f}",
-                f"+{(m.load_peak_bytes - base) / MB:.0f}",
-                f"+{(m.steady.rss_bytes - base) / MB:.0f}",
-                above if above == "–" else f"+{above}",
-                f"+{(m.peak_bytes - base) / MB:.0f}",
-                "–" if arena is None else f"+{(arena.peak_bytes - base) / MB:.0f}, {arena.p50_ms:.1f} ms",
-            )
-        )
-    names = ("imports", "load peak", "steady", "steady PSS", "peak", "peak, p50 without arena")
-    return Grid("Memory, MB above the imports", ("", *names), tuple(rows))
+
+    def above(row: Row, size_bytes: int) -> str:
+        return f"{(size_bytes - row.memory.imported.rss_bytes) / MB:+.0f}"
+
+    def pss(row: Row) -> str:
+        steady, imported = row.memory.steady.pss_bytes, row.memory.imported.pss_bytes
+        return NONE if steady is None or imported is None else f"{(steady - imported) / MB:+.0f}"
+
+    def bare(row: Row) -> str:
+        arena = row.memory.without_arena
+        return f"{above(row, arena.peak_bytes)}, {arena.p50_ms:.1f} ms" if arena else NONE
+
+    def bare_steady(row: Row) -> str:
+        return above(row, row.memory.without_arena.steady.rss_bytes) if row.memory.without_arena else NONE
+
+    columns: dict[str, Callable[[Row], str]] = {
+        "imports": lambda row: f"{row.memory.imported.rss_bytes / MB:.0f}",
+        "load peak": lambda row: above(row, row.memory.load_peak_bytes),
+        "steady": lambda row: above(row, row.memory.steady.rss_bytes),
+        "steady PSS": pss,
+        "peak": lambda row: above(row, row.memory.peak_bytes),
+        "peak, p50 without arena": bare,
+        "steady without arena": bare_steady,
+        "imports PSS": lambda row: _megabytes(row.memory.imported.pss_bytes),
+        "torch loaded": lambda row: "yes" if row.memory.torch_loaded else "no",
+    }
+    return _grid("Memory, MB above the imports", report.rows, columns, page_only=3)
+
+
+def _megabytes(size_bytes: int | None) -> str:
+    return NONE if size_bytes is None else f"{size_bytes / MB:.0f}"
 
 
 def cold(report: BenchReport) -> Grid:
     """From the start of the process to its first answer."""
-    rows = tuple(
-        (
-            row.name,
-            *(f"{value:.0f}" for value in (row.cold.import_ms, row.cold.open_ms, row.cold.first_call_ms)),
-            f"{row.cold.total_ms:.0f}",
-            f"{min(row.cold.starts_ms):.0f}–{max(row.cold.starts_ms):.0f}",
-        )
-        for row in report.rows
-    )
-    names = ("imports", "open", "first call", "whole", "all starts")
-    return Grid("Cold start, ms, files in the system's cache", ("", *names), rows)
+    columns: dict[str, Callable[[Row], str]] = {
+        "imports": lambda row: f"{row.cold.import_ms:.0f}",
+        "open": lambda row: f"{row.cold.open_ms:.0f}",
+        "first call": lambda row: f"{row.cold.first_call_ms:.0f}",
+        "whole": lambda row: f"{row.cold.total_ms:.0f}",
+        "all starts": lambda row: f"{min(row.cold.starts_ms):.0f}–{max(row.cold.starts_ms):.0f}",
+        "processes": lambda row: str(len(row.cold.starts_ms)),
+    }
+    return _grid("Cold start, ms, files in the system's cache", report.rows, columns, page_only=1)
 
 
 def scaling(report: BenchReport) -> Grid | None:
     """Every number of threads and batch size; None when only one was measured."""
-    settings = [(timing.threads, timing.batch) for timing in report.rows[0].timings]
-    if len(settings) == 1:
-        return None
-    names = (f"{threads} thread{'s' * (threads > 1)}, batch {batch}" for threads, batch in settings)
-    rows = tuple(
-        (row.name, *(f"{t.p50.value:.1f} ms, {throughput(t):.0f}/s" for t in row.timings)) for row in report.rows
+
+    def cell(i: int, row: Row) -> str:
+        return f"{row.timings[i].p50.value:.1f} ms, {row.timings[i].throughput.value:.0f}/s"
+
+    columns = {
+        f"{timing.threads} thread{'s' * (timing.threads > 1)}, batch {timing.batch}": partial(cell, i)
+        for i, timing in enumerate(report.rows[0].timings)
+    }
+    title = "Threads and batches: p50 of a call, examples a second"
+    return _grid(title, report.rows, columns) if len(columns) > 1 else None
+
+
+def timings(report: BenchReport) -> Grid:
+    """Everything that was timed."""
+    quantiles = ("p50 ms [95 %]", "p90 ms [95 %]", "p99 ms [95 %]")
+    headings = ("", "threads", "batch", "calls", *quantiles, "examples a second", "spread of the rounds' medians")
+    lines = tuple(
+        (
+            *(row.name, str(t.threads), str(t.batch), str(t.calls)),
+            *(_figure(time, ".1f", "too few calls") for time in (t.p50, t.p90, t.p99)),
+            *(f"{t.throughput.value:.1f}", f"{t.round_spread:.1%}"),
+        )
+        for row in report.rows
+        for t in row.timings
     )
-    return Grid("Threads and batches: p50 of a call, examples a second", ("", *names), rows)
+    return Grid("Milliseconds a call, end to end: image files and texts in, labels out", headings, lines)
 
 
 def limit(report: BenchReport) -> Grid | None:
-    """How near the model comes to the machine's own matrix products."""
-    done = [(row.name, row.work) for row in report.rows if row.work is not None]
-    if not done:
-        return None
-    rows = tuple(
-        (
-            name,
-            str(w.tokens),
-            f"{w.small_macs / 1e9:.2f}",
-            f"{w.float_macs / 1e9:.2f}",
-            f"{w.model_ms:.1f}",
-            f"{w.ideal_ms:.1f}",
-            f"{w.of_peak:.0%}",
+    """How near the model comes to the machine's own matrix products; None where no work was counted."""
+    headings = ("tokens", "int8 GMAC", "fp32 GMAC", "model ms", "at peak ms", "achieved / peak", "achieved Gop/s")
+    lines = []
+    for row in report.rows:
+        if w := row.work:
+            rate = 2 * (w.small_macs + w.float_macs) / w.model_ms / 1e6
+            macs = (f"{w.small_macs / 1e9:.2f}", f"{w.float_macs / 1e9:.2f}")
+            times = (f"{w.model_ms:.1f}", f"{w.ideal_ms:.1f}", f"{w.of_peak:.0%}", f"{rate:.1f}")
+            lines.append((row.name, str(w.tokens), *macs, *times))
+    reached = "".join(
+        f": {p.int8_gops:.0f} Gop/s in int8 and {p.fp32_gops:.0f} in fp32 at {p.rows} x {p.inner} x {p.columns} "
+        f"with {p.threads} thread(s)"
+        for p in report.peaks[:1]
+    )
+    return Grid(f"How near to the limit{reached}", ("", *headings), tuple(lines), page_only=1) if lines else None
+
+
+def peaks(report: BenchReport) -> Grid | None:
+    """What the machine itself reaches; None where it was not measured."""
+    lines = tuple(
+        (f"{p.rows} x {p.inner} x {p.columns}", str(p.threads), f"{p.int8_gops:.1f}", f"{p.fp32_gops:.1f}")
+        for p in report.peaks
+    )
+    headings = ("matrix product", "threads", "int8 Gop/s", "fp32 Gop/s")
+    return Grid("The machine's peaks: its best matrix products in onnxruntime", headings, lines) if lines else None
+
+
+def quality(rows: Sequence[Row], report: BenchReport) -> Grid:
+    """Overall quality, a line a variant, and the constant predictor."""
+
+    def own(name: str, row: Row) -> str:
+        quality = row.quality_own_thresholds
+        return NONE if quality is None else f"{getattr(quality, name).value:.3f}"
+
+    columns: dict[str, Callable[[Row], str]] = {
+        "micro-F1 [95 %]": lambda row: f"{row.quality.micro_f1:.3f}",
+        "macro-F1 [95 %]": lambda row: f"{row.quality.macro_f1:.3f}",
+        "macro-F1, empty label = 1": lambda row: f"{row.quality.macro_f1_empty_as_one:.3f}",
+        "micro-AP": lambda row: f"{row.quality.micro_ap:.3f}",
+        "ECE": lambda row: f"{row.quality.ece:.3f}",
+        "micro-F1, text alone": lambda row: f"{row.quality_text_alone.micro_f1.value:.3f}",
+        "micro-F1, image alone": lambda row: f"{row.quality_image_alone.micro_f1.value:.3f}",
+        "micro-F1, own thresholds": partial(own, "micro_f1"),
+        "macro-F1, own thresholds": partial(own, "macro_f1"),
+    }
+    grid = _grid(f"Quality on {report.conditions.split}, {rows[0].quality.examples} examples", rows, columns)
+    c = report.constant
+    f1s = (f"{f1:.3f}" for f1 in (c.micro_f1, c.macro_f1, c.macro_f1_empty_as_one))
+    constant = (f"always {', '.join(c.names)}", *f1s, *[NONE] * 6)
+    return replace(grid, rows=(*grid.rows, constant), emphasis=(*grid.emphasis, ""))
+
+
+def thresholds(rows: Sequence[Row]) -> Grid:
+    """Where each variant's thresholds come from."""
+    return Grid("Thresholds", ("variant", "fitted on"), tuple((r.name, r.thresholds) for r in rows), words=(0, 1))
+
+
+def labels(rows: Sequence[Row], own: Row) -> Grid:
+    """Every label: the own variant in full, the F1 of the others."""
+    others = [row for row in rows if row.name != own.name]
+    headings = ["label", "support", "predicted", "precision", "recall", "F1", "AP", "threshold"]
+    lines = []
+    for i in by_support(own.quality):
+        q = own.quality.labels[i]
+        shares = (
+            _figure(share, ".3f") for share in (q.precision, q.recall, q.f1, q.average_precision, q.threshold)
         )
-        for name, w in done
+        f1s = (f"{row.quality.labels[i].f1:.3f}" for row in others)
+        lines.append((q.name, str(q.support), str(q.predicted), *shares, *f1s))
+    title = f"By label, the most frequent first: {own.name}, and the others' F1"
+    return Grid(title, (*headings, *(f"F1, {row.name}" for row in others)), tuple(lines))
+
+
+def reliability(rows: Sequence[Row]) -> Grid:
+    """The bins of the reliability diagram."""
+    lines = tuple(
+        (
+            *(row.name, f"{part.low:.2f} – {part.high:.2f}", str(part.count)),
+            *(f"{share:.3f}" if part.count else NONE for share in (part.mean_probability, part.frequency)),
+        )
+        for row in rows
+        for part in row.reliability
     )
-    p = report.peaks[0]
-    title = (
-        f"How near to the limit: {p.int8_gops:.0f} Gop/s in int8 and {p.fp32_gops:.0f} in fp32 at "
-        f"{p.rows} x {p.inner} x {p.columns} with {p.threads} thread(s)"
-    )
-    names = ("tokens", "int8 GMAC", "fp32 GMAC", "model ms", "at peak ms", "achieved / peak")
-    return Grid(title, ("", *names), rows)
+    return Grid("Reliability", ("", "probability", "pairs", "mean probability", "frequency"), lines)
 
 
 def grids(report: BenchReport) -> list[Grid]:
-    """All tables, the most asked for first."""
-    made = (
-        headline(report),
-        differences(report),
+    """The tables of the terminal and of Markdown, the most asked for first."""
+    tables = (
+        headline(report.rows),
+        differences(report.rows),
         stages(report),
         cold(report),
         memory(report),
         scaling(report),
         limit(report),
     )
-    return [grid for grid in made if grid is not None]
+    return [grid for grid in tables if grid is not None]
 
 
 def footnotes(report: BenchReport) -> list[str]:
@@ -227,18 +283,18 @@ def noise_sentence(report: BenchReport) -> str:
 
 
 def show(report: BenchReport) -> None:
-    """Everything, on the terminal."""
-    first, *rest = grids(report)
-    # In one table they are wider than most terminals.
-    for grid in (first.only((1, 2, 3, 4, 5), "Benchmark"), first.only((6, 7, 8), "Start and size"), *rest):
-        output.print(grid.to_rich())
+    """Print everything."""
+    for grid in grids(report):
+        for table in grid.to_rich(output.width):
+            output.print(table)
+    loud = noise_sentence(report) if report.noise.verdict == "noisy" else None
     for line in footnotes(report):
-        output.print(f"- {line}", highlight=False, markup=False, style="bold" if line.startswith("NOISY") else None)
+        output.print(f"- {line}", highlight=False, markup=False, style="bold" if line == loud else None)
 
 
 def to_markdown(report: BenchReport) -> str:
     """For a README: the headline and its conditions."""
-    return headline(report).to_markdown() + "\n" + "".join(f"- {note}\n" for note in footnotes(report))
+    return headline(report.rows).to_markdown() + "\n" + "".join(f"- {note}\n" for note in footnotes(report))
 
 
 def to_whole_markdown(report: BenchReport) -> str:
@@ -247,17 +303,8 @@ def to_whole_markdown(report: BenchReport) -> str:
     return to_markdown(report) + rest
 
 
-def throughput(timing: Timing) -> float:
-    """Examples a second at the median."""
-    return 1e3 * timing.batch / timing.p50.value
-
-
-def _value(value: Estimate | None) -> str:
-    return "–" if value is None else f"{value.value:.1f}"
-
-
 def _origins(rows: Sequence[Row]) -> str:
-    """Where thresholds come from; those of most rows are told without naming the rows."""
+    """Where thresholds come from; those of most rows stand without the rows' names."""
     by_origin: dict[str, list[str]] = {}
     for row in rows:
         by_origin.setdefault(row.thresholds, []).append(row.name)
