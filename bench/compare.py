@@ -126,7 +126,7 @@ def _examples_apart(new: BenchReport, old: BenchReport) -> str:
 
 
 def _notes(new: BenchReport, old: BenchReport) -> tuple[str, ...]:
-    """What else differs or should be known."""
+    """What else differs, and which report is noisy."""
     names = ("split", "calls", "calls_a_round", "python", "distill", "spinning")
     parts = [(name, getattr(old.conditions, name), getattr(new.conditions, name)) for name in names]
     parts += [(name, getattr(old.machine, name), getattr(new.machine, name)) for name in ("granted", "governor")]

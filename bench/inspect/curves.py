@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from bench.inspect.colours import GOLD, PREDICTED
 from bench.inspect.findings import Curve
-from bench.report.kit.plot import SMALL, Plot, beside, canvas, dot, drawing, place, ticks
+from bench.report.kit import plot as kit
 from bench.report.kit.style import GRID, MUTED
 from bench.report.kit.text import wrapped
 
@@ -18,27 +18,27 @@ COLUMNS = 4
 TITLE = 34.0
 
 
-@drawing()
-def small(curve: Curve) -> Plot:
+@kit.drawing()
+def small(curve: Curve) -> kit.Plot:
     """One label's, for a page."""
-    figure = canvas(HIGH, WIDE)
-    _draw(place(figure, LEFT, TOP, SQUARE, TALL), curve)
-    return Plot(figure, _alt(curve))
+    figure = kit.canvas(HIGH, WIDE)
+    _draw(kit.place(figure, LEFT, TOP, SQUARE, TALL), curve)
+    return kit.Plot(figure, _alt(curve))
 
 
-@drawing()
-def together(curves: Sequence[Curve]) -> Plot:
+@kit.drawing()
+def together(curves: Sequence[Curve]) -> kit.Plot:
     """All in one plot, the first on top left, each under its name."""
-    figure = canvas(-(-len(curves) // COLUMNS) * (HIGH + TITLE) + 24, COLUMNS * (WIDE + 8) + 8)
+    figure = kit.canvas(-(-len(curves) // COLUMNS) * (HIGH + TITLE) + 24, COLUMNS * (WIDE + 8) + 8)
     for i, curve in enumerate(curves):
         left, top = 8 + (i % COLUMNS) * (WIDE + 8), 4 + (i // COLUMNS) * (HIGH + TITLE)
-        ax = place(figure, left + LEFT, top + TITLE + TOP, SQUARE, TALL)
+        ax = kit.place(figure, left + LEFT, top + TITLE + TOP, SQUARE, TALL)
         _draw(ax, curve)
-        beside(ax, wrapped(curve.name, WIDE - 30, SMALL, 2), (0, 1), (0, 18), va="bottom")
-        beside(ax, numbers(curve), (0, 1), (0, 7), fontsize=SMALL, color=MUTED.drawn)
+        kit.beside(ax, wrapped(curve.name, WIDE - 30, kit.SMALL, 2), (0, 1), (0, 18), va="bottom")
+        kit.beside(ax, numbers(curve), (0, 1), (0, 7), fontsize=kit.SMALL, color=MUTED.drawn)
     key = "Precision (up) against recall (across). Dot: the model's threshold. Ring: the cross-fitted decisions."
-    figure.text(0.01, 8 / (figure.get_figheight() * 72), key, fontsize=SMALL, color=MUTED.drawn)
-    return Plot(figure, "; ".join(map(_alt, curves)))
+    figure.text(0.01, 8 / (figure.get_figheight() * 72), key, fontsize=kit.SMALL, color=MUTED.drawn)
+    return kit.Plot(figure, "; ".join(map(_alt, curves)))
 
 
 def _draw(ax: Axes, curve: Curve) -> None:
@@ -46,10 +46,10 @@ def _draw(ax: Axes, curve: Curve) -> None:
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.02)
     for axis in (ax.xaxis, ax.yaxis):
-        ticks(axis, (0, 0.5, 1))
+        kit.ticks(axis, (0, 0.5, 1))
     ax.grid(axis="both")
     if not curve.recall:
-        ax.text(0.5, 0.5, "no example has it", ha="center", va="center", fontsize=SMALL, color=MUTED.drawn)
+        ax.text(0.5, 0.5, "no example has it", ha="center", va="center", fontsize=kit.SMALL, color=MUTED.drawn)
         return
     base = curve.precision[-1]  # everything is decided there
     recall, precision = (0.0, *curve.recall), (curve.precision[0], *curve.precision)
@@ -58,7 +58,7 @@ def _draw(ax: Axes, curve: Curve) -> None:
     ax.plot(recall, precision, color=GOLD.drawn, linewidth=1.5, drawstyle="steps-pre")
     for point, face, size in ((curve.at, "", 6.0), (curve.honest, "none", 9.0)):
         if point is not None:
-            dot(ax, point.recall, point.precision, size, PREDICTED, face)
+            kit.dot(ax, point.recall, point.precision, size, PREDICTED, face)
     ax.spines["bottom"].set_color(GRID.drawn)
 
 

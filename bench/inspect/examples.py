@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.inspect.colours import KINDS
 from bench.inspect.wrong import Wrong
-from bench.report.kit.plot import SMALL, Plot, canvas, drawing, place
+from bench.report.kit import plot as kit
 from bench.report.kit.style import GRID, INK, MUTED
 from bench.report.kit.text import fit, wrapped
 from distill.data.dataset import Example
@@ -59,20 +59,20 @@ def thumbnail(path: Path) -> Thumbnail:
     return Thumbnail(written.getvalue(), image.width, image.height)
 
 
-@drawing()
-def sheet(wrong: Sequence[Wrong], images: Mapping[int, Thumbnail]) -> Plot:
+@kit.drawing()
+def sheet(wrong: Sequence[Wrong], images: Mapping[int, Thumbnail]) -> kit.Plot:
     """All examples in one plot, for a file."""
     tall = IMAGE + BELOW + 20
-    figure = canvas(max(1, -(-len(wrong) // ACROSS)) * tall + 8, ACROSS * (CARD + 12) + 12)
+    figure = kit.canvas(max(1, -(-len(wrong) // ACROSS)) * tall + 8, ACROSS * (CARD + 12) + 12)
     for i, each in enumerate(wrong):
         corner = 12 + (i % ACROSS) * (CARD + 12), 8 + (i // ACROSS) * tall
         _card(figure, corner, i + 1, each, images.get(each.row))
-    return Plot(figure, "The most wrong examples")
+    return kit.Plot(figure, "The most wrong examples")
 
 
 def _card(figure: Figure, corner: tuple[float, float], number: int, wrong: Wrong, image: Thumbnail | None) -> None:
     left, top = corner
-    ax = place(figure, left, top, CARD, IMAGE)
+    ax = kit.place(figure, left, top, CARD, IMAGE)
     ax.set_axis_off()
     if image is None:
         ax.text(0.5, 0.5, "no image", ha="center", va="center", color=MUTED.drawn)
@@ -80,13 +80,13 @@ def _card(figure: Figure, corner: tuple[float, float], number: int, wrong: Wrong
         with Image.open(io.BytesIO(image.jpeg)) as opened:
             ax.imshow(opened.convert("RGB"))
             ax.set_anchor("W")
-    ax = place(figure, left, top + IMAGE + 2, CARD, BELOW)
+    ax = kit.place(figure, left, top + IMAGE + 2, CARD, BELOW)
     ax.set_xlim(0, CARD)
     ax.set_ylim(BELOW, 0)
     ax.set_axis_off()
     ax.plot([0, CARD], [1, 1], color=GRID.drawn, linewidth=0.7)
-    ax.text(0, 11, f"{number}. {fit(wrong.id, CARD - 70, SMALL)}", fontsize=SMALL, weight="bold")
-    ax.text(CARD, 11, f"loss {wrong.loss:.2f}", fontsize=SMALL, ha="right", color=MUTED.drawn)
+    ax.text(0, 11, f"{number}. {fit(wrong.id, CARD - 70, kit.SMALL)}", fontsize=kit.SMALL, weight="bold")
+    ax.text(CARD, 11, f"loss {wrong.loss:.2f}", fontsize=kit.SMALL, ha="right", color=MUTED.drawn)
     ax.text(0, 16, wrapped(wrong.text or "no text", CARD, 8, 3), fontsize=8, va="top", color=INK.drawn)
     for i, label in enumerate(wrong.verdicts[:SHOWN]):
         y = 58 + 12 * i

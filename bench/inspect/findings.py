@@ -200,14 +200,14 @@ def curves(
     honest: Decisions | None,
 ) -> tuple[Curve, ...]:
     """Of every label; `honest` are the decisions that are counted in place of the thresholds' own."""
-    own, values, made = thresholds.apply(p), thresholds.array(), []
+    own, values, result = thresholds.apply(p), thresholds.array(), []
     for i, name in enumerate(names):
         gold = targets[:, i] > 0.5
         recall, precision = _steps(gold, p[:, i])
         ap, at = average_precision(targets[:, i], p[:, i]), _point(gold, own[:, i])
         counted = None if honest is None else _point(gold, honest[:, i])
-        made.append(Curve(name, int(gold.sum()), recall, precision, ap, float(values[i]), at, counted))
-    return tuple(made)
+        result.append(Curve(name, int(gold.sum()), recall, precision, ap, float(values[i]), at, counted))
+    return tuple(result)
 
 
 def _steps(gold: NDArray[np.bool_], p: NDArray[np.float32]) -> tuple[tuple[float, ...], tuple[float, ...]]:

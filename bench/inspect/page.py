@@ -11,9 +11,11 @@ from bench.inspect import curves, examples, plots, sentences, tables
 from bench.inspect.colours import GOLD, KINDS, PREDICTED
 from bench.inspect.examples import Thumbnail
 from bench.inspect.findings import Findings
+from bench.inspect.temperature import Calibrated
 from bench.report.kit.html import render
 from bench.report.kit.plot import Plot
 from bench.report.kit.reliability import Series, reliability
+from bench.report.tables import reliability as reliability_table
 
 
 def to_html(findings: Findings, thumbnails: Mapping[int, Thumbnail]) -> str:
@@ -29,6 +31,7 @@ def to_html(findings: Findings, thumbnails: Mapping[int, Thumbnail]) -> str:
         tables=tables,
         curves=curves,
         plots=_plots(findings),
+        bins=reliability_table([(name, part) for name, side in _sides(findings) for part in side.bins]),
     )
 
 
@@ -43,10 +46,10 @@ def plots_of(findings: Findings, thumbnails: Mapping[int, Thumbnail]) -> dict[st
 
 def _plots(findings: Findings) -> dict[str, Plot]:
     """Those that page and files share."""
-    names, together, s = [c.name for c in findings.confusion], findings.co_occurrence, findings.scaling
+    names, together = [c.name for c in findings.confusion], findings.co_occurrence
     series = [
         Series(f"{name}: ECE {side.ece:.3f}, log loss {side.log_loss:.3f}", colour, side.bins)
-        for name, side, colour in (("before", s.before, PREDICTED), ("after", s.after, GOLD))
+        for (name, side), colour in zip(_sides(findings), (PREDICTED, GOLD), strict=True)
     ]
     drawn = {
         "confusion": plots.confusion(findings.confusion),
@@ -57,3 +60,7 @@ def _plots(findings: Findings) -> dict[str, Plot]:
     if findings.training is not None:
         drawn["learning"] = plots.learning(findings.training, sentences.training(findings))
     return drawn
+
+
+def _sides(findings: Findings) -> tuple[tuple[str, Calibrated], ...]:
+    return ("before", findings.scaling.before), ("after", findings.scaling.after)

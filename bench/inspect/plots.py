@@ -14,20 +14,7 @@ from matplotlib.transforms import Affine2D
 
 from bench.inspect.colours import GOLD, HIT, PREDICTED
 from bench.inspect.findings import Confusion
-from bench.report.kit.plot import (
-    SMALL,
-    WIDTH,
-    Plot,
-    apart,
-    beside,
-    canvas,
-    drawing,
-    head,
-    label_axes,
-    linear_ticks,
-    place,
-    rows_axes,
-)
+from bench.report.kit import plot as kit
 from bench.report.kit.style import GRID, INK, MUTED, PAPER, Colour
 from bench.report.kit.text import fit, width_of
 from distill.model.training_log import TrainLog
@@ -42,24 +29,24 @@ STRENGTHS = (0.14, 0.32, 0.52, 0.76, 1.0)
 PANEL = 84.0
 
 
-@drawing()
-def confusion(labels: Sequence[Confusion]) -> Plot:
+@kit.drawing()
+def confusion(labels: Sequence[Confusion]) -> kit.Plot:
     """A bar a label, of all that is gold or decided: found, missed, false; the figures above it."""
-    figure = canvas(20 + ROW * len(labels))
-    ax = rows_axes(figure, len(labels), ROW, 16)
+    figure = kit.canvas(20 + ROW * len(labels))
+    ax = kit.rows_axes(figure, len(labels), ROW, 16)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_locator(NullLocator())
     ax.spines["bottom"].set_visible(False)
     words = ("found", "missed (gold, not decided)", "false (decided, not gold)")
     for x, word, kind in zip((0, 0.15, 0.58), words, KINDS, strict=True):
         _bar(ax, -8, x, 0.024, kind)
-        ax.text(x + 0.034, -8, word, fontsize=SMALL, va="center", color=MUTED.drawn)
+        ax.text(x + 0.034, -8, word, fontsize=kit.SMALL, va="center", color=MUTED.drawn)
     texts = [f"{label.tp} found, {label.fn} missed, {label.fp} false" for label in labels]
     for i, (label, text) in enumerate(zip(labels, texts, strict=True)):
-        head(ax, i * ROW + 9, label.name, text)
+        kit.head(ax, i * ROW + 9, label.name, text)
         _cut(ax, i * ROW + 17, (label.tp, label.fn, label.fp))
     each = (f"{label.name}: {text}" for label, text in zip(labels, texts, strict=True))
-    return Plot(figure, f"Decisions by label. {'; '.join(each)}")
+    return kit.Plot(figure, f"Decisions by label. {'; '.join(each)}")
 
 
 def _cut(ax: Axes, y: float, counts: tuple[int, int, int]) -> None:
@@ -78,13 +65,13 @@ def _bar(ax: Axes, y: float, left: float, wide: float, kind: tuple[Colour, float
     ax.barh(y, wide, BAR, left, color="none", edgecolor=colour.drawn, linewidth=1, clip_on=False)
 
 
-@drawing()
-def heat(title: str, counts: Sequence[Sequence[int]], names: Sequence[str], colour: Colour) -> Plot:
+@kit.drawing()
+def heat(title: str, counts: Sequence[Sequence[int]], names: Sequence[str], colour: Colour) -> kit.Plot:
     """Row by row: of the examples with the row's label, the share that has the column's. Numbers name columns."""
     size = len(names)
-    cell = (WIDTH - NAMES - 4) / max(size, 8)
-    figure = canvas(22 + cell * size + 26)
-    ax = place(figure, NAMES, 20, cell * size, cell * size)
+    cell = (kit.WIDTH - NAMES - 4) / max(size, 8)
+    figure = kit.canvas(22 + cell * size + 26)
+    ax = kit.place(figure, NAMES, 20, cell * size, cell * size)
     ax.set_xlim(0, size)
     ax.set_ylim(size, 0)
     ax.xaxis.set_major_locator(NullLocator())
@@ -96,14 +83,16 @@ def heat(title: str, counts: Sequence[Sequence[int]], names: Sequence[str], colo
         ax.plot([i, i], [0, size], color=PAPER.drawn, linewidth=1)
         ax.plot([0, size], [i, i], color=PAPER.drawn, linewidth=1)
     ax.plot([0, size, size, 0, 0], [0, 0, size, size, 0], color=GRID.drawn, linewidth=1, clip_on=False)
-    letters = min(SMALL, max(8.0, cell * 0.75))
+    letters = min(kit.SMALL, max(8.0, cell * 0.75))
     for i, name in enumerate(names):
         text = f"{fit(name, NAMES - 6 - width_of(f' {size}', letters), letters)} {i + 1}"
         ax.text(-4 / cell, i + 0.5, text, ha="right", va="center", fontsize=letters)
         if i % math.ceil(16 / cell) == 0:
             ax.text(i + 0.5, -4 / cell, str(i + 1), ha="center", fontsize=letters, color=MUTED.drawn)
     _scale(figure, colour)
-    return Plot(figure, f"{title}: which labels come together, as a heat map; the counts are in the table below it")
+    return kit.Plot(
+        figure, f"{title}: which labels come together, as a heat map; the counts are in the table below it"
+    )
 
 
 def _cells(ax: Axes, counts: Sequence[Sequence[int]], level: int, colour: Colour, strength: float) -> None:
@@ -123,18 +112,18 @@ def _cells(ax: Axes, counts: Sequence[Sequence[int]], level: int, colour: Colour
 def _scale(figure: Figure, colour: Colour) -> None:
     """What the strengths mean, below a heat map."""
     height = figure.get_figheight() * 72
-    ax = place(figure, 0, height - 20, WIDTH, 20)
-    ax.set_xlim(0, WIDTH)
+    ax = kit.place(figure, 0, height - 20, kit.WIDTH, 20)
+    ax.set_xlim(0, kit.WIDTH)
     ax.set_ylim(20, 0)
     ax.set_axis_off()
     for i, (top, strength) in enumerate(zip(LEVELS, STRENGTHS, strict=True)):
-        x = NAMES + i * (WIDTH - NAMES) / len(LEVELS)
+        x = NAMES + i * (kit.WIDTH - NAMES) / len(LEVELS)
         ax.barh(11, 10, 10, x, color=colour.drawn, alpha=strength, linewidth=0)
         ax.text(x + 13, 11, f"≤ {top:.0%}", va="center", fontsize=8, color=MUTED.drawn)
 
 
-@drawing()
-def learning(log: TrainLog, summary: str) -> Plot:
+@kit.drawing()
+def learning(log: TrainLog, summary: str) -> kit.Plot:
     """Training loss, dev loss and the two AP on dev, one above the other, by epoch; a band at the kept one.
 
     `summary` says what the training came to, for the plot's description."""
@@ -144,14 +133,14 @@ def learning(log: TrainLog, summary: str) -> Plot:
         ("dev loss", ([epoch.dev_loss for epoch in log.epochs],)),
         ("dev AP", ([e.dev_micro_ap for e in log.epochs], [e.dev_macro_ap for e in log.epochs])),
     )
-    figure = canvas(len(panels) * (PANEL + 34) + 20)
+    figure = kit.canvas(len(panels) * (PANEL + 34) + 20)
     for i, (name, lines) in enumerate(panels):
-        ax = place(figure, 40, 24 + i * (PANEL + 34), WIDTH - 40 - 46, PANEL)
+        ax = kit.place(figure, 40, 24 + i * (PANEL + 34), kit.WIDTH - 40 - 46, PANEL)
         ax.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         _panel(ax, name, epochs, lines, log.best_epoch)
         ax.tick_params(labelbottom=i == len(panels) - 1)
     ax.set_xlabel("epoch")
-    return Plot(figure, f"Training loss, dev loss and dev AP by epoch. {summary}")
+    return kit.Plot(figure, f"Training loss, dev loss and dev AP by epoch. {summary}")
 
 
 def _panel(ax: Axes, name: str, epochs: list[int], lines: Sequence[list[float]], best: int) -> None:
@@ -164,12 +153,12 @@ def _panel(ax: Axes, name: str, epochs: list[int], lines: Sequence[list[float]],
     if len(lines) > 1:  # of AP, in 0..1
         ax.set_ylim(0, 1)
         ends = [PANEL * values[-1] for values in lines]
-        for (colour, _, word), end, moved in zip(looks, ends, apart(ends, 12, PANEL), strict=True):
-            look = {"va": "center", "fontsize": SMALL, "color": colour}
-            beside(ax, word, (1, end / PANEL), (9, moved - end), **look)
+        for (colour, _, word), end, moved in zip(looks, ends, kit.apart(ends, 12, PANEL), strict=True):
+            look = {"va": "center", "fontsize": kit.SMALL, "color": colour}
+            kit.beside(ax, word, (1, end / PANEL), (9, moved - end), **look)
     else:
         low, high = min(lines[0]), max(lines[0])
         pad = 0.12 * (high - low) or 0.1 * abs(high) or 1.0
         ax.set_ylim(low - pad, high + pad)
-    label_axes(ax, linear_ticks(*ax.get_ylim(), 3), "", name)
+    kit.label_axes(ax, kit.linear_ticks(*ax.get_ylim(), 3), "", name)
     ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bench.inspect.findings import Findings
-from bench.inspect.temperature import Scaling
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.text import NONE
 from distill.model.training_log import TrainLog
@@ -53,14 +52,3 @@ def epochs(log: TrainLog) -> Grid:
     headings = ("epoch", "training loss", "dev loss", "dev micro-AP", "dev macro-AP")
     kept: tuple[Emphasis, ...] = tuple("strong" if e.epoch == log.best_epoch else "" for e in log.epochs)
     return Grid("By epoch; the kept one is emphasised", headings, rows, kept)
-
-
-def reliability(scaling: Scaling) -> Grid:
-    """The bins before and after one temperature."""
-    rows = tuple(
-        (word, f"{b.low:.1f} – {b.high:.1f}", str(b.count), f"{b.mean_probability:.3f}", f"{b.frequency:.3f}")
-        for word, side in (("before", scaling.before), ("after", scaling.after))
-        for b in side.bins
-    )
-    headings = ("", "probability", "pairs", "mean probability", "frequency")
-    return Grid("Reliability over all pairs of example and label", headings, rows)

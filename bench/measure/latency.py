@@ -63,7 +63,7 @@ def noise(own: Rounds, twin: Rounds, timings: Sequence[tuple[str, Timing]]) -> N
 
 
 def verdict(ratio: Estimate, timings: Sequence[tuple[str, Timing]]) -> Noise:
-    """`noise`, once the twin's ratio is known."""
+    """`noise`, from the twin's ratio."""
     reasons = []
     for name, timing in timings:
         share, p50 = disturbed(timing.raw_ms), timing.p50

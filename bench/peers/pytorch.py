@@ -69,12 +69,12 @@ class TorchPredictor:
         try:
             with torch.inference_mode():
                 for _ in range(ROUNDS):
-                    begun = time.perf_counter()
+                    start = time.perf_counter()
                     inputs = _inputs(batch, self.spec)
                     normalised = time.perf_counter()
                     self.network(**inputs)
-                    whole += time.perf_counter() - begun
-                    spent["image"] += normalised - begun
+                    whole += time.perf_counter() - start
+                    spent["image"] += normalised - start
         finally:
             for hook in hooks:
                 hook.remove()
@@ -144,10 +144,10 @@ def _inputs(batch: Batch, spec: PreprocessSpec) -> dict[str, Tensor]:
 
 def _clocked(module: nn.Module, add: Callable[[float], None]) -> list[Any]:
     """Hooks that `add` the seconds of each call of the module."""
-    begun: list[float] = []
+    starts: list[float] = []
     return [
-        module.register_forward_pre_hook(lambda *_: begun.append(time.perf_counter())),
-        module.register_forward_hook(lambda *_: add(time.perf_counter() - begun.pop())),
+        module.register_forward_pre_hook(lambda *_: starts.append(time.perf_counter())),
+        module.register_forward_hook(lambda *_: add(time.perf_counter() - starts.pop())),
     ]
 
 

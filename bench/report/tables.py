@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from bench.measure.latency import needed
 from bench.report import metrics
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.style import STAGES
 from bench.report.kit.text import NONE
-from bench.report.metrics import Metric
-from bench.report.types import BenchReport, Row, by_support
+from bench.report.types import BenchReport, Bin, Peak, Row, by_support
 from distill.core.terminal import output
 from distill.scoring.estimate import Estimate
 
 MB = 1e6
 
 
-def _grid(title: str, rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]], page_only: int = 0) -> Grid:
-    """A line a variant under its name, the own one emphasised; a column by its heading and what gives its cells."""
+def _grid(
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Row],
+    cells: Callable[[Row], Iterable[str]],
+    page_only: int = 0,
+) -> Grid:
+    """A line a variant, under its name; the own one is emphasised."""
     emphasis: tuple[Emphasis, ...] = tuple("strong" if row.own else "" for row in rows)
-    cells = tuple((row.name, *(cell(row) for cell in columns.values())) for row in rows)
-    return Grid(title, ("", *columns), cells, emphasis, page_only=page_only)
+    lines = tuple((row.name, *cells(row)) for row in rows)
+    return Grid(title, ("", *headings), lines, emphasis, page_only=page_only)
 
 
 def _figure(value: Estimate | float | None, spec: str, none: str = NONE) -> str:
@@ -32,16 +36,13 @@ def _figure(value: Estimate | float | None, spec: str, none: str = NONE) -> str:
 
 def headline(rows: Sequence[Row], devices: Sequence[str] = ()) -> Grid:
     """What most readers want, as the registry of metrics has it; `devices` names each row's if they differ."""
-
-    def cell(metric: Metric, row: Row) -> str:
-        return _figure(metric.read(row), f".{metric.digits}f")
-
-    columns = {metric.heading: partial(cell, metric) for metric in metrics.columns(rows)}
-    grid = _grid("Benchmark", rows, columns)
+    columns = metrics.columns(rows)
+    headings = [metric.heading for metric in columns]
+    grid = _grid("Benchmark", headings, rows, lambda row: (_figure(m.read(row), f".{m.digits}f") for m in columns))
     if not devices:
         return grid
     lines = tuple((name, device, *cells) for device, (name, *cells) in zip(devices, grid.rows, strict=True))
-    return replace(grid, headings=("", "device", *columns), rows=lines, words=(0, 1))
+    return replace(grid, headings=("", "device", *headings), rows=lines, words=(0, 1))
 
 
 def differences(rows: Sequence[Row]) -> Grid | None:
@@ -64,141 +65,123 @@ def stage_names(report: BenchReport) -> list[str]:
 
 def stages(report: BenchReport) -> Grid:
     """Where the time of a call goes."""
+    names = stage_names(report)
 
-    def cell(name: str, row: Row) -> str:
-        return next((f"{stage.ms:.2f}" for stage in row.stages if stage.name == name), NONE)
+    def cells(row: Row) -> Iterable[str]:
+        ms = {stage.name: stage.ms for stage in row.stages}
+        return (*(_figure(ms.get(name), ".2f") for name in names), f"{sum(ms.values()):.1f}")
 
-    columns: dict[str, Callable[[Row], str]] = {name: partial(cell, name) for name in stage_names(report)}
-    columns["sum"] = lambda row: f"{sum(stage.ms for stage in row.stages):.1f}"
-    return _grid("Where the time goes, mean ms of a call", report.rows, columns)
+    return _grid("Where the time goes, mean ms of a call", [*names, "sum"], report.rows, cells)
 
 
 def memory(report: BenchReport) -> Grid:
     """Resident memory above the interpreter with the same imports; PSS where the system has it."""
 
-    def above(row: Row, size_bytes: int) -> str:
-        return f"{(size_bytes - row.memory.imported.rss_bytes) / MB:+.0f}"
+    def above(size_bytes: int | None, base_bytes: int | None) -> str:
+        return NONE if size_bytes is None or base_bytes is None else f"{(size_bytes - base_bytes) / MB:+.0f}"
 
-    def pss(row: Row) -> str:
-        steady, imported = row.memory.steady.pss_bytes, row.memory.imported.pss_bytes
-        return NONE if steady is None or imported is None else f"{(steady - imported) / MB:+.0f}"
+    def cells(row: Row) -> Iterable[str]:
+        m, base, arena = row.memory, row.memory.imported.rss_bytes, row.memory.without_arena
+        yield f"{base / MB:.0f}"
+        yield above(m.load_peak_bytes, base)
+        yield above(m.steady.rss_bytes, base)
+        yield above(m.steady.pss_bytes, m.imported.pss_bytes)
+        yield above(m.peak_bytes, base)
+        yield f"{above(arena.peak_bytes, base)}, {arena.p50_ms:.1f} ms" if arena else NONE
+        yield above(arena.steady.rss_bytes, base) if arena else NONE
+        yield NONE if m.imported.pss_bytes is None else f"{m.imported.pss_bytes / MB:.0f}"
+        yield "yes" if m.torch_loaded else "no"
 
-    def bare(row: Row) -> str:
-        arena = row.memory.without_arena
-        return f"{above(row, arena.peak_bytes)}, {arena.p50_ms:.1f} ms" if arena else NONE
-
-    def bare_steady(row: Row) -> str:
-        return above(row, row.memory.without_arena.steady.rss_bytes) if row.memory.without_arena else NONE
-
-    columns: dict[str, Callable[[Row], str]] = {
-        "imports": lambda row: f"{row.memory.imported.rss_bytes / MB:.0f}",
-        "load peak": lambda row: above(row, row.memory.load_peak_bytes),
-        "steady": lambda row: above(row, row.memory.steady.rss_bytes),
-        "steady PSS": pss,
-        "peak": lambda row: above(row, row.memory.peak_bytes),
-        "peak, p50 without arena": bare,
-        "steady without arena": bare_steady,
-        "imports PSS": lambda row: _megabytes(row.memory.imported.pss_bytes),
-        "torch loaded": lambda row: "yes" if row.memory.torch_loaded else "no",
-    }
-    return _grid("Memory, MB above the imports", report.rows, columns, page_only=3)
-
-
-def _megabytes(size_bytes: int | None) -> str:
-    return NONE if size_bytes is None else f"{size_bytes / MB:.0f}"
+    names = ("imports", "load peak", "steady", "steady PSS", "peak", "peak, p50 without arena")
+    more = ("steady without arena", "imports PSS", "torch loaded")
+    return _grid("Memory, MB above the imports", names + more, report.rows, cells, page_only=len(more))
 
 
 def cold(report: BenchReport) -> Grid:
     """From the start of the process to its first answer."""
-    columns: dict[str, Callable[[Row], str]] = {
-        "imports": lambda row: f"{row.cold.import_ms:.0f}",
-        "open": lambda row: f"{row.cold.open_ms:.0f}",
-        "first call": lambda row: f"{row.cold.first_call_ms:.0f}",
-        "whole": lambda row: f"{row.cold.total_ms:.0f}",
-        "all starts": lambda row: f"{min(row.cold.starts_ms):.0f}–{max(row.cold.starts_ms):.0f}",
-        "processes": lambda row: str(len(row.cold.starts_ms)),
-    }
-    return _grid("Cold start, ms, files in the system's cache", report.rows, columns, page_only=1)
+
+    def cells(row: Row) -> Iterable[str]:
+        c = row.cold
+        yield from (f"{ms:.0f}" for ms in (c.import_ms, c.open_ms, c.first_call_ms, c.total_ms))
+        yield f"{min(c.starts_ms):.0f}–{max(c.starts_ms):.0f}"
+        yield str(len(c.starts_ms))
+
+    names = ("imports", "open", "first call", "whole", "all starts", "processes")
+    return _grid("Cold start, ms, files in the system's cache", names, report.rows, cells, page_only=1)
 
 
 def scaling(report: BenchReport) -> Grid | None:
     """Every number of threads and batch size; None when only one was measured."""
+    settings = [(timing.threads, timing.batch) for timing in report.rows[0].timings]
+    if len(settings) == 1:
+        return None
 
-    def cell(i: int, row: Row) -> str:
-        return f"{row.timings[i].p50.value:.1f} ms, {row.timings[i].throughput.value:.0f}/s"
+    def cells(row: Row) -> Iterable[str]:
+        return (f"{t.p50.value:.1f} ms, {t.throughput.value:.0f}/s" for t in row.timings)
 
-    columns = {
-        f"{timing.threads} thread{'s' * (timing.threads > 1)}, batch {timing.batch}": partial(cell, i)
-        for i, timing in enumerate(report.rows[0].timings)
-    }
-    title = "Threads and batches: p50 of a call, examples a second"
-    return _grid(title, report.rows, columns) if len(columns) > 1 else None
+    names = [f"{threads} thread{'s' * (threads > 1)}, batch {batch}" for threads, batch in settings]
+    return _grid("Threads and batches: p50 of a call, examples a second", names, report.rows, cells)
 
 
 def timings(report: BenchReport) -> Grid:
     """Everything that was timed."""
     quantiles = ("p50 ms [95 %]", "p90 ms [95 %]", "p99 ms [95 %]")
     headings = ("", "threads", "batch", "calls", *quantiles, "examples a second", "spread of the rounds' medians")
-    lines = tuple(
-        (
-            *(row.name, str(t.threads), str(t.batch), str(t.calls)),
-            *(_figure(time, ".1f", "too few calls") for time in (t.p50, t.p90, t.p99)),
-            *(f"{t.throughput.value:.1f}", f"{t.round_spread:.1%}"),
-        )
-        for row in report.rows
-        for t in row.timings
-    )
-    return Grid("Milliseconds a call, end to end: image files and texts in, labels out", headings, lines)
+    lines = []
+    for row in report.rows:
+        for t in row.timings:
+            times = (_figure(time, ".1f", "too few calls") for time in (t.p50, t.p90, t.p99))
+            rates = (f"{t.throughput.value:.1f}", f"{t.round_spread:.1%}")
+            lines.append((row.name, str(t.threads), str(t.batch), str(t.calls), *times, *rates))
+    return Grid("Milliseconds a call, end to end: image files and texts in, labels out", headings, tuple(lines))
 
 
 def limit(report: BenchReport) -> Grid | None:
     """How near the model comes to the machine's own matrix products; None where no work was counted."""
-    headings = ("tokens", "int8 GMAC", "fp32 GMAC", "model ms", "at peak ms", "achieved / peak", "achieved Gop/s")
-    lines = []
-    for row in report.rows:
-        if w := row.work:
-            rate = 2 * (w.small_macs + w.float_macs) / w.model_ms / 1e6
-            macs = (f"{w.small_macs / 1e9:.2f}", f"{w.float_macs / 1e9:.2f}")
-            times = (f"{w.model_ms:.1f}", f"{w.ideal_ms:.1f}", f"{w.of_peak:.0%}", f"{rate:.1f}")
-            lines.append((row.name, str(w.tokens), *macs, *times))
-    reached = "".join(
-        f": {p.int8_gops:.0f} Gop/s in int8 and {p.fp32_gops:.0f} in fp32 at {p.rows} x {p.inner} x {p.columns} "
-        f"with {p.threads} thread(s)"
-        for p in report.peaks[:1]
-    )
-    return Grid(f"How near to the limit{reached}", ("", *headings), tuple(lines), page_only=1) if lines else None
+
+    def cells(row: Row) -> Iterable[str]:
+        assert row.work is not None
+        w = row.work
+        yield str(w.tokens)
+        yield from (f"{macs / 1e9:.2f}" for macs in (w.small_macs, w.float_macs))
+        yield from (f"{ms:.1f}" for ms in (w.model_ms, w.ideal_ms))
+        yield f"{w.of_peak:.0%}"
+        yield f"{2 * (w.small_macs + w.float_macs) / w.model_ms / 1e6:.1f}"
+
+    title, rows = "How near to the limit", [row for row in report.rows if row.work is not None]
+    for p in report.peaks[:1]:
+        title += f": {p.int8_gops:.0f} Gop/s in int8 and {p.fp32_gops:.0f} in fp32 at {_shape(p)}"
+        title += f" with {p.threads} thread(s)"
+    names = ("tokens", "int8 GMAC", "fp32 GMAC", "model ms", "at peak ms", "achieved / peak", "achieved Gop/s")
+    return _grid(title, names, rows, cells, page_only=1) if rows else None
 
 
 def peaks(report: BenchReport) -> Grid | None:
     """What the machine itself reaches; None where it was not measured."""
-    lines = tuple(
-        (f"{p.rows} x {p.inner} x {p.columns}", str(p.threads), f"{p.int8_gops:.1f}", f"{p.fp32_gops:.1f}")
-        for p in report.peaks
-    )
+    lines = tuple((_shape(p), str(p.threads), f"{p.int8_gops:.1f}", f"{p.fp32_gops:.1f}") for p in report.peaks)
     headings = ("matrix product", "threads", "int8 Gop/s", "fp32 Gop/s")
     return Grid("The machine's peaks: its best matrix products in onnxruntime", headings, lines) if lines else None
+
+
+def _shape(peak: Peak) -> str:
+    return f"{peak.rows} x {peak.inner} x {peak.columns}"
 
 
 def quality(rows: Sequence[Row], report: BenchReport) -> Grid:
     """Overall quality, a line a variant, and the constant predictor."""
 
-    def own(name: str, row: Row) -> str:
-        quality = row.quality_own_thresholds
-        return NONE if quality is None else f"{getattr(quality, name).value:.3f}"
+    def cells(row: Row) -> Iterable[str]:
+        q, own = row.quality, row.quality_own_thresholds
+        yield from (f"{q.micro_f1:.3f}", f"{q.macro_f1:.3f}")
+        yield from (f"{figure:.3f}" for figure in (q.macro_f1_empty_as_one, q.micro_ap, q.ece))
+        yield from (f"{half.micro_f1.value:.3f}" for half in (row.quality_text_alone, row.quality_image_alone))
+        yield from (f"{f1.value:.3f}" for f1 in (own.micro_f1, own.macro_f1)) if own else (NONE, NONE)
 
-    columns: dict[str, Callable[[Row], str]] = {
-        "micro-F1 [95 %]": lambda row: f"{row.quality.micro_f1:.3f}",
-        "macro-F1 [95 %]": lambda row: f"{row.quality.macro_f1:.3f}",
-        "macro-F1, empty label = 1": lambda row: f"{row.quality.macro_f1_empty_as_one:.3f}",
-        "micro-AP": lambda row: f"{row.quality.micro_ap:.3f}",
-        "ECE": lambda row: f"{row.quality.ece:.3f}",
-        "micro-F1, text alone": lambda row: f"{row.quality_text_alone.micro_f1.value:.3f}",
-        "micro-F1, image alone": lambda row: f"{row.quality_image_alone.micro_f1.value:.3f}",
-        "micro-F1, own thresholds": partial(own, "micro_f1"),
-        "macro-F1, own thresholds": partial(own, "macro_f1"),
-    }
-    grid = _grid(f"Quality on {report.conditions.split}, {rows[0].quality.examples} examples", rows, columns)
-    c = report.constant
+    names = ("micro-F1 [95 %]", "macro-F1 [95 %]", "macro-F1, empty label = 1", "micro-AP", "ECE")
+    halves = ("micro-F1, text alone", "micro-F1, image alone")
+    own = ("micro-F1, own thresholds", "macro-F1, own thresholds")
+    title = f"Quality on {report.conditions.split}, {rows[0].quality.examples} examples"
+    grid, c = _grid(title, names + halves + own, rows, cells), report.constant
     f1s = (f"{f1:.3f}" for f1 in (c.micro_f1, c.macro_f1, c.macro_f1_empty_as_one))
     constant = (f"always {', '.join(c.names)}", *f1s, *[NONE] * 6)
     return replace(grid, rows=(*grid.rows, constant), emphasis=(*grid.emphasis, ""))
@@ -225,17 +208,14 @@ def labels(rows: Sequence[Row], own: Row) -> Grid:
     return Grid(title, (*headings, *(f"F1, {row.name}" for row in others)), tuple(lines))
 
 
-def reliability(rows: Sequence[Row]) -> Grid:
-    """The bins of the reliability diagram."""
-    lines = tuple(
-        (
-            *(row.name, f"{part.low:.2f} – {part.high:.2f}", str(part.count)),
-            *(f"{share:.3f}" if part.count else NONE for share in (part.mean_probability, part.frequency)),
-        )
-        for row in rows
-        for part in row.reliability
-    )
-    return Grid("Reliability", ("", "probability", "pairs", "mean probability", "frequency"), lines)
+def reliability(bins: Iterable[tuple[str, Bin]]) -> Grid:
+    """The bins of reliability diagrams, each under its model's name."""
+    lines = []
+    for name, part in bins:
+        shares = (f"{share:.3f}" if part.count else NONE for share in (part.mean_probability, part.frequency))
+        lines.append((name, f"{part.low:.2f} – {part.high:.2f}", str(part.count), *shares))
+    headings = ("", "probability", "pairs", "mean probability", "frequency")
+    return Grid("Reliability over all pairs of example and label", headings, tuple(lines))
 
 
 def grids(report: BenchReport) -> list[Grid]:

@@ -16,9 +16,8 @@ from distill.scoring.metrics import Constant, Decisions, Quality
 
 SCHEMA = 4
 
-Indices = tuple[
-    tuple[int, ...], ...
-]  # of every example, those of the labels that it has, or that are decided for it
+# Of every example, the places of the labels that it has, or that are decided for it.
+Indices = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Colour:
-    """`drawn` is what matplotlib is told, `light` and `dark` what is seen."""
+    """`drawn` is what matplotlib draws with, `light` and `dark` what is seen."""
 
     name: str
     drawn: str

@@ -9,18 +9,7 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.kit.plot import (
-    SMALL,
-    WIDTH,
-    Plot,
-    canvas,
-    drawing,
-    head,
-    label_axes,
-    log_x,
-    place,
-    rows_axes,
-)
+from bench.report.kit import plot as kit
 from bench.report.kit.style import INK, MUTED, PAPER, Colour
 from bench.report.kit.text import fit, milliseconds
 from bench.report.page.devices import Device
@@ -70,8 +59,8 @@ def pareto(some: Sequence[Point]) -> list[Point]:
     return front
 
 
-@drawing()
-def against_latency(devices: Sequence[Device], colours: Mapping[str, Colour], f1: F1) -> Plot:
+@kit.drawing()
+def against_latency(devices: Sequence[Device], colours: Mapping[str, Colour], f1: F1) -> kit.Plot:
     """F1 against p50, both with their intervals, and the Pareto front of each device."""
     some = sorted(points(devices, colours, f1), key=lambda p: p.x.value)
     fast, slow = min(p.x.low for p in some), max(p.x.high for p in some)
@@ -81,13 +70,13 @@ def against_latency(devices: Sequence[Device], colours: Mapping[str, Colour], f1
     up, down = (FLAG * len(part) + 8 for part in (above, below))
     bottom, top = min(p.y.low for p in some), max(p.y.high for p in some)
     unit = max(top - bottom, 1e-3) / FIELD
-    figure = canvas(20 + up + FIELD + down + 32)
-    ax = place(figure, 32, 20, WIDTH - 40, up + FIELD + down)
-    log_x(ax, fast, slow)
+    figure = kit.canvas(20 + up + FIELD + down + 32)
+    ax = kit.place(figure, 32, 20, kit.WIDTH - 40, up + FIELD + down)
+    kit.log_x(ax, fast, slow)
     ax.set_ylim(bottom - down * unit, top + up * unit)
     places = MaxNLocator(5).tick_values(bottom, top)
     places = [tick for tick in places if bottom - down * unit <= tick <= top + 4 * unit]
-    label_axes(ax, places, "p50 of a call, ms (log)", f"{f1}-F1")
+    kit.label_axes(ax, places, "p50 of a call, ms (log)", f"{f1}-F1")
     for device in devices:
         _front(ax, pareto(points([device], colours, f1)))
     for i, point in enumerate(reversed(above)):
@@ -97,7 +86,7 @@ def against_latency(devices: Sequence[Device], colours: Mapping[str, Colour], f1
     for point in some:
         _point(ax, point)
     alt = "; ".join(f"{p.name} {p.y.value:.3f} at {milliseconds(p.x.value)} ms" for p in some)
-    return Plot(figure, f"{f1}-F1 against p50 latency: {alt}")
+    return kit.Plot(figure, f"{f1}-F1 against p50 latency: {alt}")
 
 
 def _front(ax: Axes, front: Sequence[Point]) -> None:
@@ -112,11 +101,11 @@ def _flag(ax: Axes, point: Point, pole: tuple[float, float], side: Literal["left
     ax.plot([point.x.value] * 2, pole, color=point.colour.drawn, linewidth=0.7, alpha=0.7)
     look: dict[str, Any] = {
         "color": point.colour.drawn,
-        "fontsize": SMALL,
+        "fontsize": kit.SMALL,
         "weight": "bold" if point.own else "normal",
     }
     spot, offset = (point.x.value, pole[1]), (4 if side == "left" else -4, 0)
-    name = fit(point.name, (WIDTH - 40) / 2, SMALL)
+    name = fit(point.name, (kit.WIDTH - 40) / 2, kit.SMALL)
     ax.annotate(name, spot, offset, textcoords="offset points", ha=side, va="center", **look)
 
 
@@ -128,19 +117,19 @@ def _point(ax: Axes, point: Point) -> None:
     ax.plot(point.x.value, point.y.value, point.marker, color=colour, markersize=size, markeredgecolor=PAPER.drawn)
 
 
-@drawing()
-def every_call(report: BenchReport, colours: Mapping[str, Colour]) -> Plot:
+@kit.drawing()
+def every_call(report: BenchReport, colours: Mapping[str, Colour]) -> kit.Plot:
     """A stroke for every timed call of the headline timing, the rounds from top to bottom; p50, p90 and p99."""
     raw = [ms for row in report.rows for part in row.timings[0].raw_ms for ms in part]
-    figure = canvas(CALLS_ROW * len(report.rows) + 34)
-    ax = rows_axes(figure, len(report.rows), CALLS_ROW)
-    log_x(ax, min(raw), max(raw))
+    figure = kit.canvas(CALLS_ROW * len(report.rows) + 34)
+    ax = kit.rows_axes(figure, len(report.rows), CALLS_ROW)
+    kit.log_x(ax, min(raw), max(raw))
     ax.set_xlabel("a call, ms (log)")
     for i, row in enumerate(report.rows):
-        head(ax, i * CALLS_ROW + 10, row.name, quantiles(row.timings[0]), colours[row.name], row.own)
+        kit.head(ax, i * CALLS_ROW + 10, row.name, quantiles(row.timings[0]), colours[row.name], row.own)
         _strokes(ax, row.timings[0], i * CALLS_ROW + 14, 18.0, colours[row.name].drawn)
     alt = "; ".join(f"{row.name} {quantiles(row.timings[0])}" for row in report.rows)
-    return Plot(figure, f"The distribution of the calls in ms: {alt}")
+    return kit.Plot(figure, f"The distribution of the calls in ms: {alt}")
 
 
 def quantiles(timing: Timing) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.kit.plot import SMALL, WIDTH, Plot, canvas, drawing, head, rows_axes
+from bench.report.kit import plot as kit
 from bench.report.kit.style import INK, MUTED, PAPER, Colour, stage
 from bench.report.kit.text import milliseconds, width_of
 from bench.report.types import BenchReport, Memory, Row
@@ -21,22 +21,22 @@ def key(names: Sequence[str]) -> list[tuple[str, str]]:
     return [(stage(name).name, name) for name in names]
 
 
-@drawing()
-def stages(report: BenchReport, colours: Mapping[str, Colour]) -> Plot:
+@kit.drawing()
+def stages(report: BenchReport, colours: Mapping[str, Colour]) -> kit.Plot:
     """A bar for each variant, its whole width one call, cut by the share of each stage."""
     rows = [row for row in report.rows if row.stages]
-    figure = canvas(ROW * len(rows) + 4)
-    ax = rows_axes(figure, len(rows), ROW)
+    figure = kit.canvas(ROW * len(rows) + 4)
+    ax = kit.rows_axes(figure, len(rows), ROW)
     ax.set_xlim(0, 1)
     ax.spines["bottom"].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(1))
     ax.tick_params(labelbottom=False)
     for i, row in enumerate(rows):
         whole = sum(part.ms for part in row.stages)
-        head(ax, i * ROW + 10, row.name, f"{milliseconds(whole)} ms", colours[row.name], row.own)
+        kit.head(ax, i * ROW + 10, row.name, f"{milliseconds(whole)} ms", colours[row.name], row.own)
         _cut(ax, row, i * ROW + 14, whole or 1.0)
     each = (f"{r.name} {', '.join(f'{part.name} {milliseconds(part.ms)} ms' for part in r.stages)}" for r in rows)
-    return Plot(figure, f"Where a call's time goes: {'; '.join(each)}")
+    return kit.Plot(figure, f"Where a call's time goes: {'; '.join(each)}")
 
 
 def _cut(ax: Axes, row: Row, top: float, whole: float) -> None:
@@ -45,29 +45,29 @@ def _cut(ax: Axes, row: Row, top: float, whole: float) -> None:
     for part in row.stages:
         wide, colour = part.ms / whole, stage(part.name).drawn
         ax.barh(top + 8, wide, 16, start, color=colour, edgecolor=PAPER.drawn, linewidth=1, clip_on=False)
-        room = wide * (WIDTH - 16) - 4
+        room = wide * (kit.WIDTH - 16) - 4
         for text in (f"{part.name} {milliseconds(part.ms)}", part.name):
-            if width_of(text, SMALL) <= room:
-                ax.text(start + wide / 2, top + 11, text, fontsize=SMALL, ha="center", va="baseline")
+            if width_of(text, kit.SMALL) <= room:
+                ax.text(start + wide / 2, top + 11, text, fontsize=kit.SMALL, ha="center", va="baseline")
                 break
         start += wide
 
 
-@drawing()
-def memory(report: BenchReport, colours: Mapping[str, Colour]) -> Plot:
+@kit.drawing()
+def memory(report: BenchReport, colours: Mapping[str, Colour]) -> kit.Plot:
     """A bar for each variant: imports, then what is held after the calls, then the most ever; a thin one below it
     for the same without the arena."""
-    figure = canvas(ROW * len(report.rows) + 34)
-    ax = rows_axes(figure, len(report.rows), ROW)
+    figure = kit.canvas(ROW * len(report.rows) + 34)
+    ax = kit.rows_axes(figure, len(report.rows), ROW)
     ax.set_xlim(0, max(row.memory.peak_bytes for row in report.rows) / 1e6)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.grid(axis="x")
     ax.set_xlabel("resident memory, MB (RSS)")
     for i, row in enumerate(report.rows):
-        head(ax, i * ROW + 10, row.name, _peaks(row.memory), colours[row.name], row.own)
+        kit.head(ax, i * ROW + 10, row.name, _peaks(row.memory), colours[row.name], row.own)
         _held(ax, row.memory, i * ROW + 14, colours[row.name].drawn)
     alt = "; ".join(f"{row.name} {_peaks(row.memory)}" for row in report.rows)
-    return Plot(figure, f"Memory of a process: {alt}")
+    return kit.Plot(figure, f"Memory of a process: {alt}")
 
 
 def _peaks(memory: Memory) -> str:

@@ -7,19 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from bench.report.kit.plot import (
-    SMALL,
-    WIDTH,
-    Plot,
-    apart,
-    beside,
-    canvas,
-    drawing,
-    label_axes,
-    log_ticks,
-    place,
-    ticks,
-)
+from bench.report.kit import plot as kit
 from bench.report.kit.style import Colour
 from bench.report.kit.text import fit
 from bench.report.types import BenchReport, Row, Timing
@@ -58,18 +46,18 @@ def _curves(
     return [curve for curve in curves if len(set(curve.xs)) > 1]
 
 
-@drawing()
-def curves(some: Sequence[Curve], colours: Mapping[str, Colour], across: str, up: str) -> Plot:
+@kit.drawing()
+def curves(some: Sequence[Curve], colours: Mapping[str, Colour], across: str, up: str) -> kit.Plot:
     """One line a variant, its name at its right end; both axes logarithmic."""
     height = max(146.0, 13.0 * len(some) + 6)
-    figure = canvas(height + 54)
-    ax = place(figure, 32, 22, WIDTH - 32 - NAMES, height)
+    figure = kit.canvas(height + 54)
+    ax = kit.place(figure, 32, 22, kit.WIDTH - 32 - NAMES, height)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ys = [y for curve in some for estimate in curve.ys for y in (estimate.low, estimate.high)]
     ax.set_ylim(min(ys) / 1.1, max(ys) * 1.1)
-    label_axes(ax, log_ticks(min(ys) / 1.1, max(ys) * 1.1), across, up)
-    ticks(ax.xaxis, sorted({x for curve in some for x in curve.xs}))
+    kit.label_axes(ax, kit.log_ticks(min(ys) / 1.1, max(ys) * 1.1), across, up)
+    kit.ticks(ax.xaxis, sorted({x for curve in some for x in curve.xs}))
     for curve in some:
         colour, wide = colours[curve.row.name].drawn, 2.2 if curve.row.own else 1.2
         ax.plot(curve.xs, [y.value for y in curve.ys], "o-", color=colour, linewidth=wide, markersize=4)
@@ -78,15 +66,15 @@ def curves(some: Sequence[Curve], colours: Mapping[str, Colour], across: str, up
     alt = "; ".join(
         f"{c.row.name} {', '.join(f'{y.value:.4g} at {x}' for x, y in zip(c.xs, c.ys, strict=True))}" for c in some
     )
-    return Plot(figure, f"{up} by {across}: {alt}")
+    return kit.Plot(figure, f"{up} by {across}: {alt}")
 
 
 def _names(ax: Axes, some: Sequence[Curve], colours: Mapping[str, Colour], height: float) -> None:
     """At the curves' right ends, moved apart, a thin line leading to each."""
     inside = ax.transAxes.inverted()
     ends = [float(inside.transform(ax.transData.transform((c.xs[-1], c.ys[-1].value)))[1]) for c in some]
-    for curve, end, y in zip(some, ends, apart([end * height for end in ends], 12, height), strict=True):
-        look = {"color": colours[curve.row.name].drawn, "fontsize": SMALL, "va": "center"}
+    for curve, end, y in zip(some, ends, kit.apart([end * height for end in ends], 12, height), strict=True):
+        look = {"color": colours[curve.row.name].drawn, "fontsize": kit.SMALL, "va": "center"}
         line = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
         look |= {"weight": "bold" if curve.row.own else "normal", "arrowprops": line | {"color": look["color"]}}
-        beside(ax, fit(curve.row.name, NAMES - 14, SMALL), (1, end), (14, y - end * height), **look)
+        kit.beside(ax, fit(curve.row.name, NAMES - 14, kit.SMALL), (1, end), (14, y - end * height), **look)
