@@ -192,13 +192,8 @@ def _optimum_quantised(parent: Bundle, out: Path) -> Path:
         from optimum.onnxruntime.configuration import AutoQuantizationConfig
     except ModuleNotFoundError as error:
         raise BenchError(f"--peer optimum-int8 needs {error.name}; pip install 'distill[train]'") from error
-    here = detect()
-    if here == "arm64":
-        preset = AutoQuantizationConfig.arm64
-    elif here == "x86-vnni":
-        preset = AutoQuantizationConfig.avx512_vnni
-    else:
-        preset = AutoQuantizationConfig.avx2
+    presets = {"arm64": AutoQuantizationConfig.arm64, "x86-vnni": AutoQuantizationConfig.avx512_vnni}
+    preset = presets.get(detect(), AutoQuantizationConfig.avx2)
     try:
         with quiet():  # that a Bundle has no config.json, and that pixels are uint8
             ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
