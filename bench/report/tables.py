@@ -25,9 +25,12 @@ def _grid(
     page_only: int = 0,
 ) -> Grid:
     """A line a variant, under its name; the own one is emphasised."""
-    emphasis: tuple[Emphasis, ...] = tuple("strong" if row.own else "" for row in rows)
     lines = tuple((row.name, *cells(row)) for row in rows)
-    return Grid(title, ("", *headings), lines, emphasis, page_only=page_only)
+    return Grid(title, ("", *headings), lines, _own(rows), page_only=page_only)
+
+
+def _own(rows: Iterable[Row]) -> tuple[Emphasis, ...]:
+    return tuple("strong" if row.own else "" for row in rows)
 
 
 def _figure(value: Estimate | float | None, spec: str, none: str = NONE) -> str:
@@ -53,7 +56,8 @@ def differences(rows: Sequence[Row]) -> Grid | None:
             flips = f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})"
             lines.append((f"{row.name} - {d.reference}", f"{d.micro_f1:+.3f}", f"{d.macro_f1:+.3f}", flips))
     headings = ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip")
-    return Grid("Differences, paired bootstrap over examples", headings, tuple(lines)) if lines else None
+    own = _own(row for row in rows for _ in row.differences)
+    return Grid("Differences, paired bootstrap over examples", headings, tuple(lines), own) if lines else None
 
 
 def stage_names(report: BenchReport) -> list[str]:
@@ -133,7 +137,8 @@ def timings(report: BenchReport) -> Grid:
             times = (_figure(time, ".1f", "too few calls") for time in (t.p50, t.p90, t.p99))
             rates = (f"{t.throughput.value:.1f}", f"{t.round_spread:.1%}")
             lines.append((row.name, str(t.threads), str(t.batch), str(t.calls), *times, *rates))
-    return Grid("Milliseconds a call, end to end: image files and texts in, labels out", headings, tuple(lines))
+    title = "Milliseconds a call, end to end: image files and texts in, labels out"
+    return Grid(title, headings, tuple(lines), _own(row for row in report.rows for _ in row.timings))
 
 
 def limit(report: BenchReport) -> Grid | None:
@@ -208,14 +213,20 @@ def labels(rows: Sequence[Row], own: Row) -> Grid:
     return Grid(title, (*headings, *(f"F1, {row.name}" for row in others)), tuple(lines))
 
 
-def reliability(bins: Iterable[tuple[str, Bin]]) -> Grid:
+def reliability(bins: Sequence[tuple[str, Bin]], emphasis: Sequence[Emphasis] = ()) -> Grid:
     """The bins of reliability diagrams, each under its model's name."""
     lines = []
     for name, part in bins:
         shares = (f"{share:.3f}" if part.count else NONE for share in (part.mean_probability, part.frequency))
         lines.append((name, f"{part.low:.2f} – {part.high:.2f}", str(part.count), *shares))
     headings = ("", "probability", "pairs", "mean probability", "frequency")
-    return Grid("Reliability over all pairs of example and label", headings, tuple(lines))
+    return Grid("Reliability over all pairs of example and label", headings, tuple(lines), tuple(emphasis))
+
+
+def reliability_of(rows: Sequence[Row]) -> Grid:
+    """The bins of all variants."""
+    bins = [(row.name, part) for row in rows for part in row.reliability]
+    return reliability(bins, _own(row for row in rows for _ in row.reliability))
 
 
 def grids(report: BenchReport) -> list[Grid]:

@@ -27,7 +27,6 @@ def html_of(reports: Sequence[BenchReport]) -> str:
         headline=tables.headline([row for _, row in rows], [name for name, _ in rows] if many else ()),
         few_calls=any(None in (row.timings[0].p90, row.timings[0].p99) for _, row in rows),
         needed=needed,
-        bins=lambda rows: [(row.name, part) for row in rows for part in row.reliability],
         sentences=sentences,
         tables=tables,
         plots=plots,
