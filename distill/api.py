@@ -1,7 +1,7 @@
 """The commands as Python functions: `distill.train_teacher(...)` does what `distill train-teacher` does.
 
-Progress goes to standard error, as on the command line. Every error is a `distill.DistillError` whose message is
-one line. What is slow to import is imported by the function that needs it.
+Progress goes to standard error, as on the command line. Every error is a `distill.DistillError` of one line.
+What is slow to import is imported by the function that needs it.
 """
 
 from __future__ import annotations

@@ -91,13 +91,12 @@ def export(
 
 
 def _prepare(student: Path, place: Path, ort_web: Path | None) -> None:
-    from distill.data.run_folder import TOKENIZER, read_run
+    from distill.model.checkpoint import Checkpoint
     from distill.runtime.web import ort, refuse_if_in_the_way
     from distill.runtime.web.text import refuse_others
 
     refuse_if_in_the_way(place)
-    read_run(student)
-    refuse_others((student / TOKENIZER).read_text(encoding="utf-8"))
+    refuse_others(Checkpoint.load(student).classifier.tokenizer_json)
     ort.obtain(ort_web)
 
 

@@ -354,7 +354,8 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
     real = search._judge
 
     def costly(given: search.Given, files: list[tuple[Scheme, Path]]) -> list[Candidate]:
-        return [replace(c, f1_drop=0.2 - 0.1 * len(c.scheme.kept)) for c in real(given, files)]
+        drops = [(c, 0.2 - 0.1 * len(c.scheme.kept)) for c in real(given, files)]
+        return [replace(c, f1_drop=replace(c.f1_drop, value=drop)) for c, drop in drops]
 
     monkeypatch.setattr(search, "_judge", costly)
     config = replace(chain.recipe.export, max_f1_drop=0.05, matrices="dynamic", min_int8_share=0.01)
@@ -372,7 +373,11 @@ def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
     chain: Chain, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = search._judge
-    monkeypatch.setattr(search, "_judge", lambda *a: [replace(c, f1_drop=0.3) for c in real(*a)])
+
+    def costly(given: search.Given, files: list[tuple[Scheme, Path]]) -> list[Candidate]:
+        return [replace(c, f1_drop=replace(c.f1_drop, value=0.3)) for c in real(given, files)]
+
+    monkeypatch.setattr(search, "_judge", costly)
     config = replace(chain.recipe.export, matrices="dynamic", convolutions="float")
     with pytest.raises(ExportError, match=r"int8 loses 0\.300 .* more than --max-f1-drop 0\.05 .* was written"):
         export_run(checkpoint, chain.splits, config, Order("int8", isa.detect(), tmp_path / "out"))

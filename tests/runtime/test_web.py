@@ -172,6 +172,15 @@ def test_export_writes_a_page_beside_a_new_bundle_and_of_an_old_one(
     assert "http.server --directory" in again.stderr
 
 
+def test_export_with_a_page_says_in_one_line_that_a_run_is_damaged(chain: Chain, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(chain.student, tmp_path / "run"))
+    (run / "tokenizer.json").write_text("{}")
+    words = ["export", str(run), "--data", str(chain.data), "--web", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {run}: damaged, or written by another version")
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [
