@@ -1,4 +1,4 @@
-"""Two benchmark reports side by side, judged by rules. Reads figures, measures nothing."""
+"""Two benchmark reports side by side, metric by metric, and what became of the rules on them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.markup import escape
-from rich.table import Table
 
-from bench.quality.judge import from_indices
-from bench.report.types import BenchReport, Row
-from bench.rules import METRICS, SHARES, Metric, Rule
+from bench.report.kit.grid import Emphasis, Grid
+from bench.report.kit.text import NONE
+from bench.report.metrics import REGISTRY, Draws, Metric
+from bench.report.types import BenchReport, Row, to_decisions
+from bench.rules import Rule
 from distill.core.errors import BenchError
+from distill.core.terminal import output
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import Targets, bootstrap_draws, weighted_f1
+from distill.scoring.metrics import Targets
 
-Draws = NDArray[np.float64]
-
-TIMES = ("p50", "p90", "p99", "cold")  # these and the memory depend on the machine
-TITLES = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "micro_ap": "micro-AP", "ece": "ECE"}
-UNITS = {"p50": "ms", "p90": "ms", "p99": "ms", "cold": "s", "peak": "MB", "steady": "MB", "disk": "MB"}
-DRAWS = 1000
-ENOUGH = 5  # rounds or starts; an interval drawn from fewer is far too narrow
+BRIEF = ("micro_f1", "p50")  # what is compared of the variants beside the own one
 SLACK = 1e-9  # 0.52 - 0.53 is a little below -0.01 in binary: the last bits must not break a rule
 
 
 @dataclass(frozen=True)
 class Line:
-    """A metric of one variant ("" for the own Bundle) in 0..1, ms, s or MB; None for what a report lacks.
+    """A metric of one variant ("" for the own Bundle) in both reports, in its unit; None for what a report lacks.
 
     `difference` is new - old in that unit, `relative` the same as a share of old; unbounded without draws.
-
-    Flips have a `difference` alone. `apart` says of what the two figures are, where they cannot be compared.
+    `apart` says of what the two figures are, where they cannot be compared.
     """
 
     variant: str
@@ -45,6 +38,14 @@ class Line:
     difference: Estimate | None
     relative: Estimate | None
     apart: Literal["", "other examples", "other machine"]
+
+    @property
+    def trend(self) -> Literal["", "better", "worse"]:
+        """Which way the metric went, where its whole interval went there."""
+        change = self.difference
+        if change is None or not change.bounded or change.low <= 0 <= change.high or self.metric.better is None:
+            return ""
+        return "better" if (change.low > 0) == (self.metric.better == "higher") else "worse"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every metric of the own Bundle, then some of the variants that both reports name; a verdict a rule."""
+    """Every metric of the own Bundle, then some of the variants that both reports name; a verdict a rule.
+
+    `warnings` say what cannot be compared, `notes` what else differs."""
 
     title: str
     lines: tuple[Line, ...]
@@ -78,22 +81,24 @@ def compare(new: BenchReport, old: BenchReport, rules: Sequence[Rule]) -> Compar
     """Judge the own Bundle by the rules. Raises BenchError for a rule on figures that cannot be compared."""
     machines, examples = _machines_apart(new, old), _examples_apart(new, old)
     for rule in rules:
-        if rule.metric in SHARES and examples:
+        if examples and rule.metric.depends_on == "examples":
             raise BenchError(f"{rule.text}: {examples}; run distill bench with the same --data and --split")
-        if rule.metric not in (*SHARES, "disk") and machines:
+        if machines and rule.metric.depends_on == "machine":
             raise BenchError(f"{rule.text}: {machines}; measure both alike on one machine, or drop the rule")
-    gold = None if examples else from_indices(new.gold, len(new.labels)).astype(np.float32)
+    gold = None if examples else to_decisions(new.gold, len(new.labels)).astype(np.float32)
+    own = {name: _line("", new.own, old.own, metric, gold, bool(machines)) for name, metric in REGISTRY.items()}
     before = {row.name: row for row in old.rows if not row.own}
-    lines = [_line("", new.own, old.own, metric, gold, bool(machines)) for metric in METRICS]
-    kept: tuple[Metric, ...] = ("micro_f1", "p50")
-    for row in new.rows:
-        if not row.own and row.name in before:
-            lines += [_line(row.name, row, before[row.name], metric, gold, bool(machines)) for metric in kept]
-    noisy = " and ".join(name for name, one in (("new", new), ("old", old)) if one.noise.verdict == "noisy")
+    others = [
+        _line(row.name, row, before[row.name], REGISTRY[name], gold, bool(machines))
+        for row in new.rows
+        if not row.own and row.name in before
+        for name in BRIEF
+    ]
+    noisy = " and ".join(name for name, report in (("new", new), ("old", old)) if report.noise.verdict == "noisy")
     return Comparison(
         title=f"{new.own.name} ({new.conditions.started}) against {old.own.name} ({old.conditions.started})",
-        lines=tuple(lines),
-        verdicts=tuple(_verdict(rule, lines[METRICS.index(rule.metric)], noisy) for rule in rules),
+        lines=(*own.values(), *others),
+        verdicts=tuple(_verdict(rule, own[rule.metric.name], noisy) for rule in rules),
         warnings=tuple(part for part in (machines, examples) if part),
         notes=_notes(new, old),
     )
@@ -121,7 +126,7 @@ def _examples_apart(new: BenchReport, old: BenchReport) -> str:
 
 
 def _notes(new: BenchReport, old: BenchReport) -> tuple[str, ...]:
-    """What else differs or should be known."""
+    """What else differs, and which report is noisy."""
     names = ("split", "calls", "calls_a_round", "python", "distill", "spinning")
     parts = [(name, getattr(old.conditions, name), getattr(new.conditions, name)) for name in names]
     parts += [(name, getattr(old.machine, name), getattr(new.machine, name)) for name in ("granted", "governor")]
@@ -129,101 +134,58 @@ def _notes(new: BenchReport, old: BenchReport) -> tuple[str, ...]:
     was, now = old.conditions.packages, new.conditions.packages
     parts += [(name, was.get(name, "absent"), now.get(name, "absent")) for name in sorted({*was, *now})]
     notes = [f"{name}: {before} -> {after}" for name, before, after in parts if before != after]
-    for name, one in (("new", new), ("old", old)):
-        if one.noise.verdict == "noisy":
-            notes.append(f"the {name} report is noisy: {'; '.join(one.noise.reasons)}")
+    for name, report in (("new", new), ("old", old)):
+        if report.noise.verdict == "noisy":
+            notes.append(f"the {name} report is noisy: {'; '.join(report.noise.reasons)}")
     return tuple(notes)
 
 
 def _line(variant: str, new: Row, old: Row, metric: Metric, gold: Targets | None, machines: bool) -> Line:
     """`gold` is None where the examples differ, `machines` says that the machines do."""
     apart: Literal["", "other examples", "other machine"] = ""
-    if metric in SHARES:
-        apart = "other examples" if gold is None else ""
-    elif machines and metric != "disk":
+    if metric.depends_on == "examples" and gold is None:
+        apart = "other examples"
+    elif metric.depends_on == "machine" and machines:
         apart = "other machine"
-    if metric == "flips":
-        flips = None if gold is None else _flips(new, old, gold.shape[1])
-        return Line(variant, metric, None, None, flips, None, apart)
-    now, was = _value(new, metric), _value(old, metric)
+    if metric.change:
+        change = None if gold is None else metric.change(new, old, gold.shape[1])
+        return Line(variant, metric, None, None, change, None, apart)
+    now, was = metric.value(new), metric.value(old)
     if now is None or was is None:
         return Line(variant, metric, was, now, None, None, apart)
-    drawn = _drawn(new, old, metric, gold)
-    difference = _change_of(now - was, None if drawn is None else drawn[0] - drawn[1])
+    drawn = _draws(new, old, metric, gold)
+    difference = _estimate(now - was, None if drawn is None else drawn[0] - drawn[1])
     if was == 0:
         return Line(variant, metric, was, now, difference, None, apart)
     # A drawn F1 may be 0 where the whole one is not, and nothing is a share of that.
     shares = None if drawn is None or (drawn[1] == 0).any() else drawn[0] / drawn[1] - 1
-    return Line(variant, metric, was, now, difference, _change_of(now / was - 1, shares), apart)
+    return Line(variant, metric, was, now, difference, _estimate(now / was - 1, shares), apart)
 
 
-def _change_of(value: float, draws: Draws | None) -> Estimate:
+def _draws(new: Row, old: Row, metric: Metric, gold: Targets | None) -> tuple[Draws, Draws] | None:
+    """Bootstrap values of both rows: of the same drawn examples, or each over its own rounds."""
+    if metric.draws is None:
+        return None
+    seeds = (0, 0) if metric.depends_on == "examples" else (0, 1)
+    now, was = (metric.draws(row, gold, np.random.default_rng(s)) for row, s in zip((new, old), seeds, strict=True))
+    return None if now is None or was is None else (now, was)
+
+
+def _estimate(value: float, draws: Draws | None) -> Estimate:
     return Estimate.unbounded(value) if draws is None else Estimate.of(value, draws)
-
-
-def _value(row: Row, metric: Metric) -> float | None:
-    quality, timing, memory = row.quality, row.timings[0], row.memory
-    if metric == "p90":
-        return timing.p90.value if timing.p90 else None
-    if metric == "p99":
-        return timing.p99.value if timing.p99 else None
-    known = {"micro_f1": quality.micro_f1.value, "macro_f1": quality.macro_f1.value, "micro_ap": quality.micro_ap}
-    known |= {"ece": quality.ece, "p50": timing.p50.value, "cold": row.cold.total_ms / 1e3}
-    known |= {
-        "peak": memory.peak_bytes / 1e6,
-        "steady": memory.steady.rss_bytes / 1e6,
-        "disk": row.size_bytes / 1e6,
-    }
-    return known[metric]
-
-
-def _drawn(new: Row, old: Row, metric: Metric, gold: Targets | None) -> tuple[Draws, Draws] | None:
-    """Bootstrap values (DRAWS,) of both: F1 over the same drawn examples, times over each one's own rounds."""
-    generator = np.random.default_rng(0)
-    if metric in ("micro_f1", "macro_f1") and gold is not None:
-        weights = bootstrap_draws(len(gold), DRAWS, generator)
-        both = [weighted_f1(gold, from_indices(row.decided, gold.shape[1]), weights) for row in (new, old)]
-        return (both[0][0], both[1][0]) if metric == "micro_f1" else (both[0][1], both[1][1])
-    if metric not in TIMES:
-        return None
-    now, was = _rounds(new, metric), _rounds(old, metric)
-    if min(len(now), len(was)) < ENOUGH:
-        return None
-    percent = {"p90": 90, "p99": 99}.get(metric, 50)
-    return _percentiles(now, percent, generator), _percentiles(was, percent, generator)
-
-
-def _rounds(row: Row, metric: Metric) -> tuple[tuple[float, ...], ...]:
-    """What is drawn whole: a round's calls in ms, or one start in s."""
-    return tuple((ms / 1e3,) for ms in row.cold.starts_ms) if metric == "cold" else row.timings[0].raw_ms
-
-
-def _percentiles(rounds: Sequence[tuple[float, ...]], percent: int, generator: np.random.Generator) -> Draws:
-    parts = [np.asarray(part) for part in rounds]
-    picks = generator.integers(len(parts), size=(DRAWS, len(parts)))
-    return np.array([np.percentile(np.concatenate([parts[i] for i in pick]), percent) for pick in picks])
-
-
-def _flips(new: Row, old: Row, labels: int) -> Estimate:
-    """Share of decisions that are others, its interval over examples."""
-    each = (from_indices(new.decided, labels) != from_indices(old.decided, labels)).mean(1)
-    drawn = bootstrap_draws(len(each), DRAWS, np.random.default_rng(0)) @ each / len(each)
-    return Estimate.of(each.mean(), drawn)
 
 
 def _verdict(rule: Rule, line: Line, noisy: str) -> Verdict:
     """`noisy` names the reports that are."""
-    change = line.relative if rule.relative else line.difference
-    if change is None and line.metric in ("p90", "p99") and (line.old is None or line.new is None):
+    change, metric = line.relative if rule.relative else line.difference, rule.metric
+    if change is None and (line.old is None or line.new is None):
         which = "new" if line.new is None else "old"
-        raise BenchError(
-            f"{rule.text}: too few calls for a {line.metric} in the {which} report; give it more --calls"
-        )
+        raise BenchError(f"{rule.text}: no {metric.title} in the {which} report: {metric.missing}")
     if change is None or not math.isfinite(change.value):
         raise BenchError(f"{rule.text}: {line.old} -> {line.new} has no relative change; write the rule without %")
     beyond = rule.bound - change.value if rule.below else change.value - rule.bound
     caveat = ""
-    if beyond > SLACK and line.metric in TIMES:
+    if beyond > SLACK and metric.draws and metric.depends_on == "machine":
         if noisy:
             caveat = f"; noisy ({noisy}): perhaps within the noise; measure again"
         elif not change.bounded:
@@ -242,52 +204,47 @@ def sentences(comparison: Comparison) -> list[str]:
 
 
 def _sentence(verdict: Verdict) -> str:
-    rule, line = verdict.rule, verdict.line
-    unit = f" {UNITS[line.metric]}" if line.metric in UNITS else ""
-    both = "" if line.metric == "flips" else f" {_figure(line, line.old)} -> {_figure(line, line.new)}{unit},"
-    change = _change(line, verdict.change, rule.relative, rule.bound)
-    return f"{rule.text} is broken: {TITLES.get(line.metric, line.metric)}{both} {change}{verdict.caveat}"
+    rule, line, metric = verdict.rule, verdict.line, verdict.rule.metric
+    both = "" if metric.change else f" {_figure(metric, line.old)} -> {_figure(metric, line.new)} {metric.unit}"
+    change = _change(metric, verdict.change, rule.relative, rule.bound)
+    return f"{rule.text} is broken: {metric.title}{both.rstrip()}{',' * bool(both)} {change}{verdict.caveat}"
 
 
-def _digits(line: Line) -> int:
-    return 3 if line.metric in SHARES else 1 if UNITS[line.metric] == "MB" else 2
+def _figure(metric: Metric, value: float | None) -> str:
+    return NONE if value is None else f"{value:.{metric.digits + metric.finer}f}"
 
 
-def _figure(line: Line, value: float | None) -> str:
-    return "–" if value is None else f"{value:.{_digits(line)}f}"
-
-
-def _change(line: Line, change: Estimate | None, relative: bool, bound: float | None = None) -> str:
-    """With its interval, and digits enough to tell it from the bound that it breaks."""
+def _change(metric: Metric, change: Estimate | None, relative: bool, bound: float | None = None) -> str:
+    """A change with its interval, and digits enough to tell it from the bound that it breaks."""
     if change is None:
-        return "–"
-    scale, digits, percent = (100, 1, " %") if relative else (1, _digits(line), "")
+        return NONE
+    digits, kind, scale = (1, "%", 100) if relative else (metric.digits + metric.finer, "f", 1)
     while bound is not None and digits < 9 and round((change.value - bound) * scale, digits) == 0:
         digits += 1
-    sign = "" if line.metric == "flips" else "+"
-    scaled = Estimate(scale * change.value, scale * change.low, scale * change.high)
-    value, _, ends = f"{scaled:{sign}.{digits}f}".partition(" ")
-    return f"{value}{percent} {ends}".rstrip()
+    return f"{change:{'' if metric.change else '+'}.{digits}{kind}}"
 
 
-def to_table(comparison: Comparison) -> Table:
-    """For the terminal."""
-    caption = [*(f"warning: {text}" for text in comparison.warnings), *comparison.notes]
-    table = Table(title=escape(comparison.title), caption=escape("\n".join(caption)))
-    table.title_justify = table.caption_justify = "left"
-    table.add_column("")
-    for name in ("old", "new", "difference [95 %]", "relative"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("rule")
+def to_grid(comparison: Comparison) -> Grid:
+    """The lines as a table, but for metrics that neither report has."""
+    rows: list[tuple[str, ...]] = []
+    emphasis: list[Emphasis] = []
     for line in comparison.lines:
-        verdicts = [one for one in comparison.verdicts if one.line is line]
-        words = [f"{one.rule.text} {'is broken' if one.broken else 'holds'}" for one in verdicts]
-        figures = (_figure(line, line.old), _figure(line, line.new))
-        share = (
-            None if line.relative is None else Estimate.unbounded(line.relative.value)
-        )  # one interval fills a line
-        changes = (_change(line, line.difference, False), _change(line, share, True))
-        name = " ".join((line.variant, TITLES.get(line.metric, line.metric), UNITS.get(line.metric, ""))).strip()
-        style = "red" if any(one.broken for one in verdicts) else "dim" if line.apart else None
-        table.add_row(escape(name), *figures, *changes, escape(", ".join(words) or line.apart), style=style)
-    return table
+        metric, verdicts = line.metric, [each for each in comparison.verdicts if each.line is line]
+        if (line.old, line.new, line.difference) == (None, None, None) and not line.apart:
+            continue
+        rules = [f"{each.rule.text} {'is broken' if each.broken else 'holds'}" for each in verdicts]
+        share = line.relative and Estimate.unbounded(line.relative.value)  # one interval fills a line
+        figures = (_figure(metric, line.old), _figure(metric, line.new), _change(metric, line.difference, False))
+        words = ", ".join(rules) or line.apart or line.trend
+        rows.append((f"{line.variant} {metric.label}".strip(), *figures, _change(metric, share, True), words))
+        emphasis.append("bad" if any(each.broken for each in verdicts) else "weak" if line.apart else "")
+    headings = ("", "old", "new", "difference [95 %]", "relative", "")
+    return Grid(comparison.title, headings, tuple(rows), tuple(emphasis), words=(0, 5))
+
+
+def show(comparison: Comparison) -> None:
+    """Print the table, and below it what cannot be compared and what else differs."""
+    for table in to_grid(comparison).to_rich(output.width):
+        output.print(table)
+    for text in (*(f"warning: {text}" for text in comparison.warnings), *comparison.notes):
+        output.print(text, highlight=False, markup=False, style="dim")

@@ -1,24 +1,24 @@
-"""A whole benchmark: quality, then time and memory, then how near to the machine's limit. Knows the order."""
+"""A whole benchmark: quality, then time and memory, then how near each model comes to the machine's limit."""
 
 from __future__ import annotations
 
 import platform
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
-from importlib.util import find_spec
 from pathlib import Path
 
 import distill
 from bench.measure import machine, peak, work
 from bench.measure.interleave import ROUND, Measured, Plan, by_length, measure
-from bench.quality import judge as quality
-from bench.quality.judge import Judged
+from bench.quality.evaluate import Evaluation, difference, evaluate
 from bench.quality.task import Task
-from bench.report import tables as report
-from bench.report.types import BenchReport, Conditions, Difference, Peak, Row, Work
-from bench.runtimes.serving import open_variant
+from bench.report import page, tables
+from bench.report.types import BenchReport, Conditions, Peak, Row, Work, to_indices
+from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant, parent_of
+from distill.core.extras import can_plot
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note
 from distill.data.labels import LabelSet
@@ -26,57 +26,72 @@ from distill.preprocess.inputs import Reader
 from distill.runtime.bundle import Bundle
 
 
-def run(variants: Sequence[Variant], task: Task, plan: Plan, device: str | None = None) -> BenchReport:
+def run(variants: Sequence[Variant], task: Task, plan: Plan) -> BenchReport:
     """Measure the variants, of which the last is the one that the benchmark is about. Raises BenchError."""
-    here, started = machine.describe(device), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    labels, judged = _judge(variants, task)
+    here, started = machine.describe(plan.device), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    labels, evaluations = _evaluate(variants, task)
     peaks = _peaks(plan)
-    note(f"timing {len(variants)} variants, {plan.calls} calls each, {_list(plan.threads)} thread(s)")
+    note(f"timing {len(variants)} variants, {plan.calls} calls each, {', '.join(map(str, plan.threads))} thread(s)")
     measured, noise = measure(variants, task.examples, plan)
-    peaks = [_better(*pair) for pair in zip(peaks, _peaks(plan), strict=True)]
+    # The larger of two: a peak that something else disturbed is no peak.
+    peaks = [
+        replace(a, int8_gops=max(a.int8_gops, b.int8_gops), fp32_gops=max(a.fp32_gops, b.fp32_gops))
+        for a, b in zip(peaks, _peaks(plan), strict=True)
+    ]
     targets = labels.encode([example.labels for example in task.examples])
     rows = []
-    for variant, times, found in zip(variants, measured, judged, strict=True):
-        compared = tuple(
-            quality.difference(variants[other].name, targets, judged[other].decided, found.decided)
-            for other in _references(variants, variant)
+    for variant, times, evaluation in zip(variants, measured, evaluations, strict=True):
+        differences = tuple(
+            difference(variants[i].name, targets, evaluations[i].decided, evaluation.decided)
+            for i in _references(variants, variant)
         )
-        own = variant is variants[-1]
-        rows.append(_row(variant, own, times, found, compared, _work(variant, times, task, peaks[0])))
+        row = Row(
+            name=variant.name,
+            runtime=variant.runtime,
+            own=variant is variants[-1],
+            size_bytes=variant.size_bytes,
+            timings=times.timings,
+            stages=times.stages,
+            cold=times.cold,
+            memory=times.memory,
+            joules=times.joules,
+            work=_work(variant, times, task, peaks[0]),
+            differences=differences,
+            **vars(evaluation),
+        )
+        rows.append(row)
     return BenchReport(
         machine=here,
         conditions=_conditions(started, task, plan),
         noise=noise,
         peaks=tuple(peaks),
         labels=labels.names,
-        gold=quality.indices(targets > 0.5),
+        gold=to_indices(targets > 0.5),
         constant=task.constant,
         rows=tuple(rows),
     )
 
 
-def write(made: BenchReport, out: Path) -> list[Path]:
-    """`out` (JSON), and the same as Markdown and, where matplotlib is, as a page; what was written."""
+def write(report: BenchReport, out: Path) -> list[Path]:
+    """`out` (JSON), and the same as Markdown and, with distill[plots], as a page; what was written."""
     written = [out, out.with_suffix(".md")]
-    write_json(out, made.to_json())
-    write_text(written[1], report.to_whole_markdown(made))
-    if find_spec("matplotlib") is None:
-        note("no page with plots: that needs matplotlib; pip install 'distill[plots]', then distill bench page")
-    else:
-        from bench.report import page
-
+    write_json(out, report.to_json())
+    write_text(written[1], tables.to_whole_markdown(report))
+    if can_plot():
         written.append(out.with_suffix(".html"))
-        page.write([made], written[2])
+        page.write([report], written[2])
+    else:
+        note("no page with plots: that needs matplotlib; pip install 'distill[plots]', then distill bench page")
     return written
 
 
-def _judge(variants: Sequence[Variant], task: Task) -> tuple[LabelSet, list[Judged]]:
-    judged = []
+def _evaluate(variants: Sequence[Variant], task: Task) -> tuple[LabelSet, list[Evaluation]]:
+    evaluations = []
     for variant in variants:
         note(f"quality of {variant.name} on {task.split}")
-        served = open_variant(variant)
-        judged.append(quality.judge(served, task))
-    return served.labels, judged
+        model = open_variant(variant)
+        evaluations.append(evaluate(model, task))
+    return model.labels, evaluations
 
 
 def _references(variants: Sequence[Variant], variant: Variant) -> list[int]:
@@ -94,51 +109,13 @@ def _peaks(plan: Plan) -> list[Peak]:
         return [peak.measure(threads, Path(folder)) for threads in plan.threads]
 
 
-def _better(first: Peak, second: Peak) -> Peak:
-    """The larger of each: a peak that something else disturbed is no peak."""
-    return Peak(
-        first.threads,
-        first.rows,
-        first.inner,
-        first.columns,
-        int8_gops=max(first.int8_gops, second.int8_gops),
-        fp32_gops=max(first.fp32_gops, second.fp32_gops),
-    )
-
-
 def _work(variant: Variant, times: Measured, task: Task, reached: Peak) -> Work | None:
     if variant.runtime != "onnxruntime":
         return None
-    bundle, reader_rows = Bundle.open(variant.folder), by_length(task.examples)
+    bundle, middle = Bundle.open(variant.folder), by_length(task.examples)[ROUND // 2]
     reader = Reader(bundle.preprocess, bundle.tokenizer_json)
-    middle = reader_rows[ROUND // 2]
     batch = reader.batch(reader.rows([middle.text], [reader.image(middle.image)]))
     return work.work(bundle.model, batch, times.model_ms, reached)
-
-
-def _row(
-    variant: Variant, own: bool, times: Measured, found: Judged, compared: tuple[Difference, ...], done: Work | None
-) -> Row:
-    return Row(
-        name=variant.name,
-        runtime=variant.runtime,
-        own=own,
-        size_bytes=variant.size_bytes,
-        timings=times.timings,
-        stages=times.stages,
-        cold=times.cold,
-        memory=times.memory,
-        joules=times.joules,
-        work=done,
-        quality=found.honest,
-        quality_own_thresholds=found.flattering,
-        quality_text_alone=found.text_alone,
-        quality_image_alone=found.image_alone,
-        thresholds=found.thresholds,
-        reliability=found.reliability,
-        differences=compared,
-        decided=found.decided,
-    )
 
 
 def _conditions(started: str, task: Task, plan: Plan) -> Conditions:
@@ -155,7 +132,3 @@ def _conditions(started: str, task: Task, plan: Plan) -> Conditions:
         calls=plan.calls,
         calls_a_round=ROUND,
     )
-
-
-def _list(values: Sequence[int]) -> str:
-    return ", ".join(str(value) for value in values)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.quality.judge import Judged
+    from bench.quality.evaluate import Evaluation
     from distill.core.isa import Target
     from distill.data.dataset import Splits
     from distill.model.checkpoint import Checkpoint
@@ -187,18 +187,18 @@ def export(
     return bundles[-1]
 
 
-def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> Judged:
+def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> Evaluation:
     """F1 with intervals of a run or a Bundle on a split. Raises DataError, RunError, BundleError and BenchError."""
     splits = read_dataset(data, model)
-    from bench.quality.judge import judge, show
+    from bench.quality import evaluate as evaluating
     from bench.quality.task import Task
-    from bench.runtimes.serving import open_variant
+    from bench.runtimes.open_model import open_variant
     from bench.runtimes.variants import resolve
 
     task = Task.of(splits, split)
-    judged = judge(open_variant(resolve(Path(model))), task)
-    show(judged, task)
-    return judged
+    evaluation = evaluating.evaluate(open_variant(resolve(Path(model))), task)
+    evaluating.show(evaluation, task)
+    return evaluation
 
 
 def _path(path: PathLike | None) -> Path | None:

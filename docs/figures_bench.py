@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.report.page.cast import colours, devices
+from bench.report.kit.grid import Grid
+from bench.report.kit.style import variables
+from bench.report.page.devices import colours_of, devices_of
 from bench.report.page.plots import against_latency
-from bench.report.page.style import variables
-from bench.report.tables import Grid, noise_sentence, to_markdown
+from bench.report.tables import noise_sentence, to_markdown
 from bench.report.types import BenchReport
 
 TIME_ONLY = "random-albert"  # a teacher whose ALBERT has random weights: its F1 means nothing
@@ -25,8 +26,8 @@ def bench_table(report: BenchReport) -> str:
 
 def front_plot(report: BenchReport) -> str:
     """F1 against latency as an SVG file that follows the reader's light or dark."""
-    found = devices([judged(report)])
-    plot = str(against_latency(found, colours(found), "micro", "front"))
+    devices = devices_of([judged(report)])
+    plot = str(against_latency(devices, colours_of(devices), "micro").svg("front"))
     style = f"{variables()} text{{font-family:sans-serif}}"
     head, _, rest = plot.partition(">")
     return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}\n'

@@ -1,4 +1,4 @@
-"""What a packed benchmark does when Python runs it. Knows its own zip file, and nothing of training."""
+"""What a packed benchmark does when Python runs it."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def measure(threads: str | None, batches: str, calls: int, starts: int, name: st
     from distill.core.cores import default_threads
     from distill.core.terminal import note
 
-    plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts)
+    plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
     with tempfile.TemporaryDirectory(prefix="distill-bench-") as folder:
         _unpack(Path(folder))
         payload = Path(folder) / PAYLOAD
         bundles = sorted((payload / BUNDLES).iterdir(), key=lambda path: int(path.stem))
-        made = run(line_up(bundles[-1], bundles[:-1]), Task.load(payload / TASK_FOLDER), plan, name)
-    show(made)
-    note(f"Written: {', '.join(str(path) for path in write(made, out))}")
+        report = run(line_up(bundles[-1], bundles[:-1]), Task.load(payload / TASK_FOLDER), plan)
+    show(report)
+    note(f"Written: {', '.join(str(path) for path in write(report, out))}")
 
 
 def _unpack(folder: Path) -> None:
     """Lay everything out in `folder` and let the variants' processes find the code there, compiled as an installed
-    package is: out of the zip each start would compile it anew, and cold starts would tell of that."""
+    package is: out of the zip each start would compile it anew, which cold starts would count."""
     with zipfile.ZipFile(sys.argv[0]) as archive:
         archive.extractall(folder)
     compileall.compile_dir(folder, quiet=2)
@@ -58,7 +58,7 @@ def _unpack(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run, or say in one line what is missing or wrong."""
+    """Run, or name in one line what is missing or wrong."""
     missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
     if missing:
         sys.exit(f"error: this device lacks {', '.join(missing)}; pip install {' '.join(NEEDED.values())}")

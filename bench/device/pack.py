@@ -1,4 +1,4 @@
-"""One file that measures a Bundle on a device. Knows zip files and what to put in, measures nothing.
+"""One file that measures a Bundle on a device.
 
 The file is a zip that Python runs: this toolkit, the pure Python packages that it needs, the Bundles and the
 examples. The device needs Python and the four packages with compiled parts.
@@ -19,8 +19,9 @@ from bench.quality.task import Task
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 
-OURS = ("distill", "bench")
+PACKAGES = ("distill", "bench")
 PURE = ("rich", "click")  # their own requirements are not needed for what is used of them
+CODE = (".py", ".toml", ".jinja")
 SHEBANG = b"#!/usr/bin/env python3\n"
 MAIN = "from bench.device.main import main\n\nmain()\n"
 
@@ -49,10 +50,10 @@ def pack(variants: Sequence[Variant], task: Task, out: Path) -> None:
 
 
 def _add_code(archive: zipfile.ZipFile) -> None:
-    for package in OURS:
+    for package in PACKAGES:
         root = Path(str(import_module(package).__file__)).parent
         for file in sorted(root.rglob("*")):
-            if file.suffix in (".py", ".toml"):
+            if file.suffix in CODE:
                 archive.write(file, str(PurePosixPath(package, *file.relative_to(root).parts)))
     for package in PURE:
         for listed in distribution(package).files or ():

@@ -1,6 +1,6 @@
-"""What a run or a Bundle gets wrong, on one page: `find` the figures, `write` the folder. Trains nothing."""
+"""What a run or a Bundle gets wrong, on one page: `inspect` a model, then `write` the folder."""
 
-from bench.inspect.findings import Findings, find
+from bench.inspect.findings import Findings, inspect
 from bench.inspect.folder import write
 
-__all__ = ["Findings", "find", "write"]
+__all__ = ["Findings", "inspect", "write"]

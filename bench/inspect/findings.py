@@ -1,9 +1,9 @@
-"""What a model gets right and wrong on a split, as figures. Knows probabilities and truth; draws nothing."""
+"""What a model gets right and wrong on a split, as figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
-from bench.quality.leakage import Known, known
+from bench.quality.evaluate import decide
+from bench.quality.leakage import Leakage, leakage
 from bench.quality.task import Task
-from bench.runtimes.serving import Served, probabilities
+from bench.report.types import by_support
+from bench.runtimes.open_model import OpenModel, probabilities
 from distill import __version__
 from distill.core.errors import BenchError, RecipeError, RunError
 from distill.core.files import read_json
@@ -32,7 +34,7 @@ from distill.scoring.metrics import (
     counts,
     measure_decisions,
 )
-from distill.scoring.thresholds import Thresholds, cross_fitted
+from distill.scoring.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Point:
-    """Where decisions stand among a label's precision and recall."""
+    """Where decisions are among a label's precision and recall."""
 
     recall: float
     precision: float
@@ -71,7 +73,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Together:
+class CoOccurrence:
     """How many examples have both labels, gold and decided, (L, L), in the order of the labels; the diagonal is how
     many have the one."""
 
@@ -80,80 +82,94 @@ class Together:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """A model as its probabilities do not show it. `training` is None with the reason in `no_training`."""
+
+    name: str
+    thresholds: Thresholds
+    leakage: Leakage
+    training: TrainLog | None
+    no_training: str | None
+
+
+@dataclass(frozen=True)
 class Findings:
-    """All that a page shows. `cross_fitted` says that the thresholds were fitted on this very split, so that every
-    example is decided with thresholds of other rows; `known` says whether the model has met the examples.
-    `training` is None with the reason in `no_training`."""
+    """All that a page shows. `thresholds` says where the thresholds come from; `training` is None with the reason
+    in `no_training`."""
 
     name: str
     split: str
     examples_sha256: str
     distill: str
     thresholds: str
-    cross_fitted: bool
-    known: Known
+    leakage: Leakage
     quality: Quality
     constant: Constant
     confusion: tuple[Confusion, ...]
     curves: tuple[Curve, ...]
-    together: Together
+    co_occurrence: CoOccurrence
     scaling: Scaling
     training: TrainLog | None
     no_training: str | None
     wrong: tuple[Wrong, ...]
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether the thresholds were fitted on this very split: then every example is decided with thresholds of
+        other rows."""
+        return self.leakage.fitted
+
+    def most_frequent_first(self) -> Findings:
+        """The same with the labels in another order."""
+        order, together = by_support(self.quality), self.co_occurrence
+        gold, predicted = (
+            tuple(tuple(table[i][j] for j in order) for i in order) for table in (together.gold, together.predicted)
+        )
+        return replace(
+            self,
+            quality=replace(self.quality, labels=tuple(self.quality.labels[i] for i in order)),
+            confusion=tuple(self.confusion[i] for i in order),
+            curves=tuple(self.curves[i] for i in order),
+            co_occurrence=CoOccurrence(gold, predicted),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A plain table."""
         return asdict(self)
 
 
-def find(served: Served, task: Task, name: str, folder: Path, worst: int) -> Findings:
-    """Run every example through the model once; `folder` is where it stands, and `worst` how many of the most wrong
-    examples to name. Raises ImageError, RunError and BenchError."""
-    training, met = training_of(folder), known(folder, served.thresholds, task)
-    return judged(name, task, served.thresholds, probabilities(served, task.examples), training, worst, met)
+def inspect(model: OpenModel, task: Task, name: str, worst: int) -> Findings:
+    """Run every example through the model once; `worst` is how many of the most wrong examples to name. Raises
+    ImageError, RunError and BenchError."""
+    training, reason = training_of(model.folder)
+    subject = Subject(name, model.thresholds, leakage(model.folder, model.thresholds, task), training, reason)
+    return findings_of(subject, task, probabilities(model, task.examples), worst)
 
 
-def judged(
-    name: str,
-    task: Task,
-    thresholds: Thresholds,
-    p: Probabilities,
-    training: tuple[TrainLog | None, str | None],
-    worst: int,
-    met: Known,
-) -> Findings:
-    """As `find`, of probabilities (N, L) that are known already. Raises BenchError for a lone example."""
+def findings_of(subject: Subject, task: Task, p: Probabilities, worst: int) -> Findings:
+    """As `inspect`, of its probabilities (N, L). Raises BenchError for a lone example."""
     if len(p) < 2:
         raise BenchError(f"{task.split} has one example; a temperature is judged on others than it is fitted on")
-    names = task.labels.names
+    names, thresholds, seen = task.labels.names, subject.thresholds, subject.leakage
     targets = task.labels.encode([example.labels for example in task.examples])
-    decisions = decide(thresholds, met, p, targets)
+    decisions = decide(thresholds, seen, targets, p)
     return Findings(
-        name=name,
+        name=subject.name,
         split=task.split,
         examples_sha256=task.sha256(),
         distill=__version__,
-        thresholds=met.source(thresholds, task.split),
-        cross_fitted=met.fitted,
-        known=met,
+        thresholds=seen.source(thresholds, task.split),
+        leakage=seen,
         quality=measure_decisions(names, targets, p, decisions, thresholds.array()),
         constant=task.constant,
         confusion=confusion(names, targets, decisions),
-        curves=curves(names, targets, p, thresholds, decisions if met.fitted else None),
-        together=Together(together(targets > 0.5), together(decisions)),
+        curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),
+        co_occurrence=CoOccurrence(together(targets > 0.5), together(decisions)),
         scaling=scaling(p, targets),
-        training=training[0],
-        no_training=training[1],
+        training=subject.training,
+        no_training=subject.no_training,
         wrong=most_wrong(names, task.examples, targets, p, decisions, worst),
     )
-
-
-def decide(thresholds: Thresholds, met: Known, p: Probabilities, targets: Targets) -> Decisions:
-    """The decisions that `bench.quality.judge.judge` counts, cross-fitted where the thresholds rest on these."""
-    if met.fitted:
-        return cross_fitted(p, targets, thresholds.objective)
-    return thresholds.apply(p)
 
 
 def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
@@ -161,20 +177,19 @@ def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
     if is_bundle(folder):
         return None, "A Bundle holds no log of a training. Inspect the run that it was exported from to see one."
     if not (folder / METRICS).is_file():
-        return None, f"This run has no {METRICS}, where the log of its training would stand."
+        return None, f"This run has no {METRICS}, which holds the log of a training."
     tree = read_json(folder / METRICS, RunError)
-    log = tree.get("training") if isinstance(tree, dict) else None
     try:
-        found = build(TrainLog, log, "training")
+        log = build(TrainLog, tree.get("training") if isinstance(tree, dict) else None, "training")
     except RecipeError as error:
         raise RunError(f"{folder / METRICS}: damaged: {error}; train again") from error
-    return (found, None) if found.epochs else (None, "This run's training has no epochs.")
+    return (log, None) if log.epochs else (None, "This run's training has no epochs.")
 
 
 def confusion(names: Sequence[str], targets: Targets, decisions: Decisions) -> tuple[Confusion, ...]:
     """Of every label."""
-    found = zip(names, counts(targets, decisions).T.tolist(), strict=True)
-    return tuple(Confusion(name, tp, fp, fn, len(targets) - tp - fp - fn) for name, (tp, fp, fn) in found)
+    rows = zip(names, counts(targets, decisions).T.tolist(), strict=True)
+    return tuple(Confusion(name, tp, fp, fn, len(targets) - tp - fp - fn) for name, (tp, fp, fn) in rows)
 
 
 def curves(
@@ -185,14 +200,14 @@ def curves(
     honest: Decisions | None,
 ) -> tuple[Curve, ...]:
     """Of every label; `honest` are the decisions that are counted in place of the thresholds' own."""
-    own, values, found = thresholds.apply(p), thresholds.array(), []
+    own, values, result = thresholds.apply(p), thresholds.array(), []
     for i, name in enumerate(names):
         gold = targets[:, i] > 0.5
         recall, precision = _steps(gold, p[:, i])
         ap, at = average_precision(targets[:, i], p[:, i]), _point(gold, own[:, i])
         counted = None if honest is None else _point(gold, honest[:, i])
-        found.append(Curve(name, int(gold.sum()), recall, precision, ap, float(values[i]), at, counted))
-    return tuple(found)
+        result.append(Curve(name, int(gold.sum()), recall, precision, ap, float(values[i]), at, counted))
+    return tuple(result)
 
 
 def _steps(gold: NDArray[np.bool_], p: NDArray[np.float32]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,14 +1,13 @@
-"""One temperature for all probabilities, and what it is worth on rows it was not fitted on. Knows arrays only."""
+"""One temperature for all probabilities, and what it is worth on rows it was not fitted on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.quality.judge import DRAWS, reliability
+from bench.quality.evaluate import DRAWS, reliability
 from bench.report.types import Bin
 from distill.data.stratify import stratified_folds
 from distill.scoring.estimate import Estimate
@@ -24,9 +23,6 @@ from distill.scoring.thresholds import FOLDS, SEED
 BINS = 15  # of the ECE, as everywhere in distill
 COLDEST, HOTTEST = 0.01, 100.0  # a model that is right about everything would have the temperature 0
 HALVINGS = 60
-
-# Each example's share of a figure, (N, K), to the figure of every draw, (R,), when draws (R, N) weight examples.
-Drawn = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -54,18 +50,17 @@ class Scaling:
 def scaling(probabilities: Probabilities, targets: Targets) -> Scaling:
     """Both (N, L). Raises DataError when there are fewer rows than folds."""
     after, used = cross_scaled(probabilities, targets)
-    before_after = (probabilities, after)
     weights = bootstrap_draws(len(targets), DRAWS, np.random.default_rng(0))
-    every_ece = [_drawn_ece(_bin_gaps(targets, p), targets.shape[1])(weights) for p in before_after]
-    every_loss = [(weights @ pair_losses(targets, p).mean(1)) / len(targets) for p in before_after]
-    before, scaled = (calibrated(targets, p) for p in before_after)
+    eces = [np.abs(weights @ _bin_gaps(targets, p)).sum(1) / targets.size for p in (probabilities, after)]
+    losses = [(weights @ pair_losses(targets, p).mean(1)) / len(targets) for p in (probabilities, after)]
+    before, scaled = calibrated(targets, probabilities), calibrated(targets, after)
     return Scaling(
         temperature=fit_temperature(probabilities, targets),
         fold_temperatures=used,
         before=before,
         after=scaled,
-        ece_change=_change(scaled.ece - before.ece, every_ece),
-        log_loss_change=_change(scaled.log_loss - before.log_loss, every_loss),
+        ece_change=Estimate.of(scaled.ece - before.ece, eces[1] - eces[0]),
+        log_loss_change=Estimate.of(scaled.log_loss - before.log_loss, losses[1] - losses[0]),
     )
 
 
@@ -85,7 +80,7 @@ def fit_temperature(probabilities: Probabilities, targets: Targets) -> float:
 
 
 def scale(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """float32, the shape of what is given."""
+    """The probabilities whose logits are divided by the temperature: float32, the same shape."""
     result: Probabilities = _sigmoid(logit(probabilities).astype(np.float64) / temperature).astype(np.float32)
     return result
 
@@ -117,8 +112,8 @@ def pair_losses(targets: Targets, probabilities: Probabilities) -> NDArray[np.fl
     return np.where(gold, -np.log(p), -np.log1p(-p))
 
 
-def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0.5 * (1.0 + np.tanh(0.5 * scores))
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 0.5 * (1.0 + np.tanh(0.5 * logits))
 
 
 def _bin_gaps(targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
@@ -126,11 +121,3 @@ def _bin_gaps(targets: Targets, probabilities: Probabilities) -> NDArray[np.floa
     p = probabilities.astype(np.float64)
     place = np.minimum((p * BINS).astype(int), BINS - 1)
     return np.stack([((p - targets) * (place == i)).sum(1) for i in range(BINS)], axis=1)
-
-
-def _drawn_ece(gaps: NDArray[np.float64], labels: int) -> Drawn:
-    return lambda weights: np.abs(weights @ gaps).sum(1) / (len(gaps) * labels)
-
-
-def _change(value: float, drawn: list[NDArray[np.float64]]) -> Estimate:
-    return Estimate.of(value, drawn[1] - drawn[0])

@@ -1,9 +1,10 @@
-"""Which examples a model is most wrong about, and by which labels. Knows probabilities and truth, no images."""
+"""Which examples a model is most wrong about, and by which labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,13 +15,18 @@ from distill.scoring.metrics import Decisions, Probabilities, Targets
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One label of one example: whether it is gold, and decided, and what the model said."""
+class LabelDecision:
+    """One label of one example: whether it is gold, whether it is decided, and its probability."""
 
     name: str
     gold: bool
     predicted: bool
     probability: float
+
+    @property
+    def kind(self) -> Literal["found", "missed", "false"]:
+        """Of a label that is gold or decided: both, gold alone, or decided alone."""
+        return "false" if not self.gold else "found" if self.predicted else "missed"
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Wrong:
     id: str
     text: str
     loss: float
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[LabelDecision, ...]
 
 
 def most_wrong(
@@ -45,12 +51,12 @@ def most_wrong(
 ) -> tuple[Wrong, ...]:
     """The examples with the largest binary cross-entropy summed over labels, the worst first."""
     losses, gold = pair_losses(targets, p), targets > 0.5
-    found = []
+    wrong = []
     for row in np.argsort(-losses.sum(1), kind="stable")[:worst].tolist():
         some = [i for i in np.argsort(-losses[row], kind="stable").tolist() if gold[row, i] or decisions[row, i]]
         verdicts = tuple(
-            Verdict(names[i], bool(gold[row, i]), bool(decisions[row, i]), float(p[row, i])) for i in some
+            LabelDecision(names[i], bool(gold[row, i]), bool(decisions[row, i]), float(p[row, i])) for i in some
         )
         example = examples[row]
-        found.append(Wrong(row, example.id, printable(example.text), float(losses[row].sum()), verdicts))
-    return tuple(found)
+        wrong.append(Wrong(row, example.id, printable(example.text), float(losses[row].sum()), verdicts))
+    return tuple(wrong)

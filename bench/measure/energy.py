@@ -1,4 +1,4 @@
-"""Joules that the processor's packages took, from the counters that Linux shows under powercap. Knows no models.
+"""Joules that the processor's packages took, from the counters that Linux shows under powercap.
 
 Intel's and AMD's counters (RAPL) have the same names. They count the whole package, whatever else runs on it, and
 are readable for root alone unless its owner has changed that; virtual machines have none.

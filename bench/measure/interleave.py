@@ -1,4 +1,4 @@
-"""Time and memory of several variants, their rounds interleaved. Knows processes and the order, no quality.
+"""Time and memory of several variants, their rounds interleaved.
 
 Every process is fresh and holds one variant. Cold starts come first, each alone on the machine; then all processes
 of one number of threads stay open and take turns of one round: what disturbs the machine disturbs all alike.
@@ -10,16 +10,16 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench.measure import latency
 from bench.measure.energy import Meter
 from bench.measure.process import Process
-from bench.report.types import ColdStart, Memory, Noise, Resident, Stage, Timing, WithoutArena
+from bench.measure.worker import Start
+from bench.report.types import ColdStart, Memory, Noise, Stage, Timing, WithoutArena
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 from distill.core.terminal import track
@@ -36,24 +36,24 @@ Rows = tuple[tuple[str, str | None], ...]
 class Plan:
     """What is measured: every number of threads with every batch size; the first of each is the headline, which is
     asked for `calls` examples, a call each at batch 1. The other pairs are asked for a quarter of them. `starts` is
-    the number of cold starts."""
+    the number of cold starts; `device` is what the report calls the machine, its processor's name if None."""
 
     threads: tuple[int, ...]
     batches: tuple[int, ...]
     calls: int
     starts: int
+    device: str | None = None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One variant's figures; `tokens` and `model_ms` are the middle example's, by its runtime alone."""
+    """One variant's figures; `model_ms` is the middle example's, by its runtime alone."""
 
     timings: tuple[Timing, ...]
     stages: tuple[Stage, ...]
     cold: ColdStart
     memory: Memory
     joules: float | None
-    tokens: int
     model_ms: float
 
 
@@ -61,22 +61,18 @@ def measure(variants: Sequence[Variant], examples: Sequence[Example], plan: Plan
     """All of it; the last variant is the own one, which the verdict on noise measures twice. Raises BenchError."""
     rows = tuple((e.text, str(e.image.resolve()) if e.image else None) for e in by_length(examples))
     with tempfile.TemporaryDirectory(prefix="distill-bench-") as name:
-        lab = _Lab(tuple(variants), rows, plan, Path(name))
+        session = _Session(tuple(variants), rows, plan, Path(name))
         starts = [
-            [lab.start(variant) for _ in range(plan.starts - 1)]
+            [session.start(variant) for _ in range(plan.starts - 1)]
             for variant in track(variants, "cold starts", len(variants))
         ]
-        headline, noise = lab.headline(starts)
-        timings = [[timed.timing] for timed in headline]
-        for threads, batches in lab.others():
-            for more, timed in zip(timings, lab.timed(threads, batches), strict=True):
-                more += timed
-        arenas = [lab.without_arena(variant) for variant in variants]
+        measured, noise = session.headline(starts)
+        for threads, batches in session.other_settings():
+            timings = session.timed(threads, batches)
+            measured = [replace(m, timings=m.timings + more) for m, more in zip(measured, timings, strict=True)]
+        arenas = [session.without_arena(variant) for variant in variants]
     return [
-        Measured(
-            tuple(times), part.stages, part.cold, _memory(part, arena), part.joules, part.tokens, part.model_ms
-        )
-        for times, part, arena in zip(timings, headline, arenas, strict=True)
+        replace(m, memory=replace(m.memory, without_arena=arena)) for m, arena in zip(measured, arenas, strict=True)
     ], noise
 
 
@@ -98,71 +94,66 @@ def by_length(examples: Sequence[Example]) -> list[Example]:
 
 
 @dataclass(frozen=True)
-class _Headline:
-    timing: Timing
-    stages: tuple[Stage, ...]
-    tokens: int
-    model_ms: float
-    cold: ColdStart
-    begun: dict[str, Any]
-    memory: dict[str, Any]
-    joules: float | None
+class _Session:
+    """The processes of one measurement; `rows` are those of a round."""
 
-
-@dataclass(frozen=True)
-class _Lab:
     variants: tuple[Variant, ...]
     rows: Rows
     plan: Plan
     folder: Path
 
-    def start(self, variant: Variant) -> dict[str, Any]:
-        """What a fresh process says of its start; it ends at once."""
+    def start(self, variant: Variant) -> Start:
+        """The start of a fresh process, which ends at once."""
         with self._open([variant], self.plan.threads[0]) as (process,):
             return process.start
 
-    def headline(self, starts: Sequence[list[dict[str, Any]]]) -> tuple[list[_Headline], Noise]:
-        """Threads and batch of the headline, with the own variant's twin."""
-        with self._open([*self.variants, self.variants[-1]], self.plan.threads[0]) as processes:
-            rounds, joules = self._rounds(processes, self.plan.batches[0], self.plan.calls)
-            held = [process.ask("memory") for process in processes[:-1]]
+    def headline(self, starts: Sequence[list[Start]]) -> tuple[list[Measured], Noise]:
+        """Threads and batch of the headline, with the own variant's twin; `starts` are each variant's so far."""
+        threads, batch = self.plan.threads[0], self.plan.batches[0]
+        with self._open([*self.variants, self.variants[-1]], threads) as processes:
+            rounds, joules = self._rounds(processes, batch, self.plan.calls)
+            held = [process.memory() for process in processes[:-1]]
             # After that, because a profile takes memory of its own.
-            staged = [process.ask("stages") for process in processes[:-1]]
-        first = (self.plan.threads[0], self.plan.batches[0])
-        timings = [latency.summarise(*first, part) for part in rounds[:-1]]
+            stages = [process.stages() for process in processes[:-1]]
+        timings = [latency.summarise(threads, batch, part) for part in rounds[:-1]]
         names = [variant.name for variant in self.variants]
         noise = latency.noise(rounds[-2], rounds[-1], list(zip(names, timings, strict=True)))
-        parts = [
-            _Headline(
-                timing=timing,
-                stages=tuple(Stage(**stage) for stage in stage_["stages"]),
-                tokens=stage_["tokens"],
-                model_ms=stage_["model_ms"],
-                cold=cold_start([*before, process.start]),
-                begun=process.start,
-                memory=memory,
-                joules=energy,
+        measured = []
+        for i, (before, process) in enumerate(zip(starts, processes, strict=False)):
+            first = process.start
+            measured.append(
+                Measured(
+                    timings=(timings[i],),
+                    stages=stages[i].stages,
+                    cold=cold_start([*before, first]),
+                    memory=Memory(
+                        imported=first.imported,
+                        load_peak_bytes=first.load_peak_bytes,
+                        steady=held[i].steady,
+                        peak_bytes=held[i].peak_bytes,
+                        torch_loaded=first.torch,
+                        without_arena=None,
+                    ),
+                    joules=joules[i],
+                    model_ms=stages[i].model_ms,
+                )
             )
-            for timing, stage_, before, process, memory, energy in zip(
-                timings, staged, starts, processes[:-1], held, joules[:-1], strict=True
-            )
-        ]
-        return parts, noise
+        return measured, noise
 
-    def others(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+    def other_settings(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Numbers of threads with the batch sizes that the headline leaves to measure."""
         for threads in self.plan.threads:
             batches = self.plan.batches[1:] if threads == self.plan.threads[0] else self.plan.batches
             if batches:
                 yield threads, batches
 
-    def timed(self, threads: int, batches: Sequence[int]) -> list[list[Timing]]:
+    def timed(self, threads: int, batches: Sequence[int]) -> list[tuple[Timing, ...]]:
         """Of every variant, a Timing a batch size."""
         with self._open(self.variants, threads) as processes:
             calls = self.plan.calls // OTHERS
             by_batch = [(batch, self._rounds(processes, batch, calls)[0]) for batch in batches]
         return [
-            [latency.summarise(threads, batch, rounds[index]) for batch, rounds in by_batch]
+            tuple(latency.summarise(threads, batch, rounds[index]) for batch, rounds in by_batch)
             for index in range(len(self.variants))
         ]
 
@@ -171,10 +162,10 @@ class _Lab:
         if variant.runtime != "onnxruntime":
             return None
         with self._open([variant], self.plan.threads[0], arena=False) as (process,):
-            process.ask("calls", 1)
-            times = [time for _ in range(ARENA_ROUNDS) for time in process.ask("calls", 1)["ms"]]
-            held = process.ask("memory")
-        return WithoutArena(Resident(**held["steady"]), held["peak_bytes"], statistics.median(times))
+            process.calls(1)
+            times = [time for _ in range(ARENA_ROUNDS) for time in process.calls(1)]
+            held = process.memory()
+        return WithoutArena(held.steady, held.peak_bytes, statistics.median(times))
 
     @contextmanager
     def _open(self, variants: Sequence[Variant], threads: int, arena: bool = True) -> Iterator[list[Process]]:
@@ -190,7 +181,7 @@ class _Lab:
     ) -> tuple[list[list[list[float]]], list[float | None]]:
         """Every process's rounds, in turns, and its joules a call."""
         for process in processes:
-            process.ask("calls", batch)  # the first round warms up
+            process.calls(batch)  # the first round warms up
         meter = Meter.open()
         count = max(1, -(-calls // ROUND))
         rounds: list[list[list[float]]] = [[] for _ in processes]
@@ -198,27 +189,16 @@ class _Lab:
         for _ in track(range(count), f"timing, batch {batch}", count):
             for index, process in enumerate(processes):
                 before = meter.joules() if meter else 0.0
-                rounds[index].append(process.ask("calls", batch)["ms"])
+                rounds[index].append(process.calls(batch))
                 joules[index] += (meter.joules() if meter else 0.0) - before
-        made = sum(len(part) for part in rounds[0])
-        return rounds, [total / made if meter else None for total in joules]
+        timed = sum(len(part) for part in rounds[0])
+        return rounds, [total / timed if meter else None for total in joules]
 
 
-def cold_start(starts: Sequence[dict[str, Any]]) -> ColdStart:
-    """Medians of what fresh processes said."""
+def cold_start(starts: Sequence[Start]) -> ColdStart:
+    """Medians of fresh processes' starts."""
     parts = ("total_ms", "import_ms", "open_ms", "first_call_ms")
     return ColdStart(
-        **{part: statistics.median(start[part] for start in starts) for part in parts},
-        starts_ms=tuple(start["total_ms"] for start in starts),
-    )
-
-
-def _memory(part: _Headline, arena: WithoutArena | None) -> Memory:
-    return Memory(
-        imported=Resident(**part.begun["imported"]),
-        load_peak_bytes=part.begun["load_peak_bytes"],
-        steady=Resident(**part.memory["steady"]),
-        peak_bytes=part.memory["peak_bytes"],
-        torch_loaded=part.begun["torch"],
-        without_arena=arena,
+        **{part: statistics.median(getattr(start, part) for start in starts) for part in parts},
+        starts_ms=tuple(start.total_ms for start in starts),
     )

@@ -1,4 +1,4 @@
-"""Rounds of times to figures with intervals, and whether the machine was quiet. Knows no processes."""
+"""Rounds of times to figures with intervals, and whether the machine was quiet."""
 
 from __future__ import annotations
 
@@ -59,12 +59,7 @@ def noise(own: Rounds, twin: Rounds, timings: Sequence[tuple[str, Timing]]) -> N
     It does not look at the span of the rounds' medians, which grows with their number: a longer measurement
     would be the noisier one.
     """
-    return verdict(twin_ratio(own, twin), timings)
-
-
-def verdict(ratio: Estimate, timings: Sequence[tuple[str, Timing]]) -> Noise:
-    """`noise`, once the twin's ratio is known."""
-    reasons = []
+    ratio, reasons = twin_ratio(own, twin), []
     for name, timing in timings:
         share, p50 = disturbed(timing.raw_ms), timing.p50
         if share > NOISY_SHARE:

@@ -1,4 +1,4 @@
-"""The device and the code that figures belong to. Knows the system's files and git, measures no model."""
+"""The device and the code that figures belong to, from the system's files and git."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def describe(name: str | None = None) -> Machine:
 
 def _kernel() -> str:
     """The numbers of the kernel's release; what a builder or a hypervisor appended to them is nobody's business."""
-    found = re.match(r"\d+(?:\.\d+)*", platform.release())
-    return found.group() if found else ""
+    numbers = re.match(r"\d+(?:\.\d+)*", platform.release())
+    return numbers.group() if numbers else ""
 
 
 def memory_bytes(root: Path = ROOT) -> int | None:
@@ -73,13 +73,13 @@ def git_revision(folder: Path) -> str | None:
 
 def packages() -> dict[str, str]:
     """The version of each package that figures may depend on, of those that are installed."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def spinning() -> str:

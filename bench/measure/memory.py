@@ -1,4 +1,4 @@
-"""How much memory this process holds. Knows the system's own counters, nothing of what the memory is for."""
+"""How much memory this process holds, by the system's own counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices in onnxruntime, in 8 bits and in float. Knows one operator, no model.
+"""How fast this machine multiplies matrices in onnxruntime, in 8 bits and in float.
 
 Its files of one node are written here, field by field as onnx.proto numbers them, so that a device needs no onnx.
 """
@@ -14,22 +14,8 @@ from numpy.typing import NDArray
 
 from bench.report.types import Peak
 from distill.core.isa import detect, weight_limit
+from distill.runtime.onnx import graph as proto
 from distill.runtime.onnx.file import BYTES, GRAPH, VARINT
-from distill.runtime.onnx.graph import (
-    DATA_TYPE,
-    DIMS,
-    FLOAT,
-    INITIALIZER,
-    INPUT,
-    INT8,
-    INT32,
-    NODE,
-    NODE_NAME,
-    OP_TYPE,
-    OUTPUT,
-    TENSOR_NAME,
-    UINT8,
-)
 from distill.runtime.predictor import open_session
 
 # A BERT layer's widest product, and rows enough that more gain nothing: on an AVX512-VNNI EPYC, one thread, int8
@@ -57,18 +43,18 @@ def measure(threads: int, folder: Path) -> Peak:
     )
 
 
-def _best(weights: NDArray[Any], given: NDArray[Any], threads: int, folder: Path) -> float:
+def _best(weights: NDArray[Any], inputs: NDArray[Any], threads: int, folder: Path) -> float:
     """10^9 operations a second, the best of the calls."""
     path = folder / f"{weights.dtype}.onnx"
-    path.write_bytes(product(weights, len(given)))
+    path.write_bytes(product(weights, len(inputs)))
     session = open_session(path, threads)
     times: list[float] = []
     end = time.perf_counter() + SECONDS
     while len(times) < LEAST_CALLS or time.perf_counter() < end:
         start = time.perf_counter()
-        session.run(["product"], {"given": given})
+        session.run(["product"], {"given": inputs})
         times.append(time.perf_counter() - start)
-    return 2 * len(given) * weights.size / min(times) / 1e9
+    return 2 * len(inputs) * weights.size / min(times) / 1e9
 
 
 def product(weights: NDArray[Any], rows: int) -> bytes:
@@ -76,14 +62,14 @@ def product(weights: NDArray[Any], rows: int) -> bytes:
     to int32, or float32 throughout. The weights are a constant, which onnxruntime packs beforehand."""
     small = weights.dtype == np.int8
     inner, columns = weights.shape
-    node = _texts(INPUT, "given", "weights") + _texts(OUTPUT, "product")
-    node += _texts(NODE_NAME, "multiply") + _texts(OP_TYPE, "MatMulInteger" if small else "MatMul")
-    tensor = b"".join(_number(DIMS, size) for size in weights.shape) + _texts(TENSOR_NAME, "weights")
+    node = _texts(proto.INPUT, "given", "weights") + _texts(proto.OUTPUT, "product")
+    node += _texts(proto.NODE_NAME, "multiply") + _texts(proto.OP_TYPE, "MatMulInteger" if small else "MatMul")
+    tensor = b"".join(_number(proto.DIMS, size) for size in weights.shape) + _texts(proto.TENSOR_NAME, "weights")
     raw = weights.astype(weights.dtype.newbyteorder("<")).tobytes()
-    tensor += _number(DATA_TYPE, INT8 if small else FLOAT) + _part(9, raw)  # raw_data
-    graph = _part(NODE, node) + _texts(2, "graph") + _part(INITIALIZER, tensor)
-    graph += _part(11, _value("given", UINT8 if small else FLOAT, (rows, inner)))
-    graph += _part(12, _value("product", INT32 if small else FLOAT, (rows, columns)))
+    tensor += _number(proto.DATA_TYPE, proto.INT8 if small else proto.FLOAT) + _part(9, raw)  # raw_data
+    graph = _part(proto.NODE, node) + _texts(2, "graph") + _part(proto.INITIALIZER, tensor)
+    graph += _part(11, _value("given", proto.UINT8 if small else proto.FLOAT, (rows, inner)))
+    graph += _part(12, _value("product", proto.INT32 if small else proto.FLOAT, (rows, columns)))
     opset = _texts(1, "") + _number(2, OPSET)  # the standard operators' domain has no name
     return _number(1, IR_VERSION) + _part(GRAPH, graph) + _part(8, opset)
 

@@ -1,4 +1,4 @@
-"""The parent's end of one variant's process. Knows pipes and lines, no figures."""
+"""The parent's end of one variant's process: it starts it, asks it and reads its answers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.measure.worker import Spec
+from bench.measure.stages import StageTimes
+from bench.measure.worker import Held, Spec, Start
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
+from distill.core.schema import build
 
 WORKER = ("-m", "bench.measure.worker")
 
 
 class Process:
-    """A variant that is open in a fresh process; `start` is what it said when its first prediction was made."""
+    """A variant that is open in a fresh process; `start` is the way to its first prediction."""
 
     def __init__(
         self,
@@ -32,16 +34,8 @@ class Process:
     ) -> None:
         """Raises BenchError when the process dies before its first prediction. `folder` is for its notes."""
         self.variant = variant
-        spec = Spec(
-            variant.name,
-            variant.kind,
-            variant.runtime,
-            str(variant.folder),
-            str(variant.model) if variant.model else None,
-            threads,
-            arena,
-            rows,
-        )
+        model = str(variant.model) if variant.model else None
+        spec = Spec(variant.name, variant.kind, variant.runtime, str(variant.folder), model, threads, arena, rows)
         handle, name = tempfile.mkstemp(dir=folder, suffix=".json")
         with os.fdopen(handle, "w", encoding="utf-8") as written:
             json.dump(asdict(spec), written)
@@ -54,20 +48,22 @@ class Process:
             text=True,
         )
         try:
-            self.start = self._read()
+            self.start = build(Start, self._read(), "start")
         except BaseException:
             self.close()
             raise
 
-    def ask(self, *request: Any) -> dict[str, Any]:
-        """Send a request to the worker and return its answer. Raises BenchError when the process has died."""
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            self._dead()
-        return self._read()
+    def calls(self, batch: int) -> list[float]:
+        """Milliseconds of each call of one round. Raises BenchError when the process has died, as all of these."""
+        return [float(ms) for ms in self._ask("calls", batch)["ms"]]
+
+    def stages(self) -> StageTimes:
+        """Where the time of a call goes."""
+        return build(StageTimes, self._ask("stages"), "stages")
+
+    def memory(self) -> Held:
+        """What the process holds now and held at most."""
+        return build(Held, self._ask("memory"), "memory")
 
     def close(self) -> None:
         """End the process."""
@@ -76,6 +72,15 @@ class Process:
         for pipe in (self.process.stdin, self.process.stdout, self.errors):
             if pipe is not None:
                 pipe.close()
+
+    def _ask(self, *request: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self._dead()
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None

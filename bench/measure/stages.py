@@ -1,4 +1,4 @@
-"""Where the time of one call goes. Knows the steps of a call, not who runs the model."""
+"""Where the time of one call goes, stage by stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from bench.report.types import Stage
-from bench.runtimes.serving import Served
+from bench.runtimes.open_model import OpenModel
 from distill.preprocess.images import decode, to_pixels
 from distill.scoring.metrics import sigmoid
 
@@ -19,7 +19,7 @@ PASSES = 7
 
 
 @dataclass(frozen=True)
-class Staged:
+class StageTimes:
     """`stages` are means over examples; `tokens` and `model_ms` belong to the middle one, a single example."""
 
     stages: tuple[Stage, ...]
@@ -27,42 +27,42 @@ class Staged:
     model_ms: float
 
 
-def staged(served: Served, rows: Sequence[tuple[str, Path | None]], passes: int = PASSES) -> Staged:
+def stage_times(model: OpenModel, rows: Sequence[tuple[str, Path | None]], passes: int = PASSES) -> StageTimes:
     """Each row's median over passes, and of these the mean over rows, whose sum is the mean of a call.
 
-    What the model takes is divided among its towers as the runtime says it divides for the middle row.
+    What the model takes is divided among its towers as the runtime divides it for the middle row.
     """
     by_row = []
     for text, image in rows:
-        timed = [one_call(served, text, image) for _ in range(passes)]
-        by_row.append({name: statistics.median(times[name] for times in timed) for name in timed[0]})
+        calls = [one_call(model, text, image) for _ in range(passes)]
+        by_row.append({name: statistics.median(call[name] for call in calls) for name in calls[0]})
     mean = {name: statistics.fmean(times[name] for times in by_row) for name in by_row[0]}
     middle = len(rows) // 2
     text, image = rows[middle]
-    batch = served.reader.batch(served.reader.rows([text], [served.reader.image(image)]))
-    towers = served.towers(batch) or {"model": 1.0}
+    batch = model.reader.batch(model.reader.rows([text], [model.reader.image(image)]))
+    towers = model.towers(batch) or {"model": 1.0}
     stages = [
         *(Stage(name, mean[name]) for name in BEFORE),
         *(Stage(name, share * mean["model"]) for name, share in towers.items()),
         *(Stage(name, mean[name]) for name in AFTER),
     ]
-    return Staged(tuple(stages), int(batch.attention_mask.sum()), by_row[middle]["model"])
+    return StageTimes(tuple(stages), int(batch.attention_mask.sum()), by_row[middle]["model"])
 
 
-def one_call(served: Served, text: str, image: Path | None) -> dict[str, float]:
-    """Milliseconds of each step, the model as one; as `bench.runtimes.serving.answer`, taken apart."""
-    reader, clock = served.reader, [time.perf_counter()]
+def one_call(model: OpenModel, text: str, image: Path | None) -> dict[str, float]:
+    """Milliseconds of each step, the model as one; as `bench.runtimes.open_model.answer`, taken apart."""
+    reader, clock = model.reader, [time.perf_counter()]
     decoded = decode(image, reader.spec.image) if image else None
     clock.append(time.perf_counter())
     pixels = to_pixels(decoded, reader.spec.image) if decoded else None
     clock.append(time.perf_counter())
-    read = reader.rows([text], [pixels])
+    rows = reader.rows([text], [pixels])
     clock.append(time.perf_counter())
-    batch = reader.batch(read)
+    batch = reader.batch(rows)
     clock.append(time.perf_counter())
-    logits = served.logits(batch)
+    logits = model.logits(batch)
     clock.append(time.perf_counter())
-    served.labels.decode(served.thresholds.apply(sigmoid(logits))[0])
+    model.labels.decode(model.thresholds.apply(sigmoid(logits))[0])
     clock.append(time.perf_counter())
     steps = (*BEFORE, "model", *AFTER)
     return {name: 1e3 * (end - start) for name, (start, end) in zip(steps, pairwise(clock), strict=True)}

@@ -1,4 +1,4 @@
-"""How much of the machine's peak a model reaches. Knows its multiply-accumulates and its time."""
+"""How much of the machine's peak a model reaches, by its multiply-accumulates and its time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What other toolkits make in one call of the fp32 Bundle or of its run. Knows OpenVINO, NNCF, optimum and what
-torch quantises and compiles; no time or memory."""
+"""Peers: what other toolkits make in one call of the fp32 Bundle or of its run. OpenVINO, NNCF and optimum take the
+Bundle; torch quantises or compiles the run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.peers.openvino import import_openvino
-from bench.peers.silence import hushed
+from bench.peers.openvino import import_openvino, last_line
+from bench.peers.quiet import quiet
 from bench.runtimes.variants import Variant, parent_of, resolve
 from distill.core.errors import BenchError, BundleError
 from distill.core.files import read_json
@@ -26,6 +26,7 @@ from distill.runtime.bundle import MANIFEST, PREFIX, Bundle, Contents, is_bundle
 from distill.runtime.onnx import file as onnx_file
 
 Peer = Literal["openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile"]
+OF_THE_RUN: tuple[Peer, ...] = ("torch-int8", "torch-compile")  # the others are made of the Bundle
 CALIBRATION = 128  # examples that NNCF sees
 
 
@@ -40,9 +41,9 @@ def make(
     if not peers:
         return []
     parent = fp32_of(bundle)
-    runs = {peer: run_of(parent, peer, bundle, against) for peer in peers if peer.startswith("torch-")}
+    runs = {peer: run_of(parent, peer, bundle, against) for peer in peers if peer in OF_THE_RUN}
 
-    def one(peer: Peer) -> Variant:
+    def variant(peer: Peer) -> Variant:
         if peer == "openvino":
             return _openvino_variant(parent)
         if peer == "openvino-int8":
@@ -51,7 +52,7 @@ def make(
             return _optimum_variant(parent, folder / peer)
         return _torch_variant(runs[peer], peer)
 
-    return [one(peer) for peer in dict.fromkeys(peers)]
+    return [variant(peer) for peer in dict.fromkeys(peers)]
 
 
 def fp32_of(bundle: Path) -> Bundle:
@@ -108,7 +109,7 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
     """The .xml that NNCF's one call leads to, weights beside it. Raises BenchError."""
     openvino = import_openvino("openvino-int8")
     try:
-        with hushed():
+        with quiet():
             import nncf
     except ModuleNotFoundError as error:
         raise BenchError(
@@ -123,19 +124,19 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
 
     note(f"NNCF quantises the {parent.kind} with {len(calibration)} examples")
     file = folder / "model.xml"
-    its_own = (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError)
+    nncf_errors = (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError)
     try:
-        with hushed():
-            made = nncf.quantize(
+        with quiet():
+            quantised = nncf.quantize(
                 openvino.Core().read_model(parent.model),
                 nncf.Dataset(calibration, feed),
                 subset_size=len(calibration),
                 model_type=nncf.ModelType.TRANSFORMER,  # which its documentation asks for where there is one
             )
-            openvino.save_model(made, file, compress_to_fp16=False)  # as its documentation saves such a model
-    except (*its_own, RuntimeError, ValueError, LookupError) as error:
+            openvino.save_model(quantised, file, compress_to_fp16=False)  # as its documentation saves such a model
+    except (*nncf_errors, RuntimeError, ValueError, LookupError) as error:
         raise BenchError(
-            f"{parent.model}: NNCF {nncf.__version__} cannot quantise it ({_reason(error)}); "
+            f"{parent.model}: NNCF {nncf.__version__} cannot quantise it ({last_line(error)}); "
             "leave out --peer openvino-int8"
         ) from error
     return file
@@ -143,10 +144,10 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
 
 def _torch_variant(run: Path, peer: Peer) -> Variant:
     """The run, which is quantised or compiled when it is opened: neither can be kept on disk as it is."""
-    plain = resolve(run)
+    variant = resolve(run)
     if peer == "torch-compile":
         # The code that is compiled is not counted: it is made anew on each machine.
-        return replace(plain, name=plain.name.replace("PyTorch", "torch.compile"), runtime="torch.compile")
+        return replace(variant, name=f"{variant.kind} torch.compile", runtime="torch.compile")
     import torch
 
     from bench.peers.pytorch import quantised
@@ -155,14 +156,14 @@ def _torch_variant(run: Path, peer: Peer) -> Variant:
     # Its weights as torch.save would write them, and the run's other files.
     saved = io.BytesIO()
     torch.save(quantised(Checkpoint.load(run).classifier.network).state_dict(), saved)
-    size = plain.size_bytes - (run / "model.safetensors").stat().st_size + saved.getbuffer().nbytes
-    name = plain.name.replace("PyTorch", "PyTorch dynamic int8")
-    return replace(plain, name=name, runtime="torch dynamic int8", size_bytes=size)
+    size = variant.size_bytes - (run / "model.safetensors").stat().st_size + saved.getbuffer().nbytes
+    name = f"{variant.kind} PyTorch dynamic int8"
+    return replace(variant, name=name, runtime="torch dynamic int8", size_bytes=size)
 
 
 def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
     """A Bundle with the parent's everything around the model that optimum made of the parent's."""
-    model = _optimum_quantised(parent, folder / "made")
+    model = _optimum_quantised(parent, folder / "model")
     contents = Contents(
         model=model,
         kind=parent.kind,
@@ -178,11 +179,10 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
         card=f"{parent.folder}, quantised by optimum to be measured; not to be shipped.\n",
         run_sha256=parent.sha256,
     )
-    made = write(folder / "bundle", contents)
+    bundle = write(folder / "bundle", contents)
     model.unlink()
-    return Variant(
-        f"{made.kind} optimum dynamic int8", made.kind, "optimum dynamic int8", made.folder, made.size_bytes()
-    )
+    name = f"{bundle.kind} optimum dynamic int8"
+    return Variant(name, bundle.kind, "optimum dynamic int8", bundle.folder, bundle.size_bytes())
 
 
 def _optimum_quantised(parent: Bundle, out: Path) -> Path:
@@ -192,24 +192,15 @@ def _optimum_quantised(parent: Bundle, out: Path) -> Path:
         from optimum.onnxruntime.configuration import AutoQuantizationConfig
     except ModuleNotFoundError as error:
         raise BenchError(f"--peer optimum-int8 needs {error.name}; pip install 'distill[train]'") from error
-    here = detect()
-    if here == "arm64":
-        preset = AutoQuantizationConfig.arm64
-    elif here == "x86-vnni":
-        preset = AutoQuantizationConfig.avx512_vnni
-    else:
-        preset = AutoQuantizationConfig.avx2
+    presets = {"arm64": AutoQuantizationConfig.arm64, "x86-vnni": AutoQuantizationConfig.avx512_vnni}
+    preset = presets.get(detect(), AutoQuantizationConfig.avx2)
     try:
-        with hushed():  # that a Bundle has no config.json, and that pixels are uint8
+        with quiet():  # that a Bundle has no config.json, and that pixels are uint8
             ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
                 save_dir=out, quantization_config=preset(is_static=False, per_channel=False)
             )
     except (ValueError, AssertionError, RuntimeError, LookupError) as error:
         raise BenchError(
-            f"{parent.model}: optimum cannot quantise it ({_reason(error)}); leave out --peer optimum-int8"
+            f"{parent.model}: optimum cannot quantise it ({last_line(error)}); leave out --peer optimum-int8"
         ) from error
     return next(out.glob("*.onnx"))
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()  # the cause stands last

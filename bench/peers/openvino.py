@@ -1,4 +1,4 @@
-"""A Bundle served by OpenVINO, or an OpenVINO file in the place of its model. Knows no onnxruntime and no torch."""
+"""A Bundle run by OpenVINO, or an OpenVINO file in the place of its model, without onnxruntime and torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT_INPUTS = frozenset({"input_ids", "attention_mask"})
 
 
 def opener() -> Callable[[Variant, int, bool], OpenVinoPredictor]:
-    """For `bench.runtimes.serving.MODULES`. Raises BenchError when OpenVINO is missing."""
+    """For `bench.runtimes.open_model.MODULES`. Raises BenchError when OpenVINO is missing."""
     import_openvino()
     return lambda variant, threads, _: OpenVinoPredictor(variant.folder, threads, variant.model)
 
@@ -46,9 +46,8 @@ class OpenVinoPredictor:
         try:
             self.model = self._compile(self.settings)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()  # the cause stands last
             raise BenchError(
-                f"{self.file}: OpenVINO {self.openvino.__version__} cannot compile it ({reason}); "
+                f"{self.file}: OpenVINO {self.openvino.__version__} cannot compile it ({last_line(error)}); "
                 f"leave out --peer {'openvino-int8' if model else 'openvino'}"
             ) from error
 
@@ -99,6 +98,11 @@ def import_openvino(peer: str = "openvino") -> Any:
     return openvino
 
 
+def last_line(error: Exception) -> str:
+    """The last line of an error's message, where OpenVINO, NNCF and optimum name the cause."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+
+
 def _tower_of_nodes(graph: Any) -> dict[str, str | None]:
     """The tower of each node of the graph that OpenVINO really runs, by its name: what depends on `pixels` alone is
     the image's, on the token ids and their mask alone the text's; None for one that depends on no input."""
@@ -106,8 +110,8 @@ def _tower_of_nodes(graph: Any) -> dict[str, str | None]:
     for node in graph.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_rt_info()["layerType"].astype(str)
         reached: frozenset[str] = frozenset({name}) if kind == "Input" else frozenset()
-        if kind != "ShapeOf":  # how many examples there are, one input tells for all: that joins no towers
-            sources = [given.get_source_output().get_node().get_friendly_name() for given in node.inputs()]
+        if kind != "ShapeOf":  # how many examples there are is the same for all inputs: that joins no towers
+            sources = [port.get_source_output().get_node().get_friendly_name() for port in node.inputs()]
             reached = reached.union(*(depends[source] for source in sources))
         depends[name] = reached
     return {name: _tower(reached) for name, reached in depends.items()}

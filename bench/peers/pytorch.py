@@ -1,4 +1,4 @@
-"""A training run served by PyTorch: as it is, with int8 linear layers, or compiled. Knows torch."""
+"""A training run in PyTorch: as it is, with int8 linear layers, or compiled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.peers.silence import hushed
+from bench.peers.quiet import quiet
 from bench.runtimes.variants import Runtime, Variant
 from distill.core.errors import BenchError
 from distill.model.checkpoint import Checkpoint
@@ -24,12 +24,12 @@ ROUNDS = 20  # calls whose towers are timed
 
 
 def opener() -> Callable[[Variant, int, bool], TorchPredictor]:
-    """For `bench.runtimes.serving.MODULES`."""
+    """For `bench.runtimes.open_model.MODULES`."""
     return lambda variant, threads, _: TorchPredictor(variant.folder, threads, variant.runtime)
 
 
 class TorchPredictor:
-    """One run on the CPU; `bench.runtimes.serving.Served`. With 0 threads torch chooses."""
+    """One run on the CPU, as `bench.runtimes.open_model.OpenModel`. With 0 threads torch chooses."""
 
     def __init__(self, folder: Path, threads: int, runtime: Runtime) -> None:
         """Raises RunError, and BenchError when this torch cannot quantise or compile."""
@@ -43,7 +43,7 @@ class TorchPredictor:
         self.labels = classifier.labels
         self.thresholds = checkpoint.thresholds
         self.network: Any = classifier.network
-        self.divides = runtime != "torch.compile"  # a compiled graph is one piece: nothing tells its towers apart
+        self.divides = runtime != "torch.compile"  # a compiled graph is one piece, without towers
         if runtime == "torch dynamic int8":
             self.network = quantised(classifier.network)
         elif runtime == "torch.compile":
@@ -69,12 +69,12 @@ class TorchPredictor:
         try:
             with torch.inference_mode():
                 for _ in range(ROUNDS):
-                    begun = time.perf_counter()
+                    start = time.perf_counter()
                     inputs = _inputs(batch, self.spec)
                     normalised = time.perf_counter()
                     self.network(**inputs)
-                    whole += time.perf_counter() - begun
-                    spent["image"] += normalised - begun
+                    whole += time.perf_counter() - start
+                    spent["image"] += normalised - start
         finally:
             for hook in hooks:
                 hook.remove()
@@ -85,16 +85,16 @@ class TorchPredictor:
 def quantised(network: nn.Module) -> nn.Module:
     """Its linear layers in int8, in place: weights now, inputs as they come. Raises BenchError."""
     try:
-        with hushed():  # torch warns that this is deprecated, which is why its absence is caught here
+        with quiet():  # torch warns that this is deprecated, which is why its absence is caught here
             from torch.ao.quantization import quantize_dynamic
 
-            made: nn.Module = quantize_dynamic(network, {nn.Linear}, dtype=torch.qint8, inplace=True)
+            int8: nn.Module = quantize_dynamic(network, {nn.Linear}, dtype=torch.qint8, inplace=True)
     except (ImportError, RuntimeError, NotImplementedError) as error:
         raise BenchError(
             f"PyTorch {torch.__version__} cannot quantise linear layers dynamically ({_reason(error)}); "
             "leave out --peer torch-int8"
         ) from error
-    return made
+    return int8
 
 
 def _compiled(network: nn.Module, spec: PreprocessSpec) -> Any:
@@ -109,13 +109,13 @@ def _compiled(network: nn.Module, spec: PreprocessSpec) -> Any:
     try:
         # One whole graph or an error: it never falls back to eager, as it does after a break or a recompilation
         # too many. Whatever was exported to a Bundle is such a graph.
-        made = torch.compile(network, fullgraph=True, options=options)
-        with torch.inference_mode(), hushed():  # inputs made outside of it would count as others, and recompile
+        compiled = torch.compile(network, fullgraph=True, options=options)
+        with torch.inference_mode(), quiet():  # inputs made outside of it would count as others, and recompile
             for length in (spec.text.max_tokens, max(2, spec.text.max_tokens // 2)):
                 inputs = _inputs(_blank(spec, length), spec)
                 for name in ("input_ids", "attention_mask"):
                     maybe_mark_dynamic(inputs[name], 1)
-                made(**inputs)
+                compiled(**inputs)
     except (RuntimeError, OSError) as error:  # torch's errors of compilation are RuntimeErrors
         raise BenchError(
             f"PyTorch {torch.__version__} cannot compile the network ({_reason(error)}); it needs a C++ compiler, "
@@ -126,7 +126,7 @@ def _compiled(network: nn.Module, spec: PreprocessSpec) -> Any:
             f"torch.compile of PyTorch {torch.__version__} compiled nothing; unset TORCH_COMPILE_DISABLE and "
             "TORCHDYNAMO_DISABLE, or leave out --peer torch-compile"
         )
-    return made
+    return compiled
 
 
 def _blank(spec: PreprocessSpec, length: int) -> Batch:
@@ -144,10 +144,10 @@ def _inputs(batch: Batch, spec: PreprocessSpec) -> dict[str, Tensor]:
 
 def _clocked(module: nn.Module, add: Callable[[float], None]) -> list[Any]:
     """Hooks that `add` the seconds of each call of the module."""
-    begun: list[float] = []
+    starts: list[float] = []
     return [
-        module.register_forward_pre_hook(lambda *_: begun.append(time.perf_counter())),
-        module.register_forward_hook(lambda *_: add(time.perf_counter() - begun.pop())),
+        module.register_forward_pre_hook(lambda *_: starts.append(time.perf_counter())),
+        module.register_forward_hook(lambda *_: add(time.perf_counter() - starts.pop())),
     ]
 
 

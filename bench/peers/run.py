@@ -15,17 +15,15 @@ from bench.runtimes.variants import line_up
 from distill.data.dataset import Example
 
 
-def measure_all(
+def run_with_peers(
     bundle: Path,
     against: Sequence[Path],
     peers: Sequence[Peer],
     train: Sequence[Example],
     task: Task,
     plan: Plan,
-    device: str | None = None,
 ) -> BenchReport:
     """`run` for a Bundle, what it is measured against, and peers, which are made before anything is timed and
     removed at the end; `train` is what they calibrate on. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="distill-peers-") as folder:
-        made = make(bundle, peers, Path(folder), against, train)
-        return run(line_up(bundle, against, made), task, plan, device)
+        return run(line_up(bundle, against, make(bundle, peers, Path(folder), against, train)), task, plan)

@@ -1,1 +1,1 @@
-"""How good a model is on a split, and whether it has met these examples before."""
+"""How good a model is on a split, and whether it has seen these examples before."""

@@ -1,4 +1,4 @@
-"""Whether a model has met the examples that it is judged on. Knows what it wrote down, no outputs."""
+"""Whether a model has seen the examples that it is measured on, in training or where its thresholds were fitted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from distill.scoring.thresholds import FittedOn, Thresholds
 
 
 @dataclass(frozen=True)
-class Known:
+class Leakage:
     """`fitted` says that the thresholds were fitted on these very examples. `trained` and `watched` count those
     that a run learned from, and those of the dev splits that stopped its trainings; None where nothing says which
     these were, as in a Bundle: there the split's name and number of rows stand for the examples."""
@@ -30,14 +30,14 @@ class Known:
         return f"fitted on {'another ' * (thresholds.fitted_on.split == split)}{thresholds.fitted_on}"
 
 
-def known(folder: Path, thresholds: Thresholds, task: Task) -> Known:
-    """What the run or Bundle in `folder` says of the examples. Raises RunError and ImageError."""
+def leakage(folder: Path, thresholds: Thresholds, task: Task) -> Leakage:
+    """What the run or Bundle in `folder` records of the examples. Raises RunError and ImageError."""
     fitted = replace(thresholds.fitted_on, moved_to="", moved_by=0)
     if is_bundle(folder) or not (folder / START_FILE).is_file():
-        return Known(fitted == FittedOn(task.split, len(task.examples)), None, None)
+        return Leakage(fitted == FittedOn(task.split, len(task.examples)), None, None)
     seen, own = lineage.seen_by(folder), lineage.own_dev(folder)
     contents = [content_hash(example) for example in task.examples]
-    return Known(
+    return Leakage(
         fitted=fitted == FittedOn("dev", len(contents)) and own == frozenset(contents),
         trained=sum(content in seen.train for content in contents),
         watched=sum(content in seen.dev for content in contents),

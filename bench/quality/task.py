@@ -1,11 +1,10 @@
-"""What a benchmark asks: examples with their truth, and the predictor to beat. Knows data, no models."""
+"""What a benchmark asks: the examples of a split with their truth, and the constant predictor to beat."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,7 +35,8 @@ class Task:
             raise BenchError(
                 f"no example of {split} has a label, so nothing can be measured; choose another --split"
             )
-        return cls(split, examples, splits.labels, constant_on(splits, split))
+        train, here = (splits.labels.encode([e.labels for e in part]) for part in (splits.train, examples))
+        return cls(split, examples, splits.labels, constant_predictor(splits.labels.names, train, here))
 
     def save(self, folder: Path) -> None:
         """Write it into a new folder, images and all, for `load` on another machine."""
@@ -63,21 +63,10 @@ class Task:
         return cls(tree["split"], examples, labels, build(Constant, tree["constant"], "constant"))
 
     def sha256(self) -> str:
-        """Of texts, images and labels, in order: two reports with the same one asked the same."""
-        return sha256_of_examples(self.examples)
-
-
-def constant_on(splits: Splits, split: str) -> Constant:
-    """The constant predictor of the training split, scored on `split`."""
-    parts = (splits.train, splits.named(split))
-    train, here = (splits.labels.encode([example.labels for example in part]) for part in parts)
-    return constant_predictor(splits.labels.names, train, here)
-
-
-def sha256_of_examples(examples: Sequence[Example]) -> str:
-    """Hex SHA-256 of their content, wherever the files stand."""
-    digest = hashlib.sha256()
-    for example in examples:
-        image = sha256_of(example.image) if example.image else None
-        digest.update(json.dumps([example.id, example.text, image, sorted(example.labels)]).encode())
-    return digest.hexdigest()
+        """Hex SHA-256 of texts, images and labels, in order, wherever the files are: two reports with the same one
+        asked the same."""
+        digest = hashlib.sha256()
+        for example in self.examples:
+            image = sha256_of(example.image) if example.image else None
+            digest.update(json.dumps([example.id, example.text, image, sorted(example.labels)]).encode())
+        return digest.hexdigest()

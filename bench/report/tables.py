@@ -1,147 +1,117 @@
-"""Tables of a report, for the terminal and for Markdown. Knows figures, measures nothing."""
+"""Every table of a report: each is described once, for the terminal, for Markdown and for the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from rich.markup import escape
-from rich.table import Table
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from bench.measure.latency import needed
-from bench.report.types import BenchReport, Row, Timing
+from bench.report import metrics
+from bench.report.kit.grid import Emphasis, Grid
+from bench.report.kit.style import STAGES
+from bench.report.kit.text import NONE
+from bench.report.types import BenchReport, Bin, Peak, Row, by_support
 from distill.core.terminal import output
 from distill.scoring.estimate import Estimate
 
 MB = 1e6
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A table that is not drawn yet: the first column names a row, the others are figures."""
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def to_rich(self) -> Table:
-        """For the terminal."""
-        table = Table(title=self.title, title_justify="left")
-        table.add_column(self.headings[0])  # the one that wraps when the terminal is narrow: figures stay whole
-        for name in self.headings[1:]:
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*map(escape, row))
-        return table
-
-    def only(self, columns: Sequence[int], title: str) -> Grid:
-        """The same with the names and some of the columns."""
-        chosen = (0, *columns)
-        return Grid(
-            title,
-            tuple(self.headings[i] for i in chosen),
-            tuple(tuple(row[i] for i in chosen) for row in self.rows),
-        )
-
-    def to_markdown(self) -> str:
-        """A table of Markdown, without its title."""
-        lines = ["| " + " | ".join(self.headings) + " |", "|---" + "|---:" * (len(self.headings) - 1) + "|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows]
-        return "\n".join(lines) + "\n"
+def _grid(
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Row],
+    cells: Callable[[Row], Iterable[str]],
+    page_only: int = 0,
+) -> Grid:
+    """A line a variant, under its name; the own one is emphasised."""
+    lines = tuple((row.name, *cells(row)) for row in rows)
+    return Grid(title, ("", *headings), lines, _own(rows), page_only=page_only)
 
 
-def headline(report: BenchReport) -> Grid:
-    """What most readers want: F1, time, memory and size of each variant."""
-    rows = []
-    for row in report.rows:
-        q, timing = row.quality, row.timings[0]
-        rows.append(
-            (
-                row.name,
-                f"{q.micro_f1:.3f}",
-                f"{q.macro_f1:.3f}",
-                f"{timing.p50:.1f}",
-                _value(timing.p90),
-                _value(timing.p99),
-                f"{row.cold.total_ms / 1e3:.2f}",
-                f"{row.memory.peak_bytes / MB:.0f}",
-                f"{row.size_bytes / MB:.1f}",
-            )
-        )
-    names = ("micro-F1 [95 %]", "macro-F1 [95 %]", "p50 ms [95 %]", "p90", "p99", "cold s", "peak MB", "disk MB")
-    return Grid("Benchmark", ("", *names), tuple(rows))
+def _own(rows: Iterable[Row]) -> tuple[Emphasis, ...]:
+    return tuple("strong" if row.own else "" for row in rows)
 
 
-def differences(report: BenchReport) -> Grid | None:
-    """In pairs on the same examples; None when there is only one variant."""
-    compared = [(f"{row.name} - {d.reference}", d) for row in report.rows for d in row.differences]
-    if not compared:
-        return None
-    rows = tuple(
-        (
-            name,
-            f"{d.micro_f1:+.3f}",
-            f"{d.macro_f1:+.3f}",
-            f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})",
-        )
-        for name, d in compared
-    )
-    return Grid(
-        "Differences, paired bootstrap over examples",
-        ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip"),
-        rows,
-    )
+def _figure(value: Estimate | float | None, spec: str, none: str = NONE) -> str:
+    return none if value is None else f"{value:{spec}}"
+
+
+def headline(rows: Sequence[Row], devices: Sequence[str] = ()) -> Grid:
+    """What most readers want, as the registry of metrics has it; `devices` names each row's if they differ."""
+    columns = metrics.columns(rows)
+    headings = [metric.heading for metric in columns]
+    grid = _grid("Benchmark", headings, rows, lambda row: (_figure(m.read(row), f".{m.digits}f") for m in columns))
+    if not devices:
+        return grid
+    lines = tuple((name, device, *cells) for device, (name, *cells) in zip(devices, grid.rows, strict=True))
+    return replace(grid, headings=("", "device", *headings), rows=lines, words=(0, 1))
+
+
+def differences(rows: Sequence[Row]) -> Grid | None:
+    """In pairs on the same examples; None where nothing was subtracted."""
+    lines = []
+    for row in rows:
+        for d in row.differences:
+            flips = f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})"
+            lines.append((f"{row.name} - {d.reference}", f"{d.micro_f1:+.3f}", f"{d.macro_f1:+.3f}", flips))
+    headings = ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip")
+    own = _own(row for row in rows for _ in row.differences)
+    return Grid("Differences, paired bootstrap over examples", headings, tuple(lines), own) if lines else None
+
+
+def stage_names(report: BenchReport) -> list[str]:
+    """The stages of all variants, in the order of a call."""
+    names = dict.fromkeys(stage.name for row in report.rows for stage in row.stages)
+    order = [colour.name for colour in STAGES]
+    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def stages(report: BenchReport) -> Grid:
     """Where the time of a call goes."""
-    names = list(dict.fromkeys(stage.name for row in report.rows for stage in row.stages))
-    order = ("decode", "resize", "tokenise", "batch", "text", "image", "head", "model", "decide")
-    names.sort(key=order.index)
-    rows = []
-    for row in report.rows:
-        by_name = {stage.name: f"{stage.ms:.2f}" for stage in row.stages}
-        total = sum(stage.ms for stage in row.stages)
-        rows.append((row.name, *(by_name.get(name, "–") for name in names), f"{total:.1f}"))
-    return Grid("Where the time goes, mean ms of a call", ("", *names, "sum"), tuple(rows))
+    names = stage_names(report)
+
+    def cells(row: Row) -> Iterable[str]:
+        ms = {stage.name: stage.ms for stage in row.stages}
+        return (*(_figure(ms.get(name), ".2f") for name in names), f"{sum(ms.values()):.1f}")
+
+    return _grid("Where the time goes, mean ms of a call", [*names, "sum"], report.rows, cells)
 
 
 def memory(report: BenchReport) -> Grid:
     """Resident memory above the interpreter with the same imports; PSS where the system has it."""
-    rows = []
-    for row in report.rows:
-        m = row.memory
-        base, arena = m.imported.rss_bytes, m.without_arena
-        pss = [part.pss_bytes for part in (m.steady, m.imported)]
-        above = "–" if pss[0] is None or pss[1] is None else f"{(pss[0] - pss[1]) / MB:.0f}"
-        rows.append(
-            (
-                row.name,
-                f"{base / MB:.0f}",
-                f"+{(m.load_peak_bytes - base) / MB:.0f}",
-                f"+{(m.steady.rss_bytes - base) / MB:.0f}",
-                above if above == "–" else f"+{above}",
-                f"+{(m.peak_bytes - base) / MB:.0f}",
-                "–" if arena is None else f"+{(arena.peak_bytes - base) / MB:.0f}, {arena.p50_ms:.1f} ms",
-            )
-        )
+
+    def above(size_bytes: int | None, base_bytes: int | None) -> str:
+        return NONE if size_bytes is None or base_bytes is None else f"{(size_bytes - base_bytes) / MB:+.0f}"
+
+    def cells(row: Row) -> Iterable[str]:
+        m, base, arena = row.memory, row.memory.imported.rss_bytes, row.memory.without_arena
+        yield f"{base / MB:.0f}"
+        yield above(m.load_peak_bytes, base)
+        yield above(m.steady.rss_bytes, base)
+        yield above(m.steady.pss_bytes, m.imported.pss_bytes)
+        yield above(m.peak_bytes, base)
+        yield f"{above(arena.peak_bytes, base)}, {arena.p50_ms:.1f} ms" if arena else NONE
+        yield above(arena.steady.rss_bytes, base) if arena else NONE
+        yield NONE if m.imported.pss_bytes is None else f"{m.imported.pss_bytes / MB:.0f}"
+        yield "yes" if m.torch_loaded else "no"
+
     names = ("imports", "load peak", "steady", "steady PSS", "peak", "peak, p50 without arena")
-    return Grid("Memory, MB above the imports", ("", *names), tuple(rows))
+    more = ("steady without arena", "imports PSS", "torch loaded")
+    return _grid("Memory, MB above the imports", names + more, report.rows, cells, page_only=len(more))
 
 
 def cold(report: BenchReport) -> Grid:
     """From the start of the process to its first answer."""
-    rows = tuple(
-        (
-            row.name,
-            *(f"{value:.0f}" for value in (row.cold.import_ms, row.cold.open_ms, row.cold.first_call_ms)),
-            f"{row.cold.total_ms:.0f}",
-            f"{min(row.cold.starts_ms):.0f}–{max(row.cold.starts_ms):.0f}",
-        )
-        for row in report.rows
-    )
-    names = ("imports", "open", "first call", "whole", "all starts")
-    return Grid("Cold start, ms, files in the system's cache", ("", *names), rows)
+
+    def cells(row: Row) -> Iterable[str]:
+        c = row.cold
+        yield from (f"{ms:.0f}" for ms in (c.import_ms, c.open_ms, c.first_call_ms, c.total_ms))
+        yield f"{min(c.starts_ms):.0f}–{max(c.starts_ms):.0f}"
+        yield str(len(c.starts_ms))
+
+    names = ("imports", "open", "first call", "whole", "all starts", "processes")
+    return _grid("Cold start, ms, files in the system's cache", names, report.rows, cells, page_only=1)
 
 
 def scaling(report: BenchReport) -> Grid | None:
@@ -149,51 +119,128 @@ def scaling(report: BenchReport) -> Grid | None:
     settings = [(timing.threads, timing.batch) for timing in report.rows[0].timings]
     if len(settings) == 1:
         return None
-    names = (f"{threads} thread{'s' * (threads > 1)}, batch {batch}" for threads, batch in settings)
-    rows = tuple(
-        (row.name, *(f"{t.p50.value:.1f} ms, {throughput(t):.0f}/s" for t in row.timings)) for row in report.rows
-    )
-    return Grid("Threads and batches: p50 of a call, examples a second", ("", *names), rows)
+
+    def cells(row: Row) -> Iterable[str]:
+        return (f"{t.p50.value:.1f} ms, {t.throughput.value:.0f}/s" for t in row.timings)
+
+    names = [f"{threads} thread{'s' * (threads > 1)}, batch {batch}" for threads, batch in settings]
+    return _grid("Threads and batches: p50 of a call, examples a second", names, report.rows, cells)
+
+
+def timings(report: BenchReport) -> Grid:
+    """Everything that was timed."""
+    quantiles = ("p50 ms [95 %]", "p90 ms [95 %]", "p99 ms [95 %]")
+    headings = ("", "threads", "batch", "calls", *quantiles, "examples a second", "spread of the rounds' medians")
+    lines = []
+    for row in report.rows:
+        for t in row.timings:
+            times = (_figure(time, ".1f", "too few calls") for time in (t.p50, t.p90, t.p99))
+            rates = (f"{t.throughput.value:.1f}", f"{t.round_spread:.1%}")
+            lines.append((row.name, str(t.threads), str(t.batch), str(t.calls), *times, *rates))
+    title = "Milliseconds a call, end to end: image files and texts in, labels out"
+    return Grid(title, headings, tuple(lines), _own(row for row in report.rows for _ in row.timings))
 
 
 def limit(report: BenchReport) -> Grid | None:
-    """How near the model comes to the machine's own matrix products."""
-    done = [(row.name, row.work) for row in report.rows if row.work is not None]
-    if not done:
-        return None
-    rows = tuple(
-        (
-            name,
-            str(w.tokens),
-            f"{w.small_macs / 1e9:.2f}",
-            f"{w.float_macs / 1e9:.2f}",
-            f"{w.model_ms:.1f}",
-            f"{w.ideal_ms:.1f}",
-            f"{w.of_peak:.0%}",
+    """How near the model comes to the machine's own matrix products; None where no work was counted."""
+
+    def cells(row: Row) -> Iterable[str]:
+        assert row.work is not None
+        w = row.work
+        yield str(w.tokens)
+        yield from (f"{macs / 1e9:.2f}" for macs in (w.small_macs, w.float_macs))
+        yield from (f"{ms:.1f}" for ms in (w.model_ms, w.ideal_ms))
+        yield f"{w.of_peak:.0%}"
+        yield f"{2 * (w.small_macs + w.float_macs) / w.model_ms / 1e6:.1f}"
+
+    title, rows = "How near to the limit", [row for row in report.rows if row.work is not None]
+    for p in report.peaks[:1]:
+        title += f": {p.int8_gops:.0f} Gop/s in int8 and {p.fp32_gops:.0f} in fp32 at {_shape(p)}"
+        title += f" with {p.threads} thread(s)"
+    names = ("tokens", "int8 GMAC", "fp32 GMAC", "model ms", "at peak ms", "achieved / peak", "achieved Gop/s")
+    return _grid(title, names, rows, cells, page_only=1) if rows else None
+
+
+def peaks(report: BenchReport) -> Grid | None:
+    """What the machine itself reaches; None where it was not measured."""
+    lines = tuple((_shape(p), str(p.threads), f"{p.int8_gops:.1f}", f"{p.fp32_gops:.1f}") for p in report.peaks)
+    headings = ("matrix product", "threads", "int8 Gop/s", "fp32 Gop/s")
+    return Grid("The machine's peaks: its best matrix products in onnxruntime", headings, lines) if lines else None
+
+
+def _shape(peak: Peak) -> str:
+    return f"{peak.rows} x {peak.inner} x {peak.columns}"
+
+
+def quality(rows: Sequence[Row], report: BenchReport) -> Grid:
+    """Overall quality, a line a variant, and the constant predictor."""
+
+    def cells(row: Row) -> Iterable[str]:
+        q, own = row.quality, row.quality_own_thresholds
+        yield from (f"{q.micro_f1:.3f}", f"{q.macro_f1:.3f}")
+        yield from (f"{figure:.3f}" for figure in (q.macro_f1_empty_as_one, q.micro_ap, q.ece))
+        yield from (f"{half.micro_f1.value:.3f}" for half in (row.quality_text_alone, row.quality_image_alone))
+        yield from (f"{f1.value:.3f}" for f1 in (own.micro_f1, own.macro_f1)) if own else (NONE, NONE)
+
+    names = ("micro-F1 [95 %]", "macro-F1 [95 %]", "macro-F1, empty label = 1", "micro-AP", "ECE")
+    halves = ("micro-F1, text alone", "micro-F1, image alone")
+    own = ("micro-F1, own thresholds", "macro-F1, own thresholds")
+    title = f"Quality on {report.conditions.split}, {rows[0].quality.examples} examples"
+    grid, c = _grid(title, names + halves + own, rows, cells), report.constant
+    f1s = (f"{f1:.3f}" for f1 in (c.micro_f1, c.macro_f1, c.macro_f1_empty_as_one))
+    constant = (f"always {', '.join(c.names)}", *f1s, *[NONE] * 6)
+    return replace(grid, rows=(*grid.rows, constant), emphasis=(*grid.emphasis, ""))
+
+
+def thresholds(rows: Sequence[Row]) -> Grid:
+    """Where each variant's thresholds come from."""
+    return Grid("Thresholds", ("variant", "fitted on"), tuple((r.name, r.thresholds) for r in rows), words=(0, 1))
+
+
+def labels(rows: Sequence[Row], own: Row) -> Grid:
+    """Every label: the own variant in full, the F1 of the others."""
+    others = [row for row in rows if row.name != own.name]
+    headings = ["label", "support", "predicted", "precision", "recall", "F1", "AP", "threshold"]
+    lines = []
+    for i in by_support(own.quality):
+        q = own.quality.labels[i]
+        shares = (
+            _figure(share, ".3f") for share in (q.precision, q.recall, q.f1, q.average_precision, q.threshold)
         )
-        for name, w in done
-    )
-    p = report.peaks[0]
-    title = (
-        f"How near to the limit: {p.int8_gops:.0f} Gop/s in int8 and {p.fp32_gops:.0f} in fp32 at "
-        f"{p.rows} x {p.inner} x {p.columns} with {p.threads} thread(s)"
-    )
-    names = ("tokens", "int8 GMAC", "fp32 GMAC", "model ms", "at peak ms", "achieved / peak")
-    return Grid(title, ("", *names), rows)
+        f1s = (f"{row.quality.labels[i].f1:.3f}" for row in others)
+        lines.append((q.name, str(q.support), str(q.predicted), *shares, *f1s))
+    title = f"By label, the most frequent first: {own.name}, and the others' F1"
+    return Grid(title, (*headings, *(f"F1, {row.name}" for row in others)), tuple(lines))
+
+
+def reliability(bins: Sequence[tuple[str, Bin]], emphasis: Sequence[Emphasis] = ()) -> Grid:
+    """The bins of reliability diagrams, each under its model's name."""
+    lines = []
+    for name, part in bins:
+        shares = (f"{share:.3f}" if part.count else NONE for share in (part.mean_probability, part.frequency))
+        lines.append((name, f"{part.low:.2f} – {part.high:.2f}", str(part.count), *shares))
+    headings = ("", "probability", "pairs", "mean probability", "frequency")
+    return Grid("Reliability over all pairs of example and label", headings, tuple(lines), tuple(emphasis))
+
+
+def reliability_of(rows: Sequence[Row]) -> Grid:
+    """The bins of all variants."""
+    bins = [(row.name, part) for row in rows for part in row.reliability]
+    return reliability(bins, _own(row for row in rows for _ in row.reliability))
 
 
 def grids(report: BenchReport) -> list[Grid]:
-    """All tables, the most asked for first."""
-    made = (
-        headline(report),
-        differences(report),
+    """The tables of the terminal and of Markdown, the most asked for first."""
+    tables = (
+        headline(report.rows),
+        differences(report.rows),
         stages(report),
         cold(report),
         memory(report),
         scaling(report),
         limit(report),
     )
-    return [grid for grid in made if grid is not None]
+    return [grid for grid in tables if grid is not None]
 
 
 def footnotes(report: BenchReport) -> list[str]:
@@ -227,18 +274,18 @@ def noise_sentence(report: BenchReport) -> str:
 
 
 def show(report: BenchReport) -> None:
-    """Everything, on the terminal."""
-    first, *rest = grids(report)
-    # In one table they are wider than most terminals.
-    for grid in (first.only((1, 2, 3, 4, 5), "Benchmark"), first.only((6, 7, 8), "Start and size"), *rest):
-        output.print(grid.to_rich())
+    """Print everything."""
+    for grid in grids(report):
+        for table in grid.to_rich(output.width):
+            output.print(table)
+    loud = noise_sentence(report) if report.noise.verdict == "noisy" else None
     for line in footnotes(report):
-        output.print(f"- {line}", highlight=False, markup=False, style="bold" if line.startswith("NOISY") else None)
+        output.print(f"- {line}", highlight=False, markup=False, style="bold" if line == loud else None)
 
 
 def to_markdown(report: BenchReport) -> str:
     """For a README: the headline and its conditions."""
-    return headline(report).to_markdown() + "\n" + "".join(f"- {note}\n" for note in footnotes(report))
+    return headline(report.rows).to_markdown() + "\n" + "".join(f"- {note}\n" for note in footnotes(report))
 
 
 def to_whole_markdown(report: BenchReport) -> str:
@@ -247,17 +294,8 @@ def to_whole_markdown(report: BenchReport) -> str:
     return to_markdown(report) + rest
 
 
-def throughput(timing: Timing) -> float:
-    """Examples a second at the median."""
-    return 1e3 * timing.batch / timing.p50.value
-
-
-def _value(value: Estimate | None) -> str:
-    return "–" if value is None else f"{value.value:.1f}"
-
-
 def _origins(rows: Sequence[Row]) -> str:
-    """Where thresholds come from; those of most rows are told without naming the rows."""
+    """Where thresholds come from; those of most rows stand without the rows' names."""
     by_origin: dict[str, list[str]] = {}
     for row in rows:
         by_origin.setdefault(row.thresholds, []).append(row.name)

@@ -1,7 +1,4 @@
-"""What a benchmark found, typed, and its JSON. Measures nothing and draws nothing.
-
-The JSON is the truth; tables, pages and comparisons are made from it.
-"""
+"""The results of a benchmark, typed, and their JSON, from which tables, pages and comparisons are made."""
 
 from __future__ import annotations
 
@@ -9,13 +6,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from distill.core.errors import BenchError, RecipeError
 from distill.core.files import read_json
 from distill.core.schema import build
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import Constant, Quality
+from distill.scoring.metrics import Constant, Decisions, Quality
 
-SCHEMA = 3
+SCHEMA = 4
+
+# Of every example, the places of the labels that it has, or that are decided for it.
+Indices = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Timing:
     def calls(self) -> int:
         """How many were timed."""
         return sum(len(part) for part in self.raw_ms)
+
+    @property
+    def throughput(self) -> Estimate:
+        """Examples a second at the median call."""
+        p50 = self.p50
+        return Estimate(*(1000 * self.batch / ms for ms in (p50.value, p50.high, p50.low)))
 
 
 @dataclass(frozen=True)
@@ -169,11 +177,11 @@ class Row:
     thresholds: str
     reliability: tuple[Bin, ...]
     differences: tuple[Difference, ...]
-    decided: tuple[tuple[int, ...], ...]
+    decided: Indices
 
     def difference_from(self, name: str) -> Difference | None:
         """The one from the variant of this name, if it was taken."""
-        return next((one for one in self.differences if one.reference == name), None)
+        return next((each for each in self.differences if each.reference == name), None)
 
 
 @dataclass(frozen=True)
@@ -231,7 +239,7 @@ class BenchReport:
     noise: Noise
     peaks: tuple[Peak, ...]
     labels: tuple[str, ...]
-    gold: tuple[tuple[int, ...], ...]
+    gold: Indices
     constant: Constant
     rows: tuple[Row, ...]
 
@@ -256,8 +264,26 @@ def read(path: Path) -> BenchReport:
         raise BenchError(f"{path}: {error}; run distill bench again") from error
     if sum(row.own for row in report.rows) != 1 or any(not row.timings for row in report.rows):
         raise BenchError(f"{path}: it needs one own row, and timings in each; run distill bench again")
-    known = range(len(report.labels))
+    labels = range(len(report.labels))
     for lists in (report.gold, *(row.decided for row in report.rows)):
-        if len(lists) != len(report.gold) or any(index not in known for columns in lists for index in columns):
+        if len(lists) != len(report.gold) or any(index not in labels for columns in lists for index in columns):
             raise BenchError(f"{path}: labels of another number of examples or labels; run distill bench again")
     return report
+
+
+def to_indices(decisions: Decisions) -> Indices:
+    """The columns of bool (N, L) that are True, row by row."""
+    return tuple(tuple(int(i) for i in np.flatnonzero(row)) for row in decisions)
+
+
+def to_decisions(indices: Indices, labels: int) -> Decisions:
+    """bool (N, labels); the inverse of `to_indices`."""
+    decisions = np.zeros((len(indices), labels), dtype=bool)
+    for row, columns in enumerate(indices):
+        decisions[row, list(columns)] = True
+    return decisions
+
+
+def by_support(quality: Quality) -> list[int]:
+    """The labels' places, the most frequent label first."""
+    return sorted(range(len(quality.labels)), key=lambda i: -quality.labels[i].support)

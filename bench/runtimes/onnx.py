@@ -1,4 +1,4 @@
-"""A Bundle served by the product's own Predictor, as the benchmark asks it. Knows no torch."""
+"""A Bundle run by the product's own Predictor, as the benchmark asks it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PROFILED = 20  # calls
 
 
 def opener() -> Callable[[Variant, int, bool], OnnxPredictor]:
-    """For `bench.runtimes.serving.MODULES`."""
+    """For `bench.runtimes.open_model.MODULES`."""
     return lambda variant, threads, arena: OnnxPredictor(variant.folder, threads, arena)
 
 
 class OnnxPredictor:
-    """onnxruntime, CPU; `bench.runtimes.serving.Served`."""
+    """onnxruntime on the CPU, as `bench.runtimes.open_model.OpenModel`."""
 
     def __init__(self, folder: Path, threads: int, arena: bool = True) -> None:
         """Raises BundleError."""

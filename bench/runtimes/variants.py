@@ -1,5 +1,4 @@
-"""Everything that can be measured: training runs (torch), Bundles (onnxruntime) and their peers. Knows where they
-stand."""
+"""Everything that can be measured: training runs (torch), Bundles (onnxruntime) and their peers."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ class Variant:
 
 
 def resolve(folder: Path) -> Variant:
-    """What stands at `folder`. Raises BenchError when it is neither a run nor a Bundle."""
+    """The run or Bundle at `folder`. Raises BenchError when it is neither a run nor a Bundle."""
     if is_bundle(folder):
         bundle = Bundle.open(folder)
         name = f"{bundle.kind} {bundle.precision} ONNX"
@@ -59,8 +58,8 @@ def line_up(
     bundle: Path, against: Sequence[Path], peers: Sequence[Variant] = (), with_parent: bool = True
 ) -> list[Variant]:
     """The variants of a report, the ones it is measured against first; an int8 Bundle's fp32 parent joins
-    by itself when it stands beside it, unless told not to, and peers stand last but one. Doubled names get their
-    folder's name."""
+    by itself when it is beside it, unless `with_parent` is False, and peers come last but one. Doubled names get
+    their folder's name."""
     folders = list(against)
     parent = parent_of(bundle)
     if with_parent and is_bundle(parent) and parent not in folders:

@@ -101,7 +101,7 @@ def run(
       distill bench runs/bundle --data memes/ --compare old.json --fail-on "f1<-0.01,p50>+10%"
     """
     from bench.measure.interleave import Plan, numbers
-    from bench.peers.run import measure_all
+    from bench.peers.run import run_with_peers
     from bench.report.tables import show
     from bench.report.types import read
     from bench.rules import parse
@@ -114,14 +114,14 @@ def run(
     if rules and compare is None:
         raise click.UsageError("--fail-on compares with an older report; give it with --compare OLD.json")
     old = read(compare) if compare else None
-    plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts)
+    plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
     splits, task = _task(data, bundle, split)
-    made = measure_all(bundle, against, peers, splits.train, task, plan, name)
-    show(made)
-    written = write(made, out or beside(bundle, "-bench.json"))
+    report = run_with_peers(bundle, against, peers, splits.train, task, plan)
+    show(report)
+    written = write(report, out or beside(bundle, "-bench.json"))
     note(f"Written: {', '.join(str(path) for path in written)}")
     if old is not None:
-        _compare(made, old, fail_on)
+        _compare(report, old, fail_on)
 
 
 @bench.command()
@@ -131,8 +131,8 @@ def run(
 def compare(new: Path, old: Path, fail_on: str | None) -> None:
     """Compare two reports, with intervals.
 
-    Each rule of --fail-on describes a failure: a metric (f1, macro_f1, micro_ap, ece, p50, p90, p99, cold, peak,
-    steady, disk, flips), < or >, and a change in the metric's unit or in per cent.
+    Each rule of --fail-on describes a failure: a metric such as f1, p50, peak, disk or flips (a wrong name lists them
+    all), < or >, and a change in the metric's unit or in per cent.
 
     \b
     Example:
@@ -204,10 +204,10 @@ def _task(data: Path, bundle: Path, split: str | None) -> tuple[Any, Task]:
 def _compare(new: BenchReport, old: BenchReport, fail_on: str | None) -> None:
     from bench import compare as comparing
     from bench.rules import parse
-    from distill.core.terminal import note, output
+    from distill.core.terminal import note
 
     comparison = comparing.compare(new, old, parse(fail_on) if fail_on else ())
-    output.print(comparing.to_table(comparison))
+    comparing.show(comparison)
     for sentence in comparing.sentences(comparison):
         note(sentence)
     if comparison.broken:

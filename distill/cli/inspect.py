@@ -39,14 +39,15 @@ def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwri
     from distill.api import read_dataset
 
     splits = read_dataset(data, folder)
-    from bench.inspect import find, write
+    from bench.inspect import inspect as inspect_model
+    from bench.inspect import write
     from bench.quality.task import Task
-    from bench.runtimes.serving import open_variant
+    from bench.runtimes.open_model import open_variant
     from bench.runtimes.variants import resolve
     from distill.core.terminal import note
 
     task, variant = Task.of(splits, split), resolve(folder)
     name = f"{variant.name} ({folder.resolve().name})"
-    found = find(open_variant(variant), task, name, folder, worst)
-    page = write(found, task.examples, out, overwrite)
+    findings = inspect_model(open_variant(variant), task, name, worst)
+    page = write(findings, task.examples, out, overwrite)
     note(f"Written: {page}, with the figures in inspect.json and every plot as PNG")

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 
 EXTRAS = {
     "train": ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors"),
-    "plots": ("matplotlib",),
+    "plots": ("matplotlib", "jinja2"),
     "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
 }
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is installed; work of hours does not fail for want of an image."""
-    return find_spec("matplotlib") is not None
+    """Whether plots and pages can be made; work of hours does not fail for want of an image."""
+    return all(find_spec(package) for package in EXTRAS["plots"])

@@ -19,14 +19,14 @@ from bench.measure import interleave as measure
 from bench.measure import process, worker
 from bench.measure.interleave import Plan
 from bench.measure.memory import peak_bytes, resident
-from bench.measure.stages import staged
-from bench.peers.run import measure_all
-from bench.quality import judge as quality
+from bench.measure.stages import stage_times
+from bench.peers.run import run_with_peers
+from bench.quality.evaluate import Evaluation, evaluate
 from bench.quality.task import Task
 from bench.report import tables as report
 from bench.report import types as figures
 from bench.run import run, write
-from bench.runtimes.serving import answer, open_variant
+from bench.runtimes.open_model import answer, open_variant
 from bench.runtimes.variants import Variant, line_up, resolve
 from distill.core.errors import BenchError, BundleError
 from distill.preprocess.inputs import Batch
@@ -160,7 +160,7 @@ def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain, monkeypatch:
 
     monkeypatch.setattr(served, "logits", slow)
     rows = [(example.text, example.image) for example in chain.splits.test[:6]]
-    found = staged(served, rows, passes=3)
+    found = stage_times(served, rows, passes=3)
     by_name = {stage.name: stage.ms for stage in found.stages}
     assert list(by_name) == ["decode", "resize", "tokenise", "batch", "text", "image", "head", "decide"]
     assert min(by_name.values()) >= 0
@@ -174,7 +174,7 @@ def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain, monkeypatch:
 
 
 def test_a_post_without_an_image_takes_no_time_to_decode(chain: Chain) -> None:
-    found = staged(open_variant(resolve(chain.int8), 1), [("a text alone", None)], passes=3)
+    found = stage_times(open_variant(resolve(chain.int8), 1), [("a text alone", None)], passes=3)
     by_name = {stage.name: stage.ms for stage in found.stages}
     assert by_name["decode"] < 0.05
     assert by_name["resize"] < 0.05
@@ -193,8 +193,8 @@ def made(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[figure
     """One real report over the whole chain."""
     out = tmp_path_factory.mktemp("bench") / "bench.json"
     task = Task.of(chain.splits, "test")
-    plan = Plan((1, 2), (1, 4), 40, 1)
-    found = measure_all(chain.int8, [chain.teacher], [], chain.splits.train, task, plan, "a device")
+    plan = Plan((1, 2), (1, 4), 40, 1, "a device")
+    found = run_with_peers(chain.int8, [chain.teacher], [], chain.splits.train, task, plan)
     return found, write(found, out)
 
 
@@ -231,11 +231,11 @@ def test_differences_from_the_teacher_are_those_of_the_decisions(
     found, _ = made
     teacher, *others = found.rows
     assert teacher.differences == ()
-    gold = quality.from_indices(found.gold, len(found.labels))
+    gold = figures.to_decisions(found.gold, len(found.labels))
     for row in others:
         difference = row.difference_from(teacher.name)
         assert difference is not None
-        theirs, ours = (quality.from_indices(r.decided, len(found.labels)) for r in (teacher, row))
+        theirs, ours = (figures.to_decisions(r.decided, len(found.labels)) for r in (teacher, row))
         expected = f1_score(gold, ours, average="micro") - f1_score(gold, theirs, average="micro")
         assert difference.micro_f1.value == pytest.approx(expected)
         assert difference.micro_f1.low <= expected <= difference.micro_f1.high
@@ -297,16 +297,16 @@ def test_a_noisy_machine_is_said_aloud(made: tuple[figures.BenchReport, list[Pat
         assert ("The machine was quiet" in notes) != said
 
 
-def judged(folder: Path, task: Task) -> quality.Judged:
-    return quality.judge(open_variant(resolve(folder)), task)
+def evaluated(folder: Path, task: Task) -> Evaluation:
+    return evaluate(open_variant(resolve(folder)), task)
 
 
 def test_quality_on_dev_does_not_use_thresholds_fitted_on_the_same_rows(chain: Chain) -> None:
-    on_dev = judged(chain.int8, Task.of(chain.splits, "dev"))
+    on_dev = evaluated(chain.int8, Task.of(chain.splits, "dev"))
     assert on_dev.thresholds == "cross-fitted on dev"
-    assert on_dev.flattering is not None
-    on_test = judged(chain.int8, Task.of(chain.splits, "test"))
-    assert on_test.flattering is None
+    assert on_dev.quality_own_thresholds is not None
+    on_test = evaluated(chain.int8, Task.of(chain.splits, "test"))
+    assert on_test.quality_own_thresholds is None
     assert on_test.thresholds == "fitted on dev, 32 examples"
     secret = replace(chain.splits, test=[replace(example, labels=()) for example in chain.splits.test])
     with pytest.raises(BenchError, match="no example of test has a label"):
@@ -322,10 +322,10 @@ def test_known_wrong_labels_are_seen_in_the_figures(chain: Chain) -> None:
     agreeing = tuple(
         replace(example, labels=labels.decode(row)) for example, row in zip(task.examples, decisions, strict=True)
     )
-    assert judged(chain.int8, replace(task, examples=agreeing)).honest.micro_f1.value == 1.0
+    assert evaluated(chain.int8, replace(task, examples=agreeing)).quality.micro_f1.value == 1.0
     half = tuple(replace(e, labels=()) if i % 2 else e for i, e in enumerate(agreeing))
     expected = micro_f1(labels.encode([e.labels for e in half]), decisions)
-    assert judged(chain.int8, replace(task, examples=half)).honest.micro_f1.value == pytest.approx(expected)
+    assert evaluated(chain.int8, replace(task, examples=half)).quality.micro_f1.value == pytest.approx(expected)
 
 
 def test_what_cannot_be_measured_is_named(chain: Chain, tmp_path: Path) -> None:
@@ -352,8 +352,8 @@ def test_reports_of_another_schema_and_reports_that_do_not_fit_are_refused(
     made: tuple[figures.BenchReport, list[Path]], tmp_path: Path
 ) -> None:
     path = tmp_path / "old.json"
-    path.write_text('{"schema": 2}')
-    with pytest.raises(BenchError, match="not a bench report of schema 3; run distill bench again"):
+    path.write_text('{"schema": 3}')
+    with pytest.raises(BenchError, match="not a bench report of schema 4; run distill bench again"):
         figures.read(path)
     tree = made[0].to_json()
     path.write_text(json.dumps(tree | {"rows": [row | {"own": False} for row in tree["rows"]]}))
@@ -397,9 +397,9 @@ def test_a_packed_benchmark_runs_with_nothing_but_the_four_packages(chain: Chain
     assert [row.name for row in found.rows] == ["student fp32 ONNX", "student int8 ONNX"]
     assert found.machine.name == "pi"
     assert not any(row.memory.torch_loaded for row in found.rows)
-    here = judged(chain.int8, task)
+    here = evaluated(chain.int8, task)
     assert found.own.decided == here.decided
-    assert found.own.quality.micro_f1.value == pytest.approx(here.honest.micro_f1.value)
+    assert found.own.quality.micro_f1.value == pytest.approx(here.quality.micro_f1.value)
     assert found.conditions.examples_sha256 == task.sha256()
 
 

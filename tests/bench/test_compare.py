@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 from sklearn.metrics import f1_score
 
-from bench.compare import Comparison, Line, compare, sentences, to_table
+from bench.compare import Comparison, Line, compare, sentences, show
 from bench.report import types as figures
+from bench.report.metrics import REGISTRY
 from bench.report.types import (
     BenchReport,
     ColdStart,
@@ -27,9 +26,10 @@ from bench.report.types import (
     Row,
     Timing,
 )
-from bench.rules import METRICS, Rule, parse
+from bench.rules import Rule, parse
 from distill.core.errors import BenchError
 from distill.core.files import write_json
+from distill.core.terminal import output
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Constant, measure_decisions
 
@@ -99,28 +99,27 @@ def own(one: BenchReport, **changes: object) -> BenchReport:
 
 
 def line(comparison: Comparison, metric: str) -> Line:
-    return next(found for found in comparison.lines if found.metric == metric and not found.variant)
+    return next(found for found in comparison.lines if found.metric.name == metric and not found.variant)
 
 
 def shown(comparison: Comparison) -> str:
-    console = Console(file=io.StringIO(), width=160)
-    console.print(to_table(comparison))
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text
+    with output.capture() as text:
+        show(comparison)
+    return text.get()
 
 
 def test_a_rule_is_a_metric_a_side_and_a_signed_change() -> None:
     assert parse(" f1<-0.01, p50 > +10% ,disk>2,ece>.5e-2") == (
-        Rule("f1<-0.01", "micro_f1", True, -0.01, False),
-        Rule("p50 > +10%", "p50", False, 0.1, True),
-        Rule("disk>2", "disk", False, 2.0, False),
-        Rule("ece>.5e-2", "ece", False, 0.005, False),
+        Rule("f1<-0.01", REGISTRY["micro_f1"], True, -0.01, False),
+        Rule("p50 > +10%", REGISTRY["p50"], False, 0.1, True),
+        Rule("disk>2", REGISTRY["disk"], False, 2.0, False),
+        Rule("ece>.5e-2", REGISTRY["ece"], False, 0.005, False),
     )
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", REGISTRY)
 def test_every_metric_can_be_in_a_rule(metric: str) -> None:
-    assert [rule.metric for rule in parse(f"{metric}>0.1")] == [metric]
+    assert [rule.metric.name for rule in parse(f"{metric}>0.1")] == [metric]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ def test_every_metric_can_be_in_a_rule(metric: str) -> None:
         ("p50>nan", "'p50>nan' is not a rule"),
         ("p50>-inf", "'p50>-inf' is not a rule"),
         ("p50>1e999", "'p50>1e999': 1e999 is too large"),
-        ("disk>1,speed>1", "'speed>1': unknown metric 'speed'; known are f1, micro_f1, .*, disk"),
+        ("disk>1,speed>1", "'speed>1': unknown metric 'speed'; expected one of f1, micro_f1, .*, disk"),
         ("flips<0.1", "write flips>0.02"),
         ("flips>2%", "write flips>0.02"),
         ("flips>-0.1", "write flips>0.02"),
@@ -158,7 +157,7 @@ def test_any_text_is_rules_or_a_bench_error(text: str) -> None:
 
 
 @given(
-    st.sampled_from([metric for metric in METRICS if metric != "flips"]),
+    st.sampled_from([metric for metric in REGISTRY if metric != "flips"]),
     st.sampled_from("<>"),
     st.floats(-0.99, 0.99),
     st.sampled_from(["", "%"]),
@@ -166,7 +165,7 @@ def test_any_text_is_rules_or_a_bench_error(text: str) -> None:
 def test_whatever_number_python_writes_is_read_back(metric: str, sign: str, number: float, percent: str) -> None:
     (rule,) = parse(f"{metric}{sign}{number!r}{percent}")
     assert rule == Rule(rule.text, rule.metric, sign == "<", number / (100 if percent else 1), bool(percent))
-    assert rule.metric == metric
+    assert rule.metric.name == metric
 
 
 def test_a_report_against_itself_differs_in_nothing_and_keeps_every_rule(tmp_path: Path) -> None:
@@ -221,7 +220,7 @@ def test_times_that_are_a_fifth_longer_are_20_percent_slower_in_every_draw() -> 
     slower = tuple(tuple(1.2 * ms for ms in part) for part in CALM)
     comparison = compare(report(rounds=slower), report(), parse("p50>+10%,p50>1.5,p90>+50%,p90>1"))
     assert sentences(comparison) == [
-        "p50>+10% is broken: p50 10.00 -> 12.00 ms, +20.0 % [+20.0, +20.0]",
+        "p50>+10% is broken: p50 10.00 -> 12.00 ms, +20.0% [+20.0%, +20.0%]",
         "p50>1.5 is broken: p50 10.00 -> 12.00 ms, +2.00 [+2.00, +2.00]",
         "p90>1 is broken: p90 11.00 -> 13.20 ms, +2.20 [+2.20, +2.20]",
     ]
@@ -297,7 +296,7 @@ def test_a_time_rule_broken_in_a_noisy_report_names_the_report() -> None:
 def test_few_rounds_give_no_interval_and_a_broken_rule_says_so() -> None:
     (sentence,) = sentences(compare(report(rounds=((12.0, 12.0),) * 4), report(), parse("p50>+5%")))
     assert sentence == (
-        "p50>+5% is broken: p50 10.00 -> 12.00 ms, +20.0 %; too few rounds to tell it from the noise; "
+        "p50>+5% is broken: p50 10.00 -> 12.00 ms, +20.0%; too few rounds to tell it from the noise; "
         "measure again with more"
     )
 
@@ -348,7 +347,7 @@ def test_quality_on_other_examples_is_refused_in_a_rule_and_said_without(new: Be
 
 
 def test_a_percentile_of_too_few_calls_asks_for_more() -> None:
-    with pytest.raises(BenchError, match="p99>1: too few calls for a p99 in the new report; give it more --calls"):
+    with pytest.raises(BenchError, match="p99>1: no p99 in the new report: too few calls; give it more --calls"):
         compare(report(), report(), parse("p99>1"))
 
 
@@ -372,7 +371,7 @@ def test_other_variants_are_found_by_name_and_no_rule_is_for_them() -> None:
     new = own(report(others=(row("fp32 [x]", POOR), row("added"))), name="gone")  # own now, another variant then
     old = report(others=(row("gone"), row("fp32 [x]", GOOD, slow)))
     comparison = compare(new, old, parse("p50>1"))
-    found = [(one.variant, one.metric, one.old) for one in comparison.lines if one.variant]
+    found = [(one.variant, one.metric.name, one.old) for one in comparison.lines if one.variant]
     assert found == [("fp32 [x]", "micro_f1", pytest.approx(0.8)), ("fp32 [x]", "p50", 30.0)]
     assert sentences(comparison) == ["the rule holds"]
     assert "fp32 [x] p50 ms" in shown(comparison)

@@ -19,16 +19,17 @@ from PIL import Image
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss, multilabel_confusion_matrix, precision_recall_curve
 
-from bench.inspect import Findings, find, words, write
-from bench.inspect.findings import curves, decide, judged, together, training_of
-from bench.inspect.grid import thumbnails
+from bench.inspect import Findings, inspect, sentences, write
+from bench.inspect.examples import thumbnails
+from bench.inspect.findings import Subject, curves, findings_of, together, training_of
 from bench.inspect.page import to_html
 from bench.inspect.plots import learning
 from bench.inspect.temperature import cross_scaled, fit_temperature, scale, scaling
-from bench.quality.judge import indices, judge
-from bench.quality.leakage import Known
+from bench.quality.evaluate import decide, evaluate
+from bench.quality.leakage import Leakage
 from bench.quality.task import Task
-from bench.runtimes.serving import open_variant, probabilities
+from bench.report.types import to_indices
+from bench.runtimes.open_model import open_variant, probabilities
 from bench.runtimes.variants import resolve
 from distill.cli.main import main
 from distill.core.errors import BenchError, OutputError, RunError
@@ -57,7 +58,7 @@ def run(chain: Chain) -> Case:
     """The student's run on dev, on which its thresholds were fitted."""
     task = Task.of(chain.splits, "dev")
     served = open_variant(resolve(chain.student))
-    return Case(chain.student, task, find(served, task, "student", chain.student, 5))
+    return Case(chain.student, task, inspect(served, task, "student", 5))
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +91,17 @@ def of_names(names: tuple[str, ...], text: str = "words", split: str = "dev", id
     examples = tuple(Example(f"{id_} {i}", text, None, labels.decode(row > 0.5)) for i, row in enumerate(targets))
     task = Task(split, examples, labels, Constant(names[:1], 0.1, 0.1, 0.1))
     thresholds = fit(p, targets, "balanced", "dev, 90 examples")
-    return judged("model", task, thresholds, p, (None, "No log."), 5, Known(split == "dev", None, None))
+    subject = Subject("model", thresholds, Leakage(split == "dev", None, None), None, "No log.")
+    return findings_of(subject, task, p, 5)
 
 
 def test_confusion_and_co_occurrence_agree_with_sklearn_and_counting(chain: Chain) -> None:
     task = Task.of(chain.splits, "test")
     served = open_variant(resolve(chain.int8))
-    found = find(served, task, "bundle", chain.int8, 3)
+    found = inspect(served, task, "bundle", 3)
     targets = served.labels.encode([example.labels for example in task.examples])
     decisions = np.zeros(targets.shape, dtype=bool)
-    for row, columns in enumerate(judge(served, task).decided):
+    for row, columns in enumerate(evaluate(served, task).decided):
         decisions[row, list(columns)] = True
     for label, ((tn, fp), (fn, tp)) in zip(
         found.confusion, multilabel_confusion_matrix(targets, decisions), strict=True
@@ -107,23 +109,24 @@ def test_confusion_and_co_occurrence_agree_with_sklearn_and_counting(chain: Chai
         assert (label.tp, label.fp, label.fn, label.tn) == (tp, fp, fn, tn)
     for i in range(len(served.labels)):
         for j in range(len(served.labels)):
-            assert found.together.predicted[i][j] == sum(decisions[:, i] & decisions[:, j])
-            assert found.together.gold[i][j] == sum((targets[:, i] > 0.5) & (targets[:, j] > 0.5))
+            assert found.co_occurrence.predicted[i][j] == sum(decisions[:, i] & decisions[:, j])
+            assert found.co_occurrence.gold[i][j] == sum((targets[:, i] > 0.5) & (targets[:, j] > 0.5))
     assert not found.cross_fitted
     assert found.training is None
     assert "Bundle holds no log" in (found.no_training or "")
 
 
 def test_decisions_are_those_that_evaluate_counts_and_cross_fitted_where_thresholds_rest(run: Case) -> None:
-    honest = judge(open_variant(resolve(run.folder)), run.task)
-    assert run.found.quality == honest.honest
-    assert run.found.cross_fitted == (honest.flattering is not None)
+    evaluation = evaluate(open_variant(resolve(run.folder)), run.task)
+    assert run.found.quality == evaluation.quality
+    assert run.found.cross_fitted == (evaluation.quality_own_thresholds is not None)
     assert [label.name for label in run.found.quality.labels] == [c.name for c in run.found.confusion]
     p, targets = made_up()
     thresholds = fit(p, targets, "balanced", "dev, 90 examples")
-    own, crossed = (indices(decide(thresholds, Known(fitted, None, None), p, targets)) for fitted in (False, True))
-    assert own == indices(thresholds.apply(p))
-    assert crossed == indices(cross_fitted(p, targets, "balanced"))
+    leaks = (Leakage(fitted, None, None) for fitted in (False, True))
+    own, crossed = (to_indices(decide(thresholds, leakage, targets, p)) for leakage in leaks)
+    assert own == to_indices(thresholds.apply(p))
+    assert crossed == to_indices(cross_fitted(p, targets, "balanced"))
 
 
 def test_a_split_of_another_data_set_is_decided_with_the_models_own_thresholds(
@@ -134,17 +137,17 @@ def test_a_split_of_another_data_set_is_decided_with_the_models_own_thresholds(
     write_demo_data(tmp_path / "longer", sizes=(64, 40, 24), seed=7)
     for folder, data in ((run.folder, "other"), (run.folder, "longer"), (chain.int8, "longer")):
         splits, served = read_splits(tmp_path / data), open_variant(resolve(folder))
-        found = find(served, Task.of(splits, "dev"), "model", folder, 5)
+        found = inspect(served, Task.of(splits, "dev"), "model", 5)
         p = probabilities(served, splits.dev)
         own = [np.flatnonzero(row).tolist() for row in p >= served.thresholds.array()]
-        assert judge(served, Task.of(splits, "dev")).decided == tuple(tuple(row) for row in own)
-        assert found.together.predicted[0][0] == sum(0 in row for row in own)
-        text = " ".join(words.cautions(found))
+        assert evaluate(served, Task.of(splits, "dev")).decided == tuple(tuple(row) for row in own)
+        assert found.co_occurrence.predicted[0][0] == sum(0 in row for row in own)
+        text = " ".join(sentences.cautions(found))
         assert "were fitted on dev itself" not in text
         assert "Thresholds: fitted on another dev, 32 examples." in text
-    assert "held" not in " ".join(words.cautions(run.found))
+    assert "held" not in " ".join(sentences.cautions(run.found))
     assert ("chose the epoch that was kept, or thresholds" in text) == (folder == chain.int8)
-    assert "as many rows as the Bundle names" in " ".join(words.cautions(of_names(("a", "b", "c", "d"))))
+    assert "as many rows as the Bundle names" in " ".join(sentences.cautions(of_names(("a", "b", "c", "d"))))
 
 
 def test_examples_that_the_model_learned_from_are_counted(run: Case, chain: Chain, tmp_path: Path) -> None:
@@ -154,7 +157,7 @@ def test_examples_that_the_model_learned_from_are_counted(run: Case, chain: Chai
     served = open_variant(resolve(run.folder))
 
     def told(splits: Splits, split: str) -> str:
-        return " ".join(words.cautions(find(served, Task.of(splits, split), "model", run.folder, 5)))
+        return " ".join(sentences.cautions(inspect(served, Task.of(splits, split), "model", 5)))
 
     assert "flatter" not in told(other, "train") + told(other, "dev")
     assert "learned from 3 of these 13 examples" in told(mixed, "train")
@@ -314,7 +317,7 @@ def test_a_break_on_the_way_leaves_no_folder(run: Case, tmp_path: Path, monkeypa
     def broken(*_: object) -> None:
         raise BenchError("broken")
 
-    monkeypatch.setattr("bench.inspect.paint.save_png", broken)
+    monkeypatch.setattr("bench.report.kit.plot.Plot.png", broken)
     with pytest.raises(BenchError):
         write(run.found, run.task.examples, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -328,25 +331,25 @@ main(["inspect", "nothing", "--data", "nothing", "--out", {str(tmp_path / "out")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.decode().strip().splitlines() == [
-        "error: the page's plots need matplotlib; pip install 'distill[plots]'"
+        "error: the page needs matplotlib and Jinja2; pip install 'distill[plots]'"
     ]
 
 
 def test_two_examples_are_enough_and_one_is_not() -> None:
     p, labels = np.array([[0.9, 0.2], [0.3, 0.6]], dtype=np.float32), LabelSet(("a", "b"))
     examples = (Example("1", "x", None, ("a",)), Example("2", "y", None, ("b",)))
-    thresholds, log = Thresholds((0.5, 0.5), "micro", FittedOn("elsewhere", 9)), (None, "No log.")
+    thresholds = Thresholds((0.5, 0.5), "micro", FittedOn("elsewhere", 9))
     task = Task("test", examples, labels, Constant(("a",), 0.1, 0.1, 0.1))
-    met = Known(False, None, None)
-    assert "test" in to_html(judged("model", task, thresholds, p, log, 5, met), {})
+    subject = Subject("model", thresholds, Leakage(False, None, None), None, "No log.")
+    assert "test" in to_html(findings_of(subject, task, p, 5), {})
     with pytest.raises(BenchError, match="one example"):
-        judged("model", replace(task, examples=examples[:1]), thresholds, p[:1], log, 5, met)
+        findings_of(subject, replace(task, examples=examples[:1]), p[:1], 5)
 
 
 @pytest.mark.parametrize("end", [0.0, 0.5, 1.0])
 def test_names_of_curves_that_end_together_stand_apart(end: float) -> None:
     epochs = tuple(EpochLog(number, 1.0, 1.0, end, end, end, 1e-4) for number in (1, 2))
-    names = learning(TrainLog(epochs, 1, 1.0)).axes[-1].texts
+    names = learning(TrainLog(epochs, 1, 1.0), "").figure.axes[-1].texts
     offsets = sorted(text.xyann[1] for text in names if text.get_text() in ("micro", "macro"))
     assert len(offsets) == 2
     assert offsets[1] - offsets[0] >= 12

@@ -6,18 +6,18 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html import escape
 from pathlib import Path
 
 import pytest
 from bench_reports import VARIANTS, report
 from chain import ROOT, SUPPORT
+from markupsafe import escape
 from pages import Read
 
+from bench.report.kit.style import COLOURS, INK, LOUD, MUTED, OTHER_STAGE, OTHERS, OWN, PAPER, STAGES
 from bench.report.page import to_html, write
-from bench.report.page.cast import devices
-from bench.report.page.style import COLOURS, INK, LOUD, MUTED, OTHER_STAGE, OTHERS, OWN, PAPER, STAGES
-from bench.report.page.words import answer
+from bench.report.page.devices import devices_of
+from bench.report.page.sentences import answer
 from bench.report.types import BenchReport, read
 from distill.core.errors import BenchError
 from distill.core.files import write_json
@@ -59,8 +59,9 @@ def test_every_variants_figures_stand_in_the_page_as_in_the_report(one: BenchRep
             f">{row.size_bytes / 1e6:.1f}<",
         ):
             assert figure in line
+        assert f">{row.memory.peak_bytes / 1e6:.0f}<" in line
         above = (row.memory.peak_bytes - row.memory.imported.rss_bytes) / 1e6
-        assert f">{above:.0f}<" in line or f">{above:.1f}<" in line
+        assert f">+{above:.0f}<" in memory_lines(page, row.name)
         for label in q.labels:
             assert f">{label.f1:.3f}<" in page
         for part in row.reliability:
@@ -128,12 +129,12 @@ def test_a_table_names_its_columns_and_lines(page: str) -> None:
 
 def test_several_reports_become_one_page(several: list[BenchReport]) -> None:
     html = to_html(several)
-    assert [device.title for device in devices(several)] == [
+    assert [device.title for device in devices_of(several)] == [
         "small-box (2026-01-02 03:04:05 UTC)",
         "garden-pi",
         "small-box (2026-01-03 00:00:00 UTC)",
     ]
-    for device in devices(several):
+    for device in devices_of(several):
         assert f"Time and memory on {device.title}" in html
         assert f"{device.glyph} {device.title}</td>" in html
     # Two of the three were measured on the same examples.
@@ -144,7 +145,7 @@ def test_several_reports_become_one_page(several: list[BenchReport]) -> None:
 
 
 def test_reports_of_one_machine_and_one_moment_are_numbered(one: BenchReport) -> None:
-    titles = [device.title for device in devices([one, one])]
+    titles = [device.title for device in devices_of([one, one])]
     assert len(set(titles)) == 2
 
 
@@ -206,6 +207,12 @@ except BenchError as error: print(error)"""
 def test_no_report_is_an_error() -> None:
     with pytest.raises(BenchError, match="no report"):
         to_html([])
+
+
+def memory_lines(page: str, name: str) -> str:
+    """The row of a variant in the table of memory."""
+    table = page.partition("<caption><span>Memory")[2].partition("</table>")[0]
+    return next(part for part in table.split("<tr") if f">{name}</th>" in part)
 
 
 def run(code: str) -> str:

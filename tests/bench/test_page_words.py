@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from bench_reports import report
 
-from bench.report.page.cast import compared, devices
+from bench.report.kit.plot import apart, log_ticks
+from bench.report.kit.style import OTHERS, OWN
+from bench.report.kit.text import fit, width_of
+from bench.report.page.devices import devices_of, reference
 from bench.report.page.plots import pareto, points
-from bench.report.page.style import OTHERS, OWN
-from bench.report.page.svg import apart, fit, log_ticks, width_of
-from bench.report.page.words import answer, cautions
+from bench.report.page.sentences import answer, cautions
 from bench.report.types import BenchReport
 from distill.scoring.estimate import Estimate
 
@@ -24,12 +25,12 @@ def one() -> BenchReport:
 
 
 def test_the_answer_follows_the_figures(one: BenchReport) -> None:
-    own, other = one.own, compared(one)
+    own, other = one.own, reference(one)
     assert other is not None
     assert other.name == "student fp32 ONNX"
     times = other.timings[0].p50.value / own.timings[0].p50.value
     assert answer(one).startswith(f"Ship student int8 ONNX: it is {times:.1f} times as fast as student fp32 ONNX")
-    assert "no loss of F1 can be told from chance: micro-F1 \N{MINUS SIGN}0.007" in answer(one)
+    assert "no loss of F1 can be told from chance: micro-F1 -0.007 [-0.031, +0.012]" in answer(one)
     lost = replace(own, differences=(replace(own.differences[0], micro_f1=Estimate(-0.05, -0.08, -0.02)),))
     assert "it costs F1, beyond chance" in answer(replace(one, rows=(*one.rows[:-1], lost)))
 
@@ -52,7 +53,7 @@ def test_a_constant_that_does_as_well_is_not_kept_quiet(one: BenchReport) -> Non
 
 
 def test_the_pareto_front_is_what_nothing_beats(one: BenchReport) -> None:
-    found = devices([one])
+    found = devices_of([one])
     front = [point.name for point in pareto(points(found, {row.name: OWN for row in one.rows}, "micro"))]
     beaten = {
         a.name

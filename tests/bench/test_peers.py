@@ -30,11 +30,11 @@ from bench.measure.interleave import Plan
 from bench.peers.make import Peer, fp32_of, make
 from bench.peers.openvino import OpenVinoPredictor
 from bench.peers.pytorch import TorchPredictor
-from bench.peers.run import measure_all
-from bench.quality.judge import judge
+from bench.peers.run import run_with_peers
+from bench.quality.evaluate import evaluate
 from bench.quality.task import Task
 from bench.report import types as figures
-from bench.runtimes.serving import open_variant
+from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 from distill.model.checkpoint import Checkpoint
@@ -198,7 +198,7 @@ def test_the_process_that_times_openvino_holds_neither_torch_nor_onnxruntime_nor
     chain: Chain,
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from bench.runtimes.serving import answer; "
+        "import sys; from pathlib import Path; from bench.runtimes.open_model import answer; "
         "from bench.peers.openvino import OpenVinoPredictor; "
         "served = OpenVinoPredictor(Path(sys.argv[1]), 1); print(len(answer(served, ['a text'], [None]))); "
         "print(sorted(name for name in ('torch', 'onnxruntime', 'openvino_telemetry') if sys.modules.get(name)))"
@@ -493,7 +493,7 @@ def test_the_report_holds_the_peers_beside_the_rest_and_the_json_their_figures(
 ) -> None:
     peers: list[Peer] = ["openvino", "optimum-int8", "openvino"]
     task, plan = Task.of(chain.splits, "test"), Plan((1,), (1,), 20, 1)
-    made = measure_all(chain.int8, [], peers, chain.splits.train, task, plan)
+    made = run_with_peers(chain.int8, [], peers, chain.splits.train, task, plan)
     runtimes = [row.runtime for row in made.rows]
     assert runtimes == ["onnxruntime", "OpenVINO", "optimum dynamic int8", "onnxruntime"]
     out, table, *_ = run.write(made, tmp_path / "bench.json")
@@ -515,4 +515,4 @@ def test_a_peers_f1_is_that_of_its_own_answers_under_the_fp32_thresholds(
         parent.labels.encode([example.labels for example in task.examples]),
         parent.thresholds.apply(probabilities),
     )
-    assert judge(open_variant(optimum_int8), task).honest.micro_f1.value == pytest.approx(expected)
+    assert evaluate(open_variant(optimum_int8), task).quality.micro_f1.value == pytest.approx(expected)

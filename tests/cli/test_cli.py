@@ -92,7 +92,7 @@ def test_evaluate_prints_and_writes_the_same_figures(chain: Chain, tmp_path: Pat
     result = distill("evaluate", chain.int8, "--data", chain.data, "--split", "test", "--out", out)
     assert result.exit_code == 0, result.output
     figures = json.loads(out.read_text())
-    assert f"{figures['honest']['micro_f1']['value']:.3f}" in result.output
+    assert f"{figures['quality']['micro_f1']['value']:.3f}" in result.output
     assert all(label in result.output for label in LABELS)
 
 

@@ -1,5 +1,31 @@
-"""The benchmark's page: one HTML file with plots, of one or several devices. Knows reports, measures nothing."""
+"""The page of a benchmark: one HTML file with tables and plots, of one device or several.
 
-from bench.report.page.page import to_html, write
+No script, no font and no image comes from elsewhere, and none could: the page forbids it itself. The same reports
+give the same bytes.
+"""
 
-__all__ = ["to_html", "write"]
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.report.types import BenchReport
+from distill.core.errors import BenchError
+from distill.core.extras import can_plot
+from distill.core.files import write_text
+
+
+def write(reports: Sequence[BenchReport], out: Path) -> None:
+    """The page as a file, whole or not at all. Raises BenchError without matplotlib and Jinja2."""
+    write_text(out, to_html(reports))
+
+
+def to_html(reports: Sequence[BenchReport]) -> str:
+    """The page. Raises BenchError without matplotlib and Jinja2, and without a report."""
+    if not reports:
+        raise BenchError("no report to make a page of; give the JSON of distill bench")
+    if not can_plot():
+        raise BenchError("the page needs matplotlib and Jinja2; pip install 'distill[plots]'")
+    from bench.report.page.page import html_of
+
+    return html_of(reports)

@@ -1,4 +1,4 @@
-"""A variant that is open and can be asked, whatever runs it. Knows one model at a time, no clocks.
+"""One interface to an open model, whatever runs it.
 
 Everything around the model is the same code for every runtime, so that a difference in time is the runtime's.
 """
@@ -21,8 +21,8 @@ from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
 
 
-class Served(Protocol):
-    """What every runtime gives."""
+class OpenModel(Protocol):
+    """What every runtime offers."""
 
     folder: Path  # of the run or Bundle
     reader: Reader
@@ -37,7 +37,7 @@ class Served(Protocol):
         "text", "image" and "head", together 1; None where the runtime does not tell."""
 
 
-Opener = Callable[[Variant, int, bool], Served]  # variant, threads (0: as the runtime likes), arena
+Opener = Callable[[Variant, int, bool], OpenModel]  # variant, threads (0: as the runtime likes), arena
 
 # Each module's `opener()` imports what its runtime needs and returns what opens a variant. Modules are imported
 # when they are asked for, so that a Bundle's process holds no torch and a packed benchmark needs none.
@@ -58,23 +58,21 @@ def opener(runtime: Runtime) -> Opener:
     return open_one
 
 
-def open_variant(variant: Variant, threads: int = 0) -> Served:
+def open_variant(variant: Variant, threads: int = 0) -> OpenModel:
     """Open it; 0 threads let the runtime choose. Raises BundleError, RunError or BenchError."""
     return opener(variant.runtime)(variant, threads, True)
 
 
-def answer(served: Served, texts: Sequence[str], images: Sequence[Path | None]) -> list[tuple[str, ...]]:
+def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]) -> list[tuple[str, ...]]:
     """The labels decided for each example of one batch, from files and texts. Raises ImageError."""
-    pixels = [served.reader.image(image) for image in images]
-    batch = served.reader.batch(served.reader.rows(texts, pixels))
-    decisions = served.thresholds.apply(sigmoid(served.logits(batch)))
-    return [served.labels.decode(row) for row in decisions]
+    pixels = [model.reader.image(image) for image in images]
+    batch = model.reader.batch(model.reader.rows(texts, pixels))
+    decisions = model.thresholds.apply(sigmoid(model.logits(batch)))
+    return [model.labels.decode(row) for row in decisions]
 
 
-def probabilities(served: Served, examples: Sequence[Example]) -> Probabilities:
+def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilities:
     """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError."""
-    from distill.runtime.predictor import (
-        probabilities as in_batches,  # a process that times OpenVINO imports no onnxruntime
-    )
+    from distill.runtime import predictor  # a process that times OpenVINO imports no onnxruntime
 
-    return in_batches(served.logits, served.reader, examples)
+    return predictor.probabilities(model.logits, model.reader, examples)

@@ -1,12 +1,11 @@
-"""Which report is which device, which variant has which colour, and what a variant is compared with. Knows reports,
-draws nothing."""
+"""The devices of a page and the colours of its variants: the same in all its plots and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.report.page.style import OTHERS, OWN, Colour
+from bench.report.kit.style import OTHERS, OWN, Colour
 from bench.report.types import BenchReport, Row
 
 MARKS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"))
@@ -21,8 +20,18 @@ class Device:
     glyph: str
     report: BenchReport
 
+    @property
+    def name(self) -> str:
+        """The title behind the glyph that stands for the device in plots."""
+        return f"{self.glyph} {self.title}"
 
-def devices(reports: Sequence[BenchReport]) -> tuple[Device, ...]:
+    @property
+    def key(self) -> tuple[str, str]:
+        """Its entry in a plot's key, which has no colour."""
+        return "", self.name
+
+
+def devices_of(reports: Sequence[BenchReport]) -> tuple[Device, ...]:
     """In the order given. Reports of one machine are told apart by when they started, or else by number."""
     names = [report.machine.name for report in reports]
     dated = [
@@ -39,23 +48,23 @@ def devices(reports: Sequence[BenchReport]) -> tuple[Device, ...]:
     )
 
 
-def same_examples(found: Sequence[Device]) -> list[list[Device]]:
+def same_examples(devices: Sequence[Device]) -> list[list[Device]]:
     """The devices in groups whose quality was measured on the same examples."""
     groups: dict[tuple[str, tuple[str, ...]], list[Device]] = {}
-    for device in found:
+    for device in devices:
         groups.setdefault((device.report.conditions.examples_sha256, device.report.labels), []).append(device)
     return list(groups.values())
 
 
-def colours(found: Sequence[Device]) -> dict[str, Colour]:
-    """Every variant's colour by its name, the same in all plots; the own ones' is reserved for them."""
-    rows = [row for device in found for row in device.report.rows]
+def colours_of(devices: Sequence[Device]) -> dict[str, Colour]:
+    """Every variant's colour by its name; the own ones' is reserved for them."""
+    rows = [row for device in devices for row in device.report.rows]
     own = {row.name for row in rows if row.own}
     others = dict.fromkeys(row.name for row in rows if row.name not in own)
     return dict.fromkeys(own, OWN) | {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(others)}
 
 
-def compared(report: BenchReport) -> Row | None:
+def reference(report: BenchReport) -> Row | None:
     """What the own variant is measured against: the one that its first difference names, or else the slowest."""
     others = [row for row in report.rows if not row.own]
     references = [difference.reference for difference in report.own.differences[:1]]
@@ -63,7 +72,7 @@ def compared(report: BenchReport) -> Row | None:
     return next(iter(named), None) or max(others, key=lambda row: row.timings[0].p50.value, default=None)
 
 
-def once_each(group: Sequence[Device]) -> list[Row]:
+def distinct_rows(group: Sequence[Device]) -> list[Row]:
     """The rows of a group, each variant once, from the first device that has it."""
     first: dict[str, Row] = {}
     for device in group:

@@ -1,4 +1,4 @@
-"""Other packages' chatter, held back while they work for us. Knows streams, warnings and logs, not what is done."""
+"""Hold back what other packages print, warn and log while they work for us."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No warnings, no log below errors, and no progress bars on standard output, where our results go."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -1,0 +1,98 @@
+"""The most wrong examples: thumbnails for the page, and all of them in one plot."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from bench.inspect.colours import KINDS
+from bench.inspect.wrong import Wrong
+from bench.report.kit import plot as kit
+from bench.report.kit.style import GRID, INK, MUTED
+from bench.report.kit.text import fit, wrapped
+from distill.data.dataset import Example
+from distill.preprocess.flatten import quiet, to_rgb
+from distill.preprocess.images import open_image
+
+SIDE = 320  # pixels; a thumbnail's longer side at most
+QUALITY = 72
+ACROSS = 4
+CARD, IMAGE = 190.0, 150.0
+SHOWN = 6  # labels of a card in the PNG file; the page has all
+BELOW = 46 + 12.0 * (SHOWN + 1)  # height of what is below the image
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small JPEG without metadata, and its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
+
+    @property
+    def source(self) -> str:
+        """For the src of an <img>."""
+        return f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode('ascii')}"
+
+
+def thumbnails(examples: Sequence[Example], wrong: Sequence[Wrong]) -> dict[int, Thumbnail]:
+    """Of each of the wrong ones that has an image, by its row. Raises ImageError."""
+    return {each.row: thumbnail(path) for each in wrong if (path := examples[each.row].image) is not None}
+
+
+def thumbnail(path: Path) -> Thumbnail:
+    """The model has read the file before: it can be decoded."""
+    with open_image(path) as opened, quiet():
+        opened.draft("RGB", (SIDE, SIDE))
+        image = to_rgb(opened)
+    image.thumbnail((SIDE, SIDE))
+    image.info.clear()  # Pillow would carry comments over
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=QUALITY, optimize=True)
+    return Thumbnail(written.getvalue(), image.width, image.height)
+
+
+@kit.drawing()
+def sheet(wrong: Sequence[Wrong], images: Mapping[int, Thumbnail]) -> kit.Plot:
+    """All examples in one plot, for a file."""
+    tall = IMAGE + BELOW + 20
+    figure = kit.canvas(max(1, -(-len(wrong) // ACROSS)) * tall + 8, ACROSS * (CARD + 12) + 12)
+    for i, each in enumerate(wrong):
+        corner = 12 + (i % ACROSS) * (CARD + 12), 8 + (i // ACROSS) * tall
+        _card(figure, corner, i + 1, each, images.get(each.row))
+    return kit.Plot(figure, "The most wrong examples")
+
+
+def _card(figure: Figure, corner: tuple[float, float], number: int, wrong: Wrong, image: Thumbnail | None) -> None:
+    left, top = corner
+    ax = kit.place(figure, left, top, CARD, IMAGE)
+    ax.set_axis_off()
+    if image is None:
+        ax.text(0.5, 0.5, "no image", ha="center", va="center", color=MUTED.drawn)
+    else:
+        with Image.open(io.BytesIO(image.jpeg)) as opened:
+            ax.imshow(opened.convert("RGB"))
+            ax.set_anchor("W")
+    ax = kit.place(figure, left, top + IMAGE + 2, CARD, BELOW)
+    ax.set_xlim(0, CARD)
+    ax.set_ylim(BELOW, 0)
+    ax.set_axis_off()
+    ax.plot([0, CARD], [1, 1], color=GRID.drawn, linewidth=0.7)
+    ax.text(0, 11, f"{number}. {fit(wrong.id, CARD - 70, kit.SMALL)}", fontsize=kit.SMALL, weight="bold")
+    ax.text(CARD, 11, f"loss {wrong.loss:.2f}", fontsize=kit.SMALL, ha="right", color=MUTED.drawn)
+    ax.text(0, 16, wrapped(wrong.text or "no text", CARD, 8, 3), fontsize=8, va="top", color=INK.drawn)
+    for i, label in enumerate(wrong.verdicts[:SHOWN]):
+        y = 58 + 12 * i
+        ax.text(0, y, label.kind, fontsize=8, color=KINDS[label.kind].drawn, weight="bold")
+        ax.text(36, y, fit(label.name, CARD - 62, 8), fontsize=8)
+        ax.text(CARD, y, f"{label.probability:.2f}", fontsize=8, ha="right")
+    more = len(wrong.verdicts) - SHOWN
+    if more > 0:
+        ax.text(36, 58 + 12 * SHOWN, f"and {more} more", fontsize=8, color=MUTED.drawn)

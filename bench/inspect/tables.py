@@ -1,0 +1,54 @@
+"""The tables of an inspection's page."""
+
+from __future__ import annotations
+
+from bench.inspect.findings import Findings
+from bench.report.kit.grid import Emphasis, Grid
+from bench.report.kit.text import NONE
+from distill.model.training_log import TrainLog
+
+
+def decisions(findings: Findings) -> Grid:
+    """What was decided for each label, and the shares that come of it."""
+    rows = []
+    for c, q in zip(findings.confusion, findings.quality.labels, strict=True):
+        shares = (f"{share:.3f}" for share in (q.precision, q.recall, q.f1))
+        rows.append((c.name, *map(str, (c.tp, c.fp, c.fn, c.tn)), *shares))
+    title = f"Decisions on {findings.quality.examples} examples of {findings.split}"
+    return Grid(title, ("label", "TP", "FP", "FN", "TN", "precision", "recall", "F1"), tuple(rows))
+
+
+def points(findings: Findings) -> Grid:
+    """The thresholds' points on the curves, and of cross-fitted decisions theirs too."""
+    headings = ["label", "examples", "AP", "threshold", "precision there", "recall there"]
+    headings += ["cross-fitted precision", "recall"] if findings.cross_fitted else []
+    rows = []
+    for c in findings.curves:
+        ap = NONE if c.average_precision is None else f"{c.average_precision:.3f}"
+        cells = [c.name, str(c.support), ap, f"{c.threshold:.3f}"]
+        for point in (c.at, c.honest) if findings.cross_fitted else (c.at,):
+            cells += [NONE, NONE] if point is None else [f"{point.precision:.3f}", f"{point.recall:.3f}"]
+        rows.append(tuple(cells))
+    return Grid("Thresholds on their curves", tuple(headings), tuple(rows))
+
+
+def together(findings: Findings) -> Grid:
+    """How many examples have two labels, in truth and as decided."""
+    both, names = findings.co_occurrence, [label.name for label in findings.quality.labels]
+    rows = tuple(
+        (f"{i} {name}", *(f"{g} / {d}" for g, d in zip(gold, decided, strict=True)))
+        for i, (name, gold, decided) in enumerate(zip(names, both.gold, both.predicted, strict=True), 1)
+    )
+    headings = ("label", *(str(i) for i in range(1, len(names) + 1)))
+    return Grid("Examples with both labels: gold / decided", headings, rows)
+
+
+def epochs(log: TrainLog) -> Grid:
+    """The log of a training."""
+    rows = tuple(
+        (str(e.epoch), f"{e.loss:.4g}", f"{e.dev_loss:.4g}", f"{e.dev_micro_ap:.3f}", f"{e.dev_macro_ap:.3f}")
+        for e in log.epochs
+    )
+    headings = ("epoch", "training loss", "dev loss", "dev micro-AP", "dev macro-AP")
+    kept: tuple[Emphasis, ...] = tuple("strong" if e.epoch == log.best_epoch else "" for e in log.epochs)
+    return Grid("By epoch; the kept one is emphasised", headings, rows, kept)
