@@ -131,8 +131,8 @@ def run(
 def compare(new: Path, old: Path, fail_on: str | None) -> None:
     """Compare two reports, with intervals.
 
-    Each rule of --fail-on describes a failure: a metric such as f1, p50, peak, disk or flips (a wrong name lists them
-    all), < or >, and a change in the metric's unit or in per cent.
+    Each rule of --fail-on describes a failure: a metric such as f1, p50, peak, disk or flips (a wrong name lists
+    them all), < or >, and a change in the metric's unit or in per cent.
 
     \b
     Example:
