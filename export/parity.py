@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from distill.core.errors import ParityError
 from distill.data.dataset import Example
 from distill.model.classifier import Classifier
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.predictor import open_session, run
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
@@ -87,7 +87,7 @@ def compare(parent: Probabilities, child: Probabilities, parents: Thresholds, ch
     )
 
 
-def _cases(reader: Reader, examples: Sequence[Example]) -> list[tuple[str, Batch]]:
+def _cases(reader: Reader, examples: Sequence[Example]) -> list[tuple[str, ModelInputs]]:
     chosen = sorted(examples, key=lambda example: len(example.text))
     chosen = [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
     texts = [example.text for example in chosen]
@@ -107,5 +107,5 @@ def _cases(reader: Reader, examples: Sequence[Example]) -> list[tuple[str, Batch
     return cases
 
 
-def _batch(reader: Reader, texts: list[str], images: list[NDArray[np.uint8] | None]) -> Batch:
+def _batch(reader: Reader, texts: list[str], images: list[NDArray[np.uint8] | None]) -> ModelInputs:
     return reader.batch(reader.rows(texts, images))

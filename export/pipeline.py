@@ -18,7 +18,7 @@ from distill.core.terminal import note, output, warn
 from distill.data.dataset import Example, Splits, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime import bundle
 from distill.runtime import verify as golden
 from distill.runtime.bundle import Bundle, Contents, Precision
@@ -198,7 +198,7 @@ def _answering(session: InferenceSession, reader: Reader) -> Answers:
     return lambda examples: probabilities(partial(run, session), reader, examples)
 
 
-def _calibration(reader: Reader, splits: Splits, count: int) -> list[Batch]:
+def _calibration(reader: Reader, splits: Splits, count: int) -> list[ModelInputs]:
     """The first training examples one by one, unpadded, as they come at serving time."""
     chosen = splits.train[:count]
     rows = reader.rows([e.text for e in chosen], [reader.image(e.image) for e in chosen])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Bundle
 
 UNPROFILED, PROFILED = 3, 20  # calls: what the first ones set up is no tower's time
@@ -52,12 +52,12 @@ class OpenVinoPredictor:
                 f"leave out --peer {'openvino-int8' if model else 'openvino'}"
             ) from error
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L)."""
         result: NDArray[np.float32] = self.model(batch.feed())["logits"]
         return result
 
-    def towers(self, batch: Batch) -> dict[str, float] | None:
+    def towers(self, batch: ModelInputs) -> dict[str, float] | None:
         """Shares of time by OpenVINO's own profile, of a second copy of the model that is made for it: taking a
         profile slows the one that is timed."""
         model = self._compile(self.settings | {"PERF_COUNT": True})

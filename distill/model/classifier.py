@@ -21,7 +21,7 @@ from distill.model.features import View, image_features
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
 from distill.preprocess.images import normalise
-from distill.preprocess.inputs import Batch, PreprocessSpec
+from distill.preprocess.inputs import ModelInputs, PreprocessSpec
 from distill.preprocess.text import has_text, load_tokenizer, tokenise
 from distill.runtime.bundle import Kind
 
@@ -98,7 +98,7 @@ class Classifier:
             teacher=teacher,
         )
 
-    def answer(self, batch: Batch) -> NDArray[np.float32]:
+    def answer(self, batch: ModelInputs) -> NDArray[np.float32]:
         """Logits float32 (B, L) of a batch as a Bundle would be given it, on the CPU: what export is held to."""
         inputs = batch.feed() | {"pixels": normalise(batch.pixels, self.spec.image)}
         network = self.network.cpu().eval()

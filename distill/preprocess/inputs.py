@@ -32,7 +32,7 @@ class PreprocessSpec:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ModelInputs:
     """What an exported model takes: input_ids and attention_mask int64 (B, T); pixels uint8 (B, H, W, 3), RGB,
     which the graph normalises itself; present float32 (B, 2), 1 where an example has a text and where an image."""
 
@@ -76,14 +76,14 @@ class Reader:
         """uint8 (size, size, 3); None for None, a missing image. Raises ImageError."""
         return None if source is None else image_to_uint8(source, self.spec.image, name)
 
-    def batch(self, rows: Sequence[Row]) -> Batch:
+    def batch(self, rows: Sequence[Row]) -> ModelInputs:
         """Texts padded to the longest; a missing image is zeros, which the model does not look at."""
         input_ids, attention_mask = pad([row.ids for row in rows], self.spec.text.pad_id)
         size = self.spec.image.size
         missing = np.zeros((size, size, 3), dtype=np.uint8)
         pixels = np.stack([missing if row.image is None else row.image for row in rows])
         present = np.array([[row.has_text, row.image is not None] for row in rows], dtype=np.float32)
-        return Batch(input_ids, attention_mask, pixels, present)
+        return ModelInputs(input_ids, attention_mask, pixels, present)
 
     def rows(self, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> list[Row]:
         """Texts and as many images, None for a missing one, ready for `batch`."""

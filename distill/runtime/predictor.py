@@ -19,7 +19,7 @@ from distill.core.isa import detect, overflows
 from distill.core.terminal import warn
 from distill.data.dataset import Example
 from distill.data.sources import Fault, Item, Post
-from distill.preprocess.inputs import Batch, Reader, Row
+from distill.preprocess.inputs import ModelInputs, Reader, Row
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
 from distill.runtime.rows import to_item, to_items
@@ -27,7 +27,7 @@ from distill.scoring.metrics import sigmoid
 
 BATCH = 16
 SLOWER = ["SkipLayerNormFusion"]  # its operator takes four times what a sum and a layer norm take
-Logits = Callable[[Batch], NDArray[np.float32]]  # float32 (B, L) of a batch
+Logits = Callable[[ModelInputs], NDArray[np.float32]]  # float32 (B, L) of a batch
 CHUNK = 256  # examples held at once when there are many: bounds the memory, and batches like lengths
 
 
@@ -208,7 +208,7 @@ class Predictor:
         for item, probabilities in self._answer_items(items):
             yield item if isinstance(item, Fault) else self._prediction(item, probabilities)
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L). Raises BundleError when the model fails or gives anything else."""
         try:
             logits = run(self.session, batch)
@@ -305,7 +305,7 @@ def _chunk(
     return np.stack([answers[row] for row in range(len(rows))])
 
 
-def run(session: onnxruntime.InferenceSession, batch: Batch) -> NDArray[np.float32]:
+def run(session: onnxruntime.InferenceSession, batch: ModelInputs) -> NDArray[np.float32]:
     """Logits float32 (B, L) of one batch."""
     result: NDArray[np.float32] = session.run(["logits"], batch.feed())[0]
     return result

@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader
 from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
 from distill.core.terminal import track
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 
 Calibration = Literal["minmax", "entropy", "percentile"]
 METHODS: tuple[Calibration, ...] = ("minmax", "entropy", "percentile")
@@ -24,7 +24,7 @@ OPERATORS = ["Conv", "Clip", "Relu", "Add", "Mul", "MatMul", "Gemm"]
 PERCENTILE = 99.99
 
 
-def calibrate(model: Path, batches: Sequence[Batch], method: Calibration) -> Ranges:
+def calibrate(model: Path, batches: Sequence[ModelInputs], method: Calibration) -> Ranges:
     """The range of every tensor that may be quantised, over `batches`.
 
     "minmax" takes the extremes, "percentile" leaves out the far 0.01 %, "entropy" chooses the range whose
@@ -56,7 +56,7 @@ def calibrate(model: Path, batches: Sequence[Batch], method: Calibration) -> Ran
 class _Reader(CalibrationDataReader):
     """One batch, as onnxruntime asks for it."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: ModelInputs) -> None:
         self.feeds = iter([batch.feed()])
 
     def get_next(self) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from distill.core.errors import ExportError
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx import graph as onnx_graph
 from distill.runtime.onnx import profile
 from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8
@@ -62,7 +62,7 @@ class Coverage:
         return [*((tower, getattr(self, tower)) for tower in TOWERS), ("whole", self.whole)]
 
 
-def measure(model: Path, batch: Batch) -> Coverage:
+def measure(model: Path, batch: ModelInputs) -> Coverage:
     """Weights as they stand in the file; multiply-accumulates as onnxruntime runs them on this machine for `batch`,
     after all of its own optimisations: what it falls back to float for counts as float."""
     graph = onnx_graph.read(model)

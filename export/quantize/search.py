@@ -17,7 +17,7 @@ from distill.core.isa import Target, detect, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.predictor import open_session, probabilities, run
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import (
@@ -55,7 +55,7 @@ class Given:
     parent_dev: Probabilities
     thresholds: Thresholds
     reader: Reader
-    calibration: Sequence[Batch]
+    calibration: Sequence[ModelInputs]
     trained: Ranges | None
     target: Target
     folder: Path
@@ -217,12 +217,12 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
     return candidates
 
 
-def median_batch(batches: Sequence[Batch]) -> Batch:
+def median_batch(batches: Sequence[ModelInputs]) -> ModelInputs:
     """The one with the text of median length."""
     return sorted(batches, key=lambda batch: batch.input_ids.shape[1])[len(batches) // 2]
 
 
-def median_times(models: Sequence[Path], batches: Sequence[Batch], exact: bool = False) -> list[float]:
+def median_times(models: Sequence[Path], batches: Sequence[ModelInputs], exact: bool = False) -> list[float]:
     """Median seconds of each model at batch 1 on one thread, in interleaved rounds so that noise hits all."""
     sessions = [open_session(model, 1, exact) for model in models]
     median = median_batch(batches)

@@ -11,12 +11,12 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.towers import by_output
 from export.quantize.schemes import PRODUCTS, Scheme
 
 
-def rank(fused: Path, quantised: Path, scheme: Scheme, batches: Sequence[Batch]) -> list[str]:
+def rank(fused: Path, quantised: Path, scheme: Scheme, batches: Sequence[ModelInputs]) -> list[str]:
     """Names of the products and convolutions, the one that adds most error first.
 
     The error of a tensor is its squared distance from fp32's over fp32's own square, over all batches; what a node
@@ -62,6 +62,6 @@ def _watched(model: Path, wanted: Sequence[str], out: Path) -> tuple[onnxruntime
 
 
 def _values(
-    session: onnxruntime.InferenceSession, names: Sequence[str], batch: Batch
+    session: onnxruntime.InferenceSession, names: Sequence[str], batch: ModelInputs
 ) -> dict[str, NDArray[np.float32]]:
     return dict(zip(names, session.run(list(names), batch.feed()), strict=True))

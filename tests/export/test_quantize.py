@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from distill.core import isa
 from distill.core.errors import ExportError
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx import profile, towers
 from distill.runtime.predictor import Predictor, open_session, run
@@ -32,7 +32,7 @@ from export.quantize.search import Candidate, choose
 from export.to_onnx import to_onnx
 
 
-def batches() -> list[Batch]:
+def batches() -> list[ModelInputs]:
     return [random_batch(1, 6), random_batch(1, 9)]
 
 

@@ -28,7 +28,7 @@ from PIL import Image
 from distill.cli.main import main
 from distill.data.generated import LABELS
 from distill.data.sources import Fault
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.answers import as_line
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
@@ -51,7 +51,7 @@ class Gated(Predictor):
         self.sizes: list[int] = []
         self.failing = False
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         self.sizes.append(len(batch.present))
         assert self.gate.wait(20)
         if self.failing:
