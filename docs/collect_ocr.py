@@ -141,7 +141,7 @@ def collect(data: Path, bundle: Path, cache: Path) -> None:
     """Write docs/results/ocr.json."""
     splits = read_splits(data)
     reader = TextReader(threads=1)
-    found = {name: read_all(splits.named(name), cache, reader) for name in ("train", "dev")}
+    found = {name: read_all(splits.examples(name), cache, reader) for name in ("train", "dev")}
     examples, reads = [*splits.train, *splits.dev], [*found["train"], *found["dev"]]
     seconds = np.array([read.seconds for read in reads])
     rates = {

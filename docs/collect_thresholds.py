@@ -25,7 +25,7 @@ from distill.data.stratify import stratified_folds
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.bootstrap import PairedDraws, figure
 from distill.scoring.metrics import Decisions, Probabilities, Targets, macro_f1, micro_f1, sigmoid
-from distill.scoring.thresholds import fit
+from distill.scoring.thresholds import fit_thresholds
 
 OUT = Path(__file__).parent / "results" / "thresholds.json"
 REPEATS, FIFTHS = 10, 5
@@ -53,7 +53,7 @@ def naive(p: Probabilities, targets: Targets) -> NDArray[np.float32]:
 
 def ours(objective: Objective) -> Way:
     """distill.thresholds: all labels together, on calibrated probabilities."""
-    return lambda p, targets: fit(p, targets, objective, "fifths").array()
+    return lambda p, targets: fit_thresholds(p, targets, objective, "fifths").array()
 
 
 def decide(way: Way, p: Probabilities, targets: Targets, seed: int) -> Decisions:

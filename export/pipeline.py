@@ -11,8 +11,8 @@ from typing import Any
 from onnxruntime import InferenceSession
 
 from distill.core.errors import RunError
-from distill.core.files import read_json, work_folder
-from distill.core.isa import Target, detect, overflows
+from distill.core.files import read_json, scratch_folder
+from distill.core.isa import Target, detect_target, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note, output, warn
 from distill.data.dataset import Example, Splits, without_images, without_texts
@@ -23,9 +23,9 @@ from distill.runtime import bundle
 from distill.runtime import verify as golden
 from distill.runtime.bundle import Bundle, Contents, Precision
 from distill.runtime.predictor import open_session, probabilities, run
-from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate, fit_and_evaluate
+from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, logit
-from distill.scoring.thresholds import Thresholds, move
+from distill.scoring.thresholds import Thresholds, move_thresholds
 from export import fuse as graph
 from export import parity
 from export.card import page as card
@@ -79,7 +79,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order:
     """
     for folder in {order.out, order.parent}:
         bundle.refuse_if_in_the_way(folder)
-    with work_folder(order.out) as work:
+    with scratch_folder(order.out) as work:
         fp32 = work / "fp32.onnx"
         parent = _parent(student, splits, config, fp32)
         figures: dict[str, Any] = {"parity": asdict(parent.agreement), "size_bytes": fp32.stat().st_size}
@@ -118,10 +118,10 @@ def _quantised(
     tried = search(given, config, order.precision)
     best = tried[0]
     reached = coverage.measure(best.model, median_batch(given.calibration))
-    coverage.refuse_if_hollow(reached, config.min_int8_share, order.precision, target == detect())
+    coverage.refuse_if_hollow(reached, config.min_int8_share, order.precision, target == detect_target())
     refuse_if_no_gain(best, parent.model.stat().st_size, target, config)
     # Quantisation moves the probabilities, and the thresholds have to move with them.
-    session = open_session(best.model, 0, overflows(target, detect()))
+    session = open_session(best.model, 0, overflows(target, detect_target()))
     after = _answering(session, parent.reader)
     own = _score(student, splits, after, best.dev, _moved(student, splits, parent.answers, after))
     drift = parity.compare(parent.dev, best.dev, parent.scored.thresholds, own.thresholds)
@@ -186,7 +186,7 @@ def _say(best: Candidate, drift: Drift, target: Target) -> None:
         f"{drift.max_probability_difference:.3f} at most; {drift.flipped} of {drift.decisions} decisions flip, "
         f"{drift.flipped_refitted} with thresholds fitted again"
     )
-    if target != detect():
+    if target != detect_target():
         note(f"made for {target}; how fast it is there, only a benchmark there can say")
     elif best.time_ratio >= 1:
         warn(f"it is SLOWER than fp32 on this machine: {best.time_ratio:.2f} of its time; ship the fp32 Bundle")
@@ -223,7 +223,7 @@ def _score(
     outputs = SplitOutputs("dev", labels.names, dev, targets, alone)
     if thresholds.fitted_on.split == "dev":
         return fit_and_evaluate(outputs, config.objective, train_targets)
-    return evaluate(outputs, thresholds, train_targets)
+    return evaluate_thresholds(outputs, thresholds, train_targets)
 
 
 def _moved(student: Checkpoint, splits: Splits, fp32: Answers, int8: Answers) -> Thresholds:
@@ -232,7 +232,7 @@ def _moved(student: Checkpoint, splits: Splits, fp32: Answers, int8: Answers) ->
     if thresholds.fitted_on.split == "dev":
         return thresholds
     examples = [*splits.train[:MOVED_BY], *splits.dev]
-    return move(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")
+    return move_thresholds(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")
 
 
 def _contents(

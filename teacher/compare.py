@@ -20,7 +20,7 @@ from distill.model.classifier import Classifier
 from distill.model.distributed import by_first
 from distill.scoring.bootstrap import Arm, PairedDraws, arm, gain
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import Decisions, Probabilities, constant_predictor
+from distill.scoring.metrics import Decisions, Probabilities, constant_baseline
 from distill.scoring.thresholds import cross_fitted
 from distill.training.folds import Folds, out_of_fold
 from distill.training.trainer import TrainingData, Workspace
@@ -111,7 +111,7 @@ def judge(
         )
         for name in names
     )
-    constant = constant_predictor(splits.labels.names, targets, targets)
+    constant = constant_baseline(splits.labels.names, targets, targets)
     always = np.broadcast_to(np.isin(splits.labels.names, constant.names), targets.shape)
     known = PairedDraws(len(targets), 1).scores(targets, [_as_probabilities(always)], [always])
     seeds_used = tuple(configs[names[0]].seed + number for number in range(seeds))

@@ -18,18 +18,18 @@ from bench.runtimes.serving import Served, probabilities
 from distill import __version__
 from distill.core.errors import BenchError, RecipeError, RunError
 from distill.core.files import read_json
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.data.run_folder import METRICS
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import is_bundle
 from distill.scoring.metrics import (
-    Constant,
+    ConstantBaseline,
     Decisions,
     Probabilities,
     Quality,
     Targets,
     average_precision,
-    counts,
+    confusion_counts,
     measure_decisions,
 )
 from distill.scoring.thresholds import Thresholds, cross_fitted
@@ -93,7 +93,7 @@ class Findings:
     cross_fitted: bool
     known: Known
     quality: Quality
-    constant: Constant
+    constant: ConstantBaseline
     confusion: tuple[Confusion, ...]
     curves: tuple[Curve, ...]
     together: Together
@@ -165,7 +165,7 @@ def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
     tree = read_json(folder / METRICS, RunError)
     log = tree.get("training") if isinstance(tree, dict) else None
     try:
-        found = build(TrainLog, log, "training")
+        found = build_dataclass(TrainLog, log, "training")
     except RecipeError as error:
         raise RunError(f"{folder / METRICS}: damaged: {error}; train again") from error
     return (found, None) if found.epochs else (None, "This run's training has no epochs.")
@@ -173,7 +173,7 @@ def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
 
 def confusion(names: Sequence[str], targets: Targets, decisions: Decisions) -> tuple[Confusion, ...]:
     """Of every label."""
-    found = zip(names, counts(targets, decisions).T.tolist(), strict=True)
+    found = zip(names, confusion_counts(targets, decisions).T.tolist(), strict=True)
     return tuple(Confusion(name, tp, fp, fn, len(targets) - tp - fp - fn) for name, (tp, fp, fn) in found)
 
 

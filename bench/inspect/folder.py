@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench.inspect.findings import Findings
 from distill.core.errors import BenchError, OutputError
-from distill.core.files import whole_folder, write_json, write_text
+from distill.core.files import atomic_folder, write_json, write_text
 from distill.data.dataset import Example
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def write(found: Findings, examples: Sequence[Example], out: Path, overwrite: bo
     from bench.inspect.paint import save_png
 
     small = thumbnails(examples, found.wrong)
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         write_json(folder / FIGURES, found.to_json())
         write_text(folder / PAGE, to_html(found, small))
         for name, figure in _figures(found, small).items():

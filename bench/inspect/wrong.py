@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.inspect.temperature import pair_losses
-from distill.core.untrusted import printable
+from distill.core.untrusted import replace_surrogates
 from distill.data.dataset import Example
 from distill.scoring.metrics import Decisions, Probabilities, Targets
 
@@ -52,5 +52,5 @@ def most_wrong(
             Verdict(names[i], bool(gold[row, i]), bool(decisions[row, i]), float(p[row, i])) for i in some
         )
         example = examples[row]
-        found.append(Wrong(row, example.id, printable(example.text), float(losses[row].sum()), verdicts))
+        found.append(Wrong(row, example.id, replace_surrogates(example.text), float(losses[row].sum()), verdicts))
     return tuple(found)

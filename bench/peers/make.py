@@ -18,7 +18,7 @@ from bench.peers.silence import hushed
 from bench.runtimes.variants import Variant, parent_of, resolve
 from distill.core.errors import BenchError, BundleError
 from distill.core.files import read_json
-from distill.core.isa import detect
+from distill.core.isa import detect_target
 from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Reader
@@ -69,11 +69,11 @@ def fp32_of(bundle: Path) -> Bundle:
 
 def run_of(parent: Bundle, peer: Peer, bundle: Path, against: Sequence[Path]) -> Path:
     """The run in `against` whose weights the Bundle was exported from. Raises BenchError when it is not there."""
-    from distill.data.run_folder import is_run, weights_of
+    from distill.data.run_folder import is_run, weights_sha256
 
     wanted = _run_sha256(parent)
     for folder in against:
-        if is_run(folder) and weights_of(folder) == wanted:
+        if is_run(folder) and weights_sha256(folder) == wanted:
             return folder
     raise BenchError(f"--peer {peer} needs the training run of {bundle}; give it with --against RUN")
 
@@ -167,7 +167,7 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
         model=model,
         kind=parent.kind,
         precision="int8",
-        target=detect(),
+        target=detect_target(),
         tokenizer_json=parent.tokenizer_json,
         labels=parent.labels,
         thresholds=parent.thresholds,
@@ -192,7 +192,7 @@ def _optimum_quantised(parent: Bundle, out: Path) -> Path:
         from optimum.onnxruntime.configuration import AutoQuantizationConfig
     except ModuleNotFoundError as error:
         raise BenchError(f"--peer optimum-int8 needs {error.name}; pip install 'distill[train]'") from error
-    here = detect()
+    here = detect_target()
     if here == "arm64":
         preset = AutoQuantizationConfig.arm64
     elif here == "x86-vnni":

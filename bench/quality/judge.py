@@ -20,8 +20,8 @@ from distill.scoring.metrics import (
     Quality,
     Targets,
     bootstrap_draws,
-    measure,
     measure_decisions,
+    measure_probabilities,
     weighted_f1,
 )
 from distill.scoring.tables import label_table, quality_table
@@ -73,7 +73,7 @@ def judge(served: Served, task: Task) -> Judged:
 
     return Judged(
         honest=honest(both),
-        flattering=measure(names, targets, both, thresholds.array()) if met.fitted else None,
+        flattering=measure_probabilities(names, targets, both, thresholds.array()) if met.fitted else None,
         text_alone=half(without_images(task.examples)),
         image_alone=half(without_texts(task.examples)),
         thresholds=met.source(thresholds, task.split),

@@ -35,7 +35,7 @@ def known(folder: Path, thresholds: Thresholds, task: Task) -> Known:
     fitted = replace(thresholds.fitted_on, moved_to="", moved_by=0)
     if is_bundle(folder) or not (folder / START_FILE).is_file():
         return Known(fitted == FittedOn(task.split, len(task.examples)), None, None)
-    seen, own = lineage.seen_by(folder), lineage.own_dev(folder)
+    seen, own = lineage.read_lineage(folder), lineage.dev_hashes(folder)
     contents = [content_hash(example) for example in task.examples]
     return Known(
         fitted=fitted == FittedOn("dev", len(contents)) and own == frozenset(contents),

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from distill.core.errors import BenchError
 from distill.core.files import read_json, sha256_of, write_json
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.data.dataset import Example, Splits
 from distill.data.labels import LabelSet
-from distill.scoring.metrics import Constant, constant_predictor
+from distill.scoring.metrics import ConstantBaseline, constant_baseline
 
 TASK = "task.json"
 
@@ -26,12 +26,12 @@ class Task:
     split: str
     examples: tuple[Example, ...]
     labels: LabelSet
-    constant: Constant
+    constant: ConstantBaseline
 
     @classmethod
     def of(cls, splits: Splits, split: str) -> Task:
         """Raises BenchError when no example has a label, as in a test split whose truth is kept secret."""
-        examples = tuple(splits.named(split))
+        examples = tuple(splits.examples(split))
         if not any(example.labels for example in examples):
             raise BenchError(
                 f"no example of {split} has a label, so nothing can be measured; choose another --split"
@@ -60,18 +60,18 @@ class Task:
             for row in tree["rows"]
         )
         labels = LabelSet(tuple(tree["labels"]))
-        return cls(tree["split"], examples, labels, build(Constant, tree["constant"], "constant"))
+        return cls(tree["split"], examples, labels, build_dataclass(ConstantBaseline, tree["constant"], "constant"))
 
     def sha256(self) -> str:
         """Of texts, images and labels, in order: two reports with the same one asked the same."""
         return sha256_of_examples(self.examples)
 
 
-def constant_on(splits: Splits, split: str) -> Constant:
+def constant_on(splits: Splits, split: str) -> ConstantBaseline:
     """The constant predictor of the training split, scored on `split`."""
-    parts = (splits.train, splits.named(split))
+    parts = (splits.train, splits.examples(split))
     train, here = (splits.labels.encode([example.labels for example in part]) for part in parts)
-    return constant_predictor(splits.labels.names, train, here)
+    return constant_baseline(splits.labels.names, train, here)
 
 
 def sha256_of_examples(examples: Sequence[Example]) -> str:

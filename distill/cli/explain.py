@@ -49,7 +49,7 @@ def explain(
     figures = figures or out.with_suffix(".json")
     if figures == out:
         raise click.UsageError(f"--out {out} is the PNG file; give --json another name")
-    from distill.core.files import refuse_what_is_no_file, write_json
+    from distill.core.files import refuse_non_file, write_json
     from distill.core.terminal import note, output
     from distill.data.dataset import Example
     from distill.runtime import explain as explaining
@@ -57,7 +57,7 @@ def explain(
     from distill.runtime.predictor import Predictor
 
     for path in (out, figures):
-        refuse_what_is_no_file(path)
+        refuse_non_file(path)
     predictor = Predictor.load(bundle, threads)
     example = Example(image.name if image else "text", text, image, ())
     found = explaining.explain(predictor, example, names, count, grid)

@@ -12,7 +12,7 @@ ROOT = Path("/")
 def granted_cpus(root: Path = ROOT) -> float:
     """CPUs' worth of time: the cores that may be used, or less where a quota says so. A container given 1.5 CPUs of
     a large machine sees all of its cores and gets 1.5."""
-    return min([float(len(usable())), *map(_quota, cgroups("cpu", root))])
+    return min([float(len(usable_cores())), *map(_quota, cgroup_folders("cpu", root))])
 
 
 def default_threads(root: Path = ROOT) -> int:
@@ -23,12 +23,12 @@ def default_threads(root: Path = ROOT) -> int:
 def session_threads(root: Path = ROOT) -> int:
     """What to ask of onnxruntime where nobody said how many: 0 leaves it to onnxruntime, which looks at cores and
     not at quotas. A user's own ORT_INTRA_OP_NUM_THREADS counts for more than a quota."""
-    if "ORT_INTRA_OP_NUM_THREADS" in os.environ or granted_cpus(root) >= len(usable()):
+    if "ORT_INTRA_OP_NUM_THREADS" in os.environ or granted_cpus(root) >= len(usable_cores()):
         return 0
     return default_threads(root)
 
 
-def usable() -> list[int]:
+def usable_cores() -> list[int]:
     """The numbers of the cores that this process may run on."""
     try:
         return sorted(os.sched_getaffinity(0))
@@ -36,10 +36,10 @@ def usable() -> list[int]:
         return list(range(os.cpu_count() or 1))
 
 
-def affinity() -> str:
+def cpu_affinity() -> str:
     """Those numbers as Linux writes them, such as "0-3,8"."""
     ranges: list[list[int]] = []
-    for core in usable():
+    for core in usable_cores():
         if ranges and ranges[-1][1] == core - 1:
             ranges[-1][1] = core
         else:
@@ -47,12 +47,12 @@ def affinity() -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def cgroups(controller: str, root: Path = ROOT) -> list[Path]:
+def cgroup_folders(controller: str, root: Path = ROOT) -> list[Path]:
     """Folders that may hold limits of this controller ("cpu", "memory"): the process's own and all above it, for
     both versions of cgroups. A container may not have all of them."""
     mounted = root / "sys/fs/cgroup"
     found = []
-    for line in text_of(root / "proc/self/cgroup").splitlines():
+    for line in read_system_file(root / "proc/self/cgroup").splitlines():
         names, _, path = line.partition(":")[2].partition(":")
         if not names:
             places = [mounted, mounted / "unified"]
@@ -66,7 +66,7 @@ def cgroups(controller: str, root: Path = ROOT) -> list[Path]:
     return [*found, mounted, mounted / controller]
 
 
-def text_of(path: Path) -> str:
+def read_system_file(path: Path) -> str:
     """The content of one of the system's small files; "" for one that cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
@@ -76,8 +76,8 @@ def text_of(path: Path) -> str:
 
 def _quota(folder: Path) -> float:
     """CPUs granted by one cgroup; infinite where it sets no limit."""
-    words = text_of(folder / "cpu.max").split()
-    words = words or [text_of(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    words = read_system_file(folder / "cpu.max").split()
+    words = words or [read_system_file(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
     try:
         quota, period = map(int, words)
     except ValueError:  # "max", or no such file

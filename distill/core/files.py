@@ -22,8 +22,8 @@ from typing import Any
 
 from distill.core.errors import DistillError, OutputError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-AGAIN = "give the same command again"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RETRY = "give the same command again"
 KINDS = ("part", "old", "work")
 HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
@@ -46,11 +46,11 @@ def sha256_of(path: Path) -> str:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write beside the target and rename, so that a reader sees the old file or the new one. Raises OutputError."""
-    refuse_what_is_no_file(path)
+    refuse_non_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path)
-    temporary = _beside(path, "part")
-    with named(path, len(content)):
+    remove_leftovers(path)
+    temporary = _temporary_path(path, "part")
+    with explain_write_errors(path, len(content)):
         try:
             with temporary.open("wb") as handle:
                 handle.write(content)
@@ -62,7 +62,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             raise
 
 
-def refuse_what_is_no_file(path: Path) -> None:
+def refuse_non_file(path: Path) -> None:
     """Raise OutputError for what a file cannot replace, or must not."""
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file")
@@ -92,19 +92,19 @@ def read_json(path: Path, error: type[DistillError]) -> Any:
 
 
 @contextmanager
-def named(path: Path, size_bytes: int | None = None, then: str = AGAIN) -> Iterator[None]:
+def explain_write_errors(path: Path, size_bytes: int | None = None, then: str = RETRY) -> Iterator[None]:
     """Turn a full disk into an OutputError about `path`, and give its name to any other failed write."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            raise cannot_write(path, str(error.strerror), size_bytes, then) from error
+        if error.errno in DISK_FULL:
+            raise write_error(path, str(error.strerror), size_bytes, then) from error
         if error.filename is None:
             error.filename = str(path)
         raise
 
 
-def cannot_write(path: Path, reason: str, size_bytes: int | None = None, then: str = AGAIN) -> OutputError:
+def write_error(path: Path, reason: str, size_bytes: int | None = None, then: str = RETRY) -> OutputError:
     """The one line about a file that there is no room for: what it takes, what there is, what to do."""
     there = next(parent for parent in path.absolute().parents if parent.is_dir())
     free = f"{_size(shutil.disk_usage(there).free)} are free there"
@@ -117,17 +117,17 @@ def _size(size_bytes: int) -> str:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target` when the block ends well, and vanishes when it does not.
 
     A folder that stands at `target` is there until the new one is, in one step where the system can swap names.
     Raises OutputError.
     """
-    refuse_here(target)
+    refuse_working_directory(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target)
-    fresh = _beside(target, "part")
-    with named(target):
+    remove_leftovers(target)
+    fresh = _temporary_path(target, "part")
+    with explain_write_errors(target):
         try:
             _remove(fresh)
             fresh.mkdir()
@@ -136,21 +136,21 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 if path.is_file():
                     with path.open("r+b") as handle:  # a name must not reach the disk before its content
                         os.fsync(handle.fileno())
-            _put(fresh, target)
+            _replace_folder(fresh, target)
         finally:
             _remove(fresh)
 
 
 @contextmanager
-def work_folder(target: Path) -> Iterator[Path]:
+def scratch_folder(target: Path) -> Iterator[Path]:
     """A folder for files on the way to `target`, on the disk that has to have room for it; removed in the end.
 
     Other libraries' temporary files go there too: those that a kill leaves are then swept with it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target)
-    folder, before = _beside(target, "work"), tempfile.tempdir
-    with named(target):
+    remove_leftovers(target)
+    folder, before = _temporary_path(target, "work"), tempfile.tempdir
+    with explain_write_errors(target):
         try:
             _remove(folder)
             folder.mkdir()
@@ -163,13 +163,13 @@ def work_folder(target: Path) -> Iterator[Path]:
 
 def remove_folder(folder: Path) -> None:
     """Remove it whole or not at all: killed on the way, it is not half there. Raises OutputError."""
-    refuse_here(folder)
-    gone = _beside(folder, "part")
+    refuse_working_directory(folder)
+    gone = _temporary_path(folder, "part")
     folder.rename(gone)
     _remove(gone)
 
 
-def refuse_here(target: Path) -> None:
+def refuse_working_directory(target: Path) -> None:
     """Raises OutputError for the working directory and those above it: a folder that is replaced as a whole must
     not be one that somebody is in."""
     here = Path.cwd()
@@ -177,7 +177,7 @@ def refuse_here(target: Path) -> None:
         raise OutputError(f"{target}: is the directory that you are in, or above it; name a folder inside of it")
 
 
-def sweep(target: Path) -> None:
+def remove_leftovers(target: Path) -> None:
     """Clear up after writers of `target` that were killed: put back what they had moved aside, remove the rest."""
     prefix = f".{target.name}."
     for path in list(target.parent.iterdir()) if target.parent.is_dir() else []:
@@ -193,7 +193,7 @@ def sweep(target: Path) -> None:
             _remove(path)
 
 
-def _beside(target: Path, kind: str) -> Path:
+def _temporary_path(target: Path, kind: str) -> Path:
     """This process's own name; in a container the process before may have had the same number."""
     return target.with_name(f".{target.name}.{os.getpid()}.{kind}")
 
@@ -211,12 +211,12 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _put(fresh: Path, target: Path) -> None:
+def _replace_folder(fresh: Path, target: Path) -> None:
     """Make `fresh` stand at `target`; what stood there then stands at `fresh`, or is gone."""
     if not target.exists():
         fresh.rename(target)
-    elif not _swap(fresh, target):
-        old = _beside(target, "old")
+    elif not _exchange(fresh, target):
+        old = _temporary_path(target, "old")
         target.rename(old)
         try:
             fresh.rename(target)
@@ -226,7 +226,7 @@ def _put(fresh: Path, target: Path) -> None:
         _remove(old)
 
 
-def _swap(one: Path, other: Path) -> bool:
+def _exchange(one: Path, other: Path) -> bool:
     """Swap two names in one step, so that there is no moment without `other`; False where that cannot be done."""
     import ctypes
 

@@ -12,7 +12,7 @@ Target = Literal["x86-avx2", "x86-vnni", "arm64"]
 TARGETS: tuple[Target, ...] = ("x86-avx2", "x86-vnni", "arm64")
 
 
-def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> Target:
+def detect_target(cpuinfo: Path = Path("/proc/cpuinfo")) -> Target:
     """The target of this machine. An x86 whose flags cannot be read counts as one without VNNI: a file for
     it is right everywhere."""
     if platform.machine().lower() in ("arm64", "aarch64"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from distill.core.errors import RecipeError
-from distill.core.schema import build, lay_over, nested, parse_override, read_toml
+from distill.core.schema import build_dataclass, merge_table, nested, parse_override, read_toml
 
 C = TypeVar("C", bound="ModelConfig")
 
@@ -306,23 +306,23 @@ class Recipe:
         RecipeError for a key that there is not."""
         tree = read_toml(recipes_folder() / "meme.toml")
         if path is not None:
-            lay_over(tree, read_toml(path), str(path))
+            merge_table(tree, read_toml(path), str(path))
         if isinstance(overrides, Mapping):
             for key, value in overrides.items():
-                lay_over(tree, nested(key, value), key)
+                merge_table(tree, nested(key, value), key)
         else:
             for override in overrides:
-                lay_over(tree, parse_override(override), f"--set {override}")
-        return build(cls, tree, "recipe")
+                merge_table(tree, parse_override(override), f"--set {override}")
+        return build_dataclass(cls, tree, "recipe")
 
 
-def changed(config: C, overrides: Sequence[str], where: str) -> C:
+def override_config(config: C, overrides: Sequence[str], where: str) -> C:
     """The same settings under `key=value` overrides whose keys are a whole recipe's: teacher.epochs=12, where
     `where` is "teacher"."""
     tree = {where: dataclasses.asdict(config)}
     for override in overrides:
-        lay_over(tree, parse_override(override), f"--set {override}")
-    return build(type(config), tree[where], where)
+        merge_table(tree, parse_override(override), f"--set {override}")
+    return build_dataclass(type(config), tree[where], where)
 
 
 def recipes_folder() -> Path:

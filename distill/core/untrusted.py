@@ -17,12 +17,12 @@ _short.maxlevel = 3
 _short.maxstring = _short.maxother = _short.maxlong = 120
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value as an error message quotes it: its repr, cut where it is long or deep."""
     return _short.repr(value)
 
 
-def printable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Text that any UTF-8 file takes: file names and JSON can carry halves of characters (lone surrogates)."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -59,10 +59,10 @@ def parse_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:
         raise error(f"{where}: not valid JSON: {cause}") from cause
 
 
-def parse_strict(text: str | bytes, where: str, error: type[DistillError]) -> Any:
+def parse_strict_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:
     """As `parse_json`, and without NaN, infinities and deep nesting, which no file of ours has."""
     try:
-        tree = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
+        tree = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
         _bound_depth(tree)
     except (ValueError, RecursionError) as cause:
         raise error(f"{where}: not readable as JSON: {cause}") from cause
@@ -73,11 +73,13 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {shown(next(n for n in names if names.count(n) > 1))} stands twice in an object")
+        raise ValueError(
+            f"the key {short_repr(next(n for n in names if names.count(n) > 1))} stands twice in an object"
+        )
     return table
 
 
-def _refuse(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 

@@ -15,9 +15,9 @@ from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.text import has_text
 
-SHOWN = 5  # of each kind of fault; the rest is counted
+MAX_LISTED = 5  # of each kind of fault; the rest is counted
 # A JPEG is read to its end, but decoded small; whatever a run does with an image, it does here once.
-GLANCE = ImageSpec(size=32, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+CHECK_SPEC = ImageSpec(size=32, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Integrity:
     warnings: tuple[str, ...]
 
 
-def check(splits: Splits, owner: Path | None = None) -> Integrity:
+def check_splits(splits: Splits, owner: Path | None = None) -> Integrity:
     """Raise DataError for faults that would spoil a result; return the warnings for those that may. `owner` is the
     run or Bundle whose label set it is, None where it is the data's own.
 
@@ -37,8 +37,8 @@ def check(splits: Splits, owner: Path | None = None) -> Integrity:
     """
     parts = {"train": splits.train, "dev": splits.dev, "test": splits.test}
     rows = [(name, example) for name, part in parts.items() for example in part]
-    refuse_strangers(rows, splits.labels, owner)
-    refuse("id in two splits; give each post to one split", _shared_ids(parts))
+    refuse_unknown_labels(rows, splits.labels, owner)
+    raise_faults("id in two splits; give each post to one split", _shared_ids(parts))
     labelled = sum(bool(example.labels) for example in splits.dev)
     if labelled < 2:  # cross-fitting holds one of them out; training would end in this error, hours later
         raise DataError(
@@ -46,14 +46,14 @@ def check(splits: Splits, owner: Path | None = None) -> Integrity:
             "with distill split, or add rows"
         )
     hashes, broken = _hash_images(rows)
-    refuse("image missing or unreadable; mend or remove the row", broken)
+    raise_faults("image missing or unreadable; mend or remove the row", broken)
     warnings = _shared_images(hashes)
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         counts = splits.labels.encode([example.labels for example in part]).sum(0)
         empty = [label for label, count in zip(splits.labels.names, counts, strict=True) if count == 0]
         if empty:
             what = "cannot be learned" if name == "train" else "its threshold and F1 cannot be measured"
-            warnings.append(f"{name}: no positive example of {_some(empty)}: {what}")
+            warnings.append(f"{name}: no positive example of {_first_few(empty)}: {what}")
     for what, count in (
         ("text", sum(not has_text(example.text) for _, example in rows)),
         ("image", sum(example.image is None for _, example in rows)),
@@ -63,7 +63,7 @@ def check(splits: Splits, owner: Path | None = None) -> Integrity:
     return Integrity(tuple(warnings))
 
 
-def refuse_strangers(rows: Sequence[tuple[str, Example]], labels: LabelSet, owner: Path | None) -> None:
+def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet, owner: Path | None) -> None:
     """Raise DataError for labels outside the set. Rows come with their split's name; `owner` is as in `check`."""
     known = set(labels.names)
     strangers = [
@@ -78,7 +78,7 @@ def refuse_strangers(rows: Sequence[tuple[str, Example]], labels: LabelSet, owne
             f"label not in the label set of {owner}, which knows {len(labels)} labels and cannot learn others; "
             "take it out of the row, or train anew"
         )
-    refuse(what, strangers)
+    raise_faults(what, strangers)
 
 
 def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
@@ -86,7 +86,7 @@ def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
     out, as are doubles. Raises DataError for rows and images that cannot be read."""
     examples = read_examples(path)
     _, broken = _hash_images([("unlabelled", example) for example in examples])
-    refuse("image missing or unreadable; mend or remove the row", broken)
+    raise_faults("image missing or unreadable; mend or remove the row", broken)
     known = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
     fresh = {name: example for example in examples if (name := content_hash(example)) not in known}
     return list(fresh.values())
@@ -124,7 +124,7 @@ def _hash_images(rows: Sequence[tuple[str, Example]]) -> tuple[dict[str, list[tu
         if example.image is None:
             continue
         try:
-            image_to_uint8(example.image, GLANCE)
+            image_to_uint8(example.image, CHECK_SPEC)
             hashes.setdefault(image_hash(example.image), []).append((name, example.id))
         except ImageError as error:
             broken.append(f"{example.id!r} ({name}): {error}")
@@ -136,15 +136,15 @@ def _shared_images(hashes: dict[str, list[tuple[str, str]]]) -> list[str]:
     if not crossing:
         return []
     shown = [" and ".join(f"{id_!r} ({name})" for name, id_ in places) for places in crossing]
-    return [f"the same image stands in two splits, which flatters the figures: {_some(shown)}"]
+    return [f"the same image stands in two splits, which flatters the figures: {_first_few(shown)}"]
 
 
-def refuse(what: str, found: list[str]) -> None:
+def raise_faults(what: str, found: list[str]) -> None:
     """Raise DataError when any were found, with the names of the first ones."""
     if found:
-        raise DataError(f"{len(found)} x {what}: {_some(found)}")
+        raise DataError(f"{len(found)} x {what}: {_first_few(found)}")
 
 
-def _some(found: list[str]) -> str:
-    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + more
+def _first_few(found: list[str]) -> str:
+    more = f", and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+    return ", ".join(found[:MAX_LISTED]) + more

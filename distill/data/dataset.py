@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
-from distill.core.untrusted import is_file, parse_json, printable, shown
+from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
 from distill.data.labels import LABEL_FILES, LabelSet
 
 SUFFIXES = (".json", ".jsonl", ".csv")
@@ -52,7 +52,7 @@ class Splits:
     dev: list[Example]
     test: list[Example]
 
-    def named(self, name: str) -> list[Example]:
+    def examples(self, name: str) -> list[Example]:
         """The split of that name. Raises DataError when it is empty or unknown."""
         if name not in SPLIT_NAMES:
             raise DataError(f"split {name!r} is not one of {', '.join(SPLIT_NAMES)}")
@@ -91,7 +91,7 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
 
 def read_examples(path: Path) -> list[Example]:
     """All rows of one file, whole or not at all. Raises DataError with the row's number."""
-    examples = [to_example(row, path, number) for number, row in read_rows(path)]
+    examples = [parse_example(row, path, number) for number, row in read_rows(path)]
     if not examples:
         raise DataError(f"{path}: holds no rows")
     seen: dict[str, int] = {}
@@ -127,7 +127,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
         raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
 
 
-def to_example(row: Any, path: Path, number: int) -> Example:
+def parse_example(row: Any, path: Path, number: int) -> Example:
     """One parsed row to an Example; the image is looked for beside the file, in images/ and in the
     folder of the split's name. Raises DataError; the image itself is not opened."""
     where = f"{path}: row {number}"
@@ -139,20 +139,20 @@ def to_example(row: Any, path: Path, number: int) -> Example:
     if id_ in (None, ""):
         raise DataError(f"{where}: has no 'id'; every row needs one")
     if not isinstance(text, str | None):
-        raise DataError(f"{where}: text must be a string; got {shown(text)}")
+        raise DataError(f"{where}: text must be a string; got {short_repr(text)}")
     if not name and not (text or "").strip():
         raise DataError(f"{where}: has neither 'text' nor 'image'; every row needs one of them")
     if not isinstance(id_, str | int) or isinstance(id_, bool):
-        raise DataError(f"{where}: id must be a string or a whole number; got {shown(id_)}")
+        raise DataError(f"{where}: id must be a string or a whole number; got {short_repr(id_)}")
     if not isinstance(name, str | None):
-        raise DataError(f"{where}: image must be a file name; got {shown(name)}")
+        raise DataError(f"{where}: image must be a file name; got {short_repr(name)}")
     if len(text or "") > MAX_TEXT:
         raise DataError(f"{where}: text has {len(text or ''):,} characters, over the limit of {MAX_TEXT:,}; cut it")
-    if printable(str(id_)) != str(id_):
+    if replace_surrogates(str(id_)) != str(id_):
         raise DataError(f"{where}: id {id_!r} holds half a character (a lone surrogate); write it as UTF-8")
     image = _find_image(path, name, where) if name else None
     # What tokenizers and files make of half a character, here already: no file could be written with it.
-    return Example(str(id_), printable(text or ""), image, _labels(row.get("labels"), where))
+    return Example(str(id_), replace_surrogates(text or ""), image, _labels(row.get("labels"), where))
 
 
 def _labels(value: Any, where: str) -> tuple[str, ...]:
@@ -161,13 +161,13 @@ def _labels(value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split("|") if part.strip()]
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise DataError(f"{where}: labels must be a list of names, or names joined with |; got {shown(value)}")
+        raise DataError(f"{where}: labels must be a list of names, or names joined with |; got {short_repr(value)}")
     return tuple(dict.fromkeys(value))
 
 
 def _find_image(path: Path, name: str, where: str) -> Path:
     if "\0" in name:
-        raise DataError(f"{where}: image name {shown(name)} holds a NUL character")
+        raise DataError(f"{where}: image name {short_repr(name)} holds a NUL character")
     candidates = [path.parent / folder / name for folder in (*IMAGE_FOLDERS, path.stem)]
     for candidate in candidates:
         if is_file(candidate):
@@ -221,19 +221,19 @@ def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str] | Da
         raise DataError(f"{path}: line {reader.line_num}: broken CSV: {error}") from error
 
 
-def path_from(folder: Path, image: Path) -> str:
+def relative_path(folder: Path, image: Path) -> str:
     """An image's path from a folder. Links to folders are followed first: `..` leaves the folder that is meant."""
     return Path(os.path.relpath(image.parent.resolve() / image.name, folder.resolve())).as_posix()
 
 
-def write_examples(examples: Iterable[Example], relative_to: Path) -> str:
+def examples_to_json(examples: Iterable[Example], relative_to: Path) -> str:
     """The text of a JSON file in the form that `read_examples` reads, images relative to `relative_to`."""
     rows = [
         {
             "id": example.id,
             "labels": list(example.labels),
             "text": example.text,
-            "image": None if example.image is None else path_from(relative_to, example.image),
+            "image": None if example.image is None else relative_path(relative_to, example.image),
         }
         for example in examples
     ]

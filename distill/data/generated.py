@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from distill.core.files import write_text
-from distill.data.dataset import Example, write_examples
+from distill.data.dataset import Example, examples_to_json
 
 LABELS = ("praise", "fear", "sunny", "crowd", "irony", "rally")
 PRAISE = ("great", "lovely", "brilliant", "wonderful", "splendid", "superb")
@@ -40,17 +40,17 @@ def write_demo_data(folder: Path, sizes: tuple[int, int, int] = (600, 120, 120),
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for split, size in zip(("train", "dev", "test"), sizes, strict=True):
         examples = [_example(generator, f"{split}-{number:04d}", folder / "images") for number in range(size)]
-        write_text(folder / f"{split}.json", write_examples(examples, folder))
+        write_text(folder / f"{split}.json", examples_to_json(examples, folder))
     write_text(folder / "labels.txt", "\n".join(LABELS) + "\n")
 
 
 def _example(generator: np.random.Generator, name: str, folder: Path) -> Example:
     praise, fear, sunny, crowd = (bool(flag) for flag in generator.random(4) < (0.4, 0.35, 0.5, 0.35))
-    words = [_one(generator, TOPICS)]
-    words += [_one(generator, PRAISE)] if praise else []
-    words += [_one(generator, FEAR)] if fear else []
-    words += [_one(generator, PLAIN) for _ in range(int(generator.integers(1, 4)))]
-    words.append(_one(generator, CLOSERS))
+    words = [_choose(generator, TOPICS)]
+    words += [_choose(generator, PRAISE)] if praise else []
+    words += [_choose(generator, FEAR)] if fear else []
+    words += [_choose(generator, PLAIN) for _ in range(int(generator.integers(1, 4)))]
+    words.append(_choose(generator, CLOSERS))
     order = generator.permutation(len(words))
     text = " ".join(words[index] for index in order)
     path = folder / f"{name}.jpg"
@@ -60,7 +60,7 @@ def _example(generator: np.random.Generator, name: str, folder: Path) -> Example
     return Example(name, text, path, tuple(label for label, yes in zip(LABELS, said, strict=True) if yes))
 
 
-def _one(generator: np.random.Generator, words: Sequence[str]) -> str:
+def _choose(generator: np.random.Generator, words: Sequence[str]) -> str:
     return words[int(generator.integers(len(words)))]
 
 

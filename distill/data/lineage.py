@@ -17,7 +17,7 @@ RETRAIN = "retrain"  # of what a run depends on
 
 
 @dataclass(frozen=True)
-class Seen:
+class Lineage:
     """Content hashes: `train` went into a run's weights, or into those that it started from; `dev` stopped these
     trainings and may have set thresholds; `test` is what it was judged on when it was retrained, else empty."""
 
@@ -30,18 +30,18 @@ class Seen:
         return [content_hash(example) in self.train for example in examples]
 
 
-def seen_by(run: Path) -> Seen:
+def read_lineage(run: Path) -> Lineage:
     """From what the run wrote down when it started. Raises RunError."""
     tree = _started(run)
     try:
         before = tree["depends_on"].get(RETRAIN, {"train": [], "dev": [], "test": []})
         train, dev = (frozenset([*tree["data"][name], *before[name]]) for name in ("train", "dev"))
-        return Seen(train, dev, frozenset(before["test"]))
+        return Lineage(train, dev, frozenset(before["test"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise _silent(run) from error
 
 
-def own_dev(run: Path) -> frozenset[str]:
+def dev_hashes(run: Path) -> frozenset[str]:
     """Content hashes of the dev split of the run itself, whatever it started from. Raises RunError."""
     try:
         return frozenset(_started(run)["data"]["dev"])
@@ -57,7 +57,7 @@ def _silent(run: Path) -> RunError:
     return RunError(f"{run / START_FILE}: does not say what the run was trained on; train again")
 
 
-def retrained_from(seen: Seen, sha256: str, test: Sequence[Example]) -> dict[str, Any]:
+def retrain_record(seen: Lineage, sha256: str, test: Sequence[Example]) -> dict[str, Any]:
     """What a retrained run writes down when it starts from weights of this SHA-256 that have `seen` so much."""
     before = {"from": sha256, "train": sorted(seen.train), "dev": sorted(seen.dev)}
     return {RETRAIN: before | {"test": sorted(content_hash(example) for example in test)}}

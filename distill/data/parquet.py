@@ -39,7 +39,7 @@ def describe(path: Path) -> Table:
     return Table(path, rows, hashlib.sha256(about.encode()).hexdigest())
 
 
-def read_table(path: Path, first: int = 0, count: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+def iter_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """(row number from 1, row) of `count` rows behind the first `first`, a few at a time. Raises DataError."""
     with _opened(path) as file:
         stop = file.metadata.num_rows if count is None else first + count

@@ -20,7 +20,7 @@ from typing import Any
 
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
-from distill.core.untrusted import shown
+from distill.core.untrusted import short_repr
 from distill.data.labels import LabelSet
 
 FORMAT = 5
@@ -32,11 +32,11 @@ TRAINING = "training"
 RESUME = "go on with --resume"
 START_FILE = "started.json"
 STUDY, BEST, COMPARISON = "study.json", "best.toml", "comparison.json"  # of a search, and of a comparison
-FEW = 3  # of a list that is shown whole
-HASH = 64  # characters of a SHA-256
+MAX_LISTED = 3  # of a list that is shown whole
+SHA256_LENGTH = 64  # characters of a SHA-256
 
 
-def no_run(folder: Path) -> str | None:
+def describe_non_run(folder: Path) -> str | None:
     """What stands there when it is finished and no run, and the next step; None where it may be a run."""
     if (folder / STUDY).is_file() and "verdict" in read_json(folder / STUDY, RunError):
         return (
@@ -47,7 +47,7 @@ def no_run(folder: Path) -> str | None:
     return None
 
 
-def difference(old: Any, new: Any, where: str = "") -> str:
+def describe_difference(old: Any, new: Any, where: str = "") -> str:
     """The first value, by its key in unequal tables, that `old` was started with and `new` asks for otherwise."""
     if isinstance(old, dict) and isinstance(new, dict):
         key = next(key for key in {**new, **old} if (key in old, old.get(key)) != (key in new, new.get(key)))
@@ -56,19 +56,19 @@ def difference(old: Any, new: Any, where: str = "") -> str:
             return f"without {path}, which is asked for now"
         if key not in new:
             return f"with {path}, which is not asked for now"
-        return difference(old[key], new[key], path)
+        return describe_difference(old[key], new[key], path)
     before, after = _brief(old), _brief(new)
     return f"with {where}={before}, not {'others' if before == after else after}"
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, list) and (len(value) > FEW or any(_is_hash(one) for one in value)):
+    if isinstance(value, list) and (len(value) > MAX_LISTED or any(_is_hash(one) for one in value)):
         return f"{len(value)} entr{'y' if len(value) == 1 else 'ies'}"
     return f"{value[:12]}..." if _is_hash(value) else repr(value)
 
 
 def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == HASH
+    return isinstance(value, str) and len(value) == SHA256_LENGTH
 
 
 def is_run(folder: Path) -> bool:
@@ -76,18 +76,18 @@ def is_run(folder: Path) -> bool:
     return (folder / RUN_FILE).is_file()
 
 
-def labels_of(folder: Path) -> LabelSet:
+def read_run_labels(folder: Path) -> LabelSet:
     """The label set of a finished run, without opening its weights. Raises RunError."""
     names = read_run(folder).get("labels")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RunError(f"{folder / RUN_FILE}: its labels are {shown(names)}, not a list of names; train again")
+        raise RunError(f"{folder / RUN_FILE}: its labels are {short_repr(names)}, not a list of names; train again")
     try:
         return LabelSet(tuple(names))
     except DataError as error:
         raise RunError(f"{folder / RUN_FILE}: {error}; train again") from error
 
 
-def weights_of(folder: Path) -> str:
+def weights_sha256(folder: Path) -> str:
     """The SHA-256 of a finished run's weights, without opening them. Raises RunError."""
     return str(read_run(folder).get("sha256"))
 
@@ -95,17 +95,17 @@ def weights_of(folder: Path) -> str:
 def read_run(folder: Path) -> dict[str, Any]:
     """run.json of a finished run. Raises RunError."""
     if not is_run(folder):
-        if other := no_run(folder):
+        if other := describe_non_run(folder):
             raise RunError(f"{folder}: {other}")
         state = "an unfinished run; continue it with --resume" if (folder / START_FILE).is_file() else "no run"
         raise RunError(f"{folder}: {state} (it has no {RUN_FILE})")
-    tree = read_table(folder / RUN_FILE)
+    tree = read_run_json(folder / RUN_FILE)
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise RunError(f"{folder / RUN_FILE}: not a run of format {FORMAT}; train again with this version")
     return tree
 
 
-def read_table(path: Path) -> Any:
+def read_run_json(path: Path) -> Any:
     """A JSON file of a run. Raises RunError."""
     try:
         return read_json(path, RunError)

@@ -19,10 +19,10 @@ from PIL import Image
 
 from distill.core.errors import DataError
 from distill.core.files import sha256_of
-from distill.core.untrusted import is_file, parse_json, printable, shown
+from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
 from distill.data import parquet
 from distill.data.checks import content_hash
-from distill.data.dataset import MAX_TEXT, SUFFIXES, Example, read_rows, to_example
+from distill.data.dataset import MAX_TEXT, SUFFIXES, Example, parse_example, read_rows
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -36,11 +36,11 @@ class Fault:
 
     def __post_init__(self) -> None:
         for name in ("id", "error"):  # a file's name may hold bytes that are no text
-            object.__setattr__(self, name, printable(getattr(self, name)))
+            object.__setattr__(self, name, replace_surrogates(getattr(self, name)))
 
 
 @dataclass(frozen=True)
-class Post:
+class InMemoryExample:
     """A row that brought its image along, as the bytes of a file or opened; `name` is what an error calls it."""
 
     id: str
@@ -49,7 +49,7 @@ class Post:
     name: str
 
 
-Item = Example | Post | Fault
+Item = Example | InMemoryExample | Fault
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Source:
 
 def table_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Item]:
     """Rows of one Parquet file; images by name, as bytes, or as Hugging Face's datasets hold them."""
-    for number, row in parquet.read_table(path, first, count):
+    for number, row in parquet.iter_rows(path, first, count):
         try:
             name, content = _name_and_bytes(row.get("image"), f"{path}: row {number}")
         except DataError as error:
@@ -147,7 +147,7 @@ def table_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator
         # Under some name, a row that brings its image is checked like any other.
         item = _item(row | {"image": name if content is None else "image"}, path, number)
         if isinstance(item, Example) and content is not None:
-            yield Post(item.id, item.text, content, f"{path}: row {number}: image")
+            yield InMemoryExample(item.id, item.text, content, f"{path}: row {number}: image")
         else:
             yield item
 
@@ -159,10 +159,10 @@ def _name_and_bytes(image: Any, where: str) -> tuple[Any, bytes | None]:
     if not isinstance(image, dict):
         return image, None
     if "bytes" not in image and "path" not in image:
-        raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {shown(list(image))}")
+        raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {short_repr(list(image))}")
     content = image.get("bytes")
     if not isinstance(content, bytes | None):
-        raise DataError(f"{where}: the 'bytes' of image must be binary; got {shown(content)}")
+        raise DataError(f"{where}: the 'bytes' of image must be binary; got {short_repr(content)}")
     return image.get("path"), content
 
 
@@ -193,7 +193,7 @@ def json_lines(lines: Iterable[bytes], source: Path, first: int = 1) -> Iterator
 
 def _item(row: Any, source: Path, number: int) -> Example | Fault:
     try:
-        return to_example(row, source, number)
+        return parse_example(row, source, number)
     except DataError as error:
         return Fault(_name(row, number), str(error))
 
@@ -207,7 +207,7 @@ def _name(row: Any, number: int) -> str:
 def example_of_image(path: Path) -> Example | Fault:
     """An image of a folder, with its text."""
     try:
-        return Example(printable(path.name), _text_beside(path), path, ())
+        return Example(replace_surrogates(path.name), _text_beside(path), path, ())
     except DataError as error:
         return Fault(path.name, str(error))
 

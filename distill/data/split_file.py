@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from distill.core.errors import DataError
-from distill.core.files import sha256_of, whole_folder, write_json, write_text
-from distill.data.dataset import find_labels, read_examples, write_examples
+from distill.core.files import atomic_folder, sha256_of, write_json, write_text
+from distill.data.dataset import examples_to_json, find_labels, read_examples
 from distill.data.labels import LabelSet
 from distill.data.stratify import SHARES, stratified_split
 
@@ -23,11 +23,11 @@ def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
     labels = find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
     targets = labels.encode([row.labels for row in rows])
     parts = stratified_split(targets, tuple(SHARES.values()), seed)
-    with whole_folder(out) as part_folder:
+    with atomic_folder(out) as part_folder:
         counts = {}
         for name, part in zip(SHARES, parts, strict=True):
             chosen = [rows[index] for index in part]
-            write_text(part_folder / f"{name}.json", write_examples(chosen, part_folder))
+            write_text(part_folder / f"{name}.json", examples_to_json(chosen, part_folder))
             counts[name] = {label: int(n) for label, n in zip(labels.names, targets[part].sum(0), strict=True)}
         write_text(part_folder / "labels.txt", "\n".join(labels.names) + "\n")
         about = {

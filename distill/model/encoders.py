@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from distill.core.errors import BackboneError, RunError
 from distill.core.files import read_json, write_text
 from distill.core.recipe import ImageTower, TextTower
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.model.pruning import keep_layers, prune_vocabulary
 from distill.model.scratch import CNN, LSTM, PAD, Lstm, LstmConfig, small_cnn, word_pieces
 from distill.preprocess.images import ImageSpec
@@ -203,7 +203,7 @@ def rebuild_text(folder: Path, config: TextTower) -> TextEncoder:
 
     if config.model == LSTM:
         tree = read_json(folder / "text" / "config.json", RunError)
-        return TextEncoder(Lstm(build(LstmConfig, tree, "text.config")), config.pooling)
+        return TextEncoder(Lstm(build_dataclass(LstmConfig, tree, "text.config")), config.pooling)
     return TextEncoder(
         AutoModel.from_config(AutoConfig.from_pretrained(folder / "text", trust_remote_code=False)), config.pooling
     )

@@ -16,7 +16,7 @@ from PIL import Image
 
 BAND_PIXELS = 4_000_000
 ORIENTATION = 0x0112  # the EXIF tag
-TURNS = {
+EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -30,7 +30,7 @@ TURNS = {
 def to_rgb(image: Image.Image) -> Image.Image:
     """Raises whatever Pillow's decoder stumbles over, and ValueError for pixels that are not finite."""
     image.load()
-    turn = TURNS.get(_orientation(image))
+    turn = EXIF_TRANSPOSE.get(_orientation(image))
     if turn is not None:
         image = image.transpose(turn)
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit and float greys would be clipped
@@ -41,7 +41,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_pillow_warnings() -> Iterator[None]:
     """Without Pillow's warnings of odd tags and large images: what matters of them becomes an error here.
 
     The filters are the process's own, so threads can leave one behind that mutes Pillow and nothing else.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from distill.core.errors import ImageError, RecipeError
-from distill.preprocess.flatten import quiet, to_rgb
+from distill.preprocess.flatten import to_rgb, without_pillow_warnings
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 image; more is a mistake or an attack
 
@@ -60,7 +60,7 @@ def open_image(source: Path | bytes, name: str | None = None, max_pixels: int | 
     try:
         if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
             raise ImageError(f"{name}: is not a plain file")  # a FIFO would never end
-        with quiet():
+        with without_pillow_warnings():
             image = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS)
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such image") from error
@@ -85,10 +85,10 @@ def image_to_uint8(source: ImageSource, spec: ImageSpec, name: str | None = None
 
 def decode(source: ImageSource, spec: ImageSpec, name: str | None = None) -> Image.Image:
     """The first half of `image_to_uint8`: upright, RGB, laid on white, no smaller than `size`."""
-    return upright(source, spec.size, name)
+    return decode_rgb(source, spec.size, name)
 
 
-def upright(source: ImageSource, side: int, name: str | None = None) -> Image.Image:
+def decode_rgb(source: ImageSource, side: int, name: str | None = None) -> Image.Image:
     """Decode, turn upright and lay on white: RGB. Raises ImageError.
 
     A JPEG is decoded at the smallest of its own scales that still covers `side` pixels each way (draft mode), which
@@ -98,7 +98,7 @@ def upright(source: ImageSource, side: int, name: str | None = None) -> Image.Im
     try:
         if isinstance(source, Image.Image):
             return to_rgb(source)
-        with open_image(source, name) as image, quiet():
+        with open_image(source, name) as image, without_pillow_warnings():
             image.draft("RGB", (side, side))
             return to_rgb(image)
     except ImageError:

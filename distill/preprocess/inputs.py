@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.preprocess.images import ImageSource, ImageSpec, image_to_uint8
 from distill.preprocess.text import TextSpec, has_text, load_tokenizer, pad, tokenise
 
@@ -28,7 +28,7 @@ class PreprocessSpec:
     @classmethod
     def from_json(cls, tree: Any) -> PreprocessSpec:
         """Raises RecipeError for a missing, unknown or mistyped key."""
-        return build(cls, tree, "preprocess")
+        return build_dataclass(cls, tree, "preprocess")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ModelInputs:
 
 
 @dataclass(frozen=True)
-class Row:
+class EncodedExample:
     """One example, read: its token ids (the special ones alone where it has no text) and its image uint8
     (size, size, 3), None where it has none."""
 
@@ -76,7 +76,7 @@ class Reader:
         """uint8 (size, size, 3); None for None, a missing image. Raises ImageError."""
         return None if source is None else image_to_uint8(source, self.spec.image, name)
 
-    def batch(self, rows: Sequence[Row]) -> ModelInputs:
+    def batch(self, rows: Sequence[EncodedExample]) -> ModelInputs:
         """Texts padded to the longest; a missing image is zeros, which the model does not look at."""
         input_ids, attention_mask = pad([row.ids for row in rows], self.spec.text.pad_id)
         size = self.spec.image.size
@@ -85,7 +85,7 @@ class Reader:
         present = np.array([[row.has_text, row.image is not None] for row in rows], dtype=np.float32)
         return ModelInputs(input_ids, attention_mask, pixels, present)
 
-    def rows(self, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> list[Row]:
+    def rows(self, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> list[EncodedExample]:
         """Texts and as many images, None for a missing one, ready for `batch`."""
         ids = self.ids(texts)
-        return [Row(*parts) for parts in zip(ids, map(has_text, texts), images, strict=True)]
+        return [EncodedExample(*parts) for parts in zip(ids, map(has_text, texts), images, strict=True)]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from distill.core.errors import BundleError, RecipeError
-from distill.core.untrusted import printable
+from distill.core.untrusted import replace_surrogates
 from distill.preprocess import tokenizer_guard
 
 MAX_TOKENS = 32_768
@@ -33,8 +33,8 @@ class TextSpec:
 def load_tokenizer(text: str, spec: TextSpec) -> Tokenizer:
     """A tokenizer from the text of its tokenizer.json, cutting at `max_tokens` and padding nothing. Raises
     BundleError for a text that is none, or that cannot keep to `max_tokens`."""
-    tokenizer_guard.check(text)
-    with tokenizer_guard.told():
+    tokenizer_guard.check_tokenizer(text)
+    with tokenizer_guard.translate_errors():
         tokenizer = Tokenizer.from_str(text)
         tokenizer.no_padding()
         tokenizer.enable_truncation(spec.max_tokens)
@@ -48,8 +48,8 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Ids of each text, special tokens included, none longer than the tokenizer's truncation. Raises BundleError
     where the tokenizer fails."""
     # Lone surrogates (JSON can carry them) are not encodable: replace them as every UTF-8 reader does.
-    clean = [printable(text) for text in texts]
-    with tokenizer_guard.told():
+    clean = [replace_surrogates(text) for text in texts]
+    with tokenizer_guard.translate_errors():
         return [encoding.ids for encoding in tokenizer.encode_batch(clean)]
 
 

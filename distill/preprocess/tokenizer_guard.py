@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from distill.core.errors import BundleError
-from distill.core.untrusted import parse_strict
+from distill.core.untrusted import parse_strict_json
 
 MAX_ADDED = 20_000  # each takes 0.1 ms to load, and large models have some thousand
 MAX_GROWTH = 10_000  # what all replacements of the normalizer together may make of one character
 
 
-def check(text: str) -> None:
+def check_tokenizer(text: str) -> None:
     """Raises BundleError for a file that would take minutes or gigabytes for a short text."""
-    tree = parse_strict(text, "the tokenizer", BundleError)
+    tree = parse_strict_json(text, "the tokenizer", BundleError)
     if not isinstance(tree, dict):
         raise BundleError(f"the tokenizer is a {type(tree).__name__}, not an object")
     added = tree.get("added_tokens") or []
@@ -41,7 +41,7 @@ def _growth(normalizer: Any) -> float:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn whatever the library throws, a panic of its Rust included, into a BundleError of one line."""
     try:
         yield

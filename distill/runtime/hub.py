@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import BundleError
-from distill.core.files import cache_folder, whole_folder
+from distill.core.files import atomic_folder, cache_folder
 from distill.core.terminal import note, warn
 from distill.core.untrusted import is_file
 from distill.runtime.bundle_files import FILES, LIMITS, MANIFEST, MANIFEST_LIMIT
@@ -125,7 +125,7 @@ def _plain(named: str, snapshot: Path, folder: Path) -> Path:
     if folder.is_dir():
         return folder
     _refuse_without(named, {name for name in NEEDED if is_file(snapshot / name)})
-    with whole_folder(folder) as part:
+    with atomic_folder(folder) as part:
         for name in NEEDED:
             shutil.copyfile(snapshot / name, part / name)
     return folder

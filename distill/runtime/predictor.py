@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from distill.core.cores import session_threads
 from distill.core.errors import BundleError, ImageError
-from distill.core.isa import detect, overflows
+from distill.core.isa import detect_target, overflows
 from distill.core.terminal import warn
 from distill.data.dataset import Example
-from distill.data.sources import Fault, Item, Post
-from distill.preprocess.inputs import ModelInputs, Reader, Row
+from distill.data.sources import Fault, InMemoryExample, Item
+from distill.preprocess.inputs import EncodedExample, ModelInputs, Reader
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
 from distill.runtime.rows import to_item, to_items
@@ -124,7 +124,7 @@ class Predictor:
             self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
-        here = detect()
+        here = detect_target()
         self._exact = bundle.precision == "int8" and overflows(bundle.target, here)
         if self._exact:
             warn(
@@ -220,7 +220,7 @@ class Predictor:
             raise BundleError(f"{self.bundle.model}: gives {given}, not float32 {wanted}; run distill export again")
         return logits
 
-    def answers(self, ids: Sequence[str], rows: Sequence[Row]) -> list[Prediction]:
+    def answers(self, ids: Sequence[str], rows: Sequence[EncodedExample]) -> list[Prediction]:
         """To examples that were read already, all in one batch. Raises BundleError."""
         probabilities = sigmoid(self.logits(self.reader.batch(rows)))
         return [self._answer(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
@@ -241,7 +241,9 @@ class Predictor:
                 if isinstance(item, Fault):
                     continue
                 try:
-                    images.append(self.reader.image(item.image, item.name if isinstance(item, Post) else None))
+                    images.append(
+                        self.reader.image(item.image, item.name if isinstance(item, InMemoryExample) else None)
+                    )
                 except ImageError as error:
                     answers[-1] = (Fault(item.id, str(error)), nothing)
                 else:

@@ -24,7 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from distill.core.errors import BundleError, ImageError
-from distill.core.isa import cpu_name, detect, int8_instructions
+from distill.core.isa import cpu_name, detect_target, int8_instructions
 from distill.core.terminal import note, output, warn
 from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Bundle
@@ -153,7 +153,7 @@ def machine() -> dict[str, str]:
     """What answers depend on here."""
     return {
         "cpu": cpu_name(),
-        "target": detect(),
+        "target": detect_target(),
         "int8 instructions": " ".join(int8_instructions()) or "none known",
         "onnxruntime": onnxruntime.__version__,
         "pillow": PIL.__version__,

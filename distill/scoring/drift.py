@@ -25,7 +25,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Rate:
+class RateChange:
     """How many of the examples have something, before and now, and the change of their share (now - before) with
     an interval that allows for all rates of the report; `drifted` when it leaves out 0."""
 
@@ -41,7 +41,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Shift:
+class DistributionShift:
     """How far two samples are apart, and how far they would be by chance: `chance` is what permuted samples stay
     below but for the share allowed to each distribution, and `p` how many permuted ones are as far apart.
     `drifted` when p is within that share. The means are of one-dimensional samples only."""
@@ -59,11 +59,11 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Drift:
+class DriftReport:
     """Every rate and every distribution; `skipped` names those with too few rows."""
 
-    rates: tuple[Rate, ...]
-    shifts: tuple[Shift, ...]
+    rates: tuple[RateChange, ...]
+    shifts: tuple[DistributionShift, ...]
     skipped: tuple[str, ...]
 
     @property
@@ -77,30 +77,30 @@ class Drift:
         return asdict(self) | {"drifted": list(self.drifted), "alpha": ALPHA}
 
 
-def rates(names: list[str], before: NDArray[np.bool_], now: NDArray[np.bool_]) -> tuple[Rate, ...]:
+def compare_rates(names: list[str], before: NDArray[np.bool_], now: NDArray[np.bool_]) -> tuple[RateChange, ...]:
     """Before bool (M, K) and now bool (N, K), both with rows, column by column."""
     confidence = 1 - ALPHA / 2 / len(names)
     found = []
     for i, name in enumerate(names):
         a, b, m, n = int(before[:, i].sum()), int(now[:, i].sum()), len(before), len(now)
-        low, high = newcombe(b, n, a, m, confidence)
-        found.append(Rate(name, a, m, b, n, b / n - a / m, low, high, not low <= 0 <= high))
+        low, high = newcombe_interval(b, n, a, m, confidence)
+        found.append(RateChange(name, a, m, b, n, b / n - a / m, low, high, not low <= 0 <= high))
     return tuple(found)
 
 
-def newcombe(a: int, m: int, b: int, n: int, confidence: float) -> tuple[float, float]:
+def newcombe_interval(a: int, m: int, b: int, n: int, confidence: float) -> tuple[float, float]:
     """An interval of a/m - b/n from the Wilson intervals of both.
 
     Newcombe 1998, "Interval estimation for the difference between independent proportions", Statistics in Medicine
     17, method 10. It holds for rare labels too, where the textbook's normal interval does not.
     """
     p, q = a / m, b / n
-    (low_p, high_p), (low_q, high_q) = wilson(a, m, confidence), wilson(b, n, confidence)
+    (low_p, high_p), (low_q, high_q) = wilson_interval(a, m, confidence), wilson_interval(b, n, confidence)
     low = p - q - math.hypot(p - low_p, high_q - q)
     return low, p - q + math.hypot(high_p - p, q - low_q)
 
 
-def wilson(count: int, of: int, confidence: float) -> tuple[float, float]:
+def wilson_interval(count: int, of: int, confidence: float) -> tuple[float, float]:
     """(p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n); Wilson 1927."""
     z, p = NormalDist().inv_cdf((1 + confidence) / 2), count / of
     centre, scale = p + z * z / (2 * of), 1 + z * z / of
@@ -108,7 +108,7 @@ def wilson(count: int, of: int, confidence: float) -> tuple[float, float]:
     return (centre - half) / scale, (centre + half) / scale
 
 
-def embedding_shift(name: str, before: Floats, now: Floats, level: float) -> Shift:
+def embedding_shift(name: str, before: Floats, now: Floats, level: float) -> DistributionShift:
     """By the distance of kernel means of features (M, D) and (N, D), see `mmd`."""
     generator = np.random.default_rng(SEED)
     x, y = (
@@ -117,15 +117,15 @@ def embedding_shift(name: str, before: Floats, now: Floats, level: float) -> Shi
     )
     kernel = gaussian_kernel(np.concatenate([x, y]).astype(np.float64))
     drawn = mmd(kernel, _memberships(len(x), len(y), generator))
-    return _shift(name, "MMD^2", drawn, (len(x), len(y)), None, level)
+    return _judge_shift(name, "MMD^2", drawn, (len(x), len(y)), None, level)
 
 
-def value_shift(name: str, before: Floats, now: Floats, level: float) -> Shift:
+def value_shift(name: str, before: Floats, now: Floats, level: float) -> DistributionShift:
     """By the largest difference of the cumulative distributions of values (M,) and (N,), see `kolmogorov`."""
     sides = _memberships(len(before), len(now), np.random.default_rng(SEED))
-    drawn = kolmogorov(np.concatenate([before, now]), sides)
+    drawn = kolmogorov_smirnov(np.concatenate([before, now]), sides)
     means = float(before.mean()), float(now.mean())
-    return _shift(name, "KS", drawn, (len(before), len(now)), means, level)
+    return _judge_shift(name, "KS", drawn, (len(before), len(now)), means, level)
 
 
 def gaussian_kernel(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -155,7 +155,7 @@ def mmd(kernel: NDArray[np.float64], sides: NDArray[np.float64]) -> NDArray[np.f
     return result
 
 
-def kolmogorov(values: Floats, sides: NDArray[np.float64]) -> NDArray[np.float64]:
+def kolmogorov_smirnov(values: Floats, sides: NDArray[np.float64]) -> NDArray[np.float64]:
     """sup |F(v) - G(v)|, (R,), the Kolmogorov-Smirnov statistic of values (N,) that each of sides (R, N) marks."""
     order = np.argsort(values, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)  # equal values stay together
@@ -171,28 +171,28 @@ def _memberships(m: int, n: int, generator: np.random.Generator) -> NDArray[np.f
     return np.vstack([truth, generator.permuted(np.tile(truth, (PERMUTATIONS, 1)), axis=1)])
 
 
-def _shift(
+def _judge_shift(
     name: str,
     measure: str,
     drawn: NDArray[np.float64],
     sizes: tuple[int, int],
     means: tuple[float, float] | None,
     level: float,
-) -> Shift:
+) -> DistributionShift:
     """From the statistic (1 + PERMUTATIONS,), the first one in truth. The truth counts as one of the permutations,
     so that p is never 0 and the test is exact (Phipson and Smyth 2010)."""
     value, chance = float(drawn[0]), float(np.quantile(drawn[1:], 1 - level))
     p = float((drawn >= value - 1e-12).mean())
     before, now = means or (None, None)
-    return Shift(name, measure, value, chance, p, *sizes, before, now, p <= level)
+    return DistributionShift(name, measure, value, chance, p, *sizes, before, now, p <= level)
 
 
-def compare(
+def detect_drift(
     names: list[str],
     having: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     values: Mapping[str, tuple[Floats, Floats]],
     features: Mapping[str, tuple[Floats, Floats]],
-) -> Drift:
+) -> DriftReport:
     """Before and now: `having` bool (M, K) and (N, K) by `names`, `values` (M,) and (N,), `features` (M, D) and
     (N, D). Distributions with fewer than FEWEST rows on a side are skipped."""
     level = ALPHA / 2 / (len(values) + len(features))
@@ -203,4 +203,4 @@ def compare(
                 skipped.append(name)
             else:
                 shifts.append(measure(name, before, now, level))
-    return Drift(rates(names, *having), tuple(shifts), tuple(skipped))
+    return DriftReport(compare_rates(names, *having), tuple(shifts), tuple(skipped))

@@ -9,16 +9,16 @@ from typing import Any
 from distill.core.recipe import Objective
 from distill.core.terminal import output
 from distill.scoring.metrics import (
-    Constant,
+    ConstantBaseline,
     Probabilities,
     Quality,
     Targets,
-    constant_predictor,
-    measure,
+    constant_baseline,
     measure_decisions,
+    measure_probabilities,
 )
 from distill.scoring.tables import label_table, quality_table
-from distill.scoring.thresholds import Thresholds, cross_fitted, fit
+from distill.scoring.thresholds import Thresholds, cross_fitted, fit_thresholds
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Evaluation:
 
     thresholds: Thresholds
     rows: tuple[tuple[str, Quality], ...]
-    constant: Constant
+    constant: ConstantBaseline
 
     def to_json(self) -> dict[str, Any]:
         """A plain table."""
@@ -53,13 +53,15 @@ class Evaluation:
         output.print(label_table(self.rows[0][1]))
 
 
-def evaluate(outputs: SplitOutputs, thresholds: Thresholds, train_targets: Targets) -> Evaluation:
+def evaluate_thresholds(outputs: SplitOutputs, thresholds: Thresholds, train_targets: Targets) -> Evaluation:
     """Measure thresholds that were fitted on other examples; `train_targets` make the constant predictor."""
     names, targets, cuts = outputs.labels, outputs.targets, thresholds.array()
-    rows = [(f"{outputs.split}, not fitted on", measure(names, targets, outputs.probabilities, cuts))]
+    rows = [(f"{outputs.split}, not fitted on", measure_probabilities(names, targets, outputs.probabilities, cuts))]
     for modality, probabilities in outputs.alone.items():
-        rows.append((f"{outputs.split}, {modality} alone", measure(names, targets, probabilities, cuts)))
-    return Evaluation(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))
+        rows.append(
+            (f"{outputs.split}, {modality} alone", measure_probabilities(names, targets, probabilities, cuts))
+        )
+    return Evaluation(thresholds, tuple(rows), constant_baseline(names, train_targets, targets))
 
 
 def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets: Targets) -> Evaluation:
@@ -67,7 +69,7 @@ def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets:
     fitted on others, and on the examples they were fitted on, which flatters. Raises DataError where there is no
     positive."""
     names, targets, probabilities = outputs.labels, outputs.targets, outputs.probabilities
-    thresholds = fit(probabilities, targets, objective, outputs.split)
+    thresholds = fit_thresholds(probabilities, targets, objective, outputs.split)
 
     def crossed(applied_to: Probabilities) -> Quality:
         decisions = cross_fitted(probabilities, targets, objective, applied_to)
@@ -77,8 +79,8 @@ def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets:
         (f"{outputs.split}, thresholds cross-fitted", crossed(probabilities)),
         (
             f"{outputs.split}, fitted on itself (flatters)",
-            measure(names, targets, probabilities, thresholds.array()),
+            measure_probabilities(names, targets, probabilities, thresholds.array()),
         ),
     ]
     rows += [(f"{outputs.split}, {modality} alone", crossed(alone)) for modality, alone in outputs.alone.items()]
-    return Evaluation(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))
+    return Evaluation(thresholds, tuple(rows), constant_baseline(names, train_targets, targets))

@@ -51,7 +51,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Constant:
+class ConstantBaseline:
     """The predictor to beat: always the `names`, the most frequent training labels, as many as serve micro-F1."""
 
     names: tuple[str, ...]
@@ -73,7 +73,7 @@ def logit(probabilities: NDArray[Any]) -> NDArray[np.float32]:
     return result
 
 
-def counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
+def confusion_counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
     """True positives, false positives and false negatives of each label: int64 (3, L)."""
     gold = targets > 0.5
     parts = (gold & decisions, ~gold & decisions, gold & ~decisions)
@@ -88,12 +88,12 @@ def f1_from_counts(tp: Any, fp: Any, fn: Any, empty: float = 0.0) -> Any:
 
 def micro_f1(targets: Targets, decisions: Decisions) -> float:
     """F1 of all labels' counts together; 0 when there is nothing at all."""
-    return float(f1_from_counts(*counts(targets, decisions).sum(1)))
+    return float(f1_from_counts(*confusion_counts(targets, decisions).sum(1)))
 
 
 def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> float:
     """Mean of the labels' F1; `empty` is the F1 of a label with neither gold nor decision."""
-    tp, fp, fn = counts(targets, decisions)
+    tp, fp, fn = confusion_counts(targets, decisions)
     return float(f1_from_counts(tp, fp, fn, empty).mean())
 
 
@@ -159,7 +159,7 @@ def weighted_f1(
     return f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)), f1_from_counts(tp, fp, fn).mean(1)
 
 
-def measure(
+def measure_probabilities(
     names: tuple[str, ...],
     targets: Targets,
     probabilities: Probabilities,
@@ -177,7 +177,7 @@ def measure_decisions(
     thresholds: NDArray[np.float32],
 ) -> Quality:
     """As `measure`, for decisions that were made elsewhere (cross-fitted ones)."""
-    tp, fp, fn = counts(targets, decisions)
+    tp, fp, fn = confusion_counts(targets, decisions)
     f1 = f1_from_counts(tp, fp, fn)
     labels = tuple(
         LabelQuality(
@@ -204,7 +204,7 @@ def measure_decisions(
     )
 
 
-def constant_predictor(names: tuple[str, ...], train: Targets, targets: Targets) -> Constant:
+def constant_baseline(names: tuple[str, ...], train: Targets, targets: Targets) -> ConstantBaseline:
     """Choose the k most frequent training labels with the best micro-F1 on train; score them on targets."""
     order = np.argsort(-train.sum(0), kind="stable")
     candidates = []
@@ -214,7 +214,7 @@ def constant_predictor(names: tuple[str, ...], train: Targets, targets: Targets)
         candidates.append((micro_f1(train, np.broadcast_to(mask, train.shape)), mask))
     best = max(candidates, key=lambda pair: pair[0])[1]
     decisions = np.broadcast_to(best, targets.shape)
-    return Constant(
+    return ConstantBaseline(
         names=tuple(names[i] for i in order if best[i]),
         micro_f1=micro_f1(targets, decisions),
         macro_f1=macro_f1(targets, decisions),

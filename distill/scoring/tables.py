@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from distill.scoring.metrics import Constant, Quality
+from distill.scoring.metrics import ConstantBaseline, Quality
 
 
-def quality_table(title: str, rows: Sequence[tuple[str, Quality]], constant: Constant | None) -> Table:
+def quality_table(title: str, rows: Sequence[tuple[str, Quality]], constant: ConstantBaseline | None) -> Table:
     """Overall figures, one row a set of decisions, beside the constant predictor."""
     table = Table(title=title, title_justify="left")
     table.add_column("")  # the one that wraps when the terminal is narrow: figures stay whole

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from distill.core.errors import DataError
 from distill.core.recipe import Objective
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.data.stratify import stratified_folds
 from distill.scoring.calibration import calibrate
 from distill.scoring.metrics import (
@@ -67,10 +67,10 @@ class Thresholds:
     @classmethod
     def from_json(cls, tree: Any) -> Thresholds:
         """Raises RecipeError for a missing, unknown or mistyped key."""
-        return build(cls, tree, "thresholds")
+        return build_dataclass(cls, tree, "thresholds")
 
 
-def fit(probabilities: Probabilities, targets: Targets, objective: Objective, split: str) -> Thresholds:
+def fit_thresholds(probabilities: Probabilities, targets: Targets, objective: Objective, split: str) -> Thresholds:
     """Thresholds that serve `objective`: "micro" or "macro" F1, or their mean, "balanced". Both (N, L).
 
     The probabilities are calibrated, and the thresholds are those with the best objective when every
@@ -88,7 +88,9 @@ def fit(probabilities: Probabilities, targets: Targets, objective: Objective, sp
     return Thresholds(tuple(float(v) for v in values), objective, FittedOn(split, len(targets)))
 
 
-def move(thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str) -> Thresholds:
+def move_thresholds(
+    thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str
+) -> Thresholds:
     """Carry thresholds over from one file's outputs to another's, such as from fp32 to int8.
 
     before, after: logits (N, L) of the two on the same examples, which may be training ones: only how the
@@ -118,12 +120,12 @@ def cross_fitted(
     applied_to = probabilities if applied_to is None else applied_to
     decisions = np.zeros(targets.shape, dtype=bool)
     for held_out, rest in _folds(targets):
-        fitted = fit(probabilities[rest], targets[rest], objective, "folds")
+        fitted = fit_thresholds(probabilities[rest], targets[rest], objective, "folds")
         decisions[held_out] = fitted.apply(applied_to[held_out])
     return decisions
 
 
-def score(targets: Targets, decisions: Decisions, objective: Objective) -> float:
+def objective_value(targets: Targets, decisions: Decisions, objective: Objective) -> float:
     """The value of the objective, in [0, 1]."""
     return float(_objective(micro_f1(targets, decisions), macro_f1(targets, decisions), objective))
 
@@ -146,7 +148,7 @@ def _search(scores: NDArray[Any], expected: NDArray[Any], objective: Objective) 
     """The cut of each label, float (L,), that serves the objective when `expected` in [0, 1] says how much of a
     positive each pair is; scores and expected (N, L)."""
     options = [_options(scores[:, i], expected[:, i]) for i in range(scores.shape[1])]
-    chosen = _shared_start(options, objective)
+    chosen = _best_shared_cut(options, objective)
     for _ in range(MAX_SWEEPS):
         if not _sweep(options, chosen, objective):
             break
@@ -163,7 +165,7 @@ def _options(scores: NDArray[Any], expected: NDArray[Any]) -> _Options:
     return _Options((above + below) / 2, np.stack([tp, ends - tp, tp[-1] - tp]))
 
 
-def _shared_start(options: list[_Options], objective: Objective) -> list[int]:
+def _best_shared_cut(options: list[_Options], objective: Objective) -> list[int]:
     """Every label at its cut nearest below the best single one of a grid."""
     grid = np.linspace(0.02, 0.98, 97)
     places = np.stack([np.searchsorted(-option.cuts, -grid, side="right") - 1 for option in options]).clip(0)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from distill.core.errors import ExportError
-from distill.core.isa import Target, detect, overflows
+from distill.core.isa import Target, detect_target, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example
@@ -28,7 +28,7 @@ from distill.scoring.metrics import (
     micro_ap,
     weighted_f1,
 )
-from distill.scoring.thresholds import Thresholds, move
+from distill.scoring.thresholds import Thresholds, move_thresholds
 from export.quantize import schemes as quantize
 from export.quantize import sensitivity
 from export.quantize.calibration import METHODS, Calibration, Ranges, calibrate
@@ -158,7 +158,7 @@ def choose(candidates: Sequence[Candidate], max_f1_drop: float) -> list[Candidat
 def refuse_if_no_gain(best: Candidate, parent_bytes: int, target: Target, config: ExportConfig) -> None:
     """Raise ExportError for a file that is not smaller or not faster than its parent, unless the recipe allows it.
     How fast a file for another kind of processor is cannot be known here."""
-    slower = best.time_ratio >= 1 and target == detect()
+    slower = best.time_ratio >= 1 and target == detect_target()
     if config.allow_slower or (best.size_bytes < parent_bytes and not slower):
         return
     raise ExportError(
@@ -187,7 +187,7 @@ def _image_schemes(text: Scheme, methods: Sequence[Calibration]) -> list[Scheme]
 
 
 def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate]:
-    exact = overflows(given.target, detect())
+    exact = overflows(given.target, detect_target())
     before = given.thresholds.apply(given.parent_dev)
     base_ap = micro_ap(given.targets, given.parent_dev)
     drawn = bootstrap_draws(len(before), DRAWS, np.random.default_rng(0))
@@ -199,7 +199,7 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
         dev = probabilities(partial(run, open_session(model, 0, exact)), given.reader, given.examples)
         if not np.isfinite(dev).all():
             raise ExportError(f"a file with {scheme} answers with nan; choose with --set export.convolutions=float")
-        carried = move(given.thresholds, logit(given.parent_dev), logit(dev), "it")
+        carried = move_thresholds(given.thresholds, logit(given.parent_dev), logit(dev), "it")
         f1, _ = weighted_f1(given.targets, carried.apply(dev), weights)
         drop = base_f1 - f1
         candidates.append(

@@ -14,7 +14,7 @@ from distill.core.extras import can_plot
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note, output, warn
 from distill.scoring.bootstrap import Arm
-from distill.scoring.drift import ALPHA, Rate, Shift
+from distill.scoring.drift import ALPHA, DistributionShift, RateChange
 from teacher.retrain.drift import Looked
 from teacher.retrain.promotion import Promotion
 
@@ -127,7 +127,7 @@ def _arm(arm: Arm) -> list[str]:
     return [f"{arm.micro_f1:.3f}", f"{arm.macro_f1:.3f}", mean, f"{arm.micro_ap:.3f}"]
 
 
-def rate_rows(rates: Sequence[Rate]) -> Rows:
+def rate_rows(rates: Sequence[RateChange]) -> Rows:
     """One row a rate."""
     return [
         (
@@ -141,7 +141,7 @@ def rate_rows(rates: Sequence[Rate]) -> Rows:
     ]
 
 
-def shift_rows(shifts: Sequence[Shift]) -> Rows:
+def shift_rows(shifts: Sequence[DistributionShift]) -> Rows:
     """One row a distribution."""
     return [
         (

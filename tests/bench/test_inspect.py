@@ -37,8 +37,8 @@ from distill.data.dataset import Example, Splits, read_splits
 from distill.data.generated import write_demo_data
 from distill.data.labels import LabelSet
 from distill.model.training_log import EpochLog, TrainLog
-from distill.scoring.metrics import Constant, Probabilities, Targets, sigmoid
-from distill.scoring.thresholds import FittedOn, Thresholds, cross_fitted, fit
+from distill.scoring.metrics import ConstantBaseline, Probabilities, Targets, sigmoid
+from distill.scoring.thresholds import FittedOn, Thresholds, cross_fitted, fit_thresholds
 
 IMAGES = {"calibration", "confusion", "most-wrong", "precision-recall", "together-decided", "together-gold"}
 
@@ -88,8 +88,8 @@ def of_names(names: tuple[str, ...], text: str = "words", split: str = "dev", id
     p, targets = made_up(labels=len(names))
     labels = LabelSet(names)
     examples = tuple(Example(f"{id_} {i}", text, None, labels.decode(row > 0.5)) for i, row in enumerate(targets))
-    task = Task(split, examples, labels, Constant(names[:1], 0.1, 0.1, 0.1))
-    thresholds = fit(p, targets, "balanced", "dev, 90 examples")
+    task = Task(split, examples, labels, ConstantBaseline(names[:1], 0.1, 0.1, 0.1))
+    thresholds = fit_thresholds(p, targets, "balanced", "dev, 90 examples")
     return judged("model", task, thresholds, p, (None, "No log."), 5, Known(split == "dev", None, None))
 
 
@@ -120,7 +120,7 @@ def test_decisions_are_those_that_evaluate_counts_and_cross_fitted_where_thresho
     assert run.found.cross_fitted == (honest.flattering is not None)
     assert [label.name for label in run.found.quality.labels] == [c.name for c in run.found.confusion]
     p, targets = made_up()
-    thresholds = fit(p, targets, "balanced", "dev, 90 examples")
+    thresholds = fit_thresholds(p, targets, "balanced", "dev, 90 examples")
     own, crossed = (indices(decide(thresholds, Known(fitted, None, None), p, targets)) for fitted in (False, True))
     assert own == indices(thresholds.apply(p))
     assert crossed == indices(cross_fitted(p, targets, "balanced"))
@@ -336,7 +336,7 @@ def test_two_examples_are_enough_and_one_is_not() -> None:
     p, labels = np.array([[0.9, 0.2], [0.3, 0.6]], dtype=np.float32), LabelSet(("a", "b"))
     examples = (Example("1", "x", None, ("a",)), Example("2", "y", None, ("b",)))
     thresholds, log = Thresholds((0.5, 0.5), "micro", FittedOn("elsewhere", 9)), (None, "No log.")
-    task = Task("test", examples, labels, Constant(("a",), 0.1, 0.1, 0.1))
+    task = Task("test", examples, labels, ConstantBaseline(("a",), 0.1, 0.1, 0.1))
     met = Known(False, None, None)
     assert "test" in to_html(judged("model", task, thresholds, p, log, 5, met), {})
     with pytest.raises(BenchError, match="one example"):

@@ -80,7 +80,7 @@ def test_every_product_and_convolution_is_quantised(
     reached = coverage.measure(out, random_batch(1, 8))
     for _, reach in reached.rows():
         assert reach.weights > 0.99
-    if target == "x86-vnni" == isa.detect():  # what another processor would run is not seen here
+    if target == "x86-vnni" == isa.detect_target():  # what another processor would run is not seen here
         assert reached.image.macs == 1.0
         assert reached.text.small_macs > 0
     assert [path.name for path in tmp_path.iterdir()] == ["q.onnx"]
@@ -105,7 +105,7 @@ def test_without_vnni_weights_keep_one_bit_free(fused: Path, ranges: calibration
 def test_onnxruntime_runs_a_whole_tower_in_int8_without_going_back_to_float(
     fused: Path, ranges: calibration.Ranges, tmp_path: Path
 ) -> None:
-    quantize.quantize(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), isa.detect(), {}, ranges)
+    quantize.quantize(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), isa.detect_target(), {}, ranges)
     open_session(tmp_path / "q.onnx", 1, optimised=tmp_path / "run.onnx")
     tower = [node.op_type for node in towers.image_nodes(onnx.load(str(tmp_path / "run.onnx")).graph)]
     assert tower.count("QLinearConv") == operators(fused)["Conv"]
@@ -160,7 +160,7 @@ def test_an_albert_graph_is_quantised_to_its_last_product(chain: Chain, tmp_path
     with pytest.raises(ExportError, match="of the text tower's weights became int8"):
         coverage.refuse_if_hollow(hollow, 0.9)
     graph.fuse(plain, fused)
-    quantize.quantize(fused, ours, Scheme("dynamic", "float"), isa.detect(), {}, {})
+    quantize.quantize(fused, ours, Scheme("dynamic", "float"), isa.detect_target(), {}, {})
     reached = coverage.measure(ours, batch)
     assert reached.text.macs > 0.9
     coverage.refuse_if_hollow(reached, 0.9)
@@ -258,7 +258,7 @@ def test_four_bits_are_smaller_than_eight_and_stay_close(fused: Path, tmp_path: 
     files = {}
     for name, scheme in (("int8", Scheme("dynamic", "float")), ("int4", Scheme("4-bit", "float"))):
         files[name] = tmp_path / f"{name}.onnx"
-        quantize.quantize(fused, files[name], scheme, isa.detect(), {}, {})
+        quantize.quantize(fused, files[name], scheme, isa.detect_target(), {}, {})
     assert operators(files["int4"])["MatMulNBits"] > 0
     reach = {name: coverage.measure(path, random_batch(1, 8)).text for name, path in files.items()}
     assert reach["int4"].small_bytes < 0.6 * reach["int8"].small_bytes
@@ -311,7 +311,7 @@ def test_a_file_judged_against_itself_loses_nothing(chain: Chain, bundle: Bundle
         reader=predictor.reader,
         calibration=batches(),
         trained=None,
-        target=isa.detect(),
+        target=isa.detect_target(),
         folder=tmp_path,
     )
     same, other = search._judge(
@@ -325,7 +325,7 @@ def test_a_file_judged_against_itself_loses_nothing(chain: Chain, bundle: Bundle
 
 def test_a_file_that_gains_nothing_is_refused_unless_the_user_insists(chain: Chain) -> None:
     config = replace(chain.recipe.export, allow_slower=False)
-    here = isa.detect()
+    here = isa.detect_target()
     elsewhere: isa.Target = "arm64" if here != "arm64" else "x86-avx2"
     for size, ratio in ((2, 1.2), (1, 0.5)):
         with pytest.raises(ExportError, match="it gains nothing, and nothing was written"):
@@ -343,7 +343,7 @@ def test_a_node_whose_weights_were_ruined_is_the_most_sensitive(
     victim = products[len(products) // 2]
     low, high = ranges[victim.input[0]]
     ruined = ranges | {victim.input[0]: (low / 50, high / 50)}
-    quantize.quantize(fused, tmp_path / "q.onnx", scheme, isa.detect(), ruined, {})
+    quantize.quantize(fused, tmp_path / "q.onnx", scheme, isa.detect_target(), ruined, {})
     assert sensitivity.rank(fused, tmp_path / "q.onnx", scheme, batches())[0] == victim.name
 
 
@@ -358,7 +358,7 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
 
     monkeypatch.setattr(search, "_judge", costly)
     config = replace(chain.recipe.export, max_f1_drop=0.05, matrices="dynamic", min_int8_share=0.01)
-    _, bundle = export_run(checkpoint, chain.splits, config, Order("int8", isa.detect(), tmp_path / "out"))
+    _, bundle = export_run(checkpoint, chain.splits, config, Order("int8", isa.detect_target(), tmp_path / "out"))
     first = bundle.figures["tried"][0]
     assert len(first["kept"]) == 2
     assert "2 nodes in float" in (bundle.folder / "README.md").read_text(encoding="utf-8")
@@ -375,7 +375,7 @@ def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
     monkeypatch.setattr(search, "_judge", lambda *a: [replace(c, f1_drop=0.3) for c in real(*a)])
     config = replace(chain.recipe.export, matrices="dynamic", convolutions="float")
     with pytest.raises(ExportError, match=r"int8 loses 0\.300 .* more than --max-f1-drop 0\.05 .* was written"):
-        export_run(checkpoint, chain.splits, config, Order("int8", isa.detect(), tmp_path / "out"))
+        export_run(checkpoint, chain.splits, config, Order("int8", isa.detect_target(), tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 

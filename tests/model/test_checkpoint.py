@@ -16,7 +16,7 @@ from distill.core.errors import RunError
 from distill.core.files import read_json
 from distill.core.recipe import TeacherConfig
 from distill.data.checks import content_hash
-from distill.data.run_folder import weights_of
+from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.model.encoders import fingerprint
 from distill.model.soft_targets import SoftTargets
@@ -103,7 +103,7 @@ def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_
     ):
         started(recipe, first, resume=False)
     with pytest.raises(RunError, match=r"a finished comparison, not a run; its figures are in comparison\.json$"):
-        weights_of(out)
+        weights_sha256(out)
 
 
 def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from chain import Chain
 from victim import End, Victim, anew, every_point, leftovers
 
-from distill.core.files import sweep, write_json
+from distill.core.files import remove_leftovers, write_json
 from distill.data.run_folder import is_run
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
@@ -83,7 +83,7 @@ def test_a_bundle_is_the_old_or_the_new_one(chain: Chain, victim: Victim, tmp_pa
     def check(point: int) -> None:
         if not out.exists():
             moments.append(point)
-            sweep(out)
+            remove_leftovers(out)
         found.append(Bundle.open(out).precision)
         if point % 12 == 0:
             assert victim.run(replace, tmp_path).code == 0

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from distill.cli.main import main
 from distill.core.errors import ImageError, OcrError
-from distill.data.sources import Post
+from distill.data.sources import InMemoryExample
 from distill.runtime.ocr.cache import Readings
 from distill.runtime.ocr.captions import Captions
 from distill.runtime.ocr.reader import MAX_PIXELS, MAX_RATIO, TextReader
@@ -143,11 +143,11 @@ def test_an_image_that_a_row_brought_along_is_read_and_remembered(tmp_path: Path
     with Readings(tmp_path / "read", SimpleNamespace(name="fake", read=read)) as readings:
         captions = Captions(readings.read)
         posts = [
-            Post("1", "", content, "row 1"),
-            Post("2", "", content, "row 2"),
-            Post("3", LOWER, content, "row 3"),
+            InMemoryExample("1", "", content, "row 1"),
+            InMemoryExample("2", "", content, "row 2"),
+            InMemoryExample("3", LOWER, content, "row 3"),
         ]
         filled = list(captions.fill(posts))
-        assert [post.text for post in filled if isinstance(post, Post)] == [UPPER, UPPER, LOWER]
+        assert [post.text for post in filled if isinstance(post, InMemoryExample)] == [UPPER, UPPER, LOWER]
         assert [captions.next() for _ in posts] == [UPPER, UPPER, None]
     assert asked == [content]

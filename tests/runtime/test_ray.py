@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from distill.cli.main import main
 from distill.core.errors import ClusterError, DataError, OutputError
 from distill.data.generated import write_demo_data
-from distill.data.sources import Fault, Post, Source
+from distill.data.sources import Fault, InMemoryExample, Source
 from distill.runtime.predictor import CHUNK
 from distill.runtime.ray import blocks
 from distill.runtime.ray.blocks import Block, block_rows, cut, items_of
@@ -148,7 +148,7 @@ def test_a_parquet_row_may_name_its_image_or_bring_it(memes: Path, tmp_path: Pat
     assert not isinstance(named, Fault)
     assert (named.id, named.image) == ("7", tmp_path / image.name)
     bytes_ = tmp_path / "bytes.parquet"
-    assert list(Source.open(bytes_).items()) == [Post("a", "", content, f"{bytes_}: row 1: image")]
+    assert list(Source.open(bytes_).items()) == [InMemoryExample("a", "", content, f"{bytes_}: row 1: image")]
     images = [
         item.image for item in Source.open(tmp_path / "struct.parquet").items() if not isinstance(item, Fault)
     ]

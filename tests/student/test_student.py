@@ -19,7 +19,7 @@ import teacher.soft_targets
 from distill.cli.main import main
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
-from distill.core.isa import detect
+from distill.core.isa import detect_target
 from distill.data.checks import content_hash, read_unlabelled
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets, average
@@ -135,7 +135,9 @@ def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
     run = student.train.train(config, chain.splits, targets_of(folded, chain), Workspace(tmp_path / "run", False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
-    fp32, int8 = export_run(run, chain.splits, chain.recipe.export, Order("int8", detect(), tmp_path / "bundle"))
+    fp32, int8 = export_run(
+        run, chain.splits, chain.recipe.export, Order("int8", detect_target(), tmp_path / "bundle")
+    )
     assert fp32.thresholds == run.thresholds
     assert str(int8.thresholds.fitted_on) == "out-of-fold train, 64 examples, moved to int8 by 96 examples"
     assert np.abs(int8.thresholds.array() - fp32.thresholds.array()).max() < 0.05

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from distill.core.cores import default_threads
 from distill.core.errors import ImageError, OcrError
-from distill.preprocess.images import upright
+from distill.preprocess.images import decode_rgb
 from distill.runtime.ocr.reading_order import Line, in_order
 
 MAX_PIXELS = 4_000_000  # time and memory grow with them; letters in a larger image are large as well
@@ -51,7 +51,7 @@ class TextReader:
     def lines(self, source: Path | bytes, name: str | None = None) -> list[Line]:
         """What was found, in no order. Raises ImageError."""
         name = name or (str(source) if isinstance(source, Path) else "image")
-        image = upright(source, round(MAX_PIXELS**0.5), name)
+        image = decode_rgb(source, round(MAX_PIXELS**0.5), name)
         if min(image.size) < MIN_SIDE:
             return []
         try:

@@ -71,7 +71,9 @@ def tower_times(model: Path, batch: ModelInputs, threads: int, calls: int) -> di
     return {tower: spent / sum(times.values()) for tower, spent in times.items()}
 
 
-def _profiled(model: Path, batch: ModelInputs, threads: int, calls: int) -> tuple[Graph, list[list[dict[str, Any]]]]:
+def _profiled(
+    model: Path, batch: ModelInputs, threads: int, calls: int
+) -> tuple[Graph, list[list[dict[str, Any]]]]:
     """The graph that onnxruntime made of the model, and for each call the event of every node in turn."""
     with tempfile.TemporaryDirectory(prefix="distill-profile-") as folder:
         optimised = Path(folder) / "optimised.onnx"
