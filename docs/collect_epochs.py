@@ -22,7 +22,7 @@ from distill.core.files import write_json
 from distill.core.recipe import Recipe
 from distill.data.dataset import Splits, read_splits
 from distill.model.classifier import Classifier
-from distill.training.trainer import train_model
+from distill.training.trainer import TrainingData, Workspace, train_model
 from teacher.losses import loss_of
 
 TEACHERS = {
@@ -41,12 +41,12 @@ def epochs_of(recipe: Path | None, settings: tuple[str, ...], splits: Splits, fo
     """Trains one more epoch of one teacher whenever it is called; its seconds."""
     config = Recipe.load(recipe, settings).teacher
     classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
-    sets = (classifier.encode_train(splits.train), classifier.encode(splits.dev))
+    data = TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
 
     def epoch() -> float:
         started = time.perf_counter()
-        loss = loss_of(config, sets[0].targets)
-        train_model(classifier.network, config, *sets, loss, folder, resume=False, epochs=1)
+        loss = loss_of(config, data.train.targets)
+        train_model(classifier.network, config, data, loss, Workspace(folder, resume=False), epochs=1)
         return time.perf_counter() - started
 
     return epoch

@@ -34,8 +34,9 @@ from distill.data.dataset import Example, Splits, read_splits, without_texts
 from distill.runtime.ocr.reader import TextReader
 from distill.runtime.ocr.reading_order import Line, in_order
 from distill.runtime.predictor import Predictor
-from distill.scoring.bootstrap import ROUNDS, Figure, PairedDraws, figure
-from distill.scoring.metrics import bootstrap_draws, percentile_interval
+from distill.scoring.bootstrap import ROUNDS, PairedDraws, estimate
+from distill.scoring.estimate import Estimate
+from distill.scoring.metrics import bootstrap_draws
 
 OUT = Path(__file__).parent / "results" / "ocr.json"
 BAD = 0.5  # a meme whose CER is above it is called misread
@@ -101,7 +102,7 @@ def error_rates(examples: list[Example], texts: list[str], spaces: bool) -> dict
     drawn: NDArray[np.float64] = (weights @ errors) / (weights @ length)
     each = errors / np.maximum(length, 1)
     return {
-        "cer": asdict(Figure(float(errors.sum() / length.sum()), percentile_interval(drawn))),
+        "cer": asdict(Estimate.of(errors.sum() / length.sum(), drawn)),
         "median": float(np.median(each)),
         "misread": float((each > BAD).mean()),
     }
@@ -125,7 +126,7 @@ def costs(splits: Splits, texts: list[str], predictor: Predictor) -> dict[str, A
     }
     return {
         "rows": {
-            name: {key: asdict(figure(values[key])) for key in ("micro", "macro", "micro_ap")}
+            name: {key: asdict(estimate(values[key])) for key in ("micro", "macro", "micro_ap")}
             for name, values in (scores | minus).items()
         },
         "flipped": int((decided["read"] != decided["typed"]).sum()),

@@ -21,6 +21,7 @@ from distill.core.recipe import Objective, TeacherConfig
 from distill.core.schema import build_dataclass
 from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import START_FILE
+from distill.training.trainer import Workspace
 from teacher.compare import Answers, judge, train
 
 OUT = Path(__file__).parent / "results" / "teachers.json"
@@ -28,7 +29,7 @@ OUT = Path(__file__).parent / "results" / "teachers.json"
 
 def collected(folder: Path, splits: Splits) -> dict[str, Any]:
     """One comparison under every objective, and what its recipes differ in."""
-    asked = read_json(folder / START_FILE, RunError)["lessons"]
+    asked = read_json(folder / START_FILE, RunError)["depends_on"]
     configs = {name: build_dataclass(TeacherConfig, tree, name) for name, tree in asked["tries"].items()}
     answers = {name: stored(folder, name, config, splits, asked) for name, config in configs.items()}
     by_objective = {}
@@ -46,7 +47,7 @@ def stored(folder: Path, name: str, config: TeacherConfig, splits: Splits, asked
             path = folder / name / f"seed{seed}" / f"fold{fold}.float32"
             if not path.is_file():
                 raise click.UsageError(f"{path}: missing; finish the comparison with --resume")
-    return train(name, config, splits, asked["folds"], asked["seeds"], folder / name, resume=True)
+    return train(name, config, splits, asked["folds"], asked["seeds"], Workspace(folder / name, resume=True))
 
 
 def settings(config: TeacherConfig) -> dict[str, Any]:

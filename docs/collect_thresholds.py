@@ -23,7 +23,7 @@ from distill.data.checks import content_hash
 from distill.data.dataset import read_splits
 from distill.data.stratify import stratified_folds
 from distill.model.soft_targets import SoftTargets
-from distill.scoring.bootstrap import PairedDraws, figure
+from distill.scoring.bootstrap import PairedDraws, estimate
 from distill.scoring.metrics import Decisions, Probabilities, Targets, macro_f1, micro_f1, sigmoid
 from distill.scoring.thresholds import fit_thresholds
 
@@ -69,9 +69,9 @@ def out_of_fold(teacher: Path, content: list[str], shape: tuple[int, ...]) -> Pr
     """The fold teachers' answers to what each has not seen."""
     answers = np.full(shape, np.nan, dtype=np.float32)
     for path in sorted(teacher.glob("soft_targets-fold*.npz")):
-        told = SoftTargets.read(path)
-        unseen = told.unseen(content)
-        answers[unseen] = sigmoid(told.pick(content).logits[unseen])
+        stored = SoftTargets.read(path)
+        unseen = stored.unseen(content)
+        answers[unseen] = sigmoid(stored.pick(content).logits[unseen])
     if np.isnan(answers).any():
         raise click.UsageError(
             f"{teacher}: not every training example has an answer out of fold; train it with folds"
@@ -103,9 +103,9 @@ def collect(data: Path, teacher: Path) -> None:
     default = scores["distill, objective balanced (the default)"]
     rows: list[dict[str, Any]] = []
     for name, score in scores.items():
-        measured = {key: asdict(figure(score[key])) for key in ("micro", "macro", "balanced")}
+        measured = {key: asdict(estimate(score[key])) for key in ("micro", "macro", "balanced")}
         rows.append(
-            {"way": name, **measured, "default_minus": asdict(figure(default["balanced"] - score["balanced"]))}
+            {"way": name, **measured, "default_minus": asdict(estimate(default["balanced"] - score["balanced"]))}
         )
     write_json(OUT, {"examples": len(targets), "repeats": REPEATS, "rows": rows})
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bench.report.page.cast import colours, devices
 from bench.report.page.plots import against_latency
 from bench.report.page.style import variables
-from bench.report.tables import Grid, estimate, noise_sentence, to_markdown
+from bench.report.tables import Grid, noise_sentence, to_markdown
 from bench.report.types import BenchReport
 
 TIME_ONLY = "random-albert"  # a teacher whose ALBERT has random weights: its F1 means nothing
@@ -43,7 +43,7 @@ def times_table(report: BenchReport) -> str:
         timing = row.timings[0]
         tail = " | ".join("–" if q is None else f"{q.value:.1f}" for q in (timing.p90, timing.p99))
         lines.append(
-            f"| {row.name} | {estimate(timing.p50)} | {tail} | {timing.p50.value / own:.2f} "
+            f"| {row.name} | {timing.p50:.1f} | {tail} | {timing.p50.value / own:.2f} "
             f"| {row.cold.total_ms / 1e3:.2f} | {row.memory.peak_bytes / 1e6:.0f} | {row.size_bytes / 1e6:.1f} |"
         )
     m, c, timing = report.machine, report.conditions, report.own.timings[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from distill.runtime.onnx.towers import TOWERS
+from distill.scoring.estimate import Estimate
 from export.quantize.coverage import Reach
 
 
@@ -59,9 +60,7 @@ def shipped_lines(bundles: dict[str, Any]) -> list[str]:
 
 def tried_cells(tried: dict[str, Any]) -> str:
     """One quantised file: scheme, size, losses, time."""
-    ends = tried["dev_micro_f1_drop_interval"]
     return (
-        f"{tried['scheme']} | {tried['size_bytes'] / 1e6:.1f} "
-        f"| {tried['dev_micro_f1_drop']:+.3f} [{ends['low']:+.3f}, {ends['high']:+.3f}] "
+        f"{tried['scheme']} | {tried['size_bytes'] / 1e6:.1f} | {Estimate(**tried['dev_micro_f1_drop']):+.3f} "
         f"| {tried['dev_micro_ap_drop']:+.4f} | {tried['time_ratio']:.2f}"
     )

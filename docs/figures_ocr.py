@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from distill.scoring.estimate import Estimate
+
 F1_ROWS = {
     "typed": "typed by annotators",
     "read": "read off the image",
@@ -60,6 +62,4 @@ def _rate(rate: dict[str, Any]) -> str:
 
 
 def _figure(value: dict[str, Any], sign: str = "") -> str:
-    numbers = (value["value"], value["interval"]["low"], value["interval"]["high"])
-    middle, low, high = (f"{number:{sign}.3f}" for number in numbers)
-    return f"{middle} [{low}, {high}]"
+    return f"{Estimate(**value):{sign}.3f}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from distill.scoring.estimate import Estimate
+
 
 def teachers_table(tree: dict[str, Any], comparison: str) -> str:
     """Every teacher of a comparison: F1 by objective of the thresholds, and AP, which needs none."""
@@ -85,11 +87,9 @@ def thresholds_table(tree: dict[str, Any]) -> str:
 
 def figure(value: dict[str, Any] | None) -> str:
     """A value with its interval; a dash for one that was not measured."""
-    if value is None:
-        return "–"
-    return f"{value['value']:.3f} [{value['interval']['low']:.3f}, {value['interval']['high']:.3f}]"
+    return "–" if value is None else f"{Estimate(**value):.3f}"
 
 
 def signed(value: dict[str, Any]) -> str:
     """A difference with its interval."""
-    return f"{value['value']:+.3f} [{value['interval']['low']:+.3f}, {value['interval']['high']:+.3f}]"
+    return f"{Estimate(**value):+.3f}"

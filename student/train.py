@@ -101,7 +101,7 @@ def train(
     """Train on splits.train with the teacher's outputs, stop on splits.dev, and write the run to `run.folder`.
 
     With `config.out_of_fold`, thresholds and figures come from out-of-fold predictions of the training split,
-    each fold taught by the teacher that was not trained on its held-out part. `compare` judges distillation
+    each fold distilled from the teacher that was not trained on its held-out part. `compare` judges distillation
     itself (`control.compare`), once the student is trained. Raises RunError as `prepare`.
     """
     student, training = prepare(config, splits, targets, distilled=True), run / "training"

@@ -201,7 +201,7 @@ def test_teachers_are_compared_on_the_same_folds_and_a_broken_comparison_goes_on
     assert made["recipes"][0]["gain"] is None
     gain, arms = made["recipes"][1]["gain"]["micro"], [one["arm"]["micro_f1"]["value"] for one in made["recipes"]]
     assert gain["value"] == pytest.approx(arms[1] - arms[0])
-    assert gain["interval"]["low"] <= gain["value"] <= gain["interval"]["high"]
+    assert gain["low"] <= gain["value"] <= gain["high"]
     assert made["constant_gain"]["macro"]["value"] == pytest.approx(
         made["constant"]["macro_f1"]["value"] - made["recipes"][0]["arm"]["macro_f1"]["value"]
     )

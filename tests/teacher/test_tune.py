@@ -267,7 +267,7 @@ def test_the_value_is_f1_of_answers_out_of_fold(given: Given, study: tuple[Path,
     assert sorted(values) == pytest.approx(sorted({one["value"] for one in made["trials"]}))
     figure = made["verdict"]["value"]
     assert figure["value"] == pytest.approx(max(values))
-    assert figure["interval"]["low"] < figure["value"] < figure["interval"]["high"]
+    assert figure["low"] < figure["value"] < figure["high"]
 
 
 def test_it_says_that_the_best_of_several_flatters_and_how_to_judge_it(study: tuple[Path, str]) -> None:
