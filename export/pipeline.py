@@ -25,7 +25,7 @@ from distill.runtime.bundle import Bundle, Contents, Precision
 from distill.runtime.predictor import open_session, probabilities, run
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, logit
-from distill.scoring.thresholds import Thresholds, move_thresholds
+from distill.scoring.thresholds import Thresholds, carry_over
 from export import fuse as graph
 from export import parity
 from export.card import page as card
@@ -232,7 +232,7 @@ def _moved(student: Checkpoint, splits: Splits, fp32: Answers, int8: Answers) ->
     if thresholds.fitted_on.split == "dev":
         return thresholds
     examples = [*splits.train[:MOVED_BY], *splits.dev]
-    return move_thresholds(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")
+    return carry_over(thresholds, logit(fp32(examples)), logit(int8(examples)), "int8")
 
 
 def _contents(

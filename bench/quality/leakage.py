@@ -32,7 +32,7 @@ class Known:
 
 def known(folder: Path, thresholds: Thresholds, task: Task) -> Known:
     """What the run or Bundle in `folder` says of the examples. Raises RunError and ImageError."""
-    fitted = replace(thresholds.fitted_on, moved_to="", moved_by=0)
+    fitted = replace(thresholds.fitted_on, carried_to="", carried_with=0)
     if is_bundle(folder) or not (folder / START_FILE).is_file():
         return Known(fitted == FittedOn(task.split, len(task.examples)), None, None)
     seen, own = lineage.read_lineage(folder), lineage.dev_hashes(folder)

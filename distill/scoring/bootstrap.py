@@ -17,14 +17,14 @@ from distill.scoring.metrics import (
     weighted_f1,
 )
 
-Scores = dict[str, NDArray[np.float64]]  # (1 + ROUNDS,) by name: micro, macro, balanced, micro_ap
+MetricDraws = dict[str, NDArray[np.float64]]  # (1 + ROUNDS,) by name: micro, macro, balanced, micro_ap
 
 ROUNDS = 2000
 CHUNK = 100  # draws at once: bounds the memory
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmMetrics:
     """F1 of one arm's decisions and average precision of its probabilities, the mean over its seeds."""
 
     micro_f1: Estimate
@@ -32,7 +32,7 @@ class Arm:
     micro_ap: Estimate
 
 
-class PairedDraws:
+class PairedBootstrap:
     """The bootstrap's draws, one set for every arm. Index 0 is the data as they are."""
 
     def __init__(self, rows: int, seeds: int) -> None:
@@ -41,7 +41,9 @@ class PairedDraws:
         drawn = bootstrap_draws(seeds, ROUNDS, generator)
         self.seed_shares = np.concatenate([np.ones((1, seeds)), drawn]) / seeds
 
-    def scores(self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]) -> Scores:
+    def metric_draws(
+        self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]
+    ) -> MetricDraws:
         """F1 and AP in each draw, (1 + ROUNDS,), by name; the mean over the seeds drawn."""
         micro, macro = zip(*(weighted_f1(targets, made, self.weights) for made in decisions), strict=True)
         shares = self.seed_shares if len(decisions) > 1 else np.ones((1 + ROUNDS, 1))
@@ -62,12 +64,12 @@ class PairedDraws:
         return result
 
 
-def arm(scores: Scores) -> Arm:
+def arm_metrics(scores: MetricDraws) -> ArmMetrics:
     """The figures of one arm, from what `PairedDraws.scores` gives."""
-    return Arm(*(estimate(scores[key]) for key in ("micro", "macro", "micro_ap")))
+    return ArmMetrics(*(estimate(scores[key]) for key in ("micro", "macro", "micro_ap")))
 
 
-def gain(scores: Scores, other: Scores) -> dict[str, Estimate]:
+def paired_difference(scores: MetricDraws, other: MetricDraws) -> dict[str, Estimate]:
     """What one arm has more than another, by the names of the scores, draw by draw."""
     return {key: estimate(scores[key] - other[key]) for key in scores}
 

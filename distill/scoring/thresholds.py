@@ -36,12 +36,12 @@ class FittedOn:
 
     split: str
     examples: int
-    moved_to: str = ""
-    moved_by: int = 0
+    carried_to: str = ""
+    carried_with: int = 0
 
     def __str__(self) -> str:
-        moved = f", moved to {self.moved_to} by {self.moved_by} examples" if self.moved_to else ""
-        return f"{self.split}, {self.examples} examples{moved}"
+        carried = f", carried over to {self.carried_to} with {self.carried_with} examples" if self.carried_to else ""
+        return f"{self.split}, {self.examples} examples{carried}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def fit_thresholds(probabilities: Probabilities, targets: Targets, objective: Ob
     return Thresholds(tuple(float(v) for v in values), objective, FittedOn(split, len(targets)))
 
 
-def move_thresholds(
+def carry_over(
     thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str
 ) -> Thresholds:
     """Carry thresholds over from one file's outputs to another's, such as from fp32 to int8.
@@ -102,7 +102,7 @@ def move_thresholds(
     offset = after.mean(0) - slope * before.mean(0)
     values = sigmoid((slope * logit(thresholds.array()) + offset).astype(np.float32))
     values = values.clip(1e-6, 1 - 1e-6)  # as in calibration: far logits round to 0 or 1, which decide nothing
-    fitted_on = replace(thresholds.fitted_on, moved_to=to, moved_by=len(before))
+    fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))
     return replace(thresholds, values=tuple(float(v) for v in values), fitted_on=fitted_on)
 
 

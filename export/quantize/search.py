@@ -28,7 +28,7 @@ from distill.scoring.metrics import (
     micro_ap,
     weighted_f1,
 )
-from distill.scoring.thresholds import Thresholds, move_thresholds
+from distill.scoring.thresholds import Thresholds, carry_over
 from export.quantize import schemes as quantize
 from export.quantize import sensitivity
 from export.quantize.calibration import METHODS, Calibration, Ranges, calibrate
@@ -199,7 +199,7 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
         dev = probabilities(partial(run, open_session(model, 0, exact)), given.reader, given.examples)
         if not np.isfinite(dev).all():
             raise ExportError(f"a file with {scheme} answers with nan; choose with --set export.convolutions=float")
-        carried = move_thresholds(given.thresholds, logit(given.parent_dev), logit(dev), "it")
+        carried = carry_over(given.thresholds, logit(given.parent_dev), logit(dev), "it")
         f1, _ = weighted_f1(given.targets, carried.apply(dev), weights)
         drop = base_f1 - f1
         candidates.append(

@@ -13,7 +13,7 @@ from distill import __version__
 from distill.core.extras import can_plot
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note, output, warn
-from distill.scoring.bootstrap import Arm
+from distill.scoring.bootstrap import ArmMetrics
 from distill.scoring.drift import ALPHA, DistributionShift, RateChange
 from teacher.retrain.drift import Looked
 from teacher.retrain.promotion import Promotion
@@ -122,7 +122,7 @@ def f1_rows(promotion: Promotion) -> Rows:
     return [*rows, ("new - old", *(f"{gain[name]:+.3f}" for name in ("micro", "macro", "balanced", "micro_ap")))]
 
 
-def _arm(arm: Arm) -> list[str]:
+def _arm(arm: ArmMetrics) -> list[str]:
     mean = f"{(arm.micro_f1.value + arm.macro_f1.value) / 2:.3f}"
     return [f"{arm.micro_f1:.3f}", f"{arm.macro_f1:.3f}", mean, f"{arm.micro_ap:.3f}"]
 

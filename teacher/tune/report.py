@@ -14,7 +14,7 @@ from distill import __version__
 from distill.core.files import write_json, write_text
 from distill.core.recipe import Recipe, TeacherConfig
 from distill.data.run_folder import BEST, STUDY
-from distill.scoring.bootstrap import PairedDraws, estimate
+from distill.scoring.bootstrap import PairedBootstrap, estimate
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets
 from distill.scoring.thresholds import cross_fitted
@@ -70,13 +70,13 @@ def record(folder: Path, terms: Terms, found: list[Tried], verdict: Verdict | No
 def judge_best(judge: FoldJudge, base: TeacherConfig, found: list[Tried]) -> Verdict:
     """A bootstrap of the best trial's answers, in pairs with those of `base`. Raises RunError without a best."""
     best = best_of(found)
-    draws, objective, targets = PairedDraws(len(judge.targets), 1), base.objective, judge.targets
+    draws, objective, targets = PairedBootstrap(len(judge.targets), 1), base.objective, judge.targets
 
     def drawn(config: TeacherConfig) -> Any:
         probabilities: Probabilities = judge.probabilities(config)
         wanted: Targets = targets
         decisions = cross_fitted(probabilities, wanted, objective)
-        return draws.scores(wanted, [probabilities], [decisions])[objective]
+        return draws.metric_draws(wanted, [probabilities], [decisions])[objective]
 
     ours = drawn(with_values(base, best.values))
     is_first = best.number == 1 or not is_in_space(base) or found[0].value is None

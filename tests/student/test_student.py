@@ -23,7 +23,7 @@ from distill.core.isa import detect_target
 from distill.data.checks import content_hash, read_unlabelled
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets, average
-from distill.scoring.bootstrap import PairedDraws
+from distill.scoring.bootstrap import PairedBootstrap
 from distill.scoring.thresholds import cross_fitted
 from distill.training.trainer import Workspace
 from export.pipeline import Order, export_run
@@ -101,7 +101,7 @@ def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
 def test_average_precision_in_a_draw_is_sklearns_with_weights() -> None:
     y = truth(40)
     p = noisy(y, 2.0, 3)
-    draws = PairedDraws(40, 1)
+    draws = PairedBootstrap(40, 1)
     found = draws._average_precision(y, p)
     for draw in (0, 1, 150, 2000):
         weights = np.repeat(draws.weights[draw], 4)
@@ -139,7 +139,7 @@ def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path
         run, chain.splits, chain.recipe.export, Order("int8", detect_target(), tmp_path / "bundle")
     )
     assert fp32.thresholds == run.thresholds
-    assert str(int8.thresholds.fitted_on) == "out-of-fold train, 64 examples, moved to int8 by 96 examples"
+    assert str(int8.thresholds.fitted_on) == "out-of-fold train, 64 examples, carried over to int8 with 96 examples"
     assert np.abs(int8.thresholds.array() - fp32.thresholds.array()).max() < 0.05
 
 
