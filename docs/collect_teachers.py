@@ -34,7 +34,7 @@ def collected(folder: Path, splits: Splits) -> dict[str, Any]:
     answers = {name: stored(folder, name, config, splits, asked) for name, config in configs.items()}
     by_objective = {}
     for objective in get_args(Objective):
-        meant = {name: replace(config, objective=objective) for name, config in configs.items()}
+        meant = {name: replace(config, threshold_objective=objective) for name, config in configs.items()}
         by_objective[objective] = judge(meant, answers, splits, asked["folds"]).to_json()
     first = next(iter(configs.values()))
     return {"settings": settings(first), "objectives": by_objective}

@@ -23,7 +23,7 @@ WORDS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
 @dataclass(frozen=True)
 class Parity:
     """torch against fp32 ONNX over all `cases`: the largest differences, and how many of the `decisions` (case,
-    label) differ; those can only lie within max_drift of their threshold."""
+    label) differ; those can only lie within parity_tolerance of their threshold."""
 
     cases: int
     max_logit_difference: float
@@ -48,11 +48,15 @@ class Drift:
 
 
 def check(
-    classifier: Classifier, model: Path, examples: Sequence[Example], max_drift: float, thresholds: Thresholds
+    classifier: Classifier,
+    model: Path,
+    examples: Sequence[Example],
+    parity_tolerance: float,
+    thresholds: Thresholds,
 ) -> Parity:
     """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
     and not, real, blank and missing images. Raises ParityError when any logit or probability differs by more
-    than `max_drift`, or is not finite."""
+    than `parity_tolerance`, or is not finite."""
     session = open_session(model, 0)
     worst = {"logit": 0.0, "probability": 0.0}
     cases = _cases(Reader(classifier.spec, classifier.tokenizer_json), examples)
@@ -62,10 +66,10 @@ def check(
         pairs = {"logit": (expected, found), "probability": (sigmoid(expected), sigmoid(found))}
         for what, (ours, theirs) in pairs.items():
             difference = float(np.abs(ours - theirs).max())
-            if not difference <= max_drift:  # also true of nan
+            if not difference <= parity_tolerance:  # also true of nan
                 raise ParityError(
                     f"the ONNX graph differs from torch by {difference:.2g} in a {what} ({name}), more than "
-                    f"export.max_drift={max_drift:g}; nothing was written"
+                    f"export.parity_tolerance={parity_tolerance:g}; nothing was written"
                 )
             worst[what] = max(worst[what], difference)
         before, after = (thresholds.apply(p) for p in pairs["probability"])

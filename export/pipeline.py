@@ -103,7 +103,7 @@ def _parent(student: Checkpoint, splits: Splits, config: ExportConfig, fp32: Pat
     answers = _answering(session, reader)
     dev = answers(splits.dev)
     scored = _score(student, splits, answers, dev, student.thresholds)
-    agreement = parity.check(student.classifier, fp32, splits.dev, config.max_drift, scored.thresholds)
+    agreement = parity.check(student.classifier, fp32, splits.dev, config.parity_tolerance, scored.thresholds)
     note(f"torch and fp32 ONNX agree to {agreement.max_logit_difference:.1g} over {agreement.cases} cases")
     return _Parent(fp32, session, reader, answers, dev, scored, agreement)
 
@@ -139,7 +139,7 @@ def _given(student: Checkpoint, splits: Splits, config: ExportConfig, target: Ta
     fp32, thresholds = parent.model, parent.scored.thresholds
     fused = fp32.with_name("fused.onnx")
     graph.fuse(fp32, fused)
-    parity.check(student.classifier, fused, splits.dev, config.max_drift, thresholds)
+    parity.check(student.classifier, fused, splits.dev, config.parity_tolerance, thresholds)
     return Given(
         parent=fp32,
         fused=fused,
@@ -222,7 +222,7 @@ def _score(
     alone = {"text": answers(without_images(splits.dev)), "image": answers(without_texts(splits.dev))}
     outputs = SplitOutputs("dev", labels.names, dev, targets, alone)
     if thresholds.fitted_on.split == "dev":
-        return fit_and_evaluate(outputs, config.objective, train_targets)
+        return fit_and_evaluate(outputs, config.threshold_objective, train_targets)
     return evaluate_thresholds(outputs, thresholds, train_targets)
 
 

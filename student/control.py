@@ -61,7 +61,7 @@ def compare(
     arms.teacher.append(teacher)
     seeds_used = [one.seed for one in configs]
     _keep(training.folder.parent / ANSWERS, truth, arms, seeds_used)
-    return judge(truth, arms, seeds_used, config.objective, judged_on)
+    return judge(truth, arms, seeds_used, config.threshold_objective, judged_on)
 
 
 def _judged(

@@ -98,7 +98,7 @@ def judge(
     scores = {}
     for name, config in configs.items():
         given = answers[name].probabilities
-        decisions = [cross_fitted(p, targets, config.objective) for p in given]
+        decisions = [cross_fitted(p, targets, config.threshold_objective) for p in given]
         scores[name] = draws.metric_draws(targets, given, decisions)
     first = scores[names[0]]
     recipes = tuple(
@@ -116,7 +116,7 @@ def judge(
     known = PairedBootstrap(len(targets), 1).metric_draws(targets, [_as_probabilities(always)], [always])
     seeds_used = tuple(configs[names[0]].seed + number for number in range(seeds))
     beside = (arm_metrics(known), paired_difference(known, first), constant.names)
-    return Comparison(len(targets), folds, seeds_used, configs[names[0]].objective, recipes, *beside)
+    return Comparison(len(targets), folds, seeds_used, configs[names[0]].threshold_objective, recipes, *beside)
 
 
 def train(

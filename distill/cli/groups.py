@@ -48,7 +48,7 @@ class Commands(click.Group):
         except OSError as error:
             if error.strerror is None:
                 raise
-            next_step = "; make room and give the same command again" if error.errno in DISK_FULL else ""
+            next_step = "; make room and run the same command again" if error.errno in DISK_FULL else ""
             _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}{next_step}", 2)
         except KeyboardInterrupt as stop:  # who knows more than this says so
             what = stop.args[0] if stop.args else "an interrupted training goes on with --resume"

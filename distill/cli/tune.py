@@ -63,7 +63,7 @@ def tune(
     verdict = report.judge_best(judge, whole.teacher, found)
     report.record(out, terms, found, verdict)
     output.print(report.to_table(found, terms))
-    _draw(found, whole.teacher.objective, out)
+    _draw(found, whole.teacher.threshold_objective, out)
     given = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
     words = report.comparison(terms, verdict.best, data, Path(f"{out}-judged"), given)
     for line in (*report.told(verdict, terms, len(found)), f"Next: {shlex.join(words)}"):

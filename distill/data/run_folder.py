@@ -23,7 +23,7 @@ from distill.core.files import read_json
 from distill.core.untrusted import short_repr
 from distill.data.labels import LabelSet
 
-FORMAT = 5
+FORMAT = 6
 RUN_FILE = "run.json"
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"

@@ -36,7 +36,7 @@ CLASSIFIER_NAMES = ("fc", "classifier", "heads", "head")
 class TextEncoder(nn.Module):
     """A transformer and its pooling: input_ids, attention_mask int64 (B, T) -> float (B, width)."""
 
-    def __init__(self, backbone: nn.Module, pooling: Literal["mean", "first"]) -> None:
+    def __init__(self, backbone: nn.Module, pooling: Literal["mean", "cls"]) -> None:
         super().__init__()
         if getattr(backbone, "pooler", None) is not None:
             backbone.pooler = None  # its output is not used, so it is neither trained nor shipped
@@ -62,7 +62,7 @@ class TextEncoder(nn.Module):
 
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Mean over the tokens that are there, or the first token's state: (B, T, width) to (B, width)."""
-        if self.pooling == "first":
+        if self.pooling == "cls":
             return hidden[:, 0]
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
@@ -161,8 +161,8 @@ def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText
     tokenizer_json = backend.to_str()
     if config.layers:
         keep_layers(backbone, config.layers)
-    if config.vocabulary:
-        tokenizer_json = prune_vocabulary(backbone, tokenizer_json, texts, config.vocabulary)
+    if config.vocab_size:
+        tokenizer_json = prune_vocabulary(backbone, tokenizer_json, texts, config.vocab_size)
     pad_id = Tokenizer.from_str(tokenizer_json).token_to_id(tokenizer.pad_token)
     spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(pad_id))
     return LoadedText(TextEncoder(backbone, config.pooling), tokenizer_json, spec)

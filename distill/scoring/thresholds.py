@@ -40,7 +40,9 @@ class FittedOn:
     carried_with: int = 0
 
     def __str__(self) -> str:
-        carried = f", carried over to {self.carried_to} with {self.carried_with} examples" if self.carried_to else ""
+        carried = (
+            f", carried over to {self.carried_to} with {self.carried_with} examples" if self.carried_to else ""
+        )
         return f"{self.split}, {self.examples} examples{carried}"
 
 

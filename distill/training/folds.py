@@ -136,7 +136,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Thresholds and figures of a finished training: from its out-of-fold answers, with dev beside them; from
     dev where there are none."""
-    names, objective = classifier.labels.names, classifier.config.objective
+    names, objective = classifier.labels.names, classifier.config.threshold_objective
     on_dev = by_modality(classifier, dev)
     if held_out is None:
         outputs = SplitOutputs("dev", names, on_dev.both, dev.targets, on_dev.alone())

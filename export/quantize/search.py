@@ -176,7 +176,7 @@ def _text_schemes(
     schemes = [Scheme("dynamic", "float")]
     if given.trained:
         schemes.append(Scheme("trained", "float"))
-    if config.matrices == "auto":
+    if config.matmuls == "auto":
         schemes += [Scheme("static", "float", method) for method in methods]
     return schemes
 

@@ -64,7 +64,7 @@ def look(old: Checkpoint, data: Incoming, seen: Lineage) -> Looked | None:
     lengths = {"words": (_words(data.reference), _words(data.fresh))}
     features = {}
     for name in ("text", "image"):
-        if old.classifier.network.uses in ("both", name):
+        if old.classifier.network.modalities in ("both", name):
             one, other = (_features(name, *pair) for pair in zip(unseen, answers, strict=True))
             features[f"{name} features"] = one, other
     found = drift.detect_drift(names, (before, now), lengths, features)

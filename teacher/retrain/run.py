@@ -69,7 +69,7 @@ def retrain(order: Order) -> Promotion:
         note(f"{order.out}: this run is finished already; it is judged again")
         new = Checkpoint.load(order.out)
     targets = labels.encode([example.labels for example in splits.test])
-    promotion = judge(targets, before, _outputs(new, splits.test), config.objective, order.max_f1_drop)
+    promotion = judge(targets, before, _outputs(new, splits.test), config.threshold_objective, order.max_f1_drop)
     report.write(order.out, report.Report(order.run, old.sha256, new.sha256, promotion, looked))
     output.print(report.f1_table(promotion))
     return promotion

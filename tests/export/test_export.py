@@ -124,7 +124,7 @@ def test_thresholds_are_fitted_on_the_outputs_of_the_very_file(chain: Chain, bun
 
     targets = bundle.labels.encode([example.labels for example in chain.splits.dev])
     p = Predictor(bundle).probabilities(chain.splits.dev)
-    again = fit_thresholds(p, targets, chain.recipe.student.objective, "dev, 32 examples")
+    again = fit_thresholds(p, targets, chain.recipe.student.threshold_objective, "dev, 32 examples")
     assert again.values == pytest.approx(bundle.thresholds.values, abs=1e-5)
     assert bundle.thresholds.values != Bundle.open(chain.fp32).thresholds.values
 

@@ -83,8 +83,10 @@ REFUSED = [
     Rows("deep.jsonl", DEEP, "not valid JSON"),
     Rows("deep-objects.json", b'{"a":' * 100_000, "not valid JSON"),
     Rows("deep-labels.json", row(labels=0).replace(b"0", b"[" * 500 + b"]" * 500), "labels must be a list"),
-    Rows("doubled-key.json", b'[{"id": "1", "text": "a", "labels": ["x"], "labels": []}]', "'labels' stands twice"),
-    Rows("doubled-key.jsonl", b'{"id": "1", "id": "2", "text": "a"}', "'id' stands twice"),
+    Rows(
+        "doubled-key.json", b'[{"id": "1", "text": "a", "labels": ["x"], "labels": []}]', "'labels' appears twice"
+    ),
+    Rows("doubled-key.jsonl", b'{"id": "1", "id": "2", "text": "a"}', "'id' appears twice"),
     Rows("endless-number.json", b'[{"id": ' + b"9" * 100_000 + b', "text": "a"}]', "not valid JSON"),
     Rows("utf-16.json", row().decode().encode("utf-16"), "not readable as UTF-8"),
     Rows("latin-1.json", '[{"id": "1", "text": "é"}]'.encode("latin-1"), "not readable as UTF-8"),

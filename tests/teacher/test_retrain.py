@@ -386,7 +386,7 @@ def test_what_the_weights_are_made_for_cannot_be_changed(chain: Chain) -> None:
     assert retrain.settings(old, ("teacher.epochs=7",)).epochs == 7
     assert retrain.settings(old, ()) == chain.recipe.teacher
     for setting, message in (
-        ("teacher.head.hidden=8", r"teacher\.head: cannot be changed"),
+        ("teacher.head.hidden_size=8", r"teacher\.head: cannot be changed"),
         ("teacher.text.max_tokens=8", r"teacher\.text: cannot be changed"),
         ("student.epochs=3", "unknown key 'student'"),
     ):
