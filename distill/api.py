@@ -34,7 +34,7 @@ def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
 
     owner = None if run is None else Path(run)
     splits = read_splits(Path(data), None if owner is None else labels_of(owner))
-    for line in check_splits(splits, owner).warnings:
+    for line in check_splits(splits, owner):
         warn(line)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
     note(f"{data}: {sizes} examples, {len(splits.labels)} labels")

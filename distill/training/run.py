@@ -11,7 +11,15 @@ from typing import Any
 
 from distill import __version__
 from distill.core.errors import RunError
-from distill.core.files import remove_folder, remove_leftovers, sha256_of, write_error, write_json, write_text
+from distill.core.files import (
+    read_json,
+    remove_folder,
+    remove_leftovers,
+    sha256_of,
+    write_error,
+    write_json,
+    write_text,
+)
 from distill.core.recipe import ModelConfig
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits
@@ -27,7 +35,6 @@ from distill.data.run_folder import (
     describe_difference,
     describe_non_run,
     is_run,
-    read_run_json,
 )
 from distill.model import distributed as processes
 from distill.model.checkpoint import Checkpoint
@@ -101,7 +108,7 @@ def begin(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
 
 
 def _same_start(folder: Path, started: dict[str, Any]) -> None:
-    before = read_run_json(folder / START_FILE)
+    before = read_json(folder / START_FILE, RunError)
     if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
         raise RunError(f"{folder / START_FILE}: damaged; start over with --overwrite")
     for name, value in started.items():

@@ -52,7 +52,7 @@ def retrain(order: Order) -> Promotion:
     data = read_incoming(order.data, order.earlier, order.test, labels, seen)
     splits = data.splits
     _refuse_folds(config, data, seen)
-    for line in (*check_splits(splits, order.run).warnings, *cautions(splits, seen)):
+    for line in (*check_splits(splits, order.run), *cautions(splits, seen)):
         warn(line)
     refuse_unknown_labels([("reference", example) for example in data.reference], labels, order.run)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} fixed test examples"

@@ -359,7 +359,7 @@ def test_what_the_first_run_saw_is_remembered_through_every_retraining(
     begin(third, RunStart("teacher", chain.recipe.teacher, only_new, depends_on), resume=False, overwrite=False)
     assert lineage.read_lineage(third).train == second.train
     (third / "started.json").write_text("{}")
-    with pytest.raises(RunError, match="does not say what the run was trained on"):
+    with pytest.raises(RunError, match="does not record what the run was trained on"):
         lineage.read_lineage(third)
 
 
@@ -376,7 +376,7 @@ def test_labels_that_the_earlier_run_cannot_learn_are_refused_wherever_they_stan
         failed = given.retrain("--with", str(earlier))
         assert failed.exit_code == 2
         said = failed.output.splitlines()[-1]
-        assert f"{chain.teacher.resolve()}, which knows 6 labels and cannot learn others; take it out" in said
+        assert f"{chain.teacher.resolve()}, whose 6 labels are fixed; remove it from the row" in said
         assert f"{where} has label 'new in May'" in said
         assert not given.out.exists()
 
