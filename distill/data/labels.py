@@ -32,7 +32,7 @@ class LabelSet:
         untidy = [name for name in self.names if not name or name != " ".join(name.split())]
         if untidy:
             raise DataError(
-                f"label {untidy[0]!r} is empty, or has leading, trailing or double spaces, or a line break"
+                f"label {untidy[0]!r} is empty or has spaces at its ends, double spaces or a line break"
             )
         unprintable = [name for name in self.names if any(unicodedata.category(c) in ("Cc", "Cs") for c in name)]
         if unprintable:
