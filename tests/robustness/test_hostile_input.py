@@ -103,7 +103,7 @@ def test_no_image_starts_another_program(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     for case in IMAGES:
         if "eps" in case.name:
-            with pytest.raises(ImageError, match="not an image in a format read here"):
+            with pytest.raises(ImageError, match="not an image in a supported format"):
                 image_to_uint8(case.content, SPEC)
     assert not (tmp_path / "started").exists()
 
