@@ -60,14 +60,14 @@ def look(old: Checkpoint, data: Incoming, seen: Lineage) -> Looked | None:
     unseen = [[e for e, known in zip(s, seen.trained_on(s), strict=True) if not known] for s in sides]
     answers = [old.classifier.outputs(old.classifier.encode(side)) if side else None for side in unseen]
     names = [*old.classifier.labels.names, NO_TEXT, NO_IMAGE]
-    before, now = (_having(old, side) for side in sides)
-    lengths = {"words": (_words(data.reference), _words(data.fresh))}
+    properties = drift.TwoSamples(*(_having(old, side) for side in sides))
+    lengths = {"words": drift.TwoSamples(_words(data.reference), _words(data.fresh))}
     features = {}
     for name in ("text", "image"):
         if old.classifier.network.modalities in ("both", name):
-            one, other = (_features(name, *pair) for pair in zip(unseen, answers, strict=True))
-            features[f"{name} features"] = one, other
-    found = drift.detect_drift(names, (before, now), lengths, features)
+            both = (_features(name, *pair) for pair in zip(unseen, answers, strict=True))
+            features[f"{name} features"] = drift.TwoSamples(*both)
+    found = drift.detect_drift(names, properties, lengths, features)
     then, fresh = (_micro_f1(old, *pair, seed) for seed, pair in enumerate(zip(unseen, answers, strict=True)))
     loss = None if then is None or fresh is None else estimate(fresh - then)
     f1 = None if fresh is None else estimate(fresh)

@@ -9,6 +9,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import binomtest, ks_2samp
 
 from distill.scoring import drift
+from distill.scoring.drift import TwoSamples
 
 Floats = NDArray[np.float64]
 
@@ -56,8 +57,9 @@ def report(
     before = (generator.random((60, len(rates))) < 0.3, generator.normal(size=60), generator.normal(size=(60, 4)))
     now = (generator.random((50, len(rates))) < rates, generator.normal(size=50), generator.normal(size=(50, 4)))
     names = [f"label {i}" for i in range(len(rates))]
-    lengths = {"words": (before[1], now[1] + longer)}
-    return drift.detect_drift(names, (before[0], now[0]), lengths, {"features": (before[2], now[2] + offset)})
+    lengths = {"words": TwoSamples(before[1], now[1] + longer)}
+    features = {"features": TwoSamples(before[2], now[2] + offset)}
+    return drift.detect_drift(names, TwoSamples(before[0], now[0]), lengths, features)
 
 
 def test_where_nothing_changed_few_reports_say_drift() -> None:
@@ -82,9 +84,9 @@ def test_what_changed_is_named_and_nothing_else() -> None:
 
 
 def test_distributions_of_a_few_rows_are_skipped_and_many_are_drawn_from() -> None:
-    having = np.zeros((20, 1), dtype=bool), np.zeros((20, 1), dtype=bool)
+    having = TwoSamples(np.zeros((20, 1), dtype=bool), np.zeros((20, 1), dtype=bool))
     many = np.random.default_rng(5).normal(size=(1100, 2))
-    pairs = {"few": (many[:9], many[:20]), "many": (many, many[:20])}
+    pairs = {"few": TwoSamples(many[:9], many[:20]), "many": TwoSamples(many, many[:20])}
     found = drift.detect_drift(["label"], having, {}, pairs)
     assert found.skipped == ("few",)
     assert [(shift.name, shift.before_of, shift.now_of) for shift in found.shifts] == [("many", drift.ROWS, 20)]
@@ -92,4 +94,4 @@ def test_distributions_of_a_few_rows_are_skipped_and_many_are_drawn_from() -> No
 
 def test_features_that_are_all_the_same_are_no_drift() -> None:
     same = np.ones((20, 3))
-    assert not drift.embedding_shift("same", same, same, 0.01).drifted
+    assert not drift.embedding_shift("same", TwoSamples(same, same), 0.01).drifted
