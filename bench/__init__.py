@@ -1,1 +1,3 @@
-"""Measuring quality, latency, memory and size of everything that can predict."""
+"""Measures quality, latency, memory and size of runs, Bundles and other toolkits."""
+
+PART_OF = "distill"

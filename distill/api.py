@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distill.core.rooms import require_own
+
 if TYPE_CHECKING:
     from bench.quality.judge import Judged
     from distill.core.isa import Target
@@ -54,6 +56,7 @@ def train_teacher(
 
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
+    require_own("teacher")
     from distill.core.recipe import Recipe
 
     config = Recipe.load(_path(recipe), overrides).teacher
@@ -85,6 +88,7 @@ def train_student(
     `control`, or more than one seed, also trains the same student without the teacher and judges the difference.
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
+    require_own("student", "teacher")
     from distill.core.recipe import Recipe
 
     config, teachers = Recipe.load(_path(recipe), overrides).student, _paths(teacher)
@@ -130,6 +134,7 @@ def finetune_int8(
 
     Raises RecipeError, DataError, RunError and OutputError.
     """
+    require_own("student", "teacher")
     from distill.core.recipe import Recipe
 
     config = Recipe.load(_path(recipe), overrides).finetune
@@ -175,6 +180,7 @@ def export(
 
     Raises RecipeError, DataError, RunError, BundleError, ExportError, ParityError and OutputError.
     """
+    require_own("export")
     from distill.core.recipe import Recipe
 
     config = Recipe.load(_path(recipe), overrides).export
@@ -193,6 +199,7 @@ def export(
 
 def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> Judged:
     """F1 with intervals of a run or a Bundle on a split. Raises DataError, RunError, BundleError and BenchError."""
+    require_own("bench")
     splits = read_dataset(data, model)
     from bench.quality.judge import judge, show
     from bench.quality.task import Task

@@ -1,1 +1,3 @@
-"""From a Checkpoint to a Bundle, and the runtime that serves one."""
+"""Exports a Checkpoint to a Bundle: ONNX, parity with torch, quantisation and the model card."""
+
+PART_OF = "distill"

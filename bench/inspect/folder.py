@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.inspect.findings import Findings
-from distill.core.errors import BenchError, OutputError
+from distill.core.errors import OutputError
+from distill.core.extras import require
 from distill.core.files import atomic_folder, write_json, write_text
 from distill.data.dataset import Example
 
@@ -25,7 +26,7 @@ FIGURES, PAGE = "inspect.json", "index.html"
 
 
 def ready(out: Path, overwrite: bool) -> None:
-    """Look for what would stop `write`, before the long work. Raises OutputError, and BenchError without
+    """Look for what would stop `write`, before the long work. Raises OutputError, and InstallError without
     matplotlib."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; choose another --out")
@@ -34,16 +35,11 @@ def ready(out: Path, overwrite: bool) -> None:
             raise OutputError(f"{out}: holds files that are not an inspection; choose another --out")
         if not overwrite:
             raise OutputError(f"{out}: holds an inspection; pass --overwrite to replace it")
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise BenchError("the page's plots need matplotlib; pip install 'distill[plots]'") from error
+    require("matplotlib", "distill inspect")
 
 
 def write(found: Findings, examples: Sequence[Example], out: Path, overwrite: bool = False) -> Path:
-    """The whole folder; the page's path. Raises OutputError, and BenchError without matplotlib."""
+    """The whole folder; the page's path. Raises OutputError, and InstallError without matplotlib."""
     ready(out, overwrite)
     from bench.inspect.grid import thumbnails
     from bench.inspect.page import to_html

@@ -17,6 +17,7 @@ from bench.peers.openvino import import_openvino
 from bench.peers.silence import hushed
 from bench.runtimes.variants import Variant, parent_of, resolve
 from distill.core.errors import BenchError, BundleError
+from distill.core.extras import require
 from distill.core.files import read_json
 from distill.core.isa import detect_target
 from distill.core.terminal import note
@@ -35,7 +36,8 @@ def make(
     """The peers, each once; what has to be written for them goes to `folder`, which must outlive them.
 
     `calibration` are training examples; torch's peers are made from the Bundle's run, which has to be in `against`.
-    Raises BenchError when there is no fp32 Bundle or run to make them from, or a package is missing or fails.
+    Raises BenchError if there is no fp32 Bundle or run to make them from, or a package fails, and InstallError if
+    one is missing.
     """
     if not peers:
         return []
@@ -105,15 +107,10 @@ def _nncf_variant(parent: Bundle, calibration: Sequence[Example], folder: Path) 
 
 
 def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Path:
-    """The .xml that NNCF's one call leads to, weights beside it. Raises BenchError."""
+    """The .xml that NNCF's one call leads to, weights beside it. Raises BenchError and InstallError."""
     openvino = import_openvino("openvino-int8")
-    try:
-        with hushed():
-            import nncf
-    except ModuleNotFoundError as error:
-        raise BenchError(
-            f"--peer openvino-int8 needs the package {error.name}; pip install 'distill[peers]'"
-        ) from error
+    with hushed():
+        nncf = require("nncf", "--peer openvino-int8")
     if not calibration:
         raise BenchError("--peer openvino-int8 needs training examples to calibrate with; give --data with some")
     reader = Reader(parent.preprocess, parent.tokenizer_json)
@@ -186,22 +183,20 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
 
 
 def _optimum_quantised(parent: Bundle, out: Path) -> Path:
-    """The file that optimum's one call writes into `out`, with the preset of this machine. Raises BenchError."""
-    try:
-        from optimum.onnxruntime import ORTQuantizer
-        from optimum.onnxruntime.configuration import AutoQuantizationConfig
-    except ModuleNotFoundError as error:
-        raise BenchError(f"--peer optimum-int8 needs {error.name}; pip install 'distill[train]'") from error
+    """The file that optimum's one call writes into `out`, with the preset of this machine. Raises BenchError and
+    InstallError."""
+    quantizer = require("optimum.onnxruntime", "--peer optimum-int8").ORTQuantizer
+    presets = require("optimum.onnxruntime.configuration", "--peer optimum-int8").AutoQuantizationConfig
     here = detect_target()
     if here == "arm64":
-        preset = AutoQuantizationConfig.arm64
+        preset = presets.arm64
     elif here == "x86-vnni":
-        preset = AutoQuantizationConfig.avx512_vnni
+        preset = presets.avx512_vnni
     else:
-        preset = AutoQuantizationConfig.avx2
+        preset = presets.avx2
     try:
         with hushed():  # that a Bundle has no config.json, and that pixels are uint8
-            ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
+            quantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
                 save_dir=out, quantization_config=preset(is_static=False, per_channel=False)
             )
     except (ValueError, AssertionError, RuntimeError, LookupError) as error:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
+from distill.core.extras import require
 from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Bundle
 
@@ -20,7 +21,7 @@ TEXT_INPUTS = frozenset({"input_ids", "attention_mask"})
 
 
 def opener() -> Callable[[Variant, int, bool], OpenVinoPredictor]:
-    """For `bench.runtimes.serving.MODULES`. Raises BenchError when OpenVINO is missing."""
+    """For `bench.runtimes.serving.MODULES`. Raises InstallError if OpenVINO is missing."""
     import_openvino()
     return lambda variant, threads, _: OpenVinoPredictor(variant.folder, threads, variant.model)
 
@@ -33,8 +34,8 @@ class OpenVinoPredictor:
     """
 
     def __init__(self, folder: Path, threads: int, model: Path | None = None) -> None:
-        """`model` is an OpenVINO .xml that runs in place of the Bundle's. Raises BundleError, and BenchError when
-        OpenVINO is missing or cannot compile the model."""
+        """`model` is an OpenVINO .xml that runs in place of the Bundle's. Raises BundleError, InstallError if
+        OpenVINO is missing, and BenchError if it cannot compile the model."""
         self.openvino = import_openvino()
         self.folder = folder
         self.bundle = Bundle.open(folder)
@@ -88,15 +89,11 @@ class OpenVinoPredictor:
 
 
 def import_openvino(peer: str = "openvino") -> Any:
-    """The package, without what reports its use to its makers. Raises BenchError when it is missing."""
+    """The package, without its telemetry. Raises InstallError if it is missing."""
     # Importing it sends something over the network, in a thread that would be timed with the rest, unless the
     # package that does so is missing.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    except ModuleNotFoundError as error:
-        raise BenchError(f"--peer {peer} needs the package openvino; pip install 'distill[peers]'") from error
-    return openvino
+    return require("openvino", f"--peer {peer}")
 
 
 def _tower_of_nodes(graph: Any) -> dict[str, str | None]:

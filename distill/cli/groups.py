@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from distill.core.errors import DistillError
-from distill.core.extras import EXTRAS
+from distill.core.extras import extra_of, install_command
 from distill.core.files import DISK_FULL
 
 
@@ -40,11 +40,10 @@ class Commands(click.Group):
         except DistillError as error:
             _fail(ctx, str(error), error.exit_code)
         except ModuleNotFoundError as error:
-            missing = (error.name or "").partition(".")[0]
-            extra = next((name for name, packages in EXTRAS.items() if missing in packages), None)
-            if extra is None:
+            package = (error.name or "").partition(".")[0]
+            if extra_of(package) is None:
                 raise
-            _fail(ctx, f"this command needs {missing}; pip install 'distill[{extra}]'", 2)
+            _fail(ctx, f"this command needs {package}; {install_command(package)}", 2)
         except OSError as error:
             if error.strerror is None:
                 raise

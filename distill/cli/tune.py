@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from distill.cli.options import training_options
-from distill.core.errors import RunError
+from distill.core.extras import install_command, is_installed, require
 
 
 @click.command()
@@ -40,7 +40,7 @@ def tune(
     """
     from distill.core.recipe import Recipe
 
-    _need_optuna()
+    require("optuna", "distill tune")
     whole = Recipe.load(recipe, overrides)
     from distill.api import read_dataset
 
@@ -70,22 +70,12 @@ def tune(
         note(line)
 
 
-def _need_optuna() -> None:
-    try:
-        import optuna  # noqa: F401
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "optuna":
-            raise
-        raise RunError("distill tune needs optuna; pip install 'distill[tune]'") from error
-
-
 def _draw(found: list[Any], objective: str, out: Path) -> None:
     """The plots, or what they lack."""
-    from distill.core.extras import can_plot
     from distill.core.terminal import note, warn
 
-    if not can_plot():
-        return warn("no plots without matplotlib; pip install 'distill[plots]' and give the command with --resume")
+    if not is_installed("matplotlib"):
+        return warn(f"no plots without matplotlib; {install_command('matplotlib')}, then resume with --resume")
     from teacher.tune import plots as tune_plots
 
     tune_plots.write(found, objective, out)

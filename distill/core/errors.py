@@ -11,7 +11,6 @@ DistillError              the command line prints its message as one line and ex
 ├── ExportError           a graph that cannot be exported or quantised
 │   └── ParityError       an exported graph whose outputs differ from its parent's (exit code 1)
 ├── BenchError            a variant that cannot be measured
-├── OcrError              text on an image that cannot be read
 ├── ClusterError          machines that cannot be reached, or workers that were lost
 ├── ServiceError          a service that cannot start: its address is in use or not available
 └── OutputError           a file that cannot be written: the disk is full, or another run's answers are there
@@ -66,10 +65,6 @@ class ParityError(ExportError):
 
 class BenchError(DistillError):
     """A variant cannot be measured."""
-
-
-class OcrError(DistillError):
-    """The text on an image cannot be read."""
 
 
 class ClusterError(DistillError):

@@ -1,16 +1,52 @@
-"""Packages that not every installation has, and the extra that brings each. Knows their names, imports none."""
+"""The optional packages: which extra of distill installs each, and the error when one is missing."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
+from distill.core.errors import InstallError
+
+# Import names of the packages of every extra in pyproject.toml, except [dev].
 EXTRAS = {
-    "train": ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors"),
+    "train": (
+        *("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "onnxscript", "onnx_ir"),
+        *("safetensors", "sklearn"),
+    ),
+    "peers": ("openvino", "nncf"),
+    "ocr": ("rapidocr",),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
+    "hub": ("huggingface_hub",),
+    "parquet": ("pyarrow",),
+    "ray": ("ray", "pyarrow"),
+    "tune": ("optuna",),
     "plots": ("matplotlib",),
-    "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
 }
 
 
-def can_plot() -> bool:
-    """Whether matplotlib is installed; work of hours does not fail for want of an image."""
-    return find_spec("matplotlib") is not None
+def require(module: str, user: str, extra: str | None = None) -> Any:
+    """Import a module of an optional package that `user` needs. Raises InstallError: "USER needs PACKAGE; pip
+    install 'distill[EXTRA]'". `extra` is the first one with the package, unless it is given."""
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package
+        reason = "" if absent else f", which cannot be imported ({error})"
+        raise InstallError(f"{user} needs {package}{reason}; {install_command(package, extra)}") from error
+
+
+def install_command(package: str, extra: str | None = None) -> str:
+    """How to install an optional package, such as "pip install 'distill[plots]'"."""
+    return f"pip install 'distill[{extra or extra_of(package)}]'"
+
+
+def extra_of(package: str) -> str | None:
+    """The first extra that has the package, None if there is none."""
+    return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be found; it is not imported."""
+    return find_spec(package) is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
+from distill.core.extras import require
 
 SUFFIX = ".parquet"
 COLUMNS = ("id", "text", "image")  # labels are not read: they may be of any type
@@ -78,13 +79,9 @@ def _columns(path: Path, file: Any) -> list[str]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A pyarrow ParquetFile. Raises DataError if it cannot be read, InstallError without pyarrow."""
+    pyarrow, parquet = (require(module, f"{path}: reading it") for module in ("pyarrow", "pyarrow.parquet"))
     try:
-        import pyarrow
-        from pyarrow.parquet import ParquetFile
-    except ModuleNotFoundError as error:
-        raise DataError(f"{path}: Parquet is read with pyarrow: pip install pyarrow") from error
-    try:
-        with ParquetFile(path) as file:
+        with parquet.ParquetFile(path) as file:
             yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error

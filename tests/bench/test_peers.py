@@ -36,7 +36,7 @@ from bench.quality.task import Task
 from bench.report import types as figures
 from bench.runtimes.serving import open_variant
 from bench.runtimes.variants import Variant
-from distill.core.errors import BenchError
+from distill.core.errors import BenchError, InstallError
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Bundle, Contents
@@ -478,7 +478,7 @@ def test_a_missing_package_is_one_line_with_the_next_step(
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(BenchError) as caught:
+    with pytest.raises(InstallError) as caught:
         make(chain.int8, [peer], tmp_path, [], chain.splits.train)
     message = str(caught.value)
     assert f"--peer {peer} needs" in message

@@ -196,4 +196,4 @@ def test_without_matplotlib_one_line_says_what_brings_it(chain: Chain, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = CliRunner().invoke(main, ["explain", str(chain.int8), "--text", "a"])
     assert done.exit_code == 2
-    assert done.stderr.strip() == "error: this command needs matplotlib; pip install 'distill[plots]'"
+    assert done.stderr.strip() == "error: distill explain needs matplotlib; pip install 'distill[plots]'"

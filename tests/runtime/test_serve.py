@@ -447,7 +447,7 @@ def test_an_address_that_is_taken_and_a_missing_extra_are_one_line(
     for name in [name for name in sys.modules if name.startswith("distill.runtime.serve")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert refused() == "error: this command needs uvicorn; pip install 'distill[serve]'\n"
+    assert refused() == "error: distill serve needs uvicorn; pip install 'distill[serve]'\n"
 
 
 def test_serving_imports_nothing_that_trains() -> None:

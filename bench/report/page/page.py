@@ -18,7 +18,7 @@ from bench.report.page.style import Colour, stage, style_sheet
 from bench.report.page.words import answer, cautions, stage_names
 from bench.report.types import BenchReport
 from distill.core.errors import BenchError
-from distill.core.extras import can_plot
+from distill.core.extras import require
 from distill.core.files import write_text
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -26,19 +26,18 @@ NOTHING = Html()
 
 
 def write(reports: Sequence[BenchReport], out: Path) -> None:
-    """The page as a file, whole or not at all. Raises BenchError without matplotlib."""
+    """The page as a file, whole or not at all. Raises InstallError without matplotlib."""
     write_text(out, to_html(reports))
 
 
 def to_html(reports: Sequence[BenchReport]) -> str:
-    """The page. Raises BenchError without matplotlib, and without a report."""
+    """The page. Raises InstallError without matplotlib, and BenchError without a report."""
     if not reports:
         raise BenchError("no report to make a page of; give the JSON of distill bench")
     found = devices(reports)
     names = ", ".join(dict.fromkeys(report.own.name for report in reports))
     title = f"{names} on {found[0].title if len(found) == 1 else f'{len(found)} devices'}"
-    if not can_plot():
-        raise BenchError("the page's plots need matplotlib; pip install 'distill[plots]'")
+    require("matplotlib", "the benchmark's page")
     body = _body(found, title)
     head = tag(
         "head",

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from distill.core.cores import default_threads
-from distill.core.errors import ImageError, OcrError
+from distill.core.errors import ImageError
+from distill.core.extras import require
 from distill.preprocess.images import decode_rgb
 from distill.runtime.ocr.reading_order import Line, in_order
 
@@ -24,17 +25,14 @@ class TextReader:
     """rapidocr with the models in its package, which read English, Chinese and some fifty languages more."""
 
     def __init__(self, threads: int = 0) -> None:
-        """0 threads: as many as are granted. Raises OcrError where rapidocr cannot be used."""
-        try:
-            from importlib.metadata import version
+        """0 threads: as many as are granted. Raises InstallError if rapidocr cannot be imported."""
+        from importlib.metadata import version
 
-            from rapidocr import RapidOCR
-        except ImportError as error:  # its own, or one of a library that OpenCV needs
-            raise OcrError(f"reading images needs rapidocr ({error}); pip install 'distill[ocr]'") from error
+        rapidocr = require("rapidocr", "reading images")
         self.name = f"rapidocr {version('rapidocr')}"
         count = threads or default_threads()
         engine = "EngineConfig.onnxruntime"
-        self._engine: Any = RapidOCR(
+        self._engine: Any = rapidocr.RapidOCR(
             params={
                 "Global.log_level": "critical",  # that an image holds no text is an answer
                 "Global.text_score": MIN_SCORE,
