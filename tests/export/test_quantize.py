@@ -357,7 +357,7 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
         return [replace(c, f1_drop=0.2 - 0.1 * len(c.scheme.kept)) for c in real(given, files)]
 
     monkeypatch.setattr(search, "_judge", costly)
-    config = replace(chain.recipe.export, max_f1_drop=0.05, matrices="dynamic", min_int8_share=0.01)
+    config = replace(chain.recipe.export, max_f1_drop=0.05, matmuls="dynamic", min_int8_share=0.01)
     _, bundle = export_run(checkpoint, chain.splits, config, Order("int8", isa.detect_target(), tmp_path / "out"))
     first = bundle.figures["tried"][0]
     assert len(first["kept"]) == 2
@@ -373,7 +373,7 @@ def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
 ) -> None:
     real = search._judge
     monkeypatch.setattr(search, "_judge", lambda *a: [replace(c, f1_drop=0.3) for c in real(*a)])
-    config = replace(chain.recipe.export, matrices="dynamic", convolutions="float")
+    config = replace(chain.recipe.export, matmuls="dynamic", convolutions="float")
     with pytest.raises(ExportError, match=r"int8 loses 0\.300 .* more than --max-f1-drop 0\.05 .* was written"):
         export_run(checkpoint, chain.splits, config, Order("int8", isa.detect_target(), tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []

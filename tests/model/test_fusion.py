@@ -168,7 +168,7 @@ def test_what_does_not_go_together_is_refused(chain: Chain) -> None:
     for changed, message in (
         (
             ("teacher.image.model=cnn", "teacher.image.trainable=false"),
-            r"starts from nothing; set teacher\.image\.trainable=true",
+            r"has no pretrained weights; set teacher\.image\.trainable=true",
         ),
         (("teacher.loss=asymmetric", "teacher.class_weights=focal_alpha"), "belongs to loss"),
         (("student.head.fusion=transformer",), "are for teachers"),

@@ -261,7 +261,7 @@ def test_the_value_is_f1_of_answers_out_of_fold(given: Given, study: tuple[Path,
         for number, part in enumerate(stratified_folds(targets, 2, fold_judge.FOLD_SEED), 1):
             stored = np.frombuffer((place / f"fold{number}.float32").read_bytes(), dtype=np.float32)
             probabilities[part] = stored.reshape(3, len(part), -1)[0]
-        decisions = cross_fitted(probabilities, targets, config.objective)
+        decisions = cross_fitted(probabilities, targets, config.threshold_objective)
         values.add((micro_f1(targets, decisions) + macro_f1(targets, decisions)) / 2)
     made = read(out)
     assert sorted(values) == pytest.approx(sorted({one["value"] for one in made["trials"]}))
