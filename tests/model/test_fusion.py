@@ -170,7 +170,7 @@ def test_what_does_not_go_together_is_refused(chain: Chain) -> None:
             ("teacher.image.model=cnn", "teacher.image.trainable=false"),
             r"has no pretrained weights; set teacher\.image\.trainable=true",
         ),
-        (("teacher.loss=asymmetric", "teacher.class_weights=focal_alpha"), "belongs to loss"),
+        (("teacher.loss=asymmetric", "teacher.class_weights=focal_alpha"), 'needs loss="focal"'),
         (("student.head.fusion=transformer",), "are for teachers"),
         (("teacher.asymmetric.clip=1.0",), r"clip in \[0, 1\)"),
     ):

@@ -114,7 +114,8 @@ def test_without_the_package_one_line_says_what_to_install(chain: Chain, monkeyp
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     with pytest.raises(InstallError):
         TextReader()
-    for words in (["predict", chain.int8, chain.data / "images", "--ocr"], ["data", "ocr", chain.data, "--in-place"]):
+    images = chain.data / "images"
+    for words in (["predict", chain.int8, images, "--ocr"], ["data", "ocr", chain.data, "--in-place"]):
         result = CliRunner().invoke(main, [str(word) for word in words])
         assert result.exit_code == 2
         (line,) = result.stderr.splitlines()
