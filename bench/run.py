@@ -18,7 +18,7 @@ from bench.report import tables as report
 from bench.report.types import BenchReport, Conditions, Difference, Peak, Row, Work
 from bench.runtimes.serving import open_variant
 from bench.runtimes.variants import Variant, parent_of
-from distill.core.extras import install_command, is_installed
+from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note
 from distill.data.labels import LabelSet
@@ -60,8 +60,8 @@ def write(made: BenchReport, out: Path) -> list[Path]:
     written = [out, out.with_suffix(".md")]
     write_json(out, made.to_json())
     write_text(written[1], report.to_whole_markdown(made))
-    if not is_installed("matplotlib"):
-        note(f"no page with plots without matplotlib; {install_command('matplotlib')}, then distill bench page")
+    if not can_plot():
+        note(f"no page with plots without matplotlib; {install_command('plots')}, then distill bench page")
     else:
         from bench.report import page
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench.inspect.findings import Findings
 from distill.core.errors import OutputError
-from distill.core.extras import require
+from distill.core.extras import require_extra
 from distill.core.files import atomic_folder, write_json, write_text
 from distill.data.dataset import Example
 
@@ -35,7 +35,7 @@ def ready(out: Path, overwrite: bool) -> None:
             raise OutputError(f"{out}: holds files that are not an inspection; choose another --out")
         if not overwrite:
             raise OutputError(f"{out}: holds an inspection; pass --overwrite to replace it")
-    require("matplotlib", "distill inspect")
+    require_extra("plots", "distill inspect")
 
 
 def write(found: Findings, examples: Sequence[Example], out: Path, overwrite: bool = False) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from distill.cli.options import BUNDLE
-from distill.core.extras import require
+from distill.core.extras import require_extra
 
 
 @click.command()
@@ -50,7 +50,7 @@ def explain(
     figures = figures or out.with_suffix(".json")
     if figures == out:
         raise click.UsageError(f"--out {out} is the PNG file; give --json another name")
-    require("matplotlib", "distill explain")
+    require_extra("plots", "distill explain")
     from distill.core.files import refuse_non_file, write_json
     from distill.core.terminal import note, output
     from distill.data.dataset import Example

@@ -41,9 +41,9 @@ class Commands(click.Group):
             _fail(ctx, str(error), error.exit_code)
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
-            if extra_of(package) is None:
+            if (extra := extra_of(package)) is None:
                 raise
-            _fail(ctx, f"this command needs {package}; {install_command(package)}", 2)
+            _fail(ctx, f"this command needs {package}; {install_command(extra)}", 2)
         except OSError as error:
             if error.strerror is None:
                 raise

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from distill.cli.options import training_options
-from distill.core.extras import install_command, is_installed, require
+from distill.core.extras import can_plot, install_command, require
 
 
 @click.command()
@@ -74,8 +74,8 @@ def _draw(found: list[Any], objective: str, out: Path) -> None:
     """The plots, or what they lack."""
     from distill.core.terminal import note, warn
 
-    if not is_installed("matplotlib"):
-        return warn(f"no plots without matplotlib; {install_command('matplotlib')}, then resume with --resume")
+    if not can_plot():
+        return warn(f"no plots without matplotlib; {install_command('plots')}, then resume with --resume")
     from teacher.tune import plots as tune_plots
 
     tune_plots.write(found, objective, out)

@@ -27,19 +27,27 @@ EXTRAS = {
 
 def require(module: str, user: str, extra: str | None = None) -> Any:
     """Import a module of an optional package that `user` needs. Raises InstallError: "USER needs PACKAGE; pip
-    install 'distill[EXTRA]'". `extra` is the first one with the package, unless it is given."""
+    install 'distill[EXTRA]'". `extra` defaults to the first one with the package."""
     package = module.partition(".")[0]
     try:
         return import_module(module)
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package
         reason = "" if absent else f", which cannot be imported ({error})"
-        raise InstallError(f"{user} needs {package}{reason}; {install_command(package, extra)}") from error
+        raise InstallError(
+            f"{user} needs {package}{reason}; {install_command(extra or extra_of(package))}"
+        ) from error
 
 
-def install_command(package: str, extra: str | None = None) -> str:
-    """How to install an optional package, such as "pip install 'distill[plots]'"."""
-    return f"pip install 'distill[{extra or extra_of(package)}]'"
+def require_extra(extra: str, user: str) -> None:
+    """Import every package of an extra that `user` needs. Raises InstallError as `require` does."""
+    for package in EXTRAS[extra]:
+        require(package, user, extra)
+
+
+def install_command(extra: str | None) -> str:
+    """How to install an extra: pip install 'distill[EXTRA]'."""
+    return f"pip install 'distill[{extra}]'"
 
 
 def extra_of(package: str) -> str | None:
@@ -47,6 +55,6 @@ def extra_of(package: str) -> str | None:
     return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
 
 
-def is_installed(package: str) -> bool:
-    """Whether a package can be found; it is not imported."""
-    return find_spec(package) is not None
+def can_plot() -> bool:
+    """Whether the packages for plots are installed; a long run does not fail for want of a plot."""
+    return all(find_spec(package) for package in EXTRAS["plots"])

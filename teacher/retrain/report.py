@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from distill import __version__
-from distill.core.extras import install_command, is_installed
+from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note, output, warn
 from distill.scoring.bootstrap import ArmMetrics
@@ -54,8 +54,8 @@ def write(folder: Path, report: Report) -> None:
 
 def _draw(folder: Path, report: Report) -> bool:
     """Whether there is a plot."""
-    if not is_installed("matplotlib"):
-        warn(f"no plot without matplotlib; {install_command('matplotlib')}, then resume with --resume")
+    if not can_plot():
+        warn(f"no plot without matplotlib; {install_command('plots')}, then resume with --resume")
         return False
     from teacher.retrain import plot as retrain_plot
 

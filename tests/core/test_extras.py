@@ -27,12 +27,15 @@ def test_the_table_is_that_of_pyproject() -> None:
 
 def test_a_missing_package_is_one_line_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert not extras.is_installed("pyarrow")
     for module in ("pyarrow", "pyarrow.parquet"):
         with pytest.raises(InstallError, match=r"^a\.parquet needs pyarrow; pip install 'distill\[parquet\]'$"):
             extras.require(module, "a.parquet")
     with pytest.raises(InstallError, match=r"^it needs pyarrow; pip install 'distill\[ray\]'$"):
         extras.require("pyarrow", "it", "ray")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert not extras.can_plot()
+    with pytest.raises(InstallError, match=r"^it needs matplotlib; pip install 'distill\[plots\]'$"):
+        extras.require_extra("plots", "it")
 
 
 def test_a_package_that_cannot_be_imported_says_why(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

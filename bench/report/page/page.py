@@ -18,7 +18,7 @@ from bench.report.page.style import Colour, stage, style_sheet
 from bench.report.page.words import answer, cautions, stage_names
 from bench.report.types import BenchReport
 from distill.core.errors import BenchError
-from distill.core.extras import require
+from distill.core.extras import require_extra
 from distill.core.files import write_text
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -37,7 +37,7 @@ def to_html(reports: Sequence[BenchReport]) -> str:
     found = devices(reports)
     names = ", ".join(dict.fromkeys(report.own.name for report in reports))
     title = f"{names} on {found[0].title if len(found) == 1 else f'{len(found)} devices'}"
-    require("matplotlib", "the benchmark's page")
+    require_extra("plots", "the benchmark's page")
     body = _body(found, title)
     head = tag(
         "head",
