@@ -46,7 +46,7 @@ def read_bounded(path: Path, limit: int, error: type[DistillError]) -> bytes:
     except OSError as cause:
         raise error(f"{path}: cannot be read: {cause.strerror}") from cause
     if len(content) > limit:
-        raise error(f"{path}: is larger than {limit:,} bytes, the limit for such a file; copy it again")
+        raise error(f"{path}: has more than {limit:,} bytes, the limit for such a file; copy it again")
     return content
 
 

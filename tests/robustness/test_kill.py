@@ -59,7 +59,7 @@ from pathlib import Path
 from distill.core import files
 from distill.runtime.bundle import Bundle, Contents, write
 if not {swaps}:
-    files._swap = lambda one, other: False
+    files._exchange = lambda first, second: False
 b = Bundle.open(Path({source!r}))
 card = (b.folder / "README.md").read_text()
 recipe = json.loads((b.folder / "recipe.json").read_text())

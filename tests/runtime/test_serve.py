@@ -195,7 +195,7 @@ def drawn(width: int, height: int) -> bytes:
         (422, "text: Input should be a valid string", {"json": {"text": 7}}),
         (422, "at most 100000", {"json": {"text": "a" * 100_001}}),
         (422, "stands twice", {"files": [("image", ("a", b"a")), ("image", ("b", b"b"))]}),
-        (422, "not an image in a format", {"files": {"image": ("a.jpg", b"<svg/>")}}),
+        (422, "not an image in a supported format", {"files": {"image": ("a.jpg", b"<svg/>")}}),
         (422, "image: ", {"data": {"image": "no file"}, "files": {"text": (None, "a")}}),
         (422, "400 x 300 pixels, over the limit of 100,000", {"files": {"image": ("a.png", drawn(400, 300))}}),
     ],
