@@ -12,3 +12,5 @@ To add a column:
 
 The terminal, Markdown, the page, `--fail-on` and `distill bench compare` then have it.
 """
+
+PART_OF = "distill"

@@ -18,7 +18,7 @@ from bench.report import page, tables
 from bench.report.types import BenchReport, Conditions, Peak, Row, Work, to_indices
 from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant, parent_of
-from distill.core.extras import can_plot
+from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note
 from distill.data.labels import LabelSet
@@ -81,7 +81,7 @@ def write(report: BenchReport, out: Path) -> list[Path]:
         written.append(out.with_suffix(".html"))
         page.write([report], written[2])
     else:
-        note("no page with plots: that needs matplotlib; pip install 'distill[plots]', then distill bench page")
+        note(f"no page with plots: that needs matplotlib; {install_command('plots')}, then distill bench page")
     return written
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distill.core.rooms import require_own
+
 if TYPE_CHECKING:
     from bench.quality.evaluate import Evaluation
     from distill.core.isa import Target
@@ -28,13 +30,13 @@ def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
     With a `run` or Bundle, the label set is its own. Warnings are printed; faults raise DataError.
     """
     from distill.core.terminal import note, warn
-    from distill.data.checks import check
+    from distill.data.checks import check_splits
     from distill.data.dataset import read_splits
     from distill.runtime.bundle import labels_of
 
     owner = None if run is None else Path(run)
     splits = read_splits(Path(data), None if owner is None else labels_of(owner))
-    for line in check(splits, owner).warnings:
+    for line in check_splits(splits, owner):
         warn(line)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
     note(f"{data}: {sizes} examples, {len(splits.labels)} labels")
@@ -54,6 +56,7 @@ def train_teacher(
 
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
+    require_own("teacher")
     from distill.core.recipe import Recipe
 
     config = Recipe.load(_path(recipe), overrides).teacher
@@ -85,12 +88,13 @@ def train_student(
     `control`, or more than one seed, also trains the same student without the teacher and judges the difference.
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
+    require_own("student", "teacher")
     from distill.core.recipe import Recipe
 
     config, teachers = Recipe.load(_path(recipe), overrides).student, _paths(teacher)
     splits = read_dataset(data, teachers[0])
     from distill.data.checks import content_hash, read_unlabelled
-    from distill.data.run_folder import weights_of
+    from distill.data.run_folder import weights_sha256
     from distill.training.run import RunStart, begin
     from distill.training.trainer import Workspace
     from student import control as experiment
@@ -99,7 +103,7 @@ def train_student(
     from teacher.soft_targets import gather, gather_folds
 
     extra = [] if unlabelled is None else read_unlabelled(Path(unlabelled), splits)
-    depends_on = {"teachers": [weights_of(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
+    depends_on = {"teachers": [weights_sha256(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
     run = Workspace(Path(out), resume)
     if not begin(run.folder, RunStart("student", config, splits, depends_on), resume, overwrite):
         return _finished(run.folder)
@@ -130,12 +134,13 @@ def finetune_int8(
 
     Raises RecipeError, DataError, RunError and OutputError.
     """
+    require_own("student", "teacher")
     from distill.core.recipe import Recipe
 
     config = Recipe.load(_path(recipe), overrides).finetune
     splits = read_dataset(data, student)
-    from distill.core.isa import detect, weight_limit
-    from distill.data.run_folder import weights_of
+    from distill.core.isa import detect_target, weight_limit
+    from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
     from distill.training.run import RunStart, begin
     from distill.training.trainer import Workspace
@@ -143,10 +148,14 @@ def finetune_int8(
     from student.train import DistillationTargets
     from teacher.soft_targets import gather
 
-    teachers, before, limit = _paths(teacher), Checkpoint.load(Path(student)), weight_limit(target or detect())
+    teachers, before, limit = (
+        _paths(teacher),
+        Checkpoint.load(Path(student)),
+        weight_limit(target or detect_target()),
+    )
     depends_on = {
         "student": before.sha256,
-        "teachers": [weights_of(t) for t in teachers],
+        "teachers": [weights_sha256(t) for t in teachers],
         "weight_limit": limit,
         "finetune": [config.epochs, config.learning_rate],
     }
@@ -171,16 +180,17 @@ def export(
 
     Raises RecipeError, DataError, RunError, BundleError, ExportError, ParityError and OutputError.
     """
+    require_own("export")
     from distill.core.recipe import Recipe
 
     config = Recipe.load(_path(recipe), overrides).export
     splits = read_dataset(data, student)
-    from distill.core.isa import detect
+    from distill.core.isa import detect_target
     from distill.core.terminal import note
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run
 
-    request = ExportRequest(precision, target or detect(), Path(out), embed)
+    request = ExportRequest(precision, target or detect_target(), Path(out), embed)
     bundles = export_run(Checkpoint.load(Path(student)), splits, config, request)
     for bundle in bundles:
         note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
@@ -189,6 +199,7 @@ def export(
 
 def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> Evaluation:
     """F1 with intervals of a run or a Bundle on a split. Raises DataError, RunError, BundleError and BenchError."""
+    require_own("bench")
     splits = read_dataset(data, model)
     from bench.quality import evaluate as evaluating
     from bench.quality.task import Task

@@ -26,12 +26,12 @@ from distill.training.trainer import TrainingData, Workspace, train_model
 from teacher.losses import loss_of
 
 TEACHERS = {
-    "text alone": ("teacher.head.uses=text",),
+    "text alone": ("teacher.head.modalities=text",),
     "concat": (),
     "concat, everything augmented": (
-        "teacher.augment.words=0.1",
-        "teacher.augment.tokens=0.1",
-        "teacher.augment.images=0.5",
+        "teacher.augment.word_edit_rate=0.1",
+        "teacher.augment.token_mask_rate=0.1",
+        "teacher.augment.image_strength=0.5",
     ),
     "transformer": ("teacher.head.fusion=transformer",),
 }

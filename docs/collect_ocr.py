@@ -34,7 +34,7 @@ from distill.data.dataset import Example, Splits, read_splits, without_texts
 from distill.runtime.ocr.reader import TextReader
 from distill.runtime.ocr.reading_order import Line, in_order
 from distill.runtime.predictor import Predictor
-from distill.scoring.bootstrap import ROUNDS, PairedDraws, estimate
+from distill.scoring.bootstrap import ROUNDS, PairedBootstrap, estimate
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import bootstrap_draws
 
@@ -116,10 +116,10 @@ def costs(splits: Splits, texts: list[str], predictor: Predictor) -> dict[str, A
         "read": [replace(example, text=text) for example, text in zip(splits.dev, texts, strict=True)],
         "none": without_texts(splits.dev),
     }
-    draws = PairedDraws(len(targets), 1)
+    draws = PairedBootstrap(len(targets), 1)
     answers = {name: predictor.probabilities(examples) for name, examples in asked.items()}
     decided = {name: predictor.bundle.thresholds.apply(p) for name, p in answers.items()}
-    scores = {name: draws.scores(targets, [answers[name]], [decided[name]]) for name in asked}
+    scores = {name: draws.metric_draws(targets, [answers[name]], [decided[name]]) for name in asked}
     minus = {
         f"{one} - {other}": {key: scores[one][key] - scores[other][key] for key in scores[one]}
         for one, other in (("read", "typed"), ("read", "none"), ("typed", "none"))
@@ -142,7 +142,7 @@ def collect(data: Path, bundle: Path, cache: Path) -> None:
     """Write docs/results/ocr.json."""
     splits = read_splits(data)
     reader = TextReader(threads=1)
-    found = {name: read_all(splits.named(name), cache, reader) for name in ("train", "dev")}
+    found = {name: read_all(splits.examples(name), cache, reader) for name in ("train", "dev")}
     examples, reads = [*splits.train, *splits.dev], [*found["train"], *found["dev"]]
     seconds = np.array([read.seconds for read in reads])
     rates = {

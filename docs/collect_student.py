@@ -53,7 +53,7 @@ def size(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
         "name": name,
         "settings": {
             "layers": config["text"]["layers"],
-            "vocabulary": config["text"]["vocabulary"],
+            "vocabulary": config["text"]["vocab_size"],
             "image": config["image"]["model"],
             "size": config["image"]["size"],
             "epochs": config["epochs"],

@@ -18,7 +18,7 @@ from bench.measure.machine import describe
 from distill.core.errors import RunError
 from distill.core.files import read_json, write_json
 from distill.core.recipe import Objective, TeacherConfig
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import START_FILE
 from distill.training.trainer import Workspace
@@ -30,7 +30,7 @@ OUT = Path(__file__).parent / "results" / "teachers.json"
 def collected(folder: Path, splits: Splits) -> dict[str, Any]:
     """One comparison under every objective, and what its recipes differ in."""
     asked = read_json(folder / START_FILE, RunError)["depends_on"]
-    configs = {name: build(TeacherConfig, tree, name) for name, tree in asked["tries"].items()}
+    configs = {name: build_dataclass(TeacherConfig, tree, name) for name, tree in asked["tries"].items()}
     answers = {name: stored(folder, name, config, splits, asked) for name, config in configs.items()}
     by_objective = {}
     for objective in get_args(Objective):

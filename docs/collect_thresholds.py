@@ -23,9 +23,9 @@ from distill.data.checks import content_hash
 from distill.data.dataset import read_splits
 from distill.data.stratify import stratified_folds
 from distill.model.soft_targets import SoftTargets
-from distill.scoring.bootstrap import PairedDraws, estimate
+from distill.scoring.bootstrap import PairedBootstrap, estimate
 from distill.scoring.metrics import Decisions, Probabilities, Targets, macro_f1, micro_f1, sigmoid
-from distill.scoring.thresholds import fit
+from distill.scoring.thresholds import fit_thresholds
 
 OUT = Path(__file__).parent / "results" / "thresholds.json"
 REPEATS, FIFTHS = 10, 5
@@ -53,7 +53,7 @@ def naive(p: Probabilities, targets: Targets) -> NDArray[np.float32]:
 
 def ours(objective: Objective) -> Way:
     """distill.thresholds: all labels together, on calibrated probabilities."""
-    return lambda p, targets: fit(p, targets, objective, "fifths").array()
+    return lambda p, targets: fit_thresholds(p, targets, objective, "fifths").array()
 
 
 def decide(way: Way, p: Probabilities, targets: Targets, seed: int) -> Decisions:
@@ -95,9 +95,9 @@ def collect(data: Path, teacher: Path) -> None:
         "distill, objective macro": ours("macro"),
         "distill, objective balanced (the default)": ours("balanced"),
     }
-    draws = PairedDraws(len(targets), REPEATS)
+    draws = PairedBootstrap(len(targets), REPEATS)
     scores = {
-        name: draws.scores(targets, [p] * REPEATS, [decide(way, p, targets, seed) for seed in range(REPEATS)])
+        name: draws.metric_draws(targets, [p] * REPEATS, [decide(way, p, targets, seed) for seed in range(REPEATS)])
         for name, way in ways.items()
     }
     default = scores["distill, objective balanced (the default)"]

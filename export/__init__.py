@@ -1,1 +1,3 @@
 """Export a student's Checkpoint to Bundles."""
+
+PART_OF = "distill"

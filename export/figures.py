@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from distill.core.isa import detect
+from distill.core.isa import detect_target
 from distill.core.terminal import note, output, warn
 from distill.runtime.bundle import Precision
 from distill.scoring.evaluation import Evaluation
@@ -61,7 +61,7 @@ def show_quantization(figures: QuantizationFigures, precision: Precision, target
         f"{drift.max_probability_difference:.3f} at most; {drift.flipped} of {drift.decisions} decisions flip, "
         f"{drift.flipped_refitted} with thresholds fitted again"
     )
-    if target != detect():
+    if target != detect_target():
         note(f"quantised for {target}: only a benchmark there can tell how fast it is")
     elif time_ratio >= 1:
         warn(f"it is SLOWER than fp32 on this machine: {time_ratio:.2f} of its time; ship the fp32 Bundle")

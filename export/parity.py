@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from distill.core.errors import ParityError
 from distill.data.dataset import Example
 from distill.model.classifier import Classifier
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.predictor import open_session, run
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
@@ -50,7 +50,7 @@ class Drift:
 
 class _Case(NamedTuple):
     name: str
-    batch: Batch
+    batch: ModelInputs
 
 
 def check_parity(
@@ -69,7 +69,7 @@ def check_parity(
         if not difference <= max_drift:  # also true of nan
             raise ParityError(
                 f"the ONNX graph differs from torch by {difference:.2g} in a logit ({name}), more than "
-                f"export.max_drift={max_drift:g}; nothing was written"
+                f"export.parity_tolerance={max_drift:g}; nothing was written"
             )
         p, q = sigmoid(expected), sigmoid(actual)
         logit_difference = max(logit_difference, difference)

@@ -11,20 +11,20 @@ from typing import Any
 from onnxruntime import InferenceSession
 
 from distill.core.errors import RunError
-from distill.core.files import read_json, work_folder
-from distill.core.isa import Target, detect, overflows
+from distill.core.files import read_json, scratch_folder
+from distill.core.isa import Target, detect_target, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example, Splits, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime import bundle, golden
 from distill.runtime.bundle import Bundle, Contents, Precision
 from distill.runtime.predictor import open_session, probabilities, run
-from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate, fit_and_evaluate
+from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, logit
-from distill.scoring.thresholds import Thresholds, move
+from distill.scoring.thresholds import Thresholds, carry_over
 from export.card.metadata import publishable_settings
 from export.card.page import render_card
 from export.embed import embed_contents
@@ -75,7 +75,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
     """
     for out in (request.out, request.fp32_out):
         bundle.refuse_if_in_the_way(out)
-    with work_folder(request.out) as work:
+    with scratch_folder(request.out) as work:
         fp32 = _export_fp32(student, splits, config, work / "fp32.onnx")
         models = {request.fp32_out: fp32}
         if request.precision != "fp32":
@@ -101,7 +101,7 @@ def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path
     predict = _predict_with(session, reader)
     dev = predict(splits.dev)
     evaluation = _evaluate(student, splits, predict, dev, student.thresholds)
-    parity = check_parity(classifier, path, splits.dev, config.max_drift, evaluation.thresholds)
+    parity = check_parity(classifier, path, splits.dev, config.parity_tolerance, evaluation.thresholds)
     note(f"torch and fp32 ONNX agree to {parity.max_logit_difference:.1g} over {parity.cases} cases")
     verdict = read_json(student.folder / METRICS, RunError).get("distillation")
     control = None if verdict is None else verdict["sentence"]
@@ -118,9 +118,9 @@ def _quantize(
     candidates = search_schemes(inputs, config, precision)
     best = candidates[0]
     coverage = measure_coverage(best.model, median_batch(inputs.calibration))
-    refuse_if_uncovered(coverage, config.min_int8_share, precision, target == detect())
+    refuse_if_uncovered(coverage, config.min_int8_share, precision, target == detect_target())
     refuse_if_no_gain(best, fp32.figures.size_bytes, target, config)
-    session = open_session(best.model, 0, overflows(target, detect()))
+    session = open_session(best.model, 0, overflows(target, detect_target()))
     predict = _predict_with(session, fp32.reader)
     # Quantisation moves the probabilities, and the thresholds have to move with them.
     thresholds = _moved_thresholds(student, splits, _predict_with(fp32.session, fp32.reader), predict)
@@ -146,7 +146,7 @@ def _search_inputs(
     classifier, thresholds = student.classifier, fp32.figures.evaluation.thresholds
     fused = fp32.path.with_name("fused.onnx")
     fuse_graph(fp32.path, fused)
-    check_parity(classifier, fused, splits.dev, config.max_drift, thresholds)
+    check_parity(classifier, fused, splits.dev, config.parity_tolerance, thresholds)
     return SearchInputs(
         fp32=fp32.path,
         fused=fused,
@@ -161,7 +161,7 @@ def _search_inputs(
     )
 
 
-def calibration_batches(reader: Reader, examples: Sequence[Example]) -> list[Batch]:
+def calibration_batches(reader: Reader, examples: Sequence[Example]) -> list[ModelInputs]:
     """The examples one by one, unpadded, as they come at serving time."""
     rows = reader.rows([e.text for e in examples], [reader.image(e.image) for e in examples])
     return [reader.batch([row]) for row in rows]
@@ -184,8 +184,8 @@ def _evaluate(
     alone = {"text": predict(without_images(splits.dev)), "image": predict(without_texts(splits.dev))}
     outputs = SplitOutputs("dev", classifier.labels.names, dev, _targets(student, splits.dev), alone)
     if thresholds.fitted_on.split == "dev":
-        return fit_and_evaluate(outputs, classifier.config.objective, train_targets)
-    return evaluate(outputs, thresholds, train_targets)
+        return fit_and_evaluate(outputs, classifier.config.threshold_objective, train_targets)
+    return evaluate_thresholds(outputs, thresholds, train_targets)
 
 
 def _moved_thresholds(student: Checkpoint, splits: Splits, fp32: Predict, quantized: Predict) -> Thresholds:
@@ -194,7 +194,7 @@ def _moved_thresholds(student: Checkpoint, splits: Splits, fp32: Predict, quanti
     if thresholds.fitted_on.split == "dev":
         return thresholds
     examples = [*splits.train[:MOVE_EXAMPLES], *splits.dev]
-    return move(thresholds, logit(fp32(examples)), logit(quantized(examples)), "int8")
+    return carry_over(thresholds, logit(fp32(examples)), logit(quantized(examples)), "int8")
 
 
 def _contents(student: Checkpoint, model: _ExportedModel, golden_answers: dict[str, Any], card: str) -> Contents:

@@ -1,1 +1,3 @@
-"""Training a student on a teacher's stored logits. Imports no teacher."""
+"""Distils teachers into students, judges distillation against a control, and fine-tunes in int8."""
+
+PART_OF = "distill"

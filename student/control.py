@@ -61,7 +61,7 @@ def compare(
     arms.teacher.append(teacher)
     seeds_used = [one.seed for one in configs]
     _keep(training.folder.parent / ANSWERS, truth, arms, seeds_used)
-    return judge(truth, arms, seeds_used, config.objective, judged_on)
+    return judge(truth, arms, seeds_used, config.threshold_objective, judged_on)
 
 
 def _judged(
@@ -72,7 +72,7 @@ def _judged(
         truth = splits.labels.encode([example.labels for example in splits.train])
         return "out-of-fold train", truth, _teacher_out_of_fold(targets, splits)
     name = judged_split(splits)
-    examples = splits.named(name)
+    examples = splits.examples(name)
     logits = ask_teacher(examples).pick([content_hash(example) for example in examples]).logits
     return name, splits.labels.encode([example.labels for example in examples]), sigmoid(logits)
 
@@ -96,7 +96,7 @@ def _probabilities(student: UntrainedStudent, splits: Splits, training: Workspac
     stored = training.folder / student.name / "answers.float32"
     if not stored.is_file():
         train_model(classifier.network, config, student.data, student.make_loss(), own)
-        judged = classifier.encode(splits.named(judged_split(splits)))
+        judged = classifier.encode(splits.examples(judged_split(splits)))
         by_first(write_bytes)(stored, sigmoid(classifier.logits(judged)).tobytes())
     flat = np.frombuffer(stored.read_bytes(), dtype=np.float32)
     return flat.reshape(-1, len(classifier.labels))

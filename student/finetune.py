@@ -16,8 +16,8 @@ from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
-from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate
-from distill.scoring.thresholds import move
+from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
+from distill.scoring.thresholds import carry_over
 from distill.training.folds import by_modality, evaluate_run
 from distill.training.run import finish
 from distill.training.trainer import TrainingData, Workspace, train_model
@@ -89,7 +89,7 @@ def _score(
     train_targets = train_set.targets[train_set.labelled]
     if student.thresholds.fitted_on.split == "dev":
         return evaluate_run(classifier, train_targets, dev_set, None)
-    thresholds = move(student.thresholds, before, classifier.logits(train_set), "int8 arithmetic")
+    thresholds = carry_over(student.thresholds, before, classifier.logits(train_set), "int8 arithmetic")
     dev = by_modality(classifier, dev_set)
     outputs = SplitOutputs("dev", classifier.labels.names, dev.both, dev_set.targets, dev.alone())
-    return evaluate(outputs, thresholds, train_targets)
+    return evaluate_thresholds(outputs, thresholds, train_targets)

@@ -14,7 +14,7 @@ from distill.training.focal import focal_loss
 
 
 class DistillationLoss(nn.Module):
-    """labels * focal + soft * soft + text * features + image * features + relations * relations.
+    """The focal loss on hard labels plus the losses on soft targets, features and label relations, weighted.
 
     The weights are those of `student.distill`; a term of weight 0 is not computed. The two projections from
     the student's widths to the teacher's are trained with the student and thrown away with this loss.
@@ -26,8 +26,8 @@ class DistillationLoss(nn.Module):
         matched that the teacher's soft targets do not hold."""
         super().__init__()
         self.weights, self.focal = config.distill, config.focal
-        self.text = _projection(self.weights.text, widths[0], teacher_widths[0], "text")
-        self.image = _projection(self.weights.image, widths[1], teacher_widths[1], "image")
+        self.text = _projection(self.weights.text_features, widths[0], teacher_widths[0], "text_features")
+        self.image = _projection(self.weights.image_features, widths[1], teacher_widths[1], "image_features")
 
     def forward(self, outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
         """Scalar >= 0 from outputs (B, ...) and their targets (B, ...)."""
@@ -35,15 +35,15 @@ class DistillationLoss(nn.Module):
         if targets.teacher is None:
             return hard
         w, logits, teacher = self.weights, outputs.logits, targets.teacher
-        loss = w.labels * hard
-        if w.soft > 0:
-            loss = loss + w.soft * soft_loss(logits, teacher.logits, w.temperature)
+        loss = w.hard_labels * hard
+        if w.soft_targets > 0:
+            loss = loss + w.soft_targets * soft_loss(logits, teacher.logits, w.temperature)
         if self.text is not None:
-            loss = loss + w.text * feature_loss(self.text(outputs.text), teacher.text)
+            loss = loss + w.text_features * feature_loss(self.text(outputs.text), teacher.text)
         if self.image is not None:
-            loss = loss + w.image * feature_loss(self.image(outputs.image), teacher.image)
-        if w.relations > 0:
-            loss = loss + w.relations * relation_loss(logits, teacher.logits)
+            loss = loss + w.image_features * feature_loss(self.image(outputs.image), teacher.image)
+        if w.label_relations > 0:
+            loss = loss + w.label_relations * relation_loss(logits, teacher.logits)
         return loss
 
 

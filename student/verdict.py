@@ -11,7 +11,7 @@ from rich.table import Table
 
 from distill.core.recipe import Objective
 from distill.core.terminal import note, output
-from distill.scoring.bootstrap import Arm, PairedDraws, arm, estimate, gain
+from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, estimate, paired_difference
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets
 from distill.scoring.thresholds import cross_fitted
@@ -40,9 +40,9 @@ class Verdict:
     judged_on: str
     examples: int
     seeds: tuple[int, ...]
-    teacher: Arm
-    distilled: Arm
-    control: Arm
+    teacher: ArmMetrics
+    distilled: ArmMetrics
+    control: ArmMetrics
     gain: dict[str, Estimate]
     retention: dict[str, Estimate]
 
@@ -78,13 +78,13 @@ def judge(targets: Targets, arms: Arms, seeds: Sequence[int], objective: Objecti
     The bootstrap draws examples, and seeds where there are several, with replacement, the same ones for
     every arm: differences are paired.
     """
-    drawn = PairedDraws(len(targets), len(arms.distilled))
+    drawn = PairedBootstrap(len(targets), len(arms.distilled))
     scores = {
-        name: drawn.scores(targets, outputs, [cross_fitted(p, targets, objective) for p in outputs])
+        name: drawn.metric_draws(targets, outputs, [cross_fitted(p, targets, objective) for p in outputs])
         for name, outputs in vars(arms).items()
     }
     ours, alone, above = scores["distilled"], scores["control"], scores["teacher"]
-    more = gain(ours, alone)
+    more = paired_difference(ours, alone)
     retention = {name: estimate(ours[name] / np.maximum(above[name], 1e-9)) for name in ours}
     decisive = more[objective]
     word: Word = "INCONCLUSIVE"
@@ -92,9 +92,16 @@ def judge(targets: Targets, arms: Arms, seeds: Sequence[int], objective: Objecti
         word = "BEATS"
     elif decisive.high < MARGIN:
         word = "NO BETTER"
-    figures = {name: arm(drawn_scores) for name, drawn_scores in scores.items()}
+    figures = {name: arm_metrics(drawn_scores) for name, drawn_scores in scores.items()}
     return Verdict(
-        word, objective, judged_on, len(targets), tuple(seeds), gain=more, retention=retention, **figures
+        word,
+        objective,
+        judged_on,
+        len(targets),
+        tuple(seeds),
+        gain=more,
+        retention=retention,
+        **figures,
     )
 
 

@@ -1,1 +1,3 @@
-"""Training a teacher and writing down what it knows. Imports no student."""
+"""Trains, compares, tunes and retrains teachers, and writes their soft targets."""
+
+PART_OF = "distill"

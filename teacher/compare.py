@@ -18,9 +18,9 @@ from distill.data.dataset import Splits
 from distill.data.run_folder import COMPARISON
 from distill.model.classifier import Classifier
 from distill.model.distributed import by_first
-from distill.scoring.bootstrap import Arm, PairedDraws, arm, gain
+from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, paired_difference
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import Decisions, Probabilities, constant_predictor
+from distill.scoring.metrics import Decisions, Probabilities, constant_baseline
 from distill.scoring.thresholds import cross_fitted
 from distill.training.folds import Folds, out_of_fold
 from distill.training.trainer import TrainingData, Workspace
@@ -36,7 +36,7 @@ class Compared:
     mean time of an epoch of training and validation, in seconds; `epochs` are the best ones, by fold and seed."""
 
     name: str
-    arm: Arm
+    arm: ArmMetrics
     gain: dict[str, Estimate] | None
     epoch_s: float
     epochs: tuple[int, ...]
@@ -52,7 +52,7 @@ class Comparison:
     seeds: tuple[int, ...]
     objective: str
     recipes: tuple[Compared, ...]
-    constant: Arm
+    constant: ArmMetrics
     constant_gain: dict[str, Estimate]
     constant_names: tuple[str, ...]
 
@@ -94,29 +94,29 @@ def judge(
     targets = splits.labels.encode([example.labels for example in splits.train])
     names = list(configs)
     seeds = len(answers[names[0]].probabilities)
-    draws = PairedDraws(len(targets), seeds)
+    draws = PairedBootstrap(len(targets), seeds)
     scores = {}
     for name, config in configs.items():
         given = answers[name].probabilities
-        decisions = [cross_fitted(p, targets, config.objective) for p in given]
-        scores[name] = draws.scores(targets, given, decisions)
+        decisions = [cross_fitted(p, targets, config.threshold_objective) for p in given]
+        scores[name] = draws.metric_draws(targets, given, decisions)
     first = scores[names[0]]
     recipes = tuple(
         Compared(
             name,
-            arm(scores[name]),
-            None if name == names[0] else gain(scores[name], first),
+            arm_metrics(scores[name]),
+            None if name == names[0] else paired_difference(scores[name], first),
             answers[name].epoch_s,
             answers[name].epochs,
         )
         for name in names
     )
-    constant = constant_predictor(splits.labels.names, targets, targets)
+    constant = constant_baseline(splits.labels.names, targets, targets)
     always = np.broadcast_to(np.isin(splits.labels.names, constant.names), targets.shape)
-    known = PairedDraws(len(targets), 1).scores(targets, [_as_probabilities(always)], [always])
+    known = PairedBootstrap(len(targets), 1).metric_draws(targets, [_as_probabilities(always)], [always])
     seeds_used = tuple(configs[names[0]].seed + number for number in range(seeds))
-    beside = (arm(known), gain(known, first), constant.names)
-    return Comparison(len(targets), folds, seeds_used, configs[names[0]].objective, recipes, *beside)
+    beside = (arm_metrics(known), paired_difference(known, first), constant.names)
+    return Comparison(len(targets), folds, seeds_used, configs[names[0]].threshold_objective, recipes, *beside)
 
 
 def train(

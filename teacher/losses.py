@@ -21,9 +21,9 @@ ALPHA = (0.05, 0.95)  # bounds of alphas that are taken from counts
 def loss_of(config: TeacherConfig, targets: Targets) -> Loss:
     """The recipe's loss; the counts of `targets` (N, L), those of the training split, weigh the labels."""
     alpha, weights = torch.full((targets.shape[1],), config.focal.alpha), torch.ones(targets.shape[1])
-    if config.balance == "alpha":
+    if config.class_weights == "focal_alpha":
         alpha = torch.from_numpy(alpha_of(targets))
-    elif config.balance == "class":
+    elif config.class_weights == "effective_number":
         weights = torch.from_numpy(class_balanced(targets))
 
     def loss(outputs: Outputs[Tensor], batch: BatchTargets) -> Tensor:
@@ -31,7 +31,7 @@ def loss_of(config: TeacherConfig, targets: Targets) -> Loss:
         if config.loss == "asymmetric":
             parts = asymmetric_parts(logits, labels, config.asymmetric)
         else:
-            given = None if config.focal.alpha < 0 and config.balance != "alpha" else alpha.to(logits)
+            given = None if config.focal.alpha < 0 and config.class_weights != "focal_alpha" else alpha.to(logits)
             parts = focal_parts(logits, labels, config.focal.gamma, given)
         return (parts * weights.to(logits)).mean()
 

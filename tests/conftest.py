@@ -61,7 +61,7 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
     import student.train
     import teacher.soft_targets
     import teacher.train
-    from distill.core.isa import detect
+    from distill.core.isa import detect_target
     from distill.training.run import RunStart, begin
     from distill.training.trainer import Workspace
     from export.pipeline import ExportRequest, export_run
@@ -73,7 +73,7 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
     targets = student.train.DistillationTargets(teacher.soft_targets.gather([runs / "teacher"], splits.train))
     begin(runs / "student", RunStart("student", recipe.student, splits), resume=False, overwrite=False)
     learned = student.train.train(recipe.student, splits, targets, Workspace(runs / "student", resume=False))
-    export_run(learned, splits, recipe.export, ExportRequest("int8", detect(), runs / "bundle"))
+    export_run(learned, splits, recipe.export, ExportRequest("int8", detect_target(), runs / "bundle"))
     return Chain(
         data, splits, recipe, overrides, runs / "teacher", runs / "student", runs / "bundle-fp32", runs / "bundle"
     )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from distill.core.recipe import Recipe, recipes_folder
-from distill.data.checks import check
+from distill.data.checks import check_splits
 from distill.data.dataset import read_splits
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
@@ -33,7 +33,7 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     import student.train
     import teacher.soft_targets
     import teacher.train
-    from distill.core.isa import detect
+    from distill.core.isa import detect_target
     from distill.runtime.predictor import Predictor
     from distill.scoring.metrics import micro_ap
     from distill.training.run import RunStart, begin
@@ -54,14 +54,16 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     ]
     recipe = Recipe.load(recipes_folder() / "meme-gte.toml", settings)
     splits = read_splits(memes)
-    warnings = "\n".join(check(splits).warnings)
+    warnings = "\n".join(check_splits(splits).warnings)
     assert "no positive example" in warnings  # two labels never occur in dev
     splits = replace(splits, train=splits.train[:160])
     begin(tmp_path / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
     teacher.train.train(recipe.teacher, splits, Workspace(tmp_path / "teacher", resume=False))
     targets = student.train.DistillationTargets(teacher.soft_targets.gather([tmp_path / "teacher"], splits.train))
     learned = student.train.train(recipe.student, splits, targets, Workspace(tmp_path / "student", resume=False))
-    _, bundle = export_run(learned, splits, recipe.export, ExportRequest("int8", detect(), tmp_path / "bundle"))
+    _, bundle = export_run(
+        learned, splits, recipe.export, ExportRequest("int8", detect_target(), tmp_path / "bundle")
+    )
     assert bundle.figures["size_bytes"] < 90e6
     p = Predictor(bundle).probabilities(splits.dev)
     truth = splits.labels.encode([example.labels for example in splits.dev])

@@ -17,7 +17,7 @@ from bench.report.kit import plot as kit
 from bench.report.kit.style import GRID, INK, MUTED
 from bench.report.kit.text import fit, wrapped
 from distill.data.dataset import Example
-from distill.preprocess.flatten import quiet, to_rgb
+from distill.preprocess.flatten import to_rgb, without_pillow_warnings
 from distill.preprocess.images import open_image
 
 SIDE = 320  # pixels; a thumbnail's longer side at most
@@ -49,7 +49,7 @@ def thumbnails(examples: Sequence[Example], wrong: Sequence[Wrong]) -> dict[int,
 
 def thumbnail(path: Path) -> Thumbnail:
     """The model has read the file before: it can be decoded."""
-    with open_image(path) as opened, quiet():
+    with open_image(path) as opened, without_pillow_warnings():
         opened.draft("RGB", (SIDE, SIDE))
         image = to_rgb(opened)
     image.thumbnail((SIDE, SIDE))

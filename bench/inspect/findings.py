@@ -20,18 +20,18 @@ from bench.runtimes.open_model import OpenModel, probabilities
 from distill import __version__
 from distill.core.errors import BenchError, RecipeError, RunError
 from distill.core.files import read_json
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.data.run_folder import METRICS
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import is_bundle
 from distill.scoring.metrics import (
-    Constant,
+    ConstantBaseline,
     Decisions,
     Probabilities,
     Quality,
     Targets,
     average_precision,
-    counts,
+    confusion_counts,
     measure_decisions,
 )
 from distill.scoring.thresholds import Thresholds
@@ -104,7 +104,7 @@ class Findings:
     thresholds: str
     leakage: Leakage
     quality: Quality
-    constant: Constant
+    constant: ConstantBaseline
     confusion: tuple[Confusion, ...]
     curves: tuple[Curve, ...]
     co_occurrence: CoOccurrence
@@ -180,7 +180,7 @@ def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
         return None, f"This run has no {METRICS}, which holds the log of a training."
     tree = read_json(folder / METRICS, RunError)
     try:
-        log = build(TrainLog, tree.get("training") if isinstance(tree, dict) else None, "training")
+        log = build_dataclass(TrainLog, tree.get("training") if isinstance(tree, dict) else None, "training")
     except RecipeError as error:
         raise RunError(f"{folder / METRICS}: damaged: {error}; train again") from error
     return (log, None) if log.epochs else (None, "This run's training has no epochs.")
@@ -188,7 +188,7 @@ def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
 
 def confusion(names: Sequence[str], targets: Targets, decisions: Decisions) -> tuple[Confusion, ...]:
     """Of every label."""
-    rows = zip(names, counts(targets, decisions).T.tolist(), strict=True)
+    rows = zip(names, confusion_counts(targets, decisions).T.tolist(), strict=True)
     return tuple(Confusion(name, tp, fp, fn, len(targets) - tp - fp - fn) for name, (tp, fp, fn) in rows)
 
 

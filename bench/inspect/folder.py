@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.inspect.findings import Findings
-from distill.core.errors import BenchError, OutputError
-from distill.core.extras import can_plot
-from distill.core.files import whole_folder, write_json, write_text
+from distill.core.errors import OutputError
+from distill.core.extras import require_extra
+from distill.core.files import atomic_folder, write_json, write_text
 from distill.data.dataset import Example
 
 FIGURES, PAGE = "inspect.json", "index.html"
@@ -31,8 +31,7 @@ def ready(out: Path, overwrite: bool) -> None:
             raise OutputError(f"{out}: holds files that are not an inspection; choose another --out")
         if not overwrite:
             raise OutputError(f"{out}: holds an inspection; pass --overwrite to replace it")
-    if not can_plot():
-        raise BenchError("the page needs matplotlib and Jinja2; pip install 'distill[plots]'")
+    require_extra("plots", "the page")
 
 
 def write(findings: Findings, examples: Sequence[Example], out: Path, overwrite: bool = False) -> Path:
@@ -42,7 +41,7 @@ def write(findings: Findings, examples: Sequence[Example], out: Path, overwrite:
     from bench.inspect.examples import thumbnails
 
     images = thumbnails(examples, findings.wrong)
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         write_json(folder / FIGURES, findings.to_json())
         write_text(folder / PAGE, page.to_html(findings, images))
         for name, plot in page.plots_of(findings, images).items():

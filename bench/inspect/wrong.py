@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from bench.inspect.temperature import pair_losses
-from distill.core.untrusted import printable
+from distill.core.untrusted import replace_surrogates
 from distill.data.dataset import Example
 from distill.scoring.metrics import Decisions, Probabilities, Targets
 
@@ -58,5 +58,5 @@ def most_wrong(
             LabelDecision(names[i], bool(gold[row, i]), bool(decisions[row, i]), float(p[row, i])) for i in some
         )
         example = examples[row]
-        wrong.append(Wrong(row, example.id, printable(example.text), float(losses[row].sum()), verdicts))
+        wrong.append(Wrong(row, example.id, replace_surrogates(example.text), float(losses[row].sum()), verdicts))
     return tuple(wrong)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.report.types import Machine
 from distill.core import isa
-from distill.core.cores import ROOT, affinity, cgroups, granted_cpus, text_of, usable
+from distill.core.cores import ROOT, cgroup_folders, cpu_affinity, granted_cpus, read_system_file, usable_cores
 
 # What matrix products and convolutions are made of, by the names that Linux gives.
 FLAGS = (
@@ -32,11 +32,11 @@ def describe(name: str | None = None) -> Machine:
         name=name or isa.cpu_name(),
         cpu=isa.cpu_name(),
         flags=tuple(sorted(isa.cpu_flags().intersection(FLAGS))),
-        int8_target=isa.detect(),
-        cores=len(usable()),
+        int8_target=isa.detect_target(),
+        cores=len(usable_cores()),
         granted=granted_cpus(),
-        affinity=affinity(),
-        governor=text_of(ROOT / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
+        affinity=cpu_affinity(),
+        governor=read_system_file(ROOT / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
         memory_bytes=memory_bytes(),
         system=f"{platform.system()} {platform.machine()} {_kernel()}".strip(),
         load=_load(),
@@ -56,7 +56,9 @@ def memory_bytes(root: Path = ROOT) -> int | None:
     except (AttributeError, OSError, ValueError):  # not on every system
         return None
     limits = [
-        text_of(f / name) for f in cgroups("memory", root) for name in ("memory.max", "memory.limit_in_bytes")
+        read_system_file(f / name)
+        for f in cgroup_folders("memory", root)
+        for name in ("memory.max", "memory.limit_in_bytes")
     ]
     return min([total, *(int(limit) for limit in limits if limit.isdecimal())])  # others: "max", or no such file
 

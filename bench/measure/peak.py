@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.report.types import Peak
-from distill.core.isa import detect, weight_limit
+from distill.core.isa import detect_target, weight_limit
 from distill.runtime.onnx import graph as proto
 from distill.runtime.onnx.file import BYTES, GRAPH, VARINT
 from distill.runtime.predictor import open_session
@@ -30,7 +30,7 @@ def measure(threads: int, folder: Path) -> Peak:
     """Write both products into `folder` and time them. A peak is a maximum, so the best call counts: whatever
     disturbs one only makes it slower. Raises BundleError."""
     random = np.random.default_rng(0)
-    limit = weight_limit(detect())  # more would overflow where there is no VNNI
+    limit = weight_limit(detect_target())  # more would overflow where there is no VNNI
     small = random.integers(-limit, limit + 1, (INNER, COLUMNS)).astype(np.int8)
     large = random.standard_normal((INNER, COLUMNS)).astype(np.float32)
     return Peak(

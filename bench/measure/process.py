@@ -16,7 +16,7 @@ from bench.measure.stages import StageTimes
 from bench.measure.worker import Held, Spec, Start
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 
 WORKER = ("-m", "bench.measure.worker")
 
@@ -48,7 +48,7 @@ class Process:
             text=True,
         )
         try:
-            self.start = build(Start, self._read(), "start")
+            self.start = build_dataclass(Start, self._read(), "start")
         except BaseException:
             self.close()
             raise
@@ -59,11 +59,11 @@ class Process:
 
     def stages(self) -> StageTimes:
         """Where the time of a call goes."""
-        return build(StageTimes, self._ask("stages"), "stages")
+        return build_dataclass(StageTimes, self._ask("stages"), "stages")
 
     def memory(self) -> Held:
         """What the process holds now and held at most."""
-        return build(Held, self._ask("memory"), "memory")
+        return build_dataclass(Held, self._ask("memory"), "memory")
 
     def close(self) -> None:
         """End the process."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from bench.report.types import Peak, Work
 from distill.core.errors import BenchError
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx import profile
 
 
-def work(model: Path, batch: Batch, model_ms: float, peak: Peak) -> Work:
+def work(model: Path, batch: ModelInputs, model_ms: float, peak: Peak) -> Work:
     """Of the one example in `batch`, for which the model takes `model_ms`. What does not multiply (norms, tables,
     rounding to 8 bits) is no work here, so no model reaches 1. Raises BenchError, and as profile.work does."""
     examples, tokens = batch.input_ids.shape

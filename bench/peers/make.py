@@ -17,8 +17,9 @@ from bench.peers.openvino import import_openvino, last_line
 from bench.peers.quiet import quiet
 from bench.runtimes.variants import Variant, parent_of, resolve
 from distill.core.errors import BenchError, BundleError
+from distill.core.extras import require
 from distill.core.files import read_json
-from distill.core.isa import detect
+from distill.core.isa import detect_target
 from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Reader
@@ -70,11 +71,11 @@ def fp32_of(bundle: Path) -> Bundle:
 
 def run_of(parent: Bundle, peer: Peer, bundle: Path, against: Sequence[Path]) -> Path:
     """The run in `against` whose weights the Bundle was exported from. Raises BenchError when it is not there."""
-    from distill.data.run_folder import is_run, weights_of
+    from distill.data.run_folder import is_run, weights_sha256
 
     wanted = _run_sha256(parent)
     for folder in against:
-        if is_run(folder) and weights_of(folder) == wanted:
+        if is_run(folder) and weights_sha256(folder) == wanted:
             return folder
     raise BenchError(f"--peer {peer} needs the training run of {bundle}; give it with --against RUN")
 
@@ -108,13 +109,8 @@ def _nncf_variant(parent: Bundle, calibration: Sequence[Example], folder: Path) 
 def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Path:
     """The .xml that NNCF's one call leads to, weights beside it. Raises BenchError."""
     openvino = import_openvino("openvino-int8")
-    try:
-        with quiet():
-            import nncf
-    except ModuleNotFoundError as error:
-        raise BenchError(
-            f"--peer openvino-int8 needs the package {error.name}; pip install 'distill[peers]'"
-        ) from error
+    with quiet():
+        nncf = require("nncf", "--peer openvino-int8")
     if not calibration:
         raise BenchError("--peer openvino-int8 needs training examples to calibrate with; give --data with some")
     reader = Reader(parent.preprocess, parent.tokenizer_json)
@@ -168,7 +164,7 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
         model=model,
         kind=parent.kind,
         precision="int8",
-        target=detect(),
+        target=detect_target(),
         tokenizer_json=parent.tokenizer_json,
         labels=parent.labels,
         thresholds=parent.thresholds,
@@ -187,16 +183,13 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
 
 def _optimum_quantised(parent: Bundle, out: Path) -> Path:
     """The file that optimum's one call writes into `out`, with the preset of this machine. Raises BenchError."""
-    try:
-        from optimum.onnxruntime import ORTQuantizer
-        from optimum.onnxruntime.configuration import AutoQuantizationConfig
-    except ModuleNotFoundError as error:
-        raise BenchError(f"--peer optimum-int8 needs {error.name}; pip install 'distill[train]'") from error
-    presets = {"arm64": AutoQuantizationConfig.arm64, "x86-vnni": AutoQuantizationConfig.avx512_vnni}
-    preset = presets.get(detect(), AutoQuantizationConfig.avx2)
+    optimum = require("optimum.onnxruntime", "--peer optimum-int8")
+    configs = require("optimum.onnxruntime.configuration", "--peer optimum-int8").AutoQuantizationConfig
+    presets = {"arm64": configs.arm64, "x86-vnni": configs.avx512_vnni}
+    preset = presets.get(detect_target(), configs.avx2)
     try:
         with quiet():  # that a Bundle has no config.json, and that pixels are uint8
-            ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
+            optimum.ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
                 save_dir=out, quantization_config=preset(is_static=False, per_channel=False)
             )
     except (ValueError, AssertionError, RuntimeError, LookupError) as error:

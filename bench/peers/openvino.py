@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
-from distill.preprocess.inputs import Batch, Reader
+from distill.core.extras import require
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Bundle
 
 UNPROFILED, PROFILED = 3, 20  # calls: what the first ones set up is no tower's time
@@ -51,12 +52,12 @@ class OpenVinoPredictor:
                 f"leave out --peer {'openvino-int8' if model else 'openvino'}"
             ) from error
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L)."""
         result: NDArray[np.float32] = self.model(batch.feed())["logits"]
         return result
 
-    def towers(self, batch: Batch) -> dict[str, float] | None:
+    def towers(self, batch: ModelInputs) -> dict[str, float] | None:
         """Shares of time by OpenVINO's own profile, of a second copy of the model that is made for it: taking a
         profile slows the one that is timed."""
         model = self._compile(self.settings | {"PERF_COUNT": True})
@@ -87,15 +88,11 @@ class OpenVinoPredictor:
 
 
 def import_openvino(peer: str = "openvino") -> Any:
-    """The package, without what reports its use to its makers. Raises BenchError when it is missing."""
+    """The package, without what reports its use to its makers. Raises InstallError when it is missing."""
     # Importing it sends something over the network, in a thread that would be timed with the rest, unless the
     # package that does so is missing.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    except ModuleNotFoundError as error:
-        raise BenchError(f"--peer {peer} needs the package openvino; pip install 'distill[peers]'") from error
-    return openvino
+    return require("openvino", f"--peer {peer}")
 
 
 def last_line(error: Exception) -> str:

@@ -18,7 +18,7 @@ from bench.runtimes.variants import Runtime, Variant
 from distill.core.errors import BenchError
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.images import normalise
-from distill.preprocess.inputs import Batch, PreprocessSpec, Reader
+from distill.preprocess.inputs import ModelInputs, PreprocessSpec, Reader
 
 ROUNDS = 20  # calls whose towers are timed
 
@@ -49,13 +49,13 @@ class TorchPredictor:
         elif runtime == "torch.compile":
             self.network = _compiled(classifier.network, self.spec)
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L)."""
         with torch.inference_mode():
             result: NDArray[np.float32] = self.network(**_inputs(batch, self.spec)).numpy()
         return result
 
-    def towers(self, batch: Batch) -> dict[str, float] | None:
+    def towers(self, batch: ModelInputs) -> dict[str, float] | None:
         """Shares of time by the wall clock around each encoder; an image's normalisation, which a Bundle's graph
         holds, is the image tower's. None for a compiled network."""
         if not self.divides:
@@ -129,14 +129,14 @@ def _compiled(network: nn.Module, spec: PreprocessSpec) -> Any:
     return compiled
 
 
-def _blank(spec: PreprocessSpec, length: int) -> Batch:
+def _blank(spec: PreprocessSpec, length: int) -> ModelInputs:
     """One example of `length` tokens and a black image."""
     ids = np.full((1, length), spec.text.pad_id, dtype=np.int64)
     pixels = np.zeros((1, spec.image.size, spec.image.size, 3), dtype=np.uint8)
-    return Batch(ids, np.ones_like(ids), pixels, np.ones((1, 2), dtype=np.float32))
+    return ModelInputs(ids, np.ones_like(ids), pixels, np.ones((1, 2), dtype=np.float32))
 
 
-def _inputs(batch: Batch, spec: PreprocessSpec) -> dict[str, Tensor]:
+def _inputs(batch: ModelInputs, spec: PreprocessSpec) -> dict[str, Tensor]:
     """What the network takes, pixels normalised, as `distill.model.classifier.Classifier.answer` does it."""
     arrays = batch.feed() | {"pixels": normalise(batch.pixels, spec.image)}
     return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -19,8 +19,8 @@ from distill.scoring.metrics import (
     Quality,
     Targets,
     bootstrap_draws,
-    measure,
     measure_decisions,
+    measure_probabilities,
     weighted_f1,
 )
 from distill.scoring.tables import label_table, quality_table
@@ -63,7 +63,7 @@ def evaluate(model: OpenModel, task: Task) -> Evaluation:
     )
     return Evaluation(
         quality=quality,
-        quality_own_thresholds=measure(names, targets, whole, cuts) if seen.fitted else None,
+        quality_own_thresholds=measure_probabilities(names, targets, whole, cuts) if seen.fitted else None,
         quality_text_alone=text_alone,
         quality_image_alone=image_alone,
         thresholds=seen.source(thresholds, task.split),

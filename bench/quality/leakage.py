@@ -32,10 +32,10 @@ class Leakage:
 
 def leakage(folder: Path, thresholds: Thresholds, task: Task) -> Leakage:
     """What the run or Bundle in `folder` records of the examples. Raises RunError and ImageError."""
-    fitted = replace(thresholds.fitted_on, moved_to="", moved_by=0)
+    fitted = replace(thresholds.fitted_on, carried_to="", carried_with=0)
     if is_bundle(folder) or not (folder / START_FILE).is_file():
         return Leakage(fitted == FittedOn(task.split, len(task.examples)), None, None)
-    seen, own = lineage.seen_by(folder), lineage.own_dev(folder)
+    seen, own = lineage.read_lineage(folder), lineage.dev_hashes(folder)
     contents = [content_hash(example) for example in task.examples]
     return Leakage(
         fitted=fitted == FittedOn("dev", len(contents)) and own == frozenset(contents),

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from distill.core.errors import BenchError
 from distill.core.files import read_json, sha256_of, write_json
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.data.dataset import Example, Splits
 from distill.data.labels import LabelSet
-from distill.scoring.metrics import Constant, constant_predictor
+from distill.scoring.metrics import ConstantBaseline, constant_baseline
 
 TASK = "task.json"
 
@@ -25,18 +25,18 @@ class Task:
     split: str
     examples: tuple[Example, ...]
     labels: LabelSet
-    constant: Constant
+    constant: ConstantBaseline
 
     @classmethod
     def of(cls, splits: Splits, split: str) -> Task:
         """Raises BenchError when no example has a label, as in a test split whose truth is kept secret."""
-        examples = tuple(splits.named(split))
+        examples = tuple(splits.examples(split))
         if not any(example.labels for example in examples):
             raise BenchError(
                 f"no example of {split} has a label, so nothing can be measured; choose another --split"
             )
         train, here = (splits.labels.encode([e.labels for e in part]) for part in (splits.train, examples))
-        return cls(split, examples, splits.labels, constant_predictor(splits.labels.names, train, here))
+        return cls(split, examples, splits.labels, constant_baseline(splits.labels.names, train, here))
 
     def save(self, folder: Path) -> None:
         """Write it into a new folder, images and all, for `load` on another machine."""
@@ -60,7 +60,7 @@ class Task:
             for row in tree["rows"]
         )
         labels = LabelSet(tuple(tree["labels"]))
-        return cls(tree["split"], examples, labels, build(Constant, tree["constant"], "constant"))
+        return cls(tree["split"], examples, labels, build_dataclass(ConstantBaseline, tree["constant"], "constant"))
 
     def sha256(self) -> str:
         """Hex SHA-256 of texts, images and labels, in order, wherever the files are: two reports with the same one

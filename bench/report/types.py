@@ -10,9 +10,9 @@ import numpy as np
 
 from distill.core.errors import BenchError, RecipeError
 from distill.core.files import read_json
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import Constant, Decisions, Quality
+from distill.scoring.metrics import ConstantBaseline, Decisions, Quality
 
 SCHEMA = 4
 
@@ -240,7 +240,7 @@ class BenchReport:
     peaks: tuple[Peak, ...]
     labels: tuple[str, ...]
     gold: Indices
-    constant: Constant
+    constant: ConstantBaseline
     rows: tuple[Row, ...]
 
     @property
@@ -259,7 +259,7 @@ def read(path: Path) -> BenchReport:
     if not isinstance(tree, dict) or tree.pop("schema", None) != SCHEMA:
         raise BenchError(f"{path}: not a bench report of schema {SCHEMA}; run distill bench again")
     try:
-        report = build(BenchReport, tree, "report")
+        report = build_dataclass(BenchReport, tree, "report")
     except RecipeError as error:
         raise BenchError(f"{path}: {error}; run distill bench again") from error
     if sum(row.own for row in report.rows) != 1 or any(not row.timings for row in report.rows):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.variants import Variant
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.profile import tower_times
 from distill.runtime.predictor import Predictor
 
@@ -33,11 +33,11 @@ class OnnxPredictor:
         self.labels = self.predictor.bundle.labels
         self.thresholds = self.predictor.bundle.thresholds
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L)."""
         return self.predictor.logits(batch)
 
-    def towers(self, batch: Batch) -> dict[str, float] | None:
+    def towers(self, batch: ModelInputs) -> dict[str, float] | None:
         """Shares of time by onnxruntime's own profile."""
         shares = tower_times(self.predictor.bundle.model, batch, self.threads, PROFILED)
         return {str(tower): share for tower, share in shares.items()}

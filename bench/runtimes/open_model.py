@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.runtimes.variants import Runtime, Variant
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
 
@@ -29,10 +29,10 @@ class OpenModel(Protocol):
     labels: LabelSet
     thresholds: Thresholds
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L)."""
 
-    def towers(self, batch: Batch) -> dict[str, float] | None:
+    def towers(self, batch: ModelInputs) -> dict[str, float] | None:
         """Shares of the model's time that its text tower, image tower and head take for this batch, by the names
         "text", "image" and "head", together 1; None where the runtime does not tell."""
 

@@ -46,7 +46,7 @@ def compare_teachers(
     \b
     Example:
       distill compare-teachers --data memes/ --out runs/fusion --try concat \\
-          --try text="teacher.head.uses=text" --try cross="teacher.head.fusion=transformer"
+          --try text="teacher.head.modalities=text" --try cross="teacher.head.fusion=transformer"
     """
     from dataclasses import asdict
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from distill.cli.options import BUNDLE
+from distill.core.extras import require_extra
 
 
 @click.command()
@@ -62,15 +63,16 @@ def explain(
     figures = figures or out.with_suffix(".json")
     if figures == out:
         raise click.UsageError(f"--out {out} is the PNG file; give --json another name")
-    from distill.core.files import refuse_what_is_no_file, write_json
+    require_extra("plots", "distill explain")
+    from distill.core.files import refuse_non_file, write_json
     from distill.core.terminal import note, output
     from distill.data.dataset import Example
     from distill.runtime import explain as explaining
-    from distill.runtime import explain_plot  # without matplotlib it ends here, and not after the long work
+    from distill.runtime import explain_plot
     from distill.runtime.predictor import Predictor
 
     for path in (out, figures):
-        refuse_what_is_no_file(path)
+        refuse_non_file(path)
     predictor = Predictor.load(bundle, threads)
     example = Example(image.name if image else "text", text, image, ())
     found = explaining.explain(predictor, example, names, count, grid)

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import click
 
 from distill.core.errors import DistillError
-from distill.core.extras import EXTRAS
-from distill.core.files import FULL
+from distill.core.extras import extra_of, install_command
+from distill.core.files import DISK_FULL
 
 
 class Commands(click.Group):
@@ -58,15 +58,14 @@ class Commands(click.Group):
         except DistillError as error:
             _fail(ctx, str(error), error.exit_code)
         except ModuleNotFoundError as error:
-            missing = (error.name or "").partition(".")[0]
-            extra = next((name for name, packages in EXTRAS.items() if missing in packages), None)
-            if extra is None:
+            package = (error.name or "").partition(".")[0]
+            if (extra := extra_of(package)) is None:
                 raise
-            _fail(ctx, f"this command needs {missing}; pip install 'distill[{extra}]'", 2)
+            _fail(ctx, f"this command needs {package}; {install_command(extra)}", 2)
         except OSError as error:
             if error.strerror is None:
                 raise
-            next_step = "; make room and give the same command again" if error.errno in FULL else ""
+            next_step = "; make room and run the same command again" if error.errno in DISK_FULL else ""
             _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}{next_step}", 2)
         except KeyboardInterrupt as stop:  # who knows more than this says so
             what = stop.args[0] if stop.args else "an interrupted training goes on with --resume"

@@ -25,12 +25,28 @@ from distill.cli.train_student import train_student
 from distill.cli.train_teacher import train_teacher
 from distill.cli.tune import tune
 from distill.cli.verify import verify
+from distill.core.rooms import require_own
 
 SECTIONS = {
     "Train": (train_teacher, train_student, compare_teachers, tune, retrain, finetune_int8),
     "Export and measure": (export, evaluate, inspect, bench),
     "Use a Bundle": (predict, explain, serve, verify),
     "Data": (split, data, demo),
+}
+
+# The packages beside distill that a command imports; the others need none.
+ROOMS = {
+    "train-teacher": ("teacher",),
+    "retrain": ("teacher",),
+    "compare-teachers": ("teacher",),
+    "tune": ("teacher",),
+    "train-student": ("student", "teacher"),
+    "finetune-int8": ("student", "teacher"),
+    "export": ("export",),
+    "evaluate": ("bench",),
+    "inspect": ("bench",),
+    "bench": ("bench",),
+    "demo": ("teacher", "student", "export", "bench"),
 }
 
 
@@ -50,6 +66,7 @@ def main(ctx: click.Context, debug: bool) -> None:
 
     To see it work on generated data, without any download: distill demo
     """
+    require_own(*ROOMS.get(str(ctx.invoked_subcommand), ()))
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun and accelerate launch say so
         # torch would tell each process that all parameters are used, where they are: training.trainer._arguments.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from distill.core.files import refuse_here
+from distill.core.files import refuse_working_directory
 from distill.core.isa import TARGETS
 
 
@@ -31,7 +31,7 @@ class NewFolder(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Raises OutputError for the directory that the user is in, before hours of work."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        refuse_here(path)
+        refuse_working_directory(path)
         return path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from distill.cli.options import BUNDLE, THREADS
+from distill.core.extras import require_extra
 
 
 @click.command()
@@ -82,6 +83,7 @@ def serve(
       distill serve runs/bundle
       curl -F image=@meme.jpg -F text="WHO DID THIS" http://127.0.0.1:8000/v1/predict
     """
+    require_extra("serve", "distill serve")
     from distill.runtime.serve import server
     from distill.runtime.serve.limits import Limits
 

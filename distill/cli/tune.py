@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from distill.cli.options import training_options
-from distill.core.errors import RunError
+from distill.core.extras import can_plot, install_command, require
 
 
 @click.command()
@@ -49,7 +49,7 @@ def tune(
     """
     from distill.core.recipe import Recipe
 
-    _need_optuna()
+    require("optuna", "distill tune")
     whole = Recipe.load(recipe, overrides)
     from distill.api import read_dataset
 
@@ -72,29 +72,19 @@ def tune(
     verdict = report.judge_best(judge, whole.teacher, found)
     report.record(out, terms, found, verdict)
     output.print(report.to_table(found, terms))
-    _draw(found, whole.teacher.objective, out)
+    _draw(found, whole.teacher.threshold_objective, out)
     given = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
     words = report.comparison(terms, verdict.best, data, Path(f"{out}-judged"), given)
     for line in (*report.told(verdict, terms, len(found)), f"Next: {shlex.join(words)}"):
         note(line)
 
 
-def _need_optuna() -> None:
-    try:
-        import optuna  # noqa: F401
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "optuna":
-            raise
-        raise RunError("distill tune needs optuna; pip install 'distill[tune]'") from error
-
-
 def _draw(found: list[Any], objective: str, out: Path) -> None:
     """The plots, or what they lack."""
-    from distill.core.extras import can_plot
     from distill.core.terminal import note, warn
 
     if not can_plot():
-        return warn("no plots without matplotlib; pip install 'distill[plots]' and give the command with --resume")
+        return warn(f"no plots without matplotlib; {install_command('plots')}, then resume with --resume")
     from teacher.tune import plots as tune_plots
 
     tune_plots.write(found, objective, out)

@@ -1,1 +1,1 @@
-"""Errors, files, the recipe and the terminal: what every other room stands on."""
+"""Errors, files, the recipe and the terminal, which every other room uses."""

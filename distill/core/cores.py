@@ -1,4 +1,4 @@
-"""How many processors this process may really use. Knows Linux's affinity and cgroups, nothing of models."""
+"""How many CPUs this process may use: Linux's affinity and the CPU quotas of cgroups (version 1 and 2)."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ ROOT = Path("/")
 
 
 def granted_cpus(root: Path = ROOT) -> float:
-    """CPUs' worth of time: the cores that may be used, or less where a quota says so. A container given 1.5 CPUs of
-    a large machine sees all of its cores and gets 1.5."""
-    return min([float(len(usable())), *map(_quota, cgroups("cpu", root))])
+    """CPU time that the process may use, in CPUs: its usable cores, or a smaller quota. A container with a quota of
+    1.5 CPUs on a large machine sees all cores and gets 1.5."""
+    return min([float(len(usable_cores())), *map(_quota, cgroup_folders("cpu", root))])
 
 
 def default_threads(root: Path = ROOT) -> int:
-    """As many threads as are granted whole CPUs, at least one: more would wait for each other's turns."""
+    """One thread per whole granted CPU, at least one: more would wait for each other."""
     return max(1, math.floor(granted_cpus(root)))
 
 
 def session_threads(root: Path = ROOT) -> int:
-    """What to ask of onnxruntime where nobody said how many: 0 leaves it to onnxruntime, which looks at cores and
-    not at quotas. A user's own ORT_INTRA_OP_NUM_THREADS counts for more than a quota."""
-    if "ORT_INTRA_OP_NUM_THREADS" in os.environ or granted_cpus(root) >= len(usable()):
+    """The default number of threads of an onnxruntime session: 0 leaves it to onnxruntime, which looks at cores but
+    not at quotas. The user's ORT_INTRA_OP_NUM_THREADS takes precedence over a quota."""
+    if "ORT_INTRA_OP_NUM_THREADS" in os.environ or granted_cpus(root) >= len(usable_cores()):
         return 0
     return default_threads(root)
 
 
-def usable() -> list[int]:
-    """The numbers of the cores that this process may run on."""
+def usable_cores() -> list[int]:
+    """The numbers of the cores that this process may run on, ascending."""
     try:
         return sorted(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
         return list(range(os.cpu_count() or 1))
 
 
-def affinity() -> str:
-    """Those numbers as Linux writes them, such as "0-3,8"."""
+def cpu_affinity() -> str:
+    """The usable cores in Linux's notation, such as "0-3,8"."""
     ranges: list[list[int]] = []
-    for core in usable():
+    for core in usable_cores():
         if ranges and ranges[-1][1] == core - 1:
             ranges[-1][1] = core
         else:
@@ -47,12 +47,12 @@ def affinity() -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def cgroups(controller: str, root: Path = ROOT) -> list[Path]:
-    """Folders that may hold limits of this controller ("cpu", "memory"): the process's own and all above it, for
-    both versions of cgroups. A container may not have all of them."""
+def cgroup_folders(controller: str, root: Path = ROOT) -> list[Path]:
+    """Folders that may hold limits of `controller` ("cpu" or "memory"): the process's own cgroup and its parents,
+    for both versions of cgroups. Not all of them need to exist in a container."""
     mounted = root / "sys/fs/cgroup"
-    found = []
-    for line in text_of(root / "proc/self/cgroup").splitlines():
+    folders = []
+    for line in read_system_file(root / "proc/self/cgroup").splitlines():
         names, _, path = line.partition(":")[2].partition(":")
         if not names:
             places = [mounted, mounted / "unified"]
@@ -62,12 +62,12 @@ def cgroups(controller: str, root: Path = ROOT) -> list[Path]:
             continue
         # ".." leads out of what a container sees, to folders that are not the process's own.
         own = PurePosixPath(*(part for part in path.split("/") if part not in ("", "..")))
-        found += [place / part for place in places for part in (own, *own.parents)]
-    return [*found, mounted, mounted / controller]
+        folders += [place / part for place in places for part in (own, *own.parents)]
+    return [*folders, mounted, mounted / controller]
 
 
-def text_of(path: Path) -> str:
-    """The content of one of the system's small files; "" for one that cannot be read."""
+def read_system_file(path: Path) -> str:
+    """The content of a small file of /proc or /sys, stripped; "" if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -75,9 +75,9 @@ def text_of(path: Path) -> str:
 
 
 def _quota(folder: Path) -> float:
-    """CPUs granted by one cgroup; infinite where it sets no limit."""
-    words = text_of(folder / "cpu.max").split()
-    words = words or [text_of(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    """The quota of one cgroup in CPUs; infinite if it sets none."""
+    words = read_system_file(folder / "cpu.max").split()
+    words = words or [read_system_file(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
     try:
         quota, period = map(int, words)
     except ValueError:  # "max", or no such file

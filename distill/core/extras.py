@@ -1,16 +1,60 @@
-"""Packages that not every installation has, and the extra that brings each. Knows their names, imports none."""
+"""The optional packages: which extra of distill installs each, and the error when one is missing."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
+from distill.core.errors import InstallError
+
+# Import names of the packages of every extra in pyproject.toml, except [dev].
 EXTRAS = {
-    "train": ("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "safetensors"),
+    "train": (
+        *("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "onnxscript", "onnx_ir"),
+        *("safetensors", "sklearn", "jinja2", "huggingface_hub"),
+    ),
+    "peers": ("openvino", "nncf"),
+    "ocr": ("rapidocr",),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
+    "hub": ("huggingface_hub",),
+    "parquet": ("pyarrow",),
+    "ray": ("ray", "pyarrow"),
+    "tune": ("optuna",),
     "plots": ("matplotlib", "jinja2"),
-    "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
 }
 
 
+def require(module: str, user: str, extra: str | None = None) -> Any:
+    """Import a module of an optional package that `user` needs. Raises InstallError: "USER needs PACKAGE; pip
+    install 'distill[EXTRA]'". `extra` defaults to the first one with the package."""
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package
+        reason = "" if absent else f", which cannot be imported ({error})"
+        raise InstallError(
+            f"{user} needs {package}{reason}; {install_command(extra or extra_of(package))}"
+        ) from error
+
+
+def require_extra(extra: str, user: str) -> None:
+    """Import every package of an extra that `user` needs. Raises InstallError as `require` does."""
+    for package in EXTRAS[extra]:
+        require(package, user, extra)
+
+
+def install_command(extra: str | None) -> str:
+    """How to install an extra: pip install 'distill[EXTRA]'."""
+    return f"pip install 'distill[{extra}]'"
+
+
+def extra_of(package: str) -> str | None:
+    """The first extra that has the package, None if there is none."""
+    return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+
+
 def can_plot() -> bool:
-    """Whether plots and pages can be made; work of hours does not fail for want of an image."""
+    """Whether the packages for plots are installed; a long run does not fail for want of a plot."""
     return all(find_spec(package) for package in EXTRAS["plots"])

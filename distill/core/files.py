@@ -1,10 +1,10 @@
-"""Writing whole files or none, and naming content by its hash. Knows bytes, not what they mean.
+"""Writes files and folders atomically (as a whole or not at all), and hashes content.
 
-What is written grows beside its target, under a hidden name that ends in the writer's process and a kind:
-  .NAME.PID.part   not ready, or on its way out
-  .NAME.PID.old    what stood at the target, for the moment that replacing it takes where that takes two steps
-  .NAME.PID.work   a folder for files on the way
-A writer that is killed leaves one of these. The next one to write the same target clears it up (`sweep`).
+New content is written beside its target, under a hidden name with the writer's process id and a kind:
+  .NAME.PID.part   not complete yet, or being removed
+  .NAME.PID.old    the previous folder, where replacing it takes two steps
+  .NAME.PID.work   a folder for temporary files
+A killed writer leaves one of these behind; the next writer of the same target cleans up (`remove_leftovers`).
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ from typing import Any
 
 from distill.core.errors import DistillError, OutputError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-AGAIN = "give the same command again"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RETRY = "run the same command again"
 KINDS = ("part", "old", "work")
-HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 
 
 def cache_folder() -> Path:
-    """$DISTILL_CACHE, else distill/ in the user's cache folder."""
+    """$DISTILL_CACHE if set, else distill/ in the user's cache folder."""
     if "DISTILL_CACHE" in os.environ:
         return Path(os.environ["DISTILL_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "distill"
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in pieces."""
+    """Hex SHA-256 of a file, read 1 MiB at a time."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
-        while piece := handle.read(1 << 20):
-            digest.update(piece)
+        while chunk := handle.read(1 << 20):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that a reader sees the old file or the new one. Raises OutputError."""
-    refuse_what_is_no_file(path)
+    """Write a temporary file and rename it to `path`, so that a reader sees either the old file or the new one.
+    Raises OutputError."""
+    refuse_non_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path)
-    temporary = _beside(path, "part")
-    with named(path, len(content)):
+    remove_leftovers(path)
+    temporary = _temporary_path(path, "part")
+    with explain_write_errors(path, len(content)):
         try:
             with temporary.open("wb") as handle:
                 handle.write(content)
@@ -62,27 +63,27 @@ def write_bytes(path: Path, content: bytes) -> None:
             raise
 
 
-def refuse_what_is_no_file(path: Path) -> None:
-    """Raise OutputError for what a file cannot replace, or must not."""
+def refuse_non_file(path: Path) -> None:
+    """Raise OutputError if there is a folder, a device or a pipe at `path`."""
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file")
-    # /dev/stdout is a link that may lead to a file, and it is the link that would be replaced.
+    # /dev/stdout is a link, perhaps to a file, and the link itself would be replaced.
     if path.absolute().parent == Path("/dev") or (path.exists() and not path.is_file()):
         raise OutputError(f"{path}: is a device or a pipe, which a file would replace; give the name of a file")
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` for UTF-8 text."""
+    """Write UTF-8 text as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` of indented JSON. Refuses NaN and infinities, which are not JSON."""
+    """Write indented JSON. Raises ValueError for NaN and infinities, which are not JSON."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, error: type[DistillError]) -> Any:
-    """Parse a JSON file, or raise `error` with the file's name, the place and the reason."""
+    """Parse a JSON file. Raises `error` with the file's name and the reason."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
@@ -92,22 +93,24 @@ def read_json(path: Path, error: type[DistillError]) -> Any:
 
 
 @contextmanager
-def named(path: Path, size_bytes: int | None = None, then: str = AGAIN) -> Iterator[None]:
-    """Turn a full disk into an OutputError about `path`, and give its name to any other failed write."""
+def explain_write_errors(path: Path, size_bytes: int | None = None, then: str = RETRY) -> Iterator[None]:
+    """Turn a full disk into an OutputError about `path`; other OSErrors without a file name get this one.
+
+    `size_bytes` is the size of what is written, `then` what to do after making room."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            raise cannot_write(path, str(error.strerror), size_bytes, then) from error
+        if error.errno in DISK_FULL:
+            raise write_error(path, str(error.strerror), size_bytes, then) from error
         if error.filename is None:
             error.filename = str(path)
         raise
 
 
-def cannot_write(path: Path, reason: str, size_bytes: int | None = None, then: str = AGAIN) -> OutputError:
-    """The one line about a file that there is no room for: what it takes, what there is, what to do."""
-    there = next(parent for parent in path.absolute().parents if parent.is_dir())
-    free = f"{_size(shutil.disk_usage(there).free)} are free there"
+def write_error(path: Path, reason: str, size_bytes: int | None = None, then: str = RETRY) -> OutputError:
+    """An OutputError for a file that does not fit: its size, the free space, and what to do."""
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    free = f"{_size(shutil.disk_usage(folder).free)} are free there"
     needed = "" if size_bytes is None else f"it takes {_size(size_bytes)}, and "
     return OutputError(f"{path}: cannot be written: {reason}; {needed}{free}: make room, then {then}")
 
@@ -117,68 +120,68 @@ def _size(size_bytes: int) -> str:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` when the block ends well, and vanishes when it does not.
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `target` when the block succeeds, and is removed when it fails.
 
-    A folder that stands at `target` is there until the new one is, in one step where the system can swap names.
-    Raises OutputError.
+    An existing folder at `target` stays until the new one replaces it, in one step where the system can exchange
+    two names. Raises OutputError.
     """
-    refuse_here(target)
+    refuse_working_directory(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target)
-    fresh = _beside(target, "part")
-    with named(target):
+    remove_leftovers(target)
+    fresh = _temporary_path(target, "part")
+    with explain_write_errors(target):
         try:
             _remove(fresh)
             fresh.mkdir()
             yield fresh
             for path in fresh.rglob("*"):
                 if path.is_file():
-                    with path.open("r+b") as handle:  # a name must not reach the disk before its content
+                    with path.open("r+b") as handle:  # content must reach the disk before the name
                         os.fsync(handle.fileno())
-            _put(fresh, target)
+            _replace_folder(target, fresh)
         finally:
             _remove(fresh)
 
 
 @contextmanager
-def work_folder(target: Path) -> Iterator[Path]:
-    """A folder for files on the way to `target`, on the disk that has to have room for it; removed in the end.
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """A folder for temporary files while `target` is made, on the same disk; removed at the end.
 
-    Other libraries' temporary files go there too: those that a kill leaves are then swept with it.
+    Other libraries' temporary files go there too, so that those of a killed process are cleaned up with it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target)
-    folder, before = _beside(target, "work"), tempfile.tempdir
-    with named(target):
+    remove_leftovers(target)
+    folder, default = _temporary_path(target, "work"), tempfile.tempdir
+    with explain_write_errors(target):
         try:
             _remove(folder)
             folder.mkdir()
             tempfile.tempdir = str(folder)
             yield folder
         finally:
-            tempfile.tempdir = before
+            tempfile.tempdir = default
             _remove(folder)
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove it whole or not at all: killed on the way, it is not half there. Raises OutputError."""
-    refuse_here(folder)
-    gone = _beside(folder, "part")
-    folder.rename(gone)
-    _remove(gone)
+    """Remove a folder atomically: it is renamed first, so that a kill cannot leave half of it. Raises
+    OutputError."""
+    refuse_working_directory(folder)
+    doomed = _temporary_path(folder, "part")
+    folder.rename(doomed)
+    _remove(doomed)
 
 
-def refuse_here(target: Path) -> None:
-    """Raises OutputError for the working directory and those above it: a folder that is replaced as a whole must
-    not be one that somebody is in."""
+def refuse_working_directory(target: Path) -> None:
+    """Raise OutputError if `target`, which would be replaced as a whole, is the working directory or above it."""
     here = Path.cwd()
     if Path(os.path.realpath(target)) in (here, *here.parents):
-        raise OutputError(f"{target}: is the directory that you are in, or above it; name a folder inside of it")
+        raise OutputError(f"{target}: is the directory that you are in, or above it; name a folder inside it")
 
 
-def sweep(target: Path) -> None:
-    """Clear up after writers of `target` that were killed: put back what they had moved aside, remove the rest."""
+def remove_leftovers(target: Path) -> None:
+    """Clean up after killed writers of `target`: restore the folder that one had moved aside, remove the rest."""
     prefix = f".{target.name}."
     for path in list(target.parent.iterdir()) if target.parent.is_dir() else []:
         process, _, kind = path.name.removeprefix(prefix).partition(".")
@@ -193,13 +196,13 @@ def sweep(target: Path) -> None:
             _remove(path)
 
 
-def _beside(target: Path, kind: str) -> Path:
-    """This process's own name; in a container the process before may have had the same number."""
+def _temporary_path(target: Path, kind: str) -> Path:
+    """The name for this process. In a container, a previous process may have had the same id."""
     return target.with_name(f".{target.name}.{os.getpid()}.{kind}")
 
 
 def _is_running(process: int) -> bool:
-    """Whether a process of this number is there. Windows has no way to ask that is harmless."""
+    """Whether a process with this id exists; True on Windows, where os.kill would end it."""
     if os.name != "posix":
         return True
     try:
@@ -211,12 +214,12 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _put(fresh: Path, target: Path) -> None:
-    """Make `fresh` stand at `target`; what stood there then stands at `fresh`, or is gone."""
+def _replace_folder(target: Path, fresh: Path) -> None:
+    """Rename `fresh` to `target`; a previous folder ends up at `fresh`, or is removed."""
     if not target.exists():
         fresh.rename(target)
-    elif not _swap(fresh, target):
-        old = _beside(target, "old")
+    elif not _exchange(fresh, target):
+        old = _temporary_path(target, "old")
         target.rename(old)
         try:
             fresh.rename(target)
@@ -226,15 +229,16 @@ def _put(fresh: Path, target: Path) -> None:
         _remove(old)
 
 
-def _swap(one: Path, other: Path) -> bool:
-    """Swap two names in one step, so that there is no moment without `other`; False where that cannot be done."""
-    import ctypes
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two names in one step, so that both exist at every moment; False where the system cannot."""
+    import ctypes  # neither os nor shutil exchanges names: os.replace cannot replace a folder that is not empty
 
     try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):  # not Linux
         return False
-    return bool(rename(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE) == 0)
+    paths = (AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second))
+    return bool(renameat2(*paths, RENAME_EXCHANGE) == 0)
 
 
 def _remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which int8 arithmetic a processor has, and which kind of int8 file suits it. Knows flags, no graphs."""
+"""The int8 instructions of a processor, and the quantisation target that suits it."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ import platform
 from pathlib import Path
 from typing import Literal
 
-# x86-avx2 stands for every x86 without VNNI: its int8 products are added up in 16 bits, which overflow
-# silently unless the weights keep one bit free. x86-vnni and arm64 add up in 32 bits.
+# x86-avx2 is every x86 without VNNI: it adds int8 products in 16 bits, which overflow silently unless the weights
+# leave one bit free. x86-vnni and arm64 add in 32 bits.
 Target = Literal["x86-avx2", "x86-vnni", "arm64"]
 TARGETS: tuple[Target, ...] = ("x86-avx2", "x86-vnni", "arm64")
 
 
-def detect(cpuinfo: Path = Path("/proc/cpuinfo")) -> Target:
-    """The target of this machine. An x86 whose flags cannot be read counts as one without VNNI: a file for
-    it is right everywhere."""
+def detect_target(cpuinfo: Path = Path("/proc/cpuinfo")) -> Target:
+    """The target of this machine. An x86 whose flags cannot be read counts as one without VNNI, because a file for
+    that target is correct everywhere."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "arm64"
     return "x86-vnni" if {"avx512_vnni", "avx_vnni"} & cpu_flags(cpuinfo) else "x86-avx2"
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """The processor's feature flags as Linux names them; empty where there is no such file."""
+    """The processor's feature flags by their Linux names; empty if the file cannot be read."""
     return set(_field(cpuinfo, "flags").split()) | set(_field(cpuinfo, "Features").split())
 
 
 def int8_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
-    """Those of the processor's feature flags that int8 products are made with, widest last."""
+    """The processor's feature flags that serve int8 products, widest last."""
     flags = cpu_flags(cpuinfo)
-    known = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
-    return [name for name in known if name in flags]
+    int8_flags = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+    return [name for name in int8_flags if name in flags]
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """What the processor calls itself."""
+    """The processor's model name."""
     return _field(cpuinfo, "model name") or platform.processor() or platform.machine()
 
 
 def overflows(target: str, here: Target) -> bool:
-    """Whether an int8 file for `target` would give wrong answers on a machine of kind `here`."""
+    """Whether an int8 file for `target` overflows, and so gives wrong outputs, on a machine of target `here`."""
     return here == "x86-avx2" and target in ("x86-vnni", "arm64")
 
 
 def weight_limit(target: Target) -> int:
-    """The largest |int8 weight| that cannot overflow there."""
+    """The largest |int8 weight| that cannot overflow on the target."""
     return 64 if target == "x86-avx2" else 127
 
 

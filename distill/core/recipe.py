@@ -1,7 +1,7 @@
-"""What to build, read from TOML and checked before anything slow starts. Knows settings, runs nothing.
+"""The recipe: every setting of training and export, read from TOML and validated before anything slow starts.
 
-The values that apply when a user says nothing stand in `recipes/meme.toml` and nowhere else: a user's
-recipe is laid over it, and `--set key=value` over both.
+The defaults are in `recipes/meme.toml` and nowhere else. A user's recipe overrides them, and `--set key=value`
+overrides both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from distill.core.errors import RecipeError
-from distill.core.schema import build, lay_over, nested, parse_override, read_toml
+from distill.core.schema import build_dataclass, merge_table, nested, parse_override, read_toml
 
 C = TypeVar("C", bound="ModelConfig")
 
@@ -25,27 +25,28 @@ TrainingPrecision = Literal["auto", "fp32", "bf16"]
 
 @dataclass(frozen=True)
 class TextTower:
-    """The text encoder: a Hugging Face id or a local directory.
+    """The text encoder: `model` is a Hugging Face id or a local directory.
 
-    `lowercase` puts the text in lower case before the tokenizer: captions in capitals fall to pieces in a
-    cased vocabulary. It becomes part of the tokenizer's own file. `layers` > 0 keeps that many of the
-    pretrained layers, evenly spaced; `vocabulary` > 0 keeps about that many entries of the vocabulary.
+    `lowercase` lowers the text before tokenization, because a cased vocabulary splits captions in capitals into
+    many tokens; it becomes part of tokenizer.json. `layers` > 0 keeps that many of the pretrained layers, evenly
+    spaced; `vocab_size` > 0 keeps about that many entries of the vocabulary. `pooling` is the mean over tokens, or
+    "cls", the first token.
     """
 
     model: str
     layers: int
-    vocabulary: int
+    vocab_size: int
     lowercase: bool
     max_tokens: int
-    pooling: Literal["mean", "first"]
+    pooling: Literal["mean", "cls"]
 
 
 @dataclass(frozen=True)
 class ImageTower:
-    """The image encoder: a torchvision name with its weights, or a Hugging Face id or directory.
+    """The image encoder: `model` is a torchvision name with its `weights`, or a Hugging Face id or directory.
 
-    `weights = ""` means random initial weights and is for torchvision names only. `fit` says how a
-    image becomes a square: "squash" keeps all of it, "crop" keeps the proportions of its middle.
+    `weights = ""` starts from random weights and is for torchvision names only. `size` is in pixels. `fit` makes an
+    image square: "squash" scales the sides to the same length, "crop" cuts out the middle.
     """
 
     model: str
@@ -57,26 +58,28 @@ class ImageTower:
 
 @dataclass(frozen=True)
 class Head:
-    """How features become logits. `fusion` joins the modalities: "concat" lays pooled vectors side by side,
-    "transformer" lets tokens and cells of the image attend to each other. `uses` names the modalities that
-    there are. `modality_dropout` is the share of training examples that lose their text, and the share that lose
-    their image, so that either can answer alone."""
+    """How features become logits.
+
+    `fusion` joins the modalities: "concat" concatenates pooled features, "transformer" lets tokens and image cells
+    attend to each other. `modalities` are those that the model uses. `modality_dropout` is the share of training
+    examples that lose their text, and as many their image, so that the model can predict from either alone.
+    """
 
     fusion: Literal["concat", "transformer"]
-    uses: Literal["both", "text", "image"]
-    hidden: int
+    modalities: Literal["both", "text", "image"]
+    hidden_size: int
     dropout: float
     modality_dropout: float
 
     @property
     def grid(self) -> bool:
-        """Whether the image is wanted cell by cell."""
+        """Whether the image tower gives features for each cell, not pooled ones."""
         return self.fusion == "transformer"
 
 
 @dataclass(frozen=True)
 class Focal:
-    """Focusing `gamma` >= 0 and weight `alpha` of the positives in (0, 1); alpha < 0 turns the weight off."""
+    """Focal loss: focusing `gamma` >= 0 and weight `alpha` < 1 of the positives; alpha < 0 turns the weight off."""
 
     gamma: float
     alpha: float
@@ -84,23 +87,23 @@ class Focal:
 
 @dataclass(frozen=True)
 class Augment:
-    """How training examples are changed, anew in each epoch; 0 changes nothing.
+    """Augmentation of training examples, drawn anew in each epoch; 0 turns it off.
 
-    `words` is the share of a text's words that are replaced, added, swapped or deleted, `tokens` the share of its
-    tokens that are masked, `images` how strongly images are cropped and recoloured, up to 1. A frozen image
-    branch computes and caches `views` changed views of each image, and an epoch draws one of these and of the
-    image itself.
+    `word_edit_rate` is the share of a text's words that are replaced, inserted, swapped or deleted,
+    `token_mask_rate` the share of its tokens that are masked, `image_strength` in [0, 1] how strongly images are
+    cropped, recoloured and compressed. With a frozen image tower, the features of `image_views` augmented views of
+    each image are computed once and cached; each epoch draws one of them or the image itself.
     """
 
-    words: float
-    tokens: float
-    images: float
-    views: int
+    word_edit_rate: float
+    token_mask_rate: float
+    image_strength: float
+    image_views: int
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One model and its training; teacher and student share every setting that stands here."""
+    """The settings that teacher and student share: one model and its training."""
 
     text: TextTower
     image: ImageTower
@@ -118,11 +121,11 @@ class ModelConfig:
     weight_decay: float
     patience: int
     monitor: Monitor
-    objective: Objective
+    threshold_objective: Objective
     seed: int
 
     def check(self, where: str) -> None:
-        """Raise RecipeError for a value out of its range; `where` is "teacher" or "student"."""
+        """Raise RecipeError for a value out of range; `where` is "teacher" or "student"."""
         self._positive(where, "epochs", "batch_size", "learning_rate", "head_learning_rate", "patience")
         for name in ("constant_epochs", "decay_per_epoch", "weight_decay", "seed"):
             if getattr(self, name) < 0:
@@ -133,24 +136,27 @@ class ModelConfig:
             raise RecipeError(
                 f"{where}.head.modality_dropout must be in [0, 0.5), got {self.head.modality_dropout}"
             )
-        if self.head.hidden < 1:
-            raise RecipeError(f"{where}.head.hidden must be >= 1, got {self.head.hidden}")
+        if self.head.hidden_size < 1:
+            raise RecipeError(f"{where}.head.hidden_size must be >= 1, got {self.head.hidden_size}")
         if self.focal.gamma < 0 or self.focal.alpha >= 1:
             raise RecipeError(f"{where}.focal needs gamma >= 0 and alpha < 1, got {self.focal}")
-        for name in ("layers", "vocabulary"):
+        for name in ("layers", "vocab_size"):
             if getattr(self.text, name) < 0:
                 raise RecipeError(f"{where}.text.{name} must be >= 0 (0 keeps all), got {getattr(self.text, name)}")
         if self.text.max_tokens < 4:
             raise RecipeError(f"{where}.text.max_tokens must be >= 4, got {self.text.max_tokens}")
         if self.image.model == "cnn" and not self.image.trainable:
-            raise RecipeError(f"{where}.image.model=cnn starts from nothing; set {where}.image.trainable=true")
-        for name in ("words", "tokens"):
+            raise RecipeError(
+                f"{where}.image.model=cnn has no pretrained weights; set {where}.image.trainable=true"
+            )
+        for name in ("word_edit_rate", "token_mask_rate"):
             if not 0 <= getattr(self.augment, name) < 1:
                 raise RecipeError(f"{where}.augment.{name} must be in [0, 1), got {getattr(self.augment, name)}")
-        if not 0 <= self.augment.images <= 1:
-            raise RecipeError(f"{where}.augment.images must be in [0, 1], got {self.augment.images}")
-        if self.augment.views < 1:
-            raise RecipeError(f"{where}.augment.views must be >= 1, got {self.augment.views}")
+        strength, views = self.augment.image_strength, self.augment.image_views
+        if not 0 <= strength <= 1:
+            raise RecipeError(f"{where}.augment.image_strength must be in [0, 1], got {strength}")
+        if views < 1:
+            raise RecipeError(f"{where}.augment.image_views must be >= 1, got {views}")
         if not 16 <= self.image.size <= 1024:
             raise RecipeError(f"{where}.image.size must be 16 to 1024 pixels, got {self.image.size}")
 
@@ -162,7 +168,8 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Asymmetric:
-    """Focusing of positives and negatives, both >= 0, and the probability under which negatives count nothing."""
+    """Asymmetric loss: focusing of positives and negatives, both >= 0, and `clip` in [0, 1), the probability below
+    which a negative contributes nothing (Ridnik et al. 2021, "Asymmetric Loss For Multi-Label Classification")."""
 
     gamma_positive: float
     gamma_negative: float
@@ -171,15 +178,17 @@ class Asymmetric:
 
 @dataclass(frozen=True)
 class TeacherConfig(ModelConfig):
-    """`folds` >= 2 also trains that many fold models, for out-of-fold thresholds and figures; 0 does not.
+    """The teacher's settings.
 
-    `balance` lets rare labels weigh more: "alpha" takes a focal alpha for each label from its count, "class" weighs
-    whole labels by their effective number of positives.
+    `folds` >= 2 also trains that many fold models, for out-of-fold thresholds and metrics; 0 does not.
+    `class_weights` gives rare labels more weight: "focal_alpha" sets each label's focal alpha from its count,
+    "effective_number" weighs labels by their effective number of positives (Cui et al. 2019, "Class-Balanced Loss
+    Based on Effective Number of Samples").
     """
 
     folds: int
     loss: Literal["focal", "asymmetric"]
-    balance: Literal["none", "alpha", "class"]
+    class_weights: Literal["none", "focal_alpha", "effective_number"]
     asymmetric: Asymmetric
 
     def __post_init__(self) -> None:
@@ -187,59 +196,63 @@ class TeacherConfig(ModelConfig):
         a = self.asymmetric
         if a.gamma_positive < 0 or a.gamma_negative < 0 or not 0 <= a.clip < 1:
             raise RecipeError(f"teacher.asymmetric needs gammas >= 0 and clip in [0, 1), got {a}")
-        if self.loss == "asymmetric" and self.balance == "alpha":
-            raise RecipeError('teacher.balance=alpha belongs to loss="focal"; with "asymmetric" take none or class')
+        if self.loss == "asymmetric" and self.class_weights == "focal_alpha":
+            raise RecipeError(
+                'teacher.class_weights=focal_alpha needs loss="focal"; with loss="asymmetric" choose none or '
+                "effective_number"
+            )
         if self.folds == 1 or self.folds < 0:
             raise RecipeError(f"teacher.folds must be 0 or >= 2, got {self.folds}")
 
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Weights >= 0 of the terms of a student's loss: the `labels`, the teacher's `soft` logits at this
-    `temperature`, its `text` and `image` features, and the `relations` between labels."""
+    """Weights >= 0 of the terms of a student's loss: the data's `hard_labels`, the teacher's `soft_targets` at this
+    `temperature`, its `text_features` and `image_features`, and the `label_relations` between its logits."""
 
     temperature: float
-    labels: float
-    soft: float
-    text: float
-    image: float
-    relations: float
+    hard_labels: float
+    soft_targets: float
+    text_features: float
+    image_features: float
+    label_relations: float
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise RecipeError(f"student.distill.temperature must be > 0, got {self.temperature}")
-        weights = {name: getattr(self, name) for name in ("labels", "soft", "text", "image", "relations")}
+        weights = {name: weight for name, weight in vars(self).items() if name != "temperature"}
         for name, weight in weights.items():
             if weight < 0:
                 raise RecipeError(f"student.distill.{name} must be >= 0, got {weight}")
         if not any(weights.values()):
-            raise RecipeError("student.distill has no weight above 0, so nothing would be learned")
+            raise RecipeError("student.distill: all weights are 0, so nothing would be learned; set one above 0")
 
 
 @dataclass(frozen=True)
 class StudentConfig(ModelConfig):
-    """`out_of_fold` also trains a model for each of the teacher's folds, for thresholds and figures."""
+    """The student's settings. `out_of_fold` also trains a model for each of the teacher's folds, for thresholds and
+    metrics."""
 
     out_of_fold: bool
     distill: DistillConfig
 
     def __post_init__(self) -> None:
         self.check("student")
-        if (self.head.fusion, self.head.uses) != ("concat", "both"):
+        if (self.head.fusion, self.head.modalities) != ("concat", "both"):
             raise RecipeError(
-                f"student.head: fusion={self.head.fusion} and uses={self.head.uses} are for teachers; a student "
-                'has fusion="concat" and uses="both", and answers without a text or an image all the same'
+                f"student.head: fusion={self.head.fusion} and modalities={self.head.modalities} are for teachers; "
+                'a student needs fusion="concat" and modalities="both", and can predict from either alone'
             )
-        if self.distill.image > 0 and not self.image.trainable:
+        if self.distill.image_features > 0 and not self.image.trainable:
             raise RecipeError(
-                f"student.distill.image={self.distill.image} matches features of a frozen tower, which cannot "
-                "learn them; set student.image.trainable=true, or the weight to 0"
+                f"student.distill.image_features={self.distill.image_features} matches features of a frozen tower, "
+                "which cannot learn them; set student.image.trainable=true, or the weight to 0"
             )
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Training on in int8 arithmetic."""
+    """Quantisation-aware fine-tuning: further training in int8 arithmetic."""
 
     epochs: int
     learning_rate: float
@@ -253,7 +266,7 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class CardConfig:
-    """What a Bundle's card says that nobody can measure; "" where it is not known."""
+    """Facts of a Bundle's model card that cannot be measured; "" if unknown."""
 
     name: str
     license: str
@@ -263,17 +276,18 @@ class CardConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """`max_drift` bounds |logit difference| torch to fp32 ONNX, `min_int8_share` the int8 share of the text
-    tower's weights and of its multiply-accumulates, and `max_f1_drop` what quantising may cost in micro-F1 on dev.
+    """Settings of the export.
 
-    "auto" tries every way that there is and ships the best on this machine. `allow_slower` lets a file ship that is
-    no smaller or no faster than fp32.
+    `parity_tolerance` is the largest accepted |logit difference| between torch and the fp32 ONNX file,
+    `min_int8_share` the smallest accepted int8 share of the text tower's weights and of its multiply-accumulates,
+    and `max_f1_drop` the largest accepted loss of micro-F1 on dev by quantisation. "auto" tries every option and
+    keeps the best on this machine. `allow_slower` accepts a file that is no smaller or no faster than fp32.
     """
 
-    max_drift: float
+    parity_tolerance: float
     min_int8_share: float
     max_f1_drop: float
-    matrices: Literal["auto", "dynamic"]
+    matmuls: Literal["auto", "dynamic"]
     convolutions: Literal["auto", "int8", "float"]
     calibration: Literal["auto", "minmax", "entropy", "percentile"]
     calibration_examples: int
@@ -281,8 +295,8 @@ class ExportConfig:
     card: CardConfig
 
     def __post_init__(self) -> None:
-        if self.max_drift <= 0:
-            raise RecipeError(f"export.max_drift must be > 0, got {self.max_drift}")
+        if self.parity_tolerance <= 0:
+            raise RecipeError(f"export.parity_tolerance must be > 0, got {self.parity_tolerance}")
         if not 0 < self.min_int8_share <= 1:
             raise RecipeError(f"export.min_int8_share must be in (0, 1], got {self.min_int8_share}")
         if self.max_f1_drop < 0:
@@ -293,7 +307,7 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a run makes."""
+    """All settings of training and export."""
 
     teacher: TeacherConfig
     student: StudentConfig
@@ -302,31 +316,31 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path | None = None, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-        """The packaged defaults, then `path`, then overrides, "teacher.epochs=12" or {"teacher.epochs": 12}. Raises
-        RecipeError for a key that there is not."""
+        """The packaged defaults, overridden by the file at `path` and then by `overrides`, ["teacher.epochs=12"] or
+        {"teacher.epochs": 12}. Raises RecipeError for an unknown key or an invalid value."""
         tree = read_toml(recipes_folder() / "meme.toml")
         if path is not None:
-            lay_over(tree, read_toml(path), str(path))
+            merge_table(tree, read_toml(path), str(path))
         if isinstance(overrides, Mapping):
             for key, value in overrides.items():
-                lay_over(tree, nested(key, value), key)
+                merge_table(tree, nested(key, value), key)
         else:
             for override in overrides:
-                lay_over(tree, parse_override(override), f"--set {override}")
-        return build(cls, tree, "recipe")
+                merge_table(tree, parse_override(override), f"--set {override}")
+        return build_dataclass(cls, tree, "recipe")
 
 
-def changed(config: C, overrides: Sequence[str], where: str) -> C:
-    """The same settings under `key=value` overrides whose keys are a whole recipe's: teacher.epochs=12, where
-    `where` is "teacher"."""
+def override_config(config: C, overrides: Sequence[str], where: str) -> C:
+    """`config` with `key=value` overrides such as "teacher.epochs=12", whose first part is `where` ("teacher").
+    Raises RecipeError."""
     tree = {where: dataclasses.asdict(config)}
     for override in overrides:
-        lay_over(tree, parse_override(override), f"--set {override}")
-    return build(type(config), tree[where], where)
+        merge_table(tree, parse_override(override), f"--set {override}")
+    return build_dataclass(type(config), tree[where], where)
 
 
 def recipes_folder() -> Path:
-    """Where the recipes stand: inside the package when installed, beside it in a checkout."""
+    """The folder of the recipes: inside the package when installed, beside it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"

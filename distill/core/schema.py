@@ -1,4 +1,4 @@
-"""Tables of TOML or JSON laid over each other, and the dataclasses that they describe. Knows no setting."""
+"""Builds typed dataclasses from TOML or JSON tables, and merges tables with overrides."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from distill.core.errors import RecipeError
-from distill.core.untrusted import shown
+from distill.core.untrusted import short_repr
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,15 +20,17 @@ else:
 T = TypeVar("T")
 
 
-def build(cls: type[T], tree: Any, where: str) -> T:
-    """A frozen dataclass from a TOML or JSON table; every field must be there and nothing else may be."""
+def build_dataclass(cls: type[T], tree: Any, where: str) -> T:
+    """A frozen dataclass from a TOML or JSON table that has exactly its fields, each of its type.
+
+    `where` names the table in errors. Raises RecipeError for a missing, unknown or mistyped key."""
     if not isinstance(tree, dict):
-        raise RecipeError(f"{where}: expected a table, got {shown(tree)}")
+        raise RecipeError(f"{where}: expected a table, got {short_repr(tree)}")
     kinds = get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     unknown = sorted(set(tree) - set(names))
     if unknown:
-        raise RecipeError(f"{where}: unknown key {shown(unknown[0])}; known are {', '.join(names)}")
+        raise RecipeError(f"{where}: unknown key {short_repr(unknown[0])}; expected {', '.join(names)}")
     missing = [name for name in names if name not in tree]
     if missing:
         raise RecipeError(f"{where}: key {missing[0]!r} is missing")
@@ -37,33 +39,33 @@ def build(cls: type[T], tree: Any, where: str) -> T:
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
-        return build(kind, value, where)  # type: ignore[arg-type]
+        return build_dataclass(kind, value, where)  # type: ignore[arg-type]
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise RecipeError(f"{where} must be one of {', '.join(get_args(kind))}; got {shown(value)}")
+            raise RecipeError(f"{where} must be one of {', '.join(get_args(kind))}; got {short_repr(value)}")
         return value
-    if get_origin(kind) in (Union, types.UnionType):  # X | None is the only one there is
+    if get_origin(kind) in (Union, types.UnionType):  # X | None is the only union in use
         inner = next(part for part in get_args(kind) if part is not types.NoneType)
         return None if value is None else _convert(inner, value, where)
     if get_origin(kind) is dict:
         if not isinstance(value, dict):
-            raise RecipeError(f"{where} must be a table; got {shown(value)}")
+            raise RecipeError(f"{where} must be a table; got {short_repr(value)}")
         return {key: _convert(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
     if get_origin(kind) in (tuple, types.GenericAlias):
         if not isinstance(value, list | tuple):
-            raise RecipeError(f"{where} must be a list; got {shown(value)}")
+            raise RecipeError(f"{where} must be a list; got {short_repr(value)}")
         return tuple(_convert(get_args(kind)[0], item, where) for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 1000 else math.inf
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise RecipeError(f"{where} must be of type {kind.__name__}; got {shown(value)}")
+        raise RecipeError(f"{where} must be of type {kind.__name__}; got {short_repr(value)}")
     if kind is float and not math.isfinite(value):
         raise RecipeError(f"{where} must be a number; got {value}")
     return value
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file. Raises RecipeError."""
+    """Parse a TOML file. Raises RecipeError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -73,31 +75,32 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(override: str) -> dict[str, Any]:
-    """`teacher.epochs=12` as a tree of tables. Raises RecipeError."""
+    """Parse `teacher.epochs=12` into nested tables. Raises RecipeError."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise RecipeError(f"--set {override}: write it as key=value, such as teacher.epochs=12")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()  # a bare word, such as a path or a model's name
+        value = text.strip()  # a bare word, such as a path or a model name
     return nested(key.strip(), value)
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
-    """`teacher.epochs` and 12 as a tree of tables."""
+    """`teacher.epochs` and 12 as nested tables."""
     tree: Any = value
     for part in reversed(key.split(".")):
         tree = {part: tree}
     return tree  # type: ignore[no-any-return]
 
 
-def lay_over(base: dict[str, Any], top: dict[str, Any], where: str) -> None:
-    """Put the values of `top` in the place of those of `base`, which has to have them. Raises RecipeError."""
+def merge_table(base: dict[str, Any], top: dict[str, Any], where: str) -> None:
+    """Overwrite values of `base` in place with those of `top`, recursively. Raises RecipeError for a key that is
+    not in `base`."""
     for key, value in top.items():
         if key not in base:
-            raise RecipeError(f"{where}: unknown key {key!r}; known here are {', '.join(sorted(base))}")
+            raise RecipeError(f"{where}: unknown key {key!r}; expected {', '.join(sorted(base))}")
         if isinstance(base[key], dict) and isinstance(value, dict):
-            lay_over(base[key], value, where)
+            merge_table(base[key], value, where)
         else:
             base[key] = value

@@ -1,4 +1,4 @@
-"""What people see while they wait and when it is done. Knows rich; nothing is computed here."""
+"""Progress bars, notes and warnings on standard error, and results on standard output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 T = TypeVar("T")
 
-PIPE_WIDTH = 120  # columns of a table when nobody's terminal says
+PIPE_WIDTH = 120  # columns of a table that goes to a pipe or a file
 
 
 def _console(stderr: bool) -> Console:
@@ -19,11 +19,11 @@ def _console(stderr: bool) -> Console:
 
 
 console = _console(stderr=True)  # progress, notes and warnings
-output = _console(stderr=False)  # results: what a pipe should receive
+output = _console(stderr=False)  # results
 
 
 def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
-    """Yield the items under a progress bar on stderr; `total=None` shows a count without an end."""
+    """Yield the items under a progress bar on standard error; `total=None` shows a count alone."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
@@ -33,10 +33,10 @@ def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
 
 
 def note(text: str) -> None:
-    """One line of progress."""
+    """Print one line of progress to standard error."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
-    """One line that a user should read."""
+    """Print one warning to standard error."""
     console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)

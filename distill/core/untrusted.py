@@ -1,5 +1,4 @@
-"""What comes from strangers: read no further than a limit, and in one way only. Knows bytes and JSON, not what they
-mean."""
+"""Reads untrusted files and JSON within limits of size and depth, and quotes untrusted values in messages."""
 
 from __future__ import annotations
 
@@ -11,24 +10,24 @@ from typing import Any, NoReturn
 
 from distill.core.errors import DistillError
 
-MAX_DEPTH = 64  # of lists and objects in one another; ours have 6
+MAX_DEPTH = 64  # of nested lists and objects; distill's own files have 6
 _short = reprlib.Repr()
 _short.maxlevel = 3
 _short.maxstring = _short.maxother = _short.maxlong = 120
 
 
-def shown(value: object) -> str:
-    """A value as an error message quotes it: its repr, cut where it is long or deep."""
+def short_repr(value: object) -> str:
+    """A value's repr for an error message, shortened where it is long or deep."""
     return _short.repr(value)
 
 
-def printable(text: str) -> str:
-    """Text that any UTF-8 file takes: file names and JSON can carry halves of characters (lone surrogates)."""
+def replace_surrogates(text: str) -> str:
+    """Text that can be encoded as UTF-8: file names and JSON may hold lone surrogates, which become "?"."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_file(path: Path) -> bool:
-    """Whether a plain file can be seen there; not where its name is impossible or its folder is closed."""
+    """Whether `path` is a regular file; False for an impossible name or a folder without access."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -36,7 +35,7 @@ def is_file(path: Path) -> bool:
 
 
 def read_bounded(path: Path, limit: int, error: type[DistillError]) -> bytes:
-    """A plain file's content of at most `limit` bytes; a larger one is not read. Raises `error`."""
+    """The content of a regular file of at most `limit` bytes; no more is read of a larger one. Raises `error`."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise error(f"{path}: is not a plain file; copy it again")
@@ -47,22 +46,22 @@ def read_bounded(path: Path, limit: int, error: type[DistillError]) -> bytes:
     except OSError as cause:
         raise error(f"{path}: cannot be read: {cause.strerror}") from cause
     if len(content) > limit:
-        raise error(f"{path}: has more than {limit:,} bytes, which no such file of ours has; copy it again")
+        raise error(f"{path}: has more than {limit:,} bytes, the limit for such a file; copy it again")
     return content
 
 
 def parse_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:
-    """A JSON value in which no key stands twice. Raises `error` with `where` and the reason."""
+    """Parse JSON without duplicate keys. Raises `error` with `where` and the reason."""
     try:
         return json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as cause:
         raise error(f"{where}: not valid JSON: {cause}") from cause
 
 
-def parse_strict(text: str | bytes, where: str, error: type[DistillError]) -> Any:
-    """As `parse_json`, and without NaN, infinities and deep nesting, which no file of ours has."""
+def parse_strict_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:
+    """Parse JSON without duplicate keys, NaN, infinities and deep nesting. Raises `error`."""
     try:
-        tree = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
+        tree = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
         _bound_depth(tree)
     except (ValueError, RecursionError) as cause:
         raise error(f"{where}: not readable as JSON: {cause}") from cause
@@ -73,11 +72,12 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {shown(next(n for n in names if names.count(n) > 1))} stands twice in an object")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {short_repr(duplicate)} appears twice in an object")
     return table
 
 
-def _refuse(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 

@@ -1,10 +1,9 @@
-"""Checking a dataset before anything slow starts: every fault is found in one pass. Knows examples only."""
+"""Checks a dataset before training: reports every fault of a kind at once, and warns of what may spoil results."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from distill.core.errors import DataError, ImageError
@@ -15,85 +14,78 @@ from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.text import has_text
 
-SHOWN = 5  # of each kind of fault; the rest is counted
-# A JPEG is read to its end, but decoded small; whatever a run does with an image, it does here once.
-GLANCE = ImageSpec(size=32, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+MAX_LISTED = 5  # faults of a kind that are named; the rest is counted
+# Every image is decoded once, small: a JPEG is read to its end all the same.
+CHECK_SPEC = ImageSpec(size=32, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
-@dataclass(frozen=True)
-class Integrity:
-    """What was found that does not stop a run, one line each."""
+def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
+    """Raise DataError for faults that spoil results, and return a warning for each that may.
 
-    warnings: tuple[str, ...]
-
-
-def check(splits: Splits, owner: Path | None = None) -> Integrity:
-    """Raise DataError for faults that would spoil a result; return the warnings for those that may. `owner` is the
-    run or Bundle whose label set it is, None where it is the data's own.
-
-    Errors: a label outside the label set, an id in two splits, a missing or unreadable image, a dev split that no
-    threshold can be fitted on. Warnings: the same image in two splits, a label without a positive example, rows
-    without text.
+    Errors: a label outside the label set, an id in two splits, a missing or unreadable image, a dev split on which
+    no thresholds can be fitted. Warnings: the same image in two splits, a label without a positive example, rows
+    without text or image. `owner` is the run or Bundle that the label set comes from, None if it is the dataset's.
     """
     parts = {"train": splits.train, "dev": splits.dev, "test": splits.test}
     rows = [(name, example) for name, part in parts.items() for example in part]
-    refuse_strangers(rows, splits.labels, owner)
-    refuse("id in two splits; give each post to one split", _shared_ids(parts))
+    refuse_unknown_labels(rows, splits.labels, owner)
+    raise_faults("id in two splits; give each post to one split", _shared_ids(parts))
     labelled = sum(bool(example.labels) for example in splits.dev)
-    if labelled < 2:  # cross-fitting holds one of them out; training would end in this error, hours later
+    if labelled < 2:  # cross-fitting holds one out; otherwise training would end in this error, hours later
         raise DataError(
             f"dev: {labelled} of {len(splits.dev)} rows have a label, and thresholds need 2; divide the data again "
             "with distill split, or add rows"
         )
     hashes, broken = _hash_images(rows)
-    refuse("image missing or unreadable; mend or remove the row", broken)
+    raise_faults("image missing or unreadable; fix or remove the row", broken)
     warnings = _shared_images(hashes)
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         counts = splits.labels.encode([example.labels for example in part]).sum(0)
         empty = [label for label, count in zip(splits.labels.names, counts, strict=True) if count == 0]
         if empty:
             what = "cannot be learned" if name == "train" else "its threshold and F1 cannot be measured"
-            warnings.append(f"{name}: no positive example of {_some(empty)}: {what}")
+            warnings.append(f"{name}: no positive example of {_first_few(empty)}: {what}")
     for what, count in (
         ("text", sum(not has_text(example.text) for _, example in rows)),
         ("image", sum(example.image is None for _, example in rows)),
     ):
         if count:
             warnings.append(f"{count} of {len(rows)} rows have no {what}")
-    return Integrity(tuple(warnings))
+    return warnings
 
 
-def refuse_strangers(rows: Sequence[tuple[str, Example]], labels: LabelSet, owner: Path | None) -> None:
-    """Raise DataError for labels outside the set. Rows come with their split's name; `owner` is as in `check`."""
-    known = set(labels.names)
-    strangers = [
-        f"{example.id!r} ({name}) has label {label!r}"
-        for name, example in rows
+def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet, owner: Path | None) -> None:
+    """Raise DataError for labels outside the label set. `rows` are (name of the split, example); `owner` is as in
+    `check_splits`."""
+    names = set(labels.names)
+    unknown = [
+        f"{example.id!r} ({split}) has label {label!r}"
+        for split, example in rows
         for label in example.labels
-        if label not in known
+        if label not in names
     ]
-    what = "label not in the label set; mend the row or add the label to labels.txt"
+    fault = "label not in the label set; fix the row or add the label to labels.txt"
     if owner is not None:
-        what = (
-            f"label not in the label set of {owner}, which knows {len(labels)} labels and cannot learn others; "
-            "take it out of the row, or train anew"
+        fault = (
+            f"label not in the label set of {owner}, whose {len(labels)} labels are fixed; remove it from the row, "
+            "or train a new model"
         )
-    refuse(what, strangers)
+    raise_faults(fault, unknown)
 
 
 def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
-    """Examples whose labels do not count, for a teacher to label; those that stand in a split already are left
-    out, as are doubles. Raises DataError for rows and images that cannot be read."""
+    """Examples for a teacher to label; their own labels are not used. Examples whose content is in a split, and
+    duplicates, are left out. Raises DataError for rows and images that cannot be read."""
     examples = read_examples(path)
     _, broken = _hash_images([("unlabelled", example) for example in examples])
-    refuse("image missing or unreadable; mend or remove the row", broken)
-    known = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
-    fresh = {name: example for example in examples if (name := content_hash(example)) not in known}
+    raise_faults("image missing or unreadable; fix or remove the row", broken)
+    in_splits = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
+    fresh = {hash_: example for example in examples if (hash_ := content_hash(example)) not in in_splits}
     return list(fresh.values())
 
 
 def image_hash(path: Path) -> str:
-    """Hex SHA-256 of an image file. Raises ImageError when it cannot be read."""
+    """Hex SHA-256 of an image file. Raises ImageError if it cannot be read."""
     try:
         return sha256_of(path)
     except OSError as error:
@@ -101,50 +93,53 @@ def image_hash(path: Path) -> str:
 
 
 def content_hash(example: Example) -> str:
-    """Hex SHA-256 over text and image: what a model sees of an example. Raises ImageError."""
+    """Hex SHA-256 of an example's text and image, which are all that a model sees. Raises ImageError."""
     text = example.text.encode("utf-8", "replace")
     image = b"" if example.image is None else image_hash(example.image).encode()
     return hashlib.sha256(image + text).hexdigest()
 
 
 def _shared_ids(parts: dict[str, list[Example]]) -> list[str]:
-    seen: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     shared = []
-    for name, part in parts.items():
+    for split, part in parts.items():
         for example in part:
-            if seen.setdefault(example.id, name) != name:
-                shared.append(f"{example.id!r} in {seen[example.id]} and {name}")
+            if split_of.setdefault(example.id, split) != split:
+                shared.append(f"{example.id!r} in {split_of[example.id]} and {split}")
     return shared
 
 
 def _hash_images(rows: Sequence[tuple[str, Example]]) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
+    """(split, id) of the examples of each image, by the image's hash, and the faults of images that cannot be
+    read."""
     hashes: dict[str, list[tuple[str, str]]] = {}
     broken = []
-    for name, example in track(rows, "checking images", len(rows)):
+    for split, example in track(rows, "checking images", len(rows)):
         if example.image is None:
             continue
         try:
-            image_to_uint8(example.image, GLANCE)
-            hashes.setdefault(image_hash(example.image), []).append((name, example.id))
+            image_to_uint8(example.image, CHECK_SPEC)
+            hashes.setdefault(image_hash(example.image), []).append((split, example.id))
         except ImageError as error:
-            broken.append(f"{example.id!r} ({name}): {error}")
+            broken.append(f"{example.id!r} ({split}): {error}")
     return hashes, broken
 
 
 def _shared_images(hashes: dict[str, list[tuple[str, str]]]) -> list[str]:
-    crossing = [places for places in hashes.values() if len({name for name, _ in places}) > 1]
-    if not crossing:
-        return []
-    shown = [" and ".join(f"{id_!r} ({name})" for name, id_ in places) for places in crossing]
-    return [f"the same image stands in two splits, which flatters the figures: {_some(shown)}"]
+    leaks = [
+        " and ".join(f"{id_!r} ({split})" for split, id_ in examples)
+        for examples in hashes.values()
+        if len({split for split, _ in examples}) > 1
+    ]
+    return [f"the same image is in two splits, which inflates the metrics: {_first_few(leaks)}"] if leaks else []
 
 
-def refuse(what: str, found: list[str]) -> None:
-    """Raise DataError when any were found, with the names of the first ones."""
-    if found:
-        raise DataError(f"{len(found)} x {what}: {_some(found)}")
+def raise_faults(what: str, faults: Sequence[str]) -> None:
+    """Raise DataError if there are any faults, with their number and the first of them."""
+    if faults:
+        raise DataError(f"{len(faults)} x {what}: {_first_few(faults)}")
 
 
-def _some(found: list[str]) -> str:
-    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + more
+def _first_few(items: Sequence[str]) -> str:
+    more = f", and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
+    return ", ".join(items[:MAX_LISTED]) + more

@@ -1,7 +1,7 @@
-"""A generated dataset of captioned images whose labels are known rules. Knows Pillow, no models.
+"""Generates a dataset of captioned images whose labels follow simple rules, for the demo and the tests.
 
-Two labels hang on the text, two on the image, and two on both together, so a model that loses one of
-its towers can be seen to lose labels.
+Two labels depend on the text, two on the image, and two on both, so that a model without one of its towers
+visibly loses labels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from distill.core.files import write_text
-from distill.data.dataset import Example, write_examples
+from distill.data.dataset import Example, examples_to_json
 
 LABELS = ("praise", "fear", "sunny", "crowd", "irony", "rally")
 PRAISE = ("great", "lovely", "brilliant", "wonderful", "splendid", "superb")
@@ -31,41 +31,42 @@ TOPICS = (
 )
 CLOSERS = ("they said", "for everyone", "believe it", "every morning", "no question", "at last")
 SIDE = 96
-NOISE = 0.03  # the share of labels that its annotators get wrong, so that nothing can be perfect
+NOISE = 0.03  # the share of labels that are flipped, so that no model can be perfect
 
 
 def write_demo_data(folder: Path, sizes: tuple[int, int, int] = (600, 120, 120), seed: int = 13) -> None:
-    """train, dev and test JSON files, their images and labels.txt. The same seed gives the same bytes."""
+    """Write train, dev and test JSON files with `sizes` examples, their images and labels.txt. The same seed gives
+    the same bytes."""
     generator = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for split, size in zip(("train", "dev", "test"), sizes, strict=True):
         examples = [_example(generator, f"{split}-{number:04d}", folder / "images") for number in range(size)]
-        write_text(folder / f"{split}.json", write_examples(examples, folder))
+        write_text(folder / f"{split}.json", examples_to_json(examples, folder))
     write_text(folder / "labels.txt", "\n".join(LABELS) + "\n")
 
 
 def _example(generator: np.random.Generator, name: str, folder: Path) -> Example:
     praise, fear, sunny, crowd = (bool(flag) for flag in generator.random(4) < (0.4, 0.35, 0.5, 0.35))
-    words = [_one(generator, TOPICS)]
-    words += [_one(generator, PRAISE)] if praise else []
-    words += [_one(generator, FEAR)] if fear else []
-    words += [_one(generator, PLAIN) for _ in range(int(generator.integers(1, 4)))]
-    words.append(_one(generator, CLOSERS))
+    words = [_choose(generator, TOPICS)]
+    words += [_choose(generator, PRAISE)] if praise else []
+    words += [_choose(generator, FEAR)] if fear else []
+    words += [_choose(generator, PLAIN) for _ in range(int(generator.integers(1, 4)))]
+    words.append(_choose(generator, CLOSERS))
     order = generator.permutation(len(words))
     text = " ".join(words[index] for index in order)
     path = folder / f"{name}.jpg"
     _image(generator, sunny, crowd, text).save(path, quality=85)
     truth = np.array([praise, fear, sunny, crowd, praise and not sunny, fear and crowd])
-    said = truth ^ (generator.random(len(LABELS)) < NOISE)
-    return Example(name, text, path, tuple(label for label, yes in zip(LABELS, said, strict=True) if yes))
+    annotated = truth ^ (generator.random(len(LABELS)) < NOISE)
+    return Example(name, text, path, tuple(label for label, yes in zip(LABELS, annotated, strict=True) if yes))
 
 
-def _one(generator: np.random.Generator, words: Sequence[str]) -> str:
+def _choose(generator: np.random.Generator, words: Sequence[str]) -> str:
     return words[int(generator.integers(len(words)))]
 
 
 def _image(generator: np.random.Generator, sunny: bool, crowd: bool, text: str) -> Image.Image:
-    """Sky over ground, a sun or clouds, perhaps a crowd, and the caption on top."""
+    """Sky over ground, a sun or clouds, perhaps a crowd, and the caption at the top."""
     sky = np.array([120, 180, 235]) if sunny else np.array([85, 90, 100])
     shade = generator.integers(-25, 25, size=3)
     rows = np.linspace(1.0, 0.75, SIDE)[:, None, None] * (sky + shade)[None, None, :]

@@ -1,4 +1,4 @@
-"""The set of labels and the order of its columns. Knows names and multi-hot vectors, not probabilities."""
+"""The label set: label names in column order, and their encoding as multi-hot vectors."""
 
 from __future__ import annotations
 
@@ -18,29 +18,32 @@ LABEL_FILES = ("labels.txt", "techniques.txt")
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Ordered, distinct label names; column `i` of every target or logit belongs to `names[i]`."""
+    """Ordered, distinct label names; column `i` of targets, logits and probabilities belongs to `names[i]`. Raises
+    DataError for a duplicate or a name that no file of one label per line can hold."""
 
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.names:
-            raise DataError("a label set needs at least one label; none was given")
-        doubled = sorted(name for name, count in Counter(self.names).items() if count > 1)
-        if doubled:
-            raise DataError(f"label {doubled[0]!r} is listed twice; remove one of the two")
-        odd = [name for name in self.names if not name or name != " ".join(name.split())]
-        if odd:
-            raise DataError(f"label {odd[0]!r} is empty or has spaces at its ends, doubled, or a line break")
-        foul = [name for name in self.names if any(unicodedata.category(c) in ("Cc", "Cs") for c in name)]
-        if foul:
-            raise DataError(f"label {foul[0]!r} holds a control character or half a character; remove it")
+            raise DataError("a label set needs at least one label")
+        duplicates = sorted(name for name, count in Counter(self.names).items() if count > 1)
+        if duplicates:
+            raise DataError(f"label {duplicates[0]!r} is listed twice; remove one of the two")
+        untidy = [name for name in self.names if not name or name != " ".join(name.split())]
+        if untidy:
+            raise DataError(
+                f"label {untidy[0]!r} is empty or has spaces at its ends, double spaces or a line break"
+            )
+        unprintable = [name for name in self.names if any(unicodedata.category(c) in ("Cc", "Cs") for c in name)]
+        if unprintable:
+            raise DataError(f"label {unprintable[0]!r} holds a control character or a lone surrogate; remove it")
 
     def __len__(self) -> int:
         return len(self.names)
 
     @classmethod
     def read(cls, path: Path) -> LabelSet:
-        """One label a line, empty lines skipped. Raises DataError for an empty file or a doubled label."""
+        """Read a file of one label per line, skipping empty lines. Raises DataError with the file's name."""
         try:
             return cls.parse(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, DataError) as error:
@@ -48,16 +51,17 @@ class LabelSet:
 
     @classmethod
     def parse(cls, text: str) -> LabelSet:
-        """The same from the file's content."""
+        """A label set from the content of such a file. Raises DataError."""
         return cls(tuple(line.strip() for line in text.splitlines() if line.strip()))
 
     @classmethod
     def collect(cls, labelled: Iterable[Sequence[str]]) -> LabelSet:
-        """The distinct labels of a training split, in alphabetical order."""
+        """The distinct labels of all rows, in alphabetical order."""
         return cls(tuple(sorted({label for labels in labelled for label in labels})))
 
     def encode(self, rows: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-        """Label names to multi-hot targets, float32 (N, L) in {0, 1}. Raises DataError for a stranger."""
+        """Label names of N rows to multi-hot targets, float32 (N, L) in {0, 1}. Raises DataError for an unknown
+        label."""
         column = {name: index for index, name in enumerate(self.names)}
         targets = np.zeros((len(rows), len(self.names)), dtype=np.float32)
         for row, labels in enumerate(rows):
@@ -68,5 +72,5 @@ class LabelSet:
         return targets
 
     def decode(self, decisions: NDArray[np.bool_]) -> tuple[str, ...]:
-        """One row of decisions, bool (L,), to the names that it holds."""
+        """One row of decisions, bool (L,), to the names of its labels."""
         return tuple(name for name, chosen in zip(self.names, decisions, strict=True) if chosen)

@@ -1,4 +1,4 @@
-"""What a run has learned from, and those that it started from before it. Knows folders and hashes, no weights."""
+"""Which examples a run has learned from, including the runs that it was retrained from."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Example
 from distill.data.run_folder import START_FILE
 
-RETRAIN = "retrain"  # of what a run depends on
+RETRAIN = "retrain"  # the key in a run's depends_on
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Content hashes: `train` went into a run's weights, or into those that it started from; `dev` stopped these
-    trainings and may have set thresholds; `test` is what it was judged on when it was retrained, else empty."""
+class Lineage:
+    """Content hashes of the examples behind a run, and behind the runs that it was retrained from: `train` went
+    into the weights; `dev` stopped trainings and may have set thresholds; `test` judged the run when it was
+    retrained, and is empty if it was not."""
 
     train: frozenset[str]
     dev: frozenset[str]
@@ -30,34 +31,32 @@ class Seen:
         return [content_hash(example) in self.train for example in examples]
 
 
-def seen_by(run: Path) -> Seen:
-    """From what the run wrote down when it started. Raises RunError."""
-    tree = _started(run)
+def read_lineage(run: Path) -> Lineage:
+    """The lineage that a run recorded when it started. Raises RunError."""
+    tree = read_json(run / START_FILE, RunError)
     try:
-        before = tree["depends_on"].get(RETRAIN, {"train": [], "dev": [], "test": []})
-        train, dev = (frozenset([*tree["data"][name], *before[name]]) for name in ("train", "dev"))
-        return Seen(train, dev, frozenset(before["test"]))
+        earlier = tree["depends_on"].get(RETRAIN, {"train": [], "dev": [], "test": []})
+        train, dev = (frozenset([*tree["data"][name], *earlier[name]]) for name in ("train", "dev"))
+        return Lineage(train, dev, frozenset(earlier["test"]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise _silent(run) from error
+        raise _no_record(run) from error
 
 
-def own_dev(run: Path) -> frozenset[str]:
-    """Content hashes of the dev split of the run itself, whatever it started from. Raises RunError."""
+def dev_hashes(run: Path) -> frozenset[str]:
+    """Content hashes of the run's own dev split, without those of earlier runs. Raises RunError."""
+    tree = read_json(run / START_FILE, RunError)
     try:
-        return frozenset(_started(run)["data"]["dev"])
+        return frozenset(tree["data"]["dev"])
     except (KeyError, TypeError) as error:
-        raise _silent(run) from error
+        raise _no_record(run) from error
 
 
-def _started(run: Path) -> Any:
-    return read_json(run / START_FILE, RunError)
+def _no_record(run: Path) -> RunError:
+    return RunError(f"{run / START_FILE}: does not record what the run was trained on; train again")
 
 
-def _silent(run: Path) -> RunError:
-    return RunError(f"{run / START_FILE}: does not say what the run was trained on; train again")
-
-
-def retrained_from(seen: Seen, sha256: str, test: Sequence[Example]) -> dict[str, Any]:
-    """What a retrained run writes down when it starts from weights of this SHA-256 that have `seen` so much."""
-    before = {"from": sha256, "train": sorted(seen.train), "dev": sorted(seen.dev)}
-    return {RETRAIN: before | {"test": sorted(content_hash(example) for example in test)}}
+def retrain_record(lineage: Lineage, sha256: str, test: Sequence[Example]) -> dict[str, Any]:
+    """The entry of a retrained run's depends_on: the lineage of the weights that it starts from, their SHA-256, and
+    the test examples that judge it."""
+    earlier = {"from": sha256, "train": sorted(lineage.train), "dev": sorted(lineage.dev)}
+    return {RETRAIN: earlier | {"test": sorted(content_hash(example) for example in test)}}

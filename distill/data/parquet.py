@@ -1,7 +1,4 @@
-"""Rows of Parquet files, by their numbers. Knows columns and row groups, no models.
-
-pyarrow is imported when there is such a file: a device does without.
-"""
+"""Reads rows of Parquet files by their numbers. pyarrow is imported only when such a file is read."""
 
 from __future__ import annotations
 
@@ -13,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
+from distill.core.extras import require
 
 SUFFIX = ".parquet"
-COLUMNS = ("id", "text", "image")  # no others are read: labels may be of any type there
-ROWS_AT_ONCE = 256  # each may hold an image
+COLUMNS = ("id", "text", "image")  # labels are not read: they may be of any type
+BATCH_ROWS = 256  # each may hold an image
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file, its number of rows, and a hash of its footer, which says where every column lies and how long it is:
-    files of terabytes are told apart without being read."""
+    """A Parquet file, its number of rows, and a hash of its footer, which gives the place and length of every
+    column: it tells files of terabytes apart without reading them."""
 
     path: Path
     rows: int
@@ -30,38 +28,39 @@ class Table:
 
 
 def describe(path: Path) -> Table:
-    """Raises DataError for what is no Parquet file, or has not the columns."""
+    """Read a file's footer. Raises DataError if it is not a Parquet file or lacks columns."""
     with _opened(path) as file:
         _columns(path, file)
         rows = int(file.metadata.num_rows)
         groups = [file.metadata.row_group(number).to_dict() for number in range(file.metadata.num_row_groups)]
-        about = repr((path.stat().st_size, str(file.schema_arrow), groups))
-    return Table(path, rows, hashlib.sha256(about.encode()).hexdigest())
+        footer = repr((path.stat().st_size, str(file.schema_arrow), groups))
+    return Table(path, rows, hashlib.sha256(footer.encode()).hexdigest())
 
 
-def read_table(path: Path, first: int = 0, count: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row number from 1, row) of `count` rows behind the first `first`, a few at a time. Raises DataError."""
+def iter_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row number from 1, row) of `count` rows after the first `first`, all of them for None, read in batches.
+    Raises DataError."""
     with _opened(path) as file:
         stop = file.metadata.num_rows if count is None else first + count
         groups, start = _groups(file, first, stop)
         columns = _columns(path, file)
-        for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns) if groups else ():
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns) if groups else ():
             wanted = batch.slice(max(0, first - start), max(0, stop - max(first, start)))
             yield from enumerate(wanted.to_pylist(), max(first, start) + 1)
             start += batch.num_rows
 
 
 def _groups(file: Any, first: int, stop: int) -> tuple[list[int], int]:
-    """The row groups that hold rows of first..stop, and how many rows stand before them."""
+    """The row groups with rows of first..stop, and the number of rows before them."""
     groups: list[int] = []
-    before = begins = 0
+    start = skipped = 0
     for number in range(file.metadata.num_row_groups):
-        after = before + file.metadata.row_group(number).num_rows
-        if before < stop and after > first:
-            begins = begins if groups else before
+        end = start + file.metadata.row_group(number).num_rows
+        if start < stop and end > first:
+            skipped = skipped if groups else start
             groups.append(number)
-        before = after
-    return groups, begins
+        start = end
+    return groups, skipped
 
 
 def _columns(path: Path, file: Any) -> list[str]:
@@ -71,22 +70,18 @@ def _columns(path: Path, file: Any) -> list[str]:
         raise DataError(f"{path}: has no column 'id'; {has}")
     if "text" not in names and "image" not in names:
         raise DataError(f"{path}: has neither a column 'text' nor 'image'; {has}")
-    doubled = [name for name in COLUMNS if names.count(name) > 1]
-    if doubled:
-        raise DataError(f"{path}: has two columns {doubled[0]!r}; keep one of them")
+    duplicates = [name for name in COLUMNS if names.count(name) > 1]
+    if duplicates:
+        raise DataError(f"{path}: has two columns {duplicates[0]!r}; keep one of them")
     return [name for name in COLUMNS if name in names]
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A pyarrow ParquetFile; whatever goes wrong with it is a DataError."""
+    """A pyarrow ParquetFile. Raises DataError if it cannot be read, InstallError without pyarrow."""
+    pyarrow, parquet = (require(module, f"{path}: reading it") for module in ("pyarrow", "pyarrow.parquet"))
     try:
-        import pyarrow
-        from pyarrow.parquet import ParquetFile
-    except ModuleNotFoundError as error:
-        raise DataError(f"{path}: Parquet is read with pyarrow: pip install pyarrow") from error
-    try:
-        with ParquetFile(path) as file:
+        with parquet.ParquetFile(path) as file:
             yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error

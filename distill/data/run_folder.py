@@ -1,16 +1,16 @@
-"""A training run's folder without torch: its files' names, its labels, and what it was begun with.
+"""The folder of a training run, read without torch: the names of its files, its labels and its settings.
 
 RUN/
-  run.json            what it is, written last: a folder without it is unfinished
+  run.json            description of the run, written last: a folder without it is unfinished
   model.safetensors   weights of the best epoch
-  tokenizer.json      the text encoder's own tokenizer
-  text/, image/       the encoders' configurations (Hugging Face ones), so that no hub is needed
-  started.json        what it was asked for, and hashes of what it learns from
-  metrics.json        metrics on the validation split
-  soft_targets*.npz   a teacher's outputs, for its students; one more for each of its folds
+  tokenizer.json      the text encoder's tokenizer
+  text/, image/       Hugging Face configurations of the encoders, so that no hub is needed
+  started.json        settings of the run, and content hashes of its examples
+  metrics.json        metrics on dev
+  soft_targets*.npz   a teacher's outputs, for its students; one more file per fold
   control.npz         the outputs of a control experiment
-  retrain.*           of a retrained teacher: how it compares with the one that it started from
-  training/           checkpoints of an unfinished training, removed when it ends
+  retrain.*           of a retrained teacher: its comparison with the one that it started from
+  training/           checkpoints of an unfinished training, removed at the end
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
-from distill.core.untrusted import shown
+from distill.core.untrusted import short_repr
 from distill.data.labels import LabelSet
 
-FORMAT = 5
+FORMAT = 6
 RUN_FILE = "run.json"
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
@@ -31,13 +31,13 @@ TOKENIZER = "tokenizer.json"
 TRAINING = "training"
 RESUME = "go on with --resume"
 START_FILE = "started.json"
-STUDY, BEST, COMPARISON = "study.json", "best.toml", "comparison.json"  # of a search, and of a comparison
-FEW = 3  # of a list that is shown whole
-HASH = 64  # characters of a SHA-256
+STUDY, BEST, COMPARISON = "study.json", "best.toml", "comparison.json"  # of distill tune and compare-teachers
+MAX_LISTED = 3  # entries of a list that is shown whole
+SHA256_LENGTH = 64  # hex digits
 
 
-def no_run(folder: Path) -> str | None:
-    """What stands there when it is finished and no run, and the next step; None where it may be a run."""
+def describe_non_run(folder: Path) -> str | None:
+    """What a finished folder holds if it is not a run, with the next step; None if it may be a run."""
     if (folder / STUDY).is_file() and "verdict" in read_json(folder / STUDY, RunError):
         return (
             f"a finished search, not a run; train by its best with distill train-teacher --recipe {folder / BEST}"
@@ -47,8 +47,8 @@ def no_run(folder: Path) -> str | None:
     return None
 
 
-def difference(old: Any, new: Any, where: str = "") -> str:
-    """The first value, by its key in unequal tables, that `old` was started with and `new` asks for otherwise."""
+def describe_difference(old: Any, new: Any, where: str = "") -> str:
+    """The first difference of two unequal settings, as "with KEY=OLD, not NEW"."""
     if isinstance(old, dict) and isinstance(new, dict):
         key = next(key for key in {**new, **old} if (key in old, old.get(key)) != (key in new, new.get(key)))
         path = f"{where}.{key}".lstrip(".")
@@ -56,58 +56,50 @@ def difference(old: Any, new: Any, where: str = "") -> str:
             return f"without {path}, which is asked for now"
         if key not in new:
             return f"with {path}, which is not asked for now"
-        return difference(old[key], new[key], path)
+        return describe_difference(old[key], new[key], path)
     before, after = _brief(old), _brief(new)
     return f"with {where}={before}, not {'others' if before == after else after}"
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, list) and (len(value) > FEW or any(_is_hash(one) for one in value)):
+    if isinstance(value, list) and (len(value) > MAX_LISTED or any(map(_is_hash, value))):
         return f"{len(value)} entr{'y' if len(value) == 1 else 'ies'}"
     return f"{value[:12]}..." if _is_hash(value) else repr(value)
 
 
 def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == HASH
+    return isinstance(value, str) and len(value) == SHA256_LENGTH
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a finished run stands there."""
+    """Whether the folder holds a finished run."""
     return (folder / RUN_FILE).is_file()
 
 
-def labels_of(folder: Path) -> LabelSet:
-    """The label set of a finished run, without opening its weights. Raises RunError."""
+def read_run_labels(folder: Path) -> LabelSet:
+    """The label set of a finished run, without loading its weights. Raises RunError."""
     names = read_run(folder).get("labels")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RunError(f"{folder / RUN_FILE}: its labels are {shown(names)}, not a list of names; train again")
+        raise RunError(f"{folder / RUN_FILE}: its labels are {short_repr(names)}, not a list of names; train again")
     try:
         return LabelSet(tuple(names))
     except DataError as error:
         raise RunError(f"{folder / RUN_FILE}: {error}; train again") from error
 
 
-def weights_of(folder: Path) -> str:
-    """The SHA-256 of a finished run's weights, without opening them. Raises RunError."""
+def weights_sha256(folder: Path) -> str:
+    """The recorded SHA-256 of a finished run's weights, without reading them. Raises RunError."""
     return str(read_run(folder).get("sha256"))
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """run.json of a finished run. Raises RunError."""
+    """run.json of a finished run. Raises RunError, also for a run of another format."""
     if not is_run(folder):
-        if other := no_run(folder):
-            raise RunError(f"{folder}: {other}")
-        state = "an unfinished run; continue it with --resume" if (folder / START_FILE).is_file() else "no run"
+        if description := describe_non_run(folder):
+            raise RunError(f"{folder}: {description}")
+        state = "an unfinished run; continue it with --resume" if (folder / START_FILE).is_file() else "not a run"
         raise RunError(f"{folder}: {state} (it has no {RUN_FILE})")
-    tree = read_table(folder / RUN_FILE)
+    tree = read_json(folder / RUN_FILE, RunError)
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise RunError(f"{folder / RUN_FILE}: not a run of format {FORMAT}; train again with this version")
     return tree
-
-
-def read_table(path: Path) -> Any:
-    """A JSON file of a run. Raises RunError."""
-    try:
-        return read_json(path, RunError)
-    except RecursionError as error:
-        raise RunError(f"{path}: not readable as JSON: nested too deep") from error

@@ -1,7 +1,7 @@
-"""What `predict` is given: one row, a file of rows, or a folder of images or Parquet files.
+"""The input of `predict`: one row, a file of rows, or a folder of images or Parquet files.
 
-Unlike a training set, which is refused whole, a row that cannot be read is passed on as a fault, so that
-the others still get their answers.
+A row that cannot be read becomes a Fault, so that the others are still answered; a training set with such a row is
+refused as a whole.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from PIL import Image
 
 from distill.core.errors import DataError
 from distill.core.files import sha256_of
-from distill.core.untrusted import is_file, parse_json, printable, shown
+from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
 from distill.data import parquet
 from distill.data.checks import content_hash
-from distill.data.dataset import MAX_TEXT, SUFFIXES, Example, read_rows, to_example
+from distill.data.dataset import MAX_TEXT, SUFFIXES, Example, parse_example, read_rows
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that is no Example: its id, or the row's number when it has none. Both can be printed."""
+    """A row that cannot be read: its id, or its number if it has none, and the error. Both can be encoded as
+    UTF-8."""
 
     id: str
     error: str
 
     def __post_init__(self) -> None:
-        for name in ("id", "error"):  # a file's name may hold bytes that are no text
-            object.__setattr__(self, name, printable(getattr(self, name)))
+        for name in ("id", "error"):  # a file name may hold bytes that are not text
+            object.__setattr__(self, name, replace_surrogates(getattr(self, name)))
 
 
 @dataclass(frozen=True)
-class Post:
-    """A row that brought its image along, as the bytes of a file or opened; `name` is what an error calls it."""
+class InMemoryExample:
+    """An example whose image is in memory, opened or as the bytes of a file; errors call the image `name`."""
 
     id: str
     text: str
@@ -49,18 +50,18 @@ class Post:
     name: str
 
 
-Item = Example | Post | Fault
+Item = Example | InMemoryExample | Fault
 
 
 @dataclass(frozen=True)
 class Source:
-    """What predict is given. `kind` says how its `files` are read, in order:
+    """The input of predict. `kind` says what its `files` are, in order:
 
-    "row"     the one example `row`, from no file
-    "rows"    a JSON list or CSV, which only a reader from its start can take apart
+    "row"     no files: the one example `row`
+    "rows"    a JSON list or CSV, which can be read from the start only
     "lines"   JSON Lines
     "tables"  Parquet files
-    "images"  the images of a folder, each with its text in NAME.txt beside it
+    "images"  images, each with its text in NAME.txt beside it
     """
 
     kind: Literal["row", "rows", "lines", "tables", "images"]
@@ -70,8 +71,8 @@ class Source:
 
     @classmethod
     def open(cls, path: Path) -> Source:
-        """Decide by the suffix, and by what a folder holds. Raises DataError for anything else; whether a file is
-        there and can be read is found out when its items are."""
+        """The source at `path`, by its suffix or by the content of a folder. Raises DataError for any other; a file
+        is not opened before its items are read."""
         if path.is_dir():
             return cls._of_folder(path)
         if path.suffix == parquet.SUFFIX:
@@ -83,7 +84,7 @@ class Source:
 
     @classmethod
     def of(cls, row: Example) -> Source:
-        """One example."""
+        """The source of one example."""
         return cls("row", row.image or Path(row.id), (), row)
 
     @classmethod
@@ -92,7 +93,7 @@ class Source:
             names = sorted(folder.iterdir())
         except OSError as error:
             raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
-        # A file that is named like an image and is none gets a line that says so: it is not passed over.
+        # A file that has an image's suffix but is not one becomes a Fault: it is not skipped.
         images = tuple(path for path in names if path.suffix.lower() in IMAGE_SUFFIXES)
         tables = tuple(path for path in names if path.suffix == parquet.SUFFIX)
         if tables and images:
@@ -102,7 +103,7 @@ class Source:
         return cls("tables", folder, tables) if tables else cls("images", folder, images)
 
     def items(self) -> Iterator[Item]:
-        """Every row, or why it cannot be read. Raises DataError when the source itself cannot be read."""
+        """Every row, as an example or a Fault. Raises DataError if the source itself cannot be read."""
         if self.row is not None:
             yield self.row
         elif self.kind == "images":
@@ -113,7 +114,7 @@ class Source:
                 yield from read(path)
 
     def count(self) -> int | None:
-        """How many items there will be, where that is cheap to know: for the progress bar."""
+        """The number of items, None if it is not cheap to know."""
         if self.kind == "tables":
             return sum(parquet.describe(path).rows for path in self.files)
         if self.kind == "lines" and self.path.is_file():
@@ -122,47 +123,48 @@ class Source:
         return {"images": len(self.files), "row": 1}.get(self.kind)
 
     def digest(self) -> str:
-        """Hex SHA-256 that changes with what is read: of a file's content, of a folder's names and sizes, and of
+        """Hex SHA-256 that changes with the input: of a file's content, of a folder's file names and sizes, or of
         one example's text and image. Raises DataError and ImageError."""
         if self.row is not None:
             return content_hash(self.row)
         if self.path.is_file():
             return sha256_of(self.path)
         if not self.path.is_dir():
-            return secrets.token_hex()  # a pipe cannot be read twice: nothing is the same
+            return secrets.token_hex()  # a pipe cannot be read twice, so it never equals another input
         texts = {image.with_suffix(".txt") for image in self.files} if self.kind == "images" else set()
-        read = [path for path in (*self.files, *sorted(texts)) if is_file(path)]
-        entries = sorted((path.name, path.stat().st_size) for path in read)
+        files = [path for path in (*self.files, *sorted(texts)) if is_file(path)]
+        entries = sorted((path.name, path.stat().st_size) for path in files)
         return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
 def table_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Item]:
-    """Rows of one Parquet file; images by name, as bytes, or as Hugging Face's datasets hold them."""
-    for number, row in parquet.read_table(path, first, count):
+    """`count` rows of a Parquet file after the first `first`. Images are file names, bytes, or the {"bytes",
+    "path"} of Hugging Face datasets. Raises DataError if the file cannot be read."""
+    for number, row in parquet.iter_rows(path, first, count):
         try:
             name, content = _name_and_bytes(row.get("image"), f"{path}: row {number}")
         except DataError as error:
             yield Fault(_name(row, number), str(error))
             continue
-        # Under some name, a row that brings its image is checked like any other.
+        # A row with image bytes is validated like any other, under a placeholder for the image's file name.
         item = _item(row | {"image": name if content is None else "image"}, path, number)
         if isinstance(item, Example) and content is not None:
-            yield Post(item.id, item.text, content, f"{path}: row {number}: image")
+            yield InMemoryExample(item.id, item.text, content, f"{path}: row {number}: image")
         else:
             yield item
 
 
 def _name_and_bytes(image: Any, where: str) -> tuple[Any, bytes | None]:
-    """What a row's image is called, and itself where the row brings it. Raises DataError."""
+    """The file name of a row's image, and its bytes if the row holds them. Raises DataError."""
     if isinstance(image, bytes):
         return None, image
     if not isinstance(image, dict):
         return image, None
     if "bytes" not in image and "path" not in image:
-        raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {shown(list(image))}")
+        raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {short_repr(list(image))}")
     content = image.get("bytes")
     if not isinstance(content, bytes | None):
-        raise DataError(f"{where}: the 'bytes' of image must be binary; got {shown(content)}")
+        raise DataError(f"{where}: the 'bytes' of image must be binary; got {short_repr(content)}")
     return image.get("path"), content
 
 
@@ -179,7 +181,7 @@ def _rows(source: Path) -> Iterator[Example | Fault]:
 
 
 def json_lines(lines: Iterable[bytes], source: Path, first: int = 1) -> Iterator[Example | Fault]:
-    """Lines of JSON, of which the one numbered `first` comes first; one that is no JSON is a Fault."""
+    """Examples of JSON Lines, numbered from `first`; a line that is not valid JSON becomes a Fault."""
     for number, line in enumerate(lines, first):
         if not line.strip():
             continue
@@ -193,34 +195,34 @@ def json_lines(lines: Iterable[bytes], source: Path, first: int = 1) -> Iterator
 
 def _item(row: Any, source: Path, number: int) -> Example | Fault:
     try:
-        return to_example(row, source, number)
+        return parse_example(row, source, number)
     except DataError as error:
         return Fault(_name(row, number), str(error))
 
 
 def _name(row: Any, number: int) -> str:
     id_ = row.get("id") if isinstance(row, dict) else None
-    named = isinstance(id_, str | int) and not isinstance(id_, bool) and id_ != ""
-    return str(id_) if named else f"row {number}"
+    valid = isinstance(id_, str | int) and not isinstance(id_, bool) and id_ != ""
+    return str(id_) if valid else f"row {number}"
 
 
 def example_of_image(path: Path) -> Example | Fault:
-    """An image of a folder, with its text."""
+    """The example of an image in a folder, with the text beside it."""
     try:
-        return Example(printable(path.name), _text_beside(path), path, ())
+        return Example(replace_surrogates(path.name), _text_beside(path), path, ())
     except DataError as error:
         return Fault(path.name, str(error))
 
 
 def _text_beside(image: Path) -> str:
-    """What NAME.txt says, "" when there is none. Raises DataError where there is one that cannot be used."""
+    """The content of NAME.txt, "" if there is none. Raises DataError if it cannot be read."""
     path = image.with_suffix(".txt")
     try:
-        kind = path.stat()
-        if not stat.S_ISREG(kind.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path}: is not a plain file")
-        if kind.st_size > 4 * MAX_TEXT:
-            raise DataError(f"{path}: has {kind.st_size:,} bytes, over the limit of {4 * MAX_TEXT:,}; cut it")
+        if status.st_size > 4 * MAX_TEXT:
+            raise DataError(f"{path}: has {status.st_size:,} bytes, over the limit of {4 * MAX_TEXT:,}; shorten it")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return ""

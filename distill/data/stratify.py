@@ -1,4 +1,4 @@
-"""Dividing rows so that every label keeps its share in each part. Knows targets, not examples."""
+"""Stratified splits and folds of multi-label data: every label keeps its share in each part."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SHARES = {"train": 0.70, "dev": 0.15, "test": 0.15}
 
 
 def stratified_split(targets: NDArray[np.float32], shares: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
-    """Row indices of each part, ascending; iterative stratification.
+    """Row indices of each part, ascending, from targets (N, L) in {0, 1} and shares > 0 that sum to 1.
 
-    Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data", algorithm 1: the
-    label with the fewest rows left is dealt out first, each row to the part that still wants most of that
-    label, then to the part that wants most rows, then by the seed. Rows without a label come last.
-    targets is (N, L) in {0, 1}; shares are > 0 and sum to 1. Raises DataError when N < the number of parts.
+    Iterative stratification: Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data",
+    algorithm 1. The label with the fewest remaining rows is distributed first, each row to the part that still
+    needs most of that label, ties to the part that needs most rows, then at random. Rows without a label come last.
+    Raises DataError if there are fewer rows than parts.
     """
     rows, _ = targets.shape
     if abs(sum(shares) - 1) > 1e-6 or min(shares) <= 0:
@@ -48,5 +48,5 @@ def stratified_split(targets: NDArray[np.float32], shares: Sequence[float], seed
 
 
 def stratified_folds(targets: NDArray[np.float32], folds: int, seed: int) -> list[NDArray[np.int64]]:
-    """`folds` parts of equal share. Raises DataError when there are fewer rows than folds."""
+    """Row indices of `folds` parts of equal share. Raises DataError if there are fewer rows than folds."""
     return stratified_split(targets, [1 / folds] * folds, seed)

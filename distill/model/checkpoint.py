@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from distill.core.errors import RunError
 from distill.core.files import sha256_of
 from distill.core.recipe import ModelConfig, StudentConfig, TeacherConfig
-from distill.core.schema import build
-from distill.core.untrusted import shown
+from distill.core.schema import build_dataclass
+from distill.core.untrusted import short_repr
 from distill.data.dataset import Example
-from distill.data.run_folder import RUN_FILE, TOKENIZER, WEIGHTS, labels_of, read_run
+from distill.data.run_folder import RUN_FILE, TOKENIZER, WEIGHTS, read_run, read_run_labels
 from distill.data.run_folder import START_FILE as START_FILE
 from distill.model.classifier import Classifier
 from distill.model.encoders import rebuild_image, rebuild_text
@@ -58,10 +58,10 @@ class Checkpoint:
         from safetensors.torch import load_file
 
         if tree["kind"] not in get_args(Kind):
-            raise RunError(f"{folder / RUN_FILE}: kind {shown(tree['kind'])} is none of ours; train again")
+            raise RunError(f"{folder / RUN_FILE}: kind {short_repr(tree['kind'])} is none of ours; train again")
         config_class = TeacherConfig if tree["kind"] == "teacher" else StudentConfig
-        config: ModelConfig = build(config_class, tree["config"], f"{folder / RUN_FILE}: config")
-        labels = labels_of(folder)
+        config: ModelConfig = build_dataclass(config_class, tree["config"], f"{folder / RUN_FILE}: config")
+        labels = read_run_labels(folder)
         text, image = rebuild_text(folder, config.text), rebuild_image(folder, config.image, config.head.grid)
         network = TwoTowerNetwork(text, image, config.head, len(labels), config.image.trainable)
         network.load_state_dict(load_file(folder / WEIGHTS))

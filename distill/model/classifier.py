@@ -21,7 +21,7 @@ from distill.model.features import View, image_features
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
 from distill.preprocess.images import normalise
-from distill.preprocess.inputs import Batch, PreprocessSpec
+from distill.preprocess.inputs import ModelInputs, PreprocessSpec
 from distill.preprocess.text import has_text, load_tokenizer, tokenise
 from distill.runtime.bundle import Kind
 
@@ -80,7 +80,7 @@ class Classifier:
         labelled = np.arange(len(examples) + len(unlabelled)) < len(examples)
         examples = [*examples, *(replace(example, labels=()) for example in unlabelled)]
         features = None
-        if self.network.uses == "text":
+        if self.network.modalities == "text":
             features = np.zeros((len(examples), *self.network.image.shape), dtype=np.float32)
         elif not self.network.image_trainable:
             device = default_device()
@@ -98,7 +98,7 @@ class Classifier:
             teacher=teacher,
         )
 
-    def answer(self, batch: Batch) -> NDArray[np.float32]:
+    def answer(self, batch: ModelInputs) -> NDArray[np.float32]:
         """Logits float32 (B, L) of a batch as a Bundle would be given it, on the CPU: what export is held to."""
         inputs = batch.feed() | {"pixels": normalise(batch.pixels, self.spec.image)}
         network = self.network.cpu().eval()
@@ -133,19 +133,25 @@ def augmentation(classifier: Classifier, examples: Sequence[Example]) -> Augment
     config, network = classifier.config, classifier.network
     augment, text = config.augment, None
     words: list[Words] = []
-    if (augment.words > 0 or augment.tokens > 0) and network.uses != "image":
+    if (augment.word_edit_rate > 0 or augment.token_mask_rate > 0) and network.modalities != "image":
         tokenizer = load_tokenizer(classifier.tokenizer_json, classifier.spec.text)
         words = to_words(tokenizer, [e.text for e in examples])
-        mask = mask_id(tokenizer, f"{classifier.kind}.augment.tokens") if augment.tokens > 0 else None
+        mask = (
+            mask_id(tokenizer, f"{classifier.kind}.augment.token_mask_rate")
+            if augment.token_mask_rate > 0
+            else None
+        )
         table = network.text.embeddings()
-        near = near_words(tokenizer, table, words) if augment.words > 0 and table is not None else {}
-        text = TextAugmenter(augment.words, augment.tokens, near, mask, classifier.spec.text.max_tokens)
+        near = near_words(tokenizer, table, words) if augment.word_edit_rate > 0 and table is not None else {}
+        text = TextAugmenter(
+            augment.word_edit_rate, augment.token_mask_rate, near, mask, classifier.spec.text.max_tokens
+        )
     images, views = None, None
-    if augment.images > 0 and network.uses != "text":
-        images = ImageAugmenter(augment.images)
+    if augment.image_strength > 0 and network.modalities != "text":
+        images = ImageAugmenter(augment.image_strength)
         if not network.image_trainable:
             device, spec = default_device(), classifier.spec.image
-            numbered = [View(images, number) for number in range(1, augment.views + 1)]
+            numbered = [View(images, number) for number in range(1, augment.image_views + 1)]
             encoder = network.image.to(device)
             views = np.stack([image_features(encoder, spec, examples, device, view) for view in numbered], axis=1)
     if text is None and images is None:

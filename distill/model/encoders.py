@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from distill.core.errors import BackboneError, RunError
 from distill.core.files import read_json, write_text
 from distill.core.recipe import ImageTower, TextTower
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.model.pruning import keep_layers, prune_vocabulary
 from distill.model.scratch import CNN, LSTM, PAD, Lstm, LstmConfig, small_cnn, word_pieces
 from distill.preprocess.images import ImageSpec
@@ -36,7 +36,7 @@ CLASSIFIER_NAMES = ("fc", "classifier", "heads", "head")
 class TextEncoder(nn.Module):
     """A transformer and its pooling: input_ids, attention_mask int64 (B, T) -> float (B, width)."""
 
-    def __init__(self, backbone: nn.Module, pooling: Literal["mean", "first"]) -> None:
+    def __init__(self, backbone: nn.Module, pooling: Literal["mean", "cls"]) -> None:
         super().__init__()
         if getattr(backbone, "pooler", None) is not None:
             backbone.pooler = None  # its output is not used, so it is neither trained nor shipped
@@ -62,7 +62,7 @@ class TextEncoder(nn.Module):
 
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Mean over the tokens that are there, or the first token's state: (B, T, width) to (B, width)."""
-        if self.pooling == "first":
+        if self.pooling == "cls":
             return hidden[:, 0]
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
@@ -161,8 +161,8 @@ def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText
     tokenizer_json = backend.to_str()
     if config.layers:
         keep_layers(backbone, config.layers)
-    if config.vocabulary:
-        tokenizer_json = prune_vocabulary(backbone, tokenizer_json, texts, config.vocabulary)
+    if config.vocab_size:
+        tokenizer_json = prune_vocabulary(backbone, tokenizer_json, texts, config.vocab_size)
     pad_id = Tokenizer.from_str(tokenizer_json).token_to_id(tokenizer.pad_token)
     spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(pad_id))
     return LoadedText(TextEncoder(backbone, config.pooling), tokenizer_json, spec)
@@ -203,7 +203,7 @@ def rebuild_text(folder: Path, config: TextTower) -> TextEncoder:
 
     if config.model == LSTM:
         tree = read_json(folder / "text" / "config.json", RunError)
-        return TextEncoder(Lstm(build(LstmConfig, tree, "text.config")), config.pooling)
+        return TextEncoder(Lstm(build_dataclass(LstmConfig, tree, "text.config")), config.pooling)
     return TextEncoder(
         AutoModel.from_config(AutoConfig.from_pretrained(folder / "text", trust_remote_code=False)), config.pooling
     )

@@ -16,7 +16,7 @@ class TwoTowerNetwork(nn.Module):
 
     An example may lack its text or its image: a learned vector then stands in its place. While training, each
     is taken away from a share `head.modality_dropout` of the examples that have both, so that these vectors are
-    learned and either tower can answer alone. With `head.uses` "text" or "image" it is a network of one
+    learned and either tower can answer alone. With `head.modalities` "text" or "image" it is a network of one
     modality: the other one is always taken away, and its encoder is not run.
     """
 
@@ -28,15 +28,15 @@ class TwoTowerNetwork(nn.Module):
         self.image = image
         self.image_trainable = image_trainable
         self.image.requires_grad_(image_trainable)
-        self.uses = head.uses
+        self.modalities = head.modalities
         self.fusion: Concat | CrossModal
         if head.fusion == "concat":
             self.fusion = Concat(text.width, image.width)
         else:
             cells, width = image.shape
-            self.fusion = CrossModal(text.width, width, cells, head.hidden, head.dropout)
-        self.dense = nn.Linear(self.fusion.width, head.hidden)
-        self.output = nn.Linear(head.hidden, labels)
+            self.fusion = CrossModal(text.width, width, cells, head.hidden_size, head.dropout)
+        self.dense = nn.Linear(self.fusion.width, head.hidden_size)
+        self.output = nn.Linear(head.hidden_size, labels)
         self.dropout = nn.Dropout(head.dropout)
         self.modality_dropout = head.modality_dropout
 
@@ -67,19 +67,19 @@ class TwoTowerNetwork(nn.Module):
         return Outputs(logits, text, image.mean(1) if image.ndim == 3 else image)
 
     def _states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        if self.uses == "image":
+        if self.modalities == "image":
             return self.dense.weight.new_zeros((*input_ids.shape, self.text.width))
         return self.text.states(input_ids, attention_mask)
 
     def _image(self, pixels: Tensor | None, present: Tensor) -> Tensor:
-        if self.uses == "text":
+        if self.modalities == "text":
             return self.dense.weight.new_zeros((len(present), *self.image.shape))
         result: Tensor = self.image(pixels)
         return result
 
     def _present(self, present: Tensor) -> Tensor:
-        if self.uses != "both":
-            used = torch.tensor([self.uses == "text", self.uses == "image"], device=present.device)
+        if self.modalities != "both":
+            used = torch.tensor([self.modalities == "text", self.modalities == "image"], device=present.device)
             return present * used.to(present.dtype)
         return self._with_some_taken_away(present) if self.training and self.modality_dropout > 0 else present
 

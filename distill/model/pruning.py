@@ -68,7 +68,7 @@ def _pieces(tree: dict[str, Any]) -> list[str]:
         if [model["vocab"][piece] for piece in pieces] == list(range(len(pieces))):
             return pieces
     raise BackboneError(
-        f"text.vocabulary: a {model.get('type')} vocabulary cannot be pruned, only whole WordPiece and Unigram "
+        f"text.vocab_size: a {model.get('type')} vocabulary cannot be pruned, only whole WordPiece and Unigram "
         "ones; set it to 0"
     )
 

@@ -1,7 +1,7 @@
-"""An opened image to upright RGB on white, whatever its mode. Knows Pillow's modes, no files.
+"""Converts any opened image to upright RGB on white.
 
-Every pixel's value depends on that pixel alone, so a large image is worked on in bands: its intermediate forms,
-which take up to 16 bytes a pixel, never exist as a whole.
+Each pixel is converted by itself, so large images are processed in bands: intermediate arrays of up to 16 bytes per
+pixel never exist for the whole image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 
 BAND_PIXELS = 4_000_000
 ORIENTATION = 0x0112  # the EXIF tag
-TURNS = {
+EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -28,12 +28,13 @@ TURNS = {
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Raises whatever Pillow's decoder stumbles over, and ValueError for pixels that are not finite."""
+    """Upright RGB on white, from an image of any mode. Raises any error of Pillow's decoders, and ValueError for
+    pixels that are not finite."""
     image.load()
-    turn = TURNS.get(_orientation(image))
+    turn = EXIF_TRANSPOSE.get(_orientation(image))
     if turn is not None:
         image = image.transpose(turn)
-    if image.mode.startswith("I") or image.mode == "F":  # 16-bit and float greys would be clipped
+    if image.mode.startswith("I") or image.mode == "F":  # Pillow would clip 16-bit and float greys
         return _grey(image)
     if image.has_transparency_data:
         return _on_white(image)
@@ -41,10 +42,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Without Pillow's warnings of odd tags and large images: what matters of them becomes an error here.
+def without_pillow_warnings() -> Iterator[None]:
+    """Mute Pillow's warnings of odd tags and large images, which are errors here where they matter.
 
-    The filters are the process's own, so threads can leave one behind that mutes Pillow and nothing else.
+    Warning filters are global, so threads may leave this one behind; it mutes nothing but Pillow.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -52,10 +53,10 @@ def quiet() -> Iterator[None]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8; 1, as it is stored, where the image does not say or what it says cannot be read."""
+    """The EXIF orientation, 1 to 8; 1 (as stored) if it is absent or cannot be read."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - parsers of metadata raise anything, and the image itself is whole
+    except Exception:  # noqa: BLE001 - metadata parsers raise anything, and the image itself is intact
         return 1
     return value if isinstance(value, int) else 1
 
@@ -69,9 +70,9 @@ def _grey(image: Image.Image) -> Image.Image:
         largest = max(largest, values.max(initial=0))
     top = 65535.0 if largest > 255 else 255.0
     grey = Image.new("L", image.size)
-    for place, band in _bands(image):
+    for first_row, band in _bands(image):
         pixels = (_values(band).clip(0, top) * (255.0 / top)).astype(np.uint8)
-        grey.paste(Image.fromarray(pixels), (0, place))
+        grey.paste(Image.fromarray(pixels), (0, first_row))
     return grey.convert("RGB")
 
 
@@ -81,18 +82,18 @@ def _values(image: Image.Image) -> NDArray[np.float64]:
 
 def _on_white(image: Image.Image) -> Image.Image:
     flat = Image.new("RGB", image.size)
-    for place, band in _bands(image):
+    for first_row, band in _bands(image):
         layer = band.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
-        flat.paste(Image.alpha_composite(white, layer).convert("RGB"), (0, place))
+        flat.paste(Image.alpha_composite(white, layer).convert("RGB"), (0, first_row))
     return flat
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """(first row, those rows) from top to bottom; a small image in one piece."""
+    """(number of the first row, band of rows) from top to bottom; a small image is one band."""
     rows = max(1, BAND_PIXELS // image.width)
     if rows >= image.height:
         yield 0, image
         return
-    for place in range(0, image.height, rows):
-        yield place, image.crop((0, place, image.width, min(place + rows, image.height)))
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))

@@ -1,6 +1,6 @@
-"""Image files to pixels: opened by content, bounded, turned upright, laid on white and resized.
+"""Converts images to pixels: opens them by content within limits, turns them upright, puts them on white, resizes.
 
-Training and serving call the same functions, so that a model sees on a device what it learned from.
+Training and serving call the same functions, so that a model sees the same pixels on a device as in training.
 """
 
 from __future__ import annotations
@@ -17,24 +17,20 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from distill.core.errors import ImageError, RecipeError
-from distill.preprocess.flatten import quiet, to_rgb
+from distill.preprocess.flatten import to_rgb, without_pillow_warnings
 
-MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 image; more is a mistake or an attack
-
-
-# Each parser is one more to attack, and Pillow's for EPS starts Ghostscript. AVIF is last: older Pillows lack it.
+MAX_PIXELS = 100_000_000  # 10,000 x 10,000; a larger image is a mistake or an attack
+# Few formats: each parser can be attacked, and Pillow's EPS parser runs Ghostscript. Older Pillows lack AVIF.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+MAX_SIZE = 1024  # pixels, of a model's input
 
-
-MAX_SIZE = 1024  # pixels; what a recipe may ask for
-
-
-ImageSource = Path | bytes | Image.Image  # a file, a file's content, or an image that is open already
+ImageSource = Path | bytes | Image.Image  # a file, a file's content, or an opened image
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """How an image becomes pixels: `size` in pixels; `mean` and `std` per RGB channel on the 0..1 scale."""
+    """How an image becomes a model's input: `size` in pixels; `fit` "squash" scales both sides to it, "crop" cuts
+    out the middle; `mean` and `std` per RGB channel, for values in [0, 1]."""
 
     size: int
     fit: Literal["squash", "crop"]
@@ -54,56 +50,56 @@ class ImageSpec:
 
 
 def open_image(source: Path | bytes, name: str | None = None, max_pixels: int | None = None) -> Image.Image:
-    """Open an image by its content, whatever its suffix, of at most `max_pixels` (MAX_PIXELS where none is given).
-    Raises ImageError; decodes nothing yet."""
+    """Open an image of at most `max_pixels` (default MAX_PIXELS) by its content, whatever its suffix, without
+    decoding it. Errors call it `name`. Raises ImageError."""
     name = name or (str(source) if isinstance(source, Path) else "image")
     try:
         if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
-            raise ImageError(f"{name}: is not a plain file")  # a FIFO would never end
-        with quiet():
+            raise ImageError(f"{name}: is not a plain file")  # reading a FIFO would never end
+        with without_pillow_warnings():
             image = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS)
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such image") from error
     except (UnidentifiedImageError, KeyError) as error:  # KeyError: a Pillow without AVIF
-        raise ImageError(f"{name}: not an image in a format read here ({', '.join(FORMATS)})") from error
+        raise ImageError(f"{name}: not an image in a supported format ({', '.join(FORMATS)})") from error
     except ImageError:
         raise
-    except Exception as error:  # parsers raise whatever they stumble over
+    except Exception as error:  # parsers raise any kind of error
         raise ImageError(f"{name}: cannot be opened as an image: {_reason(error)}") from error
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     if image.width * image.height > limit:
         image.close()
         size = f"{image.width} x {image.height} pixels"
-        raise ImageError(f"{name}: {size}, over the limit of {limit:,}; shrink it")
+        raise ImageError(f"{name}: {size}, over the limit of {limit:,}; resize it")
     return image
 
 
 def image_to_uint8(source: ImageSource, spec: ImageSpec, name: str | None = None) -> NDArray[np.uint8]:
-    """Decode, turn upright, lay on white and resize: uint8 (size, size, 3), RGB. Raises ImageError."""
+    """Decode, turn upright, put on white and resize: uint8 (size, size, 3), RGB. Raises ImageError."""
     return to_pixels(decode(source, spec, name), spec)
 
 
 def decode(source: ImageSource, spec: ImageSpec, name: str | None = None) -> Image.Image:
-    """The first half of `image_to_uint8`: upright, RGB, laid on white, no smaller than `size`."""
-    return upright(source, spec.size, name)
+    """The first half of `image_to_uint8`: upright RGB on white, not yet resized. Raises ImageError."""
+    return decode_rgb(source, spec.size, name)
 
 
-def upright(source: ImageSource, side: int, name: str | None = None) -> Image.Image:
-    """Decode, turn upright and lay on white: RGB. Raises ImageError.
+def decode_rgb(source: ImageSource, side: int, name: str | None = None) -> Image.Image:
+    """Decode to upright RGB on white. Raises ImageError.
 
-    A JPEG is decoded at the smallest of its own scales that still covers `side` pixels each way (draft mode), which
-    is several times cheaper than decoding it whole. An image that is open already is taken as it is.
+    A JPEG is decoded at its smallest scale that has at least `side` pixels in both directions (Pillow's draft
+    mode), several times faster than at full size.
     """
     name = name or (str(source) if isinstance(source, Path) else "image")
     try:
         if isinstance(source, Image.Image):
             return to_rgb(source)
-        with open_image(source, name) as image, quiet():
+        with open_image(source, name) as image, without_pillow_warnings():
             image.draft("RGB", (side, side))
             return to_rgb(image)
     except ImageError:
         raise
-    except Exception as error:  # decoders raise whatever they stumble over
+    except Exception as error:  # decoders raise any kind of error
         raise ImageError(f"{name}: the image is damaged: {_reason(error)}") from error
 
 
@@ -112,7 +108,7 @@ def _reason(error: Exception) -> str:
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
-    """The second half: uint8 (size, size, 3) of an RGB image."""
+    """The second half of `image_to_uint8`: resize an RGB image to uint8 (size, size, 3)."""
     return np.asarray(_to_square(image, spec), dtype=np.uint8)
 
 

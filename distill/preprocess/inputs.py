@@ -1,4 +1,4 @@
-"""What a model takes: Examples read to arrays, and arrays put together to batches."""
+"""Encodes examples to arrays and collates them to a model's inputs."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.preprocess.images import ImageSource, ImageSpec, image_to_uint8
 from distill.preprocess.text import TextSpec, has_text, load_tokenizer, pad, tokenise
 
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """Both halves, as they travel in a run and in a Bundle."""
+    """How images and texts are preprocessed; stored in every run and Bundle."""
 
     image: ImageSpec
     text: TextSpec
 
     def to_json(self) -> dict[str, Any]:
-        """A plain table for `from_json`."""
+        """A JSON table for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, tree: Any) -> PreprocessSpec:
-        """Raises RecipeError for a missing, unknown or mistyped key."""
-        return build(cls, tree, "preprocess")
+        """The spec of such a table. Raises RecipeError for a missing, unknown or mistyped key."""
+        return build_dataclass(cls, tree, "preprocess")
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What an exported model takes: input_ids and attention_mask int64 (B, T); pixels uint8 (B, H, W, 3), RGB,
-    which the graph normalises itself; present float32 (B, 2), 1 where an example has a text and where an image."""
+class ModelInputs:
+    """The inputs of an exported model for B examples: input_ids and attention_mask int64 (B, T); pixels uint8
+    (B, H, W, 3), RGB, normalised in the graph; present float32 (B, 2) in {0, 1}, whether there is a text and an
+    image."""
 
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
@@ -42,7 +43,7 @@ class Batch:
     present: NDArray[np.float32]
 
     def feed(self) -> dict[str, NDArray[Any]]:
-        """By the names of the exported graph's inputs."""
+        """The arrays by the names of the exported graph's inputs."""
         return {
             "input_ids": self.input_ids,
             "attention_mask": self.attention_mask,
@@ -52,9 +53,9 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One example, read: its token ids (the special ones alone where it has no text) and its image uint8
-    (size, size, 3), None where it has none."""
+class EncodedExample:
+    """One encoded example: its token ids (special tokens alone if it has no text) and its image, uint8
+    (size, size, 3), or None."""
 
     ids: list[int]
     has_text: bool
@@ -62,30 +63,30 @@ class Row:
 
 
 class Reader:
-    """Texts and images to Batches, with one tokenizer and one specification."""
+    """Encodes texts and images to ModelInputs with one tokenizer and one PreprocessSpec."""
 
     def __init__(self, spec: PreprocessSpec, tokenizer_json: str) -> None:
         self.spec = spec
         self.tokenizer = load_tokenizer(tokenizer_json, spec.text)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text."""
+        """Token ids of each text. Raises BundleError if the tokenizer fails."""
         return tokenise(self.tokenizer, texts)
 
     def image(self, source: ImageSource | None, name: str | None = None) -> NDArray[np.uint8] | None:
-        """uint8 (size, size, 3); None for None, a missing image. Raises ImageError."""
+        """An image as uint8 (size, size, 3), RGB; None for None, a missing image. Raises ImageError."""
         return None if source is None else image_to_uint8(source, self.spec.image, name)
 
-    def batch(self, rows: Sequence[Row]) -> Batch:
-        """Texts padded to the longest; a missing image is zeros, which the model does not look at."""
+    def batch(self, rows: Sequence[EncodedExample]) -> ModelInputs:
+        """Collate rows: texts are padded to the longest; a missing image becomes zeros, which the model ignores."""
         input_ids, attention_mask = pad([row.ids for row in rows], self.spec.text.pad_id)
         size = self.spec.image.size
         missing = np.zeros((size, size, 3), dtype=np.uint8)
         pixels = np.stack([missing if row.image is None else row.image for row in rows])
         present = np.array([[row.has_text, row.image is not None] for row in rows], dtype=np.float32)
-        return Batch(input_ids, attention_mask, pixels, present)
+        return ModelInputs(input_ids, attention_mask, pixels, present)
 
-    def rows(self, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> list[Row]:
-        """Texts and as many images, None for a missing one, ready for `batch`."""
+    def rows(self, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> list[EncodedExample]:
+        """Encode texts, and join each with its image (None if missing), for `batch`."""
         ids = self.ids(texts)
-        return [Row(*parts) for parts in zip(ids, map(has_text, texts), images, strict=True)]
+        return [EncodedExample(*parts) for parts in zip(ids, map(has_text, texts), images, strict=True)]

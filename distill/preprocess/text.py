@@ -1,4 +1,4 @@
-"""Texts to token ids with a tokenizer.json, and ids to padded arrays."""
+"""Tokenizes texts with a tokenizer.json, and pads token ids to arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from distill.core.errors import BundleError, RecipeError
-from distill.core.untrusted import printable
+from distill.core.untrusted import replace_surrogates
 from distill.preprocess import tokenizer_guard
 
 MAX_TOKENS = 32_768
@@ -18,7 +18,7 @@ MAX_TOKENS = 32_768
 
 @dataclass(frozen=True)
 class TextSpec:
-    """How a text becomes ids: at most `max_tokens`, special ones included; `pad_id` fills a batch."""
+    """How a text becomes token ids: at most `max_tokens`, including special tokens; `pad_id` pads a batch."""
 
     max_tokens: int
     pad_id: int
@@ -31,10 +31,10 @@ class TextSpec:
 
 
 def load_tokenizer(text: str, spec: TextSpec) -> Tokenizer:
-    """A tokenizer from the text of its tokenizer.json, cutting at `max_tokens` and padding nothing. Raises
-    BundleError for a text that is none, or that cannot keep to `max_tokens`."""
-    tokenizer_guard.check(text)
-    with tokenizer_guard.told():
+    """A tokenizer from the content of a tokenizer.json, truncating at `max_tokens`, without padding. Raises
+    BundleError for invalid content, or if its special tokens alone exceed `max_tokens`."""
+    tokenizer_guard.check_tokenizer(text)
+    with tokenizer_guard.translate_errors():
         tokenizer = Tokenizer.from_str(text)
         tokenizer.no_padding()
         tokenizer.enable_truncation(spec.max_tokens)
@@ -45,16 +45,14 @@ def load_tokenizer(text: str, spec: TextSpec) -> Tokenizer:
 
 
 def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of each text, special tokens included, none longer than the tokenizer's truncation. Raises BundleError
-    where the tokenizer fails."""
-    # Lone surrogates (JSON can carry them) are not encodable: replace them as every UTF-8 reader does.
-    clean = [printable(text) for text in texts]
-    with tokenizer_guard.told():
+    """Token ids of each text, including special tokens, truncated. Raises BundleError if the tokenizer fails."""
+    clean = [replace_surrogates(text) for text in texts]
+    with tokenizer_guard.translate_errors():
         return [encoding.ids for encoding in tokenizer.encode_batch(clean)]
 
 
 def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of ids to input_ids and attention_mask, both int64 (B, T), T the longest row (at least 1)."""
+    """Token ids of B texts to input_ids and attention_mask, int64 (B, T), where T >= 1 is the longest text."""
     width = max(1, *(len(row) for row in ids))
     input_ids = np.full((len(ids), width), pad_id, dtype=np.int64)
     attention_mask = np.zeros((len(ids), width), dtype=np.int64)
@@ -65,5 +63,5 @@ def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], N
 
 
 def has_text(text: str) -> bool:
-    """Whether there is a word in it: a text of blanks counts as no text."""
+    """Whether a text has any word; one of blanks alone counts as missing."""
     return bool(text.strip())

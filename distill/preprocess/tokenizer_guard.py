@@ -1,4 +1,4 @@
-"""What a tokenizer.json may not ask for, and how its library's failures are told. Knows the file, no model."""
+"""Guards against hostile tokenizer.json files: bounds their cost, and turns failures of the library into errors."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from distill.core.errors import BundleError
-from distill.core.untrusted import parse_strict
+from distill.core.untrusted import parse_strict_json
 
-MAX_ADDED = 20_000  # each takes 0.1 ms to load, and large models have some thousand
-MAX_GROWTH = 10_000  # what all replacements of the normalizer together may make of one character
+MAX_ADDED = 20_000  # added tokens; each takes 0.1 ms to load, and large models have some thousands
+MAX_GROWTH = 10_000  # characters that the normalizer may produce from one
 
 
-def check(text: str) -> None:
-    """Raises BundleError for a file that would take minutes or gigabytes for a short text."""
-    tree = parse_strict(text, "the tokenizer", BundleError)
+def check_tokenizer(text: str) -> None:
+    """Raise BundleError for a file that would take minutes or gigabytes for a short text."""
+    tree = parse_strict_json(text, "the tokenizer", BundleError)
     if not isinstance(tree, dict):
         raise BundleError(f"the tokenizer is a {type(tree).__name__}, not an object")
     added = tree.get("added_tokens") or []
@@ -27,25 +27,25 @@ def check(text: str) -> None:
 
 
 def _growth(normalizer: Any) -> float:
-    """The product of what its replacements put in place of a character, wherever in it they stand."""
-    growth, left = 1.0, [normalizer]
-    while left and growth <= MAX_GROWTH:
-        node = left.pop()
+    """A bound on the characters that the normalizer produces from one: the product over all its replacements."""
+    growth, nodes = 1.0, [normalizer]
+    while nodes and growth <= MAX_GROWTH:
+        node = nodes.pop()
         if isinstance(node, dict):
             content = node.get("content")
             growth *= len(content) + 1 if isinstance(content, str) else 1
-            left += node.values()
+            nodes += node.values()
         elif isinstance(node, list):
-            left += node
+            nodes += node
     return growth
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turn whatever the library throws, a panic of its Rust included, into a BundleError of one line."""
+def translate_errors() -> Iterator[None]:
+    """Turn any error of the library, including a Rust panic, into a BundleError of one line."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as error:  # pyo3's PanicException is no Exception and has no importable name
+    except BaseException as error:  # pyo3's PanicException is not an Exception and cannot be imported
         raise BundleError(f"the tokenizer fails: {' '.join(str(error).split()) or type(error).__name__}") from error

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from distill import __version__
 from distill.core.errors import OutputError
-from distill.core.files import named, read_json, refuse_what_is_no_file, sha256_of, write_json
+from distill.core.files import explain_write_errors, read_json, refuse_non_file, sha256_of, write_json
 from distill.data.sources import Source
 from distill.runtime.bundle import MANIFEST, Bundle
 from distill.runtime.predictor import CHUNK
@@ -58,7 +58,7 @@ class Part:
     def standing(self, resume: bool) -> Standing | None:
         """Where to begin, or None when all is answered already. Raises OutputError rather than lose answers, or go
         on with those of something else."""
-        refuse_what_is_no_file(self.out)
+        refuse_non_file(self.out)
         held = self.held()
         if not held.answers and (self.lines.is_file() or not resume):
             return held  # nothing that took long
@@ -87,7 +87,7 @@ class Part:
     def write(self, lines: Iterable[bytes], held: Standing) -> None:
         """Add the lines behind what is held, chunk by chunk, and give the file its name. Raises OutputError."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        with named(self.lines, then="go on with --resume"), self.lines.open("ab") as handle:
+        with explain_write_errors(self.lines, then="go on with --resume"), self.lines.open("ab") as handle:
             claim(handle, self.lines)
             try:
                 handle.truncate(held.size_bytes)

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from distill.core.files import named
+from distill.core.files import explain_write_errors
 from distill.core.terminal import note, track
 from distill.data.sources import Fault, Item, Source
 from distill.runtime.answer_file import Part, Standing, in_chunks, is_fault, origin
@@ -89,7 +89,7 @@ def as_line(answer: Prediction | Fault, read: str | None = None) -> bytes:
 
 def _print(lines: Iterable[bytes]) -> None:
     sys.stdout.flush()
-    with named(Path("standard output")):
+    with explain_write_errors(Path("standard output")):
         in_chunks(lines, sys.stdout.buffer, lambda: None)
 
 

@@ -28,8 +28,8 @@ from typing import Any, Literal, get_args
 
 from distill import __version__
 from distill.core.errors import BundleError, DistillError
-from distill.core.files import sha256_of, whole_folder, write_json, write_text
-from distill.core.untrusted import is_file, parse_strict, read_bounded, shown
+from distill.core.files import atomic_folder, sha256_of, write_json, write_text
+from distill.core.untrusted import is_file, parse_strict_json, read_bounded, short_repr
 from distill.data import run_folder
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import PreprocessSpec
@@ -125,7 +125,7 @@ def _open_folder(folder: Path) -> Bundle:
     if not is_bundle(folder):
         raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
     path = folder / MANIFEST
-    manifest = parse_strict(read_bounded(path, MANIFEST_LIMIT, BundleError), str(path), BundleError)
+    manifest = parse_strict_json(read_bounded(path, MANIFEST_LIMIT, BundleError), str(path), BundleError)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{path}: not of format {FORMAT}; run distill export again")
     model = folder / "model.onnx"
@@ -140,7 +140,7 @@ def _open_folder(folder: Path) -> Bundle:
             raise BundleError(f"{folder / file}: is not UTF-8 ({error}); run distill export again") from error
     for name in ("thresholds", "preprocess", "golden"):
         file = f"{name}.json"
-        parts[name] = parse_strict(contents[file], str(folder / file), BundleError)
+        parts[name] = parse_strict_json(contents[file], str(folder / file), BundleError)
     return _assemble(folder, model, manifest["files"]["model.onnx"], stamp, parts)
 
 
@@ -176,12 +176,12 @@ def _refuse_strange(bundle: Bundle) -> None:
     known = {"kind": get_args(Kind), "precision": get_args(Precision)}
     for name, values in known.items():
         if getattr(bundle, name) not in values:
-            raise ValueError(f"{name} {shown(getattr(bundle, name))} is not one of {', '.join(values)}")
+            raise ValueError(f"{name} {short_repr(getattr(bundle, name))} is not one of {', '.join(values)}")
     if not isinstance(bundle.target, str) or not bundle.target.isprintable() or len(bundle.target) > 64:
-        raise ValueError(f"target {shown(bundle.target)} is no name of a processor")
+        raise ValueError(f"target {short_repr(bundle.target)} is no name of a processor")
     for name in ("golden", "figures"):
         if not isinstance(getattr(bundle, name), dict):
-            raise ValueError(f"{name} is {shown(getattr(bundle, name))}, not an object")
+            raise ValueError(f"{name} is {short_repr(getattr(bundle, name))}, not an object")
     values, labels = bundle.thresholds.values, len(bundle.labels)
     if len(values) != labels:
         raise ValueError(f"thresholds for {len(values)} labels, label set has {labels}")
@@ -194,7 +194,7 @@ def _refuse_strange(bundle: Bundle) -> None:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"expected a text, got {shown(value)}")
+        raise ValueError(f"expected a text, got {short_repr(value)}")
     return value
 
 
@@ -216,7 +216,9 @@ def _open_file(path: Path) -> Bundle:
     onnx_guard.check(path)
     found = onnx_file.read(path)
     texts = {k.removeprefix(PREFIX): v for k, v in found.metadata.items() if k.startswith(PREFIX)}
-    parts = {name: parse_strict(text, f"{path}: its {PREFIX}{name}", BundleError) for name, text in texts.items()}
+    parts = {
+        name: parse_strict_json(text, f"{path}: its {PREFIX}{name}", BundleError) for name, text in texts.items()
+    }
     if "graph_sha256" not in parts or "manifest" not in parts:
         raise BundleError(f"{path}: holds a model alone; give the Bundle's folder, or export with --embed")
     if parts["graph_sha256"] != found.graph_sha256:
@@ -233,7 +235,7 @@ def is_bundle(folder: Path) -> bool:
 
 def labels_of(folder: Path) -> LabelSet:
     """The label set of a Bundle or of a finished training run. Raises BundleError or RunError."""
-    return Bundle.open(folder).labels if is_bundle(folder) else run_folder.labels_of(folder)
+    return Bundle.open(folder).labels if is_bundle(folder) else run_folder.read_run_labels(folder)
 
 
 def refuse_if_in_the_way(folder: Path) -> None:
@@ -245,7 +247,7 @@ def refuse_if_in_the_way(folder: Path) -> None:
 def write(folder: Path, contents: Contents) -> Bundle:
     """Write a Bundle whole or not at all, in place of one that stands there. Raises BundleError."""
     refuse_if_in_the_way(folder)
-    with whole_folder(folder) as part:
+    with atomic_folder(folder) as part:
         shutil.copyfile(contents.model, part / "model.onnx")
         write_text(part / "tokenizer.json", contents.tokenizer_json)
         write_text(part / "labels.txt", "\n".join(contents.labels.names) + "\n")

@@ -23,13 +23,13 @@ from rich.table import Table
 
 from distill.core.errors import DataError
 from distill.core.terminal import track
-from distill.core.untrusted import printable
+from distill.core.untrusted import replace_surrogates
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec
-from distill.preprocess.inputs import Reader, Row
+from distill.preprocess.inputs import EncodedExample, Reader
 from distill.preprocess.text import has_text
-from distill.preprocess.tokenizer_guard import told
+from distill.preprocess.tokenizer_guard import translate_errors
 from distill.runtime.predictor import Logits, Predictor
 from distill.scoring.metrics import sigmoid
 from distill.scoring.thresholds import Thresholds
@@ -125,8 +125,8 @@ def explain(
 
 def words_of(reader: Reader, text: str) -> list[Word]:
     """What stands between blanks, in reading order."""
-    with told():
-        offsets = reader.tokenizer.encode(printable(text)).offsets
+    with translate_errors():
+        offsets = reader.tokenizer.encode(replace_surrogates(text)).offsets
     cut = max((end for _, end in offsets), default=0)  # no token stands behind it
     return [Word(m.group(), m.start(), m.end(), m.start() < cut) for m in WORD.finditer(text)]
 
@@ -142,7 +142,9 @@ def occluded(image: NDArray[np.uint8], grid: int, row: int, column: int, spec: I
     return copy
 
 
-def _rows(reader: Reader, text: str, read: Sequence[Word], image: NDArray[np.uint8] | None, grid: int) -> list[Row]:
+def _rows(
+    reader: Reader, text: str, read: Sequence[Word], image: NDArray[np.uint8] | None, grid: int
+) -> list[EncodedExample]:
     """The questions, in the order in which `_effects` takes the answers: the whole; each half alone, where there
     are two; without each word that is read; without each region."""
     halves = [(text, None), ("", image)] if has_text(text) and image is not None else []
@@ -151,11 +153,13 @@ def _rows(reader: Reader, text: str, read: Sequence[Word], image: NDArray[np.uin
     if image is not None:
         whole, spec = rows[0], reader.spec.image
         for place in range(grid * grid):
-            rows.append(Row(whole.ids, whole.has_text, occluded(image, grid, *divmod(place, grid), spec)))
+            rows.append(
+                EncodedExample(whole.ids, whole.has_text, occluded(image, grid, *divmod(place, grid), spec))
+            )
     return rows
 
 
-def _ask(logits: Logits, reader: Reader, rows: Sequence[Row]) -> Iterator[NDArray[np.float32]]:
+def _ask(logits: Logits, reader: Reader, rows: Sequence[EncodedExample]) -> Iterator[NDArray[np.float32]]:
     for row in track(rows, "explaining", len(rows)):
         yield logits(reader.batch([row]))
 
@@ -189,7 +193,9 @@ def to_table(found: Explanation) -> Table:
     for one in found.labels:
         halves = ("" if half is None else f"{half.probability:.2f}" for half in (one.text_alone, one.image_alone))
         order = sorted(range(len(found.words)), key=lambda i: -abs(one.words[i].probability))[:3]
-        words = (f"{printable(found.words[i].text)[:24]} {100 * one.words[i].probability:+.1f}" for i in order)
+        words = (
+            f"{replace_surrogates(found.words[i].text)[:24]} {100 * one.words[i].probability:+.1f}" for i in order
+        )
         numbers = (f"{one.whole.probability:.2f}", f"{one.threshold:.2f}", *halves)
         table.add_row(escape(one.label), *numbers, escape(", ".join(words)))
     return table

@@ -24,8 +24,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from distill.core.files import write_bytes
-from distill.core.untrusted import printable
-from distill.preprocess.flatten import quiet, to_rgb
+from distill.core.untrusted import replace_surrogates
+from distill.preprocess.flatten import to_rgb, without_pillow_warnings
 from distill.preprocess.images import ImageSpec, open_image
 from distill.runtime.explain import Answer, Explanation, LabelEffects, Word
 
@@ -82,7 +82,7 @@ def drawing() -> Iterator[None]:
 
 def seen(source: Path) -> Image.Image:
     """The image, upright and in pale grey, so that the only colours are those of effects."""
-    with open_image(source) as opened, quiet():
+    with open_image(source) as opened, without_pillow_warnings():
         opened.draft("RGB", (PIXELS, PIXELS))
         image = to_rgb(opened)
     image.thumbnail((PIXELS, PIXELS))
@@ -134,7 +134,7 @@ def flow(words: Sequence[Word], figure: Figure, room: float) -> list[Chip]:
 
 def shown(name: str, letters: int = LETTERS) -> str:
     """A word or name as it can be drawn: cut where it is long."""
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in printable(name))
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in replace_surrogates(name))
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 

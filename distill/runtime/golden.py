@@ -24,9 +24,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from distill.core.errors import BundleError, ImageError
-from distill.core.isa import cpu_name, detect, int8_instructions
+from distill.core.isa import cpu_name, detect_target, int8_instructions
 from distill.core.terminal import note, output, warn
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Logits, Predictor, run
 from distill.scoring.metrics import sigmoid
@@ -153,14 +153,14 @@ def machine() -> dict[str, str]:
     """What answers depend on here."""
     return {
         "cpu": cpu_name(),
-        "target": detect(),
+        "target": detect_target(),
         "int8 instructions": " ".join(int8_instructions()) or "none known",
         "onnxruntime": onnxruntime.__version__,
         "pillow": PIL.__version__,
     }
 
 
-def _batches(reader: Reader, cases: Sequence[dict[str, Any]]) -> list[Batch]:
+def _batches(reader: Reader, cases: Sequence[dict[str, Any]]) -> list[ModelInputs]:
     """Each case alone, as a device is asked. Raises ValueError for more of them than any Bundle has."""
     if len(cases) > MAX_CASES:
         raise ValueError(f"{len(cases):,} cases, over the limit of {MAX_CASES}")
@@ -171,7 +171,7 @@ def _batches(reader: Reader, cases: Sequence[dict[str, Any]]) -> list[Batch]:
     return batches
 
 
-def _answers(logits: Logits, batches: Sequence[Batch]) -> NDArray[np.float32]:
+def _answers(logits: Logits, batches: Sequence[ModelInputs]) -> NDArray[np.float32]:
     return np.concatenate([logits(batch) for batch in batches])
 
 
@@ -185,7 +185,7 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:200])
 
 
-def _digest(batch: Batch) -> str:
+def _digest(batch: ModelInputs) -> str:
     return hashlib.sha256(batch.pixels.tobytes()).hexdigest()[:16]
 
 

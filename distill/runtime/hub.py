@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import BundleError
-from distill.core.files import cache_folder, whole_folder
+from distill.core.extras import require
+from distill.core.files import atomic_folder, cache_folder
 from distill.core.terminal import note, warn
 from distill.core.untrusted import is_file
 from distill.runtime.bundle_files import FILES, LIMITS, MANIFEST, MANIFEST_LIMIT
@@ -55,14 +56,9 @@ def _folder(repository: str, commit: str) -> Path:
 
 def _snapshot(named: str, repository: str, revision: str) -> Path:
     """The client's own folder of this revision. Raises BundleError."""
-    try:
-        import huggingface_hub as client
-        from huggingface_hub.constants import HF_HUB_OFFLINE
-    except ModuleNotFoundError as error:
-        raise BundleError(
-            f"{named}: no such folder here; to look for it on the Hugging Face hub: pip install 'distill[hub]'"
-        ) from error
-    if HF_HUB_OFFLINE:
+    user = f"{named}: no such folder here; looking for it on the Hugging Face hub"
+    client, constants = (require(module, user) for module in ("huggingface_hub", "huggingface_hub.constants"))
+    if constants.HF_HUB_OFFLINE:
         return _cached(named, repository, revision, "HF_HUB_OFFLINE is set; unset it to look on the hub")
     try:
         info = client.HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=WAIT_SECONDS)
@@ -125,7 +121,7 @@ def _plain(named: str, snapshot: Path, folder: Path) -> Path:
     if folder.is_dir():
         return folder
     _refuse_without(named, {name for name in NEEDED if is_file(snapshot / name)})
-    with whole_folder(folder) as part:
+    with atomic_folder(folder) as part:
         for name in NEEDED:
             shutil.copyfile(snapshot / name, part / name)
     return folder

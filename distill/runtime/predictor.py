@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from distill.core.cores import session_threads
 from distill.core.errors import BundleError, ImageError
-from distill.core.isa import detect, overflows
+from distill.core.isa import detect_target, overflows
 from distill.core.terminal import warn
 from distill.data.dataset import Example
-from distill.data.sources import Fault, Item, Post
-from distill.preprocess.inputs import Batch, Reader, Row
+from distill.data.sources import Fault, InMemoryExample, Item
+from distill.preprocess.inputs import EncodedExample, ModelInputs, Reader
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
 from distill.runtime.rows import to_item, to_items
@@ -28,7 +28,7 @@ from distill.scoring.metrics import sigmoid
 
 BATCH = 16
 SLOWER = ["SkipLayerNormFusion"]  # its operator takes four times what a sum and a layer norm take
-Logits = Callable[[Batch], NDArray[np.float32]]  # float32 (B, L) of a batch
+Logits = Callable[[ModelInputs], NDArray[np.float32]]  # float32 (B, L) of a batch
 CHUNK = 256  # examples held at once when there are many: bounds the memory, and batches like lengths
 
 
@@ -125,7 +125,7 @@ class Predictor:
             self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
-        here = detect()
+        here = detect_target()
         self._exact = bundle.precision == "int8" and overflows(bundle.target, here)
         if self._exact:
             warn(
@@ -210,7 +210,7 @@ class Predictor:
         for item, probabilities in self._answer_items(items):
             yield item if isinstance(item, Fault) else self._prediction(item, probabilities)
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L). Raises BundleError when the model fails or gives anything else."""
         try:
             logits = run(self.session, batch)
@@ -222,7 +222,7 @@ class Predictor:
             raise BundleError(f"{self.bundle.model}: gives {given}, not float32 {wanted}; run distill export again")
         return logits
 
-    def answers(self, ids: Sequence[str], rows: Sequence[Row]) -> list[Prediction]:
+    def answers(self, ids: Sequence[str], rows: Sequence[EncodedExample]) -> list[Prediction]:
         """To examples that were read already, all in one batch. Raises BundleError."""
         probabilities = sigmoid(self.logits(self.reader.batch(rows)))
         return [self._answer(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
@@ -243,7 +243,9 @@ class Predictor:
                 if isinstance(item, Fault):
                     continue
                 try:
-                    images.append(self.reader.image(item.image, item.name if isinstance(item, Post) else None))
+                    images.append(
+                        self.reader.image(item.image, item.name if isinstance(item, InMemoryExample) else None)
+                    )
                 except ImageError as error:
                     answers[-1] = (Fault(item.id, str(error)), nothing)
                 else:
@@ -307,7 +309,7 @@ def _chunk(
     return np.stack([answers[row] for row in range(len(rows))])
 
 
-def run(session: onnxruntime.InferenceSession, batch: Batch) -> NDArray[np.float32]:
+def run(session: onnxruntime.InferenceSession, batch: ModelInputs) -> NDArray[np.float32]:
     """Logits float32 (B, L) of one batch."""
     result: NDArray[np.float32] = session.run(["logits"], batch.feed())[0]
     return result

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from distill.core.errors import DataError
-from distill.core.untrusted import shown
+from distill.core.untrusted import short_repr
 from distill.data.dataset import MAX_TEXT, Example
-from distill.data.sources import Item, Post
+from distill.data.sources import InMemoryExample, Item
 from distill.preprocess.text import has_text
 
 KEYS = ("id", "text", "image", "labels")  # of a row; labels are not read
@@ -28,7 +28,7 @@ def to_item(text: Any = None, image: Any = None, id: Any = "", where: str = "thi
     """
     text = "" if _is_missing(text) else text
     if not isinstance(text, str):
-        raise DataError(f"{where}: text must be a string; got {shown(text)}")
+        raise DataError(f"{where}: text must be a string; got {short_repr(text)}")
     if len(text) > MAX_TEXT:
         raise DataError(f"{where}: text has {len(text):,} characters, over the limit of {MAX_TEXT:,}; cut it")
     if _is_missing(image):
@@ -38,7 +38,7 @@ def to_item(text: Any = None, image: Any = None, id: Any = "", where: str = "thi
     if isinstance(image, str | PathLike):
         path = Path(fspath(image))
         return Example(str(id), text, path, ())
-    return Post(str(id), text, _in_memory(image, where), f"{where}: image")
+    return InMemoryExample(str(id), text, _in_memory(image, where), f"{where}: image")
 
 
 def to_items(rows: Any) -> Iterator[Item]:
@@ -49,20 +49,22 @@ def to_items(rows: Any) -> Iterator[Item]:
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
         rows = rows.to_dict("records")
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
-        raise DataError(f"give a list of rows, such as [{{'text': 'hello', 'image': 'a.jpg'}}]; got {shown(rows)}")
+        raise DataError(
+            f"give a list of rows, such as [{{'text': 'hello', 'image': 'a.jpg'}}]; got {short_repr(rows)}"
+        )
     for number, row in enumerate(rows):
         where = f"row {number}"
         if isinstance(row, Mapping):
             unknown = [key for key in row if key not in KEYS]
             if unknown:
-                raise DataError(f"{where}: unknown key {shown(unknown[0])}; expected {', '.join(KEYS)}")
+                raise DataError(f"{where}: unknown key {short_repr(unknown[0])}; expected {', '.join(KEYS)}")
             id_ = row.get("id")
             yield to_item(row.get("text"), row.get("image"), number if _is_missing(id_) else id_, where)
         elif isinstance(row, tuple | list) and len(row) == 2:
             text, image = row
             yield to_item(text, image, number, where)
         else:
-            raise DataError(f"{where}: expected a dict or a tuple (text, image); got {shown(row)}")
+            raise DataError(f"{where}: expected a dict or a tuple (text, image); got {short_repr(row)}")
 
 
 def _is_missing(value: Any) -> bool:
@@ -78,7 +80,9 @@ def _in_memory(image: Any, where: str) -> bytes | Image.Image:
     if isinstance(image, bytearray | memoryview):
         return bytes(image)
     if not isinstance(image, np.ndarray):
-        raise DataError(f"{where}: image must be a path, bytes, a PIL image or a numpy array; got {shown(image)}")
+        raise DataError(
+            f"{where}: image must be a path, bytes, a PIL image or a numpy array; got {short_repr(image)}"
+        )
     fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if image.dtype != np.uint8 or not fits or 0 in image.shape:
         raise DataError(

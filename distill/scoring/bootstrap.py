@@ -1,4 +1,4 @@
-"""Several models on the same examples, over seeds: a paired bootstrap. Knows outputs, no training."""
+"""Paired bootstrap: intervals for the metrics of several models on the same examples, and for their differences."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import (
-    Decisions,
-    Probabilities,
-    Targets,
-    bootstrap_draws,
-    weighted_f1,
-)
+from distill.scoring.metrics import Decisions, Probabilities, Targets, bootstrap_draws, weighted_f1
 
-Scores = dict[str, NDArray[np.float64]]  # (1 + ROUNDS,) by name: micro, macro, balanced, micro_ap
+# By name (micro, macro and balanced F1, micro_ap): the value on the data and in each draw, (1 + ROUNDS,).
+MetricDraws = dict[str, NDArray[np.float64]]
 
 ROUNDS = 2000
-CHUNK = 100  # draws at once: bounds the memory
+CHUNK = 100  # draws at once, to bound memory
 
 
 @dataclass(frozen=True)
-class Arm:
-    """F1 of one arm's decisions and average precision of its probabilities, the mean over its seeds."""
+class ArmMetrics:
+    """The metrics of one arm of an experiment, each the mean over its seeds."""
 
     micro_f1: Estimate
     macro_f1: Estimate
     micro_ap: Estimate
 
 
-class PairedDraws:
-    """The bootstrap's draws, one set for every arm. Index 0 is the data as they are."""
+class PairedBootstrap:
+    """Draws of `rows` examples and `seeds` trainings with replacement, the same for every arm, so that differences
+    are paired. Draw 0 is the data itself."""
 
     def __init__(self, rows: int, seeds: int) -> None:
         generator = np.random.default_rng(0)
         self.weights = np.concatenate([np.ones((1, rows)), bootstrap_draws(rows, ROUNDS, generator)])
-        drawn = bootstrap_draws(seeds, ROUNDS, generator)
-        self.seed_shares = np.concatenate([np.ones((1, seeds)), drawn]) / seeds
+        seed_counts = bootstrap_draws(seeds, ROUNDS, generator)
+        self.seed_shares = np.concatenate([np.ones((1, seeds)), seed_counts]) / seeds
 
-    def scores(self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]) -> Scores:
-        """F1 and AP in each draw, (1 + ROUNDS,), by name; the mean over the seeds drawn."""
-        micro, macro = zip(*(weighted_f1(targets, made, self.weights) for made in decisions), strict=True)
+    def metric_draws(
+        self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]
+    ) -> MetricDraws:
+        """The metrics of one arm in each draw, the mean over the drawn seeds. `outputs` and `decisions` hold (N, L)
+        for each seed, or one for all."""
+        micro, macro = zip(*(weighted_f1(targets, one_seed, self.weights) for one_seed in decisions), strict=True)
         shares = self.seed_shares if len(decisions) > 1 else np.ones((1 + ROUNDS, 1))
-        ap = [self._average_precision(targets, p) for p in outputs]
-        means = [(np.stack(part, axis=1) * shares).sum(1) for part in (micro, macro, ap)]
-        return {"micro": means[0], "macro": means[1], "balanced": (means[0] + means[1]) / 2, "micro_ap": means[2]}
+        ap = [self._average_precision(targets, probabilities) for probabilities in outputs]
+        micro_f1, macro_f1, micro_ap = ((np.stack(part, axis=1) * shares).sum(1) for part in (micro, macro, ap))
+        return {"micro": micro_f1, "macro": macro_f1, "balanced": (micro_f1 + macro_f1) / 2, "micro_ap": micro_ap}
 
     def _average_precision(self, targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
-        """Of all (example, label) pairs as one list, in each draw: an example drawn twice counts twice."""
+        """Micro-averaged precision in each draw, (1 + ROUNDS,): over all (example, label) pairs, each counted as
+        often as its example is drawn."""
         order = np.argsort(-probabilities.ravel(), kind="stable")
         gold, rows = targets.ravel()[order] > 0.5, order // targets.shape[1]
         result = np.zeros(len(self.weights))
@@ -62,16 +62,16 @@ class PairedDraws:
         return result
 
 
-def arm(scores: Scores) -> Arm:
-    """The figures of one arm, from what `PairedDraws.scores` gives."""
-    return Arm(*(estimate(scores[key]) for key in ("micro", "macro", "micro_ap")))
+def arm_metrics(draws: MetricDraws) -> ArmMetrics:
+    """The metrics of one arm with their intervals."""
+    return ArmMetrics(*(estimate(draws[name]) for name in ("micro", "macro", "micro_ap")))
 
 
-def gain(scores: Scores, other: Scores) -> dict[str, Estimate]:
-    """What one arm has more than another, by the names of the scores, draw by draw."""
-    return {key: estimate(scores[key] - other[key]) for key in scores}
+def paired_difference(draws: MetricDraws, baseline: MetricDraws) -> dict[str, Estimate]:
+    """One arm's metrics minus those of a baseline, by name, with paired intervals."""
+    return {name: estimate(draws[name] - baseline[name]) for name in draws}
 
 
 def estimate(draws: NDArray[np.float64]) -> Estimate:
-    """The value on the data as they are, and its interval, from draws (1 + ROUNDS,)."""
+    """A value and its interval, from the value on the data and in each draw, (1 + ROUNDS,)."""
     return Estimate.of(draws[0], draws[1:])

@@ -1,4 +1,4 @@
-"""Turning a model's probabilities into ones that can be counted with. Knows arrays, not models."""
+"""Calibrates a model's probabilities: Platt scaling with one slope and an offset for each label."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from numpy.typing import NDArray
 
 from distill.scoring.metrics import Probabilities, Targets, logit
 
-PRIOR = 10.0  # how firmly a label's own offset is held to the shared one, as Gaussian precision
-MIN_SLOPE = 0.1  # the order of probabilities is never turned round
+PRIOR = 10.0  # precision of the Gaussian prior that shrinks each label's offset to the shared one
+MIN_SLOPE = 0.1  # > 0, so that the order of probabilities is never reversed
 MAX_STEPS = 50
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A probability p of label l becomes sigmoid(slope * logit(p) + offsets[l])."""
+    """Calibrated probability of label l: sigmoid(slope * logit(p) + offsets[l])."""
 
     slope: float
     offsets: NDArray[np.float64]
 
     def apply(self, probabilities: Probabilities) -> NDArray[np.float64]:
-        """(N, L) to (N, L), float64."""
+        """Probabilities (N, L) to calibrated ones, float64 (N, L)."""
         scores = self.slope * logit(probabilities) + self.offsets
         result: NDArray[np.float64] = 1 / (1 + np.exp(-scores))
         return result
 
     def invert(self, calibrated: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Calibrated values (L,) back to the model's own scale, float32 in (0, 1)."""
+        """Calibrated probabilities (L,) back to the model's probabilities, float32 (L,) in (0, 1)."""
         scores = (logit(calibrated) - self.offsets) / self.slope
         result: NDArray[np.float32] = np.clip(1 / (1 + np.exp(-scores)), 1e-6, 1 - 1e-6).astype(np.float32)
         return result
 
 
 def calibrate(probabilities: Probabilities, targets: Targets) -> Calibration:
-    """Fit a Calibration on probabilities and targets (N, L) in {0, 1}.
+    """Fit a Calibration on probabilities (N, L) and targets (N, L) in {0, 1}.
 
-    Platt 1999, "Probabilistic Outputs for Support Vector Machines", with one slope for all labels and offsets
-    that are partly shared: a label with few positives keeps near the others' offset. The penalised likelihood
-    is concave; Newton's method, whose Hessian is an arrow, finds its maximum.
+    Platt 1999, "Probabilistic Outputs for Support Vector Machines", with one slope for all labels and partly shared
+    offsets: a label with few positives stays near the shared offset. The penalised likelihood is concave; Newton's
+    method finds its maximum, with an arrowhead Hessian that is solved by its Schur complement.
     """
     z, y = logit(probabilities).astype(np.float64), targets.astype(np.float64)
     shared, own = np.array([1.0, 0.0]), np.zeros(z.shape[1])

@@ -1,4 +1,4 @@
-"""A value with its 95 % interval, and the one way to print it."""
+"""A value with its 95 % interval, and how it is printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and the ends of its 95 % interval, in the value's unit; infinite where nothing bounds it."""
+    """A value and the ends of its 95 % interval, in the same unit; infinite if there is no interval."""
 
     value: float
     low: float
@@ -20,13 +20,13 @@ class Estimate:
 
     @classmethod
     def of(cls, value: Any, draws: NDArray[np.float64]) -> Estimate:
-        """A value on the data as they are, with the 2.5 and 97.5 percentiles of its bootstrap draws (R,)."""
+        """A value on the data, with the 2.5 and 97.5 percentiles of its bootstrap draws (R,)."""
         low, high = np.percentile(draws, [2.5, 97.5])
         return cls(float(value), float(low), float(high))
 
     @classmethod
     def unbounded(cls, value: float) -> Estimate:
-        """A value of which nothing says how far it can be trusted."""
+        """A value without an interval."""
         return cls(value, -math.inf, math.inf)
 
     @property
@@ -35,9 +35,8 @@ class Estimate:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def __format__(self, spec: str) -> str:
-        """`f"{f1:.3f}"` gives 0.512 [0.441, 0.583], `f"{gain:+.3f}"` +0.012 [-0.004, +0.028].
-
-        Without an interval, the value alone."""
+        """`f"{f1:.3f}"` gives 0.512 [0.441, 0.583], `f"{gain:+.3f}"` +0.012 [-0.004, +0.028]; without an interval,
+        the value alone."""
         spec = spec or ".3f"
         if not self.bounded:
             return f"{self.value:{spec}}"

@@ -1,4 +1,4 @@
-"""Thresholds for a model's outputs on a split, and what its decisions are worth there."""
+"""Evaluates a model's outputs on a split: its thresholds, the quality of their decisions, and a baseline."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from distill.core.recipe import Objective
 from distill.core.terminal import output
 from distill.scoring.metrics import (
-    Constant,
+    ConstantBaseline,
     Probabilities,
     Quality,
     Targets,
-    constant_predictor,
-    measure,
+    constant_baseline,
     measure_decisions,
+    measure_probabilities,
 )
 from distill.scoring.tables import label_table, quality_table
-from distill.scoring.thresholds import Thresholds, cross_fitted, fit
+from distill.scoring.thresholds import Thresholds, cross_fitted, fit_thresholds
 
 
 @dataclass(frozen=True)
 class SplitOutputs:
-    """A model's probabilities on the examples of `split` and their targets, float32 (N, L) each. `alone` holds its
-    probabilities for the same examples with one modality only, by its name: "text" or "image"."""
+    """A model's probabilities on the examples of `split`, and their targets, float32 (N, L) each. `alone` holds its
+    probabilities for the same examples with one modality, by its name: "text" or "image"."""
 
     split: str
     labels: tuple[str, ...]
@@ -35,50 +35,54 @@ class SplitOutputs:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Thresholds, the named qualities of their decisions (the one to quote first), and the constant predictor on
-    the same examples."""
+    """Thresholds, the named qualities of their decisions (the one to quote first), and the constant baseline on the
+    same examples."""
 
     thresholds: Thresholds
     rows: tuple[tuple[str, Quality], ...]
-    constant: Constant
+    constant: ConstantBaseline
 
     def to_json(self) -> dict[str, Any]:
-        """A plain table."""
+        """A JSON table."""
         rows = [{"what": what, **quality.to_json()} for what, quality in self.rows]
         return {"quality": rows, "constant": asdict(self.constant)}
 
     def show(self, title: str) -> None:
-        """Print the overall table and the labels of its first row."""
+        """Print the table of qualities, and the table of labels for the first one."""
         output.print(quality_table(title, self.rows, self.constant))
         output.print(label_table(self.rows[0][1]))
 
 
-def evaluate(outputs: SplitOutputs, thresholds: Thresholds, train_targets: Targets) -> Evaluation:
-    """Measure thresholds that were fitted on other examples; `train_targets` make the constant predictor."""
+def evaluate_thresholds(outputs: SplitOutputs, thresholds: Thresholds, train_targets: Targets) -> Evaluation:
+    """Evaluate thresholds that were fitted on other examples; the constant baseline is chosen on
+    `train_targets`."""
     names, targets, cuts = outputs.labels, outputs.targets, thresholds.array()
-    rows = [(f"{outputs.split}, not fitted on", measure(names, targets, outputs.probabilities, cuts))]
+    rows = [(f"{outputs.split}, not fitted on", measure_probabilities(names, targets, outputs.probabilities, cuts))]
     for modality, probabilities in outputs.alone.items():
-        rows.append((f"{outputs.split}, {modality} alone", measure(names, targets, probabilities, cuts)))
-    return Evaluation(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))
+        rows.append(
+            (f"{outputs.split}, {modality} alone", measure_probabilities(names, targets, probabilities, cuts))
+        )
+    return Evaluation(thresholds, tuple(rows), constant_baseline(names, train_targets, targets))
 
 
 def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets: Targets) -> Evaluation:
-    """Fit thresholds on these outputs and measure them twice: cross-fitted, each example decided with thresholds
-    fitted on others, and on the examples they were fitted on, which flatters. Raises DataError where there is no
-    positive."""
+    """Fit thresholds on these outputs and evaluate them twice: cross-fitted, where each example is decided with
+    thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. Raises DataError
+    if there are no positives."""
     names, targets, probabilities = outputs.labels, outputs.targets, outputs.probabilities
-    thresholds = fit(probabilities, targets, objective, outputs.split)
+    thresholds = fit_thresholds(probabilities, targets, objective, outputs.split)
 
-    def crossed(applied_to: Probabilities) -> Quality:
+    def cross_fitted_quality(applied_to: Probabilities) -> Quality:
         decisions = cross_fitted(probabilities, targets, objective, applied_to)
         return measure_decisions(names, targets, applied_to, decisions, thresholds.array())
 
     rows = [
-        (f"{outputs.split}, thresholds cross-fitted", crossed(probabilities)),
+        (f"{outputs.split}, thresholds cross-fitted", cross_fitted_quality(probabilities)),
         (
             f"{outputs.split}, fitted on itself (flatters)",
-            measure(names, targets, probabilities, thresholds.array()),
+            measure_probabilities(names, targets, probabilities, thresholds.array()),
         ),
     ]
-    rows += [(f"{outputs.split}, {modality} alone", crossed(alone)) for modality, alone in outputs.alone.items()]
-    return Evaluation(thresholds, tuple(rows), constant_predictor(names, train_targets, targets))
+    for modality, alone in outputs.alone.items():
+        rows.append((f"{outputs.split}, {modality} alone", cross_fitted_quality(alone)))
+    return Evaluation(thresholds, tuple(rows), constant_baseline(names, train_targets, targets))

@@ -1,4 +1,4 @@
-"""How good decisions and probabilities are. Knows arrays (numpy only), not models or files."""
+"""Metrics of multi-label decisions and probabilities, on numpy arrays."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from distill.scoring.estimate import Estimate
 
-Targets = NDArray[np.float32]
-Decisions = NDArray[np.bool_]
-Probabilities = NDArray[np.float32]
+Targets = NDArray[np.float32]  # (N, L) in {0, 1}
+Decisions = NDArray[np.bool_]  # (N, L)
+Probabilities = NDArray[np.float32]  # (N, L) in [0, 1]
 
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """One label: `support` true positives and misses together, `predicted` decisions for it."""
+    """The quality of one label: `support` is the number of its positives, `predicted` of the decisions for it."""
 
     name: str
     support: int
@@ -31,10 +31,11 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class Quality:
-    """One set of decisions against the truth.
+    """The quality of decisions on a set of examples.
 
-    `macro_f1` counts a label with neither gold nor decision as 0 (scikit-learn's zero_division=0), and
-    `macro_f1_empty_as_one` counts it as 1 (zero_division=1, what the SemEval-2021 Task 6 scorer does).
+    `macro_f1` gives a label without positives and decisions an F1 of 0 (scikit-learn's zero_division=0),
+    `macro_f1_empty_as_one` gives it 1 (zero_division=1, as the SemEval-2021 Task 6 scorer does). `ece` is the
+    expected calibration error.
     """
 
     examples: int
@@ -46,13 +47,14 @@ class Quality:
     labels: tuple[LabelQuality, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A plain table."""
+        """A JSON table."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class Constant:
-    """The predictor to beat: always the `names`, the most frequent training labels, as many as serve micro-F1."""
+class ConstantBaseline:
+    """The baseline to beat: it always predicts the labels `names`, the k most frequent ones in training with the k
+    that has the best micro-F1 there."""
 
     names: tuple[str, ...]
     micro_f1: float
@@ -67,38 +69,39 @@ def sigmoid(logits: NDArray[np.float32]) -> Probabilities:
 
 
 def logit(probabilities: NDArray[Any]) -> NDArray[np.float32]:
-    """Inverse of `sigmoid`, float32; probabilities are kept 1e-6 from 0 and 1."""
+    """Inverse of `sigmoid`, float32; probabilities are clipped to [1e-6, 1 - 1e-6]."""
     clipped = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6)
     result: NDArray[np.float32] = np.log(clipped / (1 - clipped)).astype(np.float32)
     return result
 
 
-def counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
-    """True positives, false positives and false negatives of each label: int64 (3, L)."""
+def confusion_counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
+    """True positives, false positives and false negatives of each label, int64 (3, L)."""
     gold = targets > 0.5
     parts = (gold & decisions, ~gold & decisions, gold & ~decisions)
     return np.stack([part.sum(0) for part in parts]).astype(np.int64)
 
 
 def f1_from_counts(tp: Any, fp: Any, fn: Any, empty: float = 0.0) -> Any:
-    """2 TP / (2 TP + FP + FN), elementwise; `empty` where all three are 0."""
+    """F1 = 2 TP / (2 TP + FP + FN), elementwise; `empty` where all three are 0."""
     denominator = 2 * np.asarray(tp) + fp + fn
     return np.where(denominator > 0, 2 * np.asarray(tp) / np.maximum(denominator, 1), empty)
 
 
 def micro_f1(targets: Targets, decisions: Decisions) -> float:
-    """F1 of all labels' counts together; 0 when there is nothing at all."""
-    return float(f1_from_counts(*counts(targets, decisions).sum(1)))
+    """F1 of the summed counts of all labels; 0 without positives and decisions."""
+    return float(f1_from_counts(*confusion_counts(targets, decisions).sum(1)))
 
 
 def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> float:
-    """Mean of the labels' F1; `empty` is the F1 of a label with neither gold nor decision."""
-    tp, fp, fn = counts(targets, decisions)
+    """Mean of the labels' F1; `empty` is the F1 of a label without positives and decisions."""
+    tp, fp, fn = confusion_counts(targets, decisions)
     return float(f1_from_counts(tp, fp, fn, empty).mean())
 
 
 def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.float32]) -> float | None:
-    """Area under the precision-recall steps, both (N,); None without positives. Ties count as one step."""
+    """Average precision of targets and probabilities (N,): the area under the steps of the precision-recall curve,
+    with ties as one step, as in scikit-learn. None without positives."""
     positives = float(targets.sum())
     if positives == 0:
         return None
@@ -112,20 +115,20 @@ def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.fl
 
 
 def micro_ap(targets: Targets, probabilities: Probabilities) -> float:
-    """Average precision over all (example, label) pairs as one list; 0 without positives."""
+    """Average precision over all (example, label) pairs; 0 without positives."""
     return average_precision(targets.ravel(), probabilities.ravel()) or 0.0
 
 
 def macro_ap(targets: Targets, probabilities: Probabilities) -> float:
-    """Mean average precision of the labels that have a positive; 0 when none has."""
+    """Mean average precision of the labels with positives; 0 if there are none."""
     values = [average_precision(targets[:, i], probabilities[:, i]) for i in range(targets.shape[1])]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else 0.0
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else 0.0
 
 
 def expected_calibration_error(targets: Targets, probabilities: Probabilities, bins: int = 15) -> float:
-    """Mean |frequency - mean probability| over equal-width bins of all (example, label) pairs, weighted by
-    their size (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3, per decision)."""
+    """ECE: mean |frequency - mean probability| over equal-width bins of all (example, label) pairs, weighted by bin
+    size (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3)."""
     p, y = probabilities.ravel().astype(np.float64), targets.ravel()
     index = np.minimum((p * bins).astype(int), bins - 1)
     size = np.bincount(index, minlength=bins)
@@ -136,36 +139,37 @@ def expected_calibration_error(targets: Targets, probabilities: Probabilities, b
 def bootstrap_f1(
     targets: Targets, decisions: Decisions, rounds: int = 1000, seed: int = 0
 ) -> tuple[Estimate, Estimate]:
-    """Micro- and macro-F1 with percentile intervals over examples drawn with replacement."""
+    """Micro- and macro-F1, with percentile bootstrap intervals over examples."""
     weights = bootstrap_draws(len(targets), rounds, np.random.default_rng(seed))
     micro, macro = weighted_f1(targets, decisions, weights)
     return Estimate.of(micro_f1(targets, decisions), micro), Estimate.of(macro_f1(targets, decisions), macro)
 
 
 def bootstrap_draws(rows: int, rounds: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """How often each of `rows` examples is drawn, with replacement, in each of `rounds`: (rounds, rows)."""
+    """How often each of `rows` examples is drawn with replacement in each round, (rounds, rows)."""
     return generator.multinomial(rows, np.full(rows, 1 / rows), size=rounds).astype(np.float64)
 
 
 def weighted_f1(
     targets: Targets, decisions: Decisions, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Micro- and macro-F1, (R,) each, when weights (R, N) say how often each example counts.
+    """Micro- and macro-F1 in R rounds, (R,) each, where weights (R, N) are how often each example counts.
 
-    Drawing rows with replacement is weighting them: one matrix product gives all rounds' counts.
+    Drawing examples with replacement is weighting them, so one matrix product gives the counts of all rounds.
     """
     gold = targets > 0.5
     tp, fp, fn = (weights @ part for part in (gold & decisions, ~gold & decisions, gold & ~decisions))
     return f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)), f1_from_counts(tp, fp, fn).mean(1)
 
 
-def measure(
+def measure_probabilities(
     names: tuple[str, ...],
     targets: Targets,
     probabilities: Probabilities,
     thresholds: NDArray[np.float32],
 ) -> Quality:
-    """Everything about probabilities >= thresholds (L,) against targets; all (N, L)."""
+    """The quality of the decisions probabilities >= thresholds, from targets and probabilities (N, L) and
+    thresholds (L,)."""
     return measure_decisions(names, targets, probabilities, probabilities >= thresholds, thresholds)
 
 
@@ -176,8 +180,8 @@ def measure_decisions(
     decisions: Decisions,
     thresholds: NDArray[np.float32],
 ) -> Quality:
-    """As `measure`, for decisions that were made elsewhere (cross-fitted ones)."""
-    tp, fp, fn = counts(targets, decisions)
+    """As `measure_probabilities`, for given decisions, such as cross-fitted ones."""
+    tp, fp, fn = confusion_counts(targets, decisions)
     f1 = f1_from_counts(tp, fp, fn)
     labels = tuple(
         LabelQuality(
@@ -204,17 +208,17 @@ def measure_decisions(
     )
 
 
-def constant_predictor(names: tuple[str, ...], train: Targets, targets: Targets) -> Constant:
-    """Choose the k most frequent training labels with the best micro-F1 on train; score them on targets."""
+def constant_baseline(names: tuple[str, ...], train: Targets, targets: Targets) -> ConstantBaseline:
+    """Choose the baseline's labels on the targets `train`, and measure it on `targets`; both (N, L)."""
     order = np.argsort(-train.sum(0), kind="stable")
     candidates = []
     for k in range(1, len(names) + 1):
         mask = np.zeros(len(names), dtype=bool)
         mask[order[:k]] = True
         candidates.append((micro_f1(train, np.broadcast_to(mask, train.shape)), mask))
-    best = max(candidates, key=lambda pair: pair[0])[1]
+    _, best = max(candidates, key=lambda pair: pair[0])
     decisions = np.broadcast_to(best, targets.shape)
-    return Constant(
+    return ConstantBaseline(
         names=tuple(names[i] for i in order if best[i]),
         micro_f1=micro_f1(targets, decisions),
         macro_f1=macro_f1(targets, decisions),

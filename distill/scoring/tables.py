@@ -1,4 +1,4 @@
-"""Quality as tables for the terminal."""
+"""Tables of metrics for the terminal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from distill.scoring.metrics import Constant, Quality
+from distill.scoring.metrics import ConstantBaseline, Quality
 
 
-def quality_table(title: str, rows: Sequence[tuple[str, Quality]], constant: Constant | None) -> Table:
-    """Overall figures, one row a set of decisions, beside the constant predictor."""
+def quality_table(title: str, rows: Sequence[tuple[str, Quality]], constant: ConstantBaseline | None) -> Table:
+    """Overall metrics, one row for each named quality, and the constant baseline below."""
     table = Table(title=title, title_justify="left")
     table.add_column("")  # the one that wraps when the terminal is narrow: figures stay whole
     for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "empty = 1", "micro-AP", "ECE"):
@@ -33,7 +33,7 @@ def quality_table(title: str, rows: Sequence[tuple[str, Quality]], constant: Con
 
 
 def label_table(quality: Quality) -> Table:
-    """One row a label, the most frequent first."""
+    """Metrics by label, the most frequent first."""
     table = Table(title="By label", title_justify="left")
     table.add_column("label")
     for name in ("support", "predicted", "precision", "recall", "F1", "AP", "threshold"):

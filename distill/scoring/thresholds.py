@@ -1,4 +1,4 @@
-"""Per-label decision thresholds. Knows probabilities, not models."""
+"""Fits a decision threshold for each label, cross-fits them, and carries them over to another model's outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from distill.core.errors import DataError
 from distill.core.recipe import Objective
-from distill.core.schema import build
+from distill.core.schema import build_dataclass
 from distill.data.stratify import stratified_folds
 from distill.scoring.calibration import calibrate
 from distill.scoring.metrics import (
@@ -25,28 +25,30 @@ from distill.scoring.metrics import (
 )
 
 FOLDS = 5
-SEED = 13  # of the folds; one for all, so that a figure is the same wherever it is computed
+SEED = 13  # of the folds; fixed, so that a metric is the same wherever it is computed
 MAX_SWEEPS = 20
 
 
 @dataclass(frozen=True)
 class FittedOn:
-    """How many examples of which split thresholds were fitted on, and, where they were carried over to another
-    file's outputs (`move`), to which and by how many examples."""
+    """The split and the number of its examples that thresholds were fitted on. If they were carried over to the
+    outputs of another model (`carry_over`): its name, and the number of examples that this was done with."""
 
     split: str
     examples: int
-    moved_to: str = ""
-    moved_by: int = 0
+    carried_to: str = ""
+    carried_with: int = 0
 
     def __str__(self) -> str:
-        moved = f", moved to {self.moved_to} by {self.moved_by} examples" if self.moved_to else ""
-        return f"{self.split}, {self.examples} examples{moved}"
+        carried = (
+            f", carried over to {self.carried_to} with {self.carried_with} examples" if self.carried_to else ""
+        )
+        return f"{self.split}, {self.examples} examples{carried}"
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A probability >= values[i] decides for label i; fitted for `objective`."""
+    """Label i is predicted if its probability is >= values[i]. Fitted for `objective`."""
 
     values: tuple[float, ...]
     objective: Objective
@@ -57,28 +59,28 @@ class Thresholds:
         return np.asarray(self.values, dtype=np.float32)
 
     def apply(self, probabilities: Probabilities) -> Decisions:
-        """bool (N, L) from probabilities (N, L)."""
+        """Decisions bool (N, L) from probabilities (N, L)."""
         return probabilities >= self.array()
 
     def to_json(self) -> dict[str, Any]:
-        """A plain table for `from_json`."""
+        """A JSON table for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, tree: Any) -> Thresholds:
-        """Raises RecipeError for a missing, unknown or mistyped key."""
-        return build(cls, tree, "thresholds")
+        """The thresholds of such a table. Raises RecipeError for a missing, unknown or mistyped key."""
+        return build_dataclass(cls, tree, "thresholds")
 
 
-def fit(probabilities: Probabilities, targets: Targets, objective: Objective, split: str) -> Thresholds:
-    """Thresholds that serve `objective`: "micro" or "macro" F1, or their mean, "balanced". Both (N, L).
+def fit_thresholds(probabilities: Probabilities, targets: Targets, objective: Objective, split: str) -> Thresholds:
+    """Thresholds that maximise `objective`: "micro" or "macro" F1, or their mean, "balanced".
 
-    The probabilities are calibrated, and the thresholds are those with the best objective when every
-    calibrated probability counts as that share of a positive. After Lewis 1995, "Evaluating and Optimizing
-    Autonomous Text Classification Systems", and Koyejo et al. 2015, "Consistent Multilabel Classification".
-    Counting probabilities in place of labels is what keeps 22 thresholds from fitting the luck of a few
-    positives; only the calibration sees the labels. All labels are searched together by coordinate ascent.
-    Raises DataError when there are no examples or no positives at all.
+    probabilities and targets are (N, L). The probabilities are calibrated, and the thresholds maximise the
+    objective that is expected if they are true, each calibrated probability counting as that share of a positive.
+    After Lewis 1995, "Evaluating and Optimizing Autonomous Text Classification Systems", and Koyejo et al. 2015,
+    "Consistent Multilabel Classification". Only the calibration sees the labels, so that thresholds do not overfit
+    the few positives of rare labels. All labels are optimised together by coordinate ascent. Raises DataError if
+    there are no examples or no positives.
     """
     if len(targets) == 0 or not targets.any():
         raise DataError(f"thresholds cannot be fitted on {split}: it has no positive labels")
@@ -88,19 +90,21 @@ def fit(probabilities: Probabilities, targets: Targets, objective: Objective, sp
     return Thresholds(tuple(float(v) for v in values), objective, FittedOn(split, len(targets)))
 
 
-def move(thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str) -> Thresholds:
-    """Carry thresholds over from one file's outputs to another's, such as from fp32 to int8.
+def carry_over(
+    thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str
+) -> Thresholds:
+    """Carry thresholds over from one model's outputs to another's, such as from fp32 to int8; `to` names the other.
 
-    before, after: logits (N, L) of the two on the same examples, which may be training ones: only how the
-    outputs moved matters. Each label's logits are mapped by the line that fits best, after = a before + b, and
-    its threshold along with them.
+    before, after: logits (N, L) of the two models on the same examples. These may be training examples, because
+    only the difference of the outputs matters. Each label's threshold is mapped by the least-squares line after =
+    slope * before + offset.
     """
     centred = before - before.mean(0)
     slope = (centred * (after - after.mean(0))).sum(0) / np.maximum((centred**2).sum(0), 1e-12)
     offset = after.mean(0) - slope * before.mean(0)
     values = sigmoid((slope * logit(thresholds.array()) + offset).astype(np.float32))
-    values = values.clip(1e-6, 1 - 1e-6)  # as in calibration: far logits round to 0 or 1, which decide nothing
-    fitted_on = replace(thresholds.fitted_on, moved_to=to, moved_by=len(before))
+    values = values.clip(1e-6, 1 - 1e-6)  # extreme logits round to 0 or 1, where a threshold decides nothing
+    fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))
     return replace(thresholds, values=tuple(float(v) for v in values), fitted_on=fitted_on)
 
 
@@ -110,20 +114,20 @@ def cross_fitted(
     objective: Objective,
     applied_to: Probabilities | None = None,
 ) -> Decisions:
-    """Decisions bool (N, L), each row's made with thresholds fitted on other rows only (5 folds).
+    """Decisions bool (N, L), where each row is decided with thresholds fitted on other rows only (5 folds).
 
-    F1 of these says what the thresholds are worth; F1 on the rows that they were fitted on flatters.
-    `applied_to` are other outputs on the same rows (N, L), decided with the same thresholds.
+    Their F1 is an honest estimate; F1 on the rows that thresholds were fitted on is optimistic. `applied_to` are
+    other probabilities (N, L) for the same rows, to be decided with the same thresholds.
     """
     applied_to = probabilities if applied_to is None else applied_to
     decisions = np.zeros(targets.shape, dtype=bool)
     for held_out, rest in _folds(targets):
-        fitted = fit(probabilities[rest], targets[rest], objective, "folds")
+        fitted = fit_thresholds(probabilities[rest], targets[rest], objective, "folds")
         decisions[held_out] = fitted.apply(applied_to[held_out])
     return decisions
 
 
-def score(targets: Targets, decisions: Decisions, objective: Objective) -> float:
+def objective_value(targets: Targets, decisions: Decisions, objective: Objective) -> float:
     """The value of the objective, in [0, 1]."""
     return float(_objective(micro_f1(targets, decisions), macro_f1(targets, decisions), objective))
 
@@ -136,17 +140,18 @@ def _folds(targets: Targets) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class _Options:
-    """One label's cuts, descending float (C,), and (tp, fp, fn) at each, float (3, C)."""
+    """The candidate thresholds of one label, descending float (C,), and (TP, FP, FN) at each, float (3, C)."""
 
     cuts: NDArray[np.float64]
     table: NDArray[np.float64]
 
 
 def _search(scores: NDArray[Any], expected: NDArray[Any], objective: Objective) -> NDArray[np.float64]:
-    """The cut of each label, float (L,), that serves the objective when `expected` in [0, 1] says how much of a
-    positive each pair is; scores and expected (N, L)."""
+    """The threshold of each label, float (L,), that maximises the objective, by coordinate ascent.
+
+    scores and expected are (N, L); `expected` in [0, 1] is the share of a positive that each pair counts as."""
     options = [_options(scores[:, i], expected[:, i]) for i in range(scores.shape[1])]
-    chosen = _shared_start(options, objective)
+    chosen = _best_shared_cut(options, objective)
     for _ in range(MAX_SWEEPS):
         if not _sweep(options, chosen, objective):
             break
@@ -163,15 +168,15 @@ def _options(scores: NDArray[Any], expected: NDArray[Any]) -> _Options:
     return _Options((above + below) / 2, np.stack([tp, ends - tp, tp[-1] - tp]))
 
 
-def _shared_start(options: list[_Options], objective: Objective) -> list[int]:
-    """Every label at its cut nearest below the best single one of a grid."""
+def _best_shared_cut(options: list[_Options], objective: Objective) -> list[int]:
+    """The start of the search: each label's candidate for the best threshold that all labels share, from a grid."""
     grid = np.linspace(0.02, 0.98, 97)
-    places = np.stack([np.searchsorted(-option.cuts, -grid, side="right") - 1 for option in options]).clip(0)
-    tables = np.stack([option.table[:, place] for option, place in zip(options, places, strict=True)])
+    indices = np.stack([np.searchsorted(-option.cuts, -grid, side="right") - 1 for option in options]).clip(0)
+    tables = np.stack([option.table[:, index] for option, index in zip(options, indices, strict=True)])
     micro = f1_from_counts(*tables.sum(0))
     macro = f1_from_counts(*tables.swapaxes(0, 1)).mean(0)
     best = int(_objective(micro, macro, objective).argmax())
-    return [int(place[best]) for place in places]
+    return [int(index[best]) for index in indices]
 
 
 def _objective(micro: Any, macro: Any, objective: Objective) -> Any:
@@ -181,7 +186,7 @@ def _objective(micro: Any, macro: Any, objective: Objective) -> Any:
 
 
 def _sweep(options: list[_Options], chosen: list[int], objective: Objective) -> bool:
-    """Improve one label after the other, in place; whether anything improved."""
+    """Optimise one label after the other, in place; whether anything improved."""
     improved = False
     total = sum(option.table[:, index] for option, index in zip(options, chosen, strict=True))
     for label, option in enumerate(options):

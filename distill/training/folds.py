@@ -19,7 +19,7 @@ from distill.model import distributed as processes
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.model.training_log import TrainLog
-from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate, fit_and_evaluate
+from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, sigmoid
 from distill.training.trainer import Loss, TrainingData, Workspace, train_model
 
@@ -136,7 +136,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Thresholds and figures of a finished training: from its out-of-fold answers, with dev beside them; from
     dev where there are none."""
-    names, objective = classifier.labels.names, classifier.config.objective
+    names, objective = classifier.labels.names, classifier.config.threshold_objective
     on_dev = by_modality(classifier, dev)
     if held_out is None:
         outputs = SplitOutputs("dev", names, on_dev.both, dev.targets, on_dev.alone())
@@ -144,5 +144,7 @@ def evaluate_run(
     folds = held_out.probabilities
     outputs = SplitOutputs("out-of-fold train", names, folds.both, train_targets, folds.alone())
     evaluation = fit_and_evaluate(outputs, objective, train_targets)
-    beside = evaluate(SplitOutputs("dev", names, on_dev.both, dev.targets), evaluation.thresholds, train_targets)
+    beside = evaluate_thresholds(
+        SplitOutputs("dev", names, on_dev.both, dev.targets), evaluation.thresholds, train_targets
+    )
     return replace(evaluation, rows=(*evaluation.rows, *beside.rows))

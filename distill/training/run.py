@@ -11,7 +11,15 @@ from typing import Any
 
 from distill import __version__
 from distill.core.errors import RunError
-from distill.core.files import cannot_write, remove_folder, sha256_of, sweep, write_json, write_text
+from distill.core.files import (
+    read_json,
+    remove_folder,
+    remove_leftovers,
+    sha256_of,
+    write_error,
+    write_json,
+    write_text,
+)
 from distill.core.recipe import ModelConfig
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits
@@ -24,10 +32,9 @@ from distill.data.run_folder import (
     TOKENIZER,
     TRAINING,
     WEIGHTS,
-    difference,
+    describe_difference,
+    describe_non_run,
     is_run,
-    no_run,
-    read_table,
 )
 from distill.model import distributed as processes
 from distill.model.checkpoint import Checkpoint
@@ -52,7 +59,8 @@ class RunStart:
     def to_json(self) -> dict[str, Any]:
         """The content of started.json, with hashes of what the run learns from."""
         hashes = {
-            name: sorted(content_hash(example) for example in self.splits.named(name)) for name in ("train", "dev")
+            name: sorted(content_hash(example) for example in self.splits.examples(name))
+            for name in ("train", "dev")
         }
         return {
             "kind": self.kind,
@@ -72,7 +80,7 @@ def begin(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
     processes.check_batch_size(start.config.batch_size)
     started = start.to_json()
     for left in (folder, folder / START_FILE):
-        sweep(left)
+        remove_leftovers(left)
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
         remove_folder(folder)
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -80,7 +88,7 @@ def begin(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
         if not (folder / START_FILE).is_file():
             raise RunError(f"{folder}: holds files that are not a run; choose another --out")
         if not resume:
-            if other := no_run(folder):
+            if other := describe_non_run(folder):
                 raise RunError(f"{folder}: holds {other}; pass --overwrite to start over, or choose another --out")
             what = "a finished" if is_run(folder) else "an unfinished"
             raise RunError(
@@ -100,14 +108,14 @@ def begin(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
 
 
 def _same_start(folder: Path, started: dict[str, Any]) -> None:
-    before = read_table(folder / START_FILE)
+    before = read_json(folder / START_FILE, RunError)
     if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
         raise RunError(f"{folder / START_FILE}: damaged; start over with --overwrite")
     for name, value in started.items():
         if before.get(name) == value:
             continue
         where = "" if name in ("config", "depends_on") else name
-        other = difference(before.get(name), value, where)
+        other = describe_difference(before.get(name), value, where)
         raise RunError(f"{folder}: was started {other}; resume as it was started, or start over with --overwrite")
 
 
@@ -171,4 +179,4 @@ def _save_weights(network: TwoTowerNetwork, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
         size_bytes = sum(tensor.nbytes for tensor in tensors.values())
-        raise cannot_write(path, str(error), size_bytes, RESUME) from error
+        raise write_error(path, str(error), size_bytes, RESUME) from error

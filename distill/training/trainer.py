@@ -27,7 +27,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from distill.core.errors import RunError
-from distill.core.files import cannot_write, write_json
+from distill.core.files import write_error, write_json
 from distill.core.recipe import ModelConfig, TrainingPrecision
 from distill.core.terminal import warn
 from distill.model import distributed as processes
@@ -346,4 +346,4 @@ class _TwoTowerTrainer(DividedTrainer):
                 if "inline_container" not in reason and "PytorchStreamWriter" not in reason:
                     raise
                 reason = "torch could not write a file of it to its end"
-            raise cannot_write(folder, reason, then="go on with --resume") from error
+            raise write_error(folder, reason, then="go on with --resume") from error

@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader
 from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
 from distill.core.terminal import track
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 
 Calibration = Literal["minmax", "entropy", "percentile"]
 Ranges = dict[str, tuple[float, float]]  # least and greatest value of a tensor, by its name
@@ -28,7 +28,7 @@ OPERATORS = ["Conv", "Clip", "Relu", "Add", "Mul", "MatMul", "Gemm"]
 PERCENTILE = 99.99
 
 
-def calibrate_ranges(model: Path, batches: Sequence[Batch], calibration: Calibration) -> Ranges:
+def calibrate_ranges(model: Path, batches: Sequence[ModelInputs], calibration: Calibration) -> Ranges:
     """The range of every tensor that may be quantised, over `batches`.
 
     "minmax" takes the extremes, "percentile" leaves out the far 0.01 %, "entropy" chooses the range whose
@@ -54,7 +54,7 @@ def calibrate_ranges(model: Path, batches: Sequence[Batch], calibration: Calibra
 class _OneBatch(CalibrationDataReader):
     """One batch, as onnxruntime asks for it."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: ModelInputs) -> None:
         self.feeds = iter([batch.feed()])
 
     def get_next(self) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from distill.core.errors import ExportError
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx import graph, profile
 from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8
 from distill.runtime.onnx.towers import TOWERS, of_weights
@@ -60,7 +60,7 @@ class Coverage:
         return [*((tower, getattr(self, tower)) for tower in TOWERS), ("whole", self.whole)]
 
 
-def measure_coverage(model: Path, batch: Batch) -> Coverage:
+def measure_coverage(model: Path, batch: ModelInputs) -> Coverage:
     """Count weights as the file stores them, and multiply-accumulates as onnxruntime runs them on this machine for
     `batch`, after all of its own optimisations: what it falls back to float for counts as float."""
     onnx_graph = graph.read(model)

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from distill.core.errors import ExportError
-from distill.core.isa import Target, detect, overflows
+from distill.core.isa import Target, detect_target, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Precision
 from distill.runtime.predictor import open_session, probabilities, run
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets, bootstrap_draws, logit, micro_ap, weighted_f1
-from distill.scoring.thresholds import Thresholds, move
+from distill.scoring.thresholds import Thresholds, carry_over
 from export.quantize.calibration import CALIBRATIONS, Calibration, Ranges, calibrate_ranges
 from export.quantize.schemes import Scheme, quantize_graph
 from export.quantize.sensitivity import most_sensitive_nodes
@@ -51,7 +51,7 @@ class SearchInputs:
     probabilities: Probabilities
     thresholds: Thresholds
     reader: Reader
-    calibration: Sequence[Batch]
+    calibration: Sequence[ModelInputs]
     trained_ranges: Ranges
     target: Target
 
@@ -134,7 +134,7 @@ def rank_candidates(candidates: Sequence[Candidate], max_f1_drop: float) -> list
 def refuse_if_no_gain(best: Candidate, fp32_bytes: int, target: Target, config: ExportConfig) -> None:
     """Raise ExportError for a file that is not smaller or not faster than its parent, unless the recipe allows it.
     How fast a file for another kind of processor is cannot be measured here."""
-    slower = best.time_ratio >= 1 and target == detect()
+    slower = best.time_ratio >= 1 and target == detect_target()
     if config.allow_slower or (best.size_bytes < fp32_bytes and not slower):
         return
     raise ExportError(
@@ -177,7 +177,7 @@ def _text_schemes(
     schemes = [Scheme("dynamic", "float")]
     if inputs.trained_ranges:
         schemes.append(Scheme("trained", "float"))
-    if config.matrices == "auto":
+    if config.matmuls == "auto":
         schemes += [Scheme("static", "float", calibration) for calibration in calibrations]
     return schemes
 
@@ -189,7 +189,7 @@ def _image_schemes(text: Scheme, calibrations: Sequence[Calibration]) -> list[Sc
 
 def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> list[Candidate]:
     """Compare every file with its fp32 parent. Raises ExportError for one whose outputs are not finite."""
-    exact = overflows(inputs.target, detect())
+    exact = overflows(inputs.target, detect_target())
     count = len(inputs.targets)
     draws = bootstrap_draws(count, BOOTSTRAP_DRAWS, np.random.default_rng(0))
     weights = np.concatenate([np.ones((1, count)), draws])  # the data as they are come first
@@ -203,7 +203,7 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
             raise ExportError(
                 f"outputs are not finite with {scheme}; leave it out with --set export.convolutions=float"
             )
-        thresholds = move(inputs.thresholds, logit(inputs.probabilities), logit(outputs), "candidate")
+        thresholds = carry_over(inputs.thresholds, logit(inputs.probabilities), logit(outputs), "candidate")
         f1, _ = weighted_f1(inputs.targets, thresholds.apply(outputs), weights)
         f1_drop = fp32_f1 - f1
         candidates.append(
@@ -221,12 +221,12 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
     return candidates
 
 
-def median_batch(batches: Sequence[Batch]) -> Batch:
+def median_batch(batches: Sequence[ModelInputs]) -> ModelInputs:
     """The batch with the text of median length."""
     return sorted(batches, key=lambda batch: batch.input_ids.shape[1])[len(batches) // 2]
 
 
-def median_times(models: Sequence[Path], batch: Batch, exact: bool) -> list[float]:
+def median_times(models: Sequence[Path], batch: ModelInputs, exact: bool) -> list[float]:
     """Median seconds of each model for `batch` on one thread, in interleaved rounds so that noise hits all."""
     sessions = [open_session(model, 1, exact) for model in models]
     times = np.zeros((WARM_UP_ROUNDS + SPEED_ROUNDS, len(models)))

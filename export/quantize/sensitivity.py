@@ -8,12 +8,12 @@ from pathlib import Path
 import onnx
 from onnxruntime import InferenceSession, SessionOptions
 
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.towers import by_output
 from export.quantize.schemes import PRODUCTS
 
 
-def most_sensitive_nodes(fused: Path, quantized: Path, batches: Sequence[Batch]) -> list[str]:
+def most_sensitive_nodes(fused: Path, quantized: Path, batches: Sequence[ModelInputs]) -> list[str]:
     """Names of the products and convolutions, the one that adds most error first.
 
     The error of a tensor is its squared distance from fp32's over fp32's own square, over all batches; what a node

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.terminal import note
-from distill.data.checks import content_hash, refuse
+from distill.data.checks import content_hash, raise_faults
 from distill.data.dataset import Example, Splits, find_split, read_examples, read_splits
 from distill.data.labels import LabelSet
-from distill.data.lineage import Seen
+from distill.data.lineage import Lineage
 
 FEWEST = 30  # test examples: a bootstrap over fewer promises more than it keeps
 EARLIER = "earlier/"  # before the ids of earlier examples, which may be those of new ones
@@ -40,7 +40,7 @@ def read_test(source: Path) -> list[Example]:
     return examples
 
 
-def read_incoming(data: Path, earlier: Path | None, test: Path, labels: LabelSet, seen: Seen) -> Incoming:
+def read_incoming(data: Path, earlier: Path | None, test: Path, labels: LabelSet, seen: Lineage) -> Incoming:
     """Read all three; refuse what would spoil the comparison of a run that has `seen` so much with its successor.
 
     Raises DataError for test examples that either of them learns from, and for dev examples that the earlier one
@@ -77,19 +77,21 @@ def _distinct(examples: Sequence[Example], known: set[str]) -> list[Example]:
     return list(reversed(found.values()))
 
 
-def _refuse_leaks(splits: Splits, seen: Seen) -> None:
+def _refuse_leaks(splits: Splits, seen: Lineage) -> None:
     held = {content_hash(example): example.id for example in splits.test}
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         shared = [f"{held[h]!r} is {e.id!r} of {name}" for e in part if (h := content_hash(e)) in held]
-        refuse("test example in the data to learn from; take it out of either", shared)
+        raise_faults("test example in the data to learn from; take it out of either", shared)
     known = [repr(id_) for content, id_ in held.items() if content in seen.train]
-    refuse("test example that the earlier run was trained on; the comparison would flatter it, take it out", known)
+    raise_faults(
+        "test example that the earlier run was trained on; the comparison would flatter it, take it out", known
+    )
     learned = seen.trained_on(splits.dev)
     known = [repr(example.id) for example, is_known in zip(splits.dev, learned, strict=True) if is_known]
-    refuse("dev example that the earlier run was trained on; move it to train", known)
+    raise_faults("dev example that the earlier run was trained on; move it to train", known)
 
 
-def cautions(splits: Splits, seen: Seen) -> list[str]:
+def cautions(splits: Splits, seen: Lineage) -> list[str]:
     """What may bend the comparison and stops nothing."""
     test = {content_hash(example) for example in splits.test}
     found = []

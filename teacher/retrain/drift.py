@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.data.dataset import Example
-from distill.data.lineage import Seen
+from distill.data.lineage import Lineage
 from distill.model.checkpoint import Checkpoint
 from distill.model.outputs import Outputs
 from distill.preprocess.text import has_text
@@ -33,7 +33,7 @@ class Looked:
 
     reference: int
     fresh: int
-    drift: drift.Drift
+    drift: drift.DriftReport
     unseen: int
     micro_f1: Estimate | None
     loss: Estimate | None
@@ -48,7 +48,7 @@ class Looked:
         return asdict(self) | {"drift": self.drift.to_json(), "harder": self.harder}
 
 
-def look(old: Checkpoint, data: Incoming, seen: Seen) -> Looked | None:
+def look(old: Checkpoint, data: Incoming, seen: Lineage) -> Looked | None:
     """None when no example is new.
 
     Rates and lengths are of all examples. Features are compared where the earlier run was trained on neither side:
@@ -60,14 +60,14 @@ def look(old: Checkpoint, data: Incoming, seen: Seen) -> Looked | None:
     unseen = [[e for e, known in zip(s, seen.trained_on(s), strict=True) if not known] for s in sides]
     answers = [old.classifier.outputs(old.classifier.encode(side)) if side else None for side in unseen]
     names = [*old.classifier.labels.names, NO_TEXT, NO_IMAGE]
-    before, now = (_having(old, side) for side in sides)
-    lengths = {"words": (_words(data.reference), _words(data.fresh))}
+    properties = drift.TwoSamples(*(_having(old, side) for side in sides))
+    lengths = {"words": drift.TwoSamples(_words(data.reference), _words(data.fresh))}
     features = {}
     for name in ("text", "image"):
-        if old.classifier.network.uses in ("both", name):
-            one, other = (_features(name, *pair) for pair in zip(unseen, answers, strict=True))
-            features[f"{name} features"] = one, other
-    found = drift.compare(names, (before, now), lengths, features)
+        if old.classifier.network.modalities in ("both", name):
+            both = (_features(name, *pair) for pair in zip(unseen, answers, strict=True))
+            features[f"{name} features"] = drift.TwoSamples(*both)
+    found = drift.detect_drift(names, properties, lengths, features)
     then, fresh = (_micro_f1(old, *pair, seed) for seed, pair in enumerate(zip(unseen, answers, strict=True)))
     loss = None if then is None or fresh is None else estimate(fresh - then)
     f1 = None if fresh is None else estimate(fresh)

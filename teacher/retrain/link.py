@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from distill.core.errors import RunError
-from distill.core.files import named, sweep
+from distill.core.files import explain_write_errors, remove_leftovers
 
 
 def check(link: Path | None, run: Path, out: Path, overwrite: bool) -> None:
@@ -46,8 +46,8 @@ def end_of(path: Path) -> Path:
 def switch(link: Path, run: Path) -> None:
     """Make `link` point to `run`, in one step: whoever opens it meets the old run or the new one."""
     link.parent.mkdir(parents=True, exist_ok=True)
-    sweep(link)
+    remove_leftovers(link)
     fresh = link.with_name(f".{link.name}.{os.getpid()}.part")
-    with named(link):
+    with explain_write_errors(link):
         fresh.symlink_to(os.path.relpath(run.resolve(), link.parent.resolve()), target_is_directory=True)
         fresh.replace(link)

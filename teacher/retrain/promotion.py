@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from distill.core.recipe import Objective
-from distill.scoring.bootstrap import Arm, PairedDraws, arm, gain
+from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, paired_difference
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Decisions, Probabilities, Targets
 
@@ -33,8 +33,8 @@ class Promotion:
     objective: Objective
     max_f1_drop: float
     examples: int
-    old: Arm
-    new: Arm
+    old: ArmMetrics
+    new: ArmMetrics
     gain: dict[str, Estimate]
     enough: int | None
 
@@ -67,13 +67,15 @@ def judge(targets: Targets, old: Outputs, new: Outputs, objective: Objective, ma
     by retraining. The bootstrap draws examples, the same ones for both runs; it says nothing of what another
     seed would have given, as these very weights are to be used.
     """
-    draws = PairedDraws(len(targets), 1)
-    before, after = (draws.scores(targets, [run.probabilities], [run.decisions]) for run in (old, new))
-    more = gain(after, before)
+    draws = PairedBootstrap(len(targets), 1)
+    before, after = (draws.metric_draws(targets, [run.probabilities], [run.decisions]) for run in (old, new))
+    more = paired_difference(after, before)
     decisive = more[objective]
     word, reason = _decide(decisive, max_f1_drop)
     enough = _enough(decisive, max_f1_drop, len(targets)) if reason == "too few examples" else None
-    return Promotion(word, reason, objective, max_f1_drop, len(targets), arm(before), arm(after), more, enough)
+    return Promotion(
+        word, reason, objective, max_f1_drop, len(targets), arm_metrics(before), arm_metrics(after), more, enough
+    )
 
 
 def _decide(gain: Estimate, max_f1_drop: float) -> tuple[Word, Reason]:

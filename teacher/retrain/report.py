@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from distill import __version__
-from distill.core.extras import can_plot
+from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note, output, warn
-from distill.scoring.bootstrap import Arm
-from distill.scoring.drift import ALPHA, Rate, Shift
+from distill.scoring.bootstrap import ArmMetrics
+from distill.scoring.drift import ALPHA, DistributionShift, RateChange
 from teacher.retrain.drift import Looked
 from teacher.retrain.promotion import Promotion
 
@@ -55,7 +55,7 @@ def write(folder: Path, report: Report) -> None:
 def _draw(folder: Path, report: Report) -> bool:
     """Whether there is a plot."""
     if not can_plot():
-        warn("no plot without matplotlib; pip install 'distill[plots]' and give the command with --resume")
+        warn(f"no plot without matplotlib; {install_command('plots')}, then resume with --resume")
         return False
     from teacher.retrain import plot as retrain_plot
 
@@ -122,12 +122,12 @@ def f1_rows(promotion: Promotion) -> Rows:
     return [*rows, ("new - old", *(f"{gain[name]:+.3f}" for name in ("micro", "macro", "balanced", "micro_ap")))]
 
 
-def _arm(arm: Arm) -> list[str]:
+def _arm(arm: ArmMetrics) -> list[str]:
     mean = f"{(arm.micro_f1.value + arm.macro_f1.value) / 2:.3f}"
     return [f"{arm.micro_f1:.3f}", f"{arm.macro_f1:.3f}", mean, f"{arm.micro_ap:.3f}"]
 
 
-def rate_rows(rates: Sequence[Rate]) -> Rows:
+def rate_rows(rates: Sequence[RateChange]) -> Rows:
     """One row a rate."""
     return [
         (
@@ -141,7 +141,7 @@ def rate_rows(rates: Sequence[Rate]) -> Rows:
     ]
 
 
-def shift_rows(shifts: Sequence[Shift]) -> Rows:
+def shift_rows(shifts: Sequence[DistributionShift]) -> Rows:
     """One row a distribution."""
     return [
         (

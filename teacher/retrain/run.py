@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.core.errors import RecipeError, RunError
-from distill.core.recipe import TeacherConfig, changed
+from distill.core.recipe import TeacherConfig, override_config
 from distill.core.terminal import note, output, warn
 from distill.data import lineage
-from distill.data.checks import check, refuse_strangers
+from distill.data.checks import check_splits, refuse_unknown_labels
 from distill.data.dataset import Example
-from distill.data.lineage import Seen
+from distill.data.lineage import Lineage
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
 from distill.training.run import RunStart, begin
@@ -48,16 +48,16 @@ def retrain(order: Order) -> Promotion:
     not fit, and RunError for a run that is no teacher.
     """
     old = Checkpoint.load(order.run)
-    config, seen, labels = settings(old, order.overrides), lineage.seen_by(order.run), old.classifier.labels
+    config, seen, labels = settings(old, order.overrides), lineage.read_lineage(order.run), old.classifier.labels
     data = read_incoming(order.data, order.earlier, order.test, labels, seen)
     splits = data.splits
     _refuse_folds(config, data, seen)
-    for line in (*check(splits, order.run).warnings, *cautions(splits, seen)):
+    for line in (*check_splits(splits, order.run), *cautions(splits, seen)):
         warn(line)
-    refuse_strangers([("reference", example) for example in data.reference], labels, order.run)
+    refuse_unknown_labels([("reference", example) for example in data.reference], labels, order.run)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} fixed test examples"
     note(f"{order.data}: {sizes}; {len(data.fresh)} are new; {len(labels)} labels")
-    start = RunStart("teacher", config, splits, lineage.retrained_from(seen, old.sha256, splits.test))
+    start = RunStart("teacher", config, splits, lineage.retrain_record(seen, old.sha256, splits.test))
     to_do = begin(order.out, start, order.resume, order.overwrite)
     before = _outputs(old, splits.test)  # of weights that training is about to change
     looked = look(old, data, seen)
@@ -69,7 +69,7 @@ def retrain(order: Order) -> Promotion:
         note(f"{order.out}: this run is finished already; it is judged again")
         new = Checkpoint.load(order.out)
     targets = labels.encode([example.labels for example in splits.test])
-    promotion = judge(targets, before, _outputs(new, splits.test), config.objective, order.max_f1_drop)
+    promotion = judge(targets, before, _outputs(new, splits.test), config.threshold_objective, order.max_f1_drop)
     report.write(order.out, report.Report(order.run, old.sha256, new.sha256, promotion, looked))
     output.print(report.f1_table(promotion))
     return promotion
@@ -80,14 +80,14 @@ def settings(old: Checkpoint, overrides: tuple[str, ...]) -> TeacherConfig:
     config = old.classifier.config
     if not isinstance(config, TeacherConfig):
         raise RunError(f"{old.folder}: is a student; retrain its teacher, then distill a student from that")
-    new = changed(config, overrides, "teacher")
+    new = override_config(config, overrides, "teacher")
     for name in FIXED:
         if getattr(new, name) != getattr(config, name):
             raise RecipeError(f"teacher.{name}: cannot be changed, the weights of {old.folder} are made for it")
     return new
 
 
-def _refuse_folds(config: TeacherConfig, data: Incoming, seen: Seen) -> None:
+def _refuse_folds(config: TeacherConfig, data: Incoming, seen: Lineage) -> None:
     known = sum(seen.trained_on(data.splits.train))
     if config.folds and known:
         raise RecipeError(

@@ -18,7 +18,7 @@ from distill.core.recipe import TeacherConfig
 from distill.data.dataset import Splits
 from distill.model.classifier import Classifier
 from distill.scoring.metrics import Probabilities
-from distill.scoring.thresholds import cross_fitted, score
+from distill.scoring.thresholds import cross_fitted, objective_value
 from distill.training.folds import Folds, OutOfFold, out_of_fold
 from distill.training.trainer import TrainingData, Workspace
 from teacher.losses import loss_of
@@ -43,13 +43,13 @@ class FoldJudge:
         self.folds = Folds.stratified(data, folds, FOLD_SEED)
 
     def __call__(self, config: TeacherConfig) -> Iterator[float]:
-        """After each fold, `config.objective` on the rows of the folds so far, thresholds cross-fitted on them.
-        Raises RunError for a recipe that cannot be trained."""
+        """After each fold, `config.threshold_objective` on the rows of the folds so far, thresholds cross-fitted on
+        them. Raises RunError for a recipe that cannot be trained."""
         for number in range(1, len(self.folds.parts) + 1):
             rows = np.sort(np.concatenate([fold.held_out for fold in self.folds.parts[:number]]))
             probabilities, targets = self._train(config, number).probabilities.both[rows], self.targets[rows]
-            decisions = cross_fitted(probabilities, targets, config.objective)
-            yield score(targets, decisions, config.objective)
+            decisions = cross_fitted(probabilities, targets, config.threshold_objective)
+            yield objective_value(targets, decisions, config.threshold_objective)
 
     def probabilities(self, config: TeacherConfig) -> Probabilities:
         """Of the whole training split, float32 (N, L), by models that had not seen the example."""

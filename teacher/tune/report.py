@@ -14,7 +14,7 @@ from distill import __version__
 from distill.core.files import write_json, write_text
 from distill.core.recipe import Recipe, TeacherConfig
 from distill.data.run_folder import BEST, STUDY
-from distill.scoring.bootstrap import PairedDraws, estimate
+from distill.scoring.bootstrap import PairedBootstrap, estimate
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets
 from distill.scoring.thresholds import cross_fitted
@@ -49,7 +49,7 @@ def record(folder: Path, terms: Terms, found: list[Tried], verdict: Verdict | No
     base = terms.recipe.teacher
     tree: dict[str, Any] = {
         "distill": __version__,
-        "objective": base.objective,
+        "objective": base.threshold_objective,
         "measured": "out of fold on the training split, thresholds cross-fitted",
         "examples": terms.examples,
         "folds": terms.folds,
@@ -70,13 +70,13 @@ def record(folder: Path, terms: Terms, found: list[Tried], verdict: Verdict | No
 def judge_best(judge: FoldJudge, base: TeacherConfig, found: list[Tried]) -> Verdict:
     """A bootstrap of the best trial's answers, in pairs with those of `base`. Raises RunError without a best."""
     best = best_of(found)
-    draws, objective, targets = PairedDraws(len(judge.targets), 1), base.objective, judge.targets
+    draws, objective, targets = PairedBootstrap(len(judge.targets), 1), base.threshold_objective, judge.targets
 
     def drawn(config: TeacherConfig) -> Any:
         probabilities: Probabilities = judge.probabilities(config)
         wanted: Targets = targets
         decisions = cross_fitted(probabilities, wanted, objective)
-        return draws.scores(wanted, [probabilities], [decisions])[objective]
+        return draws.metric_draws(wanted, [probabilities], [decisions])[objective]
 
     ours = drawn(with_values(base, best.values))
     is_first = best.number == 1 or not is_in_space(base) or found[0].value is None
@@ -111,7 +111,7 @@ def to_table(found: Sequence[Tried], terms: Terms) -> Table:
     pruned, failed = (sum(one.state == state for one in found) for state in ("pruned", "failed"))
     title = f"{len(found)} trials ({pruned} pruned, {failed} failed), out of fold on {terms.examples} examples, "
     table = Table(title=f"{title}{terms.folds} folds", title_justify="left")
-    for heading in ("trial", f"{base.objective} F1", rate_of(base).replace("_", " "), "batch"):
+    for heading in ("trial", f"{base.threshold_objective} F1", rate_of(base).replace("_", " "), "batch"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("loss")
     table.add_column("minutes", justify="right")
@@ -127,7 +127,7 @@ def to_table(found: Sequence[Tried], terms: Terms) -> Table:
 
 def told(verdict: Verdict, terms: Terms, trials: int) -> list[str]:
     """What the best is worth, in sentences."""
-    v, objective = verdict.value, terms.recipe.teacher.objective
+    v, objective = verdict.value, terms.recipe.teacher.threshold_objective
     lines = [f"Best: trial {verdict.best.number}, {objective} F1 {v:.3f}, 95 % over examples."]
     if (g := verdict.gain) is not None:
         lines.append(f"Against the recipe as it was, trial 1: {g:+.3f}.")

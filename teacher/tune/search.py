@@ -60,15 +60,15 @@ class Tried:
 
 def rate_of(base: TeacherConfig) -> str:
     """The rate that is searched: that of pretrained encoders, or the other where nothing pretrained is trained."""
-    text = base.head.uses != "image" and base.text.model != LSTM
-    image = base.head.uses != "text" and base.image.trainable and base.image.model != CNN
+    text = base.head.modalities != "image" and base.text.model != LSTM
+    image = base.head.modalities != "text" and base.image.trainable and base.image.model != CNN
     return "learning_rate" if text or image else "head_learning_rate"
 
 
 def space(base: TeacherConfig) -> dict[str, list[Value]]:
-    """What is searched, as ranges or choices: the alphas of balance=alpha come from counts, and are for the focal
-    loss alone."""
-    counted = base.balance == "alpha"
+    """What is searched, as ranges or choices: the alphas of class_weights=focal_alpha come from counts, and are for
+    the focal loss alone."""
+    counted = base.class_weights == "focal_alpha"
     ranges: dict[str, list[Value]] = {
         key: list(ends)
         for key, ends in LOSS_RANGES.items()

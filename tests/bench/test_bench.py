@@ -29,7 +29,7 @@ from bench.run import run, write
 from bench.runtimes.open_model import answer, open_variant
 from bench.runtimes.variants import Variant, line_up, resolve
 from distill.core.errors import BenchError, BundleError
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import micro_f1
 
@@ -154,7 +154,7 @@ def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain, monkeypatch:
     served = open_variant(resolve(chain.fp32), 1)
     real = served.logits
 
-    def slow(batch: Batch) -> np.ndarray:
+    def slow(batch: ModelInputs) -> np.ndarray:
         time.sleep(0.03)
         return real(batch)
 

@@ -31,7 +31,7 @@ from distill.core.errors import BenchError
 from distill.core.files import write_json
 from distill.core.terminal import output
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import Constant, measure_decisions
+from distill.scoring.metrics import ConstantBaseline, measure_decisions
 
 LABELS = ("irony", "smears", "doubt")
 Indices = tuple[tuple[int, ...], ...]
@@ -88,7 +88,7 @@ def report(
         peaks=(),
         labels=LABELS,
         gold=GOLD,
-        constant=Constant(("irony",), 0.5, 0.2, 0.2),
+        constant=ConstantBaseline(("irony",), 0.5, 0.2, 0.2),
         rows=(row("mine", decided, rounds, own=True), *others),
     )
 

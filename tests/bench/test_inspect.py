@@ -38,8 +38,8 @@ from distill.data.dataset import Example, Splits, read_splits
 from distill.data.generated import write_demo_data
 from distill.data.labels import LabelSet
 from distill.model.training_log import EpochLog, TrainLog
-from distill.scoring.metrics import Constant, Probabilities, Targets, sigmoid
-from distill.scoring.thresholds import FittedOn, Thresholds, cross_fitted, fit
+from distill.scoring.metrics import ConstantBaseline, Probabilities, Targets, sigmoid
+from distill.scoring.thresholds import FittedOn, Thresholds, cross_fitted, fit_thresholds
 
 IMAGES = {"calibration", "confusion", "most-wrong", "precision-recall", "together-decided", "together-gold"}
 
@@ -89,8 +89,8 @@ def of_names(names: tuple[str, ...], text: str = "words", split: str = "dev", id
     p, targets = made_up(labels=len(names))
     labels = LabelSet(names)
     examples = tuple(Example(f"{id_} {i}", text, None, labels.decode(row > 0.5)) for i, row in enumerate(targets))
-    task = Task(split, examples, labels, Constant(names[:1], 0.1, 0.1, 0.1))
-    thresholds = fit(p, targets, "balanced", "dev, 90 examples")
+    task = Task(split, examples, labels, ConstantBaseline(names[:1], 0.1, 0.1, 0.1))
+    thresholds = fit_thresholds(p, targets, "balanced", "dev, 90 examples")
     subject = Subject("model", thresholds, Leakage(split == "dev", None, None), None, "No log.")
     return findings_of(subject, task, p, 5)
 
@@ -122,7 +122,7 @@ def test_decisions_are_those_that_evaluate_counts_and_cross_fitted_where_thresho
     assert run.found.cross_fitted == (evaluation.quality_own_thresholds is not None)
     assert [label.name for label in run.found.quality.labels] == [c.name for c in run.found.confusion]
     p, targets = made_up()
-    thresholds = fit(p, targets, "balanced", "dev, 90 examples")
+    thresholds = fit_thresholds(p, targets, "balanced", "dev, 90 examples")
     leaks = (Leakage(fitted, None, None) for fitted in (False, True))
     own, crossed = (to_indices(decide(thresholds, leakage, targets, p)) for leakage in leaks)
     assert own == to_indices(thresholds.apply(p))
@@ -339,7 +339,7 @@ def test_two_examples_are_enough_and_one_is_not() -> None:
     p, labels = np.array([[0.9, 0.2], [0.3, 0.6]], dtype=np.float32), LabelSet(("a", "b"))
     examples = (Example("1", "x", None, ("a",)), Example("2", "y", None, ("b",)))
     thresholds = Thresholds((0.5, 0.5), "micro", FittedOn("elsewhere", 9))
-    task = Task("test", examples, labels, Constant(("a",), 0.1, 0.1, 0.1))
+    task = Task("test", examples, labels, ConstantBaseline(("a",), 0.1, 0.1, 0.1))
     subject = Subject("model", thresholds, Leakage(False, None, None), None, "No log.")
     assert "test" in to_html(findings_of(subject, task, p, 5), {})
     with pytest.raises(BenchError, match="one example"):

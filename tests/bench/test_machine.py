@@ -17,8 +17,8 @@ from bench.measure import machine, peak
 from bench.measure.energy import Meter
 from bench.report.types import Machine, Peak
 from distill.core import isa
-from distill.core.cores import affinity, default_threads, granted_cpus, session_threads
-from distill.core.schema import build
+from distill.core.cores import cpu_affinity, default_threads, granted_cpus, session_threads
+from distill.core.schema import build_dataclass
 from distill.runtime.predictor import open_session
 
 GIB = 1 << 30
@@ -116,7 +116,7 @@ def test_a_users_own_number_of_threads_counts_for_more_than_a_quota(
 
 @pytest.mark.usefixtures("_eight_cores")
 def test_affinity_is_written_as_linux_writes_it() -> None:
-    assert affinity() == "0-3,8,10-12"
+    assert cpu_affinity() == "0-3,8,10-12"
 
 
 def test_a_session_of_no_stated_threads_keeps_to_the_quota(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_a_session_of_no_stated_threads_keeps_to_the_quota(chain: Chain, monkeyp
         return int(open_session(chain.int8 / "model.onnx", asked).get_session_options().intra_op_num_threads)
 
     monkeypatch.delenv("ORT_INTRA_OP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("distill.core.cores.usable", lambda: list(range(8)))
+    monkeypatch.setattr("distill.core.cores.usable_cores", lambda: list(range(8)))
     monkeypatch.setattr("distill.core.cores.granted_cpus", lambda root: 8.0)
     assert threads(0) == 0
     monkeypatch.setattr("distill.core.cores.granted_cpus", lambda root: 1.5)
@@ -150,8 +150,8 @@ def test_this_machine_can_be_described() -> None:
     assert 0 < found.granted <= found.cores
     assert list(found.flags) == sorted(found.flags)
     assert set(found.flags) <= isa.cpu_flags()
-    assert found.int8_target == isa.detect()
-    assert build(Machine, {**vars(found), "flags": list(found.flags)}, "machine") == found
+    assert found.int8_target == isa.detect_target()
+    assert build_dataclass(Machine, {**vars(found), "flags": list(found.flags)}, "machine") == found
 
 
 def test_packages_are_those_that_are_installed() -> None:
@@ -249,7 +249,7 @@ def test_without_counters_that_may_be_read_there_is_no_meter(
 @pytest.mark.parametrize("kind", [np.int8, np.float32])
 def test_a_product_written_by_hand_is_valid_onnx_and_right(kind: type, tmp_path: Path) -> None:
     random = np.random.default_rng(3)
-    limit = isa.weight_limit(isa.detect())
+    limit = isa.weight_limit(isa.detect_target())
     weights = random.integers(-limit, limit + 1, (300, 40)).astype(kind)
     given = random.integers(0, 256, (5, 300)).astype(np.uint8 if kind is np.int8 else np.float32)
     path = tmp_path / "product.onnx"
@@ -269,4 +269,4 @@ def test_peaks_count_two_operations_a_multiply_accumulate(tmp_path: Path, monkey
         monkeypatch.setattr(peak, name, value)
     found = peak.measure(1, tmp_path)
     assert [found.int8_gops, found.fp32_gops] == pytest.approx([2 * 2 * 100 * 50 / 1e-3 / 1e9] * 2)
-    assert build(Peak, vars(found), "peak") == found
+    assert build_dataclass(Peak, vars(found), "peak") == found

@@ -197,10 +197,11 @@ def test_the_page_is_written_whole(one: BenchReport, page: str, tmp_path: Path) 
 
 def test_without_matplotlib_the_next_step_is_said() -> None:
     code = """import sys; sys.modules['matplotlib'] = None
-from bench_reports import report; from bench.report.page import to_html; from distill.core.errors import BenchError
+from bench_reports import report; from bench.report.page import to_html
+from distill.core.errors import InstallError
 from distill.core.files import write_json
 try: to_html([report()])
-except BenchError as error: print(error)"""
+except InstallError as error: print(error)"""
     assert "pip install 'distill[plots]'" in run(code)
 
 

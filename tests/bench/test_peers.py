@@ -36,9 +36,9 @@ from bench.quality.task import Task
 from bench.report import types as figures
 from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant
-from distill.core.errors import BenchError
+from distill.core.errors import BenchError, InstallError
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import Batch, Reader
+from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Bundle, Contents
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import micro_f1
@@ -114,7 +114,7 @@ def compiled(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield predictor, counters["stats"]["unique_graphs"] - before
 
 
-def read(chain: Chain, count: int) -> Batch:
+def read(chain: Chain, count: int) -> ModelInputs:
     bundle = Bundle.open(chain.fp32)
     reader = Reader(bundle.preprocess, bundle.tokenizer_json)
     some = chain.splits.test[:count]
@@ -122,21 +122,21 @@ def read(chain: Chain, count: int) -> Batch:
     return reader.batch(rows)
 
 
-def of_two_lengths(chain: Chain) -> list[Batch]:
+def of_two_lengths(chain: Chain) -> list[ModelInputs]:
     bundle = Bundle.open(chain.fp32)
     reader = Reader(bundle.preprocess, bundle.tokenizer_json)
     image = reader.image(chain.splits.test[0].image)
     return [reader.batch(reader.rows([text], [image])) for text in LENGTHS]
 
 
-def reference_logits(chain: Chain, batch: Batch) -> np.ndarray:
+def reference_logits(chain: Chain, batch: ModelInputs) -> np.ndarray:
     """onnxruntime as it comes, without export.runtime."""
     session = onnxruntime.InferenceSession(chain.fp32 / "model.onnx", providers=["CPUExecutionProvider"])
     logits: np.ndarray = session.run(None, batch.feed())[0]
     return logits
 
 
-def modules_that_run(predictor: TorchPredictor, batch: Batch) -> set[str]:
+def modules_that_run(predictor: TorchPredictor, batch: ModelInputs) -> set[str]:
     """Names of the files of this repository's whose `forward` Python executes."""
     seen = set()
 
@@ -478,7 +478,7 @@ def test_a_missing_package_is_one_line_with_the_next_step(
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(BenchError) as caught:
+    with pytest.raises(InstallError) as caught:
         make(chain.int8, [peer], tmp_path, [], chain.splits.train)
     message = str(caught.value)
     assert f"--peer {peer} needs" in message

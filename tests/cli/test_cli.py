@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from distill.cli import main as cli
-from distill.data.dataset import read_splits, write_examples
+from distill.data.dataset import examples_to_json, read_splits
 from distill.data.generated import LABELS
 
 COMMANDS = sorted(cli.main.commands)
@@ -131,7 +131,7 @@ def test_predict_a_folder(chain: Chain, tmp_path: Path) -> None:
 
 def test_split_makes_what_training_reads(chain: Chain, tmp_path: Path) -> None:
     everything = tmp_path / "all.json"
-    everything.write_text(write_examples(chain.splits.train, tmp_path), encoding="utf-8")
+    everything.write_text(examples_to_json(chain.splits.train, tmp_path), encoding="utf-8")
     result = distill("split", everything, "--out", tmp_path / "memes", "--seed", 7)
     assert result.exit_code == 0, result.output
     splits = read_splits(tmp_path / "memes")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from distill.core.errors import DataError, DistillError
-from distill.data.checks import check, content_hash
-from distill.data.dataset import MAX_TEXT, Example, Splits, read_examples, read_splits, write_examples
+from distill.data.checks import check_splits, content_hash
+from distill.data.dataset import MAX_TEXT, Example, Splits, examples_to_json, read_examples, read_splits
 from distill.data.labels import LabelSet
 from distill.data.sources import Fault, Source
 from distill.data.split_file import split_file
@@ -65,7 +65,7 @@ def test_images_are_found_beside_the_file_in_images_and_in_the_splits_folder(tmp
         ('{"id": 1}', "expected a JSON list of rows; got dict"),
         ("[1]", "row 1: expected an object"),
         ("[", "not valid JSON"),
-        ("[]", "holds no rows"),
+        ("[]", "has no rows"),
         ('[{"image": "a.jpg"}]', "row 1: has no 'id'"),
         ('[{"id": "1", "text": " "}]', "row 1: has neither 'text' nor 'image'"),
         ('[{"id": ["1"], "image": "a"}]', "id must be a string or a whole number"),
@@ -73,7 +73,7 @@ def test_images_are_found_beside_the_file_in_images_and_in_the_splits_folder(tmp
         ('[{"id": "1", "image": "a\\u0000b"}]', "holds a NUL character"),
         ('[{"id": "1", "image": "a", "text": 5}]', "text must be a string; got 5"),
         ('[{"id": "1", "image": "a", "labels": {"x": 1}}]', "labels must be a list of names"),
-        ('[{"id": "1", "image": "a"}, {"id": 1, "image": "b"}]', "id '1' stands in rows 1 and 2"),
+        ('[{"id": "1", "image": "a"}, {"id": 1, "image": "b"}]', "rows 1 and 2 have the same id '1'"),
     ],
 )
 def test_a_bad_json_file_is_refused_with_its_name_and_reason(tmp_path: Path, content: str, message: str) -> None:
@@ -90,7 +90,7 @@ def test_a_bad_json_file_is_refused_with_its_name_and_reason(tmp_path: Path, con
     [
         (b"id,text\n1,a\n", "no column 'image'"),
         (b'id,text,image,labels\n1,"a,b.jpg,x\n', "broken CSV"),
-        (b"id,text,image,labels\n1,a\n", "has not 4 fields"),
+        (b"id,text,image,labels\n1,a\n", "expected 4 fields"),
         (b"id,text,image,labels\n1,\xff,b.jpg,x\n", "not readable as UTF-8"),
     ],
 )
@@ -173,7 +173,7 @@ def test_stratified_folds_spread_a_rare_label() -> None:
 def test_a_single_file_is_split_the_same_way_each_time(data: Path, tmp_path: Path) -> None:
     rows = read_splits(data)
     everything = tmp_path / "all.json"
-    everything.write_text(write_examples([*rows.train, *rows.dev, *rows.test], tmp_path), encoding="utf-8")
+    everything.write_text(examples_to_json([*rows.train, *rows.dev, *rows.test], tmp_path), encoding="utf-8")
     first, second = read_splits(everything), read_splits(everything)
     assert first == second
     assert (len(first.train), len(first.dev), len(first.test)) == (84, 18, 18)
@@ -198,11 +198,11 @@ def test_missing_and_doubled_split_files_are_named(data: Path, tmp_path: Path) -
         read_splits(tmp_path)
     splits = read_splits(data)
     with pytest.raises(DataError, match="no test split"):
-        replace(splits, test=[]).named("test")
+        replace(splits, test=[]).examples("test")
 
 
 def test_a_clean_data_set_passes_without_a_warning(data: Path) -> None:
-    assert check(read_splits(data)).warnings == ()
+    assert check_splits(read_splits(data)) == []
 
 
 def broken(splits: Splits, **changes: Any) -> Splits:
@@ -223,28 +223,28 @@ def test_integrity_refuses_what_would_spoil_a_result(data: Path, tmp_path: Path)
         (broken(splits, image=page), "not an image"),
     ):
         with pytest.raises(DataError, match=message):
-            check(changed)
+            check_splits(changed)
 
 
 def test_a_label_that_a_run_cannot_learn_is_not_to_be_added_to_a_file(data: Path, tmp_path: Path) -> None:
     """From a folder, and from one file, which is divided by its labels."""
     splits = read_splits(data)
     strange = broken(splits, labels=("prase",))
-    (tmp_path / "all.json").write_text(write_examples(strange.train, tmp_path), encoding="utf-8")
+    (tmp_path / "all.json").write_text(examples_to_json(strange.train, tmp_path), encoding="utf-8")
     for found in (strange, read_splits(tmp_path / "all.json", splits.labels)):
         with pytest.raises(DataError, match="has label 'prase'") as failed:
-            check(found, Path("runs/teacher"))
-        assert "of runs/teacher, which knows 6 labels and cannot learn others; take it out" in str(failed.value)
+            check_splits(found, Path("runs/teacher"))
+        assert "of runs/teacher, whose 6 labels are fixed; remove it from the row" in str(failed.value)
         assert "labels.txt" not in str(failed.value)
         with pytest.raises(DataError, match=r"add the label to labels\.txt"):
-            check(found)
+            check_splits(found)
 
 
 def test_integrity_warns_of_what_may(data: Path) -> None:
     splits = read_splits(data)
     changed = broken(splits, image=splits.dev[0].image, text=" ")
     changed = replace(changed, labels=LabelSet((*splits.labels.names, "never")))
-    warnings = "\n".join(check(changed).warnings)
+    warnings = "\n".join(check_splits(changed))
     assert "'train-0000' (train) and 'dev-0000' (dev)" in warnings
     assert "train: no positive example of never: cannot be learned" in warnings
     assert "have no text" in warnings
@@ -255,7 +255,7 @@ def test_an_image_is_known_by_its_content_not_its_suffix(data: Path, tmp_path: P
     misnamed = tmp_path / "a.png"
     misnamed.write_bytes(splits.train[0].image.read_bytes())  # JPEG bytes
     changed = broken(splits, image=misnamed)
-    assert check(changed).warnings == ()
+    assert check_splits(changed) == []
     assert content_hash(changed.train[0]) == content_hash(splits.train[0])
     assert content_hash(replace(changed.train[0], text="other")) != content_hash(splits.train[0])
 

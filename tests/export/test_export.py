@@ -89,7 +89,7 @@ def test_the_target_follows_from_the_processors_flags(
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: {flags}\n")
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert isa.detect(cpuinfo) == expected
+    assert isa.detect_target(cpuinfo) == expected
     assert isa.cpu_name(cpuinfo) == "Some CPU"
 
 
@@ -100,7 +100,7 @@ def test_a_bundle_for_vnni_is_run_without_overflow_where_there_is_none(
 
     said: list[str] = []
     monkeypatch.setattr(runtime, "warn", said.append)
-    monkeypatch.setattr(runtime, "detect", lambda: "x86-avx2")
+    monkeypatch.setattr(runtime, "detect_target", lambda: "x86-avx2")
     predictor = runtime.Predictor(replace(bundle, target="x86-vnni"))
     options = predictor.session.get_session_options()
     assert options.get_session_config_entry("session.x64quantprecision") == "1"
@@ -122,11 +122,11 @@ def test_export_keeps_off_folders_that_are_not_bundles(
 
 def test_thresholds_are_fitted_on_the_outputs_of_the_very_file(chain: Chain, bundle: Bundle) -> None:
     from distill.runtime.predictor import Predictor
-    from distill.scoring.thresholds import fit
+    from distill.scoring.thresholds import fit_thresholds
 
     targets = bundle.labels.encode([example.labels for example in chain.splits.dev])
     p = Predictor(bundle).probabilities(chain.splits.dev)
-    again = fit(p, targets, chain.recipe.student.objective, "dev, 32 examples")
+    again = fit_thresholds(p, targets, chain.recipe.student.threshold_objective, "dev, 32 examples")
     assert again.values == pytest.approx(bundle.thresholds.values, abs=1e-5)
     assert bundle.thresholds.values != Bundle.open(chain.fp32).thresholds.values
 

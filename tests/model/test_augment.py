@@ -166,8 +166,8 @@ def test_a_frozen_branch_caches_its_views_and_an_epoch_draws_one_of_them_or_the_
 def test_what_a_teacher_does_not_use_is_not_changed(chain: Chain) -> None:
     for uses, text, views in (("text", True, False), ("image", False, True), ("both", True, True)):
         classifier = classifier_of(chain, Augment(0.2, 0.0, 0.5, 1), trainable=False)
-        head = Head(**(vars(classifier.config.head) | {"uses": uses}))
-        classifier.network.uses = head.uses
+        head = Head(**(vars(classifier.config.head) | {"modalities": uses}))
+        classifier.network.modalities = head.modalities
         augmentation = classifier.encode_train(chain.splits.train[:4]).augmentation
         assert augmentation is not None
         assert (augmentation.text is not None, augmentation.views is not None) == (text, views)
@@ -178,6 +178,6 @@ def test_a_vocabulary_without_a_mask_is_named(chain: Chain) -> None:
     classifier = classifier_of(chain, Augment(0.0, 0.0, 0.0, 1))
     tokenizer = load_tokenizer(classifier.tokenizer_json.replace("[MASK]", "[OTHER]"), classifier.spec.text)
     with pytest.raises(
-        RecipeError, match=r"teacher\.augment\.tokens: this text encoder's vocabulary has no \[MASK\]"
+        RecipeError, match=r"teacher\.augment\.token_mask_rate: this text encoder's vocabulary has no \[MASK\]"
     ):
-        mask_id(tokenizer, "teacher.augment.tokens")
+        mask_id(tokenizer, "teacher.augment.token_mask_rate")

@@ -16,7 +16,7 @@ from distill.core.errors import RunError
 from distill.core.files import read_json
 from distill.core.recipe import TeacherConfig
 from distill.data.checks import content_hash
-from distill.data.run_folder import weights_of
+from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.model.encoders import fingerprint
 from distill.model.soft_targets import SoftTargets
@@ -78,7 +78,11 @@ def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
 
 def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_path: Path) -> None:
     recipe, splits, out = chain.recipe.teacher, chain.splits, tmp_path / "out"
-    first = {"tries": {"one": {"epochs": 2, "head": {"uses": "text"}}}, "folds": 2, "retrain": {"test": ["a" * 64]}}
+    first = {
+        "tries": {"one": {"epochs": 2, "head": {"modalities": "text"}}},
+        "folds": 2,
+        "retrain": {"test": ["a" * 64]},
+    }
 
     def started(config: TeacherConfig, depends_on: dict[str, Any], resume: bool = True) -> None:
         begin(out, RunStart("teacher", config, splits, depends_on), resume, overwrite=False)
@@ -86,14 +90,18 @@ def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_
     started(recipe, first, resume=False)
     (out / "fold1").mkdir()
     started(recipe, json.loads(json.dumps(first)))
-    image = {"tries": {"one": {"epochs": 2, "head": {"uses": "image"}}}}
+    image = {"tries": {"one": {"epochs": 2, "head": {"modalities": "image"}}}}
     for config, depends_on, message in (
         (recipe, first | {"folds": 3}, "with folds=2, not 3"),
-        (recipe, first | image, "with tries.one.head.uses='text', not 'image'"),
+        (recipe, first | image, "with tries.one.head.modalities='text', not 'image'"),
         (recipe, first | {"tries": first["tries"] | {"two": {}}}, "without tries.two, which is asked for now"),
         (recipe, {"folds": 2, "tries": first["tries"]}, "with retrain, which is not asked for now"),
         (recipe, first | {"retrain": {"test": ["b" * 64]}}, "with retrain.test=1 entry, not others"),
-        (replace(recipe, head=replace(recipe.head, uses="text")), first, "with head.uses='both', not 'text'"),
+        (
+            replace(recipe, head=replace(recipe.head, modalities="text")),
+            first,
+            "with head.modalities='both', not 'text'",
+        ),
     ):
         with pytest.raises(RunError, match=f"was started {message}; resume as it was started, or start over"):
             started(config, depends_on)
@@ -103,7 +111,7 @@ def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_
     ):
         started(recipe, first, resume=False)
     with pytest.raises(RunError, match=r"a finished comparison, not a run; its figures are in comparison\.json$"):
-        weights_of(out)
+        weights_sha256(out)
 
 
 def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_path: Path) -> None:

@@ -121,8 +121,8 @@ def test_what_starts_from_nothing_starts_the_same_from_the_same_seed_and_texts(c
 
 
 def test_a_network_of_one_modality_does_not_run_the_other_encoder(chain: Chain) -> None:
-    for uses, unused in (("text", "image"), ("image", "text")):
-        head = replace(chain.recipe.teacher.head, uses=uses)
+    for used, unused in (("text", "image"), ("image", "text")):
+        head = replace(chain.recipe.teacher.head, modalities=used)
         config = replace(chain.recipe.teacher, head=head)  # type: ignore[arg-type]
         model = Classifier.pretrained("teacher", config, chain.splits.labels, ["a text"])
         monkey(model.network, unused)
@@ -143,7 +143,7 @@ def monkey(network: TwoTowerNetwork, unused: str) -> None:
     [
         ("teacher.head.fusion=transformer",),
         ("teacher.text.model=lstm", "teacher.image.model=cnn", "teacher.image.trainable=true"),
-        ("teacher.loss=asymmetric", "teacher.balance=class", "teacher.head.uses=text"),
+        ("teacher.loss=asymmetric", "teacher.class_weights=effective_number", "teacher.head.modalities=text"),
     ],
     ids=["transformer", "from nothing", "text alone, asymmetric"],
 )
@@ -168,9 +168,9 @@ def test_what_does_not_go_together_is_refused(chain: Chain) -> None:
     for changed, message in (
         (
             ("teacher.image.model=cnn", "teacher.image.trainable=false"),
-            r"starts from nothing; set teacher\.image\.trainable=true",
+            r"has no pretrained weights; set teacher\.image\.trainable=true",
         ),
-        (("teacher.loss=asymmetric", "teacher.balance=alpha"), "belongs to loss"),
+        (("teacher.loss=asymmetric", "teacher.class_weights=focal_alpha"), 'needs loss="focal"'),
         (("student.head.fusion=transformer",), "are for teachers"),
         (("teacher.asymmetric.clip=1.0",), r"clip in \[0, 1\)"),
     ):
@@ -193,7 +193,17 @@ def test_teachers_are_compared_on_the_same_folds_and_a_broken_comparison_goes_on
     tiny = TINY
     settings = [word for override in (*chain.overrides, "teacher.epochs=1") for word in ("--set", override)]
     words = ["compare-teachers", "--data", str(chain.data), "--out", str(tmp_path / "out"), "--recipe", str(tiny)]
-    words += [*settings, "--folds", "2", "--seeds", "2", "--try", "concat", "--try", "text=teacher.head.uses=text"]
+    words += [
+        *settings,
+        "--folds",
+        "2",
+        "--seeds",
+        "2",
+        "--try",
+        "concat",
+        "--try",
+        "text=teacher.head.modalities=text",
+    ]
     done = CliRunner().invoke(cli.main, words)
     assert done.exit_code == 0, done.output
     made = json.loads((tmp_path / "out" / "comparison.json").read_text())

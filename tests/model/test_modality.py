@@ -13,7 +13,7 @@ from chain import Chain
 from click.testing import CliRunner
 
 from distill.cli.main import main
-from distill.data.checks import check
+from distill.data.checks import check_splits
 from distill.data.dataset import Example, read_examples
 from distill.model.checkpoint import Checkpoint
 from distill.model.network import TwoTowerNetwork
@@ -97,7 +97,7 @@ def test_rows_without_an_image_are_read_checked_and_counted(chain: Chain, tmp_pa
     path.write_text("id,text,image,labels\n1,only words,,sunny\n")
     assert read_examples(path) == [Example("1", "only words", None, ("sunny",))]
     lacking = replace(chain.splits, train=[replace(chain.splits.train[0], image=None), *chain.splits.train[1:]])
-    assert "1 of 120 rows have no image" in check(lacking).warnings
+    assert "1 of 120 rows have no image" in check_splits(lacking)
 
 
 def test_figures_say_what_each_half_is_worth_alone(chain: Chain) -> None:

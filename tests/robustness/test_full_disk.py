@@ -58,7 +58,7 @@ def test_a_student_goes_on_when_there_is_room_again(chain: Chain, victim: Victim
         said.append(one_line(end, str(out), "cannot be written", "MB are free there: make room, then"))
         nothing_half(tmp_path)
         assert not (out / "run.json").exists()
-    assert all("started.json" in line and "give the same command again" in line for line in said[:2])
+    assert all("started.json" in line and "run the same command again" in line for line in said[:2])
     assert all("checkpoint-2" in line and "go on with --resume" in line for line in said[2:])
     assert "torch could not write a file" in said[-1]  # the optimizer's state, twice as large as the weights
     assert victim.distill(*words, "--resume", root=tmp_path).code == 0
@@ -118,7 +118,7 @@ def test_figures_of_yesterday_stay(chain: Chain, victim: Victim, tmp_path: Path)
     out = tmp_path / "figures.json"
     out.write_text("{}")
     end = victim.distill("verify", chain.int8, "--out", out, root=tmp_path, file_bytes=20)
-    one_line(end, str(out), "too large", "it takes 0.5 kB", "make room, then give the same command again")
+    one_line(end, str(out), "too large", "it takes 0.5 kB", "make room, then run the same command again")
     assert out.read_text() == "{}"
     nothing_half(tmp_path)
 

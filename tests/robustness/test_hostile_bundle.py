@@ -31,7 +31,7 @@ import student
 import teacher
 from distill.core.errors import BundleError, RunError
 from distill.core.files import sha256_of
-from distill.data.run_folder import labels_of, weights_of
+from distill.data.run_folder import read_run_labels, weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets
 from distill.runtime import bundle as bundles
@@ -317,9 +317,9 @@ def test_a_damaged_run_is_one_line(run: Path, key: str, value: Any) -> None:
     assert "\n" not in str(caught.value)
     if key in ("labels", "format") and value != ["a"]:
         with pytest.raises(RunError):
-            labels_of(run)
+            read_run_labels(run)
     if key != "format":
-        assert isinstance(weights_of(run), str)
+        assert isinstance(weights_sha256(run), str)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_damaged_run_is_one_line(run: Path, key: str, value: Any) -> None:
 )
 def test_a_run_json_of_another_form_is_one_line(run: Path, content: bytes) -> None:
     (run / "run.json").write_bytes(content)
-    for read in (Checkpoint.load, labels_of):
+    for read in (Checkpoint.load, read_run_labels):
         with pytest.raises(RunError) as caught:
             read(run)
         assert "\n" not in str(caught.value)

@@ -26,8 +26,8 @@ from PIL import Image
 from distill.cli.main import main
 from distill.core.errors import DataError, DistillError, ImageError
 from distill.core.terminal import output
-from distill.data.checks import check
-from distill.data.dataset import Example, read_examples, read_splits, write_examples
+from distill.data.checks import check_splits
+from distill.data.dataset import Example, examples_to_json, read_examples, read_splits
 from distill.data.labels import LabelSet
 from distill.data.sources import IMAGE_SUFFIXES, Fault, Source
 from distill.preprocess import flatten
@@ -36,7 +36,7 @@ from distill.preprocess.inputs import Reader
 from distill.runtime.bundle import Bundle
 from distill.scoring.metrics import Quality
 from distill.scoring.tables import label_table
-from distill.scoring.thresholds import cross_fitted, fit
+from distill.scoring.thresholds import cross_fitted, fit_thresholds
 
 SPEC = ImageSpec(size=24, fit="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 QUICK_S = 5  # of any single file here; each takes some ten milliseconds
@@ -103,7 +103,7 @@ def test_no_image_starts_another_program(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     for case in IMAGES:
         if "eps" in case.name:
-            with pytest.raises(ImageError, match="not an image in a format read here"):
+            with pytest.raises(ImageError, match="not an image in a supported format"):
                 image_to_uint8(case.content, SPEC)
     assert not (tmp_path / "started").exists()
 
@@ -204,7 +204,7 @@ def test_an_odd_file_of_rows_is_read(case: Rows, tmp_path: Path) -> None:
 
 def write_again(path: Path, example: Example) -> Path:
     again = path.with_name("again.json")
-    again.write_text(write_examples([replace(example, image=None)], path.parent), encoding="utf-8")
+    again.write_text(examples_to_json([replace(example, image=None)], path.parent), encoding="utf-8")
     return again
 
 
@@ -355,7 +355,7 @@ def test_a_label_without_positives_has_a_threshold_and_divides_nothing_by_zero()
     targets = (generator.random((40, 3)) < 0.3).astype(np.float32)
     targets[:, 1] = 0
     for y in (targets, np.eye(3, dtype=np.float32)[np.zeros(40, dtype=int)] * (np.arange(40) < 2)[:, None]):
-        values = fit(probabilities, y.astype(np.float32), "balanced", "dev").array()
+        values = fit_thresholds(probabilities, y.astype(np.float32), "balanced", "dev").array()
         assert ((values > 0) & (values < 1)).all()
         assert cross_fitted(probabilities, y.astype(np.float32), "balanced").shape == y.shape
 
@@ -365,7 +365,7 @@ def test_a_dev_split_that_no_threshold_can_be_fitted_on_is_found_before_training
     splits = read_splits(data)
     dev = [replace(example, labels=example.labels * (place < labelled)) for place, example in enumerate(splits.dev)]
     with pytest.raises(DataError, match=f"dev: {labelled} of 32 rows have a label, and thresholds need 2"):
-        check(replace(splits, dev=dev))
+        check_splits(replace(splits, dev=dev))
 
 
 def test_an_image_that_a_run_would_stumble_over_is_found_before_it(data: Path, tmp_path: Path) -> None:
@@ -376,4 +376,4 @@ def test_an_image_that_a_run_would_stumble_over_is_found_before_it(data: Path, t
         path = tmp_path / case.name
         path.write_bytes(case.content)
         with pytest.raises(DistillError, match="image missing or unreadable"):
-            check(replace(splits, train=[replace(splits.train[0], image=path), *splits.train[1:3]]))
+            check_splits(replace(splits, train=[replace(splits.train[0], image=path), *splits.train[1:3]]))

@@ -16,7 +16,7 @@ import pytest
 from chain import Chain
 from victim import End, Victim, anew, every_point, leftovers
 
-from distill.core.files import sweep, write_json
+from distill.core.files import remove_leftovers, write_json
 from distill.data.run_folder import is_run
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
@@ -59,7 +59,7 @@ from pathlib import Path
 from distill.core import files
 from distill.runtime.bundle import Bundle, Contents, write
 if not {swaps}:
-    files._swap = lambda one, other: False
+    files._exchange = lambda first, second: False
 b = Bundle.open(Path({source!r}))
 card = (b.folder / "README.md").read_text()
 recipe = json.loads((b.folder / "recipe.json").read_text())
@@ -83,7 +83,7 @@ def test_a_bundle_is_the_old_or_the_new_one(chain: Chain, victim: Victim, tmp_pa
     def check(point: int) -> None:
         if not out.exists():
             moments.append(point)
-            sweep(out)
+            remove_leftovers(out)
         found.append(Bundle.open(out).precision)
         if point % 12 == 0:
             assert victim.run(replace, tmp_path).code == 0

@@ -107,7 +107,7 @@ def test_an_export_is_whole_wherever_the_one_before_was_killed(
 ) -> None:
     out = tmp_path / "bundle"
     words = ["export", str(chain.student), "--data", str(chain.data), "--int8", "--out", str(out)]
-    quick = chain.words("export.matrices=dynamic", "export.convolutions=float")
+    quick = chain.words("export.matmuls=dynamic", "export.convolutions=float")
     export = EXPORT.format(fp32=str(chain.fp32 / "model.onnx"), words=[*words, *quick])
     whole = victim.run(export, tmp_path)
     assert whole.code == 0, whole.output

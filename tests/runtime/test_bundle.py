@@ -15,7 +15,7 @@ import pytest
 from chain import BLOCKER, Chain, contents_of
 
 from distill.core.errors import BundleError
-from distill.core.files import sha256_of, whole_folder, write_bytes
+from distill.core.files import atomic_folder, sha256_of, write_bytes
 from distill.data.dataset import Example
 from distill.data.sources import Fault
 from distill.model.checkpoint import Checkpoint
@@ -110,7 +110,7 @@ def test_a_write_that_fails_leaves_the_old_bundle_whole(copy: Path, monkeypatch:
 
 
 def test_a_folder_and_a_file_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "new") as part:
+    with pytest.raises(FileNotFoundError), atomic_folder(tmp_path / "new") as part:
         (part / "absent" / "a").write_text("x")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(TypeError):

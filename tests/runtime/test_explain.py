@@ -26,7 +26,7 @@ from distill.core.files import read_json
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec
-from distill.preprocess.inputs import Batch, PreprocessSpec, Reader
+from distill.preprocess.inputs import ModelInputs, PreprocessSpec, Reader
 from distill.preprocess.text import TextSpec
 from distill.runtime.explain import Explanation, explain, occluded
 from distill.runtime.explain_plot import draw, drawing, flow, scale, seen, write
@@ -50,7 +50,7 @@ class Linear:
         thresholds = Thresholds((0.6, 0.4), "micro", FittedOn("nothing", 0))
         self.bundle = SimpleNamespace(labels=LabelSet(("words", "red")), thresholds=thresholds, preprocess=SPEC)
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         words = self.worth[batch.input_ids].sum(1) * batch.present[:, 0]
         red = batch.pixels[:, :8, :8, 0].mean((1, 2)) / 255 * batch.present[:, 1]
         return np.stack([words, red], 1).astype(np.float32)
@@ -196,4 +196,4 @@ def test_without_matplotlib_one_line_says_what_brings_it(chain: Chain, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = CliRunner().invoke(main, ["explain", str(chain.int8), "--text", "a"])
     assert done.exit_code == 2
-    assert done.stderr.strip() == "error: this command needs matplotlib; pip install 'distill[plots]'"
+    assert done.stderr.strip() == "error: distill explain needs matplotlib; pip install 'distill[plots]'"

@@ -181,4 +181,4 @@ def test_without_the_client_one_line_says_what_brings_it(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     done = CliRunner().invoke(main, ["verify", ID])
     assert done.exit_code == 2
-    assert "no such folder here; to look for it on the Hugging Face hub: pip install 'distill[hub]'" in done.stderr
+    assert "looking for it on the Hugging Face hub needs huggingface_hub; pip install 'distill[hub]'" in done.stderr

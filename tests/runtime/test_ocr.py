@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageFont
 
 from distill.cli.main import main
-from distill.core.errors import ImageError, OcrError
-from distill.data.sources import Post
+from distill.core.errors import ImageError, InstallError
+from distill.data.sources import InMemoryExample
 from distill.runtime.ocr.cache import Readings
 from distill.runtime.ocr.captions import Captions
 from distill.runtime.ocr.reader import MAX_PIXELS, MAX_RATIO, TextReader
@@ -85,7 +85,7 @@ def test_a_large_image_and_a_strip_are_bounded_first(
 
 
 def test_an_image_that_cannot_be_read_is_named(reader: TextReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ImageError, match=r"a\.svg: not an image in a format read here"):
+    with pytest.raises(ImageError, match=r"a\.svg: not an image in a supported format"):
         reader.read(b"<svg/>", "a.svg")
     with pytest.raises(ImageError, match=r"half\.jpg: the image is damaged"):
         reader.read(encoded(captioned(), "JPEG")[:3000], "half.jpg")
@@ -112,14 +112,14 @@ def test_reading_needs_no_network_and_keeps_to_its_threads(monkeypatch: pytest.M
 
 def test_without_the_package_one_line_says_what_to_install(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    with pytest.raises(OcrError):
+    with pytest.raises(InstallError):
         TextReader()
-    for words in (["predict", chain.int8, chain.data, "--ocr"], ["data", "ocr", chain.data, "--in-place"]):
+    images = chain.data / "images"
+    for words in (["predict", chain.int8, images, "--ocr"], ["data", "ocr", chain.data, "--in-place"]):
         result = CliRunner().invoke(main, [str(word) for word in words])
         assert result.exit_code == 2
         (line,) = result.stderr.splitlines()
-        assert line.startswith("error: reading images needs rapidocr (")
-        assert line.endswith("; pip install 'distill[ocr]'")
+        assert line == "error: reading images needs rapidocr; pip install 'distill[ocr]'"
 
 
 def test_predict_answers_an_image_with_the_text_on_it(chain: Chain, tmp_path: Path) -> None:
@@ -143,11 +143,11 @@ def test_an_image_that_a_row_brought_along_is_read_and_remembered(tmp_path: Path
     with Readings(tmp_path / "read", SimpleNamespace(name="fake", read=read)) as readings:
         captions = Captions(readings.read)
         posts = [
-            Post("1", "", content, "row 1"),
-            Post("2", "", content, "row 2"),
-            Post("3", LOWER, content, "row 3"),
+            InMemoryExample("1", "", content, "row 1"),
+            InMemoryExample("2", "", content, "row 2"),
+            InMemoryExample("3", LOWER, content, "row 3"),
         ]
         filled = list(captions.fill(posts))
-        assert [post.text for post in filled if isinstance(post, Post)] == [UPPER, UPPER, LOWER]
+        assert [post.text for post in filled if isinstance(post, InMemoryExample)] == [UPPER, UPPER, LOWER]
         assert [captions.next() for _ in posts] == [UPPER, UPPER, None]
     assert asked == [content]

@@ -21,7 +21,7 @@ from victim import Victim
 
 from distill.cli.main import main
 from distill.core.errors import OutputError
-from distill.core.files import refuse_what_is_no_file
+from distill.core.files import refuse_non_file
 from distill.data.dataset import Example
 from distill.data.generated import LABELS
 from distill.runtime.answer_file import Part, origin
@@ -185,7 +185,7 @@ def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Pat
         distill("explain", chain.int8, "--text", "hi", "--out", link)
     )
     with pytest.raises(OutputError, match="is a device or a pipe"):
-        refuse_what_is_no_file(Path("/dev/no-device-of-this-name"))
+        refuse_non_file(Path("/dev/no-device-of-this-name"))
     assert pipe.is_fifo()
     assert link.is_symlink()
     assert len(list(tmp_path.iterdir())) == 2

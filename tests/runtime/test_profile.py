@@ -17,7 +17,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from bench.measure.work import work
 from bench.report.types import Peak
 from distill.core.errors import BenchError, BundleError, ExportError
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx import file as onnx_file
 from distill.runtime.onnx import graph as onnx_graph
 from distill.runtime.onnx import profile, towers
@@ -30,7 +30,7 @@ def weight(name: str, *shape: int) -> TensorProto:
     return numpy_helper.from_array(np.full(shape, 0.01, dtype=np.float32), name)
 
 
-def hand_made(path: Path, text: int, image: int, head: int, extra: list[NodeProto] | None = None) -> Batch:
+def hand_made(path: Path, text: int, image: int, head: int, extra: list[NodeProto] | None = None) -> ModelInputs:
     """A model with towers so many wide, and a batch of one example with 2 tokens for it."""
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["tokens"], name="gather"),

@@ -28,7 +28,7 @@ from PIL import Image
 from distill.cli.main import main
 from distill.data.generated import LABELS
 from distill.data.sources import Fault
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.answers import as_line
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
@@ -51,7 +51,7 @@ class Gated(Predictor):
         self.sizes: list[int] = []
         self.failing = False
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         self.sizes.append(len(batch.present))
         assert self.gate.wait(20)
         if self.failing:
@@ -195,7 +195,7 @@ def drawn(width: int, height: int) -> bytes:
         (422, "text: Input should be a valid string", {"json": {"text": 7}}),
         (422, "at most 100000", {"json": {"text": "a" * 100_001}}),
         (422, "stands twice", {"files": [("image", ("a", b"a")), ("image", ("b", b"b"))]}),
-        (422, "not an image in a format", {"files": {"image": ("a.jpg", b"<svg/>")}}),
+        (422, "not an image in a supported format", {"files": {"image": ("a.jpg", b"<svg/>")}}),
         (422, "image: ", {"data": {"image": "no file"}, "files": {"text": (None, "a")}}),
         (422, "400 x 300 pixels, over the limit of 100,000", {"files": {"image": ("a.png", drawn(400, 300))}}),
     ],
@@ -447,7 +447,7 @@ def test_an_address_that_is_taken_and_a_missing_extra_are_one_line(
     for name in [name for name in sys.modules if name.startswith("distill.runtime.serve")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert refused() == "error: this command needs uvicorn; pip install 'distill[serve]'\n"
+    assert refused() == "error: distill serve needs uvicorn; pip install 'distill[serve]'\n"
 
 
 def test_serving_imports_nothing_that_trains() -> None:

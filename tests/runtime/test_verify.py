@@ -145,10 +145,10 @@ def test_no_bytes_do_more_to_the_reader_than_be_refused(
 def test_export_with_embed_makes_the_bundles_model_serve_alone(
     chain: Chain, checkpoint: object, tmp_path: Path
 ) -> None:
-    from distill.core.isa import detect
+    from distill.core.isa import detect_target
     from export.pipeline import ExportRequest, export_run
 
-    request = ExportRequest("fp32", detect(), tmp_path / "out", embed=True)
+    request = ExportRequest("fp32", detect_target(), tmp_path / "out", embed=True)
     (bundle,) = export_run(checkpoint, chain.splits, chain.recipe.export, request)  # type: ignore[arg-type]
     alone = Path(shutil.copy(bundle.model, tmp_path / "alone.onnx"))
     example = chain.splits.dev[0]

@@ -9,19 +9,20 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import binomtest, ks_2samp
 
 from distill.scoring import drift
+from distill.scoring.drift import TwoSamples
 
 Floats = NDArray[np.float64]
 
 
 def test_the_interval_of_two_rates_is_that_of_newcombes_paper() -> None:
     """56/70 - 48/80, method 10 of his table II."""
-    assert drift.newcombe(56, 70, 48, 80, 0.95) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert drift.newcombe_interval(56, 70, 48, 80, 0.95) == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 
 @pytest.mark.parametrize(("count", "of"), [(0, 12), (3, 40), (40, 40), (170, 400)])
 def test_wilson_intervals_agree_with_scipy(count: int, of: int) -> None:
     theirs = binomtest(count, of).proportion_ci(0.999, method="wilson")
-    assert drift.wilson(count, of, 0.999) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert drift.wilson_interval(count, of, 0.999) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 def test_mmd_agrees_with_its_formula_written_as_loops() -> None:
@@ -45,17 +46,20 @@ def test_kolmogorovs_distance_agrees_with_scipy_where_values_are_tied() -> None:
     for _ in range(20):
         one, other = generator.integers(0, 6, 17).astype(float), generator.integers(1, 8, 11).astype(float)
         sides = np.concatenate([np.ones(17), np.zeros(11)])[None]
-        ours = drift.kolmogorov(np.concatenate([one, other]), sides)
+        ours = drift.kolmogorov_smirnov(np.concatenate([one, other]), sides)
         assert ours == pytest.approx([ks_2samp(one, other).statistic])
 
 
-def report(generator: np.random.Generator, rates: Floats, offset: float = 0.0, longer: float = 0.0) -> drift.Drift:
+def report(
+    generator: np.random.Generator, rates: Floats, offset: float = 0.0, longer: float = 0.0
+) -> drift.DriftReport:
     """Sixty earlier examples with rates of 0.3 each, and fifty new ones."""
     before = (generator.random((60, len(rates))) < 0.3, generator.normal(size=60), generator.normal(size=(60, 4)))
     now = (generator.random((50, len(rates))) < rates, generator.normal(size=50), generator.normal(size=(50, 4)))
     names = [f"label {i}" for i in range(len(rates))]
-    lengths = {"words": (before[1], now[1] + longer)}
-    return drift.compare(names, (before[0], now[0]), lengths, {"features": (before[2], now[2] + offset)})
+    lengths = {"words": TwoSamples(before[1], now[1] + longer)}
+    features = {"features": TwoSamples(before[2], now[2] + offset)}
+    return drift.detect_drift(names, TwoSamples(before[0], now[0]), lengths, features)
 
 
 def test_where_nothing_changed_few_reports_say_drift() -> None:
@@ -80,14 +84,14 @@ def test_what_changed_is_named_and_nothing_else() -> None:
 
 
 def test_distributions_of_a_few_rows_are_skipped_and_many_are_drawn_from() -> None:
-    having = np.zeros((20, 1), dtype=bool), np.zeros((20, 1), dtype=bool)
+    having = TwoSamples(np.zeros((20, 1), dtype=bool), np.zeros((20, 1), dtype=bool))
     many = np.random.default_rng(5).normal(size=(1100, 2))
-    pairs = {"few": (many[:9], many[:20]), "many": (many, many[:20])}
-    found = drift.compare(["label"], having, {}, pairs)
+    pairs = {"few": TwoSamples(many[:9], many[:20]), "many": TwoSamples(many, many[:20])}
+    found = drift.detect_drift(["label"], having, {}, pairs)
     assert found.skipped == ("few",)
     assert [(shift.name, shift.before_of, shift.now_of) for shift in found.shifts] == [("many", drift.ROWS, 20)]
 
 
 def test_features_that_are_all_the_same_are_no_drift() -> None:
     same = np.ones((20, 3))
-    assert not drift.embedding_shift("same", same, same, 0.01).drifted
+    assert not drift.embedding_shift("same", TwoSamples(same, same), 0.01).drifted

@@ -36,7 +36,7 @@ def test_average_precision_agrees_with_sklearn_with_ties(case: tuple[np.ndarray,
 def test_label_rows_agree_with_sklearn(case: tuple[np.ndarray, np.ndarray]) -> None:
     y, p = case
     thresholds = np.full(6, 0.55, dtype=np.float32)
-    quality = metrics.measure(tuple("abcdef"), y, p, thresholds)
+    quality = metrics.measure_probabilities(tuple("abcdef"), y, p, thresholds)
     precision, recall, f1, support = precision_recall_fscore_support(y, p >= thresholds, zero_division=0)
     assert [label.precision for label in quality.labels] == pytest.approx(list(precision))
     assert [label.recall for label in quality.labels] == pytest.approx(list(recall))
@@ -58,7 +58,7 @@ def test_calibration_error_of_a_hand_computed_case() -> None:
 def test_constant_predictor_takes_the_labels_that_serve_training_micro_f1() -> None:
     train = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=np.float32)
     test = np.array([[1, 0, 0], [1, 1, 0]], dtype=np.float32)
-    constant = metrics.constant_predictor(("a", "b", "c"), train, test)
+    constant = metrics.constant_baseline(("a", "b", "c"), train, test)
     assert constant.names == ("a", "b")  # 2*5/(8+6) beats 2*3/(4+6) and 2*6/(12+6)
     assert constant.micro_f1 == pytest.approx(2 * 3 / (4 + 3))
 

@@ -27,9 +27,9 @@ def noisy_case(rows: int, rates: list[float], seed: int = 0) -> tuple[np.ndarray
 def test_joint_search_finds_what_exhaustive_search_finds(objective: Objective) -> None:
     p, y = noisy_case(14, [0.5, 0.3])
     cuts = [np.concatenate([[0], np.sort(p[:, i]) + 1e-6]) for i in range(2)]
-    best = max(thresholds.score(y, p >= np.array(pair), objective) for pair in itertools.product(*cuts))
+    best = max(thresholds.objective_value(y, p >= np.array(pair), objective) for pair in itertools.product(*cuts))
     own = thresholds._search(p, y, objective)
-    assert thresholds.score(y, p >= own, objective) == pytest.approx(best, abs=1e-9)
+    assert thresholds.objective_value(y, p >= own, objective) == pytest.approx(best, abs=1e-9)
 
 
 def test_each_objective_is_served_best_by_its_own_search() -> None:
@@ -88,9 +88,9 @@ def test_calibration_is_the_minimum_that_scipy_finds() -> None:
 
 def test_a_label_without_positives_still_has_a_threshold() -> None:
     p, y = noisy_case(60, [0.5, 0.3, 0.0])
-    fitted = thresholds.fit(p, y, "balanced", "dev")
+    fitted = thresholds.fit_thresholds(p, y, "balanced", "dev")
     assert all(0 < value < 1 for value in fitted.values)
-    assert np.isfinite(thresholds.fit(p[:3], y[:3], "macro", "dev").array()).all()
+    assert np.isfinite(thresholds.fit_thresholds(p[:3], y[:3], "macro", "dev").array()).all()
 
 
 def test_noise_is_not_fitted() -> None:
@@ -100,7 +100,7 @@ def test_noise_is_not_fitted() -> None:
     p = generator.random(y.shape).astype(np.float32)
     naive = macro_f1(y, p >= thresholds._search(p, y, "macro"))
     unseen = macro_f1(y, thresholds.cross_fitted(p, y, "macro"))
-    fitted = macro_f1(y, thresholds.fit(p, y, "macro", "dev").apply(p))
+    fitted = macro_f1(y, thresholds.fit_thresholds(p, y, "macro", "dev").apply(p))
     assert naive > unseen + 0.05  # what naive tuning pretends
     assert abs(fitted - unseen) < (naive - unseen) / 2
 
@@ -111,8 +111,10 @@ def test_unseen_rows_are_decided_better_than_by_naive_tuning() -> None:
     for seed in range(10):
         p, y = noisy_case(400, [0.5, 0.3, 0.1, 0.05, 0.05, 0.03], seed)
         cuts = thresholds._search(p[:100], y[:100], "balanced")
-        fitted = thresholds.fit(p[:100], y[:100], "balanced", "dev")
-        ours, naive = (thresholds.score(y[100:], d, "balanced") for d in (fitted.apply(p[100:]), p[100:] >= cuts))
+        fitted = thresholds.fit_thresholds(p[:100], y[:100], "balanced", "dev")
+        ours, naive = (
+            thresholds.objective_value(y[100:], d, "balanced") for d in (fitted.apply(p[100:]), p[100:] >= cuts)
+        )
         gains.append(ours - naive)
     assert np.mean(gains) > 0.01
 
@@ -123,13 +125,13 @@ def test_cross_fitted_decisions_ignore_the_rows_own_label() -> None:
     part = thresholds._folds(y)[0][0]
     again = np.zeros_like(before)
     rest = np.setdiff1d(np.arange(40), part)
-    again[part] = thresholds.fit(p[rest], y[rest], "micro", "x").apply(p[part])
+    again[part] = thresholds.fit_thresholds(p[rest], y[rest], "micro", "x").apply(p[part])
     assert (before[part] == again[part]).all()
 
 
 def test_thresholds_survive_their_json_form_exactly() -> None:
     p, y = noisy_case(50, [0.5, 0.3])
-    fitted = thresholds.fit(p, y, "balanced", "dev, 50 examples")
+    fitted = thresholds.fit_thresholds(p, y, "balanced", "dev, 50 examples")
     assert Thresholds.from_json(fitted.to_json()) == fitted
     with pytest.raises(RecipeError, match="unknown key 'extra'"):
         Thresholds.from_json(fitted.to_json() | {"extra": 1})
@@ -142,4 +144,4 @@ def test_a_probability_equal_to_its_threshold_decides_for_the_label() -> None:
 
 def test_fitting_without_positives_is_refused() -> None:
     with pytest.raises(DataError, match="no positive labels"):
-        thresholds.fit(np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32), "micro", "dev")
+        thresholds.fit_thresholds(np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32), "micro", "dev")

@@ -21,7 +21,7 @@ from distill.core.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Reader
 from distill.runtime.predictor import open_session, probabilities, run
-from distill.scoring.thresholds import FittedOn, Thresholds, move
+from distill.scoring.thresholds import FittedOn, Thresholds, carry_over
 from distill.training.trainer import Workspace
 from export.fuse import fuse_graph
 from export.pipeline import calibration_batches
@@ -158,7 +158,7 @@ def test_thresholds_move_with_the_outputs() -> None:
     slope, offset = np.array([0.5, 1.0, 2.0]), np.array([1.0, 0.0, -0.3])
     after = (slope * before + offset).astype(np.float32)
     thresholds = Thresholds((0.3, 0.5, 0.8), "micro", FittedOn("out-of-fold train", 60))
-    carried = move(thresholds, before, after, "int8")
-    assert str(carried.fitted_on) == "out-of-fold train, 60 examples, moved to int8 by 60 examples"
+    carried = carry_over(thresholds, before, after, "int8")
+    assert str(carried.fitted_on) == "out-of-fold train, 60 examples, carried over to int8 with 60 examples"
     was = thresholds.apply((1 / (1 + np.exp(-before))).astype(np.float32))
     assert (carried.apply((1 / (1 + np.exp(-after))).astype(np.float32)) == was).all()

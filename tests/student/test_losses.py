@@ -67,7 +67,12 @@ def test_distillation_loss_is_the_weighted_sum_that_its_docstring_says() -> None
     text, image = generator.normal(size=(rows, 4)), generator.normal(size=(rows, 6))
     teacher_text, teacher_image = generator.normal(size=(rows, 7)), generator.normal(size=(rows, 2))
     config = student_config(
-        ("temperature", 3.0), ("labels", 0.7), ("soft", 0.3), ("text", 2.0), ("image", 5.0), ("relations", 4.0)
+        ("temperature", 3.0),
+        ("hard_labels", 0.7),
+        ("soft_targets", 0.3),
+        ("text_features", 2.0),
+        ("image_features", 5.0),
+        ("label_relations", 4.0),
     )
     loss = DistillationLoss(config, (4, 6), (7, 2)).double()
     targets = BatchTargets(torch.tensor(y), torch.tensor(y_known), outputs(t, teacher_text, teacher_image))
@@ -135,11 +140,13 @@ def test_relations_do_not_see_the_scale_of_logits_but_their_signs() -> None:
 
 
 def test_settings_that_cannot_teach_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"student\.distill\.image=1\.0 matches features of a frozen tower"):
-        Recipe.load(overrides=["student.distill.image=1"])
-    with pytest.raises(RecipeError, match="no weight above 0"):
-        student_config(("labels", 0.0), ("soft", 0.0))
+    with pytest.raises(
+        RecipeError, match=r"student\.distill\.image_features=1\.0 matches features of a frozen tower"
+    ):
+        Recipe.load(overrides=["student.distill.image_features=1"])
+    with pytest.raises(RecipeError, match="all weights are 0"):
+        student_config(("hard_labels", 0.0), ("soft_targets", 0.0))
     with pytest.raises(RecipeError, match="temperature must be > 0"):
         student_config(("temperature", 0.0))
     with pytest.raises(RunError, match="an ensemble's features cannot be matched"):
-        DistillationLoss(student_config(("text", 1.0)), (4, 6), (0, 0))
+        DistillationLoss(student_config(("text_features", 1.0)), (4, 6), (0, 0))

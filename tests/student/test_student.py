@@ -19,11 +19,11 @@ import teacher.soft_targets
 from distill.cli.main import main
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
-from distill.core.isa import detect
+from distill.core.isa import detect_target
 from distill.data.checks import content_hash, read_unlabelled
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets, average
-from distill.scoring.bootstrap import PairedDraws
+from distill.scoring.bootstrap import PairedBootstrap
 from distill.scoring.thresholds import cross_fitted
 from distill.training.trainer import Workspace
 from export.pipeline import ExportRequest, export_run
@@ -101,7 +101,7 @@ def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
 def test_average_precision_in_a_draw_is_sklearns_with_weights() -> None:
     y = truth(40)
     p = noisy(y, 2.0, 3)
-    draws = PairedDraws(40, 1)
+    draws = PairedBootstrap(40, 1)
     found = draws._average_precision(y, p)
     for draw in (0, 1, 150, 2000):
         weights = np.repeat(draws.weights[draw], 4)
@@ -135,7 +135,7 @@ def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
     run = student.train.train(config, chain.splits, targets_of(folded, chain), Workspace(tmp_path / "run", False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
-    request = ExportRequest("int8", detect(), tmp_path / "bundle")
+    request = ExportRequest("int8", detect_target(), tmp_path / "bundle")
     fp32, int8 = export_run(run, chain.splits, chain.recipe.export, request)
     assert fp32.thresholds == run.thresholds
     assert str(int8.thresholds.fitted_on) == "out-of-fold train, 64 examples, moved to int8 by 96 examples"

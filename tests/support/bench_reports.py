@@ -24,7 +24,7 @@ from bench.report.types import (
     WithoutArena,
     Work,
 )
-from distill.scoring.metrics import Constant, Quality, measure, sigmoid
+from distill.scoring.metrics import ConstantBaseline, Quality, measure_probabilities, sigmoid
 
 LABELS = (
     "Appeal to authority",
@@ -109,7 +109,7 @@ def report(
         peaks=tuple(Peak(t, 384, 768, 3072, 210.5 * t, 61.2 * t) for t in (1, 2)),
         labels=tuple(labels),
         gold=tuple(tuple(np.flatnonzero(row).tolist()) for row in gold),
-        constant=Constant(tuple(labels[:2]), 0.586, 0.099, 0.235),
+        constant=ConstantBaseline(tuple(labels[:2]), 0.586, 0.099, 0.235),
         rows=tuple(rows),
     )
 
@@ -182,7 +182,9 @@ def _quality(
 ) -> tuple[Quality, np.ndarray]:
     prior = np.log(np.geomspace(0.6, 0.03, gold.shape[1]))
     probabilities = sigmoid((0.8 * noise + skill * (3 * gold - 0.8) + prior).astype(np.float32))
-    return measure(labels, gold, probabilities, np.full(len(labels), 0.5, dtype=np.float32)), probabilities
+    return measure_probabilities(
+        labels, gold, probabilities, np.full(len(labels), 0.5, dtype=np.float32)
+    ), probabilities
 
 
 def _timing(rng: np.random.Generator, p50: float, threads: int, batch: int, calls: int) -> Timing:

@@ -9,7 +9,7 @@ import numpy as np
 
 from distill.core.recipe import Recipe, recipes_folder
 from distill.data.dataset import Splits
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle, Contents
 
 ROOT = Path(__file__).parent.parent.parent
@@ -65,10 +65,10 @@ def contents_of(folder: Path) -> Contents:
     )
 
 
-def random_batch(rows: int, tokens: int, size: int = 32) -> Batch:
+def random_batch(rows: int, tokens: int, size: int = 32) -> ModelInputs:
     generator = np.random.default_rng(rows * 100 + tokens)
     mask = np.ones((rows, tokens), dtype=np.int64)
     mask[0, max(1, tokens // 2) :] = 0
     pixels = generator.integers(0, 256, (rows, size, size, 3)).astype(np.uint8)
     present = np.stack([np.ones(rows), np.arange(rows) % 2], axis=1).astype(np.float32)
-    return Batch(generator.integers(5, 100, (rows, tokens)), mask, pixels, present)
+    return ModelInputs(generator.integers(5, 100, (rows, tokens)), mask, pixels, present)

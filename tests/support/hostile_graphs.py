@@ -203,7 +203,7 @@ SPECS = [
     Change("threshold nan", "thresholds.json", lambda t: json.dumps(t).replace("0.", "NaN, 0.", 1).encode(), "NaN"),
     Change("threshold 1e999", "thresholds.json", lambda t: b'{"values": [1e999]}', "thresholds"),
     Change("no thresholds", "thresholds.json", put("values", value=[]), "thresholds for 0 labels"),
-    Change("a key twice", "thresholds.json", lambda t: b'{"values": [], "values": []}', "'values' stands twice"),
+    Change("a key twice", "thresholds.json", lambda t: b'{"values": [], "values": []}', "'values' appears twice"),
     Change("deep", "thresholds.json", lambda t: b"[" * 90_000, "not readable as JSON"),
     Change("rather deep", "golden.json", lambda t: b"[" * 90 + b"]" * 90, "nested more than 64 deep"),
     Change("golden of another form", "golden.json", lambda t: b"[]", "golden is []"),
@@ -270,7 +270,7 @@ MANIFESTS = [
     Change("figures", "manifest.json", put("figures", value=3), "figures is 3"),
     Change("no kind", "manifest.json", lambda t: t.pop("kind"), "no 'kind'"),
     Change(
-        "format twice", "manifest.json", lambda t: b'{"format": 1,' + json.dumps(t).encode()[1:], "stands twice"
+        "format twice", "manifest.json", lambda t: b'{"format": 1,' + json.dumps(t).encode()[1:], "appears twice"
     ),
     Change("nan", "manifest.json", lambda t: b'{"x": NaN,' + json.dumps(t).encode()[1:], "NaN is not a JSON"),
     Change("deep", "manifest.json", lambda _: b'{"a":' * 90_000, "not readable as JSON"),

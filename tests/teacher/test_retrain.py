@@ -21,9 +21,9 @@ from sklearn.metrics import f1_score
 import distill.cli.main as cli
 from distill.core.errors import DataError, RecipeError, RunError
 from distill.data import lineage
-from distill.data.dataset import Example, Splits, read_splits, write_examples
+from distill.data.dataset import Example, Splits, examples_to_json, read_splits
 from distill.data.generated import write_demo_data
-from distill.data.run_folder import weights_of
+from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import Decisions, Targets
 from distill.training.run import RunStart, begin
@@ -184,8 +184,8 @@ def test_the_report_says_what_was_decided_in_json_words_and_an_image(
     assert sentence in page.replace("\\", "").split("\n\n")[1]
     assert "![" in page
     assert (made.out / "retrain.png").read_bytes().startswith(b"\x89PNG")
-    assert tree["from"]["sha256"] == weights_of(chain.teacher)
-    assert tree["new"]["sha256"] == weights_of(made.out)
+    assert tree["from"]["sha256"] == weights_sha256(chain.teacher)
+    assert tree["new"]["sha256"] == weights_sha256(made.out)
     assert tree["new_examples"]["fresh"] == 64
     assert tree["new_examples"]["reference"] == 40 + 64 + 32 + 24
     of = {one["name"]: one["before_of"] for one in tree["new_examples"]["drift"]["shifts"]}
@@ -232,11 +232,11 @@ def test_a_stopped_retraining_goes_on_and_is_not_trained_twice(
         assert given.retrain().exit_code == 130
     assert not (given.out / "retrain.json").exists()
     assert "pass --resume to go on with it" in given.retrain().output
-    before = weights_of(given.out)
+    before = weights_sha256(given.out)
     monkeypatch.setattr(retrain, "train", lambda *_: pytest.fail("trained again"))
     again = given.retrain("--resume", *LENIENT)
     assert again.exit_code == 0, again.output
-    assert weights_of(given.out) == before
+    assert weights_sha256(given.out) == before
     assert read(given.out)["promotion"]["word"] == "PROMOTED"
     other = given.retrain("--resume", settings=(*STILL[1:], "teacher.epochs=2"))
     assert "was started with epochs=1, not 2" in other.output
@@ -267,14 +267,14 @@ def test_killed_while_it_trains_it_ends_with_the_weights_of_an_unbroken_one(
 def told(test: list[Example], tmp_path: Path) -> Path:
     """A test file of these examples."""
     path = tmp_path / "fixed.json"
-    path.write_text(write_examples(test, tmp_path), encoding="utf-8")
+    path.write_text(examples_to_json(test, tmp_path), encoding="utf-8")
     return path
 
 
 def test_examples_that_either_run_learned_from_are_refused_with_their_names(
     chain: Chain, new_data: Path, tmp_path: Path
 ) -> None:
-    seen, labels, new = lineage.seen_by(chain.teacher), chain.splits.labels, read_splits(new_data)
+    seen, labels, new = lineage.read_lineage(chain.teacher), chain.splits.labels, read_splits(new_data)
     strange = replace(new.train[3], id="a stranger's name")
     for spoilt, message in (
         (strange, r"1 x test example in the data to learn from.*\"a stranger's name\" is 'train-0003' of train"),
@@ -288,13 +288,13 @@ def test_examples_that_either_run_learned_from_are_refused_with_their_names(
     swapped = tmp_path / "swapped"
     swapped.mkdir()
     for name, part in (("train", new.train), ("dev", chain.splits.train)):
-        (swapped / f"{name}.json").write_text(write_examples(part, swapped), encoding="utf-8")
+        (swapped / f"{name}.json").write_text(examples_to_json(part, swapped), encoding="utf-8")
     with pytest.raises(DataError, match="64 x dev example that the earlier run was trained on"):
         incoming.read_incoming(swapped, None, test, labels, seen)
 
 
 def test_what_bends_the_comparison_a_little_is_told(chain: Chain, new_data: Path) -> None:
-    seen = lineage.seen_by(chain.teacher)
+    seen = lineage.read_lineage(chain.teacher)
     splits = replace(read_splits(new_data), test=chain.splits.dev)
     assert incoming.cautions(read_splits(new_data), seen) == []
     assert "32 of 32 test examples were in the earlier run's dev split" in incoming.cautions(splits, seen)[0]
@@ -318,8 +318,8 @@ def test_earlier_examples_join_once_and_new_ones_are_those_that_are_not_in_the_r
     mixed.mkdir()
     old = [replace(e, id=f"mixed-{i}") for i, e in enumerate(chain.splits.train[:2])]
     for name, part in (("train", [*new.train, *old]), ("dev", new.dev)):
-        (mixed / f"{name}.json").write_text(write_examples(part, mixed), encoding="utf-8")
-    seen = lineage.seen_by(chain.teacher)
+        (mixed / f"{name}.json").write_text(examples_to_json(part, mixed), encoding="utf-8")
+    seen = lineage.read_lineage(chain.teacher)
     found = incoming.read_incoming(mixed, chain.data, new_data, chain.splits.labels, seen)
     assert len(found.splits.train) == 40 + 64
     assert [e.id for e in found.splits.train[42:44]] == ["earlier/train-0002", "earlier/train-0003"]
@@ -330,7 +330,7 @@ def test_an_earlier_test_split_whose_labels_are_secret_is_no_reference(
     chain: Chain, new_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the test set's 40 rows beside 64 + 32 earlier ones, and 24 more where one of these has a label."""
-    seen, labels, old = lineage.seen_by(chain.teacher), chain.splits.labels, chain.splits
+    seen, labels, old = lineage.read_lineage(chain.teacher), chain.splits.labels, chain.splits
     secret = [replace(example, labels=()) for example in old.test]
     for name, test, expected in (
         ("secret", secret, 40 + 64 + 32),
@@ -339,7 +339,7 @@ def test_an_earlier_test_split_whose_labels_are_secret_is_no_reference(
         earlier = tmp_path / name
         earlier.mkdir()
         for split, part in (("train", old.train), ("dev", old.dev), ("test", test)):
-            (earlier / f"{split}.json").write_text(write_examples(part, earlier), encoding="utf-8")
+            (earlier / f"{split}.json").write_text(examples_to_json(part, earlier), encoding="utf-8")
         found = incoming.read_incoming(new_data, earlier, new_data, labels, seen)
         assert len(found.reference) == expected
         assert ("no row of its test split has a label" in capsys.readouterr().err) == (name == "secret")
@@ -349,18 +349,18 @@ def test_what_the_first_run_saw_is_remembered_through_every_retraining(
     chain: Chain, promoted: tuple[Given, Path, Result], new_data: Path, tmp_path: Path
 ) -> None:
     made, _, _ = promoted
-    first, second = lineage.seen_by(chain.teacher), lineage.seen_by(made.out)
+    first, second = lineage.read_lineage(chain.teacher), lineage.read_lineage(made.out)
     assert (len(first.train), len(second.train)) == (64, 104)
     assert first.train < second.train
     assert first.dev < second.dev
     third = tmp_path / "third"
     only_new = replace(read_splits(new_data), test=[])
-    depends_on = lineage.retrained_from(second, "0" * 64, only_new.dev)
+    depends_on = lineage.retrain_record(second, "0" * 64, only_new.dev)
     begin(third, RunStart("teacher", chain.recipe.teacher, only_new, depends_on), resume=False, overwrite=False)
-    assert lineage.seen_by(third).train == second.train
+    assert lineage.read_lineage(third).train == second.train
     (third / "started.json").write_text("{}")
-    with pytest.raises(RunError, match="does not say what the run was trained on"):
-        lineage.seen_by(third)
+    with pytest.raises(RunError, match="does not record what the run was trained on"):
+        lineage.read_lineage(third)
 
 
 def test_labels_that_the_earlier_run_cannot_learn_are_refused_wherever_they_stand(
@@ -370,13 +370,13 @@ def test_labels_that_the_earlier_run_cannot_learn_are_refused_wherever_they_stan
         earlier = tmp_path / split
         earlier.mkdir()
         for name in ("train", "dev"):
-            part = chain.splits.named(name)
+            part = chain.splits.examples(name)
             spoilt = [replace(part[0], labels=("new in May",)), *part[1:]] if name == split else part
-            (earlier / f"{name}.json").write_text(write_examples(spoilt, earlier), encoding="utf-8")
+            (earlier / f"{name}.json").write_text(examples_to_json(spoilt, earlier), encoding="utf-8")
         failed = given.retrain("--with", str(earlier))
         assert failed.exit_code == 2
         said = failed.output.splitlines()[-1]
-        assert f"{chain.teacher.resolve()}, which knows 6 labels and cannot learn others; take it out" in said
+        assert f"{chain.teacher.resolve()}, whose 6 labels are fixed; remove it from the row" in said
         assert f"{where} has label 'new in May'" in said
         assert not given.out.exists()
 
@@ -386,7 +386,7 @@ def test_what_the_weights_are_made_for_cannot_be_changed(chain: Chain) -> None:
     assert retrain.settings(old, ("teacher.epochs=7",)).epochs == 7
     assert retrain.settings(old, ()) == chain.recipe.teacher
     for setting, message in (
-        ("teacher.head.hidden=8", r"teacher\.head: cannot be changed"),
+        ("teacher.head.hidden_size=8", r"teacher\.head: cannot be changed"),
         ("teacher.text.max_tokens=8", r"teacher\.text: cannot be changed"),
         ("student.epochs=3", "unknown key 'student'"),
     ):
@@ -446,8 +446,10 @@ def test_names_cannot_break_the_page(promoted: tuple[Given, Path, Result], chain
 
     made, _, _ = promoted
     old = Checkpoint.load(chain.teacher)
-    data = incoming.read_incoming(made.data, None, made.data, old.classifier.labels, lineage.seen_by(chain.teacher))
-    looked = look(old, data, lineage.seen_by(chain.teacher))
+    data = incoming.read_incoming(
+        made.data, None, made.data, old.classifier.labels, lineage.read_lineage(chain.teacher)
+    )
+    looked = look(old, data, lineage.read_lineage(chain.teacher))
     assert looked is not None
     evil = replace(looked.drift.rates[0], name="<b>a|b</b>", drifted=True)
     looked = replace(looked, drift=replace(looked.drift, rates=(evil,)))
@@ -465,7 +467,7 @@ def test_what_the_earlier_run_is_worth_on_new_examples_is_told_and_labels_that_c
     from teacher.retrain.report import worth_sentence
 
     old, new = Checkpoint.load(chain.teacher), read_splits(new_data)
-    labels, seen = old.classifier.labels, lineage.seen_by(chain.teacher)
+    labels, seen = old.classifier.labels, lineage.read_lineage(chain.teacher)
     decided = old.thresholds.apply(1 / (1 + np.exp(-old.logits(new.train))))
     for made, harder in ((decided, False), (~decided, True)):
         fresh = [replace(e, labels=labels.decode(row)) for e, row in zip(new.train, made, strict=True)]
@@ -483,5 +485,5 @@ def test_a_data_set_without_anything_new_is_told(chain: Chain, new_data: Path, t
 
     new = read_splits(new_data)
     data = incoming.Incoming(Splits(new.labels, new.train, new.dev, new.test), [], new.test)
-    assert look(Checkpoint.load(chain.teacher), data, lineage.seen_by(chain.teacher)) is None
+    assert look(Checkpoint.load(chain.teacher), data, lineage.read_lineage(chain.teacher)) is None
     assert "No example is new" in drift_sentence(None)

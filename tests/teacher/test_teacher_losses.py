@@ -67,7 +67,7 @@ def test_unbalanced_it_is_the_focal_loss(chain: Chain, alpha: float, gamma: floa
 
 
 def test_balanced_by_alpha_each_label_has_its_own(chain: Chain) -> None:
-    config = replace(chain.recipe.teacher, balance="alpha", focal=Focal(0.0, 0.25))
+    config = replace(chain.recipe.teacher, class_weights="focal_alpha", focal=Focal(0.0, 0.25))
     logits, targets = tensors()
     alpha = alpha_of(TARGETS.astype(np.float32))
     weights = np.where(TARGETS > 0, alpha, 1 - alpha)

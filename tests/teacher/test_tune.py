@@ -143,7 +143,7 @@ def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
 
 
 def test_alphas_from_counts_leave_neither_alpha_nor_the_other_loss_to_search(tmp_path: Path) -> None:
-    counted = replace(base(), balance="alpha")
+    counted = replace(base(), class_weights="focal_alpha")
     found = tune.search(counted, made_up, tmp_path, tune.Budget(4, FOLDS, seed=13), lambda _: None)
     assert {key for one in found for key in one.values} == {"learning_rate", "batch_size", "loss", "focal.gamma"}
     assert all(tune.with_values(counted, one.values).loss == "focal" for one in found)
@@ -153,11 +153,11 @@ def test_alphas_from_counts_leave_neither_alpha_nor_the_other_loss_to_search(tmp
     ("settings", "rate"),
     [
         ((), "learning_rate"),
-        (("head.uses=image",), "head_learning_rate"),
-        (("head.uses=image", "image.trainable=true"), "learning_rate"),
+        (("head.modalities=image",), "head_learning_rate"),
+        (("head.modalities=image", "image.trainable=true"), "learning_rate"),
         (("text.model=lstm",), "head_learning_rate"),
         (("text.model=lstm", "image.model=cnn", "image.trainable=true"), "head_learning_rate"),
-        (("text.model=lstm", "image.trainable=true", "head.uses=text"), "head_learning_rate"),
+        (("text.model=lstm", "image.trainable=true", "head.modalities=text"), "head_learning_rate"),
         (("image.model=cnn", "image.trainable=true"), "learning_rate"),
     ],
 )
@@ -189,7 +189,7 @@ def test_the_rate_that_is_searched_is_one_that_something_trains_at(
 def test_a_recipe_as_toml_holds_what_differs_and_reads_back(tmp_path: Path) -> None:
     hard = (
         'teacher.text.model="a \\"b\\" \\\\ é \\u007f"',
-        "student.distill.relations=0.5",
+        "student.distill.label_relations=0.5",
         "export.allow_slower=true",
     )
     recipe = Recipe.load(None, (*hard, "teacher.learning_rate=1e-5", "teacher.loss=asymmetric"))
@@ -261,7 +261,7 @@ def test_the_value_is_f1_of_answers_out_of_fold(given: Given, study: tuple[Path,
         for number, part in enumerate(stratified_folds(targets, 2, fold_judge.FOLD_SEED), 1):
             stored = np.frombuffer((place / f"fold{number}.float32").read_bytes(), dtype=np.float32)
             probabilities[part] = stored.reshape(3, len(part), -1)[0]
-        decisions = cross_fitted(probabilities, targets, config.objective)
+        decisions = cross_fitted(probabilities, targets, config.threshold_objective)
         values.add((micro_f1(targets, decisions) + macro_f1(targets, decisions)) / 2)
     made = read(out)
     assert sorted(values) == pytest.approx(sorted({one["value"] for one in made["trials"]}))

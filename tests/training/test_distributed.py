@@ -58,7 +58,7 @@ def commands(data: Path, folder: Path, settings: list[str]) -> list[list[str]]:
     of its loss that see the whole batch: label relations, and a mean over the labelled."""
     common = ["--data", str(data), *settings, "--set", "teacher.folds=3"]
     distilled = ["--teacher", str(folder / "teacher"), "--unlabelled", str(data / "test.json")]
-    terms = ["--set", "student.distill.text=1", "--set", "student.distill.relations=1"]
+    terms = ["--set", "student.distill.text_features=1", "--set", "student.distill.label_relations=1"]
     return [
         ["train-teacher", "--out", str(folder / "teacher"), *common],
         ["train-student", "--out", str(folder / "student"), *common, *distilled, *terms],

@@ -32,7 +32,7 @@ def test_a_student_killed_anywhere_ends_with_the_figures_of_an_unbroken_one(
     settings = [part for override in chain.overrides for part in ("--set", override)]
     words = ["train-student", "--data", str(chain.data), "--teacher", str(folded), "--control", *settings]
     words += ["--recipe", str(TINY)]
-    words += ["--set", "student.out_of_fold=true", "--set", "student.distill.text=0.5"]
+    words += ["--set", "student.out_of_fold=true", "--set", "student.distill.text_features=0.5"]
     whole = [sys.executable, "-m", "distill.cli", *words, "--out", str(tmp_path / "whole")]
     subprocess.run(whole, check=True, capture_output=True)
     out = tmp_path / "killed"

@@ -36,7 +36,7 @@ from distill.training.trainer import (
     train_model,
 )
 
-UNCHANGED = Augment(words=0.0, tokens=0.0, images=0.0, views=1)
+UNCHANGED = Augment(0.0, 0.0, 0.0, 1)
 
 
 def classifier_of(chain: Chain, trainable: bool = True, augment: Augment = UNCHANGED) -> Classifier:
@@ -183,7 +183,7 @@ def test_a_resumed_training_ends_as_an_unbroken_one_and_draws_the_same_augmented
     begun_after = []
 
     def train(folder: Path, resume: bool) -> tuple[np.ndarray, list[float]]:
-        classifier = classifier_of(chain, augment=Augment(words=0.2, tokens=0.2, images=0.5, views=1))
+        classifier = classifier_of(chain, augment=Augment(0.2, 0.2, 0.5, 1))
         data = TrainingData(classifier.encode_train(chain.splits.train), classifier.encode(chain.splits.dev))
         log = train_model(classifier.network, config, data, focal(config), Workspace(folder, resume))
         begun_after.append(log.resumed_after)

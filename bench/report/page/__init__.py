@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.report.types import BenchReport
 from distill.core.errors import BenchError
-from distill.core.extras import can_plot
+from distill.core.extras import require_extra
 from distill.core.files import write_text
 
 
@@ -21,11 +21,10 @@ def write(reports: Sequence[BenchReport], out: Path) -> None:
 
 
 def to_html(reports: Sequence[BenchReport]) -> str:
-    """The page. Raises BenchError without matplotlib and Jinja2, and without a report."""
+    """The page. Raises InstallError without [plots], and BenchError without a report."""
     if not reports:
         raise BenchError("no report to make a page of; give the JSON of distill bench")
-    if not can_plot():
-        raise BenchError("the page needs matplotlib and Jinja2; pip install 'distill[plots]'")
+    require_extra("plots", "the page")
     from bench.report.page.page import html_of
 
     return html_of(reports)

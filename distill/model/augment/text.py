@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from distill.core.errors import RecipeError
-from distill.core.untrusted import printable
+from distill.core.untrusted import replace_surrogates
 
 Word = tuple[int, ...]  # the ids of one word
 MASKS = ("[MASK]", "<mask>")
@@ -110,7 +110,8 @@ def _thinned(words: list[Word], share: float, generator: np.random.Generator) ->
 def to_words(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Words]:
     """Each text's ids, grouped as the tokenizer's own words."""
     return [
-        _grouped(found.ids, found.word_ids) for found in tokenizer.encode_batch([printable(text) for text in texts])
+        _grouped(found.ids, found.word_ids)
+        for found in tokenizer.encode_batch([replace_surrogates(text) for text in texts])
     ]
 
 

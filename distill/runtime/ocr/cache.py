@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from distill import __version__
-from distill.core.files import named
+from distill.core.files import explain_write_errors
 from distill.core.untrusted import is_file
 from distill.data.checks import image_hash
 from distill.runtime.answer_file import claim
@@ -47,7 +47,7 @@ class Readings:
     def __enter__(self) -> Readings:
         """Raises OutputError when another process is writing the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with named(self.path):
+        with explain_write_errors(self.path):
             self._handle = self.path.open("a+b")
         try:
             claim(self._handle, self.path)
@@ -74,7 +74,7 @@ class Readings:
         if key not in self._texts:
             text = self.reader.read(source)
             line = json.dumps({"image": key, "text": text, "reader": self._version})
-            with named(self.path):
+            with explain_write_errors(self.path):
                 self._handle.write(line.encode() + b"\n")
                 self._handle.flush()
                 os.fsync(self._handle.fileno())

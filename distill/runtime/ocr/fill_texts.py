@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError, ImageError
-from distill.core.files import whole_folder, write_text
+from distill.core.files import atomic_folder, write_text
 from distill.core.terminal import track
-from distill.core.untrusted import printable
-from distill.data.dataset import SPLIT_NAMES, SUFFIXES, Example, find_split, path_from, read_rows, to_example
+from distill.core.untrusted import replace_surrogates
+from distill.data.dataset import SPLIT_NAMES, SUFFIXES, Example, find_split, parse_example, read_rows, relative_path
 from distill.data.labels import LABEL_FILES
 from distill.preprocess.text import has_text
 from distill.runtime.ocr.cache import Readings, Reads, beside
@@ -92,7 +92,7 @@ def _files(source: Path) -> list[Path]:
 
 
 def _rows(path: Path) -> list[Row]:
-    return [Row(row, to_example(row, path, number)) for number, row in read_rows(path)]
+    return [Row(row, parse_example(row, path, number)) for number, row in read_rows(path)]
 
 
 def _read(rows: list[Row], readings: Readings, every: bool) -> Iterator[str]:
@@ -113,11 +113,11 @@ def _read(rows: list[Row], readings: Readings, every: bool) -> Iterator[str]:
 
 def _write_folder(files: dict[Path, list[Row]], out: Path) -> None:
     """Images stay where they are, and rows name them from there."""
-    with whole_folder(out) as fresh:
+    with atomic_folder(out) as fresh:
         for path, rows in files.items():
             for row in rows:
                 if row.example.image is not None and not Path(row.table["image"]).is_absolute():
-                    row.table["image"] = path_from(out, row.example.image)
+                    row.table["image"] = relative_path(row.example.image, out)
             write_text(fresh / path.name, _text(rows, path.suffix))
         for name in LABEL_FILES:
             beside_it = next(iter(files)).parent / name
@@ -137,7 +137,7 @@ def _text(rows: list[Row], suffix: str) -> str:
 def _json(value: Any, indent: int | None = None) -> str:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     # Half a character in a column that is none of ours stays what it is, as an escape.
-    return text if printable(text) == text else json.dumps(value, indent=indent)
+    return text if replace_surrogates(text) == text else json.dumps(value, indent=indent)
 
 
 def _csv(tables: list[dict[str, Any]]) -> str:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from distill.core.cores import default_threads
-from distill.core.errors import ImageError, OcrError
-from distill.preprocess.images import upright
+from distill.core.errors import ImageError
+from distill.core.extras import require
+from distill.preprocess.images import decode_rgb
 from distill.runtime.ocr.reading_order import Line, in_order
 
 MAX_PIXELS = 4_000_000  # time and memory grow with them; letters in a larger image are large as well
@@ -24,17 +25,14 @@ class TextReader:
     """rapidocr with the models in its package, which read English, Chinese and some fifty languages more."""
 
     def __init__(self, threads: int = 0) -> None:
-        """0 threads: as many as are granted. Raises OcrError where rapidocr cannot be used."""
-        try:
-            from importlib.metadata import version
+        """0 threads: as many as are granted. Raises InstallError if rapidocr cannot be imported."""
+        from importlib.metadata import version
 
-            from rapidocr import RapidOCR
-        except ImportError as error:  # its own, or one of a library that OpenCV needs
-            raise OcrError(f"reading images needs rapidocr ({error}); pip install 'distill[ocr]'") from error
+        rapidocr = require("rapidocr", "reading images")
         self.name = f"rapidocr {version('rapidocr')}"
         count = threads or default_threads()
         engine = "EngineConfig.onnxruntime"
-        self._engine: Any = RapidOCR(
+        self._engine: Any = rapidocr.RapidOCR(
             params={
                 "Global.log_level": "critical",  # that an image holds no text is an answer
                 "Global.text_score": MIN_SCORE,
@@ -51,7 +49,7 @@ class TextReader:
     def lines(self, source: Path | bytes, name: str | None = None) -> list[Line]:
         """What was found, in no order. Raises ImageError."""
         name = name or (str(source) if isinstance(source, Path) else "image")
-        image = upright(source, round(MAX_PIXELS**0.5), name)
+        image = decode_rgb(source, round(MAX_PIXELS**0.5), name)
         if min(image.size) < MIN_SIDE:
             return []
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import ExportError
-from distill.preprocess.inputs import Batch
+from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx import graph as onnx_graph
 from distill.runtime.onnx.graph import Graph, Node
 from distill.runtime.onnx.towers import TOWERS, Tower, by_output
@@ -44,7 +44,7 @@ class Product:
     macs: int
 
 
-def work(model: Path, batch: Batch) -> list[Product]:
+def work(model: Path, batch: ModelInputs) -> list[Product]:
     """Everything that multiplies, after all of onnxruntime's optimisations, in order. Raises BundleError, and
     ExportError where the profile cannot be read."""
     graph, (events,) = _profiled(model, batch, threads=1, calls=1)
@@ -59,7 +59,7 @@ def work(model: Path, batch: Batch) -> list[Product]:
     return products
 
 
-def tower_times(model: Path, batch: Batch, threads: int, calls: int) -> dict[Tower, float]:
+def tower_times(model: Path, batch: ModelInputs, threads: int, calls: int) -> dict[Tower, float]:
     """Each tower's share of the nodes' time, the three adding up to 1: of every node the median over `calls`, after
     one that warms up. What depends on constants alone counts to the head. Raises as `work` does."""
     graph, runs = _profiled(model, batch, threads, 1 + calls)
@@ -71,7 +71,9 @@ def tower_times(model: Path, batch: Batch, threads: int, calls: int) -> dict[Tow
     return {tower: spent / sum(times.values()) for tower, spent in times.items()}
 
 
-def _profiled(model: Path, batch: Batch, threads: int, calls: int) -> tuple[Graph, list[list[dict[str, Any]]]]:
+def _profiled(
+    model: Path, batch: ModelInputs, threads: int, calls: int
+) -> tuple[Graph, list[list[dict[str, Any]]]]:
     """The graph that onnxruntime made of the model, and for each call the event of every node in turn."""
     with tempfile.TemporaryDirectory(prefix="distill-profile-") as folder:
         optimised = Path(folder) / "optimised.onnx"

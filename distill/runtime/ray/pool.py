@@ -14,6 +14,7 @@ from typing import Any
 
 from distill.core.cores import default_threads
 from distill.core.errors import ClusterError
+from distill.core.extras import require
 from distill.core.terminal import note, warn
 
 STORE_BYTES = 500_000_000  # of shared memory on this machine: the Bundle, blocks and answers on their way
@@ -55,14 +56,10 @@ def fitted(pool: Pool, machines: Machines) -> Pool:
 
 
 def import_ray() -> None:
-    """Raise ClusterError where it is not installed."""
+    """Import Ray Data without usage statistics. Raises InstallError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import pyarrow  # noqa: F401 - Ray Data's own
-        import ray.data  # noqa: F401
-    except ModuleNotFoundError as error:
-        name = (error.name or "ray").partition(".")[0]
-        raise ClusterError(f'--engine ray needs {name}: pip install "distill[ray]"') from error
+    for module in ("pyarrow", "ray.data"):
+        require(module, "--engine ray", "ray")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import OutputError
-from distill.core.files import named, read_json, write_bytes, write_json
+from distill.core.files import explain_write_errors, read_json, write_bytes, write_json
 from distill.runtime.answer_file import is_fault
 from distill.runtime.ray.blocks import Block
 
@@ -73,7 +73,7 @@ class Shards:
     def write(self, block: Block, lines: bytes) -> None:
         """Put the answers to one block in their place. Raises OutputError."""
         path = self.path(block)
-        with named(path, len(lines), "go on with --resume"):
+        with explain_write_errors(path, len(lines), "go on with --resume"):
             write_bytes(path, lines)
 
     def finish(self) -> int:

@@ -22,7 +22,7 @@ REASONS = {
     408: ("The body did not come in time.", "the body was not in after 30 s"),
     413: ("The body is too large.", "the body is over the limit of 10,000,000 bytes; shrink the image"),
     415: ("Neither JSON nor a multipart form.", "the content type must be application/json or multipart/form-data"),
-    422: ("A field is wrong, or the image cannot be used.", "image: not an image in a format read here"),
+    422: ("A field is wrong, or the image cannot be used.", "image: not an image in a supported format"),
     500: ("The model fails on this post.", "the model fails on this post"),
     503: ("Too much is in hand, or the service is not ready.", "64 posts are in hand already; ask again later"),
     504: ("No answer in time.", "no answer within 30 s; ask again later"),

@@ -15,7 +15,7 @@ from distill.core.cores import default_threads
 from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, warn
 from distill.preprocess.images import open_image
-from distill.preprocess.inputs import Row
+from distill.preprocess.inputs import EncodedExample
 from distill.runtime import golden
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.serve.batching import Batcher
@@ -33,7 +33,7 @@ class Question:
     """A post that was read, and when that was done (perf_counter)."""
 
     id: str
-    row: Row
+    row: EncodedExample
     ready_at: float
 
 

@@ -19,7 +19,7 @@ import PIL
 from PIL import Image
 
 from distill.core.errors import BundleError, ExportError
-from distill.core.files import whole_folder, write_bytes, write_text
+from distill.core.files import atomic_folder, write_bytes, write_text
 from distill.core.untrusted import is_file
 from distill.runtime.bundle import FILES, MANIFEST, Bundle
 from distill.runtime.web import ort
@@ -61,7 +61,7 @@ def write(folder: Path, out: Path, runtime: dict[str, bytes]) -> None:
     if not folder.is_dir():
         raise BundleError(f"{folder}: a page is made of a Bundle's folder, not of one file; give the folder")
     text = describe(bundle.tokenizer_json, bundle.preprocess.text)
-    with whole_folder(out) as part:
+    with atomic_folder(out) as part:
         for source in sorted(STATIC.iterdir()):
             write_bytes(part / source.name, source.read_bytes())
         parts = {"text": text, "image": {"tall_first": tall_first()}}

@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 
 from distill.core.errors import ExportError
-from distill.core.files import cache_folder, work_folder, write_bytes
+from distill.core.files import cache_folder, scratch_folder, write_bytes
 from distill.core.terminal import note
 from distill.core.untrusted import read_bounded
 
@@ -75,7 +75,7 @@ def _fetch(out: Path) -> None:
     if npm is None:
         raise ExportError(f"--web needs {PACKAGE}, and there is no npm here; {next_step}")
     note(f"fetching {PACKAGE} with npm, once")
-    with work_folder(out) as work:
+    with scratch_folder(out) as work:
         command = [npm, "pack", PACKAGE, "--pack-destination", str(work), "--silent"]
         try:
             done = subprocess.run(command, cwd=work, capture_output=True, timeout=SECONDS, check=False)

@@ -1,0 +1,29 @@
+"""Checks that teacher, student, export and bench, which have common names, are imported from distill itself."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from distill.core.errors import InstallError
+
+MARK = b'PART_OF = "distill"'  # a line of each of our packages
+HOME = Path(__file__).parents[2]  # the folder of the distill package and of ours
+
+
+def require_own(*rooms: str) -> None:
+    """Raise InstallError if a package that would be imported as one of `rooms` is not distill's own."""
+    for room in rooms:
+        spec = find_spec(room)
+        if spec is None or spec.origin is None:
+            raise InstallError(f"{HOME / room}: distill's own package is missing; install distill again")
+        origin = Path(spec.origin)
+        if origin.resolve() != (HOME / room / "__init__.py").resolve() or not _is_marked(origin):
+            raise InstallError(
+                f"{origin}: is imported as {room!r} in place of distill's own package; rename it or take its "
+                "folder off PYTHONPATH"
+            )
+
+
+def _is_marked(path: Path) -> bool:
+    return MARK in path.read_bytes().splitlines()

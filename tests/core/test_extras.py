@@ -1,0 +1,48 @@
+"""The table of extras is pyproject.toml's, and a missing package is one line with the next step."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from chain import ROOT
+
+from distill.core import extras
+from distill.core.errors import InstallError
+from distill.core.schema import read_toml
+
+IMPORT_NAMES = {"scikit-learn": "sklearn"}  # where it is not the package's own
+
+
+def test_the_table_is_that_of_pyproject() -> None:
+    declared = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
+    del declared["dev"]
+    for extra, requirements in declared.items():
+        packages = [re.split(r"[\[<>=;]", requirement)[0] for requirement in requirements]
+        names = [IMPORT_NAMES.get(package, package.replace("-", "_")) for package in packages]
+        assert list(extras.EXTRAS[extra]) == list(dict.fromkeys(names))
+    assert set(extras.EXTRAS) == set(declared)
+
+
+def test_a_missing_package_is_one_line_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for module in ("pyarrow", "pyarrow.parquet"):
+        with pytest.raises(InstallError, match=r"^a\.parquet needs pyarrow; pip install 'distill\[parquet\]'$"):
+            extras.require(module, "a.parquet")
+    with pytest.raises(InstallError, match=r"^it needs pyarrow; pip install 'distill\[ray\]'$"):
+        extras.require("pyarrow", "it", "ray")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert not extras.can_plot()
+    with pytest.raises(InstallError, match=r"^it needs matplotlib; pip install 'distill\[plots\]'$"):
+        extras.require_extra("plots", "it")
+
+
+def test_a_package_that_cannot_be_imported_says_why(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rapidocr.py").write_text("raise ImportError('libGL.so.1: no such file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "rapidocr", raising=False)
+    with pytest.raises(
+        InstallError, match=r"^it needs rapidocr, which cannot be imported \(libGL.*\); pip install"
+    ):
+        extras.require("rapidocr", "it")
