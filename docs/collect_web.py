@@ -28,7 +28,8 @@ from distill.core.isa import cpu_name
 from distill.core.terminal import track
 from distill.data.dataset import Example, read_splits
 from distill.runtime import web
-from distill.runtime.predictor import Predictor, run
+from distill.runtime.onnx.session import run_session
+from distill.runtime.predictor import Predictor
 from distill.runtime.web import ort
 from distill.scoring.metrics import sigmoid
 
@@ -63,7 +64,7 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
         own = reader.image(example.image)
         batch = reader.batch(reader.rows([example.text], [own]))
         middle = time.perf_counter()
-        logits = run(predictor.session, batch)[0]
+        logits = run_session(predictor.session, batch)[0]
         end = time.perf_counter()
         if place < WARM_UP:
             continue

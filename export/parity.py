@@ -13,7 +13,7 @@ from distill.core.errors import ParityError
 from distill.data.dataset import Example
 from distill.model.classifier import Classifier
 from distill.preprocess.inputs import Batch, Reader
-from distill.runtime.predictor import open_session, run
+from distill.runtime.onnx.session import open_session, run_session
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
 
@@ -58,7 +58,7 @@ def check(
     cases = _cases(Reader(classifier.spec, classifier.tokenizer_json), examples)
     flipped = decisions = 0
     for name, batch in cases:
-        expected, found = classifier.answer(batch), run(session, batch)
+        expected, found = classifier.answer(batch), run_session(session, batch)
         pairs = {"logit": (expected, found), "probability": (sigmoid(expected), sigmoid(found))}
         for what, (ours, theirs) in pairs.items():
             difference = float(np.abs(ours - theirs).max())

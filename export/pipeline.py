@@ -19,10 +19,10 @@ from distill.data.dataset import Example, Splits, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Batch, Reader
-from distill.runtime import bundle
-from distill.runtime import verify as golden
+from distill.runtime import bundle, golden
 from distill.runtime.bundle import Bundle, Contents, Precision
-from distill.runtime.predictor import open_session, probabilities, run
+from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.predictor import predict_probabilities
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, logit
 from distill.scoring.thresholds import Thresholds, move
@@ -78,12 +78,12 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order:
     Raises ParityError or ExportError before anything is written.
     """
     for folder in {order.out, order.parent}:
-        bundle.refuse_if_in_the_way(folder)
+        bundle.check_replaceable(folder)
     with work_folder(order.out) as work:
         fp32 = work / "fp32.onnx"
         parent = _parent(student, splits, config, fp32)
         figures: dict[str, Any] = {"parity": asdict(parent.agreement), "size_bytes": fp32.stat().st_size}
-        made = golden.make(parent.reader, parent.session, parent.session)
+        made = golden.record(parent.reader, parent.session, parent.session)
         told = card.told(splits, config.card)
         contents = [_contents(student, fp32, "fp32", "any", parent.scored, figures, made, told)]
         if order.precision != "fp32":
@@ -91,7 +91,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, order:
         if order.embedded:
             contents = [_embedded(item, work / f"{item.precision}-embedded.onnx") for item in contents]
         places = dict(zip((order.parent, order.out), contents, strict=False))
-        return [bundle.write(folder, item) for folder, item in places.items()]
+        return [bundle.write_bundle(folder, item) for folder, item in places.items()]
 
 
 def _parent(student: Checkpoint, splits: Splits, config: ExportConfig, fp32: Path) -> _Parent:
@@ -129,7 +129,7 @@ def _quantised(
     output.print(card_tables.coverage_table(reached))
     _say(best, drift, target)
     figures = {"parity": asdict(parent.agreement), "drift": asdict(drift), **_tried(tried, reached)}
-    made = golden.make(parent.reader, session, parent.session)
+    made = golden.record(parent.reader, session, parent.session)
     told = card.told(splits, config.card)
     return _contents(student, best.model, order.precision, target, own, figures, made, told)
 
@@ -195,7 +195,7 @@ def _say(best: Candidate, drift: Drift, target: Target) -> None:
 
 
 def _answering(session: InferenceSession, reader: Reader) -> Answers:
-    return lambda examples: probabilities(partial(run, session), reader, examples)
+    return lambda examples: predict_probabilities(partial(run_session, session), reader, examples)
 
 
 def _calibration(reader: Reader, splits: Splits, count: int) -> list[Batch]:

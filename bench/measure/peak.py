@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from bench.report.types import Peak
 from distill.core.isa import detect, weight_limit
-from distill.runtime.onnx.file import BYTES, GRAPH, VARINT
 from distill.runtime.onnx.graph import (
     DATA_TYPE,
     DIMS,
     FLOAT,
+    GRAPH,
     INITIALIZER,
     INPUT,
     INT8,
@@ -30,7 +30,8 @@ from distill.runtime.onnx.graph import (
     TENSOR_NAME,
     UINT8,
 )
-from distill.runtime.predictor import open_session
+from distill.runtime.onnx.protobuf import BYTES, VARINT
+from distill.runtime.onnx.session import open_session
 
 # A BERT layer's widest product, and rows enough that more gain nothing: on an AVX512-VNNI EPYC, one thread, int8
 # makes 437 Gop/s with 24 rows, 450 with 96 to 256; fp32 114 with any from 24 on.

@@ -22,8 +22,9 @@ from distill.core.isa import detect
 from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Reader
-from distill.runtime.bundle import MANIFEST, PREFIX, Bundle, Contents, is_bundle, write
-from distill.runtime.onnx import file as onnx_file
+from distill.runtime.bundle import PREFIX, Bundle, Contents, is_bundle, write_bundle
+from distill.runtime.bundle_files import MANIFEST
+from distill.runtime.onnx.metadata import read_metadata
 
 Peer = Literal["openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile"]
 CALIBRATION = 128  # examples that NNCF sees
@@ -81,7 +82,7 @@ def run_of(parent: Bundle, peer: Peer, bundle: Path, against: Sequence[Path]) ->
 def _run_sha256(bundle: Bundle) -> str:
     """That of the weights it was exported from, as its manifest says."""
     if bundle.folder.is_file():
-        manifest = json.loads(onnx_file.read(bundle.folder).metadata[f"{PREFIX}manifest"])
+        manifest = json.loads(read_metadata(bundle.folder).entries[f"{PREFIX}manifest"])
     else:
         manifest = read_json(bundle.folder / MANIFEST, BundleError)
     return str(manifest["run_sha256"])
@@ -178,7 +179,7 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
         card=f"{parent.folder}, quantised by optimum to be measured; not to be shipped.\n",
         run_sha256=parent.sha256,
     )
-    made = write(folder / "bundle", contents)
+    made = write_bundle(folder / "bundle", contents)
     model.unlink()
     return Variant(
         f"{made.kind} optimum dynamic int8", made.kind, "optimum dynamic int8", made.folder, made.size_bytes()

@@ -73,8 +73,7 @@ def answer(served: Served, texts: Sequence[str], images: Sequence[Path | None]) 
 
 def probabilities(served: Served, examples: Sequence[Example]) -> Probabilities:
     """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError."""
-    from distill.runtime.predictor import (
-        probabilities as in_batches,  # a process that times OpenVINO imports no onnxruntime
-    )
+    # A process that times OpenVINO imports no onnxruntime.
+    from distill.runtime.predictor import predict_probabilities
 
-    return in_batches(served.logits, served.reader, examples)
+    return predict_probabilities(served.logits, served.reader, examples)

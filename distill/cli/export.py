@@ -61,7 +61,7 @@ def export(
     from distill.runtime.bundle import is_bundle
 
     if web and data is None:
-        run = hub.located(str(run))
+        run = hub.resolve(str(run))
     if ort_web is not None and not web:
         raise click.UsageError("--ort-web is what --web takes its files from; give both")
     if is_bundle(run):

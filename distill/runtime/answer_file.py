@@ -21,8 +21,9 @@ from distill import __version__
 from distill.core.errors import OutputError
 from distill.core.files import named, read_json, refuse_what_is_no_file, sha256_of, write_json
 from distill.data.sources import Source
-from distill.runtime.bundle import MANIFEST, Bundle
-from distill.runtime.predictor import CHUNK
+from distill.runtime.bundle import Bundle
+from distill.runtime.bundle_files import MANIFEST
+from distill.runtime.predictor import CHUNK_SIZE
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,11 @@ class Part:
 
 
 def in_chunks(lines: Iterable[bytes], handle: BinaryIO, after: Callable[[], None]) -> None:
-    """Write CHUNK lines at once, so that what is cut off is less than a chunk; call `after` each."""
+    """Write CHUNK_SIZE lines at once, so that what is cut off is less than a chunk; call `after` each."""
     chunk: list[bytes] = []
     for line in lines:
         chunk.append(line)
-        if len(chunk) == CHUNK:
+        if len(chunk) == CHUNK_SIZE:
             handle.write(b"".join(chunk))
             handle.flush()
             after()
@@ -130,7 +131,7 @@ def origin(source: Source, bundle: Bundle, reader: str | None) -> dict[str, Any]
 def answering(bundle: Bundle) -> dict[str, Any]:
     """What answers depend on but the rows: the Bundle's files, and how rows are put in batches."""
     shipped = bundle.folder if bundle.folder.is_file() else bundle.folder / MANIFEST
-    return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK}
+    return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK_SIZE}
 
 
 def is_fault(line: bytes) -> bool:
@@ -152,7 +153,7 @@ def _whole_chunks(lines: Path) -> Standing:
             if not line.endswith(b"\n"):
                 break
             answers, faults, size_bytes = answers + 1, faults + fault, size_bytes + len(line)
-            if answers % CHUNK == 0:
+            if answers % CHUNK_SIZE == 0:
                 held = Standing(answers, faults, size_bytes)
     return held
 

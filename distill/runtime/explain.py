@@ -30,7 +30,7 @@ from distill.preprocess.images import ImageSpec
 from distill.preprocess.inputs import Reader, Row
 from distill.preprocess.text import has_text
 from distill.preprocess.tokenizer_guard import told
-from distill.runtime.predictor import Logits, Predictor
+from distill.runtime.predictor import LogitsFunction, Predictor
 from distill.scoring.metrics import sigmoid
 from distill.scoring.thresholds import Thresholds
 
@@ -155,7 +155,7 @@ def _rows(reader: Reader, text: str, read: Sequence[Word], image: NDArray[np.uin
     return rows
 
 
-def _ask(logits: Logits, reader: Reader, rows: Sequence[Row]) -> Iterator[NDArray[np.float32]]:
+def _ask(logits: LogitsFunction, reader: Reader, rows: Sequence[Row]) -> Iterator[NDArray[np.float32]]:
     for row in track(rows, "explaining", len(rows)):
         yield logits(reader.batch([row]))
 

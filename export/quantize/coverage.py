@@ -9,10 +9,9 @@ from pathlib import Path
 
 from distill.core.errors import ExportError
 from distill.preprocess.inputs import Batch
-from distill.runtime.onnx import graph as onnx_graph
 from distill.runtime.onnx import profile
-from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8
-from distill.runtime.onnx.towers import TOWERS, of_weights
+from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8, read_graph
+from distill.runtime.onnx.towers import TOWERS, weight_towers
 
 SMALL_TYPES = (INT8, UINT8, INT4, UINT4)
 MIN_WEIGHTS = 64  # smaller constants are shapes and axes
@@ -65,9 +64,9 @@ class Coverage:
 def measure(model: Path, batch: Batch) -> Coverage:
     """Weights as they stand in the file; multiply-accumulates as onnxruntime runs them on this machine for `batch`,
     after all of its own optimisations: what it falls back to float for counts as float."""
-    graph = onnx_graph.read(model)
+    graph = read_graph(model)
     reach = dict.fromkeys(TOWERS, Reach())
-    towers = of_weights(graph)
+    towers = weight_towers(graph)
     scales = {name for node in graph.node for name in node.input[SCALES_FROM.get(node.op_type, 99) :]}
     for weight in graph.initializer:
         size = math.prod(weight.dims)
@@ -78,8 +77,10 @@ def measure(model: Path, batch: Batch) -> Coverage:
         small = weight.data_type in SMALL_TYPES
         count = size // 2 if weight.data_type in (INT4, UINT4) else size
         reach[towers[weight.name]] += Reach(small_bytes=count) if small else Reach(float_bytes=4 * count)
-    for product in profile.work(model, batch):
-        reach[product.tower] += Reach(small_macs=product.macs) if product.small else Reach(float_macs=product.macs)
+    for product in profile.count_macs(model, batch):
+        reach[product.tower] += (
+            Reach(small_macs=product.macs) if product.quantised else Reach(float_macs=product.macs)
+        )
     return Coverage(**reach)
 
 

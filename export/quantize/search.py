@@ -18,7 +18,8 @@ from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Batch, Reader
-from distill.runtime.predictor import open_session, probabilities, run
+from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.predictor import predict_probabilities
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import (
     Probabilities,
@@ -196,7 +197,9 @@ def _judge(given: Given, files: Sequence[tuple[Scheme, Path]]) -> list[Candidate
     times = median_times([given.parent, *(model for _, model in files)], given.calibration, exact)
     candidates = []
     for (scheme, model), seconds in zip(files, times[1:], strict=True):
-        dev = probabilities(partial(run, open_session(model, 0, exact)), given.reader, given.examples)
+        dev = predict_probabilities(
+            partial(run_session, open_session(model, 0, exact)), given.reader, given.examples
+        )
         if not np.isfinite(dev).all():
             raise ExportError(f"a file with {scheme} answers with nan; choose with --set export.convolutions=float")
         carried = move(given.thresholds, logit(given.parent_dev), logit(dev), "it")
@@ -230,7 +233,7 @@ def median_times(models: Sequence[Path], batches: Sequence[Batch], exact: bool =
     for round_ in range(SPEED_ROUNDS + 3):
         for index, session in enumerate(sessions):
             start = time.perf_counter()
-            run(session, median)
+            run_session(session, median)
             if round_ >= 3:  # the first rounds warm up
                 times[index].append(time.perf_counter() - start)
     return [float(np.median(series)) for series in times]

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from distill.preprocess.inputs import Batch
-from distill.runtime.onnx.towers import by_output
+from distill.runtime.onnx.towers import tensor_towers
 from export.quantize.schemes import PRODUCTS, Scheme
 
 
@@ -24,7 +24,7 @@ def rank(fused: Path, quantised: Path, scheme: Scheme, batches: Sequence[Batch])
     """
     graph = onnx.load(str(fused), load_external_data=False).graph
     constants = {item.name for item in graph.initializer}
-    towers = by_output(graph)
+    towers = tensor_towers(graph)
     nodes = [
         node
         for node in graph.node

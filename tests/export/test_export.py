@@ -17,7 +17,7 @@ from distill.core.errors import BundleError, ParityError
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Bundle
-from distill.runtime.predictor import open_session, run
+from distill.runtime.onnx.session import open_session, run_session
 from distill.scoring.thresholds import FittedOn, Thresholds
 from export import parity, pipeline
 from export.pipeline import Order, export_run
@@ -33,7 +33,7 @@ def test_onnx_logits_match_torch_within_1e4(chain: Chain, checkpoint: Checkpoint
     inputs["pixels"] = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
     with torch.no_grad():
         expected = checkpoint.classifier.network.eval()(**inputs)
-    found = run(open_session(chain.fp32 / "model.onnx", 1), batch)
+    found = run_session(open_session(chain.fp32 / "model.onnx", 1), batch)
     assert np.abs(found - expected.numpy()).max() < 1e-4
 
 
@@ -68,7 +68,7 @@ def test_int8_stays_close_to_its_parent_and_is_smaller(chain: Chain, bundle: Bun
     assert bundle.figures["size_bytes"] < 0.9 * parent.figures["size_bytes"]
     assert bundle.figures["drift"]["max_probability_difference"] < 0.05
     batch = random_batch(4, 9)
-    small, large = (run(open_session(b.model, 1), batch) for b in (bundle, parent))
+    small, large = (run_session(open_session(b.model, 1), batch) for b in (bundle, parent))
     assert 0 < np.abs(small - large).max() < 0.3
 
 

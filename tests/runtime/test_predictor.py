@@ -26,9 +26,9 @@ from distill.data.dataset import Example
 from distill.data.generated import LABELS
 from distill.runtime.answer_file import Part, origin
 from distill.runtime.bundle import Bundle
-from distill.runtime.predictor import CHUNK, Predictor
+from distill.runtime.predictor import CHUNK_SIZE, Predictor
 
-ROWS = 2 * CHUNK + 130
+ROWS = 2 * CHUNK_SIZE + 130
 TORN_ANSWERS = (0, 700, 60_000, 100_000)  # bytes; a chunk takes about 45,000
 
 
@@ -109,7 +109,7 @@ def broken(chain: Chain, victim: Victim, posts: Path, tmp_path: Path) -> Path:
     out = tmp_path / "answers.jsonl"
     words = ("predict", chain.int8, posts, "--out", out, "--threads", 1)
     victim.distill(*words, root=tmp_path, file_bytes=60_000, deadly=True)
-    assert Part(out, {}).held().answers == CHUNK
+    assert Part(out, {}).held().answers == CHUNK_SIZE
     return out
 
 
@@ -194,7 +194,7 @@ def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Pat
 def test_a_folder_that_gained_an_image_is_another_source(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     folder, out = tmp_path / "images", tmp_path / "answers.jsonl"
     folder.mkdir()
-    for number in range(CHUNK + 1):
+    for number in range(CHUNK_SIZE + 1):
         shutil.copyfile(chain.splits.train[number % 64].image or "", folder / f"{number:04d}.jpg")
     words = ("predict", chain.int8, folder, "--out", out, "--threads", 1)
     victim.distill(*words, root=tmp_path, kill_at="rename answers.jsonl.part")
@@ -202,7 +202,7 @@ def test_a_folder_that_gained_an_image_is_another_source(chain: Chain, victim: V
     assert "another source" in one_line(distill(*words, "--resume"))
     (folder / "0000-more.jpg").unlink()
     assert distill(*words, "--resume").exit_code == 0
-    assert len(out.read_bytes().splitlines()) == CHUNK + 1
+    assert len(out.read_bytes().splitlines()) == CHUNK_SIZE + 1
 
 
 def test_answers_may_grow_in_the_folder_that_they_answer(tmp_path: Path, bundle: Bundle) -> None:
@@ -223,7 +223,7 @@ def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path)
         assert "another process is writing it" in one_line(
             distill("predict", chain.int8, posts, "--out", broken, "--resume")
         )
-    assert Part(broken, {}).held().answers == CHUNK
+    assert Part(broken, {}).held().answers == CHUNK_SIZE
 
 
 def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: bytes, tmp_path: Path) -> None:
@@ -236,14 +236,16 @@ def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: b
     words = ["predict", str(chain.int8), str(long), "--out", str(out)]
     command = [sys.executable, "-c", f"{listening}from distill.cli.main import run; run()", *words]
     process = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True, env=os.environ)
-    while process.poll() is None and Part(out, {}).held().answers < CHUNK:
+    while process.poll() is None and Part(out, {}).held().answers < CHUNK_SIZE:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
     assert f"answers are in {out}.part; the same command with --resume goes on there" in said
     held = [json.loads(line) for line in out.with_name("answers.jsonl.part").read_bytes().splitlines()]
-    assert [a["id"] for a in held[:CHUNK]] == [json.loads(line)["id"] for line in unbroken.splitlines()[:CHUNK]]
+    assert [a["id"] for a in held[:CHUNK_SIZE]] == [
+        json.loads(line)["id"] for line in unbroken.splitlines()[:CHUNK_SIZE]
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")

@@ -22,13 +22,13 @@ from distill.cli.main import main
 from distill.core.errors import ClusterError, DataError, OutputError
 from distill.data.generated import write_demo_data
 from distill.data.sources import Fault, Post, Source
-from distill.runtime.predictor import CHUNK
+from distill.runtime.predictor import CHUNK_SIZE
 from distill.runtime.ray import blocks
 from distill.runtime.ray.blocks import Block, block_rows, cut, items_of
 from distill.runtime.ray.pool import Machines, Pool, fitted
 from distill.runtime.ray.shards import Shards
 
-ROWS = CHUNK + 61
+ROWS = CHUNK_SIZE + 61
 SMALL = 4  # rows in a chunk, where blocks are looked at and nothing is answered
 KINDS = ("posts.jsonl", "posts.csv", "posts.json", "posts.parquet", "tables", "images")
 BY = {"Bundle": "0f", "version": "1", "chunk": SMALL}
@@ -82,7 +82,7 @@ def source_of(kind: str, memes: Path, folder: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "CHUNK", SMALL)
+    monkeypatch.setattr(blocks, "CHUNK_SIZE", SMALL)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,7 +131,7 @@ def test_a_source_that_changes_on_the_way_is_not_answered(memes: Path, tmp_path:
     ("total", "chunks"), [(1, 1), (100_000, 1), (1_000_000, 3), (100_000_000, 16), (10_000_000_000, 16)]
 )
 def test_blocks_grow_with_the_source_and_stay_whole_chunks(total: int, chunks: int) -> None:
-    assert block_rows(total) == chunks * CHUNK
+    assert block_rows(total) == chunks * CHUNK_SIZE
 
 
 def test_a_parquet_row_may_name_its_image_or_bring_it(memes: Path, tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_ray_gives_the_bytes_of_one_process_and_goes_on(chain: Chain, ray_here: 
     assert result.exit_code == 1, result.output
     assert "3 row(s) could not be read" in result.stderr
     first, second = sorted(out.glob("answers-*.jsonl"))
-    assert len(first.read_bytes().splitlines()) == CHUNK
+    assert len(first.read_bytes().splitlines()) == CHUNK_SIZE
     assert joined(out) == alone.read_bytes()
     stood = first.stat().st_mtime_ns
     second.unlink()
@@ -335,7 +335,7 @@ def test_killed_workers_and_a_killed_driver_cost_no_answer(chain: Chain, tmp_pat
     psutil = pytest.importorskip("psutil")
     pytest.importorskip("ray")
     posts, alone, out = (
-        posts_of(chain, tmp_path / "posts.jsonl", 60 * CHUNK),
+        posts_of(chain, tmp_path / "posts.jsonl", 60 * CHUNK_SIZE),
         tmp_path / "alone.jsonl",
         tmp_path / "o",
     )

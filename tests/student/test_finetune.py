@@ -20,7 +20,8 @@ from distill.core.errors import ExportError, RunError
 from distill.core.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Reader
-from distill.runtime.predictor import open_session, probabilities, run
+from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.predictor import predict_probabilities
 from distill.scoring.thresholds import FittedOn, Thresholds, move
 from distill.training.trainer import Workspace
 from export import fuse as graph
@@ -124,7 +125,7 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
-    int8 = probabilities(partial(run, open_session(out, 1)), reader, chain.splits.dev)
+    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), reader, chain.splits.dev)
     plain = classifier.logits(classifier.encode(chain.splits.dev))
     prepare(classifier.network, 64)
     for name, (low, high) in tuned.ranges.items():

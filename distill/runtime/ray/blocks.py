@@ -19,7 +19,7 @@ from distill.core.errors import DataError
 from distill.data import parquet
 from distill.data.dataset import Example
 from distill.data.sources import Fault, Item, Source, example_of_image, json_lines, table_rows
-from distill.runtime.predictor import CHUNK
+from distill.runtime.predictor import CHUNK_SIZE
 
 MANY = 1000  # blocks; where there would be more, they grow
 MAX_CHUNKS = 16  # in a block: what a kill costs each worker stays within minutes
@@ -71,7 +71,7 @@ def cut(source: Source) -> list[Block]:
 
 def block_rows(total: int) -> int:
     """Rows in each block but the last, for so many rows in all."""
-    return CHUNK * min(max(1, total // (CHUNK * MANY)), MAX_CHUNKS)
+    return CHUNK_SIZE * min(max(1, total // (CHUNK_SIZE * MANY)), MAX_CHUNKS)
 
 
 def items_of(block: Block) -> Iterator[Item]:

@@ -20,7 +20,8 @@ from distill.core.terminal import note, track
 from distill.data.sources import Source
 from distill.runtime.answer_file import answering
 from distill.runtime.answers import as_line
-from distill.runtime.bundle import FILES, MANIFEST, Bundle
+from distill.runtime.bundle import Bundle
+from distill.runtime.bundle_files import FILES, MANIFEST
 from distill.runtime.predictor import Predictor
 from distill.runtime.ray.blocks import Block, cut, items_of
 from distill.runtime.ray.pool import Pool, fitted, import_ray, one_line, session

@@ -16,7 +16,7 @@ from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, warn
 from distill.preprocess.images import open_image
 from distill.preprocess.inputs import Row
-from distill.runtime import verify as golden
+from distill.runtime import golden
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.serve.batching import Batcher
 from distill.runtime.serve.gauges import Gauges
@@ -151,7 +151,7 @@ class Service:
 
     def _run(self, questions: list[Question]) -> list[Prediction]:
         started = time.perf_counter()
-        answers = self.predictor.answers([one.id for one in questions], [one.row for one in questions])
+        answers = self.predictor.predict_batch([one.id for one in questions], [one.row for one in questions])
         self.gauges.took("model", time.perf_counter() - started)
         self.gauges.ran(len(questions))
         for one in questions:

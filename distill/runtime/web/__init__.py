@@ -21,7 +21,8 @@ from PIL import Image
 from distill.core.errors import BundleError, ExportError
 from distill.core.files import whole_folder, write_bytes, write_text
 from distill.core.untrusted import is_file
-from distill.runtime.bundle import FILES, MANIFEST, Bundle
+from distill.runtime.bundle import Bundle
+from distill.runtime.bundle_files import FILES, MANIFEST
 from distill.runtime.web import ort
 from distill.runtime.web.text import describe
 

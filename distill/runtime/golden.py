@@ -1,0 +1,214 @@
+"""Golden answers: inputs and logits that are recorded at export and replayed on the device by `distill verify`.
+
+The inputs are made here and taken from nobody's data: texts in several scripts, long and empty, and drawn images
+as JPEG and PNG files, so that decoding, resizing and tokenising are replayed along with the graph.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import PIL
+from numpy.typing import NDArray
+from PIL import Image
+from rich.markup import escape
+from rich.table import Table
+
+from distill.core.errors import BundleError, ImageError
+from distill.core.isa import cpu_name, detect, int8_instructions
+from distill.core.terminal import note, output, warn
+from distill.preprocess.inputs import Batch, Reader
+from distill.runtime.onnx.session import run_session
+from distill.runtime.predictor import LogitsFunction, Predictor
+from distill.scoring.metrics import sigmoid
+
+MAX_CASES = 64
+MIN_TOLERANCE = 1e-4  # of a logit: float sums in another order
+TEXTS = (
+    "WHO DID THIS",
+    "They said it could not be done.\nThen somebody did it in an afternoon.",
+    "ok",
+    "",
+    "¿Qué? 政治 🔥 العربية",
+    "Every single time. " * 30,
+    "vote! Vote!! VOTE!!!",
+    "Nothing to see here",
+)
+WITHOUT_IMAGE = (2, 6)  # places in TEXTS
+SHARP = (1, 5)  # small PNG files; the others are JPEG
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """How a device's logits compare with the golden ones.
+
+    Of `cases`, `other_tokens` were tokenised and `other_pixels` decoded differently. `drift` is the root mean
+    square difference of logits, of which `tolerance` is allowed; of `decisions` (case, label) pairs, `flipped`
+    differ. `made_on` and `here` describe the two machines, as `describe_machine` does.
+    """
+
+    cases: int
+    other_tokens: int
+    other_pixels: int
+    drift: float
+    tolerance: float
+    flipped: int
+    decisions: int
+    target: str
+    made_on: dict[str, str]
+    here: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether this machine may be trusted with this Bundle."""
+        return self.other_tokens == 0 and self.drift <= self.tolerance
+
+
+def record(
+    reader: Reader, session: onnxruntime.InferenceSession, parent: onnxruntime.InferenceSession
+) -> dict[str, Any]:
+    """The content of golden.json: cases, and the logits of `session` on this machine.
+
+    Another machine's logits may differ by half of what these differ from the fp32 `parent`'s: int8 kernels round in
+    other places, but sums that overflow move logits by more than quantising did.
+    """
+    cases = [
+        {"text": text, "image": None if image is None else base64.b64encode(image).decode("ascii")}
+        for text, image in zip(TEXTS, _draw_images(), strict=True)
+    ]
+    batches = _batches(reader, cases)
+    logits = _logits(partial(run_session, session), batches)
+    quantising = _rms(logits - _logits(partial(run_session, parent), batches))
+    return {
+        "cases": cases,
+        "ids": [batch.input_ids[0].tolist() for batch in batches],
+        "pixels": [_digest(batch) for batch in batches],
+        "logits": [[round(float(v), 7) for v in row] for row in logits],
+        "tolerance": max(MIN_TOLERANCE, quantising / 2),
+        "made_on": describe_machine(),
+    }
+
+
+def replay(predictor: Predictor) -> ReplayReport:
+    """Run the golden inputs on this machine and compare. Raises BundleError when golden.json is damaged."""
+    bundle = predictor.bundle
+    golden = bundle.golden
+    try:
+        cases = golden["cases"]
+        expected = np.asarray(golden["logits"], dtype=np.float32).reshape(len(cases), len(bundle.labels))
+        batches = _batches(predictor.reader, cases)
+        ids = [batch.input_ids[0].tolist() != row for batch, row in zip(batches, golden["ids"], strict=True)]
+        pixels = [_digest(batch) != digest for batch, digest in zip(batches, golden["pixels"], strict=True)]
+        tolerance = float(golden["tolerance"])
+        made_on = {key: _printable(str(value)) for key, value in golden["made_on"].items()}
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, ImageError) as error:
+        raise BundleError(
+            f"{bundle.folder}: its golden answers cannot be read ({error}); run distill export again"
+        ) from error
+    logits = _logits(predictor.logits, batches)
+    before, after = (bundle.thresholds.apply(sigmoid(values)) for values in (expected, logits))
+    return ReplayReport(
+        cases=len(cases),
+        other_tokens=sum(ids),
+        other_pixels=sum(pixels),
+        drift=_rms(logits - expected),
+        tolerance=tolerance,
+        flipped=int((before != after).sum()),
+        decisions=before.size,
+        target=bundle.target,
+        made_on=made_on,
+        here=describe_machine(),
+    )
+
+
+def print_report(report: ReplayReport, name: str) -> None:
+    """Print both machines, how the logits differ, and what to do about it."""
+    table = Table(title=escape(f"{name}: golden answers replayed"), title_justify="left")
+    for heading in ("", "where it was made", "here"):
+        table.add_column(heading)
+    for key, here in report.here.items():
+        table.add_row(key, escape(report.made_on.get(key, "?")), escape(here))
+    output.print(table)
+    note(
+        f"{report.cases} cases: {report.other_tokens} with other tokens, {report.other_pixels} with other pixels; "
+        f"logits differ by {report.drift:.2g} (root mean square), {report.tolerance:.2g} is allowed; "
+        f"{report.flipped} of {report.decisions} decisions flip"
+    )
+    if report.other_tokens:
+        warn("texts become other tokens here: install the version of tokenizers that distill asks for")
+    if report.other_pixels:
+        warn("images decode to slightly other pixels here, with another version of Pillow or its libraries")
+    if report.drift > report.tolerance:
+        warn("the logits are not those of the machine that made this Bundle: export it with --target for this one")
+    note("verified" if report.passed else "NOT verified: do not use this Bundle here")
+
+
+def describe_machine() -> dict[str, str]:
+    """The processor and the library versions that logits depend on."""
+    return {
+        "cpu": cpu_name(),
+        "target": detect(),
+        "int8 instructions": " ".join(int8_instructions()) or "none known",
+        "onnxruntime": onnxruntime.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def _batches(reader: Reader, cases: Sequence[dict[str, Any]]) -> list[Batch]:
+    """Each case alone, as a device is asked. Raises ValueError for more cases than any Bundle has."""
+    if len(cases) > MAX_CASES:
+        raise ValueError(f"{len(cases):,} cases, over the limit of {MAX_CASES}")
+    batches = []
+    for case in cases:
+        image = None if case["image"] is None else base64.b64decode(case["image"], validate=True)
+        batches.append(reader.batch(reader.rows([case["text"]], [reader.image(image)])))
+    return batches
+
+
+def _logits(function: LogitsFunction, batches: Sequence[Batch]) -> NDArray[np.float32]:
+    return np.concatenate([function(batch) for batch in batches])
+
+
+def _rms(difference: NDArray[np.float32]) -> float:
+    """The root mean square; the largest float, which JSON can hold, when anything in it is not finite."""
+    return float(np.sqrt(np.square(difference).mean())) if np.isfinite(difference).all() else sys.float_info.max
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which would command a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text[:200])
+
+
+def _digest(batch: Batch) -> str:
+    return hashlib.sha256(batch.pixels.tobytes()).hexdigest()[:16]
+
+
+def _draw_images() -> list[bytes | None]:
+    """An image file for each text, drawn with a fixed seed; None where the case has no image."""
+    generator = np.random.default_rng(13)
+    images: list[bytes | None] = []
+    for place in range(len(TEXTS)):
+        if place in WITHOUT_IMAGE:
+            images.append(None)
+            continue
+        y, x = np.mgrid[0:180, 0:240] / 240
+        waves = [np.sin(generator.uniform(3, 40) * x + generator.uniform(3, 40) * y) for _ in range(3)]
+        array = (127.5 * (np.stack(waves, axis=-1) + 1)).astype(np.uint8)
+        left, top = generator.integers(0, 120, 2)
+        array[top : top + 60, left : left + 90] = generator.integers(0, 256, 3)
+        image, buffer = Image.fromarray(array), io.BytesIO()
+        if place in SHARP:
+            image.resize((120, 90)).save(buffer, format="PNG")
+        else:
+            image.resize((240, 180)).save(buffer, format="JPEG", quality=85)
+        images.append(buffer.getvalue())
+    return images
