@@ -28,8 +28,8 @@ from distill.core.files import write_json
 from distill.core.terminal import note
 from distill.data.dataset import read_examples
 from distill.data.sources import Source
-from distill.runtime.answers import as_line
 from distill.runtime.bundle import Bundle
+from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
 from distill.runtime.ray.blocks import block_rows
 from distill.runtime.ray.cluster import answer_on_ray
@@ -55,7 +55,7 @@ def alone(bundle: Path, source: Path, threads: int) -> tuple[bytes, dict[str, fl
     begun = time.perf_counter()
     predictor = Predictor.load(bundle, threads)
     opened = time.perf_counter()
-    answers = b"".join(map(as_line, predictor.stream(Source.open(source).items())))
+    answers = b"".join(map(json_line, predictor.stream(Source.open(source).items())))
     return answers, {"start": opened - begun, "steady": time.perf_counter() - opened}
 
 

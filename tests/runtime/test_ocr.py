@@ -18,9 +18,9 @@ from PIL import Image, ImageDraw, ImageFont
 from distill.cli.main import main
 from distill.core.errors import ImageError, OcrError
 from distill.data.sources import Post
-from distill.runtime.ocr.cache import Readings
-from distill.runtime.ocr.captions import Captions
+from distill.runtime.ocr.cache import OcrCache
 from distill.runtime.ocr.reader import MAX_PIXELS, MAX_RATIO, TextReader
+from distill.runtime.predictions import read_missing_texts
 
 UPPER, LOWER = "WHEN THE TESTS ARE GREEN", "on the first try"
 
@@ -114,7 +114,10 @@ def test_without_the_package_one_line_says_what_to_install(chain: Chain, monkeyp
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     with pytest.raises(OcrError):
         TextReader()
-    for words in (["predict", chain.int8, chain.data, "--ocr"], ["data", "ocr", chain.data, "--in-place"]):
+    for words in (
+        ["predict", chain.int8, chain.data / "images", "--ocr"],
+        ["data", "ocr", chain.data, "--in-place"],
+    ):
         result = CliRunner().invoke(main, [str(word) for word in words])
         assert result.exit_code == 2
         (line,) = result.stderr.splitlines()
@@ -140,14 +143,13 @@ def test_an_image_that_a_row_brought_along_is_read_and_remembered(tmp_path: Path
         return UPPER
 
     content = encoded(captioned())
-    with Readings(tmp_path / "read", SimpleNamespace(name="fake", read=read)) as readings:
-        captions = Captions(readings.read)
-        posts = [
-            Post("1", "", content, "row 1"),
-            Post("2", "", content, "row 2"),
-            Post("3", LOWER, content, "row 3"),
-        ]
-        filled = list(captions.fill(posts))
-        assert [post.text for post in filled if isinstance(post, Post)] == [UPPER, UPPER, LOWER]
-        assert [captions.next() for _ in posts] == [UPPER, UPPER, None]
+    posts = [
+        Post("1", "", content, "row 1"),
+        Post("2", "", content, "row 2"),
+        Post("3", LOWER, content, "row 3"),
+    ]
+    with OcrCache(tmp_path / "read", SimpleNamespace(name="fake", read=read)) as cache:
+        filled = list(read_missing_texts(posts, cache.read))
+    assert [post.text for post, _ in filled if isinstance(post, Post)] == [UPPER, UPPER, LOWER]
+    assert [text for _, text in filled] == [UPPER, UPPER, None]
     assert asked == [content]

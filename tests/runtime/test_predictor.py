@@ -24,8 +24,9 @@ from distill.core.errors import OutputError
 from distill.core.files import refuse_what_is_no_file
 from distill.data.dataset import Example
 from distill.data.generated import LABELS
-from distill.runtime.answer_file import Part, origin
+from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
+from distill.runtime.partial_file import PartialFile, run_identity
 from distill.runtime.predictor import CHUNK_SIZE, Predictor
 
 ROWS = 2 * CHUNK_SIZE + 130
@@ -109,7 +110,7 @@ def broken(chain: Chain, victim: Victim, posts: Path, tmp_path: Path) -> Path:
     out = tmp_path / "answers.jsonl"
     words = ("predict", chain.int8, posts, "--out", out, "--threads", 1)
     victim.distill(*words, root=tmp_path, file_bytes=60_000, deadly=True)
-    assert Part(out, {}).held().answers == CHUNK_SIZE
+    assert PartialFile(out, {}).progress().lines == CHUNK_SIZE
     return out
 
 
@@ -123,7 +124,7 @@ def test_answers_are_never_lost_silently(chain: Chain, posts: Path, broken: Path
     part = broken.with_name("answers.jsonl.part")
     before = part.read_bytes()
     refused = one_line(distill("predict", chain.int8, posts, "--out", broken))
-    assert "holds 256 answers of an interrupted run; go on with --resume, or remove it to start over" in refused
+    assert "holds 256 predictions of an interrupted run; go on with --resume, or remove it to start over" in refused
     assert part.read_bytes() == before
 
 
@@ -137,9 +138,7 @@ def test_answers_to_something_else_are_not_gone_on_with(chain: Chain, posts: Pat
         distill("predict", chain.fp32, posts, "--out", broken, "--resume")
     )
     broken.with_name("answers.jsonl.part.json").unlink()
-    assert "nothing says what it answers" in one_line(
-        distill("predict", chain.int8, posts, "--out", broken, "--resume")
-    )
+    assert "says what it is for" in one_line(distill("predict", chain.int8, posts, "--out", broken, "--resume"))
 
 
 def test_what_cannot_be_resumed_says_so(chain: Chain, posts: Path, tmp_path: Path) -> None:
@@ -208,12 +207,12 @@ def test_a_folder_that_gained_an_image_is_another_source(chain: Chain, victim: V
 def test_answers_may_grow_in_the_folder_that_they_answer(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "a.jpg").write_bytes(b"one")
     (tmp_path / "a.txt").write_text("on it")
-    begun = origin(tmp_path, bundle, None)
+    begun = run_identity(Source.open(tmp_path), bundle, None)
     for name in ("answers.jsonl.part", "answers.jsonl.part.json", "answers.jsonl", "notes.txt"):
         (tmp_path / name).write_text("grows")
-        assert origin(tmp_path, bundle, None) == begun
+        assert run_identity(Source.open(tmp_path), bundle, None) == begun
     (tmp_path / "a.txt").write_text("something else")
-    assert origin(tmp_path, bundle, None) != begun
+    assert run_identity(Source.open(tmp_path), bundle, None) != begun
 
 
 def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path) -> None:
@@ -223,7 +222,7 @@ def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path)
         assert "another process is writing it" in one_line(
             distill("predict", chain.int8, posts, "--out", broken, "--resume")
         )
-    assert Part(broken, {}).held().answers == CHUNK_SIZE
+    assert PartialFile(broken, {}).progress().lines == CHUNK_SIZE
 
 
 def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: bytes, tmp_path: Path) -> None:
@@ -236,12 +235,12 @@ def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: b
     words = ["predict", str(chain.int8), str(long), "--out", str(out)]
     command = [sys.executable, "-c", f"{listening}from distill.cli.main import run; run()", *words]
     process = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True, env=os.environ)
-    while process.poll() is None and Part(out, {}).held().answers < CHUNK_SIZE:
+    while process.poll() is None and PartialFile(out, {}).progress().lines < CHUNK_SIZE:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
-    assert f"answers are in {out}.part; the same command with --resume goes on there" in said
+    assert f"predictions are in {out}.part; the same command with --resume goes on there" in said
     held = [json.loads(line) for line in out.with_name("answers.jsonl.part").read_bytes().splitlines()]
     assert [a["id"] for a in held[:CHUNK_SIZE]] == [
         json.loads(line)["id"] for line in unbroken.splitlines()[:CHUNK_SIZE]

@@ -29,8 +29,8 @@ from distill.cli.main import main
 from distill.data.generated import LABELS
 from distill.data.sources import Fault
 from distill.preprocess.inputs import Batch
-from distill.runtime.answers import as_line
 from distill.runtime.bundle import Bundle
+from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
 
 httpx = pytest.importorskip("httpx")
@@ -129,7 +129,7 @@ def test_json_and_forms_with_both_halves_or_one_are_answered_as_by_the_predictor
         ("", image),
         ("¿Qué? 政治 🔥", image),
     ):
-        expected = as_line(predictor.predict(text, sent, "7"))
+        expected = json_line(predictor.predict(text, sent, "7"))
         post = {"id": "7", "text": text, "image": None if sent is None else encoded(sent)}
         files = None if sent is None else {"image": ("meme.jpg", sent)}
         by_json = client.post("/v1/predict", json=post)

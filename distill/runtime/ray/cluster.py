@@ -18,10 +18,10 @@ from distill import __version__
 from distill.core.errors import ClusterError, DistillError
 from distill.core.terminal import note, track
 from distill.data.sources import Source
-from distill.runtime.answer_file import answering
-from distill.runtime.answers import as_line
 from distill.runtime.bundle import Bundle
 from distill.runtime.bundle_files import FILES, MANIFEST
+from distill.runtime.partial_file import predictor_identity
+from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
 from distill.runtime.ray.blocks import Block, cut, items_of
 from distill.runtime.ray.pool import Pool, fitted, import_ray, one_line, session
@@ -40,7 +40,7 @@ def answer_on_ray(folder: Path, source: Source, out: Path, resume: bool, pool: P
     import_ray()
     bundle = Bundle.open(folder)
     blocks = cut(source)
-    shards = Shards(out, source.path, blocks, answering(bundle))
+    shards = Shards(out, source.path, blocks, predictor_identity(bundle))
     missing = shards.missing(resume)
     if blocks and not missing:
         note(f"{out}: all is answered already")
@@ -125,7 +125,7 @@ class Worker:
         try:
             self._refuse_deadly(block)
             self.predictor = self.predictor or self._open()
-            lines = b"".join(map(as_line, self.predictor.stream(items_of(block))))
+            lines = b"".join(map(json_line, self.predictor.stream(items_of(block))))
         except (DistillError, OSError) as cause:
             error = str(cause)
         return {"number": [block.number], "lines": [lines], "error": [error]}

@@ -19,7 +19,7 @@ from typing import Any
 
 from distill.core.errors import OutputError
 from distill.core.files import named, read_json, write_bytes, write_json
-from distill.runtime.answer_file import is_fault
+from distill.runtime.partial_file import is_fault
 from distill.runtime.ray.blocks import Block
 
 MANIFEST = "manifest.json"
@@ -28,7 +28,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Shards:
-    """A folder for the answers to the blocks of `source`, by what `answer_file.answering` names."""
+    """A folder for the answers to the blocks of `source`, by what `partial_file.predictor_identity` names."""
 
     out: Path
     source: Path

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from distill import __version__
 from distill.data.sources import Fault
-from distill.runtime.answers import as_line
+from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.serve.described import About, State, about, request_body, responses
 from distill.runtime.serve.intake import JSON
@@ -48,7 +48,7 @@ def create_app(predictor: Predictor, limits: Limits) -> FastAPI:
     @app.post("/v1/predict", responses=responses(), openapi_extra=body)
     async def predict(request: Request) -> Prediction:
         """Judge one post: a text, an image, or both."""
-        line = as_line(await service.answer(request))
+        line = json_line(await service.answer(request))
         return Response(line, media_type=JSON)  # type: ignore[return-value]  # the bytes that `distill predict` writes
 
     @app.get("/v1/bundle")
@@ -82,9 +82,9 @@ async def _refuse(_: Request, error: Exception) -> Response:
 
 async def _no_such_thing(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return Response(as_line(Fault("", str(error.detail))), error.status_code, error.headers, JSON)
+    return Response(json_line(Fault("", str(error.detail))), error.status_code, error.headers, JSON)
 
 
 async def _fault(_: Request, error: Exception) -> Response:
-    line = as_line(Fault("", "an error of the service; its log says which"))
+    line = json_line(Fault("", "an error of the service; its log says which"))
     return Response(line, 500, {"Connection": "close"}, JSON)  # uvicorn closes it after an error that it logs

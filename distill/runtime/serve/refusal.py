@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from distill.data.sources import Fault
-from distill.runtime.answers import as_line
+from distill.runtime.predictions import json_line
 
 GONE = 499  # nobody reads it: the number by which proxies count clients that left
 LINGER_S = 1.0
@@ -41,7 +41,7 @@ class Refusal(Response):
         headers = {"Retry-After": str(RETRY_AFTER_S)} if refused.status == 503 else {}
         if refused.unread:
             headers["Connection"] = "close"
-        super().__init__(as_line(refused.fault), refused.status, headers)
+        super().__init__(json_line(refused.fault), refused.status, headers)
         self.unread = refused.unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
