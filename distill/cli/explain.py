@@ -52,17 +52,17 @@ def explain(
     from distill.core.files import refuse_what_is_no_file, write_json
     from distill.core.terminal import note, output
     from distill.data.dataset import Example
-    from distill.runtime import explain as explaining
     from distill.runtime import explain_plot  # without matplotlib it ends here, and not after the long work
+    from distill.runtime.explain import explain_prediction, to_table
     from distill.runtime.predictor import Predictor
 
     for path in (out, figures):
         refuse_what_is_no_file(path)
     predictor = Predictor.load(bundle, threads)
     example = Example(image.name if image else "text", text, image, ())
-    found = explaining.explain(predictor, example, names, count, grid)
-    output.print(explaining.to_table(found))
+    explanation = explain_prediction(predictor, example, names, count, grid)
+    output.print(to_table(explanation))
     title = f"{example.id} as {bundle.name} sees it"
-    explain_plot.write(found, image, predictor.bundle.preprocess.image, title, out)
-    write_json(figures, {"bundle": bundle.name, "bundle_sha256": predictor.bundle.sha256, **found.to_json()})
+    explain_plot.write_plot(explanation, image, predictor.bundle.preprocess.image, title, out)
+    write_json(figures, {"bundle": bundle.name, "bundle_sha256": predictor.bundle.sha256, **explanation.to_json()})
     note(f"Written: {out}, and all numbers in {figures}")
