@@ -31,9 +31,9 @@ from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
-from distill.runtime.ray.blocks import block_rows
-from distill.runtime.ray.cluster import answer_on_ray
-from distill.runtime.ray.pool import Pool
+from distill.runtime.ray.blocks import rows_per_block
+from distill.runtime.ray.predict import predict_on_ray
+from distill.runtime.ray.session import RayOptions
 
 OUT = Path(__file__).parent / "results" / "ray.json"
 THREADS = (1, 2)  # of one process
@@ -62,7 +62,7 @@ def alone(bundle: Path, source: Path, threads: int) -> tuple[bytes, dict[str, fl
 def with_ray(bundle: Path, source: Path, workers: int, out: Path) -> tuple[bytes, dict[str, float]]:
     """The answers of Ray's workers; `steady` is for the blocks behind each worker's first."""
     begun = time.time()
-    answer_on_ray(bundle, source, out, False, Pool(workers, 1))
+    predict_on_ray(bundle, source, out, False, RayOptions(workers, 1))
     whole = time.time() - begun
     files = sorted(out.glob("answers-*"))
     done = sorted(path.stat().st_mtime for path in files)
@@ -77,7 +77,7 @@ def with_ray(bundle: Path, source: Path, workers: int, out: Path) -> tuple[bytes
 @click.option("--rounds", default=5, show_default=True)
 def collect(bundle: Path, data: Path, rows: int, rounds: int) -> None:
     """Write docs/results/ray.json."""
-    size = block_rows(rows)
+    size = rows_per_block(rows)
     if rows % size or rows < 2 * size * max(WORKERS):
         raise BenchError(f"--rows {rows}: give a multiple of {size}, at least {2 * size * max(WORKERS)}")
     before = describe()

@@ -83,10 +83,10 @@ def predict(
 
     items = Source.open(source) if source else Source.of(Example(image.name if image else "text", text, image, ()))
     if engine == "ray" and out is not None:
-        from distill.runtime.ray.cluster import answer_on_ray
-        from distill.runtime.ray.pool import Pool
+        from distill.runtime.ray.predict import predict_on_ray
+        from distill.runtime.ray.session import RayOptions
 
-        faults = answer_on_ray(bundle, items, out, resume, Pool(workers, threads, ray_address))
+        faults = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
     else:
         predictor = Predictor.load(bundle, threads)
         faults = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)

@@ -1,6 +1,7 @@
 """Explains a prediction by occlusion: how much each word and each region of the image adds to a label.
 
-An effect is the output for the whole post minus the output without one part: above 0, the part speaks for the label.
+An effect is the output for the whole post minus the output without one part. Above 0, the part speaks for the
+label.
 
 - A word is what stands between blanks; it is cut out of the text, and nothing is put in its place.
 - A region is a square around the middle of one cell of a grid over the image as the model sees it, two cells wide

@@ -17,7 +17,7 @@ from distill.data.dataset import MAX_TEXT, Example
 from distill.data.sources import Item, Post
 from distill.preprocess.text import has_text
 
-KEYS = ("id", "text", "image", "labels")  # of a row; labels are ignored, as in a dataset's file
+KEYS = ("id", "text", "image", "labels")  # of a row; labels are accepted and ignored
 
 
 def to_item(text: Any = None, image: Any = None, id: Any = "", where: str = "this row") -> Item:
