@@ -62,7 +62,7 @@ def serve(
       curl -F image=@meme.jpg -F text="WHO DID THIS" http://127.0.0.1:8000/v1/predict
     """
     from distill.runtime.serve import server
-    from distill.runtime.serve.limits import Limits
+    from distill.runtime.serve.request import Limits
 
     limits = Limits(max_batch, max_wait_ms, max_queue, max_mb, max_megapixels, timeout)
     server.serve(bundle, host, port, threads, limits)

@@ -55,8 +55,8 @@ class OutputFolder:
         foreign = files - set(map(self.path, self.blocks))
         if foreign:
             raise OutputError(
-                f"{self.out}: {min(foreign).name} is of other rows, or by another Bundle or version; go on with the "
-                "same, or give --out a new folder"
+                f"{self.out}: {min(foreign).name} is of other rows, or by another Bundle or version; go on with "
+                "the same, or give --out a new folder"
             )
         if files and not resume:
             raise OutputError(
