@@ -92,19 +92,20 @@ def export(
 
 def _prepare(student: Path, place: Path, ort_web: Path | None) -> None:
     from distill.data.run_folder import TOKENIZER, read_run
-    from distill.runtime.web import ort, refuse_if_in_the_way
-    from distill.runtime.web.text import refuse_others
+    from distill.runtime.web.onnxruntime_web import load_runtime
+    from distill.runtime.web.page import check_page_replaceable
+    from distill.runtime.web.tokenizer import check_tokenizer
 
-    refuse_if_in_the_way(place)
+    check_page_replaceable(place)
     read_run(student)
-    refuse_others((student / TOKENIZER).read_text(encoding="utf-8"))
-    ort.obtain(ort_web)
+    check_tokenizer((student / TOKENIZER).read_text(encoding="utf-8"))
+    load_runtime(ort_web)
 
 
 def _page(bundle: Path, out: Path, ort_web: Path | None) -> None:
     from distill.core.terminal import note
-    from distill.runtime import web
-    from distill.runtime.web import ort
+    from distill.runtime.web.onnxruntime_web import load_runtime
+    from distill.runtime.web.page import write_page
 
-    web.write(bundle, out, ort.obtain(ort_web))
+    write_page(bundle, out, load_runtime(ort_web))
     note(f"Page in {out}; to see it: python3 -m http.server --directory {out}, then open http://localhost:8000")
