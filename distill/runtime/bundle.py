@@ -34,7 +34,7 @@ from distill.data import run_folder
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import PreprocessSpec
 from distill.runtime import hub
-from distill.runtime.bundle_files import FILES, MANIFEST, MANIFEST_LIMIT, FileState, read_verified
+from distill.runtime.bundle_files import ALL_FILES, FILES, MANIFEST, MANIFEST_LIMIT, FileState, read_verified
 from distill.runtime.onnx.guard import check_onnx_file
 from distill.runtime.onnx.metadata import read_metadata
 from distill.scoring.thresholds import Thresholds
@@ -104,7 +104,7 @@ class Bundle:
         """The size of all files that have to be copied to a device."""
         if self.folder.is_file():
             return self.folder.stat().st_size
-        return sum((self.folder / name).stat().st_size for name in (*FILES, MANIFEST))
+        return sum((self.folder / name).stat().st_size for name in ALL_FILES)
 
     def refuse_if_changed(self) -> None:
         """Raise BundleError when the model's file is no longer the one that was checked."""

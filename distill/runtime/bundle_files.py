@@ -25,6 +25,7 @@ LIMITS = {
     "README.md": 1 << 20,
 }
 FILES = tuple(LIMITS)
+ALL_FILES = (*FILES, MANIFEST)
 MANIFEST_LIMIT = 4 << 20
 
 

@@ -17,11 +17,10 @@ from distill.core.errors import BundleError
 from distill.core.files import cache_folder, whole_folder
 from distill.core.terminal import note, warn
 from distill.core.untrusted import is_file
-from distill.runtime.bundle_files import FILES, LIMITS, MANIFEST, MANIFEST_LIMIT
+from distill.runtime.bundle_files import ALL_FILES, FILES, LIMITS, MANIFEST, MANIFEST_LIMIT
 
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
-BUNDLE_FILES = (*FILES, MANIFEST)
 WAIT_SECONDS = 10
 
 
@@ -82,7 +81,7 @@ def _snapshot(name: str, repository: str, revision: str) -> Path:
     size_bytes = _check_listing(name, info)
     note(f"{name}: commit {info.sha}, {size_bytes / 1e6:.1f} MB, from the Hugging Face hub or its cache")
     try:
-        return Path(client.snapshot_download(repository, revision=revision, allow_patterns=list(BUNDLE_FILES)))
+        return Path(client.snapshot_download(repository, revision=revision, allow_patterns=list(ALL_FILES)))
     except Exception as error:
         reason = _reason(error)
         raise BundleError(f"{name}: the download broke off ({reason}); give the same command again") from error
@@ -94,13 +93,13 @@ def _check_listing(name: str, info: Any) -> int:
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     _check_complete(name, sizes)
     limits = LIMITS | {MANIFEST: MANIFEST_LIMIT}
-    for file in BUNDLE_FILES:
+    for file in ALL_FILES:
         if sizes[file] > limits[file]:
             raise BundleError(
                 f"{name}: its {file} has {sizes[file]:,} bytes, over the limit of {limits[file]:,}; "
                 "nothing was downloaded"
             )
-    return sum(sizes[file] for file in BUNDLE_FILES)
+    return sum(sizes[file] for file in ALL_FILES)
 
 
 def _check_complete(name: str, present: Collection[str]) -> None:
@@ -125,9 +124,9 @@ def _copy_without_links(name: str, snapshot: Path, folder: Path) -> Path:
     """Copy the snapshot to `folder` unless that exists. Raises BundleError when the snapshot is incomplete."""
     if folder.is_dir():
         return folder
-    _check_complete(name, {file for file in BUNDLE_FILES if is_file(snapshot / file)})
+    _check_complete(name, {file for file in ALL_FILES if is_file(snapshot / file)})
     with whole_folder(folder) as part:
-        for file in BUNDLE_FILES:
+        for file in ALL_FILES:
             shutil.copyfile(snapshot / file, part / file)
     return folder
 

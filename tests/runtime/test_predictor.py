@@ -165,7 +165,7 @@ def test_a_folder_as_out_is_refused_before_anything_is_answered(
 ) -> None:
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Predictor, "predict_many", None)  # nothing is asked of it
+    monkeypatch.setattr(Predictor, "stream", None)  # it would fail
     for asked in ([posts], ["--text", "hi"]):
         refused = one_line(distill("predict", chain.int8, *asked, "--out", name))
         assert f"{name}: is a folder; give the name of a file" in refused

@@ -19,7 +19,7 @@ from distill.core.errors import ClusterError, DistillError
 from distill.core.terminal import note, track
 from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
-from distill.runtime.bundle_files import FILES, MANIFEST
+from distill.runtime.bundle_files import ALL_FILES
 from distill.runtime.partial_file import predictor_identity
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
@@ -164,4 +164,4 @@ def _files_of(bundle: Bundle) -> dict[str, bytes]:
     """The content of a Bundle's files by name."""
     if bundle.folder.is_file():
         return {bundle.folder.name: bundle.folder.read_bytes()}
-    return {name: (bundle.folder / name).read_bytes() for name in (*FILES, MANIFEST)}
+    return {name: (bundle.folder / name).read_bytes() for name in ALL_FILES}

@@ -22,7 +22,7 @@ from distill.core.errors import BundleError, ExportError
 from distill.core.files import whole_folder, write_bytes, write_text
 from distill.core.untrusted import is_file
 from distill.runtime.bundle import Bundle
-from distill.runtime.bundle_files import FILES, MANIFEST
+from distill.runtime.bundle_files import ALL_FILES, MANIFEST
 from distill.runtime.web.onnxruntime_web import LICENCE
 from distill.runtime.web.tokenizer import describe_tokenizer
 
@@ -45,7 +45,7 @@ def write_page(folder: Path, out: Path, runtime: dict[str, bytes]) -> None:
         page = {"text": text, "image": {"height_first": resizes_height_first()}}
         write_text(part / "page.json", json.dumps(page, ensure_ascii=False))
         (part / "bundle").mkdir()
-        for name in (*FILES, MANIFEST):
+        for name in ALL_FILES:
             shutil.copyfile(folder / name, part / "bundle" / name)
         Bundle.open(part / "bundle")  # the copy is checked, not the source, which may have changed
         for name, content in runtime.items():
