@@ -56,7 +56,9 @@ def test_parity_finds_a_graph_that_answers_otherwise_and_nothing_is_written(
 def test_parity_does_not_take_nan_for_agreement(
     chain: Chain, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "run", lambda session, batch: np.full((len(batch.pixels), 6), np.nan, np.float32))
+    monkeypatch.setattr(
+        parity, "run_session", lambda session, batch: np.full((len(batch.pixels), 6), np.nan, np.float32)
+    )
     with pytest.raises(ParityError, match="differs from torch by nan"):
         parity.check(
             checkpoint.classifier, chain.fp32 / "model.onnx", chain.splits.dev, 1e-4, checkpoint.thresholds
