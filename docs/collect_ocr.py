@@ -32,7 +32,7 @@ from distill.core.files import write_json
 from distill.core.terminal import track
 from distill.data.dataset import Example, Splits, read_splits, without_texts
 from distill.runtime.ocr.reader import TextReader
-from distill.runtime.ocr.reading_order import Line, in_order
+from distill.runtime.ocr.reading_order import TextLine, sort_lines
 from distill.runtime.predictor import Predictor
 from distill.scoring.bootstrap import ROUNDS, PairedBootstrap, estimate
 from distill.scoring.estimate import Estimate
@@ -46,10 +46,10 @@ BAD = 0.5  # a meme whose CER is above it is called misread
 class Read:
     """One meme: the lines in the order in which the detector gave them, and the seconds that it took."""
 
-    lines: list[Line]
+    lines: list[TextLine]
     seconds: float
 
-    def text(self, order: Callable[[Sequence[Line]], list[Line]] = in_order) -> str:
+    def text(self, order: Callable[[Sequence[TextLine]], list[TextLine]] = sort_lines) -> str:
         """The caption."""
         return "\n".join(line.text for line in order(self.lines))
 
@@ -79,7 +79,7 @@ def read_all(examples: list[Example], cache: Path, reader: TextReader) -> list[R
     if cache.is_file():
         for line in cache.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            known[row["id"]] = Read([Line(**part) for part in row["lines"]], row["seconds"])
+            known[row["id"]] = Read([TextLine(**part) for part in row["lines"]], row["seconds"])
     with cache.open("a", encoding="utf-8") as handle:
         for example in track(examples, "reading images", len(examples)):
             if example.id in known or example.image is None:
@@ -147,7 +147,7 @@ def collect(data: Path, bundle: Path, cache: Path) -> None:
     seconds = np.array([read.seconds for read in reads])
     rates = {
         f"{order}, {what}": error_rates(examples, [read.text(way) for read in reads], spaces)
-        for order, way in (("ours", in_order), ("rapidocr's", list))
+        for order, way in (("ours", sort_lines), ("rapidocr's", list))
         for what, spaces in (("with spaces", True), ("without spaces", False))
     }
     tree = {

@@ -28,12 +28,12 @@ from distill.core.files import write_json
 from distill.core.terminal import note
 from distill.data.dataset import read_examples
 from distill.data.sources import Source
-from distill.runtime.answers import as_line
 from distill.runtime.bundle import Bundle
+from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
-from distill.runtime.ray.blocks import block_rows
-from distill.runtime.ray.cluster import answer_on_ray
-from distill.runtime.ray.pool import Pool
+from distill.runtime.ray.blocks import rows_per_block
+from distill.runtime.ray.predict import predict_on_ray
+from distill.runtime.ray.session import RayOptions
 
 OUT = Path(__file__).parent / "results" / "ray.json"
 THREADS = (1, 2)  # of one process
@@ -55,14 +55,14 @@ def alone(bundle: Path, source: Path, threads: int) -> tuple[bytes, dict[str, fl
     begun = time.perf_counter()
     predictor = Predictor.load(bundle, threads)
     opened = time.perf_counter()
-    answers = b"".join(map(as_line, predictor.stream(Source.open(source).items())))
+    answers = b"".join(map(json_line, predictor.stream(Source.open(source).items())))
     return answers, {"start": opened - begun, "steady": time.perf_counter() - opened}
 
 
 def with_ray(bundle: Path, source: Path, workers: int, out: Path) -> tuple[bytes, dict[str, float]]:
     """The answers of Ray's workers; `steady` is for the blocks behind each worker's first."""
     begun = time.time()
-    answer_on_ray(bundle, source, out, False, Pool(workers, 1))
+    predict_on_ray(bundle, source, out, False, RayOptions(workers, 1))
     whole = time.time() - begun
     files = sorted(out.glob("answers-*"))
     done = sorted(path.stat().st_mtime for path in files)
@@ -77,7 +77,7 @@ def with_ray(bundle: Path, source: Path, workers: int, out: Path) -> tuple[bytes
 @click.option("--rounds", default=5, show_default=True)
 def collect(bundle: Path, data: Path, rows: int, rounds: int) -> None:
     """Write docs/results/ray.json."""
-    size = block_rows(rows)
+    size = rows_per_block(rows)
     if rows % size or rows < 2 * size * max(WORKERS):
         raise BenchError(f"--rows {rows}: give a multiple of {size}, at least {2 * size * max(WORKERS)}")
     before = describe()

@@ -27,9 +27,10 @@ from distill.core.files import write_json
 from distill.core.isa import cpu_name
 from distill.core.terminal import track
 from distill.data.dataset import Example, read_splits
-from distill.runtime import web
-from distill.runtime.predictor import Predictor, run
-from distill.runtime.web import ort
+from distill.runtime.onnx.session import run_session
+from distill.runtime.predictor import Predictor
+from distill.runtime.web.onnxruntime_web import PACKAGE, load_runtime
+from distill.runtime.web.page import write_page
 from distill.scoring.metrics import sigmoid
 
 ROOT = Path(__file__).parent.parent
@@ -43,8 +44,8 @@ ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-
 ASK = """
 (async () => {
   const blob = await (await fetch(NAME)).blob()
-  const image = await client.ask('image', { blob })
-  const answer = await client.ask('answer', { text: TEXT, pixels: image.pixels })
+  const image = await client.call('image', { blob })
+  const answer = await client.call('predict', { text: TEXT, pixels: image.pixels })
   return { pixels: [...image.pixels], imageMs: image.ms, ...answer, logits: [...answer.logits] }
 })()
 """
@@ -63,7 +64,7 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
         own = reader.image(example.image)
         batch = reader.batch(reader.rows([example.text], [own]))
         middle = time.perf_counter()
-        logits = run(predictor.session, batch)[0]
+        logits = run_session(predictor.session, batch)[0]
         end = time.perf_counter()
         if place < WARM_UP:
             continue
@@ -117,7 +118,7 @@ def golden(tab: Tab, url: str) -> dict[str, Any]:
 def asked(name: str, bundle: Path, examples: Sequence[Example], work: Path) -> dict[str, Any]:
     """All about one Bundle."""
     root = work / name
-    web.write(bundle, root / "page", ort.obtain(None))
+    write_page(bundle, root / "page", load_runtime(None))
     predictor = Predictor.load(bundle, threads=1)
     large = enlarged(examples, root / "large")
     rows: list[dict[str, Any]] = []
@@ -132,7 +133,7 @@ def asked(name: str, bundle: Path, examples: Sequence[Example], work: Path) -> d
             checked = checked or golden(tab, url)
             tab.open(f"{url}/page/bundle/labels.txt")  # a page of this server without a model of its own
             tab.run("import('/page/client.js').then((parts) => { globalThis.client = new parts.Client() })")
-            threads = tab.run("client.ask('open').then((found) => found.threads)")
+            threads = tab.run("client.call('open').then((found) => found.threads)")
             rows.append(compare(tab, predictor, chosen, what) | {"threads": threads})
     return {
         "precision": predictor.bundle.precision,
@@ -155,7 +156,7 @@ def main(data: Path, bundles: tuple[str, ...]) -> None:
     conditions = {
         "cpu": cpu_name(),
         "browser": f"headless Chromium {browser}",
-        "runtime": ort.PACKAGE,
+        "runtime": PACKAGE,
         "onnxruntime": onnxruntime.__version__,
         "native_threads": 1,
         "batch": 1,

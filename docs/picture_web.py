@@ -48,7 +48,7 @@ def ask(tab: Tab, image: Path) -> None:
     tab.run(f"text.value = {json.dumps(TEXT)}; text.dispatchEvent(new Event('input')); explain.disabled = true")
     tab.until("!explain.disabled")
     tab.run("explain.click()")
-    tab.until("document.getElementById('most').children.length")
+    tab.until("document.getElementById('effects').children.length")
     tab.run("document.activeElement.blur()")
 
 

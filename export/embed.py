@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from distill.runtime.bundle import Contents, onnx_metadata
-from distill.runtime.onnx.file import read
+from distill.runtime.onnx.metadata import read_metadata
 
 
 def embed_contents(model: Path, contents: Contents, out: Path) -> None:
@@ -18,6 +18,6 @@ def embed_contents(model: Path, contents: Contents, out: Path) -> None:
     metadata = onnx_metadata(contents)
     onnx.helper.set_model_props(proto, metadata)
     onnx.save(proto, str(out))
-    metadata["distill.graph_sha256"] = json.dumps(read(out).graph_sha256)
+    metadata["distill.graph_sha256"] = json.dumps(read_metadata(out).graph_sha256)
     onnx.helper.set_model_props(proto, metadata)
     onnx.save(proto, str(out))

@@ -14,7 +14,7 @@ from distill.core.errors import ParityError
 from distill.data.dataset import Example
 from distill.model.classifier import Classifier
 from distill.preprocess.inputs import ModelInputs, Reader
-from distill.runtime.predictor import open_session, run
+from distill.runtime.onnx.session import open_session, run_session
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
 
@@ -64,7 +64,7 @@ def check_parity(
     logit_difference = probability_difference = 0.0
     flipped = decisions = 0
     for name, batch in cases:
-        expected, actual = classifier.answer(batch), run(session, batch)
+        expected, actual = classifier.answer(batch), run_session(session, batch)
         difference = float(np.abs(expected - actual).max())
         if not difference <= max_drift:  # also true of nan
             raise ParityError(

@@ -21,7 +21,8 @@ from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime import bundle, golden
 from distill.runtime.bundle import Bundle, Contents, Precision
-from distill.runtime.predictor import open_session, probabilities, run
+from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.predictor import predict_probabilities
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, logit
 from distill.scoring.thresholds import Thresholds, carry_over
@@ -74,7 +75,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
     Raises BundleError, ParityError or ExportError before anything is written.
     """
     for out in (request.out, request.fp32_out):
-        bundle.refuse_if_in_the_way(out)
+        bundle.check_replaceable(out)
     with scratch_folder(request.out) as work:
         fp32 = _export_fp32(student, splits, config, work / "fp32.onnx")
         models = {request.fp32_out: fp32}
@@ -89,7 +90,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
                 embedded = model.path.with_suffix(".embedded.onnx")
                 embed_contents(model.path, contents[out], embedded)
                 contents[out] = replace(contents[out], model=embedded)
-        return [bundle.write(out, content) for out, content in contents.items()]
+        return [bundle.write_bundle(out, content) for out, content in contents.items()]
 
 
 def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path: Path) -> _ExportedModel:
@@ -168,7 +169,7 @@ def calibration_batches(reader: Reader, examples: Sequence[Example]) -> list[Mod
 
 
 def _predict_with(session: InferenceSession, reader: Reader) -> Predict:
-    return partial(probabilities, partial(run, session), reader)
+    return partial(predict_probabilities, partial(run_session, session), reader)
 
 
 def _targets(student: Checkpoint, examples: Sequence[Example]) -> Targets:

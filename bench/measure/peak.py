@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from bench.report.types import Peak
 from distill.core.isa import detect_target, weight_limit
 from distill.runtime.onnx import graph as proto
-from distill.runtime.onnx.file import BYTES, GRAPH, VARINT
-from distill.runtime.predictor import open_session
+from distill.runtime.onnx.graph import GRAPH
+from distill.runtime.onnx.protobuf import BYTES, VARINT
+from distill.runtime.onnx.session import open_session
 
 # A BERT layer's widest product, and rows enough that more gain nothing: on an AVX512-VNNI EPYC, one thread, int8
 # makes 437 Gop/s with 24 rows, 450 with 96 to 256; fp32 114 with any from 24 on.

@@ -23,8 +23,9 @@ from distill.core.isa import detect_target
 from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Reader
-from distill.runtime.bundle import MANIFEST, PREFIX, Bundle, Contents, is_bundle, write
-from distill.runtime.onnx import file as onnx_file
+from distill.runtime.bundle import PREFIX, Bundle, Contents, is_bundle, write_bundle
+from distill.runtime.bundle_files import MANIFEST
+from distill.runtime.onnx.metadata import read_metadata
 
 Peer = Literal["openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile"]
 OF_THE_RUN: tuple[Peer, ...] = ("torch-int8", "torch-compile")  # the others are made of the Bundle
@@ -83,7 +84,7 @@ def run_of(parent: Bundle, peer: Peer, bundle: Path, against: Sequence[Path]) ->
 def _run_sha256(bundle: Bundle) -> str:
     """That of the weights it was exported from, as its manifest says."""
     if bundle.folder.is_file():
-        manifest = json.loads(onnx_file.read(bundle.folder).metadata[f"{PREFIX}manifest"])
+        manifest = json.loads(read_metadata(bundle.folder).entries[f"{PREFIX}manifest"])
     else:
         manifest = read_json(bundle.folder / MANIFEST, BundleError)
     return str(manifest["run_sha256"])
@@ -175,7 +176,7 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
         card=f"{parent.folder}, quantised by optimum to be measured; not to be shipped.\n",
         run_sha256=parent.sha256,
     )
-    bundle = write(folder / "bundle", contents)
+    bundle = write_bundle(folder / "bundle", contents)
     model.unlink()
     name = f"{bundle.kind} optimum dynamic int8"
     return Variant(name, bundle.kind, "optimum dynamic int8", bundle.folder, bundle.size_bytes())

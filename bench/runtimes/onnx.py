@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.variants import Variant
 from distill.preprocess.inputs import ModelInputs
-from distill.runtime.onnx.profile import tower_times
+from distill.runtime.onnx.profile import tower_time_shares
 from distill.runtime.predictor import Predictor
 
 PROFILED = 20  # calls
@@ -39,5 +39,5 @@ class OnnxPredictor:
 
     def towers(self, batch: ModelInputs) -> dict[str, float] | None:
         """Shares of time by onnxruntime's own profile."""
-        shares = tower_times(self.predictor.bundle.model, batch, self.threads, PROFILED)
+        shares = tower_time_shares(self.predictor.bundle.model, batch, self.threads, PROFILED)
         return {str(tower): share for tower, share in shares.items()}

@@ -73,6 +73,8 @@ def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]
 
 def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilities:
     """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError."""
-    from distill.runtime import predictor  # a process that times OpenVINO imports no onnxruntime
+    from distill.runtime.predictor import (
+        predict_probabilities,  # a process that times OpenVINO imports no onnxruntime
+    )
 
-    return predictor.probabilities(model.logits, model.reader, examples)
+    return predict_probabilities(model.logits, model.reader, examples)

@@ -108,7 +108,7 @@ def run(
     from bench.run import write
     from distill.core.cores import default_threads
     from distill.core.terminal import note
-    from distill.runtime.hub import beside
+    from distill.runtime.hub import default_output
 
     rules = parse(fail_on) if fail_on else ()  # and the old report: mistakes in them are found before the long work
     if rules and compare is None:
@@ -118,7 +118,7 @@ def run(
     splits, task = _task(data, bundle, split)
     report = run_with_peers(bundle, against, peers, splits.train, task, plan)
     show(report)
-    written = write(report, out or beside(bundle, "-bench.json"))
+    written = write(report, out or default_output(bundle, "-bench.json"))
     note(f"Written: {', '.join(str(path) for path in written)}")
     if old is not None:
         _compare(report, old, fail_on)

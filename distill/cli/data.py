@@ -39,16 +39,16 @@ def ocr(context: click.Context, source: Path, out: Path | None, in_place: bool, 
     if in_place == (out is not None):
         raise click.UsageError("give --out FOLDER, or --in-place to change the files themselves")
     from distill.core.terminal import note, warn
-    from distill.runtime.ocr.fill_texts import SHOWN, fill_texts
+    from distill.runtime.ocr.fill_texts import MAX_FAULTS_SHOWN, fill_texts
     from distill.runtime.ocr.reader import TextReader
 
-    filled = fill_texts(source, out, TextReader(threads), every)
+    report = fill_texts(source, out, TextReader(threads), every)
     note(
-        f"{out or source}: {filled.rows:,} rows, {filled.missing:,} without a text before and "
-        f"{filled.still_missing:,} now"
+        f"{out or source}: {report.rows:,} rows, {report.missing:,} without a text before and "
+        f"{report.still_missing:,} now"
     )
-    for fault in filled.faults[:SHOWN]:
+    for fault in report.faults[:MAX_FAULTS_SHOWN]:
         warn(fault)
-    if filled.faults:
-        click.echo(f"error: {len(filled.faults)} image(s) could not be read; their rows are as they were", err=True)
+    if report.faults:
+        click.echo(f"error: {len(report.faults)} image(s) could not be read; their rows are as they were", err=True)
         context.exit(1)

@@ -67,17 +67,17 @@ def explain(
     from distill.core.files import refuse_non_file, write_json
     from distill.core.terminal import note, output
     from distill.data.dataset import Example
-    from distill.runtime import explain as explaining
-    from distill.runtime import explain_plot
+    from distill.runtime.explain import explain_prediction, to_table
+    from distill.runtime.explain_plot import write_plot
     from distill.runtime.predictor import Predictor
 
     for path in (out, figures):
         refuse_non_file(path)
     predictor = Predictor.load(bundle, threads)
     example = Example(image.name if image else "text", text, image, ())
-    found = explaining.explain(predictor, example, names, count, grid)
-    output.print(explaining.to_table(found))
+    found = explain_prediction(predictor, example, names, count, grid)
+    output.print(to_table(found))
     title = f"{example.id} as {bundle.name} sees it"
-    explain_plot.write(found, image, predictor.bundle.preprocess.image, title, out)
+    write_plot(found, image, predictor.bundle.preprocess.image, title, out)
     write_json(figures, {"bundle": bundle.name, "bundle_sha256": predictor.bundle.sha256, **found.to_json()})
     note(f"Written: {out}, and all numbers in {figures}")

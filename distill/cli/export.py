@@ -69,7 +69,7 @@ def export(
     from distill.runtime.bundle import is_bundle
 
     if web and data is None:
-        run = hub.located(str(run))
+        run = hub.resolve(str(run))
     if ort_web is not None and not web:
         raise click.UsageError("--ort-web is what --web takes its files from; give both")
     if is_bundle(run):
@@ -100,18 +100,19 @@ def export(
 
 def _prepare(student: Path, place: Path, ort_web: Path | None) -> None:
     from distill.model.checkpoint import Checkpoint
-    from distill.runtime.web import ort, refuse_if_in_the_way
-    from distill.runtime.web.text import refuse_others
+    from distill.runtime.web.onnxruntime_web import load_runtime
+    from distill.runtime.web.page import check_page_replaceable
+    from distill.runtime.web.tokenizer import check_tokenizer
 
-    refuse_if_in_the_way(place)
-    refuse_others(Checkpoint.load(student).classifier.tokenizer_json)
-    ort.obtain(ort_web)
+    check_page_replaceable(place)
+    check_tokenizer(Checkpoint.load(student).classifier.tokenizer_json)
+    load_runtime(ort_web)
 
 
 def _page(bundle: Path, out: Path, ort_web: Path | None) -> None:
     from distill.core.terminal import note
-    from distill.runtime import web
-    from distill.runtime.web import ort
+    from distill.runtime.web.onnxruntime_web import load_runtime
+    from distill.runtime.web.page import write_page
 
-    web.write(bundle, out, ort.obtain(ort_web))
+    write_page(bundle, out, load_runtime(ort_web))
     note(f"Page in {out}; to see it: python3 -m http.server --directory {out}, then open http://localhost:8000")

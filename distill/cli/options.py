@@ -22,7 +22,7 @@ class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the n
         """Where it stands. Raises BundleError when it had to be fetched and could not be."""
         from distill.runtime import hub
 
-        return value if isinstance(value, Path) else hub.located(value)
+        return value if isinstance(value, Path) else hub.resolve(value)
 
 
 class NewFolder(click.Path):

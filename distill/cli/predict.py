@@ -84,19 +84,19 @@ def predict(
         raise click.UsageError("--workers are those of --engine ray; for one process there is --threads")
     from distill.data.dataset import Example
     from distill.data.sources import Source
-    from distill.runtime.answers import answer_all
     from distill.runtime.ocr.reader import TextReader
+    from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
 
     items = Source.open(source) if source else Source.of(Example(image.name if image else "text", text, image, ()))
     if engine == "ray" and out is not None:
-        from distill.runtime.ray.cluster import answer_on_ray
-        from distill.runtime.ray.pool import Pool
+        from distill.runtime.ray.predict import predict_on_ray
+        from distill.runtime.ray.session import RayOptions
 
-        faults = answer_on_ray(bundle, items, out, resume, Pool(workers, threads, ray_address))
+        faults = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
     else:
         predictor = Predictor.load(bundle, threads)
-        faults = answer_all(predictor, items, out, resume, TextReader(threads) if ocr else None)
+        faults = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
     if faults:
         click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)
         click.get_current_context().exit(1)

@@ -85,7 +85,7 @@ def serve(
     """
     require_extra("serve", "distill serve")
     from distill.runtime.serve import server
-    from distill.runtime.serve.limits import Limits
+    from distill.runtime.serve.request import Limits
 
     limits = Limits(max_batch, max_wait_ms, max_queue, max_mb, max_megapixels, timeout)
     server.serve(bundle, host, port, threads, limits)

@@ -29,12 +29,13 @@ def verify(bundle: Path, threads: int, out: Path | None) -> None:
     from distill.runtime import golden
     from distill.runtime.predictor import Predictor
 
-    answer = golden.replay(Predictor.load(bundle, threads))
+    report = golden.replay(Predictor.load(bundle, threads))
     if out is not None:
         from dataclasses import asdict
 
         from distill.core.files import write_json
 
-        write_json(out, asdict(answer) | {"passed": answer.passed, "bundle": bundle.name})
-    if not golden.show(answer, str(bundle)):
+        write_json(out, asdict(report) | {"passed": report.passed, "bundle": bundle.name})
+    golden.print_report(report, str(bundle))
+    if not report.passed:
         click.get_current_context().exit(1)

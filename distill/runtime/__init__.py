@@ -1,1 +1,1 @@
-"""Opening a Bundle and answering with it, without torch: everything that runs on a device."""
+"""The runtime: everything that a device needs to open a Bundle and predict with it, without torch."""

@@ -1,21 +1,21 @@
-"""The shippable folder: written whole, checked before anything in it is used. Knows files, no runtime.
+"""The Bundle: the folder that ships a model, written whole, and checked before anything in it is used.
 
 BUNDLE/
   manifest.json     format, precision, target, figures, and the SHA-256 of every other file; written last
   model.onnx        input_ids, attention_mask int64 (B, T), pixels uint8 (B, H, W, 3), present float32 (B, 2),
                     which says whether there is a text and an image -> logits float32 (B, L)
   tokenizer.json    labels.txt    thresholds.json    preprocess.json    recipe.json
-  golden.json       questions and this file's answers, for `distill verify` on the device
-  README.md         the card: what it is and what was measured
+  golden.json       golden answers: inputs and this model's logits, for `distill verify` on the device
+  README.md         the model card: what it is and what was measured
 
 With `distill export --embed`, model.onnx holds all but the recipe and the card in its metadata, and can be copied
 and opened alone.
 
-A Bundle may come from a stranger. Nothing outside it is read: its files are named here and not by the manifest, are
-plain files (BUNDLE itself may be a link: it is its user who names it) and are bounded; whatever else lies in the
-folder is never opened. Each file is read once, and what was read is what was checked; the model, which onnxruntime
-opens by its name, is looked at again after that (`Bundle.refuse_if_changed`). Checksums find accidents: who made a
-Bundle, they do not say.
+A Bundle may come from a stranger. Nothing outside it is read: the names of its files are fixed here and not taken
+from the manifest, and each must be a plain file of bounded size (BUNDLE itself may be a link, since its user names
+it). Whatever else lies in the folder is never opened. Each file is read once, so that what was checked is what is
+used; the model, which onnxruntime opens by its name, is compared again afterwards (`Bundle.refuse_if_changed`).
+Checksums find accidents; they do not say who made a Bundle.
 """
 
 from __future__ import annotations
@@ -34,14 +34,12 @@ from distill.data import run_folder
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import PreprocessSpec
 from distill.runtime import hub
-from distill.runtime.bundle_files import FILES as FILES
-from distill.runtime.bundle_files import MANIFEST as MANIFEST
-from distill.runtime.bundle_files import MANIFEST_LIMIT, Stamp, stamp_of, verified
-from distill.runtime.onnx import file as onnx_file
-from distill.runtime.onnx import guard as onnx_guard
+from distill.runtime.bundle_files import ALL_FILES, FILES, MANIFEST, MANIFEST_LIMIT, FileState, read_verified
+from distill.runtime.onnx.guard import check_onnx_file
+from distill.runtime.onnx.metadata import read_metadata
 from distill.scoring.thresholds import Thresholds
 
-FORMAT = 3
+FORMAT = 4
 PREFIX = "distill."  # of the names in an ONNX file's metadata
 MAX_LABELS = 10_000
 
@@ -51,8 +49,11 @@ Kind = Literal["teacher", "student"]
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that a Bundle is made of; `figures` are the measured numbers that its card shows, and
-    `run_sha256` names the weights that it was exported from."""
+    """Everything that a Bundle is made of.
+
+    `figures` are the measured numbers that the card shows, `golden` is what `golden.record` returned, and
+    `run_sha256` is the hash of the weights that the model was exported from.
+    """
 
     model: Path
     kind: Kind
@@ -68,8 +69,8 @@ class Contents:
     card: str
     run_sha256: str
 
-    def about(self) -> dict[str, Any]:
-        """What is said of the model beside the files."""
+    def manifest(self) -> dict[str, Any]:
+        """The manifest without the files' checksums."""
         return {
             "format": FORMAT,
             "distill": __version__,
@@ -83,7 +84,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A Bundle on disk whose checksums were right when it was opened: a `folder`, or one file."""
+    """A Bundle on disk whose checksums were right when it was opened. `folder` is its folder, or its one file."""
 
     folder: Path
     model: Path
@@ -97,17 +98,17 @@ class Bundle:
     golden: dict[str, Any]
     figures: dict[str, Any]
     sha256: str
-    stamp: Stamp  # of the model's file when it was checked
+    model_state: FileState  # when the model was checked
 
     def size_bytes(self) -> int:
-        """All that has to be copied to a device."""
+        """The size of all files that have to be copied to a device."""
         if self.folder.is_file():
             return self.folder.stat().st_size
-        return sum((self.folder / name).stat().st_size for name in (*FILES, MANIFEST))
+        return sum((self.folder / name).stat().st_size for name in ALL_FILES)
 
     def refuse_if_changed(self) -> None:
-        """Raise BundleError when another file stands where the model stood that was checked."""
-        if stamp_of(self.model) != self.stamp:
+        """Raise BundleError when the model's file is no longer the one that was checked."""
+        if FileState.of(self.model) != self.model_state:
             raise BundleError(f"{self.model}: changed since it was checked; open the Bundle again")
 
     @classmethod
@@ -116,9 +117,55 @@ class Bundle:
         try:
             return _open_file(folder) if is_file(folder) else _open_folder(folder)
         except BundleError as error:
-            if not hub.is_copy(folder):
+            if not hub.is_downloaded(folder):
                 raise
             raise BundleError(f"{error}. It is a copy from the hub; to fetch it again, remove {folder}") from error
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether this is a finished Bundle's folder, or an ONNX file, which may hold a Bundle."""
+    return is_file(folder / MANIFEST) or (folder.suffix == ".onnx" and is_file(folder))
+
+
+def labels_of(folder: Path) -> LabelSet:
+    """The label set of a Bundle or of a finished training run. Raises BundleError or RunError."""
+    return Bundle.open(folder).labels if is_bundle(folder) else run_folder.read_run_labels(folder)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise BundleError when `folder` holds anything but a Bundle, which alone may be replaced."""
+    if folder.is_file() or (folder.exists() and not is_bundle(folder) and any(folder.iterdir())):
+        raise BundleError(f"{folder}: holds something that is not a Bundle; choose another --out")
+
+
+def write_bundle(folder: Path, contents: Contents) -> Bundle:
+    """Write a Bundle whole or not at all, replacing one that is there. Raises BundleError."""
+    check_replaceable(folder)
+    with atomic_folder(folder) as part:
+        shutil.copyfile(contents.model, part / "model.onnx")
+        write_text(part / "tokenizer.json", contents.tokenizer_json)
+        write_text(part / "labels.txt", "\n".join(contents.labels.names) + "\n")
+        write_json(part / "thresholds.json", contents.thresholds.to_json())
+        write_json(part / "preprocess.json", contents.preprocess.to_json())
+        write_json(part / "recipe.json", contents.recipe)
+        write_json(part / "golden.json", contents.golden)
+        write_text(part / "README.md", contents.card)
+        checksums = {name: sha256_of(part / name) for name in FILES}
+        write_json(part / MANIFEST, contents.manifest() | {"files": checksums})
+    return Bundle.open(folder)
+
+
+def onnx_metadata(contents: Contents) -> dict[str, str]:
+    """What `distill export --embed` stores in model.onnx, so that the file can be served alone: JSON by name."""
+    parts = {
+        "manifest": contents.manifest(),
+        "labels": "\n".join(contents.labels.names) + "\n",
+        "thresholds": contents.thresholds.to_json(),
+        "preprocess": contents.preprocess.to_json(),
+        "tokenizer": contents.tokenizer_json,
+        "golden": contents.golden,
+    }
+    return {f"{PREFIX}{name}": json.dumps(value, ensure_ascii=False) for name, value in parts.items()}
 
 
 def _open_folder(folder: Path) -> Bundle:
@@ -126,12 +173,11 @@ def _open_folder(folder: Path) -> Bundle:
         raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
     path = folder / MANIFEST
     manifest = parse_strict_json(read_bounded(path, MANIFEST_LIMIT, BundleError), str(path), BundleError)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BundleError(f"{path}: not of format {FORMAT}; run distill export again")
+    _check_format(manifest, path)
     model = folder / "model.onnx"
-    stamp = stamp_of(model)
-    contents = verified(folder, manifest)
-    onnx_guard.check(model)
+    state = FileState.of(model)
+    contents = read_verified(folder, manifest)
+    check_onnx_file(model)
     parts: dict[str, Any] = {"manifest": manifest}
     for name, file in (("labels", "labels.txt"), ("tokenizer", "tokenizer.json")):
         try:
@@ -141,11 +187,35 @@ def _open_folder(folder: Path) -> Bundle:
     for name in ("thresholds", "preprocess", "golden"):
         file = f"{name}.json"
         parts[name] = parse_strict_json(contents[file], str(folder / file), BundleError)
-    return _assemble(folder, model, manifest["files"]["model.onnx"], stamp, parts)
+    return _assemble(folder, model, manifest["files"]["model.onnx"], state, parts)
 
 
-def _assemble(folder: Path, model: Path, sha256: str, stamp: Stamp, parts: dict[str, Any]) -> Bundle:
-    """A Bundle from what its files, or its one file's metadata, hold. Raises BundleError."""
+def _open_file(path: Path) -> Bundle:
+    state = FileState.of(path)
+    check_onnx_file(path)
+    metadata = read_metadata(path)
+    texts = {k.removeprefix(PREFIX): v for k, v in metadata.entries.items() if k.startswith(PREFIX)}
+    parts = {
+        name: parse_strict_json(text, f"{path}: its {PREFIX}{name}", BundleError) for name, text in texts.items()
+    }
+    if "graph_sha256" not in parts or "manifest" not in parts:
+        raise BundleError(f"{path}: holds a model alone; give the Bundle's folder, or export with --embed")
+    if parts["graph_sha256"] != metadata.graph_sha256:
+        raise BundleError(f"{path}: its graph does not match the SHA-256 in its metadata; copy it again")
+    _check_format(parts["manifest"], path)
+    return _assemble(path, path, metadata.graph_sha256, state, parts)
+
+
+def _check_format(manifest: Any, path: Path) -> None:
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if version != FORMAT:
+        raise BundleError(
+            f"{path}: its format is {short_repr(version)}, expected {FORMAT}; run distill export again"
+        )
+
+
+def _assemble(folder: Path, model: Path, sha256: str, state: FileState, parts: dict[str, Any]) -> Bundle:
+    """A Bundle from the parsed content of its files, or of its one file's metadata. Raises BundleError."""
     try:
         manifest = parts["manifest"]
         bundle = Bundle(
@@ -161,9 +231,9 @@ def _assemble(folder: Path, model: Path, sha256: str, stamp: Stamp, parts: dict[
             golden=parts["golden"],
             figures=manifest["figures"],
             sha256=sha256,
-            stamp=stamp,
+            model_state=state,
         )
-        _refuse_strange(bundle)
+        _validate(bundle)
     except KeyError as error:
         raise BundleError(f"{folder}: not readable as a Bundle: no {error}; run distill export again") from error
     except (DistillError, ValueError) as error:
@@ -171,12 +241,11 @@ def _assemble(folder: Path, model: Path, sha256: str, stamp: Stamp, parts: dict[
     return bundle
 
 
-def _refuse_strange(bundle: Bundle) -> None:
-    """Raise ValueError for parts that do not fit together or that no Bundle has."""
-    known = {"kind": get_args(Kind), "precision": get_args(Precision)}
-    for name, values in known.items():
-        if getattr(bundle, name) not in values:
-            raise ValueError(f"{name} {short_repr(getattr(bundle, name))} is not one of {', '.join(values)}")
+def _validate(bundle: Bundle) -> None:
+    """Raise ValueError for values that no Bundle has, or that do not fit together."""
+    for name, choices in {"kind": get_args(Kind), "precision": get_args(Precision)}.items():
+        if getattr(bundle, name) not in choices:
+            raise ValueError(f"unknown {name} {short_repr(getattr(bundle, name))}; expected {', '.join(choices)}")
     if not isinstance(bundle.target, str) or not bundle.target.isprintable() or len(bundle.target) > 64:
         raise ValueError(f"target {short_repr(bundle.target)} is no name of a processor")
     for name in ("golden", "figures"):
@@ -196,66 +265,3 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected a text, got {short_repr(value)}")
     return value
-
-
-def onnx_metadata(contents: Contents) -> dict[str, str]:
-    """What `distill export --embed` stores in model.onnx, so that the file serves alone: JSON texts by name."""
-    parts = {
-        "manifest": contents.about(),
-        "labels": "\n".join(contents.labels.names) + "\n",
-        "thresholds": contents.thresholds.to_json(),
-        "preprocess": contents.preprocess.to_json(),
-        "tokenizer": contents.tokenizer_json,
-        "golden": contents.golden,
-    }
-    return {f"{PREFIX}{name}": json.dumps(value, ensure_ascii=False) for name, value in parts.items()}
-
-
-def _open_file(path: Path) -> Bundle:
-    stamp = stamp_of(path)
-    onnx_guard.check(path)
-    found = onnx_file.read(path)
-    texts = {k.removeprefix(PREFIX): v for k, v in found.metadata.items() if k.startswith(PREFIX)}
-    parts = {
-        name: parse_strict_json(text, f"{path}: its {PREFIX}{name}", BundleError) for name, text in texts.items()
-    }
-    if "graph_sha256" not in parts or "manifest" not in parts:
-        raise BundleError(f"{path}: holds a model alone; give the Bundle's folder, or export with --embed")
-    if parts["graph_sha256"] != found.graph_sha256:
-        raise BundleError(f"{path}: its graph is not what its metadata name; copy it again")
-    if not isinstance(parts["manifest"], dict) or parts["manifest"].get("format") != FORMAT:
-        raise BundleError(f"{path}: not of format {FORMAT}; run distill export again")
-    return _assemble(path, path, found.graph_sha256, stamp, parts)
-
-
-def is_bundle(folder: Path) -> bool:
-    """Whether a whole Bundle stands there, or an ONNX file that may be one."""
-    return is_file(folder / MANIFEST) or (folder.suffix == ".onnx" and is_file(folder))
-
-
-def labels_of(folder: Path) -> LabelSet:
-    """The label set of a Bundle or of a finished training run. Raises BundleError or RunError."""
-    return Bundle.open(folder).labels if is_bundle(folder) else run_folder.read_run_labels(folder)
-
-
-def refuse_if_in_the_way(folder: Path) -> None:
-    """Raise BundleError when `folder` holds anything but a Bundle, which alone may be replaced."""
-    if folder.is_file() or (folder.exists() and not is_bundle(folder) and any(folder.iterdir())):
-        raise BundleError(f"{folder}: holds something that is not a Bundle; choose another --out")
-
-
-def write(folder: Path, contents: Contents) -> Bundle:
-    """Write a Bundle whole or not at all, in place of one that stands there. Raises BundleError."""
-    refuse_if_in_the_way(folder)
-    with atomic_folder(folder) as part:
-        shutil.copyfile(contents.model, part / "model.onnx")
-        write_text(part / "tokenizer.json", contents.tokenizer_json)
-        write_text(part / "labels.txt", "\n".join(contents.labels.names) + "\n")
-        write_json(part / "thresholds.json", contents.thresholds.to_json())
-        write_json(part / "preprocess.json", contents.preprocess.to_json())
-        write_json(part / "recipe.json", contents.recipe)
-        write_json(part / "golden.json", contents.golden)
-        write_text(part / "README.md", contents.card)
-        manifest = contents.about() | {"files": {name: sha256_of(part / name) for name in FILES}}
-        write_json(part / MANIFEST, manifest)
-    return Bundle.open(folder)

@@ -1,21 +1,21 @@
-"""The files of a Bundle's folder: their names, how large they may be, and that they are what the manifest says.
-Knows bytes, not what they mean."""
+"""The files in a Bundle's folder: their names, how large they may be, and the check of their checksums."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from distill.core.errors import BundleError
 from distill.core.files import sha256_of
 from distill.core.untrusted import is_file, read_bounded
-from distill.runtime.onnx import guard as onnx_guard
+from distill.runtime.onnx.guard import MAX_BYTES
 
 MANIFEST = "manifest.json"
 # Each file and how many bytes it may have: many times what any has, and little enough to be read at once.
 LIMITS = {
-    "model.onnx": onnx_guard.MAX_BYTES,
+    "model.onnx": MAX_BYTES,
     "tokenizer.json": 64 << 20,
     "labels.txt": 1 << 20,
     "thresholds.json": 1 << 20,
@@ -25,30 +25,42 @@ LIMITS = {
     "README.md": 1 << 20,
 }
 FILES = tuple(LIMITS)
+ALL_FILES = (*FILES, MANIFEST)
 MANIFEST_LIMIT = 4 << 20
 
-Stamp = tuple[int, ...]  # device, inode, size, times
+
+@dataclass(frozen=True)
+class FileState:
+    """What changes when a file is replaced or written to."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileState:
+        """Raises BundleError for a file that is missing."""
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise BundleError(
+                f"{path}: missing or not a plain file: {error.strerror}; copy the Bundle again"
+            ) from error
+        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def stamp_of(path: Path) -> Stamp:
-    """What changes when a file is replaced or written to. Raises BundleError."""
-    try:
-        known = path.stat()
-    except OSError as error:
-        raise BundleError(
-            f"{path}: missing or not a plain file: {error.strerror}; copy the Bundle again"
-        ) from error
-    return known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
+def read_verified(folder: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
+    """Verify the checksum of every file and return the content of all but the model. Raises BundleError.
 
-
-def verified(folder: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
-    """The content of every file but the model, after the checksums of all were found right. Raises BundleError.
-
-    The names are those known here: what a manifest calls ../x or C:\\x is no file of a Bundle.
+    Only the names in FILES are ever opened: a manifest that lists ../x or C:\\x is refused.
     """
-    files = manifest.get("files")
-    if not isinstance(files, dict) or set(files) != set(FILES):
-        raise BundleError(f"{folder / MANIFEST}: does not list the {len(FILES)} files of a Bundle; export again")
+    checksums = manifest.get("files")
+    if not isinstance(checksums, dict) or set(checksums) != set(FILES):
+        raise BundleError(
+            f"{folder / MANIFEST}: does not list the {len(FILES)} files of a Bundle; run distill export again"
+        )
     contents = {}
     for name, limit in LIMITS.items():
         path = folder / name
@@ -61,6 +73,8 @@ def verified(folder: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
         else:
             contents[name] = read_bounded(path, limit, BundleError)
             sha256 = hashlib.sha256(contents[name]).hexdigest()
-        if sha256 != files[name]:
-            raise BundleError(f"{path}: its content is not what {MANIFEST} names; copy the Bundle again")
+        if sha256 != checksums[name]:
+            raise BundleError(
+                f"{path}: its content does not match its SHA-256 in {MANIFEST}; copy the Bundle again"
+            )
     return contents

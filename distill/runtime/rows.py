@@ -1,4 +1,4 @@
-"""What Python code hands to a Predictor, as items: dicts, tuples or a DataFrame, and images in memory."""
+"""Turns what Python code passes to a Predictor (dicts, tuples, a DataFrame, images in memory) into items."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from distill.data.dataset import MAX_TEXT, Example
 from distill.data.sources import InMemoryExample, Item
 from distill.preprocess.text import has_text
 
-KEYS = ("id", "text", "image", "labels")  # of a row; labels are not read
+KEYS = ("id", "text", "image", "labels")  # of a row; labels are accepted and ignored
 
 
 def to_item(text: Any = None, image: Any = None, id: Any = "", where: str = "this row") -> Item:
-    """One row. None and NaN, pandas' empty cell, are a missing text or image.
+    """One row. None and NaN, which is pandas' empty cell, stand for a missing text or image.
 
     `image` is a path, an image file's bytes, a PIL image, or a numpy array uint8 (H, W), (H, W, 3) or (H, W, 4).
     Raises DataError for anything else, and for a row that has neither.
@@ -36,15 +36,14 @@ def to_item(text: Any = None, image: Any = None, id: Any = "", where: str = "thi
             raise DataError(f"{where}: has neither text nor image; give one of them, or both")
         return Example(str(id), text, None, ())
     if isinstance(image, str | PathLike):
-        path = Path(fspath(image))
-        return Example(str(id), text, path, ())
+        return Example(str(id), text, Path(fspath(image)), ())
     return InMemoryExample(str(id), text, _in_memory(image, where), f"{where}: image")
 
 
 def to_items(rows: Any) -> Iterator[Item]:
     """Rows of an iterable or of a pandas DataFrame: dicts with the keys of KEYS, or tuples (text, image).
 
-    A row without an id is called by its number, from 0. Raises DataError for rows of another shape.
+    A row without an id gets its number, from 0. Raises DataError for rows of another shape.
     """
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
         rows = rows.to_dict("records")
@@ -68,7 +67,7 @@ def to_items(rows: Any) -> Iterator[Item]:
 
 
 def _is_missing(value: Any) -> bool:
-    """None, NaN and pandas' own NA, which is no float and equals nothing."""
+    """Whether a value is None, NaN, or pandas' NA or NaT, which are no floats and equal nothing."""
     if isinstance(value, float | np.floating):
         return math.isnan(value)
     return value is None or type(value).__name__ in ("NAType", "NaTType")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from distill.core.errors import ExportError
 from distill.preprocess.inputs import ModelInputs
-from distill.runtime.onnx import graph, profile
-from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8
-from distill.runtime.onnx.towers import TOWERS, of_weights
+from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8, read_graph
+from distill.runtime.onnx.profile import count_macs
+from distill.runtime.onnx.towers import TOWERS, weight_towers
 
 SMALL_TYPES = (INT8, UINT8, INT4, UINT4)
 MIN_WEIGHTS = 64  # smaller constants are shapes and axes
@@ -63,8 +63,8 @@ class Coverage:
 def measure_coverage(model: Path, batch: ModelInputs) -> Coverage:
     """Count weights as the file stores them, and multiply-accumulates as onnxruntime runs them on this machine for
     `batch`, after all of its own optimisations: what it falls back to float for counts as float."""
-    onnx_graph = graph.read(model)
-    towers = of_weights(onnx_graph)
+    onnx_graph = read_graph(model)
+    towers = weight_towers(onnx_graph)
     scales = {name for node in onnx_graph.node for name in node.input[SCALES_FROM.get(node.op_type, 99) :]}
     covered = dict.fromkeys(TOWERS, TowerCoverage())
     for weight in onnx_graph.initializer:
@@ -76,9 +76,9 @@ def measure_coverage(model: Path, batch: ModelInputs) -> Coverage:
         else:
             part = TowerCoverage(float_bytes=4 * size)
         covered[towers[weight.name]] += part
-    for product in profile.work(model, batch):
+    for product in count_macs(model, batch):
         covered[product.tower] += (
-            TowerCoverage(small_macs=product.macs) if product.small else TowerCoverage(float_macs=product.macs)
+            TowerCoverage(small_macs=product.macs) if product.quantised else TowerCoverage(float_macs=product.macs)
         )
     return Coverage(**covered)
 

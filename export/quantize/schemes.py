@@ -18,7 +18,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 
 from distill.core.errors import ExportError
 from distill.core.isa import Target
-from distill.runtime.onnx.towers import image_nodes
+from distill.runtime.onnx.towers import image_tower_nodes
 from export.quantize.calibration import Calibration, Ranges
 
 Matrices = Literal["dynamic", "static", "trained", "4-bit"]
@@ -170,7 +170,7 @@ def static_convolutions(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.Nod
     chosen: list[onnx.NodeProto] = []
     quantised: set[str] = set()
     squeezed: set[str] = set()
-    for node in image_nodes(graph):
+    for node in image_tower_nodes(graph):
         source = node.input[0]
         joined = node.input if node.op_type in JOINS else [source]
         if node.op_type in SQUEEZES or all(name in squeezed for name in joined):

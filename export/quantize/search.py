@@ -19,7 +19,8 @@ from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.bundle import Precision
-from distill.runtime.predictor import open_session, probabilities, run
+from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.predictor import predict_probabilities
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets, bootstrap_draws, logit, micro_ap, weighted_f1
 from distill.scoring.thresholds import Thresholds, carry_over
@@ -198,7 +199,9 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
     fp32_time, *times = median_times([inputs.fp32, *models], median_batch(inputs.calibration), exact)
     candidates = []
     for (model, scheme), seconds in zip(models.items(), times, strict=True):
-        outputs = probabilities(partial(run, open_session(model, 0, exact)), inputs.reader, inputs.examples)
+        outputs = predict_probabilities(
+            partial(run_session, open_session(model, 0, exact)), inputs.reader, inputs.examples
+        )
         if not np.isfinite(outputs).all():
             raise ExportError(
                 f"outputs are not finite with {scheme}; leave it out with --set export.convolutions=float"
@@ -233,6 +236,6 @@ def median_times(models: Sequence[Path], batch: ModelInputs, exact: bool) -> lis
     for row in times:
         for index, session in enumerate(sessions):
             start = time.perf_counter()
-            run(session, batch)
+            run_session(session, batch)
             row[index] = time.perf_counter() - start
     return [float(median) for median in np.median(times[WARM_UP_ROUNDS:], axis=0)]

@@ -9,7 +9,7 @@ import onnx
 from onnxruntime import InferenceSession, SessionOptions
 
 from distill.preprocess.inputs import ModelInputs
-from distill.runtime.onnx.towers import by_output
+from distill.runtime.onnx.towers import tensor_towers
 from export.quantize.schemes import PRODUCTS
 
 
@@ -22,7 +22,7 @@ def most_sensitive_nodes(fused: Path, quantized: Path, batches: Sequence[ModelIn
     models = [onnx.load(str(path)) for path in (fused, quantized)]
     graph = models[0].graph
     constants = {item.name for item in graph.initializer}
-    towers = by_output(graph)
+    towers = tensor_towers(graph)
     nodes = [
         node
         for node in graph.node

@@ -337,9 +337,9 @@ def test_what_cannot_be_measured_is_named(chain: Chain, tmp_path: Path) -> None:
     (copy / "model.onnx").write_bytes(b"gone bad")
     with pytest.raises(BundleError):
         line_up(copy, [])
-    with pytest.raises(BenchError, match=r"its process ended: .*its content is not what"):
+    with pytest.raises(BenchError, match=r"its process ended: .*its content does not match"):
         measure.measure([variant], chain.splits.test[:1], Plan((1,), (1,), 1, 1))
-    with pytest.raises(BundleError, match="its content is not what"):
+    with pytest.raises(BundleError, match="its content does not match"):
         run([variant], Task.of(chain.splits, "test"), Plan((1,), (1,), 1, 1))
 
 

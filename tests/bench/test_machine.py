@@ -19,7 +19,7 @@ from bench.report.types import Machine, Peak
 from distill.core import isa
 from distill.core.cores import cpu_affinity, default_threads, granted_cpus, session_threads
 from distill.core.schema import build_dataclass
-from distill.runtime.predictor import open_session
+from distill.runtime.onnx.session import open_session
 
 GIB = 1 << 30
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

@@ -25,10 +25,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.text import TextSpec, load_tokenizer, tokenise
-from distill.runtime import web
 from distill.runtime.bundle import Bundle
-from distill.runtime.web import ort, tall_first
-from distill.runtime.web.text import describe
+from distill.runtime.web.onnxruntime_web import FILES, load_runtime
+from distill.runtime.web.onnxruntime_web import PACKAGE as RUNTIME_PACKAGE
+from distill.runtime.web.page import resizes_height_first, write_page
+from distill.runtime.web.tokenizer import describe_tokenizer
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium and no chrome here; apt install chromium")
 
@@ -144,11 +145,11 @@ def site(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = Bundle.open(chain.int8)
     word = load_tokenizer(bundle.tokenizer_json, bundle.preprocess.text).encode("vote").ids[1]
     known = KNOWN.replace("LABELS", str(len(bundle.labels))).replace("WORD", str(word))
-    web.write(chain.int8, root / "known", dict.fromkeys(ort.FILES, known.encode()))
+    write_page(chain.int8, root / "known", dict.fromkeys(FILES, known.encode()))
     if PACKAGE is not None:
-        runtime = ort.obtain(Path(PACKAGE))
-        web.write(chain.int8, root / "int8", runtime)
-        web.write(chain.fp32, root / "fp32", runtime)
+        runtime = load_runtime(Path(PACKAGE))
+        write_page(chain.int8, root / "int8", runtime)
+        write_page(chain.fp32, root / "fp32", runtime)
     images(root / "images")
     return root
 
@@ -200,7 +201,7 @@ def test_texts_become_the_tokens_that_python_makes_of_them(browser: tuple[Tab, s
     found = tab.run(
         f"""import('/known/tokenizer.js').then(({{ Tokenizer }}) => {{
         const vocabulary = {json.dumps(json.loads(text)["model"]["vocab"])}
-        const made = new Tokenizer({json.dumps(describe(text, spec))}, vocabulary)
+        const made = new Tokenizer({json.dumps(describe_tokenizer(text, spec))}, vocabulary)
         return {json.dumps(asked)}.map((text) => [made.ids(text), made.hasText(text)])
         }})"""
     )
@@ -215,10 +216,10 @@ def pixels_of(tab: Tab, name: str, spec: ImageSpec, scale: str) -> NDArray[np.in
     """What the page makes of a served image."""
     found = tab.run(
         f"""(async () => {{
-        const {{ decode, draft, toPixels }} = await import('/known/image.js')
+        const {{ decode, jpegScale, toPixels }} = await import('/known/image.js')
         const blob = await (await fetch('/images/{name}')).blob()
         const bitmap = await decode(blob)
-        const pixels = toPixels(bitmap, {json.dumps(asdict(spec))}, {scale}, {json.dumps(tall_first())})
+        const pixels = toPixels(bitmap, {json.dumps(asdict(spec))}, {scale}, {json.dumps(resizes_height_first())})
         return btoa(Array.from(pixels, (value) => String.fromCharCode(value)).join(''))
         }})()"""
     )
@@ -241,7 +242,7 @@ def test_images_become_the_pixels_that_pillow_makes_of_them(
     assert veil.max() <= 1  # canvases keep colours multiplied by their opacity
     # Means of pixels in place of Pillow's means of coefficients: not the same, but much nearer than nothing.
     own = image_to_uint8(site / "images" / "draft.jpg", spec).ravel().astype(int)
-    drafted = np.abs(own - pixels_of(tab, "draft.jpg", spec, f"await draft(blob, bitmap, {size})"))
+    drafted = np.abs(own - pixels_of(tab, "draft.jpg", spec, f"await jpegScale(blob, bitmap, {size})"))
     assert drafted.mean() < 0.5
     assert drafted.mean() < whole.mean() / 3
 
@@ -255,21 +256,21 @@ def test_an_answer_is_given_explained_and_stopped_by_keyboard(page: Tab) -> None
     write(page, "please vote now")
     assert said(page, "summary").startswith("1 of 6 labels")
     assert page.run("document.querySelectorAll('#labels li').length") == 6
-    assert page.run("document.querySelector('#labels li .said').textContent").startswith("95.3 %, above ")
+    assert page.run("document.querySelector('#labels li .value').textContent").startswith("95.3 %, above ")
     for _ in range(2):
         page.press("Tab", 9)
     assert page.run("document.activeElement.id") == "explain"
     page.press("Enter", 13, "\r")
-    page.until("document.getElementById('most').children.length")
-    assert said(page, "most") == "Word “vote” speaks for it: 4.7 % without it."
+    page.until("document.getElementById('effects').children.length")
+    assert said(page, "effects") == "The word “vote” speaks for the label: 4.7 % without it."
     assert page.run("[...document.querySelectorAll('#words .for')].map((word) => word.textContent)") == ["vote"]
     write(page, "please vote again " * 20)
-    assert said(page, "because") == ""  # that was about another text
+    assert said(page, "explanation") == ""  # that was about another text
     page.run("document.getElementById('explain').focus()")
     page.press("Enter", 13, "\r")
     page.until("document.activeElement.id === 'stop'")
     page.press("Enter", 13, "\r")
-    page.until("document.getElementById('because').textContent === 'Stopped.'")
+    page.until("document.getElementById('explanation').textContent === 'Stopped.'")
     assert page.trouble() == []
 
 
@@ -280,10 +281,10 @@ def test_a_region_that_moved_the_answer_is_shown_on_the_image(page: Tab, tmp_pat
     show(page, tmp_path / "corner.png")
     assert said(page, "summary").startswith("1 of 6 labels")
     page.run("document.getElementById('explain').click()")
-    page.until("document.getElementById('most').children.length")
-    assert said(page, "most").startswith("Region 1, row 1 and column 1 of 5 speaks for it")
+    page.until("document.getElementById('effects').children.length")
+    assert said(page, "effects").startswith("Region 1 (row 1, column 1 of 5) speaks for the label")
     strength = "Number(cell.style.getPropertyValue('--strength'))"
-    assert page.run(f"[...document.querySelectorAll('#heat div')].map((cell) => {strength})") == [1, *[0] * 24]
+    assert page.run(f"[...document.querySelectorAll('#regions div')].map((cell) => {strength})") == [1, *[0] * 24]
     page.run("document.getElementById('remove').click()")
     page.until("document.getElementById('labels').children.length === 0")
     assert page.run("document.getElementById('stage').hidden") is True
@@ -293,8 +294,8 @@ def test_a_file_that_is_no_image_is_told_and_what_was_there_stays_answered(page:
     (tmp_path / "letter.jpg").write_text("dear")
     write(page, "please vote now")
     page.choose("#file", tmp_path / "letter.jpg")
-    page.until("document.getElementById('trouble').textContent")
-    assert "cannot read that file" in said(page, "trouble")
+    page.until("document.getElementById('error').textContent")
+    assert "cannot read that file" in said(page, "error")
     page.until("!document.getElementById('explain').disabled")
     assert said(page, "summary").startswith("1 of 6 labels")
 
@@ -385,7 +386,7 @@ def test_it_is_legible_narrow_and_wide_light_and_dark_and_names_every_control(pa
     show(page, site / "images" / "300x900.png")
     write(page, "please vote now " + "averyveryverylongword" * 9)
     page.run("document.getElementById('explain').click()")
-    page.until("document.getElementById('most').children.length")
+    page.until("document.getElementById('effects').children.length")
     page.run("document.getElementById('card').open = true")
     for dark in (False, True):
         for width in (360, 1200):
@@ -425,7 +426,7 @@ def test_nothing_is_asked_of_another_address(page: Tab, browser: tuple[Tab, str]
         assert page.run(script) == "out"  # so it was the page's policy
 
 
-@pytest.mark.skipif(PACKAGE is None, reason=f"give the file of `npm pack {ort.PACKAGE}` in DISTILL_ORT_WEB")
+@pytest.mark.skipif(PACKAGE is None, reason=f"give the file of `npm pack {RUNTIME_PACKAGE}` in DISTILL_ORT_WEB")
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_golden_questions_get_the_predictors_answers(
     browser: tuple[Tab, str], chain: Chain, precision: str

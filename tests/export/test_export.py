@@ -17,7 +17,7 @@ from distill.core.errors import BundleError, ParityError
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Bundle
-from distill.runtime.predictor import open_session, run
+from distill.runtime.onnx.session import open_session, run_session
 from distill.scoring.thresholds import FittedOn, Thresholds
 from export import parity, pipeline
 from export.pipeline import ExportRequest, export_run
@@ -33,7 +33,7 @@ def test_onnx_logits_match_torch_within_1e4(chain: Chain, checkpoint: Checkpoint
     inputs["pixels"] = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
     with torch.no_grad():
         expected = checkpoint.classifier.network.eval()(**inputs)
-    found = run(open_session(chain.fp32 / "model.onnx", 1), batch)
+    found = run_session(open_session(chain.fp32 / "model.onnx", 1), batch)
     assert np.abs(found - expected.numpy()).max() < 1e-4
 
 
@@ -57,7 +57,9 @@ def test_parity_finds_a_graph_that_answers_otherwise_and_nothing_is_written(
 def test_parity_does_not_take_nan_for_agreement(
     chain: Chain, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "run", lambda session, batch: np.full((len(batch.pixels), 6), np.nan, np.float32))
+    monkeypatch.setattr(
+        parity, "run_session", lambda session, batch: np.full((len(batch.pixels), 6), np.nan, np.float32)
+    )
     with pytest.raises(ParityError, match="differs from torch by nan"):
         parity.check_parity(
             checkpoint.classifier, chain.fp32 / "model.onnx", chain.splits.dev, 1e-4, checkpoint.thresholds
@@ -69,7 +71,7 @@ def test_int8_stays_close_to_its_parent_and_is_smaller(chain: Chain, bundle: Bun
     assert bundle.figures["size_bytes"] < 0.9 * parent.figures["size_bytes"]
     assert bundle.figures["drift"]["max_probability_difference"] < 0.05
     batch = random_batch(4, 9)
-    small, large = (run(open_session(b.model, 1), batch) for b in (bundle, parent))
+    small, large = (run_session(open_session(b.model, 1), batch) for b in (bundle, parent))
     assert 0 < np.abs(small - large).max() < 0.3
 
 

@@ -20,7 +20,8 @@ from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx import profile, towers
-from distill.runtime.predictor import Predictor, open_session, run
+from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.predictor import Predictor
 from distill.scoring.estimate import Estimate
 from export.fuse import fuse_graph
 from export.pipeline import ExportRequest, export_run
@@ -63,7 +64,7 @@ def test_a_fused_graph_answers_as_the_plain_one_does(chain: Chain, fused: Path) 
     assert "Softmax" not in counts
     for rows, tokens in ((1, 1), (3, 8)):
         batch = random_batch(rows, tokens)
-        plain, ours = (run(open_session(m, 1), batch) for m in (chain.fp32 / "model.onnx", fused))
+        plain, ours = (run_session(open_session(m, 1), batch) for m in (chain.fp32 / "model.onnx", fused))
         assert np.abs(plain - ours).max() < 1e-5
 
 
@@ -108,7 +109,7 @@ def test_onnxruntime_runs_a_whole_tower_in_int8_without_going_back_to_float(
 ) -> None:
     quantize_graph(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), isa.detect_target(), {}, ranges)
     open_session(tmp_path / "q.onnx", 1, optimised=tmp_path / "run.onnx")
-    tower = [node.op_type for node in towers.image_nodes(onnx.load(str(tmp_path / "run.onnx")).graph)]
+    tower = [node.op_type for node in towers.image_tower_nodes(onnx.load(str(tmp_path / "run.onnx")).graph)]
     assert tower.count("QLinearConv") == operators(fused)["Conv"]
     assert "Clip" not in tower  # ReLU6 vanished into the convolutions
     assert tower.count("QuantizeLinear") + tower.count("DequantizeLinear") <= 2  # one way in and one way out
@@ -138,7 +139,7 @@ def test_a_batch_size_taken_from_the_text_does_not_put_an_image_into_the_head() 
         helper.make_node("Add", ["image", "present"], ["joint"]),
         helper.make_node("Cast", ["attention_mask"], ["text"], to=TensorProto.FLOAT),
     ]
-    found = towers.by_output(helper.make_graph(nodes, "hand", [], []))
+    found = towers.tensor_towers(helper.make_graph(nodes, "hand", [], []))
     assert {name: found[name] for name in ("size", "image", "joint", "text")} == {
         "size": None,
         "image": "image",
@@ -163,7 +164,7 @@ def test_an_albert_graph_is_quantised_to_its_last_product(chain: Chain, tmp_path
     reached = measure_coverage(ours, batch)
     assert reached.text.macs > 0.9
     refuse_if_uncovered(reached, 0.9)
-    moved = np.abs(run(open_session(ours, 1), batch) - run(open_session(plain, 1), batch)).max()
+    moved = np.abs(run_session(open_session(ours, 1), batch) - run_session(open_session(plain, 1), batch)).max()
     assert 0 < moved < 0.1
 
 
@@ -262,7 +263,9 @@ def test_four_bits_are_smaller_than_eight_and_stay_close(fused: Path, tmp_path: 
     reach = {name: measure_coverage(path, random_batch(1, 8)).text for name, path in files.items()}
     assert reach["int4"].small_bytes < 0.6 * reach["int8"].small_bytes
     batch = random_batch(2, 9)
-    moved = np.abs(run(open_session(files["int4"], 1), batch) - run(open_session(fused, 1), batch)).max()
+    moved = np.abs(
+        run_session(open_session(files["int4"], 1), batch) - run_session(open_session(fused, 1), batch)
+    ).max()
     assert 0 < moved < 0.5
 
 

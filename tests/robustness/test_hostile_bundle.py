@@ -37,7 +37,8 @@ from distill.model.soft_targets import SoftTargets
 from distill.runtime import bundle as bundles
 from distill.runtime import golden
 from distill.runtime import predictor as runtime
-from distill.runtime.bundle import FILES, Bundle, Contents
+from distill.runtime.bundle import Bundle, Contents
+from distill.runtime.bundle_files import FILES
 from distill.runtime.predictor import Predictor
 from export.embed import embed_contents
 
@@ -112,7 +113,10 @@ def test_a_bundle_in_one_file_is_held_to_the_same(single: Path, change: Change) 
 
 
 SINGLES = {
-    "manifest": (["[]", "3", "{}", '{"format": 3}', '{"format": 1, "format": 3}', "NaN", "[" * 90_000], "manifest"),
+    "manifest": (
+        ["[]", "3", "{}", '{"format": 3}', '{"format": 4}', '{"format": 1, "format": 4}', "NaN", "[" * 90_000],
+        "manifest",
+    ),
     "labels": (["3", "null", '["a"]', '""'], "labels"),
     "tokenizer": (["3", "{}", '"x"'], "tokenizer"),
     "graph_sha256": (["3", "null", '""'], "graph"),
@@ -144,8 +148,8 @@ def test_checksums_are_found_right_before_anything_is_parsed(copy: Path, monkeyp
     def noted(name: str, real: Any) -> Any:
         return lambda *a, **k: (done.append(f"{name} {a[0]}"), real(*a, **k))[1]
 
-    monkeypatch.setattr(bundles, "verified", noted("checked", bundles.verified))
-    monkeypatch.setattr(bundles.onnx_guard, "check", noted("looked at", bundles.onnx_guard.check))
+    monkeypatch.setattr(bundles, "read_verified", noted("checked", bundles.read_verified))
+    monkeypatch.setattr(bundles, "check_onnx_file", noted("looked at", bundles.check_onnx_file))
     monkeypatch.setattr(runtime, "Reader", noted("tokenizer of", runtime.Reader))
     monkeypatch.setattr(onnxruntime, "InferenceSession", noted("opened", onnxruntime.InferenceSession))
     Predictor.load(copy)
@@ -154,7 +158,7 @@ def test_checksums_are_found_right_before_anything_is_parsed(copy: Path, monkeyp
     for name in FILES:
         content = (copy / name).read_bytes()
         (copy / name).write_bytes(content + b" ")
-        assert "its content is not what" in refusal(copy)
+        assert "its content does not match its SHA-256" in refusal(copy)
         (copy / name).write_bytes(content)
     assert {line.split()[0] for line in done} == {"checked"}
 
@@ -272,7 +276,7 @@ def test_a_bundles_own_answers_may_be_anything(copy: Path, capsys: pytest.Captur
             golden.replay(Predictor.load(copy))
     odd = {"cpu": ["[/red]"], "target": "\x1b[2J\ud800", "pillow": 3}
     forge(copy, "golden.json", json.dumps({**whole, "made_on": odd}).encode())
-    golden.show(golden.replay(Predictor.load(copy)), "[/x]")
+    golden.print_report(golden.replay(Predictor.load(copy)), "[/x]")
     assert "\x1b[2J" not in capsys.readouterr().out
 
 

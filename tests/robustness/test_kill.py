@@ -57,14 +57,14 @@ REWRITE = """
 import json
 from pathlib import Path
 from distill.core import files
-from distill.runtime.bundle import Bundle, Contents, write
+from distill.runtime.bundle import Bundle, Contents, write_bundle
 if not {swaps}:
     files._exchange = lambda first, second: False
 b = Bundle.open(Path({source!r}))
 card = (b.folder / "README.md").read_text()
 recipe = json.loads((b.folder / "recipe.json").read_text())
 about = (b.tokenizer_json, b.labels, b.thresholds, b.preprocess, recipe, b.figures, b.golden, card, "of no run")
-write(Path({out!r}), Contents(b.model, b.kind, b.precision, b.target, *about))
+write_bundle(Path({out!r}), Contents(b.model, b.kind, b.precision, b.target, *about))
 """
 
 

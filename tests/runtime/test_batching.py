@@ -44,7 +44,7 @@ def batched(
     async def whole() -> None:
         batcher: Asked = Batcher(runner, len, max_batch, wait)
         if held:
-            first = asyncio.create_task(batcher.ask(soon("first")))
+            first = asyncio.create_task(batcher.submit(soon("first")))
             while not runner.batches:
                 await asyncio.sleep(0.001)
         else:
@@ -60,7 +60,7 @@ def batched(
 
 def test_what_gathers_while_a_batch_runs_is_run_together() -> None:
     async def talk(batcher: Asked, runner: Runner) -> None:
-        asks = [asyncio.create_task(batcher.ask(soon(word))) for word in "abcdef"]
+        asks = [asyncio.create_task(batcher.submit(soon(word))) for word in "abcdef"]
         await asyncio.sleep(0.01)
         assert batcher.waiting == 6
         runner.let_go.set()
@@ -72,7 +72,7 @@ def test_what_gathers_while_a_batch_runs_is_run_together() -> None:
 def test_a_lone_question_waits_for_nobody() -> None:
     async def talk(batcher: Asked, runner: Runner) -> None:
         started = time.perf_counter()
-        assert await batcher.ask(soon("alone")) == "ALONE"
+        assert await batcher.submit(soon("alone")) == "ALONE"
         assert time.perf_counter() - started < 1
 
     batched(talk, held=False, wait=5.0)
@@ -80,10 +80,10 @@ def test_a_lone_question_waits_for_nobody() -> None:
 
 def test_one_that_is_ready_waits_for_one_that_is_being_prepared_and_no_longer_than_allowed() -> None:
     async def talk(batcher: Asked, runner: Runner) -> None:
-        await asyncio.gather(batcher.ask(soon("a")), batcher.ask(soon("b", 0.02)))
-        late = asyncio.create_task(batcher.ask(soon("late", 1.0)))
+        await asyncio.gather(batcher.submit(soon("a")), batcher.submit(soon("b", 0.02)))
+        late = asyncio.create_task(batcher.submit(soon("late", 1.0)))
         await asyncio.sleep(0)
-        assert await asyncio.wait_for(batcher.ask(soon("c")), 0.9) == "C"
+        assert await asyncio.wait_for(batcher.submit(soon("c")), 0.9) == "C"
         assert await late == "LATE"
 
     assert batched(talk, held=False, wait=0.2).batches == [["a", "b"], ["c"], ["late"]]
@@ -96,7 +96,9 @@ def test_a_question_that_cannot_be_prepared_is_not_waited_for() -> None:
 
     async def talk(batcher: Asked, runner: Runner) -> None:
         started = time.perf_counter()
-        bad, good = await asyncio.gather(batcher.ask(broken()), batcher.ask(soon("a")), return_exceptions=True)
+        bad, good = await asyncio.gather(
+            batcher.submit(broken()), batcher.submit(soon("a")), return_exceptions=True
+        )
         assert isinstance(bad, ValueError)
         assert good == "A"
         assert time.perf_counter() - started < 2
@@ -107,7 +109,7 @@ def test_a_question_that_cannot_be_prepared_is_not_waited_for() -> None:
 def test_long_questions_do_not_make_short_ones_long() -> None:
     async def talk(batcher: Asked, runner: Runner) -> None:
         long = "x" * 100
-        asks = [asyncio.create_task(batcher.ask(soon(word))) for word in ("a", long, "b", long + "y")]
+        asks = [asyncio.create_task(batcher.submit(soon(word))) for word in ("a", long, "b", long + "y")]
         await asyncio.sleep(0.01)
         runner.let_go.set()
         await asyncio.gather(*asks)
@@ -117,7 +119,7 @@ def test_long_questions_do_not_make_short_ones_long() -> None:
 
 def test_a_question_on_which_the_runner_fails_hurts_no_other() -> None:
     async def talk(batcher: Asked, runner: Runner) -> None:
-        asks = [asyncio.create_task(batcher.ask(soon(word))) for word in ("a", "bad", "c")]
+        asks = [asyncio.create_task(batcher.submit(soon(word))) for word in ("a", "bad", "c")]
         await asyncio.sleep(0.01)
         runner.let_go.set()
         a, bad, c = await asyncio.gather(*asks, return_exceptions=True)
@@ -129,7 +131,7 @@ def test_a_question_on_which_the_runner_fails_hurts_no_other() -> None:
 
 def test_who_has_given_up_is_not_run() -> None:
     async def talk(batcher: Asked, runner: Runner) -> None:
-        a, b = (asyncio.create_task(batcher.ask(soon(word))) for word in "ab")
+        a, b = (asyncio.create_task(batcher.submit(soon(word))) for word in "ab")
         await asyncio.sleep(0.01)
         a.cancel()
         await asyncio.sleep(0)
@@ -145,7 +147,7 @@ def test_what_waits_when_it_is_closed_is_answered() -> None:
     asks = []
 
     async def talk(batcher: Asked, runner: Runner) -> None:
-        asks.extend(asyncio.create_task(batcher.ask(soon(word))) for word in "abc")
+        asks.extend(asyncio.create_task(batcher.submit(soon(word))) for word in "abc")
         await asyncio.sleep(0.01)
         runner.let_go.set()
         await batcher.close()

@@ -20,7 +20,8 @@ from distill.data.dataset import Example
 from distill.data.sources import Fault
 from distill.model.checkpoint import Checkpoint
 from distill.runtime import bundle as bundles
-from distill.runtime.bundle import FILES, MANIFEST, Bundle
+from distill.runtime.bundle import Bundle
+from distill.runtime.bundle_files import FILES, MANIFEST
 from distill.runtime.predictor import Prediction, Predictor
 from distill.scoring.metrics import sigmoid
 
@@ -35,7 +36,7 @@ def test_bundle_with_a_flipped_byte_is_refused(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
     (copy / name).write_bytes(bytes(content))
-    with pytest.raises(BundleError, match="its content is not what") as caught:
+    with pytest.raises(BundleError, match="its content does not match") as caught:
         Bundle.open(copy)
     assert name in str(caught.value)
 
@@ -89,6 +90,15 @@ def test_manifests_of_another_form_are_refused(copy: Path, manifest: str) -> Non
         Bundle.open(copy)
 
 
+def test_a_bundle_of_an_older_format_says_what_to_run(copy: Path) -> None:
+    manifest = json.loads((copy / MANIFEST).read_text())
+    (copy / MANIFEST).write_text(json.dumps(manifest | {"format": 3}))
+    with pytest.raises(
+        BundleError, match=r"manifest\.json: its format is 3, expected 4; run distill export again$"
+    ):
+        Bundle.open(copy)
+
+
 def test_a_model_that_is_no_graph_is_one_line(copy: Path) -> None:
     forge(copy, "model.onnx", "not a graph")
     with pytest.raises(BundleError, match="cannot be read as an ONNX file") as caught:
@@ -101,10 +111,10 @@ def test_a_write_that_fails_leaves_the_old_bundle_whole(copy: Path, monkeypatch:
     contents = contents_of(copy)
     bad = replace(contents, figures={"speed": float("nan")})  # refused by JSON, after the other files
     with pytest.raises(ValueError, match="JSON"):
-        bundles.write(copy, bad)
+        bundles.write_bundle(copy, bad)
     assert sha256_of(Bundle.open(copy).folder / MANIFEST) == before
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
-    bundles.write(copy, contents)
+    bundles.write_bundle(copy, contents)
     assert (copy / "README.md").read_text() == "# card"
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
 

@@ -28,8 +28,8 @@ from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec
 from distill.preprocess.inputs import ModelInputs, PreprocessSpec, Reader
 from distill.preprocess.text import TextSpec
-from distill.runtime.explain import Explanation, explain, occluded
-from distill.runtime.explain_plot import draw, drawing, flow, scale, seen, write
+from distill.runtime.explain import Explanation, explain_prediction, occlude
+from distill.runtime.explain_plot import colour_scale, draw, lay_out_words, load_grey, plain_style, write_plot
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import sigmoid
 from distill.scoring.thresholds import FittedOn, Thresholds
@@ -68,7 +68,7 @@ def red(tmp_path: Path) -> Path:
 
 
 def test_a_word_has_the_effect_that_it_has_and_one_that_is_not_read_has_none(linear: Any, red: Path) -> None:
-    found = explain(linear, Example("x", "good  bad\nplain late", red, ()), ["words"], grid=2)
+    found = explain_prediction(linear, Example("x", "good  bad\nplain late", red, ()), ["words"], grid=2)
     (words,) = found.labels
     assert [(word.text, word.read) for word in found.words] == [(word, word != "late") for word in WORTH]
     # Without one of three tokens the fourth word is read, and its worth comes in.
@@ -80,50 +80,50 @@ def test_a_word_has_the_effect_that_it_has_and_one_that_is_not_read_has_none(lin
 
 
 def test_a_region_has_the_effect_of_its_square(linear: Any, red: Path) -> None:
-    found = explain(linear, Example("x", "good", red, ()), ["red"], grid=4)
+    found = explain_prediction(linear, Example("x", "good", red, ()), ["red"], grid=4)
     (label,) = found.labels
     map_ = np.array([[effect.logit for effect in row] for row in label.regions])
     # Squares reach half a cell of 4 pixels over each side of their cell; grey is 128 of 255, the quarter 8 x 8.
     reach = np.array([6, 6, 2, 0]) / 8
     assert map_ == pytest.approx(np.outer(reach, reach) * (1 - 128 / 255), abs=2e-5)
     image = np.zeros((16, 16, 3), dtype=np.uint8)
-    assert occluded(image, 1, 0, 0, SPEC.image).min() == 128
+    assert occlude(image, 1, 0, 0, SPEC.image).min() == 128
     assert image.max() == 0
 
 
 def test_half_a_post_is_explained_as_far_as_it_goes(linear: Any, red: Path) -> None:
-    text = explain(linear, Example("x", "good", None, ()))
+    text = explain_prediction(linear, Example("x", "good", None, ()))
     assert text.grid == 0
     assert {label.label: label.decided for label in text.labels} == {"words": True, "red": True}
     assert all(label.regions == () and label.text_alone is None for label in text.labels)
     assert text.labels[0].words[0].logit == 1  # without it nothing is left, and nothing is worth 0
-    image = explain(linear, Example("x", " \n", red, ()), grid=2)
+    image = explain_prediction(linear, Example("x", " \n", red, ()), grid=2)
     assert image.words == ()
     assert [label.label for label in image.labels] == ["red", "words"]  # decided first
 
 
 def test_a_strange_label_and_too_fine_a_grid_are_refused(linear: Any, red: Path) -> None:
     with pytest.raises(DataError, match="--label wrods: the Bundle has no such label; it has words, red"):
-        explain(linear, Example("x", "good", red, ()), ["wrods"])
+        explain_prediction(linear, Example("x", "good", red, ()), ["wrods"])
     with pytest.raises(DataError, match="finer than the 16 pixels"):
-        explain(linear, Example("x", "good", red, ()), grid=17)
+        explain_prediction(linear, Example("x", "good", red, ()), grid=17)
 
 
 def test_the_image_shows_labels_words_colours_and_maps(linear: Any, red: Path) -> None:
-    found = explain(linear, Example("x", "good $bad$ plain late", red, ()), grid=4)
-    with drawing():
-        figure = draw(found, seen(red), SPEC.image, "red.png")
+    found = explain_prediction(linear, Example("x", "good $bad$ plain late", red, ()), grid=4)
+    with plain_style():
+        figure = draw(found, load_grey(red), SPEC.image, "red.png")
         page = figure.axes[0]
         texts = [text.get_text() for text in page.texts]
         assert [text for text in texts if text in ("words", "red")] == ["words", "red"]
         assert texts.count("$bad$") == 2
-        assert sum(text.startswith(("decided: ", "not decided: ")) for text in texts) == 2
+        assert sum(text.startswith(("predicted: ", "not predicted: ")) for text in texts) == 2
         assert len(page.images) == 4  # the image and its map, twice
         assert [len(figure.axes), page.images[1].get_array().shape] == [3, (4, 4)]  # a bar of colours each
         assert page.images[0].get_extent()[1] - 20 == pytest.approx(
             2 * (page.images[0].get_extent()[2] - 78), abs=1
         )
-        norm, colours = scale(found.labels[0].words), page.images[1].cmap
+        norm, colours = colour_scale(found.labels[0].words), page.images[1].cmap
         assert norm(0) == 0.5
         assert colours(0.5)[3] == pytest.approx(0, abs=0.01)
         assert colours(1.0)[0] > colours(1.0)[2]  # for: orange; against: blue
@@ -132,10 +132,10 @@ def test_the_image_shows_labels_words_colours_and_maps(linear: Any, red: Path) -
 
 def test_no_word_leaves_its_line_and_few_unread_ones_are_shown(linear: Any) -> None:
     text = " ".join(["good", "x" * 90, "bad", *["late"] * 400])
-    found = explain(linear, Example("x", text, None, ()))
-    with drawing():
+    found = explain_prediction(linear, Example("x", text, None, ()))
+    with plain_style():
         figure = draw(found, None, SPEC.image, "text")
-        chips = flow(found.words, figure, 300)
+        chips = lay_out_words(found.words, figure, 300)
         assert len(chips) == 3 + 8
         assert all(chip.left + chip.width <= 300 for chip in chips)
         assert {chip.line for chip in chips} == set(range(chips[-1].line + 1))
@@ -145,16 +145,16 @@ def test_no_word_leaves_its_line_and_few_unread_ones_are_shown(linear: Any) -> N
 
 
 def test_a_cropped_image_says_what_the_model_saw(linear: Any, red: Path) -> None:
-    found: Explanation = explain(linear, Example("x", "", red, ()), ["red"], grid=2)
-    with drawing():
-        figure = draw(found, seen(red), replace(SPEC.image, fit="crop"), "red.png")
+    found: Explanation = explain_prediction(linear, Example("x", "", red, ()), ["red"], grid=2)
+    with plain_style():
+        figure = draw(found, load_grey(red), replace(SPEC.image, fit="crop"), "red.png")
         left, right, bottom, top = figure.axes[0].images[1].get_extent()
         assert right - left == pytest.approx(bottom - top)
 
 
 def test_letters_that_no_font_has_are_no_warning(linear: Any, tmp_path: Path) -> None:
-    found = explain(linear, Example("x", "漢字 \x00 \udc80", None, ()), ["words"])
-    write(found, None, SPEC.image, "漢字", tmp_path / "a.png")
+    found = explain_prediction(linear, Example("x", "漢字 \x00 \udc80", None, ()), ["words"])
+    write_plot(found, None, SPEC.image, "漢字", tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         assert image.width == 1650
 

@@ -18,7 +18,8 @@ from huggingface_hub import constants, errors
 from distill.cli.main import main
 from distill.core.errors import BundleError
 from distill.runtime import hub
-from distill.runtime.bundle import FILES, MANIFEST, Bundle
+from distill.runtime.bundle import Bundle
+from distill.runtime.bundle_files import FILES, MANIFEST
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ID = "someone/meme-student"
@@ -84,7 +85,7 @@ def answer(code: int) -> requests.Response:
 def test_a_path_that_exists_wins_and_other_forms_are_paths(caches: Path) -> None:
     (caches / "someone" / "meme-student").mkdir(parents=True)
     for name in (ID, "runs", "a/b/c", "./a/b", "../b", "/a/b", "a/b@", "a/../b"):
-        assert hub.located(name) == Path(name)
+        assert hub.resolve(name) == Path(name)
 
 
 def test_the_cache_is_enough_offline_and_answers_are_those_of_the_folder(chain: Chain, caches: Path) -> None:
@@ -95,23 +96,23 @@ def test_the_cache_is_enough_offline_and_answers_are_those_of_the_folder(chain: 
         there = CliRunner().invoke(main, ["predict", name, *words])
         assert (there.exit_code, there.stdout) == (0, here.stdout)
     assert CliRunner().invoke(main, ["verify", ID]).exit_code == 0
-    opened = Bundle.open(hub.located(ID))
+    opened = Bundle.open(hub.resolve(ID))
     assert opened.folder == caches / "ours" / "hub" / COMMIT / "someone--meme-student"
     assert not any(path.is_symlink() for path in opened.folder.iterdir())
-    assert hub.beside(opened.folder, "-bench.json") == Path("someone--meme-student-bench.json")
-    assert hub.beside(Path("runs/bundle"), "-bench.json") == Path("runs/bundle-bench.json")
+    assert hub.default_output(opened.folder, "-bench.json") == Path("someone--meme-student-bench.json")
+    assert hub.default_output(Path("runs/bundle"), "-bench.json") == Path("runs/bundle-bench.json")
 
 
 def test_only_the_files_of_a_bundle_are_downloaded(online: Online) -> None:
-    Bundle.open(hub.located(f"{ID}@v1"))
+    Bundle.open(hub.resolve(f"{ID}@v1"))
     assert online.asked["revision"] == "v1"
     assert set(online.asked["allow_patterns"]) == {*FILES, MANIFEST}
 
 
 def test_a_commit_that_was_fetched_asks_nobody_again(online: Online) -> None:
-    folder = hub.located(ID)
+    folder = hub.resolve(ID)
     online.fault = AssertionError("asked")
-    assert hub.located(f"{ID}@{COMMIT}") == folder
+    assert hub.resolve(f"{ID}@{COMMIT}") == folder
 
 
 def test_a_stranger_meets_the_same_guards(online: Online, chain: Chain, caches: Path) -> None:
@@ -119,12 +120,12 @@ def test_a_stranger_meets_the_same_guards(online: Online, chain: Chain, caches: 
     (online.bundle / "labels.txt").write_text("one\n")
     done = CliRunner().invoke(main, ["predict", ID, "--text", "a"])
     assert done.exit_code == 2
-    assert "labels.txt: its content is not what manifest.json names" in done.stderr
+    assert "labels.txt: its content does not match its SHA-256 in manifest.json" in done.stderr
 
 
 def test_a_damaged_copy_says_what_to_remove_and_is_fetched_again(chain: Chain, caches: Path) -> None:
     downloaded(chain.int8, caches)
-    folder = hub.located(ID)
+    folder = hub.resolve(ID)
     for path in (folder / "labels.txt", folder / MANIFEST):
         path.write_text("")
         for name in (ID, f"{ID}@{COMMIT}"):
@@ -138,10 +139,10 @@ def test_a_damaged_copy_says_what_to_remove_and_is_fetched_again(chain: Chain, c
 def test_what_is_no_bundle_or_too_large_is_not_downloaded(online: Online) -> None:
     online.sizes["labels.txt"] = 1 << 30
     with pytest.raises(BundleError, match=r"its labels.txt has 1,073,741,824 bytes, .* nothing was downloaded"):
-        hub.located(ID)
+        hub.resolve(ID)
     del online.sizes[MANIFEST]
     with pytest.raises(BundleError, match=r"is on the hub, but is no Bundle \(it has no manifest.json\)"):
-        hub.located(ID)
+        hub.resolve(ID)
     assert online.asked == {}
 
 
@@ -156,24 +157,24 @@ def test_what_is_no_bundle_or_too_large_is_not_downloaded(online: Online) -> Non
         (errors.GatedRepoError("x", response=answer(403)), "hf auth login"),
         (
             requests.ConnectionError("no\nroute"),
-            r"none in the hub's cache, and the hub cannot be asked \(ConnectionError\)",
+            r"none in the hub's cache, and the hub cannot be reached \(ConnectionError\)",
         ),
     ],
 )
 def test_what_the_hub_refuses_is_one_line(online: Online, fault: Exception, said: str) -> None:
     online.fault = fault
     with pytest.raises(BundleError, match=said) as caught:
-        hub.located(ID)
+        hub.resolve(ID)
     assert "\n" not in str(caught.value)
 
 
 def test_offline_without_a_copy_and_half_a_copy_are_one_line(chain: Chain, caches: Path) -> None:
     with pytest.raises(BundleError, match="none in the hub's cache, and HF_HUB_OFFLINE is set"):
-        hub.located(ID)
+        hub.resolve(ID)
     downloaded(chain.int8, caches)
     (caches / "theirs" / "models--someone--meme-student" / "blobs" / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"it has no model.onnx"):
-        hub.located(ID)
+        hub.resolve(ID)
     assert not (caches / "ours" / "hub" / COMMIT / "someone--meme-student").exists()
 
 

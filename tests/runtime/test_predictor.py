@@ -24,11 +24,12 @@ from distill.core.errors import OutputError
 from distill.core.files import refuse_non_file
 from distill.data.dataset import Example
 from distill.data.generated import LABELS
-from distill.runtime.answer_file import Part, origin
+from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
-from distill.runtime.predictor import CHUNK, Predictor
+from distill.runtime.partial_file import PartialFile, run_identity
+from distill.runtime.predictor import CHUNK_SIZE, Predictor
 
-ROWS = 2 * CHUNK + 130
+ROWS = 2 * CHUNK_SIZE + 130
 TORN_ANSWERS = (0, 700, 60_000, 100_000)  # bytes; a chunk takes about 45,000
 
 
@@ -109,7 +110,7 @@ def broken(chain: Chain, victim: Victim, posts: Path, tmp_path: Path) -> Path:
     out = tmp_path / "answers.jsonl"
     words = ("predict", chain.int8, posts, "--out", out, "--threads", 1)
     victim.distill(*words, root=tmp_path, file_bytes=60_000, deadly=True)
-    assert Part(out, {}).held().answers == CHUNK
+    assert PartialFile(out, {}).progress().lines == CHUNK_SIZE
     return out
 
 
@@ -123,7 +124,7 @@ def test_answers_are_never_lost_silently(chain: Chain, posts: Path, broken: Path
     part = broken.with_name("answers.jsonl.part")
     before = part.read_bytes()
     refused = one_line(distill("predict", chain.int8, posts, "--out", broken))
-    assert "holds 256 answers of an interrupted run; go on with --resume, or remove it to start over" in refused
+    assert "holds 256 predictions of an interrupted run; go on with --resume, or remove it to start over" in refused
     assert part.read_bytes() == before
 
 
@@ -137,9 +138,7 @@ def test_answers_to_something_else_are_not_gone_on_with(chain: Chain, posts: Pat
         distill("predict", chain.fp32, posts, "--out", broken, "--resume")
     )
     broken.with_name("answers.jsonl.part.json").unlink()
-    assert "nothing says what it answers" in one_line(
-        distill("predict", chain.int8, posts, "--out", broken, "--resume")
-    )
+    assert "says what it is for" in one_line(distill("predict", chain.int8, posts, "--out", broken, "--resume"))
 
 
 def test_what_cannot_be_resumed_says_so(chain: Chain, posts: Path, tmp_path: Path) -> None:
@@ -166,7 +165,7 @@ def test_a_folder_as_out_is_refused_before_anything_is_answered(
 ) -> None:
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Predictor, "predict_many", None)  # nothing is asked of it
+    monkeypatch.setattr(Predictor, "stream", None)  # it would fail
     for asked in ([posts], ["--text", "hi"]):
         refused = one_line(distill("predict", chain.int8, *asked, "--out", name))
         assert f"{name}: is a folder; give the name of a file" in refused
@@ -194,7 +193,7 @@ def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Pat
 def test_a_folder_that_gained_an_image_is_another_source(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     folder, out = tmp_path / "images", tmp_path / "answers.jsonl"
     folder.mkdir()
-    for number in range(CHUNK + 1):
+    for number in range(CHUNK_SIZE + 1):
         shutil.copyfile(chain.splits.train[number % 64].image or "", folder / f"{number:04d}.jpg")
     words = ("predict", chain.int8, folder, "--out", out, "--threads", 1)
     victim.distill(*words, root=tmp_path, kill_at="rename answers.jsonl.part")
@@ -202,18 +201,18 @@ def test_a_folder_that_gained_an_image_is_another_source(chain: Chain, victim: V
     assert "another source" in one_line(distill(*words, "--resume"))
     (folder / "0000-more.jpg").unlink()
     assert distill(*words, "--resume").exit_code == 0
-    assert len(out.read_bytes().splitlines()) == CHUNK + 1
+    assert len(out.read_bytes().splitlines()) == CHUNK_SIZE + 1
 
 
 def test_answers_may_grow_in_the_folder_that_they_answer(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "a.jpg").write_bytes(b"one")
     (tmp_path / "a.txt").write_text("on it")
-    begun = origin(tmp_path, bundle, None)
+    begun = run_identity(Source.open(tmp_path), bundle, None)
     for name in ("answers.jsonl.part", "answers.jsonl.part.json", "answers.jsonl", "notes.txt"):
         (tmp_path / name).write_text("grows")
-        assert origin(tmp_path, bundle, None) == begun
+        assert run_identity(Source.open(tmp_path), bundle, None) == begun
     (tmp_path / "a.txt").write_text("something else")
-    assert origin(tmp_path, bundle, None) != begun
+    assert run_identity(Source.open(tmp_path), bundle, None) != begun
 
 
 def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path) -> None:
@@ -223,7 +222,7 @@ def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path)
         assert "another process is writing it" in one_line(
             distill("predict", chain.int8, posts, "--out", broken, "--resume")
         )
-    assert Part(broken, {}).held().answers == CHUNK
+    assert PartialFile(broken, {}).progress().lines == CHUNK_SIZE
 
 
 def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: bytes, tmp_path: Path) -> None:
@@ -236,14 +235,16 @@ def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: b
     words = ["predict", str(chain.int8), str(long), "--out", str(out)]
     command = [sys.executable, "-c", f"{listening}from distill.cli.main import run; run()", *words]
     process = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True, env=os.environ)
-    while process.poll() is None and Part(out, {}).held().answers < CHUNK:
+    while process.poll() is None and PartialFile(out, {}).progress().lines < CHUNK_SIZE:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
-    assert f"answers are in {out}.part; the same command with --resume goes on there" in said
+    assert f"predictions are in {out}.part; the same command with --resume goes on there" in said
     held = [json.loads(line) for line in out.with_name("answers.jsonl.part").read_bytes().splitlines()]
-    assert [a["id"] for a in held[:CHUNK]] == [json.loads(line)["id"] for line in unbroken.splitlines()[:CHUNK]]
+    assert [a["id"] for a in held[:CHUNK_SIZE]] == [
+        json.loads(line)["id"] for line in unbroken.splitlines()[:CHUNK_SIZE]
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")

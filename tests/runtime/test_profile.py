@@ -18,11 +18,11 @@ from bench.measure.work import work
 from bench.report.types import Peak
 from distill.core.errors import BenchError, BundleError, ExportError
 from distill.preprocess.inputs import ModelInputs
-from distill.runtime.onnx import file as onnx_file
-from distill.runtime.onnx import graph as onnx_graph
 from distill.runtime.onnx import profile, towers
-from distill.runtime.onnx.profile import Product
-from distill.runtime.predictor import open_session
+from distill.runtime.onnx.graph import Graph, Initializer, Node, read_graph
+from distill.runtime.onnx.metadata import read_metadata
+from distill.runtime.onnx.profile import OperatorMacs
+from distill.runtime.onnx.session import open_session
 from export.quantize.coverage import measure_coverage
 
 
@@ -67,14 +67,14 @@ def hand_made(path: Path, text: int, image: int, head: int, extra: list[NodeProt
 
 def test_multiply_accumulates_are_those_counted_by_hand(tmp_path: Path) -> None:
     batch = hand_made(tmp_path / "hand.onnx", text=16, image=7, head=3)
-    found = profile.work(tmp_path / "hand.onnx", batch)
+    found = profile.count_macs(tmp_path / "hand.onnx", batch)
     convolution = 16 * 2 * 2 * 3 * 2 * 2  # channels out, their size, channels in, kernel
     assert sorted(found, key=str) == sorted(
         [
-            Product("text", False, 16 * 16),
-            Product("image", False, convolution),
-            Product("image", False, 16 * 2 * 2 * 7),
-            Product("head", False, (16 + 7) * 3),
+            OperatorMacs("text", False, 16 * 16),
+            OperatorMacs("image", False, convolution),
+            OperatorMacs("image", False, 16 * 2 * 2 * 7),
+            OperatorMacs("head", False, (16 + 7) * 3),
         ],
         key=str,
     )
@@ -83,13 +83,13 @@ def test_multiply_accumulates_are_those_counted_by_hand(tmp_path: Path) -> None:
 def test_the_chains_work_is_what_coverage_counts_of_it(chain: Chain) -> None:
     batch = random_batch(1, 8)
     for folder in (chain.fp32, chain.int8):
-        found = profile.work(folder / "model.onnx", batch)
+        found = profile.count_macs(folder / "model.onnx", batch)
         for tower, reach in measure_coverage(folder / "model.onnx", batch).rows()[:3]:
             parts = [product for product in found if product.tower == tower]
-            assert sum(part.macs for part in parts if part.small) == reach.small_macs
-            assert sum(part.macs for part in parts if not part.small) == reach.float_macs
+            assert sum(part.macs for part in parts if part.quantised) == reach.small_macs
+            assert sum(part.macs for part in parts if not part.quantised) == reach.float_macs
             assert parts
-        assert any(product.small for product in found) == (folder == chain.int8)
+        assert any(product.quantised for product in found) == (folder == chain.int8)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -99,7 +99,7 @@ def test_the_tower_that_works_takes_the_time(heavy: str, threads: int, tmp_path:
     widths = {"text": 10, "image": 10, "head": 3}
     widths |= {"text": {"text": 2500}, "image": {"image": 300_000, "head": 1}, "head": {"head": 200_000}}[heavy]
     batch = hand_made(tmp_path / "hand.onnx", **widths)
-    found = profile.tower_times(tmp_path / "hand.onnx", batch, threads, calls=5)
+    found = profile.tower_time_shares(tmp_path / "hand.onnx", batch, threads, calls=5)
     assert list(found) == list(towers.TOWERS)
     assert sum(found.values()) == pytest.approx(1.0)
     assert min(found.values()) > 0.0
@@ -108,7 +108,7 @@ def test_the_tower_that_works_takes_the_time(heavy: str, threads: int, tmp_path:
 
 def test_the_chains_time_is_shared_out_whole(chain: Chain) -> None:
     for folder in (chain.fp32, chain.int8):
-        found = profile.tower_times(folder / "model.onnx", random_batch(1, 8), threads=1, calls=3)
+        found = profile.tower_time_shares(folder / "model.onnx", random_batch(1, 8), threads=1, calls=3)
         assert sum(found.values()) == pytest.approx(1.0)
         assert all(0.0 < share < 1.0 for share in found.values())
 
@@ -133,11 +133,11 @@ def test_what_runs_inside_a_branch_is_no_node_of_the_graph_and_must_not_multiply
         model.graph.output.append(helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None))
         onnx.save(model, str(path))
         if there is minus:
-            assert len(profile.work(path, batch)) == 4
-            assert sum(profile.tower_times(path, batch, 1, 2).values()) == pytest.approx(1.0)
+            assert len(profile.count_macs(path, batch)) == 4
+            assert sum(profile.tower_time_shares(path, batch, 1, 2).values()) == pytest.approx(1.0)
             continue
         with pytest.raises(ExportError, match="onnxruntime ran more, which the graph that it wrote does not name"):
-            profile.work(path, batch)
+            profile.count_macs(path, batch)
 
 
 def test_the_work_of_a_model_is_its_time_at_the_machines_peak(tmp_path: Path) -> None:
@@ -159,11 +159,11 @@ def test_eight_bits_count_at_the_peak_of_eight_bits(chain: Chain) -> None:
     assert found.ideal_ms == pytest.approx((2 * found.small_macs / 4e9 + 2 * found.float_macs / 1e9) * 1e3)
 
 
-def as_onnx_reads(path: Path) -> onnx_graph.Graph:
+def as_onnx_reads(path: Path) -> Graph:
     graph = onnx.load(str(path)).graph
-    return onnx_graph.Graph(
-        tuple(onnx_graph.Node(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in graph.node),
-        tuple(onnx_graph.Initializer(i.name, tuple(i.dims), i.data_type) for i in graph.initializer),
+    return Graph(
+        tuple(Node(n.name, n.op_type, tuple(n.input), tuple(n.output)) for n in graph.node),
+        tuple(Initializer(i.name, tuple(i.dims), i.data_type) for i in graph.initializer),
     )
 
 
@@ -171,9 +171,9 @@ def test_a_graph_is_read_as_onnx_reads_it(chain: Chain, tmp_path: Path) -> None:
     open_session(chain.int8 / "model.onnx", 1, optimised=tmp_path / "run.onnx")
     hand_made(tmp_path / "hand.onnx", 4, 4, 4)
     for path in (chain.fp32 / "model.onnx", chain.int8 / "model.onnx", *tmp_path.iterdir()):
-        found = onnx_graph.read(path)
+        found = read_graph(path)
         assert found == as_onnx_reads(path)
-        assert towers.of_weights(found) == towers.of_weights(onnx.load(str(path)).graph)
+        assert towers.weight_towers(found) == towers.weight_towers(onnx.load(str(path)).graph)
 
 
 def test_sizes_may_be_packed_and_are_never_negative(tmp_path: Path) -> None:
@@ -184,14 +184,14 @@ def test_sizes_may_be_packed_and_are_never_negative(tmp_path: Path) -> None:
         return path
 
     packed = file_of(bytes([1 << 3 | 2, 3, 0xAC, 0x02, 7]))  # 300 and 7
-    assert onnx_graph.read(packed).initializer == (onnx_graph.Initializer("", (300, 7), 0),)
+    assert read_graph(packed).initializer == (Initializer("", (300, 7), 0),)
     with pytest.raises(BundleError, match="negative size"):
-        onnx_graph.read(file_of(bytes([1 << 3, *[0xFF] * 9, 0x01])))
+        read_graph(file_of(bytes([1 << 3, *[0xFF] * 9, 0x01])))
     with pytest.raises(BundleError, match="cannot be read"):
-        onnx_graph.read(tmp_path / "absent.onnx")
+        read_graph(tmp_path / "absent.onnx")
     (tmp_path / "empty.onnx").touch()
     with pytest.raises(BundleError, match="holds no graph"):
-        onnx_graph.read(tmp_path / "empty.onnx")
+        read_graph(tmp_path / "empty.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,6 @@ def test_a_damaged_file_is_refused_or_read_and_nothing_else(
         del content[data.draw(places) :]
     path = tmp_path_factory.getbasetemp() / "damaged.onnx"
     path.write_bytes(content)
-    for read in (onnx_graph.read, onnx_file.read):
+    for read in (read_graph, read_metadata):
         with suppress(BundleError):
             read(path)

@@ -19,16 +19,16 @@ from chain import Chain
 from click.testing import CliRunner, Result
 
 from distill.cli.main import main
-from distill.core.errors import ClusterError, DataError, InstallError, OutputError
+from distill.core.errors import ClusterError, DataError, OutputError
 from distill.data.generated import write_demo_data
 from distill.data.sources import Fault, InMemoryExample, Source
-from distill.runtime.predictor import CHUNK
+from distill.runtime.predictor import CHUNK_SIZE
 from distill.runtime.ray import blocks
-from distill.runtime.ray.blocks import Block, block_rows, cut, items_of
-from distill.runtime.ray.pool import Machines, Pool, fitted
-from distill.runtime.ray.shards import Shards
+from distill.runtime.ray.blocks import Block, read_block, rows_per_block, split_into_blocks
+from distill.runtime.ray.output_folder import OutputFolder
+from distill.runtime.ray.session import ClusterCores, RayOptions, plan_workers
 
-ROWS = CHUNK + 61
+ROWS = CHUNK_SIZE + 61
 SMALL = 4  # rows in a chunk, where blocks are looked at and nothing is answered
 KINDS = ("posts.jsonl", "posts.csv", "posts.json", "posts.parquet", "tables", "images")
 BY = {"Bundle": "0f", "version": "1", "chunk": SMALL}
@@ -82,17 +82,17 @@ def source_of(kind: str, memes: Path, folder: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "CHUNK", SMALL)
+    monkeypatch.setattr(blocks, "CHUNK_SIZE", SMALL)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_hold_what_one_reader_reads(kind: str, memes: Path, tmp_path: Path, small: None) -> None:
     source = source_of(kind, memes, tmp_path)
-    found = cut(Source.open(source))
+    found = split_into_blocks(Source.open(source))
     whole = list(Source.open(source).items())
     assert [block.count for block in found] == [SMALL, SMALL, len(whole) - 2 * SMALL]
     assert [block.first for block in found] == [0, SMALL, 2 * SMALL]
-    assert [list(items_of(block)) for block in found] == [whole[:4], whole[4:8], whole[8:]]
+    assert [list(read_block(block)) for block in found] == [whole[:4], whole[4:8], whole[8:]]
     assert any(isinstance(item, Fault) for item in whole) or kind == "tables"
 
 
@@ -101,8 +101,8 @@ def test_only_the_block_whose_rows_changed_has_another_content(
     kind: str, memes: Path, tmp_path: Path, small: None
 ) -> None:
     source = source_of(kind, memes, tmp_path)
-    before = [block.content for block in cut(Source.open(source))]
-    assert [block.content for block in cut(Source.open(source))] == before
+    before = [block.content_hash for block in split_into_blocks(Source.open(source))]
+    assert [block.content_hash for block in split_into_blocks(Source.open(source))] == before
     if kind == "tables":
         table(source / "2.parquet", [{"id": f"r{n}", "text": f"other {n}", "image": None} for n in range(3)], 2)
     elif kind == "images":
@@ -111,7 +111,7 @@ def test_only_the_block_whose_rows_changed_has_another_content(
         table(source, [{"id": f"r{n}", "text": "other", "image": None} for n in range(12)])
     else:
         source.write_text(source.read_text().replace("text 6", "word 6"))
-    after = [block.content for block in cut(Source.open(source))]
+    after = [block.content_hash for block in split_into_blocks(Source.open(source))]
     changed = [number for number, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
     # Of a Parquet file the footer is known, so all of its blocks are others; 2.parquet holds rows 6, 7 and 8.
     assert changed == {"posts.parquet": [0, 1, 2], "tables": [1, 2]}.get(kind, [1])
@@ -119,19 +119,19 @@ def test_only_the_block_whose_rows_changed_has_another_content(
 
 def test_a_source_that_changes_on_the_way_is_not_answered(memes: Path, tmp_path: Path, small: None) -> None:
     lines, rows = (source_of(kind, memes, tmp_path) for kind in ("posts.jsonl", "posts.parquet"))
-    in_lines, in_rows = cut(Source.open(lines))[1], cut(Source.open(rows))[1]
+    in_lines, in_rows = split_into_blocks(Source.open(lines))[1], split_into_blocks(Source.open(rows))[1]
     lines.write_text("\n" + lines.read_text())
     table(rows, [{"id": "1", "text": "other", "image": None}] * 12)
     for block in (in_lines, in_rows):
-        with pytest.raises(DataError, match=r"was changed on the way; give the same command again"):
-            list(items_of(block))
+        with pytest.raises(DataError, match=r"changed while it was read; give the same command again"):
+            list(read_block(block))
 
 
 @pytest.mark.parametrize(
     ("total", "chunks"), [(1, 1), (100_000, 1), (1_000_000, 3), (100_000_000, 16), (10_000_000_000, 16)]
 )
 def test_blocks_grow_with_the_source_and_stay_whole_chunks(total: int, chunks: int) -> None:
-    assert block_rows(total) == chunks * CHUNK
+    assert rows_per_block(total) == chunks * CHUNK_SIZE
 
 
 def test_a_parquet_row_may_name_its_image_or_bring_it(memes: Path, tmp_path: Path) -> None:
@@ -184,74 +184,74 @@ def test_a_parquet_that_cannot_be_used_says_why(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(DataError, match=r"holds posts\.parquet and a\.jpg; give a folder of one kind"):
         list(Source.open(tmp_path).items())
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(
-        InstallError, match=r"posts\.parquet: reading it needs pyarrow; pip install 'distill\[parquet\]'"
-    ):
+    with pytest.raises(DataError, match="Parquet is read with pyarrow: pip install pyarrow"):
         list(Source.open(path).items())
 
 
-def shards(out: Path, count: int = 3, by: dict[str, Any] = BY) -> Shards:
-    return Shards(out, Path("posts.jsonl"), [Block(n, n * 4, 4, f"content {n}", ()) for n in range(count)], by)
+def output_folder(out: Path, count: int = 3, by: dict[str, Any] = BY) -> OutputFolder:
+    return OutputFolder(
+        out, Path("posts.jsonl"), [Block(n, n * 4, 4, f"content {n}", ()) for n in range(count)], by
+    )
 
 
 def test_a_run_goes_on_with_the_files_that_are_not_there(tmp_path: Path) -> None:
-    ours = shards(tmp_path / "out")
+    ours = output_folder(tmp_path / "out")
     assert ours.missing(resume=False) == list(ours.blocks)
     ours.begin()
     assert ours.missing(resume=False) == list(ours.blocks)  # nothing is lost yet
     ours.write(ours.blocks[1], b'{"id": "4", "error": "unreadable"}\n{"id": "5", "labels": ["error"]}\n')
-    with pytest.raises(OutputError, match=r"1 of 3 files of answers are there already; go on with --resume"):
+    with pytest.raises(OutputError, match=r"1 of 3 files of predictions are there already; go on with --resume"):
         ours.missing(resume=False)
     assert ours.missing(resume=True) == [ours.blocks[0], ours.blocks[2]]
-    with pytest.raises(OutputError, match="2 files of answers have gone"):
+    with pytest.raises(OutputError, match="2 files of predictions are missing"):
         ours.finish()
     for block in ours.missing(resume=True):
         ours.write(block, b'{"id": "1", "error": "too"}\n')
     assert ours.finish() == 3
     about = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (about["finished"], about["faults"], about["rows"], about["files"]) == (True, 3, 12, 3)
-    assert [path.name[:14] for path in ours.standing()] == [f"answers-00000{n}" for n in range(3)]
+    assert [path.name[:14] for path in ours.files()] == [f"answers-00000{n}" for n in range(3)]
 
 
 def test_answers_of_something_else_are_not_mixed_in(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    ours = shards(out)
+    ours = output_folder(out)
     ours.begin()
     ours.write(ours.blocks[0], b"{}\n")
-    others = (shards(out, by=BY | {"Bundle": "aa"}), Shards(out, ours.source, ours.blocks[1:], BY))
+    others = (output_folder(out, by=BY | {"Bundle": "aa"}), OutputFolder(out, ours.source, ours.blocks[1:], BY))
     for other in others:
         with pytest.raises(
-            OutputError, match=r"answers-000000-[0-9a-f]{12}\.jsonl answers other rows, or is by another"
+            OutputError, match=r"answers-000000-[0-9a-f]{12}\.jsonl is of other rows, or by another"
         ):
             other.missing(resume=True)
-    assert len(ours.standing()) == 1
+    assert len(ours.files()) == 1
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").touch()
-    with pytest.raises(OutputError, match="holds something that is not ours"):
-        shards(tmp_path / "photos").missing(resume=True)
+    with pytest.raises(OutputError, match="holds files that --engine ray did not write"):
+        output_folder(tmp_path / "photos").missing(resume=True)
     with pytest.raises(OutputError, match="is a file, and --engine ray writes a folder"):
-        shards(tmp_path / "photos" / "a.jpg").missing(resume=False)
+        output_folder(tmp_path / "photos" / "a.jpg").missing(resume=False)
 
 
 @pytest.mark.parametrize(
-    ("asked", "machines", "given"),
+    ("asked", "cores", "plan"),
     [
-        (Pool(), Machines(8, 4), Pool(8, 1)),
-        (Pool(2), Machines(8, 4), Pool(2, 4)),
-        (Pool(1), Machines(8, 4), Pool(1, 4)),
-        (Pool(3), Machines(8, 8), Pool(3, 2)),
-        (Pool(0, 3), Machines(8, 4), Pool(2, 3)),
-        (Pool(16), Machines(8, 4), Pool(16, 1)),  # the others wait for machines
-        (Pool(5, 2, "auto"), Machines(64, 8), Pool(5, 2, "auto")),
+        (RayOptions(), ClusterCores(8, 4), RayOptions(8, 1)),
+        (RayOptions(2), ClusterCores(8, 4), RayOptions(2, 4)),
+        (RayOptions(1), ClusterCores(8, 4), RayOptions(1, 4)),
+        (RayOptions(3), ClusterCores(8, 8), RayOptions(3, 2)),
+        (RayOptions(0, 3), ClusterCores(8, 4), RayOptions(2, 3)),
+        (RayOptions(16), ClusterCores(8, 4), RayOptions(16, 1)),  # the others wait for machines
+        (RayOptions(5, 2, "auto"), ClusterCores(64, 8), RayOptions(5, 2, "auto")),
     ],
 )
-def test_workers_and_threads_share_the_cores(asked: Pool, machines: Machines, given: Pool) -> None:
-    assert fitted(asked, machines) == given
+def test_workers_and_threads_share_the_cores(asked: RayOptions, cores: ClusterCores, plan: RayOptions) -> None:
+    assert plan_workers(asked, cores) == plan
 
 
 def test_a_worker_larger_than_every_machine_is_refused() -> None:
-    with pytest.raises(ClusterError, match="a worker of 5 threads has no room: the largest machine has 4"):
-        fitted(Pool(1, 5), Machines(8, 4))
+    with pytest.raises(ClusterError, match="a worker of 5 threads has no room: the largest machine has 4 cores"):
+        plan_workers(RayOptions(1, 5), ClusterCores(8, 4))
 
 
 def test_commands_that_make_no_sense_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +260,7 @@ def test_commands_that_make_no_sense_say_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "ray", None)
     result = distill("predict", "bundle", "posts.jsonl", "--engine", "ray", "--out", tmp_path / "out")
     assert result.exit_code == 2
-    assert result.stderr == "error: --engine ray needs ray; pip install 'distill[ray]'\n"
+    assert result.stderr == 'error: --engine ray needs ray: pip install "distill[ray]"\n'
     assert list(tmp_path.iterdir()) == []
 
 
@@ -299,31 +299,31 @@ def test_ray_gives_the_bytes_of_one_process_and_goes_on(chain: Chain, ray_here: 
     assert result.exit_code == 1, result.output
     assert "3 row(s) could not be read" in result.stderr
     first, second = sorted(out.glob("answers-*.jsonl"))
-    assert len(first.read_bytes().splitlines()) == CHUNK
+    assert len(first.read_bytes().splitlines()) == CHUNK_SIZE
     assert joined(out) == alone.read_bytes()
     stood = first.stat().st_mtime_ns
     second.unlink()
     result = distill(*words, "--resume")
-    assert "1 of 2 files of answers are there already" in result.stderr
+    assert "1 of 2 files of predictions are there already" in result.stderr
     assert (result.exit_code, joined(out)) == (1, alone.read_bytes())
     assert first.stat().st_mtime_ns == stood
-    assert "all is answered already" in distill(*words, "--resume").stderr
+    assert "all rows are predicted already" in distill(*words, "--resume").stderr
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_what_a_worker_cannot_answer_is_one_line(chain: Chain, ray_here: Any, tmp_path: Path) -> None:
-    from distill.runtime.ray.cluster import TRIES, Tries, Worker
+    from distill.runtime.ray.predict import MAX_ATTEMPTS, AttemptCounter, Worker
 
     posts = posts_of(chain, tmp_path / "posts.jsonl", 3)
-    (block,) = cut(Source.open(posts))
-    tries = ray_here.remote(num_cpus=0)(Tries).remote()
+    (block,) = split_into_blocks(Source.open(posts))
+    attempts = ray_here.remote(num_cpus=0)(AttemptCounter).remote()
     posts.write_text("other")
-    worker = Worker([ray_here.put({})], tries, 1, "0.0.0")
+    worker = Worker([ray_here.put({})], attempts, 1, "0.0.0")
     (said,) = worker({"block": [block]})["error"]
-    assert "and 0.0.0 asks for answers" in said
-    for _ in range(TRIES):
+    assert "and the driver has 0.0.0; install the same version on all machines" in said
+    for _ in range(MAX_ATTEMPTS):
         (said,) = worker({"block": [block]})["error"]
-    assert f"rows 1 to 3: {TRIES} workers died over them" in said
+    assert f"rows 1 to 3: {MAX_ATTEMPTS} workers died over them" in said
 
 
 def start(words: tuple[object, ...]) -> subprocess.Popen[bytes]:
@@ -337,7 +337,7 @@ def test_killed_workers_and_a_killed_driver_cost_no_answer(chain: Chain, tmp_pat
     psutil = pytest.importorskip("psutil")
     pytest.importorskip("ray")
     posts, alone, out = (
-        posts_of(chain, tmp_path / "posts.jsonl", 60 * CHUNK),
+        posts_of(chain, tmp_path / "posts.jsonl", 60 * CHUNK_SIZE),
         tmp_path / "alone.jsonl",
         tmp_path / "o",
     )

@@ -29,19 +29,19 @@ from distill.cli.main import main
 from distill.data.generated import LABELS
 from distill.data.sources import Fault
 from distill.preprocess.inputs import ModelInputs
-from distill.runtime.answers import as_line
 from distill.runtime.bundle import Bundle
+from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
 
 httpx = pytest.importorskip("httpx")
 uvicorn = pytest.importorskip("uvicorn")
 
-from distill.runtime.serve import connection  # noqa: E402
-from distill.runtime.serve.limits import Limits  # noqa: E402
-from distill.runtime.serve.server import configured, listen  # noqa: E402
+from distill.runtime.serve import server as server_module  # noqa: E402
+from distill.runtime.serve.request import Limits  # noqa: E402
+from distill.runtime.serve.server import TimedConnection, listen, uvicorn_config  # noqa: E402
 
 
-class Gated(Predictor):
+class GatedPredictor(Predictor):
     """A model that runs when the gate is open, and remembers how many it was given each time."""
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
@@ -64,7 +64,7 @@ def serving(predictor: Predictor, wait_ready: bool = True, **limits: Any) -> Ite
     """A client of a service that runs in a thread."""
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(configured(predictor, Limits(**limits)))
+    server = uvicorn.Server(uvicorn_config(predictor, Limits(**limits)))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -79,19 +79,19 @@ def serving(predictor: Predictor, wait_ready: bool = True, **limits: Any) -> Ite
 
 
 @pytest.fixture(scope="module")
-def predictor(chain: Chain) -> Gated:
-    return Gated(Bundle.open(chain.int8))
+def predictor(chain: Chain) -> GatedPredictor:
+    return GatedPredictor(Bundle.open(chain.int8))
 
 
 @pytest.fixture(autouse=True)
-def open_gate(predictor: Gated) -> Iterator[None]:
+def open_gate(predictor: GatedPredictor) -> Iterator[None]:
     """A test that fails leaves no gate closed for the next one."""
     yield
     predictor.gate.set()
 
 
 @pytest.fixture(scope="module")
-def client(predictor: Gated) -> Iterator[Any]:
+def client(predictor: GatedPredictor) -> Iterator[Any]:
     with serving(predictor, max_mb=0.2, max_megapixels=0.1) as found:
         yield found
 
@@ -121,7 +121,7 @@ def until(client: Any, name: str, value: float) -> None:
 
 
 def test_json_and_forms_with_both_halves_or_one_are_answered_as_by_the_predictor(
-    client: Any, predictor: Gated, image: bytes
+    client: Any, predictor: GatedPredictor, image: bytes
 ) -> None:
     for text, sent in (
         ("WHO DID THIS", image),
@@ -129,7 +129,7 @@ def test_json_and_forms_with_both_halves_or_one_are_answered_as_by_the_predictor
         ("", image),
         ("¿Qué? 政治 🔥", image),
     ):
-        expected = as_line(predictor.predict(text, sent, "7"))
+        expected = json_line(predictor.predict(text, sent, "7"))
         post = {"id": "7", "text": text, "image": None if sent is None else encoded(sent)}
         files = None if sent is None else {"image": ("meme.jpg", sent)}
         by_json = client.post("/v1/predict", json=post)
@@ -141,7 +141,7 @@ def test_json_and_forms_with_both_halves_or_one_are_answered_as_by_the_predictor
 
 
 def test_posts_that_come_together_run_in_batches_and_a_broken_one_hurts_no_other(
-    predictor: Gated, chain: Chain, image: bytes
+    predictor: GatedPredictor, chain: Chain, image: bytes
 ) -> None:
     examples = [replace(example, text=example.text or "words") for example in chain.splits.train[:12]]
     posts = [{"id": e.id, "text": e.text, "image": encoded(e.image.read_bytes())} for e in examples if e.image]
@@ -194,8 +194,8 @@ def drawn(width: int, height: int) -> bytes:
         (422, "not base64", {"json": {"image": "a\nb="}}),
         (422, "text: Input should be a valid string", {"json": {"text": 7}}),
         (422, "at most 100000", {"json": {"text": "a" * 100_001}}),
-        (422, "stands twice", {"files": [("image", ("a", b"a")), ("image", ("b", b"b"))]}),
-        (422, "not an image in a supported format", {"files": {"image": ("a.jpg", b"<svg/>")}}),
+        (422, "has a field twice", {"files": [("image", ("a", b"a")), ("image", ("b", b"b"))]}),
+        (422, "not an image in a format", {"files": {"image": ("a.jpg", b"<svg/>")}}),
         (422, "image: ", {"data": {"image": "no file"}, "files": {"text": (None, "a")}}),
         (422, "400 x 300 pixels, over the limit of 100,000", {"files": {"image": ("a.png", drawn(400, 300))}}),
     ],
@@ -253,8 +253,10 @@ def test_a_declared_length_is_refused_before_a_byte_is_read(client: Any) -> None
         assert connected.recv(10_000).startswith(b"HTTP/1.1 413")
 
 
-def test_a_slow_body_a_slow_answer_and_slow_headers_end(predictor: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEADERS_S", 0.3)
+def test_a_slow_body_a_slow_answer_and_slow_headers_end(
+    predictor: GatedPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "HEADERS_TIMEOUT_S", 0.3)
     with serving(predictor, timeout_s=0.3) as client:
         with opened(client, f"{HEAD}Content-Length: 20\n\n") as slow:
             assert slow.recv(10_000).startswith(b"HTTP/1.1 408")
@@ -270,22 +272,22 @@ def test_a_slow_body_a_slow_answer_and_slow_headers_end(predictor: Gated, monkey
 
 
 def test_an_answer_leaves_without_waiting_for_an_acknowledgement(
-    predictor: Gated, monkeypatch: pytest.MonkeyPatch
+    predictor: GatedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once: list[int] = []
-    made = connection.Connection.connection_made
+    made = TimedConnection.connection_made
 
-    def watched(self: connection.Connection, transport: Any) -> None:
+    def watched(self: TimedConnection, transport: Any) -> None:
         made(self, transport)
         at_once.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    monkeypatch.setattr(connection.Connection, "connection_made", watched)
+    monkeypatch.setattr(TimedConnection, "connection_made", watched)
     with serving(predictor):
         assert at_once
         assert all(at_once)
 
 
-def test_a_full_queue_says_when_to_come_again(predictor: Gated) -> None:
+def test_a_full_queue_says_when_to_come_again(predictor: GatedPredictor) -> None:
     with serving(predictor, max_queue=2) as client, ThreadPoolExecutor(2) as pool:
         predictor.gate.clear()
         asked = [pool.submit(client.post, "/v1/predict", json={"text": "words"}) for _ in range(2)]
@@ -293,11 +295,11 @@ def test_a_full_queue_says_when_to_come_again(predictor: Gated) -> None:
         refused = client.post("/v1/predict", json={"text": "one more"})
         predictor.gate.set()
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert "2 posts are in hand already" in refused.json()["error"]
+        assert "2 requests are in progress already" in refused.json()["error"]
         assert [one.result().status_code for one in asked] == [200, 200]
 
 
-def test_large_bodies_together_are_bounded(predictor: Gated) -> None:
+def test_large_bodies_together_are_bounded(predictor: GatedPredictor) -> None:
     with serving(predictor, max_mb=0.01) as client:
         held = [opened(client, f"{HEAD}Content-Length: 9999\n\n{'x' * 9990}") for _ in range(16)]
         until(client, "distill_posts_in_hand", 16)
@@ -310,7 +312,7 @@ def test_large_bodies_together_are_bounded(predictor: Gated) -> None:
         assert client.post("/v1/predict", json={"text": "x" * 5000}).status_code == 200
 
 
-def test_a_client_that_leaves_is_not_worked_for(predictor: Gated) -> None:
+def test_a_client_that_leaves_is_not_worked_for(predictor: GatedPredictor) -> None:
     with serving(predictor) as client, ThreadPoolExecutor(1) as pool:
         predictor.gate.clear()
         first = pool.submit(client.post, "/v1/predict", json={"text": "first"})
@@ -328,7 +330,7 @@ def test_a_client_that_leaves_is_not_worked_for(predictor: Gated) -> None:
 
 
 def test_a_model_that_fails_says_nothing_of_the_server(
-    predictor: Gated, capsys: pytest.CaptureFixture[str]
+    predictor: GatedPredictor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serving(predictor) as client:
         predictor.failing = True
@@ -337,11 +339,11 @@ def test_a_model_that_fails_says_nothing_of_the_server(
         finally:
             predictor.failing = False
         assert answer.status_code == 500
-        assert answer.json()["error"] == "an error of the service; its log says which"
+        assert answer.json()["error"] == "internal error; the service's log says more"
         assert client.post("/v1/predict", json={"text": "words"}).status_code == 200
 
 
-def test_everything_is_counted(predictor: Gated, image: bytes) -> None:
+def test_everything_is_counted(predictor: GatedPredictor, image: bytes) -> None:
     with serving(predictor) as client:
         for number in range(3):
             client.post("/v1/predict", json={"text": f"post {number}"})
@@ -355,7 +357,7 @@ def test_everything_is_counted(predictor: Gated, image: bytes) -> None:
             assert counted(client, "process_resident_memory_bytes") > 30e6
 
 
-def test_it_is_alive_before_it_is_ready_and_answers_nobody_until_then(predictor: Gated) -> None:
+def test_it_is_alive_before_it_is_ready_and_answers_nobody_until_then(predictor: GatedPredictor) -> None:
     predictor.gate.clear()
     with serving(predictor, wait_ready=False) as client:
         assert client.get("/healthz").json() == {"status": "alive"}
@@ -375,7 +377,7 @@ def test_a_bundle_that_answers_otherwise_here_never_gets_ready(chain: Chain) -> 
         while "starting" in (answer := client.get("/readyz")).json()["status"]:
             time.sleep(0.01)
         assert answer.status_code == 503
-        assert "does not answer here as where it was made" in answer.json()["status"]
+        assert "golden answers are not reproduced on this machine" in answer.json()["status"]
         assert client.post("/v1/predict", json={"text": "words"}).status_code == 503
 
 
@@ -428,7 +430,7 @@ def test_told_to_stop_it_answers_what_it_has_accepted(chain: Chain) -> None:
         connected.sendall(body[5:].encode("ascii"))
         assert connected.recv(10_000).startswith(b"HTTP/1.1 200")
     _, said = process.communicate(timeout=20)
-    assert said.splitlines() == ["stopped; what was accepted has been answered"]
+    assert said.splitlines() == ["stopped; all accepted requests were answered"]
     assert process.returncode in (0, -signal.SIGTERM)
 
 
@@ -447,7 +449,7 @@ def test_an_address_that_is_taken_and_a_missing_extra_are_one_line(
     for name in [name for name in sys.modules if name.startswith("distill.runtime.serve")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert refused() == "error: distill serve needs uvicorn; pip install 'distill[serve]'\n"
+    assert refused() == "error: this command needs uvicorn; pip install 'distill[serve]'\n"
 
 
 def test_serving_imports_nothing_that_trains() -> None:

@@ -22,13 +22,14 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from distill.cli.main import main
 from distill.core.errors import BundleError, ExportError
 from distill.preprocess.text import TextSpec
-from distill.runtime import web
 from distill.runtime.bundle import Bundle
-from distill.runtime.web import ort
-from distill.runtime.web.text import describe
+from distill.runtime.web import onnxruntime_web
+from distill.runtime.web.onnxruntime_web import FILES, PACKAGE, load_runtime
+from distill.runtime.web.page import write_page
+from distill.runtime.web.tokenizer import describe_tokenizer
 from export import pipeline
 
-RUNTIME = dict.fromkeys(ort.FILES, b"a runtime")
+RUNTIME = dict.fromkeys(FILES, b"a runtime")
 
 
 def wordpiece(**changes: Any) -> str:
@@ -43,7 +44,7 @@ def package(content: bytes = b"export default 1\n") -> bytes:
     """A .tgz as npm makes them."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name in (*ort.FILES, "ort.all.mjs"):
+        for name in (*FILES, "ort.all.mjs"):
             member = tarfile.TarInfo(f"package/dist/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -54,16 +55,16 @@ def package(content: bytes = b"export default 1\n") -> bytes:
 def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> bytes:
     """A package that counts as the right one, and an empty cache."""
     content = package()
-    monkeypatch.setattr(ort, "SHA512", base64.b64encode(hashlib.sha512(content).digest()).decode())
+    monkeypatch.setattr(onnxruntime_web, "SHA512", base64.b64encode(hashlib.sha512(content).digest()).decode())
     monkeypatch.setenv("DISTILL_CACHE", str(tmp_path / "cache"))
     return content
 
 
 def test_a_page_holds_the_bundle_the_runtime_and_no_other_address(chain: Chain, tmp_path: Path) -> None:
-    web.write(chain.int8, tmp_path / "page", RUNTIME)
+    write_page(chain.int8, tmp_path / "page", RUNTIME)
     page = tmp_path / "page"
     assert Bundle.open(page / "bundle").sha256 == Bundle.open(chain.int8).sha256
-    assert (page / "ort" / ort.FILES[0]).read_bytes() == b"a runtime"
+    assert (page / "ort" / FILES[0]).read_bytes() == b"a runtime"
     assert "Microsoft" in (page / "ort" / "LICENSE.txt").read_text()
     assert json.loads((page / "page.json").read_text(encoding="utf-8"))["text"]["max_tokens"] > 0
     for own in [*page.glob("*.js"), *page.glob("*.html"), *page.glob("*.css")]:
@@ -73,15 +74,15 @@ def test_a_page_holds_the_bundle_the_runtime_and_no_other_address(chain: Chain, 
 
 
 def test_a_page_is_replaced_and_nothing_else_is(chain: Chain, tmp_path: Path) -> None:
-    web.write(chain.int8, tmp_path / "page", RUNTIME)
-    web.write(chain.fp32, tmp_path / "page", RUNTIME)
+    write_page(chain.int8, tmp_path / "page", RUNTIME)
+    write_page(chain.fp32, tmp_path / "page", RUNTIME)
     assert Bundle.open(tmp_path / "page" / "bundle").precision == "fp32"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
     with pytest.raises(BundleError, match="not a page"):
-        web.write(chain.int8, tmp_path / "other", RUNTIME)
+        write_page(chain.int8, tmp_path / "other", RUNTIME)
     with pytest.raises(BundleError, match="not a page"):
-        web.write(chain.int8, chain.int8, RUNTIME)
+        write_page(chain.int8, chain.int8, RUNTIME)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["letter.txt"]
 
 
@@ -96,7 +97,7 @@ def test_a_page_is_replaced_and_nothing_else_is(chain: Chain, tmp_path: Path) ->
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer is Whitespace"),
         (
             {"post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}},
-            "ends in ByteLevel",
+            "post-processor is ByteLevel",
         ),
         (
             {"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0]], "byte_fallback": False}},
@@ -106,32 +107,34 @@ def test_a_page_is_replaced_and_nothing_else_is(chain: Chain, tmp_path: Path) ->
 )
 def test_a_tokenizer_that_the_page_cannot_do_is_refused(changes: dict[str, Any], what: str) -> None:
     with pytest.raises(ExportError, match=what):
-        describe(wordpiece(**changes), TextSpec(16, 0))
+        describe_tokenizer(wordpiece(**changes), TextSpec(16, 0))
 
 
 def test_added_tokens_that_take_blanks_with_them_are_refused() -> None:
     token = {"id": 2, "content": "[M]", "single_word": False, "lstrip": True, "rstrip": False}
     with pytest.raises(ExportError, match="added tokens"):
-        describe(wordpiece(added_tokens=[token | {"normalized": False, "special": True}]), TextSpec(16, 0))
+        describe_tokenizer(
+            wordpiece(added_tokens=[token | {"normalized": False, "special": True}]), TextSpec(16, 0)
+        )
 
 
 def test_another_package_is_refused_and_does_not_stay_in_the_cache(packed: bytes, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.tgz"
     wrong.write_bytes(package(b"something else"))
-    with pytest.raises(ExportError, match=f"npm pack {ort.PACKAGE}"):
-        ort.obtain(wrong)
+    with pytest.raises(ExportError, match=f"npm pack {PACKAGE}"):
+        load_runtime(wrong)
     cached = tmp_path / "cache" / "onnxruntime-web-1.30.0.tgz"
     cached.parent.mkdir()
     cached.write_bytes(wrong.read_bytes())
     with pytest.raises(ExportError, match="is not"):
-        ort.obtain(None)
+        load_runtime(None)
     assert not cached.exists()
 
 
 def test_without_npm_the_next_step_is_said(monkeypatch: pytest.MonkeyPatch, packed: bytes, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ExportError, match=r"no npm here; run `npm pack .*--ort-web"):
-        ort.obtain(None)
+        load_runtime(None)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="npm is a shell script here")
@@ -140,17 +143,17 @@ def test_npm_is_asked_once(monkeypatch: pytest.MonkeyPatch, packed: bytes, tmp_p
     npm = tmp_path / "npm"
     npm.write_text(
         f"#!{sys.executable}\nimport shutil, sys\n"
-        f"assert sys.argv[1:4] == ['pack', '{ort.PACKAGE}', '--pack-destination']\n"
+        f"assert sys.argv[1:4] == ['pack', '{PACKAGE}', '--pack-destination']\n"
         f"shutil.copy('{tmp_path}/sent.tgz', sys.argv[4])\n"
     )
     npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert sorted(ort.obtain(None)) == sorted(ort.FILES)
+    assert sorted(load_runtime(None)) == sorted(FILES)
     npm.write_text("#!/bin/sh\necho 'E404 not here' >&2\nexit 1\n")
-    assert sorted(ort.obtain(None)) == sorted(ort.FILES)
+    assert sorted(load_runtime(None)) == sorted(FILES)
     (tmp_path / "cache" / "onnxruntime-web-1.30.0.tgz").unlink()
-    with pytest.raises(ExportError, match=r"npm cannot bring .*E404 not here.*--ort-web"):
-        ort.obtain(None)
+    with pytest.raises(ExportError, match=r"npm cannot fetch .*E404 not here.*--ort-web"):
+        load_runtime(None)
 
 
 def test_export_writes_a_page_beside_a_new_bundle_and_of_an_old_one(
@@ -159,7 +162,7 @@ def test_export_writes_a_page_beside_a_new_bundle_and_of_an_old_one(
     def copied(_: Any, __: Any, ___: Any, request: pipeline.ExportRequest) -> list[Bundle]:
         return [Bundle.open(Path(shutil.copytree(chain.int8, request.out)))]
 
-    monkeypatch.setattr(ort, "obtain", lambda given: RUNTIME)
+    monkeypatch.setattr(onnxruntime_web, "load_runtime", lambda given: RUNTIME)
     monkeypatch.setattr(pipeline, "export_run", copied)  # exporting takes seconds, and test_export does it
     out = tmp_path / "made"
     words = ["export", str(chain.student), "--data", str(chain.data), "--int8", "--web", "--out", str(out)]

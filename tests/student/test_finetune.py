@@ -20,7 +20,8 @@ from distill.core.errors import ExportError, RunError
 from distill.core.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Reader
-from distill.runtime.predictor import open_session, probabilities, run
+from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.predictor import predict_probabilities
 from distill.scoring.thresholds import FittedOn, Thresholds, carry_over
 from distill.training.trainer import Workspace
 from export.fuse import fuse_graph
@@ -73,7 +74,7 @@ def test_a_fake_quantised_layer_computes_what_onnxruntime_does(tmp_path: Path, r
         },
     )
     session = onnxruntime.InferenceSession(str(tmp_path / "int8.onnx"), providers=["CPUExecutionProvider"])
-    theirs = session.run(None, {"x": x.numpy()})[0]
+    theirs = session.run_session(None, {"x": x.numpy()})[0]
     ours = layer(x).detach().numpy()
     assert np.abs(ours - theirs).max() < 1e-4
     assert np.abs(ours - linear(x).detach().numpy()).max() > 1e-3  # and it is not the float layer
@@ -123,7 +124,7 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
-    int8 = probabilities(partial(run, open_session(out, 1)), reader, chain.splits.dev)
+    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), reader, chain.splits.dev)
     plain = classifier.logits(classifier.encode(chain.splits.dev))
     prepare(classifier.network, 64)
     for name, (low, high) in tuned.ranges.items():

@@ -210,7 +210,7 @@ def ask(bundle: Path) -> str:
     try:
         predictor = Predictor.load(bundle, threads=1)
         predictor.predict("WHO DID THIS", None)
-        golden.show(golden.replay(predictor), "mutant")
+        golden.print_report(golden.replay(predictor), "mutant")
     except BundleError as error:
         return "refused" if "\n" not in str(error) else f"{error!r} has more than one line"
     except BaseException as error:  # noqa: BLE001 - the finding itself, a panic of Rust among them

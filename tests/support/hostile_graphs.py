@@ -261,7 +261,12 @@ NAMES = [
 MANIFESTS = [
     *(Change(f"names {n!r}", "manifest.json", put("files", n, value="0" * 64), "does not list") for n in NAMES),
     Change("one file less", "manifest.json", lambda t: t["files"].pop("README.md"), "does not list"),
-    Change("checksum of another type", "manifest.json", put("files", "model.onnx", value=0), "its content is not"),
+    Change(
+        "checksum of another type",
+        "manifest.json",
+        put("files", "model.onnx", value=0),
+        "its content does not match",
+    ),
     Change("files in a list", "manifest.json", put("files", value=[]), "does not list"),
     Change("kind", "manifest.json", put("kind", value="oracle"), "kind 'oracle'"),
     Change("precision", "manifest.json", put("precision", value=["int8"]), "precision ['int8']"),

@@ -24,7 +24,7 @@ from typing import Any
 WRITING = ("w", "a", "x", "+")
 WARM = """
 import distill.cli.main, distill.training.trainer, teacher.train, teacher.soft_targets, student.train
-import student.control, export.pipeline, distill.runtime.predictor, distill.runtime.answers, bench.run
+import student.control, export.pipeline, distill.runtime.predictor, distill.runtime.predictions, bench.run
 import rich._emoji_codes, PIL.JpegImagePlugin
 import transformers.models.albert.modeling_albert, transformers.models.resnet.modeling_resnet, tokenizers.trainers
 import transformers.models.distilbert.modeling_distilbert, torchvision.transforms.v2

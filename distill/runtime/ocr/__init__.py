@@ -1,1 +1,1 @@
-"""Reading the text on images, for posts that come without one."""
+"""OCR: reads the text on images, for posts that come without one."""

@@ -1,7 +1,6 @@
-"""What was read off images so far, so that a killed run does not read them again. Knows lines and hashes, not how
-an image is read.
+"""Remembers in a file the texts that were read off images, so that a killed run does not read them again.
 
-One line of JSON for each image, by its content: rows may change places, and the same image is read once.
+One line of JSON for each image, keyed by its content: rows may change places, and the same image is read once.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from distill import __version__
 from distill.core.files import explain_write_errors
 from distill.core.untrusted import is_file
 from distill.data.checks import image_hash
-from distill.runtime.answer_file import claim
+from distill.runtime.partial_file import lock_file
 
 
-class Reads(Protocol):
-    """What reads the text on an image; `name` says which program of which version."""
+class OcrReader(Protocol):
+    """Reads the text on an image; `name` is the program and its version."""
 
     name: str
 
@@ -28,48 +27,50 @@ class Reads(Protocol):
         """The text, "" where there is none. Raises ImageError."""
 
 
-class Readings:
-    """A reader that remembers in a file, while its `with` lasts; the file goes when `done` was called."""
+class OcrCache:
+    """An OcrReader that remembers in the file `path` while its `with` lasts.
 
-    def __init__(self, path: Path, reader: Reads) -> None:
+    The file stays for a later run, unless `discard` was called.
+    """
+
+    def __init__(self, path: Path, reader: OcrReader) -> None:
         self.path = path
         self.reader = reader
         self.name = reader.name
-        self._version = f"{reader.name}, distill {__version__}"  # another one may read another text
+        self._version = f"{reader.name}, distill {__version__}"  # another version may read another text
         self._texts: dict[str, str] = {}
-        self._done = False
+        self._discarded = False
 
     @property
     def count(self) -> int:
-        """How many images are read."""
+        """How many images were read."""
         return len(self._texts)
 
-    def __enter__(self) -> Readings:
+    def __enter__(self) -> OcrCache:
         """Raises OutputError when another process is writing the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with explain_write_errors(self.path):
             self._handle = self.path.open("a+b")
         try:
-            claim(self._handle, self.path)
-            self._handle.truncate(self._take())
+            lock_file(self._handle, self.path)
+            self._handle.truncate(self._load())
         except BaseException:
             self._handle.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Keep what was read, unless it is done with."""
         self._handle.close()
-        if self._done or self.path.stat().st_size == 0:
+        if self._discarded or self.path.stat().st_size == 0:
             self.path.unlink()
 
     def read(self, source: Path | bytes) -> str:
-        """As the reader does, or from the file. Raises ImageError, and OutputError when there is no room."""
+        """The text, from the file or from the reader. Raises ImageError, and OutputError when the disk is full."""
         if isinstance(source, bytes):
             key = hashlib.sha256(source).hexdigest()
         elif is_file(source):
             key = image_hash(source)
-        else:  # what is none is not to be hashed: a FIFO would never end
+        else:  # not hashed: a FIFO would never end
             return self.reader.read(source)
         if key not in self._texts:
             text = self.reader.read(source)
@@ -81,12 +82,12 @@ class Readings:
             self._texts[key] = text
         return self._texts[key]
 
-    def done(self) -> None:
-        """All of it stands elsewhere now."""
-        self._done = True
+    def discard(self) -> None:
+        """Remove the file at the end: its texts are stored elsewhere now."""
+        self._discarded = True
 
-    def _take(self) -> int:
-        """Take up what such a reader left; the bytes of whole lines."""
+    def _load(self) -> int:
+        """Read the texts of this reader's version and return the size in bytes of the whole lines."""
         size_bytes = 0
         self._handle.seek(0)
         for line in self._handle:
@@ -103,6 +104,6 @@ class Readings:
         return size_bytes
 
 
-def beside(out: Path) -> Path:
+def cache_path(out: Path) -> Path:
     """OUT.ocr.part."""
     return out.with_name(f"{out.name}.ocr.part")

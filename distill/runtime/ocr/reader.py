@@ -1,4 +1,4 @@
-"""The text on an image, read. Knows rapidocr and how to hand it an image, nothing of rows and models of ours."""
+"""Reads the text on an image with rapidocr."""
 
 from __future__ import annotations
 
@@ -10,57 +10,58 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from distill.core.cores import default_threads
-from distill.core.errors import ImageError
-from distill.core.extras import require
+from distill.core.errors import ImageError, InstallError
 from distill.preprocess.images import decode_rgb
-from distill.runtime.ocr.reading_order import Line, in_order
+from distill.runtime.ocr.reading_order import TextLine, sort_lines
 
 MAX_PIXELS = 4_000_000  # time and memory grow with them; letters in a larger image are large as well
 MAX_RATIO = 8  # of the long side to the short one: rapidocr enlarges a strip until its short side is 736 pixels
 MIN_SIDE = 8  # pixels; no letter is smaller
-MIN_SCORE = 0.5  # of a line; what is less certain is mostly no text
+MIN_CONFIDENCE = 0.5  # of a line; what is less certain is mostly no text
 
 
 class TextReader:
-    """rapidocr with the models in its package, which read English, Chinese and some fifty languages more."""
+    """An OcrReader: rapidocr with the models in its package, for English, Chinese and some fifty languages more."""
 
     def __init__(self, threads: int = 0) -> None:
-        """0 threads: as many as are granted. Raises InstallError if rapidocr cannot be imported."""
-        from importlib.metadata import version
+        """0 threads: as many as this process may use. Raises OcrError where rapidocr cannot be imported."""
+        try:
+            from importlib.metadata import version
 
-        rapidocr = require("rapidocr", "reading images")
+            from rapidocr import RapidOCR
+        except ImportError as error:  # its own, or one of a library that OpenCV needs
+            raise InstallError(f"reading images needs rapidocr ({error}); pip install 'distill[ocr]'") from error
         self.name = f"rapidocr {version('rapidocr')}"
-        count = threads or default_threads()
-        engine = "EngineConfig.onnxruntime"
-        self._engine: Any = rapidocr.RapidOCR(
+        onnxruntime = "EngineConfig.onnxruntime"
+        self._engine: Any = RapidOCR(
             params={
-                "Global.log_level": "critical",  # that an image holds no text is an answer
-                "Global.text_score": MIN_SCORE,
-                "Global.max_side_len": MAX_PIXELS,  # the bounds above are ours
-                f"{engine}.intra_op_num_threads": count,
-                f"{engine}.inter_op_num_threads": 1,
+                "Global.log_level": "critical",  # an image without text is no error
+                "Global.text_score": MIN_CONFIDENCE,
+                "Global.max_side_len": MAX_PIXELS,  # bounded below
+                f"{onnxruntime}.intra_op_num_threads": threads or default_threads(),
+                f"{onnxruntime}.inter_op_num_threads": 1,
             }
         )
 
     def read(self, source: Path | bytes, name: str | None = None) -> str:
-        """The text, a line for each on the image; "" where there is none. Raises ImageError."""
-        return "\n".join(line.text for line in in_order(self.lines(source, name)))
+        """The text, line by line in reading order; "" where there is none. Raises ImageError."""
+        return "\n".join(line.text for line in sort_lines(self.lines(source, name)))
 
-    def lines(self, source: Path | bytes, name: str | None = None) -> list[Line]:
-        """What was found, in no order. Raises ImageError."""
+    def lines(self, source: Path | bytes, name: str | None = None) -> list[TextLine]:
+        """The lines on the image, in no order. Raises ImageError."""
         name = name or (str(source) if isinstance(source, Path) else "image")
         image = decode_rgb(source, round(MAX_PIXELS**0.5), name)
         if min(image.size) < MIN_SIDE:
             return []
         try:
-            found = self._engine(_bounded(image))
+            result = self._engine(_bounded(image))
         except Exception as error:  # OpenCV and onnxruntime have errors of their own
             raise ImageError(f"{name}: its text cannot be read: {str(error).strip()[-200:]}") from error
-        return [] if found.txts is None else [_line(*pair) for pair in zip(found.txts, found.boxes, strict=True)]
+        return [] if result.txts is None else list(map(_line, result.txts, result.boxes))
 
 
 def _bounded(image: Image.Image) -> NDArray[np.uint8]:
-    """BGR, uint8 (H, W, 3): no strip and no more than MAX_PIXELS."""
+    """BGR, uint8 (H, W, 3), within MAX_RATIO (by white margins) and MAX_PIXELS (by shrinking)."""
     width, height = image.size
     fitting = (max(width, -(-height // MAX_RATIO)), max(height, -(-width // MAX_RATIO)))
     if fitting != image.size:
@@ -73,8 +74,8 @@ def _bounded(image: Image.Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(image, dtype=np.uint8)[:, :, ::-1])
 
 
-def _line(text: str, box: NDArray[Any]) -> Line:
-    """From the four corners (4, 2) of a box that may be tilted."""
+def _line(text: str, box: NDArray[Any]) -> TextLine:
+    """The upright rectangle around the four corners (4, 2) of a box that may be tilted."""
     left, top = box.min(axis=0)
     right, bottom = box.max(axis=0)
-    return Line(text, float(left), float(top), float(right), float(bottom))
+    return TextLine(text, float(left), float(top), float(right), float(bottom))

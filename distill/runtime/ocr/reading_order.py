@@ -1,17 +1,17 @@
-"""Lines of text in the order in which a reader takes them. Knows boxes on an image, not how they were found."""
+"""Puts the lines of text on an image into reading order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Of a line's thickness, off both sides: boxes reach a little over their letters, and lines that stand close would
-# have no gap between them.
+# Share of a line's thickness that is cut off on both sides: boxes reach a little over their letters, and lines that
+# stand close would have no gap between them.
 TRIM = 0.25
 
 
 @dataclass(frozen=True)
-class Line:
+class TextLine:
     """A piece of text and the upright rectangle around it, in pixels from the top left."""
 
     text: str
@@ -26,12 +26,12 @@ class Cut:
     """Two groups of lines, one read before the other, and the pixels between them."""
 
     gap: float
-    first: list[Line]
-    rest: list[Line]
+    first: list[TextLine]
+    rest: list[TextLine]
 
 
-def in_order(lines: Sequence[Line]) -> list[Line]:
-    """Top to bottom and left to right, column by column where there are columns.
+def sort_lines(lines: Sequence[TextLine]) -> list[TextLine]:
+    """In reading order: top to bottom and left to right, column by column where there are columns.
 
     The widest gap that runs through all the lines, between upper and lower ones or left and right ones, divides
     them, and each part is divided again (a recursive X-Y cut, Nagy and Seth 1984): lines of one caption stand
@@ -40,7 +40,7 @@ def in_order(lines: Sequence[Line]) -> list[Line]:
     ordered, pending = [], [list(lines)]
     while pending:
         group = pending.pop()
-        cuts = [cut for upright in (True, False) if (cut := _widest(group, upright)) is not None]
+        cuts = [cut for vertical in (True, False) if (cut := _widest_gap(group, vertical)) is not None]
         if not cuts:
             ordered += _by_rows(group)
             continue
@@ -49,9 +49,9 @@ def in_order(lines: Sequence[Line]) -> list[Line]:
     return ordered
 
 
-def _widest(lines: Sequence[Line], upright: bool) -> Cut | None:
-    """The widest gap that a straight line fits in: with `upright` between upper and lower, else left and right."""
-    spans = sorted(((*_span(line, upright), line) for line in lines), key=lambda span: span[:2])
+def _widest_gap(lines: Sequence[TextLine], vertical: bool) -> Cut | None:
+    """The widest gap along the vertical axis, between upper and lower lines, or along the horizontal one."""
+    spans = sorted(((*_span(line, vertical), line) for line in lines), key=lambda span: span[:2])
     gap, at, reach = 0.0, 0, float("inf")
     for place, (start, end, _) in enumerate(spans):
         if start - reach > gap:
@@ -61,16 +61,17 @@ def _widest(lines: Sequence[Line], upright: bool) -> Cut | None:
     return Cut(gap, ordered[:at], ordered[at:]) if at else None
 
 
-def _span(line: Line, upright: bool) -> tuple[float, float]:
-    start, end = (line.top, line.bottom) if upright else (line.left, line.right)
+def _span(line: TextLine, vertical: bool) -> tuple[float, float]:
+    """Start and end of a line along one axis, trimmed where that is the line's thickness."""
+    start, end = (line.top, line.bottom) if vertical else (line.left, line.right)
     flat = line.right - line.left >= line.bottom - line.top
-    trim = TRIM * (end - start) if flat == upright else 0.0
+    trim = TRIM * (end - start) if flat == vertical else 0.0
     return start + trim, end - trim
 
 
-def _by_rows(lines: Sequence[Line]) -> list[Line]:
-    """For boxes that reach into each other: those whose middle is at the height of a row's first belong to it."""
-    rows: list[list[Line]] = []
+def _by_rows(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Order boxes that overlap: a line belongs to a row when its middle is level with the row's first line."""
+    rows: list[list[TextLine]] = []
     for line in sorted(lines, key=_middle):
         if rows and rows[-1][0].top <= _middle(line) <= rows[-1][0].bottom:
             rows[-1].append(line)
@@ -79,5 +80,5 @@ def _by_rows(lines: Sequence[Line]) -> list[Line]:
     return [line for row in rows for line in sorted(row, key=lambda line: line.left)]
 
 
-def _middle(line: Line) -> float:
+def _middle(line: TextLine) -> float:
     return (line.top + line.bottom) / 2

@@ -1,1 +1,1 @@
-"""ONNX files read, guarded and profiled without the onnx package."""
+"""ONNX files: read and guarded without the onnx package, run and profiled with onnxruntime."""

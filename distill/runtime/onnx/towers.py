@@ -1,7 +1,8 @@
-"""Which part of the model each node of an exported graph belongs to. Knows graphs and their inputs, no runtime.
+"""Says which tower of the model, text, image or head, each node and weight of an exported graph belongs to.
 
-torch's exporter names nodes as it likes, so a tower is found by walking from the graph's inputs: what depends on
-`pixels` alone is the image's, on `input_ids` or `attention_mask` alone the text's, on both the head's.
+torch's exporter names nodes as it likes, so towers are found by walking from the graph's inputs: what depends on
+`pixels` alone belongs to the image tower, what depends on `input_ids` or `attention_mask` alone to the text tower,
+and what depends on both to the head.
 """
 
 from __future__ import annotations
@@ -15,27 +16,25 @@ INPUTS = ("input_ids", "attention_mask", "pixels", "present")
 Tower = Literal["text", "image", "head"]
 TOWERS: tuple[Tower, ...] = ("text", "image", "head")
 
-Depends = dict[str, frozenset[str]]
-
 
 class NodeLike(Protocol):
-    """What is asked of a node: onnx.NodeProto has it, and distill.onnx_graph.Node."""
+    """An operator: an onnx.NodeProto or a distill.runtime.onnx.graph.Node."""
 
     @property
     def op_type(self) -> str:
-        """The operator."""
+        """The operator's type, such as "MatMul"."""
 
     @property
     def input(self) -> Sequence[str]:
-        """The tensors that it takes."""
+        """The names of the tensors that it takes."""
 
     @property
     def output(self) -> Sequence[str]:
-        """The tensors that it gives."""
+        """The names of the tensors that it returns."""
 
 
-class Named(Protocol):
-    """What is asked of a constant."""
+class ConstantLike(Protocol):
+    """A constant: an onnx.TensorProto or a distill.runtime.onnx.graph.Initializer."""
 
     @property
     def name(self) -> str:
@@ -46,34 +45,34 @@ AnyNode = TypeVar("AnyNode", bound=NodeLike, covariant=True)
 
 
 class GraphLike(Protocol[AnyNode]):
-    """What is asked of a graph: onnx.GraphProto has it, and distill.onnx_graph.Graph."""
+    """A graph: an onnx.GraphProto or a distill.runtime.onnx.graph.Graph."""
 
     @property
     def node(self) -> Sequence[AnyNode]:
-        """Sorted: inputs come before their use."""
+        """Sorted: every tensor is written before it is used."""
 
     @property
-    def initializer(self) -> Sequence[Named]:
+    def initializer(self) -> Sequence[ConstantLike]:
         """The constants."""
 
 
-def by_output(graph: GraphLike[NodeLike]) -> dict[str, Tower | None]:
-    """The tower of every tensor; None for one that depends on constants only."""
-    depends: Depends = {name: frozenset({name}) for name in INPUTS}
+def tensor_towers(graph: GraphLike[NodeLike]) -> dict[str, Tower | None]:
+    """The tower of every tensor by its name; None for one that depends on constants only."""
+    inputs_of: dict[str, frozenset[str]] = {name: frozenset({name}) for name in INPUTS}
     for node in graph.node:
-        reached: frozenset[str] = frozenset()
-        if node.op_type != "Shape":  # how many examples there are, one input tells for all: that joins no towers
-            reached = reached.union(*(depends.get(name, frozenset()) for name in node.input))
+        inputs: frozenset[str] = frozenset()
+        if node.op_type != "Shape":  # the batch size may be taken from any input: that joins no towers
+            inputs = inputs.union(*(inputs_of.get(name, frozenset()) for name in node.input))
         for name in node.output:
-            if name:  # "" is an output that is left out, and an input that is left out elsewhere
-                depends[name] = reached
-    return {name: _tower(reached) for name, reached in depends.items()}
+            if name:  # "" is an optional output that is left out
+                inputs_of[name] = inputs
+    return {name: _tower(inputs) for name, inputs in inputs_of.items()}
 
 
-def of_weights(graph: GraphLike[NodeLike]) -> dict[str, Tower]:
-    """The tower of every constant: that of the first node that joins it with data, past those that only unpack
-    it, such as DequantizeLinear."""
-    towers = by_output(graph)
+def weight_towers(graph: GraphLike[NodeLike]) -> dict[str, Tower]:
+    """The tower of every constant by its name: that of the first node that joins it with data, past nodes that
+    only unpack it, such as DequantizeLinear."""
+    towers = tensor_towers(graph)
     consumers: dict[str, list[NodeLike]] = defaultdict(list)
     for node in graph.node:
         for name in node.input:
@@ -89,18 +88,18 @@ def of_weights(graph: GraphLike[NodeLike]) -> dict[str, Tower]:
                 queue += filter(None, node.output)
         return "head"
 
-    return {item.name: find(item.name) for item in graph.initializer}
+    return {constant.name: find(constant.name) for constant in graph.initializer}
 
 
-def image_nodes(graph: GraphLike[AnyNode]) -> list[AnyNode]:
+def image_tower_nodes(graph: GraphLike[AnyNode]) -> list[AnyNode]:
     """The nodes of the image tower, in order."""
-    towers = by_output(graph)
+    towers = tensor_towers(graph)
     return [node for node in graph.node if towers[node.output[0]] == "image"]
 
 
-def _tower(reached: frozenset[str]) -> Tower | None:
-    if not reached:
+def _tower(inputs: frozenset[str]) -> Tower | None:
+    if not inputs:
         return None
-    if reached == {"pixels"}:
+    if inputs == {"pixels"}:
         return "image"
-    return "head" if "pixels" in reached else "text"
+    return "head" if "pixels" in inputs else "text"

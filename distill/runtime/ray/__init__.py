@@ -1,1 +1,1 @@
-"""Predicting on many processes and machines with Ray Data."""
+"""Predicting on many processes and machines with Ray; needs the extra `ray`."""

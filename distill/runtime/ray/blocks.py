@@ -1,7 +1,7 @@
-"""A source cut into blocks that machines read by themselves. Knows rows and where they stand, no models and no Ray.
+"""Splits a source into blocks of rows that workers read by themselves.
 
-A block is a number of whole chunks of the source in order: `Predictor.stream` then puts the same rows in the
-same batches as it does when it reads the source alone, and gives the same bytes.
+A block is a number of whole chunks of the source, in order: `Predictor.stream` then puts the same rows into the
+same batches as a single process does, and the lines have the same bytes.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from distill.core.errors import DataError
 from distill.data import parquet
 from distill.data.dataset import Example
 from distill.data.sources import Fault, Item, Source, example_of_image, json_lines, table_rows
-from distill.runtime.predictor import CHUNK
+from distill.runtime.predictor import CHUNK_SIZE
 
-MANY = 1000  # blocks; where there would be more, they grow
-MAX_CHUNKS = 16  # in a block: what a kill costs each worker stays within minutes
+MAX_BLOCKS = 1000  # where there would be more, they grow,
+MAX_CHUNKS = 16  # up to so many chunks, so that a killed worker loses no more than minutes
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Lines of a JSONL file: the first one's number and byte, and how many bytes they take."""
+class LineSpan:
+    """Lines of a JSONL file: the number and byte of the first, and their size."""
 
-    source: Path
+    path: Path
     first_line: int
     start: int
     size_bytes: int
 
 
 @dataclass(frozen=True)
-class Span:
-    """`count` rows of a Parquet file behind its first `first`."""
+class TableSpan:
+    """`count` rows of a Parquet file, after its first `first`."""
 
     table: parquet.Table
     first: int
@@ -46,102 +46,109 @@ class Span:
 
 @dataclass(frozen=True)
 class Block:
-    """`count` items of a source behind its first `first`. `content` is a hash that says whether they are those of
-    another time; `rows` says where they stand, or is the items themselves where no such place can be named."""
+    """`count` items of a source, after its first `first`.
+
+    `content_hash` changes with the items. `rows` says where to read them, or holds the items themselves where the
+    source can only be read from its start.
+    """
 
     number: int
     first: int
     count: int
-    content: str
-    rows: Lines | tuple[Span, ...] | tuple[Path, ...] | tuple[Item, ...]
+    content_hash: str
+    rows: LineSpan | tuple[TableSpan, ...] | tuple[Path, ...] | tuple[Item, ...]
 
 
-def cut(source: Source) -> list[Block]:
-    """All blocks of a source, in order. JSONL is read once for its hashes, of Parquet the footers; CSV and JSON are
-    read whole, for where a row begins in them only a reader from the start can say. Raises DataError."""
-    paths = [path.absolute() for path in source.files]  # a worker's folder is another
+def split_into_blocks(source: Source) -> list[Block]:
+    """All blocks of a source, in order. Raises DataError.
+
+    JSONL is read once for its hashes, Parquet's footers are read, and CSV and JSON are read whole, since their rows
+    can only be found from the start.
+    """
+    paths = [path.absolute() for path in source.files]  # a worker's working directory is another
     if source.kind == "tables":
-        return list(_of_tables([parquet.describe(path) for path in paths]))
+        return list(_table_blocks([parquet.describe(path) for path in paths]))
     if source.kind == "images":
-        return list(_of_images(paths))
+        return list(_image_blocks(paths))
     if source.kind == "lines":
-        return list(_of_lines(paths[0], block_rows(source.count() or 0)))
-    return list(_of_items(list(replace(source, path=source.path.absolute(), files=tuple(paths)).items())))
+        return list(_line_blocks(paths[0], rows_per_block(source.count() or 0)))
+    return list(_item_blocks(list(replace(source, path=source.path.absolute(), files=tuple(paths)).items())))
 
 
-def block_rows(total: int) -> int:
-    """Rows in each block but the last, for so many rows in all."""
-    return CHUNK * min(max(1, total // (CHUNK * MANY)), MAX_CHUNKS)
+def rows_per_block(total: int) -> int:
+    """The number of rows in each block but the last, for `total` rows in all."""
+    return CHUNK_SIZE * min(max(1, total // (CHUNK_SIZE * MAX_BLOCKS)), MAX_CHUNKS)
 
 
-def items_of(block: Block) -> Iterator[Item]:
-    """What stands in a block. Raises DataError when it is no longer what was cut."""
-    if isinstance(block.rows, Lines):
+def read_block(block: Block) -> Iterator[Item]:
+    """The items of a block. Raises DataError when the source has changed since it was split."""
+    if isinstance(block.rows, LineSpan):
         yield from _read_lines(block, block.rows)
         return
     for row in block.rows:
-        if isinstance(row, Span):
+        if isinstance(row, TableSpan):
             if parquet.describe(row.table.path) != row.table:
-                raise DataError(f"{row.table.path}: was changed on the way; give the same command again")
+                raise DataError(f"{row.table.path}: changed while it was read; give the same command again")
             yield from table_rows(row.table.path, row.first, row.count)
         else:
             yield example_of_image(row) if isinstance(row, Path) else row
 
 
-def _of_lines(source: Path, rows: int) -> Iterator[Block]:
+def _line_blocks(path: Path, rows: int) -> Iterator[Block]:
     try:
-        with source.open("rb") as handle:
-            place = Lines(source, 1, 0, 0)
+        with path.open("rb") as handle:
+            span = LineSpan(path, 1, 0, 0)
             for number in itertools.count():
                 count, lines, content = _next_lines(handle, rows)
                 if not count:
                     return
-                place = replace(place, size_bytes=len(content))
-                yield Block(number, number * rows, count, hashlib.sha256(content).hexdigest(), place)
-                place = replace(place, first_line=place.first_line + lines, start=place.start + len(content))
+                span = replace(span, size_bytes=len(content))
+                yield Block(number, number * rows, count, hashlib.sha256(content).hexdigest(), span)
+                span = replace(span, first_line=span.first_line + lines, start=span.start + len(content))
     except OSError as error:
-        raise DataError(f"{source}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _next_lines(handle: BinaryIO, rows: int) -> tuple[int, int, bytes]:
-    """Up to `rows` lines that are not blank, and blank ones between: how many, of how many, their bytes."""
-    found: list[bytes] = []
+    """Read up to `rows` lines that are not blank, and the blank ones between: the number of the former, the number
+    of both, and their bytes."""
+    lines: list[bytes] = []
     count = 0
     while count < rows and (line := handle.readline()):
-        found.append(line)
+        lines.append(line)
         count += bool(line.strip())
-    return count, len(found), b"".join(found)
+    return count, len(lines), b"".join(lines)
 
 
-def _read_lines(block: Block, place: Lines) -> Iterator[Item]:
+def _read_lines(block: Block, span: LineSpan) -> Iterator[Item]:
     try:
-        with place.source.open("rb") as handle:
-            handle.seek(place.start)
-            content = handle.read(place.size_bytes)
+        with span.path.open("rb") as handle:
+            handle.seek(span.start)
+            content = handle.read(span.size_bytes)
     except OSError as error:
-        raise DataError(f"{place.source}: cannot be read: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != block.content:
-        raise DataError(f"{place.source}: was changed on the way; give the same command again")
-    yield from json_lines(io.BytesIO(content), place.source, place.first_line)
+        raise DataError(f"{span.path}: cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != block.content_hash:
+        raise DataError(f"{span.path}: changed while it was read; give the same command again")
+    yield from json_lines(io.BytesIO(content), span.path, span.first_line)
 
 
-def _of_tables(tables: Sequence[parquet.Table]) -> Iterator[Block]:
-    """Blocks go on from one file into the next, as chunks do where one process reads them all."""
+def _table_blocks(tables: Sequence[parquet.Table]) -> Iterator[Block]:
+    """Blocks continue from one file into the next, as chunks do where one process reads them all."""
     total = sum(table.rows for table in tables)
-    rows = block_rows(total)
+    rows = rows_per_block(total)
     for number, first in enumerate(range(0, total, rows)):
         stop, begin, spans = min(first + rows, total), 0, []
         for table in tables:
             low, high = max(first, begin), min(stop, begin + table.rows)
             if low < high:
-                spans.append(Span(table, low - begin, high - low))
+                spans.append(TableSpan(table, low - begin, high - low))
             begin += table.rows
         content = _hash((span.table.path.name, span.table.footer, span.first, span.count) for span in spans)
         yield Block(number, first, stop - first, content, tuple(spans))
 
 
-def _of_images(paths: Sequence[Path]) -> Iterator[Block]:
-    rows = block_rows(len(paths))
+def _image_blocks(paths: Sequence[Path]) -> Iterator[Block]:
+    rows = rows_per_block(len(paths))
     for number, first in enumerate(range(0, len(paths), rows)):
         chosen = tuple(paths[first : first + rows])
         content = _hash((path.name, *_sizes(path)) for path in chosen)
@@ -149,7 +156,7 @@ def _of_images(paths: Sequence[Path]) -> Iterator[Block]:
 
 
 def _sizes(image: Path) -> list[int | None]:
-    """Bytes of an image and of its text, None for what is not there."""
+    """The sizes in bytes of an image and of its text file, None for a missing one."""
     sizes: list[int | None] = []
     for path in (image, image.with_suffix(".txt")):
         try:
@@ -159,14 +166,14 @@ def _sizes(image: Path) -> list[int | None]:
     return sizes
 
 
-def _of_items(items: Sequence[Item]) -> Iterator[Block]:
-    rows = block_rows(len(items))
+def _item_blocks(items: Sequence[Item]) -> Iterator[Block]:
+    rows = rows_per_block(len(items))
     for number, first in enumerate(range(0, len(items), rows)):
         chosen = tuple(items[first : first + rows])
-        yield Block(number, first, len(chosen), _hash(map(_words, chosen)), chosen)
+        yield Block(number, first, len(chosen), _hash(map(_hashed_fields, chosen)), chosen)
 
 
-def _words(item: Item) -> tuple[str | None, ...]:
+def _hashed_fields(item: Item) -> tuple[str | None, ...]:
     if isinstance(item, Fault):
         return (item.id, item.error)
     image = item.image if isinstance(item, Example) else None

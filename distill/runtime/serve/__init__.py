@@ -1,1 +1,1 @@
-"""A Bundle as an HTTP service: `distill serve`. Knows export.runtime; needs the extra `serve`, and no torch."""
+"""A Bundle as an HTTP service, `distill serve`; needs the extra `serve`."""

@@ -1,4 +1,4 @@
-"""The routes. Knows FastAPI; what they do stands in service.py."""
+"""The routes of the service, as an ASGI application."""
 
 from __future__ import annotations
 
@@ -13,21 +13,19 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from distill import __version__
 from distill.data.sources import Fault
-from distill.runtime.answers import as_line
+from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Prediction, Predictor
-from distill.runtime.serve.described import About, State, about, request_body, responses
-from distill.runtime.serve.intake import JSON
-from distill.runtime.serve.limits import Limits
-from distill.runtime.serve.refusal import Refusal, RefusedError
+from distill.runtime.serve.openapi import BundleInfo, Status, bundle_info, request_body, responses
+from distill.runtime.serve.request import JSON, ErrorResponse, Limits, RequestError
 from distill.runtime.serve.service import READY, Service
 
 SUMMARY = "Labels and probabilities for images with text."
 
 
 def create_app(predictor: Predictor, limits: Limits) -> FastAPI:
-    """An ASGI application that answers with this Predictor."""
+    """The application that serves this Predictor."""
     service = Service(predictor, limits)
-    bundle = about(predictor.bundle, limits)
+    info = bundle_info(predictor.bundle, limits)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -35,56 +33,56 @@ def create_app(predictor: Predictor, limits: Limits) -> FastAPI:
         yield
         await service.stop()
 
-    # No pages of documentation: theirs load scripts from elsewhere. /openapi.json is what they would show.
+    # No pages of documentation: they load scripts from other servers. /openapi.json is what they would show.
     app = FastAPI(
         title="distill", summary=SUMMARY, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
-    app.add_exception_handler(RefusedError, _refuse)
-    app.add_exception_handler(HTTPException, _no_such_thing)
-    app.add_exception_handler(Exception, _fault)
+    app.add_exception_handler(RequestError, _request_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _internal_error)
 
     body = {"requestBody": request_body()}
 
     @app.post("/v1/predict", responses=responses(), openapi_extra=body)
     async def predict(request: Request) -> Prediction:
-        """Judge one post: a text, an image, or both."""
-        line = as_line(await service.answer(request))
+        """Predict the labels of one post: a text, an image, or both."""
+        line = json_line(await service.predict(request))
         return Response(line, media_type=JSON)  # type: ignore[return-value]  # the bytes that `distill predict` writes
 
     @app.get("/v1/bundle")
-    async def about_bundle() -> About:
+    async def bundle() -> BundleInfo:
         """The labels with their thresholds, the versions, and the limits."""
-        return bundle
+        return info
 
     @app.get("/healthz")
-    async def healthz() -> State:
-        """Whether the process lives."""
-        return State("alive")
+    async def healthz() -> Status:
+        """Whether the process is alive."""
+        return Status("alive")
 
-    @app.get("/readyz", responses={503: {"model": State, "description": "Not ready, and why."}})
-    async def readyz() -> State:
-        """Whether the Bundle answers here as where it was made."""
+    @app.get("/readyz", responses={503: {"model": Status, "description": "Not ready, and why."}})
+    async def readyz() -> Status:
+        """Whether the Bundle's golden answers were reproduced on this machine."""
         status = 200 if service.state == READY else 503
         return JSONResponse({"status": service.state}, status)  # type: ignore[return-value]
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """Counts and times, in Prometheus's form."""
-        return Response(service.gauges.text(), media_type=CONTENT_TYPE_LATEST)
+        """Counts and times, in Prometheus's text format."""
+        return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     return app
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)
-    return Refusal(error)
+async def _request_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return ErrorResponse(error)
 
 
-async def _no_such_thing(_: Request, error: Exception) -> Response:
+async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return Response(as_line(Fault("", str(error.detail))), error.status_code, error.headers, JSON)
+    return Response(json_line(Fault("", str(error.detail))), error.status_code, error.headers, JSON)
 
 
-async def _fault(_: Request, error: Exception) -> Response:
-    line = as_line(Fault("", "an error of the service; its log says which"))
+async def _internal_error(_: Request, error: Exception) -> Response:
+    line = json_line(Fault("", "internal error; the service's log says more"))
     return Response(line, 500, {"Connection": "close"}, JSON)  # uvicorn closes it after an error that it logs

@@ -1,7 +1,7 @@
-"""Questions that wait together are run together. Knows asyncio and lengths, nothing of HTTP or of models.
+"""Runs requests that wait at the same time in one batch.
 
-While one batch runs, others gather. A question that finds the runner idle is run at once, unless others are being
-prepared at that moment: then it waits for them, `max_wait_s` at most.
+While one batch runs, the next requests gather. A request that finds the model idle runs at once, unless others are
+being prepared at that moment: then it waits for them, `max_wait_s` at most.
 """
 
 from __future__ import annotations
@@ -13,30 +13,35 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Q = TypeVar("Q")
-A = TypeVar("A")
-STRETCH = 2  # no question is padded to more than this many times its length,
-SLACK = 16  # or by this much, which costs next to nothing
+Input = TypeVar("Input")
+Result = TypeVar("Result")
+# No input is padded to more than this many times its length, or by so much as costs next to nothing.
+MAX_PADDING_RATIO = 2
+MIN_PADDING = 16
 
 
 @dataclass(eq=False)
-class _Waiting(Generic[Q, A]):
-    question: Q
+class _Waiting(Generic[Input, Result]):
+    input: Input
     length: int
     since: float  # the loop's time
-    answer: asyncio.Future[A]
+    result: asyncio.Future[Result]
 
 
-class Batcher(Generic[Q, A]):
-    """One queue, one thread in which `run` answers a batch in order."""
+class Batcher(Generic[Input, Result]):
+    """A queue, and one thread in which `run` takes a batch of inputs and returns their results in order."""
 
     def __init__(
-        self, run: Callable[[list[Q]], list[A]], length: Callable[[Q], int], max_batch: int, max_wait_s: float
+        self,
+        run: Callable[[list[Input]], list[Result]],
+        length: Callable[[Input], int],
+        max_batch: int,
+        max_wait_s: float,
     ) -> None:
         self._run, self._length = run, length
         self._max_batch, self._max_wait_s = max_batch, max_wait_s
-        self._waiting: list[_Waiting[Q, A]] = []
-        self._coming = 0
+        self._waiting: list[_Waiting[Input, Result]] = []
+        self._preparing = 0
         self._changed = asyncio.Event()
         self._closing = False
         self._thread = ThreadPoolExecutor(1, "model")
@@ -44,24 +49,24 @@ class Batcher(Generic[Q, A]):
 
     @property
     def waiting(self) -> int:
-        """Questions that no batch has taken yet."""
+        """The number of inputs that no batch has taken yet."""
         return len(self._waiting)
 
-    async def ask(self, prepared: Awaitable[Q]) -> A:
-        """The answer to a question that is still being prepared. Raises what preparing or answering it raises."""
-        self._coming += 1
+    async def submit(self, prepared: Awaitable[Input]) -> Result:
+        """The result for an input that is still being prepared. Raises what preparing or running it raises."""
+        self._preparing += 1
         try:
-            question = await prepared
+            value = await prepared
         finally:
-            self._coming -= 1
+            self._preparing -= 1
             self._changed.set()
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[A] = loop.create_future()
-        self._waiting.append(_Waiting(question, self._length(question), loop.time(), answer))
-        return await answer
+        result: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append(_Waiting(value, self._length(value), loop.time(), result))
+        return await result
 
     async def close(self) -> None:
-        """Answer all that waits, then stop."""
+        """Run all that waits, then stop."""
         self._closing = True
         self._changed.set()
         await self._worker
@@ -71,7 +76,7 @@ class Batcher(Generic[Q, A]):
         while True:
             if self._waiting:
                 await self._gather()
-                await self._answer(self._take())
+                await self._run_batch(self._take_batch())
             elif self._closing:
                 return
             else:
@@ -79,42 +84,41 @@ class Batcher(Generic[Q, A]):
                 await self._changed.wait()
 
     async def _gather(self) -> None:
-        """Wait for those that are on their way, as long as the oldest may have to."""
+        """Wait for inputs that are being prepared, as long as the oldest may wait."""
         loop = asyncio.get_running_loop()
         until = self._waiting[0].since + self._max_wait_s
-        while self._coming and len(self._waiting) < self._max_batch and (left := until - loop.time()) > 0:
+        while self._preparing and len(self._waiting) < self._max_batch and (left := until - loop.time()) > 0:
             self._changed.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left)
 
-    def _take(self) -> list[_Waiting[Q, A]]:
-        """The oldest, and of like length those that have waited longest; nobody who has given up."""
-        self._waiting = [one for one in self._waiting if not one.answer.done()]
+    def _take_batch(self) -> list[_Waiting[Input, Result]]:
+        """The oldest input and those of like length that wait longest; none whose caller has given up."""
+        self._waiting = [item for item in self._waiting if not item.result.done()]
         if not self._waiting:
             return []
         oldest = self._waiting[0].length
-        like = [one for one in self._waiting if _alike(one.length, oldest)]
-        taken = like[: self._max_batch]
-        self._waiting = [one for one in self._waiting if one not in taken]
-        return taken
+        batch = [item for item in self._waiting if _is_alike(item.length, oldest)][: self._max_batch]
+        self._waiting = [item for item in self._waiting if item not in batch]
+        return batch
 
-    async def _answer(self, batch: list[_Waiting[Q, A]]) -> None:
+    async def _run_batch(self, batch: list[_Waiting[Input, Result]]) -> None:
         if not batch:
             return
-        questions = [one.question for one in batch]
+        inputs = [item.input for item in batch]
         try:
-            answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, questions)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to those who asked
-            if len(batch) > 1:  # it may be one question's fault: the others must not suffer
-                for one in batch:
-                    await self._answer([one])
-            elif not batch[0].answer.done():
-                batch[0].answer.set_exception(error)
+            results = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, inputs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
+            if len(batch) > 1:  # one input may be at fault: the others must not suffer
+                for item in batch:
+                    await self._run_batch([item])
+            elif not batch[0].result.done():
+                batch[0].result.set_exception(error)
             return
-        for one, answer in zip(batch, answers, strict=True):
-            if not one.answer.done():
-                one.answer.set_result(answer)
+        for item, result in zip(batch, results, strict=True):
+            if not item.result.done():
+                item.result.set_result(result)
 
 
-def _alike(a: int, b: int) -> bool:
-    return max(a, b) <= max(STRETCH * min(a, b), min(a, b) + SLACK)
+def _is_alike(a: int, b: int) -> bool:
+    return max(a, b) <= max(MAX_PADDING_RATIO * min(a, b), min(a, b) + MIN_PADDING)

@@ -1,181 +1,179 @@
-/** The page: what is given, what is answered, and why. Knows the document; asks the worker for all else. */
+/** The page: takes an image and a text, and shows the labels that the model predicts and why. */
 
-import { decided, get, percent, sigmoid, text as read } from './bundle.js'
-import { card } from './card.js'
+import { isPredicted, percent, readJson, readText, sigmoid } from './bundle.js'
+import { renderCard } from './card.js'
 import { Client } from './client.js'
-import { paint, wipe } from './why.js'
+import { clearEffects, showEffects } from './effects.js'
 
-const PAUSE_MS = 300 // of typing, before it is asked
+const PAUSE_MS = 300 // in the typing, before the model runs
 
 const $ = (id) => document.getElementById(id)
 const client = new Client()
-const now = { image: null, text: '', answer: null } // what the page shows
+const post = { image: null, text: '' } // what the shown prediction is for
 let names, thresholds, noise, spec, threads
-let waiting // for a pause in the typing
-let round = 0 // counts answers asked for: only the last is shown
-let choice = 0 // counts images given and removed: only the last is taken
+let typing // the timer of a pause in the typing
+let lastPrediction = 0 // counts predictions: only the last is shown
+let lastImage = 0 // counts images chosen and removed: only the last is used
 
 async function main() {
   $('loaded').hidden = false
-  say('Loading the model …')
-  const opened = client.ask('open', {}, ({ done, total }) => {
+  showState('Loading the model …')
+  const opened = client.call('open', {}, ({ done, total }) => {
     $('loaded').value = done / total
-    if (done === total) say('Starting the model …')
+    if (done === total) showState('Starting the model …')
   })
-  opened.catch(() => {}) // told below, after the small files
-  const [labels, values, golden, about] = await Promise.all([
-    read('labels.txt'), get('thresholds.json'), get('golden.json'), read('README.md'),
+  opened.catch(() => {}) // reported below, after the small files
+  const [labels, { values }, golden, markdown] = await Promise.all([
+    readText('labels.txt'), readJson('thresholds.json'), readJson('golden.json'), readText('README.md'),
   ])
   names = labels.split('\n').filter(Boolean)
-  thresholds = values.values
-  noise = golden.tolerance // what another processor's rounding may move a logit by
-  $('card').querySelector('div').append(...card(about))
-  const found = await opened
-  spec = found.preprocess.image
-  threads = found.threads
+  thresholds = values
+  noise = golden.tolerance // as much as rounding on another processor may move a logit
+  $('card').querySelector('div').append(...renderCard(markdown))
+  const model = await opened
+  spec = model.preprocess.image
+  threads = model.threads
   $('loaded').hidden = true
-  say(`Ready: ${names.length} labels. Give it an image, a text, or both.`)
-  await answer()
+  showState(`Ready: ${names.length} labels. Give an image, a text, or both.`)
+  await predict()
 }
 
-const say = (words) => { $('state').textContent = words }
+const showState = (text) => { $('state').textContent = text }
 
-/** Ask about what is given now, and show it, unless something else is given meanwhile. */
-async function answer() {
-  const mine = ++round
+/** Predict for the image and text on the page, and show the result unless they change meanwhile. */
+async function predict() {
+  const id = ++lastPrediction
   forget()
-  if (!spec) return // asked again when the model is there
+  if (!spec) return // called again when the model is there
   const text = $('text').value
-  if (!now.image && !text.trim()) {
+  if (!post.image && !text.trim()) {
     $('labels').replaceChildren()
-    for (const id of ['summary', 'times']) $(id).textContent = ''
+    for (const part of ['summary', 'times']) $(part).textContent = ''
     return
   }
-  const found = await client.ask('answer', { text, pixels: now.image?.pixels ?? null })
-  if (mine !== round) return
-  const rows = [...found.logits].map((logit, place) => {
+  const result = await client.call('predict', { text, pixels: post.image?.pixels ?? null })
+  if (id !== lastPrediction) return
+  post.text = text
+  const rows = [...result.logits].map((logit, label) => {
     const probability = sigmoid(logit)
-    return { place, probability, given: decided(probability, thresholds[place]) }
+    return { label, probability, predicted: isPredicted(probability, thresholds[label]) }
   })
-  now.text = text
-  now.answer = rows.sort((a, b) => b.given - a.given || b.probability - a.probability)
-  show(rows, found)
+  showPrediction(rows.sort((a, b) => b.predicted - a.predicted || b.probability - a.probability), result)
 }
 
-/** What was explained belongs to what was given before. */
+/** Drop the explanation, which is of the post before. */
 function forget() {
   client.stop()
-  wipe()
-  now.answer = null
+  clearEffects()
   $('explain').disabled = true
 }
 
-function show(rows, { textMs, modelMs, ids }) {
-  const given = rows.filter((row) => row.given)
-  const list = given.map((row) => names[row.place]).join('; ')
-  $('summary').textContent = given.length
-    ? `${given.length} of ${rows.length} labels are at or above their thresholds: ${list}.`
-    : `None of ${rows.length} labels is at its threshold.`
-  $('labels').replaceChildren(...rows.map(bar))
-  const image = now.image ? `image ${now.image.ms.toFixed(0)} ms, ` : ''
+function showPrediction(rows, { textMs, modelMs, ids }) {
+  const predicted = rows.filter((row) => row.predicted).map((row) => names[row.label])
+  $('summary').textContent = predicted.length
+    ? `${predicted.length} of ${rows.length} labels reach their thresholds: ${predicted.join('; ')}.`
+    : `None of the ${rows.length} labels reaches its threshold.`
+  $('labels').replaceChildren(...rows.map(labelItem))
+  const image = post.image ? `image ${post.image.ms.toFixed(0)} ms, ` : ''
   $('times').textContent = `${image}text ${textMs.toFixed(1)} ms (${ids.length} tokens), model ${modelMs.toFixed(0)} ms `
     + `on ${threads === 1 ? 'one thread' : `${threads} threads`}.`
   const chosen = $('label').value
-  $('label').replaceChildren(...rows.map((row) => new Option(names[row.place], row.place)))
-  if (rows.some((row) => row.given && String(row.place) === chosen)) $('label').value = chosen
+  $('label').replaceChildren(...rows.map((row) => new Option(names[row.label], row.label)))
+  if (rows.some((row) => row.predicted && String(row.label) === chosen)) $('label').value = chosen
   $('explain').disabled = false
 }
 
 /** One label: its name, its probability beside its threshold in words, and both as a bar. */
-function bar({ place, probability, given }) {
+function labelItem({ label, probability, predicted }) {
   const item = document.createElement('li')
-  item.className = given ? 'given' : ''
-  const name = Object.assign(document.createElement('span'), { className: 'name', textContent: names[place] })
-  const said = Object.assign(document.createElement('span'), {
-    className: 'said',
-    textContent: `${percent(probability)}, ${given ? 'above' : 'below'} ${percent(thresholds[place])}`,
+  item.className = predicted ? 'predicted' : ''
+  const name = Object.assign(document.createElement('span'), { className: 'name', textContent: names[label] })
+  const value = Object.assign(document.createElement('span'), {
+    className: 'value',
+    textContent: `${percent(probability)}, ${predicted ? 'above' : 'below'} ${percent(thresholds[label])}`,
   })
-  const drawn = Object.assign(document.createElement('div'), { className: 'bar' })
-  drawn.setAttribute('aria-hidden', 'true')
+  const bar = Object.assign(document.createElement('div'), { className: 'bar' })
+  bar.setAttribute('aria-hidden', 'true')
   const [fill, tick] = ['fill', 'tick'].map((className) => Object.assign(document.createElement('div'), { className }))
   fill.style.width = `${100 * probability}%`
-  tick.style.left = `${100 * thresholds[place]}%`
-  drawn.append(fill, tick)
-  item.append(name, said, drawn)
+  tick.style.left = `${100 * thresholds[label]}%`
+  bar.append(fill, tick)
+  item.append(name, value, bar)
   return item
 }
 
-async function take(blob) {
-  const mine = ++choice
-  $('trouble').textContent = ''
+async function useImage(blob) {
+  const id = ++lastImage
+  $('error').textContent = ''
   forget()
   try {
-    const image = await client.ask('image', { blob })
-    if (mine !== choice) return
-    URL.revokeObjectURL($('shown').src)
-    now.image = image
-    $('shown').src = URL.createObjectURL(blob)
+    const image = await client.call('image', { blob })
+    if (id !== lastImage) return
+    URL.revokeObjectURL($('preview').src)
+    post.image = image
+    $('preview').src = URL.createObjectURL(blob)
     $('stage').hidden = $('remove').hidden = false
   } catch (error) {
-    if (mine !== choice) return
-    $('trouble').textContent = error.message // what was there before stays, and its answer with it
+    if (id !== lastImage) return
+    $('error').textContent = error.message // the image before stays, with its prediction
   }
-  await answer()
+  await predict()
 }
 
-function drop() {
-  ++choice
-  URL.revokeObjectURL($('shown').src)
-  now.image = null
+function removeImage() {
+  ++lastImage
+  URL.revokeObjectURL($('preview').src)
+  post.image = null
   $('file').value = ''
   $('stage').hidden = $('remove').hidden = true
   $('file').focus()
-  tell(answer())
+  report(predict())
 }
 
 async function explain() {
   const label = Number($('label').value)
-  const given = { text: now.text, pixels: now.image?.pixels ?? null, label }
-  busy(true)
+  const { text, image } = post
+  setExplaining(true)
   try {
-    const found = await client.ask('explain', given, ({ done, total }) => { $('asked').value = done / total })
-    paint(found, { name: names[label], text: given.text, image: now.image, spec, noise })
+    const input = { text, pixels: image?.pixels ?? null, label }
+    const logits = await client.call('explain', input, ({ done, total }) => { $('explained').value = done / total })
+    showEffects(logits, { name: names[label], text, image, spec, noise })
   } catch (error) {
-    $('because').textContent = error.message === 'stopped' ? 'Stopped.' : error.message
+    $('explanation').textContent = error.message === 'stopped' ? 'Stopped.' : error.message
   }
-  busy(false)
+  setExplaining(false)
 }
 
-function busy(is) {
-  if (is) wipe()
-  $('asked').value = 0
-  $('asked').hidden = $('stop').hidden = !is
-  $('explain').hidden = is
-  if (is) $('stop').focus()
+function setExplaining(running) {
+  if (running) clearEffects()
+  $('explained').value = 0
+  $('explained').hidden = $('stop').hidden = !running
+  $('explain').hidden = running
+  if (running) $('stop').focus()
   else if (document.activeElement === document.body) $('explain').focus()
 }
 
-/** Failures that nobody waits for are told on the page. */
-const tell = (promise) => promise.catch((error) => say(`It does not work: ${error.message}`))
+/** Show the error of a promise that nothing else awaits. */
+const report = (promise) => promise.catch((error) => showState(`Something went wrong: ${error.message}`))
 
-const image = (files) => [...files].find((file) => file.type.startsWith('image/')) ?? files[0]
+const firstImage = (files) => [...files].find((file) => file.type.startsWith('image/')) ?? files[0]
 
 $('text').addEventListener('input', () => {
-  clearTimeout(waiting)
-  waiting = setTimeout(() => tell(answer()), PAUSE_MS)
+  clearTimeout(typing)
+  typing = setTimeout(() => report(predict()), PAUSE_MS)
 })
-$('file').addEventListener('change', () => { if ($('file').files[0]) tell(take($('file').files[0])) })
-$('remove').addEventListener('click', drop)
-$('explain').addEventListener('click', () => tell(explain()))
+$('file').addEventListener('change', () => { if ($('file').files[0]) report(useImage($('file').files[0])) })
+$('remove').addEventListener('click', removeImage)
+$('explain').addEventListener('click', () => report(explain()))
 $('stop').addEventListener('click', () => client.stop())
-addEventListener('paste', ({ clipboardData }) => { if (clipboardData.files.length) tell(take(image(clipboardData.files))) })
+addEventListener('paste', ({ clipboardData: { files } }) => { if (files.length) report(useImage(firstImage(files))) })
 for (const kind of ['dragover', 'drop']) {
   addEventListener(kind, (event) => {
     event.preventDefault() // the browser would leave the page for the file
     $('drop').classList.toggle('over', kind === 'dragover')
-    if (kind === 'drop' && event.dataTransfer.files.length) tell(take(image(event.dataTransfer.files)))
+    if (kind === 'drop' && event.dataTransfer.files.length) report(useImage(firstImage(event.dataTransfer.files)))
   })
 }
 addEventListener('dragleave', () => $('drop').classList.remove('over'))
 
-tell(main())
+report(main())

@@ -1,7 +1,7 @@
-/** The Bundle's golden questions, asked in this browser. Knows what a Bundle holds, no model. */
+/** Replays the Bundle's golden answers in this browser, as `distill verify` does on a device. */
 
+import { decodeBase64, isPredicted, readJson, sigmoid } from './bundle.js'
 import { Client } from './client.js'
-import { bytesOf, decided, get, sigmoid } from './bundle.js'
 
 const DIGITS = 1 // of a difference, after the point
 
@@ -13,31 +13,32 @@ async function digest(pixels) {
   return [...hash.slice(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-async function replay(client, golden, place, missing) {
+async function replay(client, golden, place, noImage) {
   const { text, image } = golden.cases[place]
-  const blob = image === null ? null : new Blob([bytesOf(image)])
-  const { pixels, scale } = blob ? await client.ask('image', { blob }) : { pixels: null, scale: 1 }
-  const { ids, logits, modelMs } = await client.ask('answer', { text, pixels })
-  const here = await digest(pixels ?? missing)
+  const blob = image === null ? null : new Blob([decodeBase64(image)])
+  const { pixels, scale } = blob ? await client.call('image', { blob }) : { pixels: null, scale: 1 }
+  const { ids, logits, modelMs } = await client.call('predict', { text, pixels })
+  const hash = await digest(pixels ?? noImage)
   return {
     place,
     scale,
     logits: [...logits],
     tokens: String(ids) === String(golden.ids[place]),
-    pixels: here === null ? null : here === golden.pixels[place],
+    pixels: hash === null ? null : hash === golden.pixels[place],
     largest: Math.max(...logits.map((value, i) => Math.abs(value - golden.logits[place][i]))),
     ms: modelMs,
   }
 }
 
-/** As `distill verify` judges: tokens have to be the same, logits within the Bundle's own tolerance. What Pillow decodes
- * at a smaller scale, which no browser does, is told apart. */
+/** As `distill verify` judges: tokens have to be the same, and logits within the Bundle's own tolerance. Images that
+ * Pillow decodes at a smaller scale, which no browser does, are reported apart. */
 function judge(rows, golden, thresholds, threads) {
   const exact = rows.filter((row) => row.scale === 1)
   const differences = exact.flatMap((row) => row.logits.map((value, j) => value - golden.logits[row.place][j]))
   const drift = Math.sqrt(differences.reduce((sum, value) => sum + value * value, 0) / differences.length)
-  const flips = rows.flatMap((row) => row.logits.map((value, j) =>
-    decided(sigmoid(value), thresholds[j]) !== decided(sigmoid(golden.logits[row.place][j]), thresholds[j])))
+  const decide = (logit, label) => isPredicted(sigmoid(logit), thresholds[label])
+  const flips = rows.flatMap((row) => row.logits.map((value, label) =>
+    decide(value, label) !== decide(golden.logits[row.place][label], label)))
   const otherTokens = rows.filter((row) => !row.tokens).length
   return {
     passed: otherTokens === 0 && drift <= golden.tolerance,
@@ -56,9 +57,10 @@ function judge(rows, golden, thresholds, threads) {
   }
 }
 
-function show(row, place) {
-  const same = { true: 'the same', false: 'other', null: 'not compared' }
-  const cells = [place + 1, same[row.tokens], same[row.pixels], row.largest.toExponential(DIGITS), row.ms.toFixed(0)]
+function showRow(row) {
+  const match = { true: 'the same', false: 'different', null: 'not compared' }
+  const { place, tokens, pixels, largest, ms } = row
+  const cells = [place + 1, match[tokens], match[pixels], largest.toExponential(DIGITS), ms.toFixed(0)]
   $('cases').hidden = false
   $('cases').tBodies[0].insertRow().append(...cells.map((text, i) => {
     const cell = document.createElement(i ? 'td' : 'th')
@@ -68,14 +70,15 @@ function show(row, place) {
   }))
 }
 
-function conclude(found) {
-  $('state').textContent = `${found.passed ? 'Verified' : 'NOT verified: do not trust this page here'}. Logits differ by `
-    + `${found.drift.toExponential(DIGITS)} (root mean square), ${found.tolerance.toExponential(DIGITS)} is allowed, `
-    + `and by ${found.largest.toExponential(DIGITS)} at most. ${found.other_tokens} texts became other tokens, `
-    + `${found.other_pixels} images other pixels. ${found.flipped} of ${found.decisions} decisions differ.`
-    + (found.scaled ? ` ${found.scaled} large JPEG images, which a browser cannot decode at a smaller scale as Pillow `
-      + `does, are not in those figures: their logits differ by ${found.scaled_largest.toExponential(DIGITS)} at most.` : '')
-  $('figures').textContent = JSON.stringify(found, null, 1)
+function showReport(report) {
+  const { passed, drift, tolerance, largest, scaled } = report
+  $('state').textContent = `${passed ? 'Verified' : 'NOT verified: do not trust this page here'}. Logits differ by `
+    + `${drift.toExponential(DIGITS)} (root mean square; ${tolerance.toExponential(DIGITS)} is allowed) and by `
+    + `${largest.toExponential(DIGITS)} at most. ${report.other_tokens} texts have different tokens, `
+    + `${report.other_pixels} images different pixels. ${report.flipped} of ${report.decisions} decisions differ.`
+    + (scaled ? ` These figures leave out ${scaled} large JPEG images, which a browser cannot decode at a smaller scale `
+      + `as Pillow does: their logits differ by ${report.scaled_largest.toExponential(DIGITS)} at most.` : '')
+  $('figures').textContent = JSON.stringify(report, null, 1)
 }
 
 async function main() {
@@ -83,19 +86,19 @@ async function main() {
   $('state').textContent = 'Loading the model …'
   $('loaded').hidden = false
   const [golden, { values }, { preprocess, threads }] = await Promise.all([
-    get('golden.json'), get('thresholds.json'),
-    client.ask('open', {}, ({ done, total }) => { $('loaded').value = done / total }),
+    readJson('golden.json'), readJson('thresholds.json'),
+    client.call('open', {}, ({ done, total }) => { $('loaded').value = done / total }),
   ])
-  const missing = new Uint8Array(3 * preprocess.image.size ** 2)
+  const noImage = new Uint8Array(3 * preprocess.image.size ** 2)
   const rows = []
   for (let place = 0; place < golden.cases.length; place++) {
-    $('state').textContent = `Question ${place + 1} of ${golden.cases.length} …`
+    $('state').textContent = `Case ${place + 1} of ${golden.cases.length} …`
     $('loaded').value = place / golden.cases.length
-    rows.push(await replay(client, golden, place, missing))
-    show(rows[place], place)
+    rows.push(await replay(client, golden, place, noImage))
+    showRow(rows[place])
   }
   $('loaded').hidden = true
-  conclude(judge(rows, golden, values, threads))
+  showReport(judge(rows, golden, values, threads))
 }
 
-main().catch((error) => { $('state').textContent = `It cannot be checked: ${error.message}` })
+main().catch((error) => { $('state').textContent = `The check failed: ${error.message}` })

@@ -1,38 +1,38 @@
-/** The page's end of the worker: a question to a promise. Knows messages, not what they mean. */
+/** The page's end of the worker: calls a task and returns a promise of its result. */
 
 export class Client {
-  #waiting = new Map()
-  #last = 0
+  #pending = new Map()
+  #lastId = 0
 
   constructor() {
-    // Started from a blob, a worker keeps to the page's own policy: no network but this folder.
+    // Started from a blob, a worker is bound by the page's own policy: no network beyond this folder.
     const main = new URL('worker.js', import.meta.url).href
     const source = new Blob([`import ${JSON.stringify(main)}`], { type: 'text/javascript' })
     this.worker = new Worker(URL.createObjectURL(source), { type: 'module' })
-    this.worker.addEventListener('message', ({ data }) => this.#hear(data))
+    this.worker.addEventListener('message', ({ data }) => this.#receive(data))
     this.worker.addEventListener('error', () => {
-      for (const { reject } of this.#waiting.values()) reject(new Error('The model cannot be started in this browser.'))
+      for (const { reject } of this.#pending.values()) reject(new Error('The model cannot be started in this browser.'))
     })
   }
 
-  /** Ask the worker for a task; `told` hears of its progress. */
-  ask(task, given = {}, told = () => {}) {
-    const id = ++this.#last
+  /** Run one of the worker's tasks. Rejects with the task's Error. */
+  call(task, input = {}, onProgress = () => {}) {
+    const id = ++this.#lastId
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject, told })
-      this.worker.postMessage({ id, task, given })
+      this.#pending.set(id, { resolve, reject, onProgress })
+      this.worker.postMessage({ id, task, input })
     })
   }
 
-  /** Give up explanations that were asked for until now. */
+  /** Stop all explanations that were called until now; they reject with "stopped". */
   stop() {
-    this.worker.postMessage({ id: this.#last, task: 'stop' })
+    this.worker.postMessage({ id: this.#lastId, task: 'stop' })
   }
 
-  #hear({ id, progress, result, error }) {
-    const one = this.#waiting.get(id)
-    if (progress) return one.told(progress)
-    this.#waiting.delete(id)
-    return error === undefined ? one.resolve(result) : one.reject(new Error(error))
+  #receive({ id, progress, result, error }) {
+    const call = this.#pending.get(id)
+    if (progress) return call.onProgress(progress)
+    this.#pending.delete(id)
+    return error === undefined ? call.resolve(result) : call.reject(new Error(error))
   }
 }

@@ -1,47 +1,47 @@
-/** What moved an answer: words left out and regions covered, one at a time. Knows a model that can be asked. */
+/** Explains a label by occlusion: its logit without each word, and with each region of the image covered. */
 
 export const GRID = 5 // regions on a side
 
-/** Where the words of a text stand: [start, end] pairs. */
-export function words(text) {
-  return [...text.matchAll(/\S+/g)].map((found) => [found.index, found.index + found[0].length])
+/** Where the words of a text are: [start, end] pairs. */
+export function wordSpans(text) {
+  return [...text.matchAll(/\S+/g)].map((match) => [match.index, match.index + match[0].length])
 }
 
-/** The pixels with one region in the grey that the model's normalisation takes for nothing. */
-export function covered(pixels, { size, mean }, row, column) {
+/** A copy of the pixels with one region in the model's mean colour. */
+export function coverRegion(pixels, { size, mean }, row, column) {
   const copy = pixels.slice()
   const edge = (place) => Math.round(place * size / GRID)
-  const grey = mean.map((value) => Math.round(255 * value))
+  const colour = mean.map((value) => Math.round(255 * value))
   for (let y = edge(row); y < edge(row + 1); y++) {
-    for (let x = edge(column); x < edge(column + 1); x++) copy.set(grey, (y * size + x) * 3)
+    for (let x = edge(column); x < edge(column + 1); x++) copy.set(colour, (y * size + x) * 3)
   }
   return copy
 }
 
-/** Logits of one label, whole and without each part: {whole, words: [...], regions: [...]}, a region by row and
- * column in turn. `step` is awaited before each question with how many are done and how many there are; it throws
- * to stop. */
-export async function explain(model, text, pixels, label, step) {
-  const parts = words(text)
-  const cells = pixels ? GRID * GRID : 0
-  const total = 1 + parts.length + cells
+/** One label's logits: {whole, words: [...], regions: [...]}, whole and without each part, regions row by row.
+ * `beforeRun` is awaited before each run of the model with the number of runs done and in all; it throws to stop. */
+export async function explain(model, { text, pixels, label }, beforeRun) {
+  const spans = wordSpans(text)
+  const regions = pixels ? GRID * GRID : 0
+  const total = 1 + spans.length + regions
   let done = 0
-  const ask = async (given, shown) => {
-    await step(done++, total)
-    return (await model.ask(given, shown))[label]
+  const run = async (words, image) => {
+    await beforeRun(done++, total)
+    return (await model.predict(words, image))[label]
   }
-  const whole = await ask(text, pixels)
-  const known = model.tokenizer.ids(text).join()
+  const whole = await run(text, pixels)
+  const ids = model.tokenizer.ids(text).join()
   const result = { whole, words: [], regions: [] }
-  for (const [start, end] of parts) {
+  for (const [start, end] of spans) {
     const rest = text.slice(0, start) + text.slice(end)
-    // What lies beyond the last token changes nothing: no need to ask.
-    const same = model.tokenizer.ids(rest).join() === known
-    result.words.push(same ? whole : await ask(rest, pixels))
+    // A word beyond the last token changes nothing: no need to run.
+    const same = model.tokenizer.ids(rest).join() === ids
+    result.words.push(same ? whole : await run(rest, pixels))
     if (same) done++
   }
-  for (let cell = 0; cell < cells; cell++) {
-    result.regions.push(await ask(text, covered(pixels, model.preprocess.image, Math.floor(cell / GRID), cell % GRID)))
+  for (let place = 0; place < regions; place++) {
+    const covered = coverRegion(pixels, model.preprocess.image, Math.floor(place / GRID), place % GRID)
+    result.regions.push(await run(text, covered))
   }
   return result
 }

@@ -1,32 +1,33 @@
-/** The model's own thread: it answers one message at a time and leaves the page free. Knows no page. */
+/** The model's own thread: runs one task for each message, so that the page stays responsive. */
 
 import { explain } from './explain.js'
 import { Model } from './model.js'
-import { decode, draft, toPixels } from './image.js'
+import { decode, jpegScale, toPixels } from './image.js'
 
 let opened // a promise of the Model
-let stopped = 0 // the last explanation that is not wanted any more
+let stoppedId = 0 // explanations up to this id are to stop
 
 const tasks = {
-  async open(_, tell) {
-    opened = Model.open((done, total) => tell({ done, total }))
+  async open(_, onProgress) {
+    opened = Model.open((done, total) => onProgress({ done, total }))
     const { preprocess, threads } = await opened
     return { preprocess, threads }
   },
 
-  /** The pixels of an image, and what it took. */
+  /** The pixels of an image file, and how long that took. */
   async image({ blob }) {
-    const { preprocess: { image }, tallFirst } = await opened
+    const { preprocess: { image }, heightFirst } = await opened
     const start = performance.now()
     const bitmap = await decode(blob)
     const { width, height } = bitmap
-    const scale = await draft(blob, bitmap, image.size)
-    const pixels = toPixels(bitmap, image, scale, tallFirst)
+    const scale = await jpegScale(blob, bitmap, image.size)
+    const pixels = toPixels(bitmap, image, scale, heightFirst)
     bitmap.close()
     return { pixels, width, height, scale, ms: performance.now() - start }
   },
 
-  async answer({ text, pixels }) {
+  /** The ids and logits of a text and an image's pixels, and how long they took. */
+  async predict({ text, pixels }) {
     const model = await opened
     const start = performance.now()
     const ids = model.tokenizer.ids(text)
@@ -35,22 +36,22 @@ const tasks = {
     return { ids, logits, textMs: middle - start, modelMs: performance.now() - middle }
   },
 
-  async explain({ text, pixels, label }, tell, id) {
-    return explain(await opened, text, pixels, label, async (done, total) => {
-      tell({ done, total })
-      await new Promise((resolve) => { setTimeout(resolve) }) // lets a message that stops this one in
-      if (stopped >= id) throw new Error('stopped')
+  async explain(input, onProgress, id) {
+    return explain(await opened, input, async (done, total) => {
+      onProgress({ done, total })
+      await new Promise((resolve) => { setTimeout(resolve) }) // lets a message in that stops this one
+      if (stoppedId >= id) throw new Error('stopped')
     })
   },
 }
 
-addEventListener('message', async ({ data: { id, task, given } }) => {
+addEventListener('message', async ({ data: { id, task, input } }) => {
   if (task === 'stop') {
-    stopped = id
+    stoppedId = id
     return
   }
   try {
-    const result = await tasks[task](given, (progress) => postMessage({ id, progress }), id)
+    const result = await tasks[task](input, (progress) => postMessage({ id, progress }), id)
     postMessage({ id, result })
   } catch (error) {
     postMessage({ id, error: error?.message ?? String(error) })

@@ -1,4 +1,4 @@
-"""onnxruntime-web as npm publishes it: fetched once, checked, and taken apart. Knows one version, no page."""
+"""Fetches onnxruntime-web from npm once, checks it, and unpacks the files that a page needs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from distill.core.terminal import note
 from distill.core.untrusted import read_bounded
 
 PACKAGE = "onnxruntime-web@1.30.0"
-# What npm itself says of that package: `npm view onnxruntime-web@1.30.0 dist.integrity`.
+# As npm publishes it: `npm view onnxruntime-web@1.30.0 dist.integrity`.
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-LIMIT = 1 << 26  # bytes; it has half of that
+MAX_BYTES = 1 << 26  # the package has half of that
 FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-SECONDS = 600  # for 33 MB
+TIMEOUT_S = 600  # for 33 MB
 LICENCE = """MIT License
 
 Copyright (c) Microsoft Corporation
@@ -45,23 +45,23 @@ SOFTWARE.
 """
 
 
-def obtain(given: Path | None) -> dict[str, bytes]:
-    """The files that a page needs, by name: from the package `given`, the cache, or npm. Raises ExportError."""
-    if given is not None:
-        return unpack(given)
+def load_runtime(package: Path | None) -> dict[str, bytes]:
+    """The files that a page needs, by name: from this package, else from the cache or npm. Raises ExportError."""
+    if package is not None:
+        return _unpack(package)
     cached = cache_folder() / f"{PACKAGE.replace('@', '-')}.tgz"
     if not cached.is_file():
         _fetch(cached)
     try:
-        return unpack(cached)
+        return _unpack(cached)
     except ExportError:
-        cached.unlink()  # the next try fetches it again
+        cached.unlink()  # so that the next call fetches it again
         raise
 
 
-def unpack(package: Path) -> dict[str, bytes]:
-    """The files in a package whose checksum is the one that npm names. Raises ExportError."""
-    content = read_bounded(package, LIMIT, ExportError)
+def _unpack(package: Path) -> dict[str, bytes]:
+    """FILES from a package with the right checksum. Raises ExportError."""
+    content = read_bounded(package, MAX_BYTES, ExportError)
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != SHA512:
         raise ExportError(f"{package}: is not {PACKAGE} as npm publishes it; get it with: npm pack {PACKAGE}")
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
@@ -78,13 +78,11 @@ def _fetch(out: Path) -> None:
     with scratch_folder(out) as work:
         command = [npm, "pack", PACKAGE, "--pack-destination", str(work), "--silent"]
         try:
-            done = subprocess.run(command, cwd=work, capture_output=True, timeout=SECONDS, check=False)
+            process = subprocess.run(command, cwd=work, capture_output=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as error:
-            raise ExportError(f"npm did not bring {PACKAGE} within {SECONDS} s; {next_step}") from error
-        found = list(work.glob("*.tgz"))
-        if done.returncode != 0 or len(found) != 1:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise ExportError(
-                f"npm cannot bring {PACKAGE} ({said[-1] if said else 'no reason given'}); {next_step}"
-            )
-        write_bytes(out, found[0].read_bytes())
+            raise ExportError(f"npm did not fetch {PACKAGE} within {TIMEOUT_S} s; {next_step}") from error
+        packages = list(work.glob("*.tgz"))
+        if process.returncode != 0 or len(packages) != 1:
+            lines = process.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+            raise ExportError(f"npm cannot fetch {PACKAGE} ({lines[-1]}); {next_step}")
+        write_bytes(out, packages[0].read_bytes())

@@ -22,7 +22,7 @@ from distill.cli.main import main
 from distill.core.errors import BundleError
 from distill.runtime import golden
 from distill.runtime.bundle import Bundle
-from distill.runtime.onnx import file as onnx_file
+from distill.runtime.onnx.metadata import read_metadata
 from distill.runtime.predictor import Predictor
 from export.embed import embed_contents
 
@@ -83,8 +83,8 @@ def test_verify_says_what_this_machine_is_and_exits_with_0(chain: Chain) -> None
 
 
 def test_verify_exits_with_1_for_answers_that_moved(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = golden._answers
-    monkeypatch.setattr(golden, "_answers", lambda *a: real(*a) + np.float32(1.0))
+    real = golden._logits
+    monkeypatch.setattr(golden, "_logits", lambda *a: real(*a) + np.float32(1.0))
     done = CliRunner().invoke(main, ["verify", str(chain.int8)])
     assert done.exit_code == 1
     assert "NOT verified" in done.output
@@ -126,8 +126,8 @@ def test_a_model_without_metadata_is_refused_with_the_next_step(chain: Chain) ->
 def test_metadata_and_digest_agree_with_onnx_and_hashlib(single: Path) -> None:
     import hashlib
 
-    proto, found = onnx.load(str(single)), onnx_file.read(single)
-    assert found.metadata == {item.key: item.value for item in proto.metadata_props}
+    proto, found = onnx.load(str(single)), read_metadata(single)
+    assert found.entries == {item.key: item.value for item in proto.metadata_props}
     assert found.graph_sha256 == hashlib.sha256(proto.graph.SerializeToString()).hexdigest()
 
 

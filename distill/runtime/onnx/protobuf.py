@@ -1,0 +1,58 @@
+"""Reads protobuf messages field by field, without the protobuf package.
+
+Wire format: https://protobuf.dev/programming-guides/encoding/. Time and memory are bounded by the file's own size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+MAX_FIELDS = 1_000_000  # of one message; bounds the time to read it
+
+
+class Field(NamedTuple):
+    """One field of a message. `value` is the number of a VARINT; of any other wire type, its size in bytes."""
+
+    number: int
+    wire_type: int
+    value: int
+
+
+def read_fields(handle: BinaryIO, end: int) -> Iterator[Field]:
+    """Yield the fields of the message that starts at the handle's position and ends at byte `end`.
+
+    At each field the handle stands at the first byte of its content; the caller may leave it anywhere. Raises
+    ValueError for bytes that are no message.
+    """
+    count = 0
+    while handle.tell() < end:
+        count += 1
+        if count > MAX_FIELDS:
+            raise ValueError(f"it has more than {MAX_FIELDS:,} fields in one message")
+        number, wire_type = divmod(read_varint(handle), 8)
+        if wire_type in (VARINT, BYTES):
+            value = read_varint(handle)
+        elif wire_type in (FIXED64, FIXED32):
+            value = 8 if wire_type == FIXED64 else 4
+        else:
+            raise ValueError(f"it has a field of the unknown wire type {wire_type}")
+        after = handle.tell() + (0 if wire_type == VARINT else value)
+        if after > end:
+            raise ValueError("it is cut off")
+        yield Field(number, wire_type, value)
+        handle.seek(after)
+
+
+def read_varint(handle: BinaryIO) -> int:
+    """Read one unsigned number of up to 64 bits. Raises ValueError."""
+    value = shift = 0
+    while byte := handle.read(1):
+        value |= (byte[0] & 0x7F) << shift
+        if not byte[0] & 0x80:
+            return value & (1 << 64) - 1
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number is longer than 64 bits")
+    raise ValueError("it ends inside a number")

@@ -1,0 +1,172 @@
+"""Writes predictions to a file in chunks, so that a killed run can be resumed with the same bytes.
+
+  OUT.part        the lines so far, a chunk at a time
+  OUT.part.json   which source they are for and which Bundle made them; written before the first of them
+  OUT             all lines; the other two are removed
+
+Quantised products depend on what shares a batch, so a run resumes at a whole chunk: it then writes the same bytes
+as an uninterrupted run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from distill import __version__
+from distill.core.errors import OutputError
+from distill.core.files import explain_write_errors, read_json, refuse_non_file, sha256_of, write_json
+from distill.data.sources import Source
+from distill.runtime.bundle import Bundle
+from distill.runtime.bundle_files import MANIFEST
+from distill.runtime.predictor import CHUNK_SIZE
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a partial file goes, in whole chunks: its lines, the faults among them, and their size."""
+
+    lines: int = 0
+    faults: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class PartialFile:
+    """The unfinished file beside `out`; `identity` says what its lines depend on, as `run_identity` does."""
+
+    out: Path
+    identity: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """OUT.part."""
+        return self.out.with_name(f"{self.out.name}.part")
+
+    @property
+    def identity_path(self) -> Path:
+        """OUT.part.json."""
+        return self.out.with_name(f"{self.out.name}.part.json")
+
+    def progress(self) -> Progress:
+        """How far OUT.part goes; nothing where it does not exist."""
+        return _whole_chunks(self.path)
+
+    def resume_point(self, resume: bool) -> Progress | None:
+        """Where to start, or None when OUT is complete. Raises OutputError rather than lose predictions, or mix
+        them with those of another source or Bundle."""
+        refuse_non_file(self.out)
+        progress = self.progress()
+        if not progress.lines and (self.path.is_file() or not resume):
+            return progress  # nothing that took long
+        if not resume:
+            raise OutputError(
+                f"{self.path}: holds {progress.lines:,} predictions of an interrupted run; go on with --resume, "
+                "or remove it to start over"
+            )
+        if not progress.lines and not self.out.exists():  # killed before it began
+            return progress
+        self._check_identity(progress)
+        return progress if progress.lines else None
+
+    def write(self, lines: Iterable[bytes], start: Progress) -> None:
+        """Append the lines that follow `start`, chunk by chunk, and rename the file to OUT. Raises OutputError."""
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        with explain_write_errors(self.path, then="go on with --resume"), self.path.open("ab") as handle:
+            lock_file(handle, self.path)
+            try:
+                handle.truncate(start.size_bytes)
+                write_json(self.identity_path, self.identity)
+                write_chunks(lines, handle, lambda: os.fsync(handle.fileno()))
+            except BaseException:
+                self._clear()
+                raise
+        self.path.replace(self.out)
+        self.identity_path.unlink()
+
+    def _check_identity(self, progress: Progress) -> None:
+        if not self.identity_path.is_file():
+            if progress.lines:
+                raise OutputError(
+                    f"{self.path}: no {self.identity_path.name} says what it is for; remove it to start over"
+                )
+            raise OutputError(f"{self.out}: nothing to resume; leave --resume out to predict again")
+        before = read_json(self.identity_path, OutputError)
+        for name, value in self.identity.items():
+            if not isinstance(before, dict) or before.get(name) != value:
+                raise OutputError(
+                    f"{self.path}: was begun with another {name}; resume with the same, or remove it to start over"
+                )
+
+    def _clear(self) -> None:
+        """Remove what a failed run left, unless it holds a chunk."""
+        if not self.progress().lines:
+            self.path.unlink(missing_ok=True)
+            self.identity_path.unlink(missing_ok=True)
+
+
+def write_chunks(lines: Iterable[bytes], handle: BinaryIO, after_chunk: Callable[[], None]) -> None:
+    """Write CHUNK_SIZE lines at a time, so that less than a chunk is ever cut off."""
+    chunk: list[bytes] = []
+    for line in lines:
+        chunk.append(line)
+        if len(chunk) == CHUNK_SIZE:
+            handle.write(b"".join(chunk))
+            handle.flush()
+            after_chunk()
+            chunk.clear()
+    handle.write(b"".join(chunk))
+    handle.flush()
+    after_chunk()
+
+
+def run_identity(source: Source, bundle: Bundle, reader: str | None) -> dict[str, Any]:
+    """What a run's predictions depend on: the source's content, the name of the program that reads missing texts
+    off images, and `predictor_identity`."""
+    return {"source": source.digest(), "text reader": reader} | predictor_identity(bundle)
+
+
+def predictor_identity(bundle: Bundle) -> dict[str, Any]:
+    """What predictions depend on beside the rows: the Bundle's files, and how rows are batched."""
+    shipped = bundle.folder if bundle.folder.is_file() else bundle.folder / MANIFEST
+    return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK_SIZE}
+
+
+def is_fault(line: bytes) -> bool:
+    """Whether a line says why a row could not be read. Raises ValueError for a line that is no JSON object."""
+    return "error" in dict(json.loads(line))
+
+
+def lock_file(handle: BinaryIO, path: Path) -> None:
+    """Raise OutputError when another process is writing the file. Windows has no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(f"{path}: another process is writing it; wait for it, or give another --out") from error
+
+
+def _whole_chunks(path: Path) -> Progress:
+    lines = faults = size_bytes = 0
+    whole = Progress()
+    if not path.is_file():
+        return whole
+    with path.open("rb") as handle:
+        for line in handle:
+            try:
+                fault = is_fault(line)
+            except (ValueError, TypeError):  # cut off, or damaged when the machine lost its power
+                break
+            if not line.endswith(b"\n"):
+                break
+            lines, faults, size_bytes = lines + 1, faults + fault, size_bytes + len(line)
+            if lines % CHUNK_SIZE == 0:
+                whole = Progress(lines, faults, size_bytes)
+    return whole
