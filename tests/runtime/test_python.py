@@ -79,7 +79,9 @@ def test_probabilities_and_thresholds_decide_as_the_predictions_do(
     assert ours == pytest.approx(f1_score(gold, decided, average="micro"))
 
 
-def test_an_image_may_be_a_path_bytes_an_opened_image_or_an_array(predictor: Predictor, tmp_path: Path) -> None:
+def test_an_image_may_be_a_path_bytes_an_opened_image_or_an_array(
+    predictor: Predictor, tmp_path: Path
+) -> None:
     array = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
     path = tmp_path / "a.png"
     Image.fromarray(array).save(path)
