@@ -31,7 +31,7 @@ ROWS = {
 FIGURES = ("examples", "micro_f1", "macro_f1", "micro_ap")
 
 
-@click.command()
+@click.command("sizes")
 @click.option(
     "--size", "runs", multiple=True, required=True, metavar="NAME=RUN", help="Run of a student. Repeatable."
 )
