@@ -108,7 +108,7 @@ def rates() -> str:
         rows.append((f"{what}: {way['count']}", f"{median(per_s):.1f}", spread, f"{median(way['start_s']):.1f}"))
     c, bundle = tree["conditions"], tree["bundle"]
     versions = ", ".join(f"{name} {c['packages'][name]}" for name in ("ray", "pyarrow", "onnxruntime"))
-    return table(("", "rows/s, median", "lowest to highest round", "before it is in its stride, s"), rows) + notes(
+    return table(" | rows/s, median | lowest to highest round | before it is in its stride, s", rows) + notes(
         f"Two workers to one: {tree['speedup']:.2f} times the rows/s, the median of the rounds.",
         f"{tree['rows']:,} memes, {tree['rounds']} rounds in turns, blocks of {tree['block_rows']}; all four gave "
         f"{'the same bytes' if tree['same_bytes'] else 'DIFFERENT bytes'}.",
@@ -123,4 +123,4 @@ def costs() -> str:
     each = median(pair["rows_per_s"]) / pair["count"]
     hours = {rows: rows / each / 3600 for rows in (1_000_000, 100_000_000)}
     cells = ((f"{rows:,}", f"{h:,.1f}", f"{h / 16:,.2f}", f"{h / 256:,.2f}") for rows, h in hours.items())
-    return table(("rows", "core-hours", "hours on 16 cores", "hours on 256 cores"), cells, left=0)
+    return table("rows | core-hours | hours on 16 cores | hours on 256 cores", cells, left=0)

@@ -32,7 +32,7 @@ BUNDLES = {
     "3 layers, MobileNetV3-large, int8": "v3large-bundle",
 }
 INT8 = {"6 layers": "six-bundle", "6 layers, fine-tuned in int8": "six-int8-bundle", "3 layers": "three-bundle"}
-TRIED = ("MB", "dev micro-F1 lost", "dev micro-AP lost", "time / fp32")
+TRIED = "MB | dev micro-F1 lost | dev micro-AP lost | time / fp32"
 PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "optimum")
 
 
@@ -68,7 +68,7 @@ def times() -> str:
     rows = ((*cells, ratio) for cells, ratio in zip(grid.rows, ratios, strict=True))
     conditions, *_, noise = tables.footnotes(report())
     used = ", ".join(f"{name} {versions[name]}" for name in PACKAGES)
-    return table((*grid.headings, "p50 / ours"), rows) + notes(conditions, f"{used}. {noise}")
+    return table(" | ".join((*grid.headings, "p50 / ours")), rows) + notes(conditions, f"{used}. {noise}")
 
 
 def grid(name: str) -> str:
@@ -90,7 +90,7 @@ def precisions() -> str:
 def tried() -> str:
     """All that was tried for the first Bundle."""
     name, bundle = next(iter(BUNDLES.items()))
-    return table((name, *TRIED), map(_tried, figures(bundle)["tried"]))
+    return table(f"{name} | {TRIED}", map(_tried, figures(bundle)["tried"]))
 
 
 def coverage() -> str:
@@ -99,7 +99,7 @@ def coverage() -> str:
     for name, bundle in BUNDLES.items():
         reached = (Reach(**figures(bundle)["coverage"][tower]) for tower in TOWERS)
         rows.append((name, *(f"{reach.macs:.1%}, {reach.weights:.1%}" for reach in reached)))
-    return table(("", "text: products, weights", "image", "head"), rows)
+    return table(" | text: products, weights | image | head", rows)
 
 
 def devices() -> str:
@@ -111,16 +111,7 @@ def devices() -> str:
         passed = "verified" if row["passed"] else "NOT verified"
         where = (row["bundle"], row["target"], here["target"], here["int8 instructions"])
         rows.append((*where, f"{row['drift']:.1e}", f"{row['tolerance']:.1e}", flipped, passed))
-    headings = (
-        "Bundle",
-        "made for",
-        "replayed on",
-        "int8 instructions",
-        "logits differ by",
-        "allowed",
-        "flipped",
-        "",
-    )
+    headings = "Bundle | made for | replayed on | int8 instructions | logits differ by | allowed | flipped | "
     return table(headings, rows, left=4)
 
 
@@ -144,7 +135,7 @@ def int8() -> str:
 
 def _shipped(bundles: dict[str, str]) -> str:
     rows = ((name, *_tried(figures(bundle)["tried"][0])) for name, bundle in bundles.items())
-    return table(("student", "what shipped", *TRIED), rows, left=2)
+    return table(f"student | what shipped | {TRIED}", rows, left=2)
 
 
 def _tried(file: dict[str, Any]) -> tuple[str, ...]:

@@ -60,13 +60,12 @@ def closure(extra: str) -> dict[str, Distribution]:
 
 def licence(package: Distribution) -> str:
     """Its SPDX expression, else its classifiers, else the first line of its licence field."""
-    meta = package.metadata
-    if meta.get("License-Expression"):
-        return str(meta["License-Expression"])
-    classified = [c.rpartition(" :: ")[2] for c in meta.get_all("Classifier") or () if c.startswith("License ::")]
-    if exact := [c for c in classified if c != "OSI Approved"]:
-        return ", ".join(exact)
-    return next(iter((meta.get("License") or "").strip().splitlines()), "not said")
+    expressions, classifiers, texts = (
+        package.metadata.get_all(field) or [] for field in ("License-Expression", "Classifier", "License")
+    )
+    classified = [c.rpartition(" :: ")[2] for c in classifiers if c.startswith("License ::")]
+    exact = ", ".join(c for c in classified if c != "OSI Approved")
+    return next(filter(None, (*expressions, exact, *"".join(texts).strip().splitlines())), "not said")
 
 
 @click.command()
@@ -77,5 +76,5 @@ def licences() -> None:
         fresh = {name: package for name, package in closure(extra).items() if name not in named}
         named |= set(fresh)
         rows = ((name, package.version, licence(package)) for name, package in fresh.items())
-        parts.append(f"\n## {title}\n\n{table(('package', 'version', 'licence'), rows, left=3)}")
+        parts.append(f"\n## {title}\n\n{table('package | version | licence', rows, left=3)}")
     write_text(ROOT / "docs" / "licences.md", "".join(parts))

@@ -136,7 +136,7 @@ def rates() -> str:
         (name, figure(rate["cer"]), f"{rate['median']:.3f}", f"{rate['misread']:.1%}")
         for name, rate in (tree["rates"] | {"ours, with spaces, dev alone": tree["dev_rates"]}).items()
     ]
-    headings = ("order of lines", "character error rate [95 %]", "median meme", f"memes above {BAD}")
+    headings = f"order of lines | character error rate [95 %] | median meme | memes above {BAD}"
     return table(headings, rows) + notes(
         f"{tree['reader']}, {memes['train']} + {memes['dev']} memes; {tree['without_text']} of them without any "
         f"text found, {tree['without_text_typed']} without any typed.",
@@ -154,7 +154,7 @@ def f1() -> str:
         (TEXTS.get(name, name), *(figure(row[key], ".3f" if name in TEXTS else "+.3f") for key in METRICS))
         for name, row in tree["f1"]["rows"].items()
     ]
-    return table(("text", "micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]"), rows) + notes(
+    return table("text | micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %]", rows) + notes(
         f"An int8 Bundle on dev ({tree['memes']['dev']} memes) with its own thresholds; its student has seen the "
         "texts of train.",
         f"{tree['f1']['flipped']} of {tree['f1']['decisions']} decisions are others with the text that was read.",

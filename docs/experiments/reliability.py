@@ -122,7 +122,7 @@ def faults() -> str:
     rows = [
         (what, *(str(ends[kind]) for kind in FATES)) for what, ends in [*counts.items(), ("all, survived", total)]
     ]
-    return table(("", *FATES.values()), rows)
+    return table(" | ".join(("", *FATES.values())), rows)
 
 
 def inputs() -> str:
@@ -132,7 +132,7 @@ def inputs() -> str:
     tried = f"{m['answered'] + m['refused'] + wrong} ({m['refused']} refused)"
     rows = [(what, str(count), "0") for what, count in tree["inputs"].items()]
     rows.append((f"mutants of a Bundle, checksums mended, {m['seconds']} s", tried, str(wrong)))
-    return table(("", "tried", "wrong"), rows)
+    return table(" | tried | wrong", rows)
 
 
 def long_sentence() -> str:
@@ -151,7 +151,7 @@ def long_sentence() -> str:
 def found() -> str:
     """What was wrong before."""
     rows = ((row["what"], row["now"]) for row in read("reliability")["found"])
-    return table(("before", "now"), rows, left=2)
+    return table("before | now", rows, left=2)
 
 
 def still_open() -> str:

@@ -97,9 +97,11 @@ def named(pairs: Iterable[str]) -> dict[str, Path]:
     return {name: Path(path) for name, _, path in split}
 
 
-def table(headings: Sequence[str], rows: Iterable[Iterable[str]], left: int = 1) -> str:
-    """A table of Markdown; the first `left` columns are words, the others figures, set to the right."""
-    lines = [_line(headings), "|" + "---|" * left + "---:|" * (len(headings) - left), *map(_line, rows)]
+def table(headings: str, rows: Iterable[Iterable[str]], left: int = 1) -> str:
+    """A table of Markdown. `headings` stand between bars, as in Markdown; the first `left` columns are words, the
+    others figures, set to the right."""
+    names = [name.strip() for name in headings.split("|")]
+    lines = [_line(names), "|" + "---|" * left + "---:|" * (len(names) - left), *map(_line, rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -8,8 +8,6 @@ import json
 import os
 import re
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +19,7 @@ from typing import Any
 import click
 import httpx
 
-from distill.core.errors import BenchError, ServiceError
+from distill.core.errors import ServiceError
 from distill.core.terminal import note
 from distill.data.dataset import Example, read_splits
 from distill.runtime.predictor import Predictor
@@ -29,7 +27,6 @@ from experiments.results import bundle_option, conditions, data_option, distill,
 
 CONCURRENCY = (1, 4, 16, 64)
 DRIFT = 48  # posts that are answered in batches and alone
-UNCHECKED = "positive_data_acceptance"  # no schema can say what base64 of an image is
 Service = tuple[str, int]  # its address and its process
 
 
@@ -38,9 +35,8 @@ Service = tuple[str, int]  # its address and its process
 @data_option
 @click.option("--requests", default=5000, show_default=True, help="Of the long load; a tenth of it at each step.")
 @click.option("--threads", default=0, show_default="all cores", help="Threads of the model.")
-@click.option("--fuzz", "cases", default=0, show_default=True, help="Cases of schemathesis an operation.")
 @click.pass_obj
-def measure(results: Path, bundle: Path, data: Path, requests: int, threads: int, cases: int) -> None:
+def measure(results: Path, bundle: Path, data: Path, requests: int, threads: int) -> None:
     """Load a service and the Predictor alone with the same posts (serve.json).
 
     The train split is asked in turn. The service is a process of its own, the client is this one: both share the
@@ -58,8 +54,6 @@ def measure(results: Path, bundle: Path, data: Path, requests: int, threads: int
         note("the long load")
         tree["long"] = load(service, posts, requests, 16)[0]
         tree["drift"] = drift(service, bundle, examples[:DRIFT])
-        if cases:
-            tree["fuzz"] = fuzz(service, cases)
     with served(bundle, threads, "--max-batch", 1) as service:
         load(service, posts, 100, 8)
         tree["unbatched"] = [load(service, posts, step, together)[0] for together in CONCURRENCY]
@@ -159,17 +153,6 @@ def drift(service: Service, bundle: Path, examples: Sequence[Example]) -> dict[s
     return {"decisions": len(moved), "flipped": flipped, "mean": statistics.mean(moved), "most": max(moved)}
 
 
-def fuzz(service: Service, examples: int) -> dict[str, Any]:
-    """What schemathesis says of the running service. Raises BenchError where it finds something."""
-    words = ["--max-examples", str(examples), "--seed", "13", "--exclude-checks", UNCHECKED]
-    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{service[0]}/openapi.json", *words]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"(\d+) generated, (\d+) passed", ran.stdout)
-    if found is None or ran.returncode:
-        raise BenchError(f"schemathesis found something:\n{ran.stdout}{ran.stderr}")
-    return {"cases": int(found[1]), "passed": int(found[2]), "seed": 13}
-
-
 def loads() -> str:
     """Requests a second and their times by concurrency, with and without batches, beside the Predictor alone."""
 
@@ -181,7 +164,7 @@ def loads() -> str:
     for batched, single in zip(tree["loads"], tree["unbatched"], strict=True):
         rows.append((str(batched["concurrency"]), *cells(batched), *cells(single)))
     c, moved = tree["conditions"], tree["drift"]
-    headings = ("at once", "requests/s", "p50 ms", "p99 ms", "requests/s, --max-batch 1", "p50 ms", "p99 ms")
+    headings = "at once | requests/s | p50 ms | p99 ms | requests/s, --max-batch 1 | p50 ms | p99 ms"
     return table(headings, rows) + notes(
         f"{c['cpu']}, {c['granted']:g} CPUs shared by service and client; threads of the model: "
         f"{c['threads'] or 'one a core'}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} memes in turn, images "
@@ -194,10 +177,9 @@ def loads() -> str:
 
 def memory() -> str:
     """The long load: errors and memory."""
-    long, fuzz = read("serve")["long"], read("serve").get("fuzz")
+    long = read("serve")["long"]
     errors, rss = long["requests"] - long["statuses"].get("200", 0), long["rss_mb"]
-    cases = f" Schemathesis sent {fuzz['cases']:,} cases made from /openapi.json; all passed." if fuzz else ""
     return (
         f"{long['requests']:,} requests, {long['concurrency']} at once: {errors} errors; memory "
-        f"{rss['before']:.0f} MB before, {rss['most']:.0f} MB at most, {rss['after']:.0f} MB after.{cases}\n"
+        f"{rss['before']:.0f} MB before, {rss['most']:.0f} MB at most, {rss['after']:.0f} MB after.\n"
     )

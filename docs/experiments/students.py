@@ -17,10 +17,10 @@ from distill.core.files import read_json, write_json
 from distill.data.run_folder import METRICS, read_run
 from experiments.results import PATH, f1_cells, figure, named, notes, read, table
 
-F1 = ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP")
+F1 = "micro-F1 [95 %] | macro-F1 [95 %] | micro-AP"
 VERDICTS = {"6 layers": "verdict-six", "3 layers": "verdict-three"}
 ARMS = {"teacher": "teacher", "distilled": "student, distilled", "control": "the same, labels alone"}
-DIFFERENCES = {"gain": "distilled - control", "retention": "distilled / teacher"}
+PARTS = ARMS | {"gain": "distilled - control", "retention": "distilled / teacher"}
 ROWS = {
     "out-of-fold train, thresholds cross-fitted": "both",
     "out-of-fold train, text alone": "text alone",
@@ -32,9 +32,7 @@ FIGURES = ("examples", "micro_f1", "macro_f1", "micro_ap")
 
 
 @click.command("sizes")
-@click.option(
-    "--size", "runs", multiple=True, required=True, metavar="NAME=RUN", help="Run of a student. Repeatable."
-)
+@click.option("--size", "runs", multiple=True, required=True, metavar="NAME=RUN", help="A student. Repeatable.")
 @click.option("--bench", required=True, type=PATH, metavar="FILE", help="JSON of `distill bench` on their Bundles.")
 @click.pass_obj
 def collect(results: Path, runs: tuple[str, ...], bench: Path) -> None:
@@ -90,7 +88,7 @@ def teacher() -> str:
     rows = [(row["what"], str(row["examples"]), *f1_cells(row)) for row in quality]
     always = (f"{constant['micro_f1']:.3f}", f"{constant['macro_f1']:.3f}", "")
     name = f"out-of-fold train, always {', '.join(constant['names'])}"
-    return table(("", "examples", *F1), [*rows, (name, str(quality[0]["examples"]), *always)])
+    return table(f" | examples | {F1}", [*rows, (name, str(quality[0]["examples"]), *always)])
 
 
 def verdicts() -> str:
@@ -98,14 +96,11 @@ def verdicts() -> str:
     rows, lines = [], []
     for name, file in VERDICTS.items():
         verdict = read(file)["distillation"]
-        for names, keys in (
-            (ARMS, ("micro_f1", "macro_f1", "micro_ap")),
-            (DIFFERENCES, ("micro", "macro", "micro_ap")),
-        ):
-            for part, what in names.items():
-                rows.append((f"{name}: {what}", *(figure(verdict[part].get(key)) for key in keys)))
+        for part, what in PARTS.items():
+            keys = ("micro_f1", "macro_f1", "micro_ap") if part in ARMS else ("micro", "macro", "micro_ap")
+            rows.append((f"{name}: {what}", *(figure(verdict[part].get(key)) for key in keys)))
         lines.append(f"{name}: {verdict['sentence']}.")
-    return table(("", *F1[:2], "micro-AP [95 %]"), rows) + notes(*lines)
+    return table(f" | {F1} [95 %]", rows) + notes(*lines)
 
 
 def halves() -> str:
@@ -116,13 +111,13 @@ def halves() -> str:
         for size in whole
         for what in ("both", "text alone", "image alone")
     ]
-    return table(("", *F1), rows)
+    return table(f" | {F1}", rows)
 
 
 def sizes() -> str:
     """Each smaller student: its cost in F1, its gain in bytes and milliseconds."""
-    rows = []
-    for size in read("student")["sizes"]:
+    tree, rows = read("student"), []
+    for size in tree["sizes"]:
         s, both, dev = size["settings"], size["quality"].get("both"), size["quality"].get("dev")
         # Pruning keeps the words of the whole training split: figures out of fold cannot show what it costs.
         whole = f1_cells(both) if both and _keeps_words(size) else ("–" if _keeps_words(size) else "see dev",) * 3
@@ -134,21 +129,8 @@ def sizes() -> str:
                 *(f"{size['size_bytes'] / 1e6:.1f}", f"{size['latency']['p50_ms']:.1f}"),
             )
         )
-    c, spread = (
-        read("student")["conditions"],
-        max(size["latency"]["round_spread"] for size in read("student")["sizes"]),
-    )
-    headings = (
-        "student",
-        "layers",
-        "words kept",
-        "image",
-        *F1,
-        "dev micro-F1",
-        "dev micro-AP",
-        "int8 MB",
-        "int8 p50 ms",
-    )
+    c, spread = tree["conditions"], max(size["latency"]["round_spread"] for size in tree["sizes"])
+    headings = f"student | layers | words kept | image | {F1} | dev micro-F1 | dev micro-AP | int8 MB | int8 p50 ms"
     return table(headings, rows) + notes(
         f"F1 and AP out of fold on the training split, and on dev ({c['examples']} memes).",
         f"Times: {c['cpu']}, {c['calls']} calls each in interleaved rounds, batch {c['batch']}, {c['threads']} "

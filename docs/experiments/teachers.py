@@ -33,13 +33,13 @@ from teacher.compare import judge, train
 from teacher.losses import loss_of
 
 EPOCHS = {
-    "text alone": ("teacher.head.uses=text",),
-    "concat": (),
-    "concat, everything augmented": tuple(
-        f"teacher.augment.{what}" for what in ("words=0.1", "tokens=0.1", "images=0.5")
-    ),
-    "transformer": ("teacher.head.fusion=transformer",),
+    "text alone": "teacher.head.uses=text",
+    "concat": "",
+    "concat, everything augmented": "teacher.augment.words=0.1 teacher.augment.tokens=0.1 "
+    "teacher.augment.images=0.5",
+    "transformer": "teacher.head.fusion=transformer",
 }
+F1 = "micro-F1 [95 %] | macro-F1 [95 %]"
 REPEATS, FIFTHS = 10, 5
 GRID = np.linspace(0.02, 0.98, 97)
 DEFAULT = "distill, objective balanced (the default)"
@@ -95,23 +95,15 @@ def measure_epochs(results: Path, data: Path, recipe: Path | None, overrides: tu
     """
     splits = read_splits(data)
     found = conditions(splits.train, threads=torch.get_num_threads(), rounds=rounds)
-    seconds: dict[str, list[float]] = {name: [] for name in EPOCHS}
     with tempfile.TemporaryDirectory() as folder:
-        run = {
-            name: one_epoch(
-                Recipe.load(recipe, (*overrides, *settings)).teacher, splits, Path(folder) / str(number)
-            )
-            for number, (name, settings) in enumerate(EPOCHS.items())
-        }
-        for number in range(1 + rounds):
-            for name, epoch in run.items():
-                took = timed(epoch)[1]
-                if number > 0:  # the first warms up
-                    seconds[name].append(took)
-    ratios = {
-        name: statistics.median(own / first for own, first in zip(times, seconds["text alone"], strict=True))
-        for name, times in seconds.items()
-    }
+        run = {}
+        for name, settings in EPOCHS.items():
+            config = Recipe.load(recipe, (*overrides, *settings.split())).teacher
+            run[name] = one_epoch(config, splits, Path(folder) / name)
+        turns = [{name: timed(epoch)[1] for name, epoch in run.items()} for _ in range(1 + rounds)]
+    turns = turns[1:]  # the first warms up
+    seconds = {name: [turn[name] for turn in turns] for name in EPOCHS}
+    ratios = {name: statistics.median(turn[name] / turn["text alone"] for turn in turns) for name in EPOCHS}
     write(results, "epochs", found, {"seconds": seconds, "ratio": ratios})
 
 
@@ -216,10 +208,10 @@ def teachers(name: str) -> str:
         rows.append((recipes[0]["name"], *map(figure, (*f1, both["micro_ap"]))))
     constant = (figure(balanced["constant"][key]) for key in ("micro_f1", "macro_f1"))
     rows.append((f"always {', '.join(balanced['constant_names'])}", *constant, "", "", ""))
-    objectives = ("micro-F1, objective micro", "macro-F1, objective macro")
     s, seeds = compared["settings"], balanced["seeds"]
     means = f"means over the seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]} alone"
-    return table(("", "micro-F1 [95 %]", "macro-F1 [95 %]", *objectives, "micro-AP"), rows) + notes(
+    headings = f" | {F1} | micro-F1, objective micro | macro-F1, objective macro | micro-AP"
+    return table(headings, rows) + notes(
         f"{balanced['examples']} training memes out of fold, {balanced['folds']} folds, {means}; {tree['dev']} dev "
         "memes stop each training.",
         f"{s['image']} + {s['text']}, at most {s['epochs']} epochs, {s['precision']}; {tree['conditions']['cpu']}.",
@@ -239,7 +231,7 @@ def gains(name: str) -> str:
     for what, best, gain in pairs:
         values = (best["micro"], *(gain[key] for key in ("micro", "macro", "balanced", "micro_ap")))
         rows.append((f"{what} - {first['name']}", *(figure(value, "+.3f") for value in values)))
-    return table(("", "micro-F1, objective micro", "micro-F1", "macro-F1", "mean of both", "micro-AP"), rows)
+    return table(" | micro-F1, objective micro | micro-F1 | macro-F1 | mean of both | micro-AP", rows)
 
 
 def _objectives(name: str) -> tuple[Any, Any, Any, Any]:
@@ -255,7 +247,7 @@ def epochs() -> str:
         spread = f"{statistics.median_high(seconds):.1f} ({min(seconds):.1f} – {max(seconds):.1f})"
         rows.append((name, spread, f"{tree['ratio'][name]:.2f}"))
     c, rounds = tree["conditions"], len(tree["seconds"]["concat"])
-    return table(("", "s an epoch, median (least – most)", "of text alone, median of the rounds"), rows) + notes(
+    return table(" | s an epoch, median (least – most) | of text alone, median of the rounds", rows) + notes(
         f"{c['examples']} memes, {rounds} rounds in turns, {c['threads']} thread(s), {c['cpu']}."
     )
 
@@ -264,5 +256,4 @@ def thresholds() -> str:
     """Ways to choose thresholds, on rows that they were not fitted on."""
     keys = ("micro", "macro", "balanced", "default_minus")
     rows = ((row["way"], *(figure(row[key]) for key in keys)) for row in read("thresholds")["rows"])
-    f1 = ("micro-F1 [95 %]", "macro-F1 [95 %]", "mean of both [95 %]")
-    return table(("", *f1, "the default is better by"), rows)
+    return table(f" | {F1} | mean of both [95 %] | the default is better by", rows)

@@ -64,7 +64,8 @@ def ask_all(bundle: Path, examples: Sequence[Example], root: Path) -> dict[str, 
     product.write(bundle, root / "page", ort.obtain(None))
     predictor = Predictor.load(bundle, threads=1)
     sets = {"as they are": examples, f"enlarged {ENLARGED} times": enlarged(examples, root / "large")}
-    rows, golden, images = [], {}, root / "images"
+    golden: dict[str, Any] = {}
+    rows, images = [], root / "images"
     for what, headers in (*((what, {}) for what in sets), ("as they are", ISOLATED)):
         images.unlink(missing_ok=True)
         images.symlink_to(Path(str(sets[what][0].image)).parent.resolve())
@@ -170,8 +171,8 @@ def answers() -> str:
         moved = cells(golden, str(golden["other_pixels"]), golden["largest"])
         rows.append((f"{name}, golden questions", *moved, "", ""))
     c = tree["conditions"]
-    counts = ("images", "other tokens", "other pixels (most)", "logits differ by, at most", "allowed", "flipped")
-    return table(("", *counts, "page ms: read, model", "Predictor ms: read, model"), rows) + notes(
+    counts = "images | other tokens | other pixels (most) | logits differ by, at most | allowed | flipped"
+    return table(f" | {counts} | page ms: read, model | Predictor ms: read, model", rows) + notes(
         f"{c['cpu']}, {c['browser']}, {c['runtime']}; the Predictor on onnxruntime {c['onnxruntime']}, "
         f"{c['native_threads']} thread, batch {c['batch']}. Page and Predictor took turns.",
         "Medians, on a machine of two cores that did other work too: take the ratios, not the milliseconds.",
