@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 EDGE = .venv-edge
 EMULATE = PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/emulate.sh
 
-.PHONY: install demo test slow check edge emulation real figures clean
+.PHONY: install demo test slow check edge emulation real docs clean
 
 install: $(VENV)/ready
 
@@ -57,8 +57,8 @@ emulation: demo/bundle/manifest.json  ## Bundles on arm64 and on x86 without VNN
 real: install  ## the chain on a slice of real memes; set DISTILL_REAL_DATA and DISTILL_REAL_WEIGHTS
 	$(BIN)/python -m pytest -m real
 
-figures: install  ## the README's table again from docs/results/bench.json
-	$(BIN)/python docs/make_figures.py
+docs: install  ## the tables of README.md and docs again from docs/results
+	$(BIN)/python docs/experiments pages
 
 clean:
 	rm -rf $(VENV) $(EDGE) .emulation demo dist build

@@ -99,7 +99,7 @@ def victim() -> Iterator[Victim]:
     started = Victim()
     yield started
     started.close()
-    if "DISTILL_TALLY" in os.environ:  # docs/collect_reliability.py asks how much was tried
+    if "DISTILL_TALLY" in os.environ:  # docs/experiments/reliability.py asks how much was tried
         write_json(Path(os.environ["DISTILL_TALLY"]), started.ends)
 
 

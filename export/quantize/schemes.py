@@ -21,7 +21,7 @@ from distill.core.isa import Target
 from distill.runtime.onnx.towers import image_tower_nodes
 from export.quantize.calibration import Calibration, Ranges
 
-Matrices = Literal["dynamic", "static", "trained", "4-bit"]
+Matmuls = Literal["dynamic", "static", "trained", "4-bit"]
 Convolutions = Literal["float", "per-channel", "per-tensor"]
 
 PRODUCTS = ["MatMul", "Gemm"]
@@ -38,27 +38,27 @@ FUSED = {"DefaultTensorType": onnx.TensorProto.FLOAT}
 class Scheme:
     """How one file is quantised.
 
-    `matrices`: "dynamic" measures the range of a product's input at run time, "static" takes it from
+    `matmuls`: "dynamic" measures the range of a product's input at run time, "static" takes it from
     calibration, "trained" from `distill finetune-int8`; "4-bit" rounds the weights alone. `convolutions`: with one
     scale per output channel, per tensor, or left in float. The calibrations say how static ranges are set.
     `kept` names the nodes that are kept in float all the same.
     """
 
-    matrices: Matrices
+    matmuls: Matmuls
     convolutions: Convolutions
-    matrix_calibration: Calibration | None = None
+    matmul_calibration: Calibration | None = None
     convolution_calibration: Calibration | None = None
     kept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        matrices = f" ({self.matrix_calibration})" if self.matrix_calibration else ""
+        matmuls = f" ({self.matmul_calibration})" if self.matmul_calibration else ""
         convolutions = f" ({self.convolution_calibration})" if self.convolution_calibration else ""
         kept = f", {len(self.kept)} nodes in float" if self.kept else ""
-        return f"matrix products {self.matrices}{matrices}, convolutions {self.convolutions}{convolutions}{kept}"
+        return f"matrix products {self.matmuls}{matmuls}, convolutions {self.convolutions}{convolutions}{kept}"
 
 
 def quantize_graph(
-    fused: Path, out: Path, scheme: Scheme, target: Target, matrix_ranges: Ranges, convolution_ranges: Ranges
+    fused: Path, out: Path, scheme: Scheme, target: Target, matmul_ranges: Ranges, convolution_ranges: Ranges
 ) -> None:
     """Write `out` by `scheme` for `target`. Embedding tables become 8-bit, with "4-bit" 4-bit.
 
@@ -67,12 +67,12 @@ def quantize_graph(
     part = out.with_suffix(".part.onnx")
     try:
         with _silence():
-            if scheme.matrices == "4-bit":
+            if scheme.matmuls == "4-bit":
                 _four_bit(fused, part, scheme)
             else:
                 _dynamic(fused, part, scheme, target)
             model = onnx.load(str(part))
-            model = _static(model, static_products(model.graph, scheme), True, target, matrix_ranges)
+            model = _static(model, static_products(model.graph, scheme), True, target, matmul_ranges)
             chain = static_convolutions(model.graph, scheme)
             model = _static(model, chain, scheme.convolutions == "per-channel", target, convolution_ranges)
             onnx.save(model, str(out))
@@ -89,7 +89,7 @@ def _dynamic(source: Path, out: Path, scheme: Scheme, target: Target) -> None:
     (reduce_range) cannot. On a DistilBERT + MobileNetV2 student (AVX2 EPYC, 24 tokens, one thread, p50 of 40) they
     took 34 ms, u8 x u8 37 ms, and fp32 51 ms.
     """
-    dynamic = PRODUCTS if scheme.matrices == "dynamic" else []
+    dynamic = PRODUCTS if scheme.matmuls == "dynamic" else []
     quantize_dynamic(
         source,
         out,
@@ -148,7 +148,7 @@ def _static(
 
 def static_products(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.NodeProto]:
     """The matrix products that `scheme` quantises with ranges measured beforehand."""
-    if scheme.matrices not in ("static", "trained"):
+    if scheme.matmuls not in ("static", "trained"):
         return []
     constants = {item.name for item in graph.initializer}
     return [

@@ -158,11 +158,11 @@ class _Quantizer:
         inputs, models = self.inputs, {}
         for scheme in schemes:
             note(f"quantising for {inputs.target}: {scheme}")
-            trained = scheme.matrices == "trained"
-            matrices = inputs.trained_ranges if trained else self._ranges(scheme.matrix_calibration)
+            trained = scheme.matmuls == "trained"
+            matmuls = inputs.trained_ranges if trained else self._ranges(scheme.matmul_calibration)
             convolutions = self._ranges(scheme.convolution_calibration)
             model = inputs.fused.with_name(f"candidate{next(self.numbers)}.onnx")
-            quantize_graph(inputs.fused, model, scheme, inputs.target, matrices, convolutions)
+            quantize_graph(inputs.fused, model, scheme, inputs.target, matmuls, convolutions)
             models[model] = scheme
         return _measure_candidates(inputs, models)
 

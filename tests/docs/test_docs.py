@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import make_figures as figures
-from figures_bench import judged
+from experiments import export, pages, reliability
 
 ROOT = Path(__file__).parent.parent.parent
 ROOMS = ("distill", "teacher", "student", "export", "bench")
 
 
 def test_the_pages_figures_are_made_from_the_committed_json() -> None:
-    for page in figures.PAGES:
+    for page in pages.PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
-        assert figures.render(page, text) == text
+        assert pages.render(page, text) == text
 
 
 def test_the_tree_in_the_readme_names_every_package() -> None:
@@ -25,5 +24,11 @@ def test_the_tree_in_the_readme_names_every_package() -> None:
 
 def test_the_image_in_the_readme_shows_every_variant_of_the_measurement() -> None:
     image = (ROOT / "docs" / "front.svg").read_text(encoding="utf-8")
-    for row in judged(figures.bench()).rows:
+    for row in export.judged().rows:
         assert f"{row.name} {row.quality.micro_f1.value:.3f} at {row.timings[0].p50.value:.1f} ms" in image
+
+
+def test_every_fault_that_is_counted_is_injected_by_a_test() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    names = [name for names in reliability.TESTS.values() for name in names]
+    assert [name for name in names if f"def test_{name}(" not in tests] == []

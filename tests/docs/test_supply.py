@@ -6,8 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-import collect_licences as licences
 import pytest
+from experiments import licences
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent.parent

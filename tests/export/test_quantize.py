@@ -28,7 +28,7 @@ from export.pipeline import ExportRequest, export_run
 from export.quantize import search
 from export.quantize.calibration import CALIBRATIONS, Calibration, Ranges, calibrate_ranges
 from export.quantize.coverage import Coverage, TowerCoverage, measure_coverage, refuse_if_uncovered
-from export.quantize.schemes import Matrices, Scheme, quantize_graph, static_convolutions, static_products
+from export.quantize.schemes import Matmuls, Scheme, quantize_graph, static_convolutions, static_products
 from export.quantize.search import Candidate, SearchInputs, rank_candidates, refuse_if_no_gain
 from export.quantize.sensitivity import most_sensitive_nodes
 from export.to_onnx import to_onnx
@@ -73,12 +73,12 @@ def test_the_fp32_file_holds_standard_operators_only(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("target", isa.TARGETS)
-@pytest.mark.parametrize("matrices", ["dynamic", "static"])
+@pytest.mark.parametrize("matmuls", ["dynamic", "static"])
 def test_every_product_and_convolution_is_quantised(
-    fused: Path, ranges: Ranges, tmp_path: Path, target: isa.Target, matrices: Matrices
+    fused: Path, ranges: Ranges, tmp_path: Path, target: isa.Target, matmuls: Matmuls
 ) -> None:
     out = tmp_path / "q.onnx"
-    quantize_graph(fused, out, Scheme(matrices, "per-channel"), target, ranges, ranges)
+    quantize_graph(fused, out, Scheme(matmuls, "per-channel"), target, ranges, ranges)
     reached = measure_coverage(out, random_batch(1, 8))
     for _, reach in reached.rows():
         assert reach.weights > 0.99
@@ -389,7 +389,7 @@ def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
 def test_the_card_shows_every_scheme_that_was_tried(bundle: Bundle) -> None:
     tried = bundle.figures["tried"]
     assert {row["convolutions"] for row in tried} == {"float", "per-channel", "per-tensor"}
-    assert {row["matrices"] for row in tried} == {"dynamic", "static"}
+    assert {row["matmuls"] for row in tried} == {"dynamic", "static"}
     card = (bundle.folder / "README.md").read_text(encoding="utf-8")
     assert card.count("| shipped |") == 1
     assert card.count("| tried |") == len(tried) - 1

@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 FILES = ["tokenizer.json", "labels.txt", "thresholds.json", "preprocess.json", "recipe.json", "golden.json"]
 SLOW_S = 20  # a mutant that takes longer counts as hung; the whole ones take 0.1 s
 MEMORY_BYTES = 8 << 30  # of address space: a greedy graph fails and does not take the machine along
-ODD = [
+ODD: list[Any] = [
     None,
     True,
     -1,

@@ -1,0 +1,46 @@
+"""`python docs/experiments COMMAND`: measure one subject again, or write the pages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).parents[2]
+# In place of this folder, whose modules would hide packages of the same names.
+sys.path[:1] = [str(ROOT / "docs"), str(ROOT / "tests" / "support")]
+
+from distill.cli.groups import Commands  # noqa: E402
+from experiments import cluster, licences, ocr, pages, reliability, serve, students, teachers, web  # noqa: E402
+from experiments.results import PATH, RESULTS  # noqa: E402
+
+SECTIONS = {
+    "Measure, into docs/results": (
+        *(teachers.judge_comparisons, teachers.measure_epochs, teachers.measure_thresholds, students.collect),
+        *(ocr.measure, cluster.measure, serve.measure, web.measure, reliability.measure),
+    ),
+    "Write": (pages.pages, licences.licences, web.screenshot),
+}
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--results", default=RESULTS, type=PATH, show_default="docs/results", help="Folder for the JSON files."
+)
+@click.pass_context
+def main(context: click.Context, debug: bool, results: Path) -> None:
+    """Measure what README.md and the pages of docs publish.
+
+    \b
+    python docs/experiments ocr --data memes/ --bundle runs/bundle    # measures, writes docs/results/ocr.json
+    python docs/experiments pages                                     # puts docs/results into the pages
+    """
+    context.obj = results
+
+
+main.add_sections(SECTIONS)
+
+if __name__ == "__main__":
+    main(prog_name="python docs/experiments")

@@ -1,0 +1,74 @@
+"""Puts the results into README.md and the pages of docs, each table between its two markers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+import click
+
+from distill.core.errors import BenchError
+from distill.core.files import write_text
+from experiments import cluster, export, ocr, reliability, serve, students, teachers, web
+from experiments.results import ROOT
+
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"bench": export.headline, "teacher": students.teacher},
+    "docs/results-student.md": {
+        "verdict": students.verdicts,
+        "halves": students.halves,
+        "sizes": students.sizes,
+        "int8": export.int8,
+    },
+    "docs/results-teacher.md": {
+        "teachers": partial(teachers.teachers, "fusion"),
+        "gains": partial(teachers.gains, "fusion"),
+        "choices": partial(teachers.teachers, "choices"),
+        "choices gains": partial(teachers.gains, "choices"),
+        "epochs": teachers.epochs,
+        "thresholds": teachers.thresholds,
+    },
+    "docs/results-export.md": {
+        "times": export.times,
+        "stages": partial(export.grid, "stages"),
+        "memory": partial(export.grid, "memory"),
+        "scaling": partial(export.grid, "scaling"),
+        "limit": partial(export.grid, "limit"),
+        "precisions": export.precisions,
+        "tried": export.tried,
+        "coverage": export.coverage,
+        "devices": export.devices,
+    },
+    "docs/reliability.md": {
+        "faults": reliability.faults,
+        "inputs": reliability.inputs,
+        "long": reliability.long_sentence,
+        "found": reliability.found,
+        "open": reliability.still_open,
+    },
+    "docs/ocr.md": {"ocr": ocr.rates, "ocr-f1": ocr.f1},
+    "docs/cluster.md": {"cluster": cluster.rates, "cost": cluster.costs},
+    "docs/web.md": {"web": web.answers},
+    "docs/serve.md": {"serving": serve.loads, "serving memory": serve.memory},
+}
+
+
+def render(page: str, text: str) -> str:
+    """The page's text with its tables made again. Raises BenchError where the markers of one are missing."""
+    for name, make in PAGES[page].items():
+        start, end = f"<!-- {name}: made by make docs -->\n", f"<!-- end of {name} -->"
+        content = start + make() + end
+        text, count = re.subn(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: content, text, flags=re.DOTALL)  # noqa: B023
+        if count != 1:
+            raise BenchError(f"{page}: expected one place between {start.strip()} and {end}, found {count}")
+    return text
+
+
+@click.command()
+def pages() -> None:
+    """Write the tables of README.md and docs, and docs/front.svg, from docs/results."""
+    write_text(ROOT / "docs" / "front.svg", export.front())
+    for page in PAGES:
+        path = ROOT / page
+        write_text(path, render(page, path.read_text(encoding="utf-8")))

@@ -1,0 +1,259 @@
+"""Which teacher, which thresholds, and what an epoch costs: docs/results-teacher.md."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distill.core.errors import RunError
+from distill.core.files import read_json
+from distill.core.recipe import Objective, Recipe, TeacherConfig
+from distill.core.schema import build_dataclass
+from distill.data.checks import content_hash
+from distill.data.dataset import Splits, read_splits
+from distill.data.run_folder import COMPARISON, START_FILE
+from distill.data.stratify import stratified_folds
+from distill.model.classifier import Classifier
+from distill.model.soft_targets import SoftTargets
+from distill.scoring.bootstrap import PairedBootstrap, estimate
+from distill.scoring.metrics import Decisions, Probabilities, Targets, macro_f1, micro_f1, sigmoid
+from distill.scoring.thresholds import fit_thresholds
+from distill.training.trainer import TrainingData, Workspace, train_model
+from experiments.results import PATH, conditions, data_option, figure, named, notes, read, table, timed, write
+from teacher.compare import judge, train
+from teacher.losses import loss_of
+
+EPOCHS = {
+    "text alone": "teacher.head.modalities=text",
+    "concat": "",
+    "concat, everything augmented": "teacher.augment.word_edit_rate=0.1 teacher.augment.token_mask_rate=0.1 "
+    "teacher.augment.image_strength=0.5",
+    "transformer": "teacher.head.fusion=transformer",
+}
+F1 = "micro-F1 [95 %] | macro-F1 [95 %]"
+REPEATS, FIFTHS = 10, 5
+GRID = np.linspace(0.02, 0.98, 97)
+DEFAULT = "distill, objective balanced (the default)"
+Way = Callable[[Probabilities, Targets], NDArray[np.float32]]
+
+
+@click.command("comparisons")
+@data_option
+@click.option("--comparison", "folders", multiple=True, required=True, metavar="NAME=DIR", help="Repeatable.")
+@click.pass_obj
+def judge_comparisons(results: Path, data: Path, folders: tuple[str, ...]) -> None:
+    """Judge finished comparisons for each objective of the thresholds (teachers.json).
+
+    Each DIR was written by `distill compare-teachers`, which judges for the objective of the recipe alone.
+    """
+    splits = read_splits(data)
+    judged = {name: comparison(folder, splits) for name, folder in named(folders).items()}
+    write(results, "teachers", conditions(splits.train), {"dev": len(splits.dev), "comparisons": judged})
+
+
+def comparison(folder: Path, splits: Splits) -> dict[str, Any]:
+    """One comparison under every objective, from the folds' answers in its folder; and its recipe's settings."""
+    if not (folder / COMPARISON).is_file():
+        raise RunError(f"{folder}: no finished comparison; go on with distill compare-teachers --resume")
+    asked = read_json(folder / START_FILE, RunError)["depends_on"]
+    folds, seeds = asked["folds"], asked["seeds"]
+    configs = {name: build_dataclass(TeacherConfig, tree, name) for name, tree in asked["tries"].items()}
+    answers = {
+        name: train(name, config, splits, folds, seeds, Workspace(folder / name, resume=True))
+        for name, config in configs.items()
+    }
+    objectives = {}
+    for objective in get_args(Objective):
+        meant = {name: replace(config, threshold_objective=objective) for name, config in configs.items()}
+        objectives[objective] = judge(meant, answers, splits, folds).to_json()
+    first = next(iter(configs.values()))
+    settings = {key: value for key, value in asdict(first).items() if not isinstance(value, dict)}
+    encoders = {"text": Path(first.text.model).name, "image": Path(first.image.model).name}
+    return {"settings": settings | encoders, "objectives": objectives}
+
+
+@click.command("epochs")
+@data_option
+@click.option("--recipe", type=PATH)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
+@click.option("--rounds", default=5, show_default=True)
+@click.pass_obj
+def measure_epochs(results: Path, data: Path, recipe: Path | None, overrides: tuple[str, ...], rounds: int) -> None:
+    """Time an epoch of several teachers beside one of a text-only teacher (epochs.json).
+
+    They take turns in one process, so that noise hits all alike. Features of a frozen image tower are cached before
+    anything is timed; writing the checkpoint is part of an epoch.
+    """
+    splits = read_splits(data)
+    found = conditions(splits.train, threads=torch.get_num_threads(), rounds=rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        run = {}
+        for name, settings in EPOCHS.items():
+            config = Recipe.load(recipe, (*overrides, *settings.split())).teacher
+            run[name] = one_epoch(config, splits, Path(folder) / name)
+        turns = [{name: timed(epoch)[1] for name, epoch in run.items()} for _ in range(1 + rounds)]
+    turns = turns[1:]  # the first warms up
+    seconds = {name: [turn[name] for turn in turns] for name in EPOCHS}
+    ratios = {name: statistics.median(turn[name] / turn["text alone"] for turn in turns) for name in EPOCHS}
+    write(results, "epochs", found, {"seconds": seconds, "ratio": ratios})
+
+
+def one_epoch(config: TeacherConfig, splits: Splits, folder: Path) -> Callable[[], object]:
+    """Trains one more epoch of one teacher whenever it is called."""
+    classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
+    data = TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
+    workspace = Workspace(folder, resume=False)
+
+    def epoch() -> object:
+        loss = loss_of(config, data.train.targets)
+        return train_model(classifier.network, config, data, loss, workspace, epochs=1)
+
+    return epoch
+
+
+@click.command("thresholds")
+@data_option
+@click.option("--teacher", required=True, type=PATH, metavar="RUN", help="Teacher that was trained with folds.")
+@click.pass_obj
+def measure_thresholds(results: Path, data: Path, teacher: Path) -> None:
+    """Judge ways to choose thresholds on rows that they were not fitted on (thresholds.json).
+
+    The teacher's out-of-fold answers to the training split are decided: each way is fitted on four fifths of the
+    rows and decides the last, in turns, with several divisions into fifths.
+    """
+    splits = read_splits(data)
+    targets = splits.labels.encode([example.labels for example in splits.train])
+    p = out_of_fold(teacher, [content_hash(example) for example in splits.train], targets.shape)
+    draws, scores = PairedBootstrap(len(targets), REPEATS), {}
+    for name, way in WAYS.items():
+        decisions = [decide(way, p, targets, seed) for seed in range(REPEATS)]
+        scores[name] = draws.metric_draws(targets, [p] * REPEATS, decisions)
+    rows = [
+        {
+            "way": name,
+            **{key: asdict(estimate(score[key])) for key in ("micro", "macro", "balanced")},
+            "default_minus": asdict(estimate(scores[DEFAULT]["balanced"] - score["balanced"])),
+        }
+        for name, score in scores.items()
+    ]
+    write(results, "thresholds", conditions(), {"examples": len(targets), "repeats": REPEATS, "rows": rows})
+
+
+def half(_: Probabilities, targets: Targets) -> NDArray[np.float32]:
+    """0.5 for every label (L,)."""
+    return np.full(targets.shape[1], 0.5, dtype=np.float32)
+
+
+def shared(p: Probabilities, targets: Targets) -> NDArray[np.float32]:
+    """One for all labels (L,), the best of a grid by the mean of micro- and macro-F1."""
+    values = [micro_f1(targets, p >= cut) + macro_f1(targets, p >= cut) for cut in GRID]
+    return np.full(targets.shape[1], GRID[int(np.argmax(values))], dtype=np.float32)
+
+
+def naive(p: Probabilities, targets: Targets) -> NDArray[np.float32]:
+    """Each label's own best of a grid (L,), by its own F1."""
+    columns = ([micro_f1(targets[:, [i]], p[:, [i]] >= cut) for cut in GRID] for i in range(targets.shape[1]))
+    return np.array([GRID[int(np.argmax(values))] for values in columns], dtype=np.float32)
+
+
+WAYS: dict[str, Way] = {
+    "0.5 for every label": half,
+    "one for all labels": shared,
+    "each label's own best F1": naive,
+    "distill, objective micro": lambda p, targets: fit_thresholds(p, targets, "micro", "fifths").array(),
+    "distill, objective macro": lambda p, targets: fit_thresholds(p, targets, "macro", "fifths").array(),
+    DEFAULT: lambda p, targets: fit_thresholds(p, targets, "balanced", "fifths").array(),
+}
+
+
+def decide(way: Way, p: Probabilities, targets: Targets, seed: int) -> Decisions:
+    """Every row decided with what was fitted on other rows."""
+    decisions = np.zeros(targets.shape, dtype=bool)
+    for part in stratified_folds(targets, FIFTHS, seed):
+        rest = np.setdiff1d(np.arange(len(targets)), part)
+        decisions[part] = p[part] >= way(p[rest], targets[rest])
+    return decisions
+
+
+def out_of_fold(teacher: Path, content: list[str], shape: tuple[int, ...]) -> Probabilities:
+    """The fold teachers' answers (N, L) to what each has not seen. Raises RunError."""
+    answers = np.full(shape, np.nan, dtype=np.float32)
+    for path in sorted(teacher.glob("soft_targets-fold*.npz")):
+        stored = SoftTargets.read(path)
+        unseen = stored.unseen(content)
+        answers[unseen] = sigmoid(stored.pick(content).logits[unseen])
+    if np.isnan(answers).any():
+        raise RunError(
+            f"{teacher}: some training examples have no answer out of fold; train it with teacher.folds=3"
+        )
+    return answers
+
+
+def teachers(name: str) -> str:
+    """Every teacher of a comparison: F1 by objective of the thresholds, and AP, which needs none."""
+    tree, (compared, balanced, micro, macro) = read("teachers"), _objectives(name)
+    rows = []
+    for recipes in zip(balanced["recipes"], micro["recipes"], macro["recipes"], strict=True):
+        both, best_micro, best_macro = (recipe["arm"] for recipe in recipes)
+        f1 = (both["micro_f1"], both["macro_f1"], best_micro["micro_f1"], best_macro["macro_f1"])
+        rows.append((recipes[0]["name"], *map(figure, (*f1, both["micro_ap"]))))
+    constant = (figure(balanced["constant"][key]) for key in ("micro_f1", "macro_f1"))
+    rows.append((f"always {', '.join(balanced['constant_names'])}", *constant, "", "", ""))
+    s, seeds = compared["settings"], balanced["seeds"]
+    means = f"means over the seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]} alone"
+    headings = f" | {F1} | micro-F1, objective micro | macro-F1, objective macro | micro-AP"
+    return table(headings, rows) + notes(
+        f"{balanced['examples']} training memes out of fold, {balanced['folds']} folds, {means}; {tree['dev']} dev "
+        "memes stop each training.",
+        f"{s['image']} + {s['text']}, at most {s['epochs']} epochs, {s['precision']}; {tree['conditions']['cpu']}.",
+        "Thresholds cross-fitted over rows, for the mean of both F1 unless the column says otherwise.",
+    )
+
+
+def gains(name: str) -> str:
+    """Differences from the first teacher of a comparison, in pairs."""
+    _, balanced, micro, _ = _objectives(name)
+    first, *others = balanced["recipes"]
+    pairs = [
+        (one["name"], best["gain"], one["gain"]) for one, best in zip(others, micro["recipes"][1:], strict=True)
+    ]
+    pairs.append(("constant", micro["constant_gain"], balanced["constant_gain"] | {"micro_ap": None}))
+    rows = []
+    for what, best, gain in pairs:
+        values = (best["micro"], *(gain[key] for key in ("micro", "macro", "balanced", "micro_ap")))
+        rows.append((f"{what} - {first['name']}", *(figure(value, "+.3f") for value in values)))
+    return table(" | micro-F1, objective micro | micro-F1 | macro-F1 | mean of both | micro-AP", rows)
+
+
+def _objectives(name: str) -> tuple[Any, Any, Any, Any]:
+    """A comparison, and how it was judged for both F1, for micro-F1 and for macro-F1."""
+    compared = read("teachers")["comparisons"][name]
+    return compared, *(compared["objectives"][objective] for objective in ("balanced", "micro", "macro"))
+
+
+def epochs() -> str:
+    """What an epoch costs beside one of a text-only teacher."""
+    tree, rows = read("epochs"), []
+    for name, seconds in tree["seconds"].items():
+        spread = f"{statistics.median_high(seconds):.1f} ({min(seconds):.1f} – {max(seconds):.1f})"
+        rows.append((name, spread, f"{tree['ratio'][name]:.2f}"))
+    c, rounds = tree["conditions"], len(tree["seconds"]["concat"])
+    return table(" | s an epoch, median (least – most) | of text alone, median of the rounds", rows) + notes(
+        f"{c['examples']} memes, {rounds} rounds in turns, {c['threads']} thread(s), {c['cpu']}."
+    )
+
+
+def thresholds() -> str:
+    """Ways to choose thresholds, on rows that they were not fitted on."""
+    keys = ("micro", "macro", "balanced", "default_minus")
+    rows = ((row["way"], *(figure(row[key]) for key in keys)) for row in read("thresholds")["rows"])
+    return table(f" | {F1} | mean of both [95 %] | the default is better by", rows)
