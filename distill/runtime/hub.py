@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import BundleError
+from distill.core.extras import require
 from distill.core.files import atomic_folder, cache_folder
 from distill.core.terminal import note, warn
 from distill.core.untrusted import is_file
@@ -22,6 +23,7 @@ from distill.runtime.bundle_files import ALL_FILES, FILES, LIMITS, MANIFEST, MAN
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 WAIT_SECONDS = 10
+CONSTANTS = "huggingface_hub.constants"  # where HF_HUB_OFFLINE is read
 
 
 def resolve(name: str) -> Path:
@@ -53,15 +55,12 @@ def _folder(repository: str, commit: str) -> Path:
 
 
 def _snapshot(name: str, repository: str, revision: str) -> Path:
-    """The client's own folder of this revision, downloaded where necessary. Raises BundleError."""
-    try:
-        import huggingface_hub as client
-        from huggingface_hub.constants import HF_HUB_OFFLINE
-    except ModuleNotFoundError as error:
-        raise BundleError(
-            f"{name}: no such folder here; to look for it on the Hugging Face hub: pip install 'distill[hub]'"
-        ) from error
-    if HF_HUB_OFFLINE:
+    """The client's own folder of this revision, downloaded where necessary. Raises BundleError or InstallError."""
+    user = f"{name}: no such folder here; looking for it on the Hugging Face hub"
+    client, constants = (
+        require(module, user, "hub") for module in ("huggingface_hub", "huggingface_hub.constants")
+    )
+    if constants.HF_HUB_OFFLINE:
         return _cached(name, repository, revision, "HF_HUB_OFFLINE is set; unset it to look on the hub")
     try:
         info = client.HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=WAIT_SECONDS)

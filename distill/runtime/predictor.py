@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -80,6 +81,7 @@ class Predictor:
         """onnxruntime's session of this process. Raises BundleError when the model changed since it was checked."""
         if self._process != os.getpid():  # a fork copies no threads, and a run would wait for the parent's
             self.bundle.refuse_if_changed()
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # its end would wait too: it gets none
             self._open()
         return self._session
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from distill.core.cores import default_threads
-from distill.core.errors import ImageError, InstallError
+from distill.core.errors import ImageError
+from distill.core.extras import require
 from distill.preprocess.images import decode_rgb
 from distill.runtime.ocr.reading_order import TextLine, sort_lines
 
@@ -24,16 +25,13 @@ class TextReader:
     """An OcrReader: rapidocr with the models in its package, for English, Chinese and some fifty languages more."""
 
     def __init__(self, threads: int = 0) -> None:
-        """0 threads: as many as this process may use. Raises OcrError where rapidocr cannot be imported."""
-        try:
-            from importlib.metadata import version
+        """0 threads: as many as this process may use. Raises InstallError if rapidocr cannot be imported."""
+        from importlib.metadata import version
 
-            from rapidocr import RapidOCR
-        except ImportError as error:  # its own, or one of a library that OpenCV needs
-            raise InstallError(f"reading images needs rapidocr ({error}); pip install 'distill[ocr]'") from error
+        rapidocr = require("rapidocr", "reading images")
         self.name = f"rapidocr {version('rapidocr')}"
         onnxruntime = "EngineConfig.onnxruntime"
-        self._engine: Any = RapidOCR(
+        self._engine: Any = rapidocr.RapidOCR(
             params={
                 "Global.log_level": "critical",  # an image without text is no error
                 "Global.text_score": MIN_CONFIDENCE,

@@ -14,6 +14,7 @@ from typing import Any
 
 from distill.core.cores import default_threads
 from distill.core.errors import ClusterError
+from distill.core.extras import require
 from distill.core.terminal import note, warn
 
 STORE_BYTES = 500_000_000  # of shared memory on this machine, for the Bundle, and blocks and results in transit
@@ -58,14 +59,10 @@ def plan_workers(options: RayOptions, cores: ClusterCores) -> RayOptions:
 
 
 def check_ray_installed() -> None:
-    """Raises ClusterError where Ray Data cannot be imported."""
+    """Import Ray Data without usage statistics. Raises InstallError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import pyarrow  # noqa: F401 - Ray Data's own
-        import ray.data  # noqa: F401
-    except ModuleNotFoundError as error:
-        name = (error.name or "ray").partition(".")[0]
-        raise ClusterError(f'--engine ray needs {name}: pip install "distill[ray]"') from error
+    for module in ("pyarrow", "ray.data"):
+        require(module, "--engine ray", "ray")
 
 
 @contextmanager

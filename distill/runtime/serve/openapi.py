@@ -21,7 +21,7 @@ ERRORS = {  # by status: a description and an example
     408: ("The body did not come in time.", "the body was not complete after 30 s"),
     413: ("The body is too large.", "the body is over the limit of 10,000,000 bytes; shrink the image"),
     415: ("Neither JSON nor a multipart form.", "the content type must be application/json or multipart/form-data"),
-    422: ("A field is wrong, or the image cannot be used.", "image: not an image in a format read here"),
+    422: ("A field is wrong, or the image cannot be used.", "image: not an image in a supported format"),
     500: ("The model fails on this request.", "the model fails on this request"),
     503: (
         "Too many requests, or the service is not ready.",
