@@ -12,7 +12,7 @@ from distill.core.errors import InstallError
 EXTRAS = {
     "train": (
         *("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "onnxscript", "onnx_ir"),
-        *("safetensors", "sklearn", "jinja2", "huggingface_hub"),
+        *("safetensors", "huggingface_hub", "jinja2", "sklearn"),
     ),
     "peers": ("openvino", "nncf"),
     "ocr": ("rapidocr",),

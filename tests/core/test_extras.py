@@ -27,6 +27,7 @@ def test_the_table_is_that_of_pyproject() -> None:
 
 def test_a_missing_package_is_one_line_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "pyarrow.parquet", raising=False)
     for module in ("pyarrow", "pyarrow.parquet"):
         with pytest.raises(InstallError, match=r"^a\.parquet needs pyarrow; pip install 'distill\[parquet\]'$"):
             extras.require(module, "a.parquet")

@@ -125,7 +125,7 @@ def test_an_empty_list_gives_an_empty_answer(predictor: Predictor) -> None:
         ([("a", np.zeros((3, 3)))], r"row 0: an image array must be uint8 .* got float64 \(3, 3\)"),
         ([("a", np.zeros((3, 0, 3), dtype=np.uint8))], r"row 0: an image array must be uint8 .* \(3, 0, 3\)"),
         ([{"image": "nowhere.jpg"}], "0: nowhere.jpg: no such image"),
-        ([{"image": b"no image"}], "0: row 0: image: not an image in a format read here"),
+        ([{"image": b"no image"}], "0: row 0: image: not an image in a supported format"),
     ],
 )
 def test_what_is_no_row_is_refused_in_one_line(predictor: Predictor, rows: Any, message: str) -> None:

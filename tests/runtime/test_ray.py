@@ -19,7 +19,7 @@ from chain import Chain
 from click.testing import CliRunner, Result
 
 from distill.cli.main import main
-from distill.core.errors import ClusterError, DataError, OutputError
+from distill.core.errors import ClusterError, DataError, InstallError, OutputError
 from distill.data.generated import write_demo_data
 from distill.data.sources import Fault, InMemoryExample, Source
 from distill.runtime.predictor import CHUNK_SIZE
@@ -184,7 +184,9 @@ def test_a_parquet_that_cannot_be_used_says_why(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(DataError, match=r"holds posts\.parquet and a\.jpg; give a folder of one kind"):
         list(Source.open(tmp_path).items())
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DataError, match="Parquet is read with pyarrow: pip install pyarrow"):
+    with pytest.raises(
+        InstallError, match=r"posts\.parquet: reading it needs pyarrow; pip install 'distill\[parquet\]'"
+    ):
         list(Source.open(path).items())
 
 
@@ -260,7 +262,7 @@ def test_commands_that_make_no_sense_say_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "ray", None)
     result = distill("predict", "bundle", "posts.jsonl", "--engine", "ray", "--out", tmp_path / "out")
     assert result.exit_code == 2
-    assert result.stderr == 'error: --engine ray needs ray: pip install "distill[ray]"\n'
+    assert result.stderr == "error: --engine ray needs ray; pip install 'distill[ray]'\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -48,11 +48,13 @@ class GatedPredictor(Predictor):
         super().__init__(bundle, threads)
         self.gate = threading.Event()
         self.gate.set()
+        self.running = threading.Event()
         self.sizes: list[int] = []
         self.failing = False
 
     def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         self.sizes.append(len(batch.present))
+        self.running.set()
         assert self.gate.wait(20)
         if self.failing:
             raise MemoryError("no memory at /secret/place")
@@ -148,9 +150,10 @@ def test_posts_that_come_together_run_in_batches_and_a_broken_one_hurts_no_other
     posts.insert(5, {"id": "broken", "image": encoded(image[: len(image) // 2])})
     with serving(predictor, max_batch=8) as client, ThreadPoolExecutor(14) as pool:
         predictor.sizes.clear()
+        predictor.running.clear()
         predictor.gate.clear()
         first = pool.submit(client.post, "/v1/predict", json={"text": "first"})
-        until(client, "distill_posts_in_hand", 1)
+        assert predictor.running.wait(20), "the first post runs alone, and the others gather behind it"
         asked = [pool.submit(client.post, "/v1/predict", json=post) for post in posts]
         until(client, "distill_queue_length", len(examples))
         predictor.gate.set()
@@ -195,7 +198,7 @@ def drawn(width: int, height: int) -> bytes:
         (422, "text: Input should be a valid string", {"json": {"text": 7}}),
         (422, "at most 100000", {"json": {"text": "a" * 100_001}}),
         (422, "has a field twice", {"files": [("image", ("a", b"a")), ("image", ("b", b"b"))]}),
-        (422, "not an image in a format", {"files": {"image": ("a.jpg", b"<svg/>")}}),
+        (422, "not an image in a supported format", {"files": {"image": ("a.jpg", b"<svg/>")}}),
         (422, "image: ", {"data": {"image": "no file"}, "files": {"text": (None, "a")}}),
         (422, "400 x 300 pixels, over the limit of 100,000", {"files": {"image": ("a.png", drawn(400, 300))}}),
     ],
@@ -449,7 +452,7 @@ def test_an_address_that_is_taken_and_a_missing_extra_are_one_line(
     for name in [name for name in sys.modules if name.startswith("distill.runtime.serve")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert refused() == "error: this command needs uvicorn; pip install 'distill[serve]'\n"
+    assert refused() == "error: distill serve needs uvicorn; pip install 'distill[serve]'\n"
 
 
 def test_serving_imports_nothing_that_trains() -> None:

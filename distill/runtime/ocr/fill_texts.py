@@ -117,7 +117,7 @@ def _write_folder(files: dict[Path, list[DatasetRow]], out: Path) -> None:
         for path, rows in files.items():
             for row in rows:
                 if row.example.image is not None and not Path(row.table["image"]).is_absolute():
-                    row.table["image"] = relative_path(out, row.example.image)
+                    row.table["image"] = relative_path(row.example.image, out)
             write_text(fresh / path.name, _text(rows, path.suffix))
         for name in LABEL_FILES:
             label_file = next(iter(files)).parent / name
