@@ -23,7 +23,7 @@ from distill.core.recipe import Recipe
 from distill.data.dataset import Splits, read_splits
 from distill.model.classifier import Classifier
 from distill.training.trainer import TrainingData, Workspace, train_model
-from teacher.losses import loss_of
+from teacher.losses import teacher_loss
 
 TEACHERS = {
     "text alone": ("teacher.head.uses=text",),
@@ -45,7 +45,7 @@ def epochs_of(recipe: Path | None, settings: tuple[str, ...], splits: Splits, fo
 
     def epoch() -> float:
         started = time.perf_counter()
-        loss = loss_of(config, data.train.targets)
+        loss = teacher_loss(config, data.train.targets)
         train_model(classifier.network, config, data, loss, Workspace(folder, resume=False), epochs=1)
         return time.perf_counter() - started
 

@@ -22,7 +22,7 @@ from distill.core.schema import build
 from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import START_FILE
 from distill.training.trainer import Workspace
-from teacher.compare import Answers, judge, train
+from teacher.compare import RecipePredictions, evaluate_recipes, predict_recipe
 
 OUT = Path(__file__).parent / "results" / "teachers.json"
 
@@ -35,19 +35,23 @@ def collected(folder: Path, splits: Splits) -> dict[str, Any]:
     by_objective = {}
     for objective in get_args(Objective):
         meant = {name: replace(config, objective=objective) for name, config in configs.items()}
-        by_objective[objective] = judge(meant, answers, splits, asked["folds"]).to_json()
+        by_objective[objective] = evaluate_recipes(meant, answers, splits, asked["folds"]).to_json()
     first = next(iter(configs.values()))
     return {"settings": settings(first), "objectives": by_objective}
 
 
-def stored(folder: Path, name: str, config: TeacherConfig, splits: Splits, asked: dict[str, Any]) -> Answers:
+def stored(
+    folder: Path, name: str, config: TeacherConfig, splits: Splits, asked: dict[str, Any]
+) -> RecipePredictions:
     """The answers that stand in the folder."""
     for seed in range(config.seed, config.seed + asked["seeds"]):
         for fold in range(1, asked["folds"] + 1):
             path = folder / name / f"seed{seed}" / f"fold{fold}.float32"
             if not path.is_file():
                 raise click.UsageError(f"{path}: missing; finish the comparison with --resume")
-    return train(name, config, splits, asked["folds"], asked["seeds"], Workspace(folder / name, resume=True))
+    return predict_recipe(
+        name, config, splits, asked["folds"], asked["seeds"], Workspace(folder / name, resume=True)
+    )
 
 
 def settings(config: TeacherConfig) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def out_of_fold(teacher: Path, content: list[str], shape: tuple[int, ...]) -> Pr
     for path in sorted(teacher.glob("soft_targets-fold*.npz")):
         stored = SoftTargets.read(path)
         unseen = stored.unseen(content)
-        answers[unseen] = sigmoid(stored.pick(content).logits[unseen])
+        answers[unseen] = sigmoid(stored.select(content).logits[unseen])
     if np.isnan(answers).any():
         raise click.UsageError(
             f"{teacher}: not every training example has an answer out of fold; train it with folds"

@@ -58,7 +58,7 @@ def check(
     cases = _cases(Reader(classifier.spec, classifier.tokenizer_json), examples)
     flipped = decisions = 0
     for name, batch in cases:
-        expected, found = classifier.answer(batch), run(session, batch)
+        expected, found = classifier.batch_logits(batch), run(session, batch)
         pairs = {"logit": (expected, found), "probability": (sigmoid(expected), sigmoid(found))}
         for what, (ours, theirs) in pairs.items():
             difference = float(np.abs(ours - theirs).max())

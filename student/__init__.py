@@ -1,1 +1,1 @@
-"""Training a student on a teacher's stored logits. Imports no teacher."""
+"""Distillation: the KD losses, training a student on stored soft targets, its control, int8 fine-tuning."""

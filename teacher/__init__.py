@@ -1,1 +1,1 @@
-"""Training a teacher and writing down what it knows. Imports no student."""
+"""Training a teacher, its losses and its soft targets; compare.py, tune/ and retrain/ choose among teachers."""

@@ -14,17 +14,18 @@ from click.testing import CliRunner
 from torch import nn
 
 import distill.cli.main as cli
-import teacher.train
 from distill.core.errors import BackboneError, RecipeError
 from distill.core.recipe import Recipe, TeacherConfig
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
-from distill.model.encoders import ImageEncoder, fingerprint
+from distill.model.encoders.image import ImageEncoder
+from distill.model.encoders.lstm import Lstm, LstmConfig, train_tokenizer
+from distill.model.encoders.weights import fingerprint
 from distill.model.fusion import CrossModal
 from distill.model.network import TwoTowerNetwork
-from distill.model.scratch import Lstm, LstmConfig, word_pieces
-from distill.training.run import RunStart, begin
+from distill.training.run import RunStart, begin_run
 from distill.training.trainer import Workspace
+from teacher.train import fit_teacher
 
 
 def cross() -> CrossModal:
@@ -101,7 +102,7 @@ def test_padding_does_not_matter_to_the_lstm_and_it_reads_both_ways() -> None:
 
 
 def test_word_pieces_are_learned_from_the_texts_and_know_any_other() -> None:
-    tokenizer = word_pieces(["WHO DID THIS", "who did that", "THIS IS FINE"] * 5)
+    tokenizer = train_tokenizer(["WHO DID THIS", "who did that", "THIS IS FINE"] * 5)
     assert tokenizer.encode("who did this").tokens == ["[CLS]", "who", "did", "this", "[SEP]"]
     assert tokenizer.token_to_id("[PAD]") == 0
     assert tokenizer.encode("\N{PILE OF POO}").tokens[1] == "[UNK]"
@@ -151,8 +152,8 @@ def test_each_teacher_trains_is_kept_and_answers_the_same_again(
     chain: Chain, tmp_path: Path, changed: tuple[str, ...]
 ) -> None:
     config = teacher_config(chain, *changed, "teacher.epochs=2")
-    begin(tmp_path / "run", RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
-    made = teacher.train.train(config, chain.splits, Workspace(tmp_path / "run", resume=False))
+    begin_run(tmp_path / "run", RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
+    made = fit_teacher(config, chain.splits, Workspace(tmp_path / "run", resume=False))
     again = Checkpoint.load(tmp_path / "run")
     expected = made.logits(chain.splits.test)
     assert np.isfinite(expected).all()

@@ -21,7 +21,7 @@ from distill.cli.main import main
 from distill.core.errors import RecipeError, RunError
 from distill.core.files import read_json
 from distill.core.recipe import recipes_folder
-from distill.model import distributed as processes
+from distill.model import distributed
 from distill.model.soft_targets import SoftTargets
 
 # Images are frozen: after one step of NAdam's, which goes by the signs of gradients, rounding is no longer small
@@ -100,25 +100,25 @@ def test_two_processes_train_what_one_trains(data: Path, settings: list[str], tm
 def test_parts_are_equally_long_and_make_the_batch_again(monkeypatch: pytest.MonkeyPatch) -> None:
     for rows in (1, 2, 3, 5, 8, 9):
         for count in (2, 3, 4):
-            monkeypatch.setattr(processes, "count", lambda count=count: count)
+            monkeypatch.setattr(distributed, "world_size", lambda count=count: count)
             parts = []
             for rank in range(count):
-                monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
-                parts.append(processes.part_of(range(100, 100 + rows)))
+                monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+                parts.append(distributed.shard(range(100, 100 + rows)))
             assert len({len(part) for part in parts}) == 1
             assert list(chain.from_iterable(parts))[:rows] == list(range(100, 100 + rows))
 
 
 def test_a_process_alone_is_the_first_and_only_one() -> None:
-    assert (processes.count(), processes.rank()) == (1, 0)
+    assert (distributed.world_size(), distributed.rank()) == (1, 0)
     tensor = torch.ones(3, requires_grad=True)
-    assert processes.gathered(tensor) is tensor
-    assert processes.part_of([4, 2]) == [4, 2]
-    assert processes.by_first(sorted)([2, 1]) == [1, 2]
+    assert distributed.all_gather(tensor) is tensor
+    assert distributed.shard([4, 2]) == [4, 2]
+    assert distributed.on_first_process(sorted)([2, 1]) == [1, 2]
 
 
 def test_a_batch_that_does_not_divide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_started", lambda: 3)
-    processes.check_batch_size(12)
+    monkeypatch.setattr(distributed, "_launched", lambda: 3)
+    distributed.check_batch_size(12)
     with pytest.raises(RecipeError, match=r"batch_size=16 .* does not divide by 3"):
-        processes.check_batch_size(16)
+        distributed.check_batch_size(16)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from chain import TINY, Chain
 
-from distill.training.trainer import _last_whole_checkpoint
+from distill.training.trainer import _last_complete_checkpoint
 
 KILLS = 5
 
@@ -63,8 +63,8 @@ def test_half_a_checkpoint_is_not_taken_and_a_moved_one_is_found(tmp_path: Path)
     (tmp_path / "checkpoint-2" / "trainer_state.json").write_text(json.dumps(state))
     (tmp_path / "checkpoint-10" / "trainer_state.json").write_text(json.dumps(state))
     (tmp_path / "checkpoint-12" / "trainer_state.json").write_text('{"best_mod')
-    assert _last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert _last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
     assert not (tmp_path / "checkpoint-12").exists()
     mended = json.loads((tmp_path / "checkpoint-10" / "trainer_state.json").read_text())
     assert mended["best_model_checkpoint"] == str(tmp_path / "checkpoint-2")
-    assert _last_whole_checkpoint(tmp_path / "nothing") is None
+    assert _last_complete_checkpoint(tmp_path / "nothing") is None

@@ -1,4 +1,4 @@
-"""What a recipe of a teacher is worth out of fold, told fold by fold. Knows trainings, no search."""
+"""The F1 of a teacher's recipe out of fold, fold by fold, so that a search can stop a bad trial early."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from distill.data.dataset import Splits
 from distill.model.classifier import Classifier
 from distill.scoring.metrics import Probabilities
 from distill.scoring.thresholds import cross_fitted, score
-from distill.training.folds import Folds, OutOfFold, out_of_fold
+from distill.training.folds import Folds, OutOfFold, predict_out_of_fold
 from distill.training.trainer import TrainingData, Workspace
-from teacher.losses import loss_of
+from teacher.losses import teacher_loss
 
-FOLD_SEED = 29  # the same folds for every trial, and not those of `compare`, which may judge the best one
+FOLD_SEED = 29  # the same folds for every trial, and not those of teacher.compare, which may judge the best one
 
 
-class FoldJudge:
-    """Trains a recipe in folds of the training split; dev only stops each training.
+class CrossValidation:
+    """Trains recipes in folds of the training split; dev only stops each training.
 
-    All recipes that it judges share what `base` says of encoders, head and seed: these are opened, and the
-    examples encoded, once. Answers are kept in `folder` by what the recipe is, so that no fold of a recipe is
-    trained twice, not after a kill either.
+    All recipes share the encoders, head and seed of `base`, so encoders load and examples are encoded once.
+    Probabilities are stored in `folder` by a hash of the recipe, so that no fold is trained twice, also after the
+    process was killed.
     """
 
     def __init__(self, base: TeacherConfig, splits: Splits, folds: int, folder: Path) -> None:
         self.classifier = Classifier.pretrained("teacher", base, splits.labels, [e.text for e in splits.train])
         data = TrainingData(self.classifier.encode_train(splits.train), self.classifier.encode(splits.dev))
         self.targets = data.train.targets
-        self.classifier.network.start_from_rates(torch.from_numpy(self.targets.mean(0)))
+        self.classifier.network.initialise_bias(torch.from_numpy(self.targets.mean(0)))
         self.folder = folder
         self.folds = Folds.stratified(data, folds, FOLD_SEED)
 
-    def __call__(self, config: TeacherConfig) -> Iterator[float]:
-        """After each fold, `config.objective` on the rows of the folds so far, thresholds cross-fitted on them.
-        Raises RunError for a recipe that cannot be trained."""
+    def scores(self, config: TeacherConfig) -> Iterator[float]:
+        """After each fold, the F1 that `config.objective` names on the rows of the folds so far, with thresholds
+        cross-fitted on them. Raises RunError for a recipe that cannot be trained."""
         for number in range(1, len(self.folds.parts) + 1):
             rows = np.sort(np.concatenate([fold.held_out for fold in self.folds.parts[:number]]))
             probabilities, targets = self._train(config, number).probabilities.both[rows], self.targets[rows]
@@ -52,19 +52,21 @@ class FoldJudge:
             yield score(targets, decisions, config.objective)
 
     def probabilities(self, config: TeacherConfig) -> Probabilities:
-        """Of the whole training split, float32 (N, L), by models that had not seen the example."""
+        """Out of fold for the whole training split, float32 (N, L)."""
         return self._train(config, len(self.folds.parts)).probabilities.both
 
     def _train(self, config: TeacherConfig, first: int) -> OutOfFold:
-        place = self.folder / hashlib.sha256(json.dumps(asdict(config)).encode()).hexdigest()[:16]
-        one = replace(self.classifier, config=config)
-        make_loss = partial(loss_of, config, self.targets)
+        folder = self.folder / hashlib.sha256(json.dumps(asdict(config)).encode()).hexdigest()[:16]
+        classifier = replace(self.classifier, config=config)
+        make_loss = partial(teacher_loss, config, self.targets)
         try:
-            return out_of_fold(one, self.folds, make_loss, Workspace(place, resume=True), first=first)
+            return predict_out_of_fold(
+                classifier, self.folds, make_loss, Workspace(folder, resume=True), first=first
+            )
         except (RunError, torch.OutOfMemoryError) as error:
-            for left in place.glob("fold*"):
-                if left.is_dir():
-                    remove_folder(left)
+            for path in folder.glob("fold*"):
+                if path.is_dir():
+                    remove_folder(path)
             if isinstance(error, RunError):
                 raise
             raise RunError(f"no memory for batch_size={config.batch_size}") from error
