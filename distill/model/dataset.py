@@ -78,7 +78,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class EncodedExample:
+class DatasetItem:
     """One example of an EncodedDataset, with its image either as `features` float32 (*D) or as `pixels` uint8
     (H, W, 3)."""
 
@@ -92,7 +92,7 @@ class EncodedExample:
 
 
 @dataclass(frozen=True)
-class EncodedDataset(Dataset[EncodedExample]):
+class EncodedDataset(Dataset[DatasetItem]):
     """N examples: ids, token ids, targets float32 (N, L), labelled bool (N,), present float32 (N, 2) (1 where there
     is a text, 1 where there is an image), and the images either as cached features float32 (N, *D) or as files that
     are decoded on access. A teacher's outputs and an augmentation are for training."""
@@ -112,9 +112,9 @@ class EncodedDataset(Dataset[EncodedExample]):
     def __len__(self) -> int:
         return len(self.token_ids)
 
-    def __getitem__(self, index: int) -> EncodedExample:
+    def __getitem__(self, index: int) -> DatasetItem:
         """Raises ImageError."""
-        return EncodedExample(
+        return DatasetItem(
             token_ids=self.token_ids[index],
             present=self.present[index],
             labels=self.targets[index],
@@ -129,24 +129,24 @@ class EncodedDataset(Dataset[EncodedExample]):
             return np.zeros((self.image_spec.size, self.image_spec.size, 3), dtype=np.uint8)
         return image_to_uint8(image, self.image_spec)
 
-    def augmented(self, index: int, epoch: int) -> EncodedExample:
-        """The example as training sees it in this epoch, the same on every call; `self[index]` where there is no
+    def augmented(self, index: int, epoch: int) -> DatasetItem:
+        """The item as training sees it in this epoch, the same on every call; `self[index]` where there is no
         augmentation. Raises ImageError."""
         if self.augmentation is None:
             return self[index]
         generator = np.random.default_rng((self.augmentation.seed, epoch, index))
-        example, augmentation, image = self[index], self.augmentation, self.images[index]
+        item, augmentation, image = self[index], self.augmentation, self.images[index]
         if augmentation.text is not None:
             token_ids = augmentation.text.augment(augmentation.tokenized[index], generator)
-            example = replace(example, token_ids=token_ids)
+            item = replace(item, token_ids=token_ids)
         if augmentation.views is not None:
             view = generator.integers(1 + augmentation.views.shape[1])
             if view > 0:
-                example = replace(example, features=augmentation.views[index, view - 1])
+                item = replace(item, features=augmentation.views[index, view - 1])
         elif augmentation.images is not None and image is not None:
             seed = int(generator.integers(1 << 32))
-            example = replace(example, pixels=augmentation.images.augment(image, self.image_spec, seed))
-        return example
+            item = replace(item, pixels=augmentation.images.augment(image, self.image_spec, seed))
+        return item
 
     def lengths(self) -> list[int]:
         """How many tokens each example has."""
@@ -172,26 +172,26 @@ class EncodedDataset(Dataset[EncodedExample]):
         kept = np.array([[modality != "text", modality != "image"]], dtype=np.float32)
         return replace(self, present=self.present * kept)
 
-    def collate(self, examples: Sequence[EncodedExample]) -> Batch:
-        """A batch of examples of this dataset, padded to its longest text."""
-        input_ids, attention_mask = pad([example.token_ids for example in examples], self.pad_id)
+    def collate(self, items: Sequence[DatasetItem]) -> Batch:
+        """A batch of items of this dataset, padded to its longest text."""
+        input_ids, attention_mask = pad([item.token_ids for item in items], self.pad_id)
         inputs: dict[str, NDArray[np.generic]] = {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
-            "present": np.stack([example.present for example in examples]),
+            "present": np.stack([item.present for item in items]),
         }
         if self.features is not None:
-            inputs["image_features"] = np.stack([e.features for e in examples if e.features is not None])
+            inputs["image_features"] = np.stack([item.features for item in items if item.features is not None])
         else:
-            pixels = np.stack([e.pixels for e in examples if e.pixels is not None])
+            pixels = np.stack([item.pixels for item in items if item.pixels is not None])
             inputs["pixels"] = normalise(pixels, self.image_spec)
-        rows = [example.teacher for example in examples if example.teacher is not None]
+        rows = [item.teacher for item in items if item.teacher is not None]
         teacher = None
         if rows:
             columns = zip(*((row.logits, row.text, row.image) for row in rows), strict=True)
             teacher = Outputs(*(torch.from_numpy(np.stack(column)) for column in columns))
-        labels = torch.from_numpy(np.stack([example.labels for example in examples]))
-        labelled = torch.from_numpy(np.stack([example.labelled for example in examples]))
+        labels = torch.from_numpy(np.stack([item.labels for item in items]))
+        labelled = torch.from_numpy(np.stack([item.labelled for item in items]))
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         return Batch(tensors, BatchTargets(labels, labelled, teacher))
 

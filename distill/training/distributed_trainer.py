@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer
 
 from distill.model import distributed
-from distill.model.dataset import TARGETS, EncodedDataset, EncodedExample, LengthGroupedSampler
+from distill.model.dataset import TARGETS, DatasetItem, EncodedDataset, LengthGroupedSampler
 
 ROWS = "rows"  # in a flat batch: the row numbers of its examples, in all processes
 
@@ -34,7 +34,7 @@ class RowDataset(Dataset["tuple[int, RowDataset]"]):
     def __getitem__(self, row: int) -> tuple[int, RowDataset]:
         return row, self
 
-    def read(self, row: int) -> EncodedExample:
+    def read(self, row: int) -> DatasetItem:
         """The example of this row."""
         return self.encoded[row] if self.sampler is None else self.encoded.augmented(row, self.sampler.epoch)
 

@@ -24,7 +24,7 @@ NO_TEXT, NO_IMAGE = "(no text)", "(no image)"
 
 
 @dataclass(frozen=True)
-class DriftReport:
+class NewExamplesReport:
     """The `drift` between so many `fresh` and `reference` examples. `micro_f1` is that of the earlier run, with
     its own thresholds, on the `unseen` fresh ones, which it was not trained on; `loss` is that minus its micro-F1
     on unseen examples of the reference. None if it was trained on all of them.
@@ -49,7 +49,7 @@ class DriftReport:
         return asdict(self) | {"drift": self.drift.to_json(), "harder": self.harder}
 
 
-def measure_drift(old: Checkpoint, data: RetrainData, seen: Seen) -> DriftReport | None:
+def measure_drift(old: Checkpoint, data: RetrainData, seen: Seen) -> NewExamplesReport | None:
     """Compare the new examples with the reference; None if no example is new.
 
     Rates and lengths are of all examples. Features are compared only for examples that the earlier run was not
@@ -74,7 +74,7 @@ def measure_drift(old: Checkpoint, data: RetrainData, seen: Seen) -> DriftReport
     f1_before, f1_now = before.micro_f1_draws(seed=0), now.micro_f1_draws(seed=1)
     loss = None if f1_before is None or f1_now is None else estimate(f1_now - f1_before)
     micro_f1 = None if f1_now is None else estimate(f1_now)
-    return DriftReport(len(data.reference), len(data.fresh), difference, len(unseen_fresh), micro_f1, loss)
+    return NewExamplesReport(len(data.reference), len(data.fresh), difference, len(unseen_fresh), micro_f1, loss)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from distill.core.files import write_json, write_text
 from distill.core.terminal import note, output, warn
 from distill.scoring.bootstrap import Arm
 from distill.scoring.drift import ALPHA, Rate, Shift
-from teacher.retrain.drift import DriftReport
+from teacher.retrain.drift import NewExamplesReport
 from teacher.retrain.promotion import Promotion
 
 FIGURES, PAGE, PLOT = "retrain.json", "retrain.md", "retrain.png"
@@ -35,7 +35,7 @@ class RetrainReport:
     old_sha256: str
     new_sha256: str
     promotion: Promotion
-    drift_report: DriftReport | None
+    new_examples: NewExamplesReport | None
 
 
 def write_report(folder: Path, report: RetrainReport) -> None:
@@ -45,7 +45,7 @@ def write_report(folder: Path, report: RetrainReport) -> None:
         "from": {"run": report.run.name, "sha256": report.old_sha256},
         "new": {"run": folder.name, "sha256": report.new_sha256},
         "promotion": report.promotion.to_json(),
-        "new_examples": report.drift_report and report.drift_report.to_json(),
+        "new_examples": report.new_examples and report.new_examples.to_json(),
     }
     write_json(folder / FIGURES, tree)
     has_plot = _write_plot(folder, report)
@@ -59,56 +59,56 @@ def _write_plot(folder: Path, report: RetrainReport) -> bool:
         return False
     from teacher.retrain.plots import write_retrain_plot
 
-    write_retrain_plot(report.promotion, report.drift_report, folder / PLOT)
+    write_retrain_plot(report.promotion, report.new_examples, folder / PLOT)
     return True
 
 
 def summary(report: RetrainReport) -> str:
     """The paragraph on top: what was decided, why, and whether the new examples are like the earlier ones."""
-    sentences = [report.promotion.sentence(), drift_sentence(report.drift_report)]
-    if report.drift_report is not None:
-        sentences.append(old_run_sentence(report.drift_report))
+    sentences = [report.promotion.sentence(), drift_sentence(report.new_examples)]
+    if report.new_examples is not None:
+        sentences.append(old_run_sentence(report.new_examples))
     return " ".join(sentences)
 
 
-def drift_sentence(drift_report: DriftReport | None) -> str:
+def drift_sentence(new_examples: NewExamplesReport | None) -> str:
     """Whether the new examples differ, and in what."""
-    if drift_report is None:
+    if new_examples is None:
         return (
             "No example is new: every row of the new data is in the reference data too, so drift was not measured."
         )
-    sizes = f"the {drift_report.fresh} new examples and the {drift_report.reference} of the reference"
-    changed = drift_report.drift.drifted
+    sizes = f"the {new_examples.fresh} new examples and the {new_examples.reference} of the reference"
+    changed = new_examples.drift.drifted
     if not changed:
         return f"No drift of texts, images or rates was found between {sizes}."
-    drift = drift_report.drift
+    drift = new_examples.drift
     measures = f"{len(changed)} of {len(drift.rates) + len(drift.shifts)} measures"
     return f"DRIFT of texts, images or rates between {sizes}, in {measures}: {', '.join(changed)}."
 
 
-def old_run_sentence(drift_report: DriftReport) -> str:
+def old_run_sentence(new_examples: NewExamplesReport) -> str:
     """How well the earlier run does on the new examples."""
-    if drift_report.micro_f1 is None or drift_report.loss is None:
+    if new_examples.micro_f1 is None or new_examples.loss is None:
         return "The earlier run was trained on all of the new examples, so its F1 on them says nothing."
     score = (
-        f"The earlier run on {drift_report.unseen} new examples that it was not trained on: micro-F1 "
-        f"{drift_report.micro_f1:.3f}, {drift_report.loss:+.3f} from the reference"
+        f"The earlier run on {new_examples.unseen} new examples that it was not trained on: micro-F1 "
+        f"{new_examples.micro_f1:.3f}, {new_examples.loss:+.3f} from the reference"
     )
-    if drift_report.harder:
+    if new_examples.harder:
         return f"{score}: DRIFT, the new examples are labelled in another way, or are harder."
     return f"{score}: no worse beyond chance."
 
 
-def show_drift(drift_report: DriftReport | None) -> None:
+def show_drift(new_examples: NewExamplesReport | None) -> None:
     """Print the drift's tables and sentence."""
-    if drift_report is not None:
-        shown = sorted(drift_report.drift.rates, key=lambda rate: (not rate.drifted, -abs(rate.change)))
+    if new_examples is not None:
+        shown = sorted(new_examples.drift.rates, key=lambda rate: (not rate.drifted, -abs(rate.change)))
         kept = [rate for i, rate in enumerate(shown) if rate.drifted or i < UNCHANGED]
         title = f"Rates that changed most, of {len(shown)}"
         output.print(_table(title, RATE_HEAD, rate_rows(kept)))
-        output.print(_table("Distributions", SHIFT_HEAD, shift_rows(drift_report.drift.shifts)))
-        (warn if drift_report.harder else note)(old_run_sentence(drift_report))
-    (warn if drift_report is not None and drift_report.drift.drifted else note)(drift_sentence(drift_report))
+        output.print(_table("Distributions", SHIFT_HEAD, shift_rows(new_examples.drift.shifts)))
+        (warn if new_examples.harder else note)(old_run_sentence(new_examples))
+    (warn if new_examples is not None and new_examples.drift.drifted else note)(drift_sentence(new_examples))
 
 
 def f1_table(promotion: Promotion) -> Table:
@@ -160,7 +160,7 @@ def shift_rows(shifts: Sequence[Shift]) -> TableRows:
 
 def to_markdown(report: RetrainReport, name: str, has_plot: bool) -> str:
     """The whole report on the run `name`; its first paragraph is the summary."""
-    promotion, drift_report = report.promotion, report.drift_report
+    promotion, new_examples = report.promotion, report.new_examples
     parts = [f"# {_cell(name)}, retrained from {_cell(report.run.name)}", _cell(summary(report))]
     parts += [f"![Differences in F1, rates and distributions]({PLOT})"] if has_plot else []
     parts += ["## Both runs on the fixed test set", _grid(F1_HEAD, f1_rows(promotion))]
@@ -168,18 +168,18 @@ def to_markdown(report: RetrainReport, name: str, has_plot: bool) -> str:
         f"{promotion.examples} examples that neither run learned from; each run decides with its own thresholds. "
         "Intervals are paired bootstrap intervals over examples, 95 %."
     )
-    if drift_report is not None:
-        parts += ["## How the new examples differ", *_drift_parts(drift_report)]
+    if new_examples is not None:
+        parts += ["## How the new examples differ", *_drift_parts(new_examples)]
     return "\n\n".join(parts) + "\n"
 
 
-def _drift_parts(drift_report: DriftReport) -> list[str]:
-    parts = [_grid(RATE_HEAD, rate_rows(drift_report.drift.rates))]
-    if drift_report.drift.shifts:
-        parts.append(_grid(SHIFT_HEAD, shift_rows(drift_report.drift.shifts)))
-    if drift_report.drift.skipped:
-        parts.append(f"Too few rows to compare: {', '.join(drift_report.drift.skipped)}.")
-    parts.append(old_run_sentence(drift_report))
+def _drift_parts(new_examples: NewExamplesReport) -> list[str]:
+    parts = [_grid(RATE_HEAD, rate_rows(new_examples.drift.rates))]
+    if new_examples.drift.shifts:
+        parts.append(_grid(SHIFT_HEAD, shift_rows(new_examples.drift.shifts)))
+    if new_examples.drift.skipped:
+        parts.append(f"Too few rows to compare: {', '.join(new_examples.drift.skipped)}.")
+    parts.append(old_run_sentence(new_examples))
     parts.append(
         f"If nothing had changed, at most {ALPHA:.0%} of reports would say DRIFT anywhere: half of that is divided "
         "among the rates (Newcombe's intervals), half among the distributions (999 permutations). MMD^2 compares "

@@ -61,8 +61,8 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
     start = RunStart("teacher", config, splits, lineage.retrained_from(seen, old.sha256, splits.test))
     is_unfinished = begin_run(options.out, start, options.resume, options.overwrite)
     old_predictions = _predict(old, splits.test)  # before training changes the weights
-    drift_report = measure_drift(old, data, seen)
-    show_drift(drift_report)
+    new_examples = measure_drift(old, data, seen)
+    show_drift(new_examples)
     if is_unfinished:
         workspace = Workspace(options.out, options.resume)
         new = fit_teacher(config, splits, workspace, replace(old.classifier, config=config))
@@ -72,7 +72,7 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
     targets = labels.encode([example.labels for example in splits.test])
     new_predictions = _predict(new, splits.test)
     promotion = decide_promotion(targets, old_predictions, new_predictions, config.objective, options.max_f1_drop)
-    write_report(options.out, RetrainReport(options.run, old.sha256, new.sha256, promotion, drift_report))
+    write_report(options.out, RetrainReport(options.run, old.sha256, new.sha256, promotion, new_examples))
     output.print(f1_table(promotion))
     return promotion
 
