@@ -96,7 +96,7 @@ def train_student(
     from distill.training.trainer import Workspace
     from student.control import run_control_experiment
     from student.train import DistillationTargets, fit_student
-    from student.verdict import Verdict
+    from student.verdict import DistillationVerdict
     from teacher.soft_targets import ensemble_folds, ensemble_soft_targets
 
     extra = [] if unlabelled is None else read_unlabelled(Path(unlabelled), splits)
@@ -107,7 +107,7 @@ def train_student(
     folds = ensemble_folds(teachers, splits.train) if config.out_of_fold else []
     targets = DistillationTargets(ensemble_soft_targets(teachers, [*splits.train, *extra]), folds, extra)
 
-    def run_control() -> Verdict:
+    def run_control() -> DistillationVerdict:
         return run_control_experiment(
             config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run / "training"
         )

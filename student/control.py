@@ -19,7 +19,7 @@ from distill.model.soft_targets import SoftTargets
 from distill.scoring.metrics import Probabilities, Targets, sigmoid
 from distill.training.trainer import Workspace, train_model
 from student.train import DistillationTargets, UntrainedStudent, prepare_student
-from student.verdict import Arms, Verdict, judge_distillation
+from student.verdict import Arms, DistillationVerdict, judge_distillation
 
 PROBABILITIES = "control.npz"  # targets, teacher, distilled-seedN and control-seedN, float32 (N, L) each
 
@@ -34,7 +34,7 @@ def run_control_experiment(
     soft_targets_of: SoftTargetsOf,
     seeds: int,
     training: Workspace,
-) -> Verdict:
+) -> DistillationVerdict:
     """Train both arms for `seeds` seeds, counted from the recipe's, and judge them on the same rows.
 
     With `config.out_of_fold` the rows are the training split, each predicted by a model that was not trained on it,

@@ -24,7 +24,7 @@ from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict
 from distill.training.run import finish_run
 from distill.training.trainer import Loss, TrainingData, Workspace, train_model
 from student.losses import DistillationLoss, label_loss
-from student.verdict import Verdict, show_verdict
+from student.verdict import DistillationVerdict, show_verdict
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def fit_student(
     splits: Splits,
     targets: DistillationTargets,
     run: Workspace,
-    run_control: Callable[[], Verdict] | None = None,
+    run_control: Callable[[], DistillationVerdict] | None = None,
 ) -> Checkpoint:
     """Train on splits.train with the teacher's outputs, stop early on splits.dev, and write the run to
     `run.folder`.

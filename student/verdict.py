@@ -27,7 +27,7 @@ PHRASES = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DistillationVerdict:
     """The student against its control, and both against the teacher, on the same rows.
 
     `gain` holds distilled minus control in micro-F1, macro-F1, their mean, "balanced", and "micro_ap", which needs
@@ -74,7 +74,7 @@ class Arms:
 
 def judge_distillation(
     targets: Targets, arms: Arms, seeds: Sequence[int], objective: Objective, judged_on: str
-) -> Verdict:
+) -> DistillationVerdict:
     """Compare the arms' decisions, with thresholds cross-fitted on the same rows (N, L).
 
     The bootstrap draws examples, and seeds if there are several, with replacement, and the same ones for every arm:
@@ -93,7 +93,7 @@ def judge_distillation(
         outcome = "BEATS"
     elif gains[objective].high < MARGIN:
         outcome = "NO BETTER"
-    return Verdict(
+    return DistillationVerdict(
         outcome=outcome,
         objective=objective,
         judged_on=judged_on,
@@ -107,7 +107,7 @@ def judge_distillation(
     )
 
 
-def show_verdict(verdict: Verdict) -> None:
+def show_verdict(verdict: DistillationVerdict) -> None:
     """Print the three arms, the differences and the sentence."""
     title = f"Teacher, student and control on {verdict.judged_on}, {verdict.examples} examples"
     table = Table(title=title, title_justify="left")

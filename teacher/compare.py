@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from rich.table import Table
 
 from distill.core.files import write_json
@@ -16,15 +15,15 @@ from distill.core.recipe import TeacherConfig
 from distill.core.terminal import note
 from distill.data.dataset import Splits
 from distill.data.run_folder import COMPARISON
-from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
 from distill.scoring.bootstrap import Arm, PairedDraws, arm, gain
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, constant_predictor
 from distill.scoring.thresholds import cross_fitted
 from distill.training.folds import Folds, predict_out_of_fold
-from distill.training.trainer import TrainingData, Workspace
+from distill.training.trainer import Workspace
 from teacher.losses import teacher_loss
+from teacher.train import prepare_teacher
 
 FOLD_SEED = 13  # the same folds for every recipe and seed: differences are between recipes
 
@@ -42,7 +41,7 @@ class RecipeResult:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RecipeComparison:
     """All recipes, out of fold on the training split, and the constant predictor on the same rows with its
     difference from the first recipe."""
 
@@ -72,7 +71,7 @@ class RecipePredictions:
 
 def compare_recipes(
     configs: Mapping[str, TeacherConfig], splits: Splits, folds: int, seeds: int, workspace: Workspace
-) -> Comparison:
+) -> RecipeComparison:
     """Train every recipe with `seeds` seeds, counted from its own, in `folds` folds of the training split, and
     evaluate all on the same rows; dev stops each training. Writes comparison.json. Finished folds in the workspace
     are not trained again.
@@ -88,7 +87,7 @@ def compare_recipes(
 
 def evaluate_recipes(
     configs: Mapping[str, TeacherConfig], predictions: Mapping[str, RecipePredictions], splits: Splits, folds: int
-) -> Comparison:
+) -> RecipeComparison:
     """Score every recipe's decisions, with cross-fitted thresholds for its objective, and compare it with the
     first.
 
@@ -117,7 +116,7 @@ def evaluate_recipes(
     constant = constant_predictor(splits.labels.names, targets, targets)
     always = np.broadcast_to(np.isin(splits.labels.names, constant.names), targets.shape)
     constant_scores = PairedDraws(len(targets), 1).scores(targets, [always.astype(np.float32)], [always])
-    return Comparison(
+    return RecipeComparison(
         examples=len(targets),
         folds=folds,
         seeds=tuple(reference.seed + number for number in range(seeds)),
@@ -133,26 +132,23 @@ def predict_recipe(
     name: str, config: TeacherConfig, splits: Splits, folds: int, seeds: int, workspace: Workspace
 ) -> RecipePredictions:
     """Train one recipe in every fold with every seed; finished folds are read from the workspace."""
-    targets = splits.labels.encode([example.labels for example in splits.train])
     probabilities: list[Probabilities] = []
     epochs: list[int] = []
     seconds: list[float] = []
     for number in range(seeds):
         seeded = replace(config, seed=config.seed + number)
         note(f"{name}, seed {seeded.seed}")
-        classifier = Classifier.pretrained("teacher", seeded, splits.labels, [e.text for e in splits.train])
-        data = TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
-        classifier.network.initialise_bias(torch.from_numpy(targets.mean(0)))
-        same_folds = Folds.stratified(data, folds, FOLD_SEED)
-        make_loss = partial(teacher_loss, seeded, targets)
-        held_out = predict_out_of_fold(classifier, same_folds, make_loss, workspace / f"seed{seeded.seed}")
+        teacher = prepare_teacher(seeded, splits)
+        same_folds = Folds.stratified(teacher.data, folds, FOLD_SEED)
+        make_loss = partial(teacher_loss, seeded, teacher.targets)
+        held_out = predict_out_of_fold(teacher.classifier, same_folds, make_loss, workspace / f"seed{seeded.seed}")
         probabilities.append(held_out.probabilities.both)
         epochs += held_out.epochs
         seconds += held_out.epoch_s
     return RecipePredictions(probabilities, tuple(epochs), float(np.median(seconds)) if seconds else 0.0)
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: RecipeComparison) -> Table:
     """For the terminal."""
     c, objective = comparison, comparison.objective
     title = f"Out of fold on {c.examples} examples, {c.folds} folds, {len(c.seeds)} seed(s)"

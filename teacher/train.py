@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +15,37 @@ from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
+from distill.scoring.metrics import Targets
 from distill.training.folds import Folds, evaluate_run, predict_out_of_fold
 from distill.training.run import finish_run
 from distill.training.trainer import TrainingData, Workspace, train_model
 from teacher.losses import teacher_loss
 from teacher.soft_targets import FILE, FOLD_FILE, compute_soft_targets
+
+
+@dataclass(frozen=True)
+class UntrainedTeacher:
+    """A teacher and its encoded data before training."""
+
+    classifier: Classifier
+    data: TrainingData
+
+    @property
+    def targets(self) -> Targets:
+        """Of the training split, float32 (N, L)."""
+        return self.data.train.targets
+
+
+def prepare_teacher(config: TeacherConfig, splits: Splits) -> UntrainedTeacher:
+    """Pretrained encoders, a new head and the encoded data. Raises BackboneError."""
+    classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
+    teacher = UntrainedTeacher(classifier, _encode(classifier, splits))
+    classifier.network.initialise_bias(torch.from_numpy(teacher.targets.mean(0)))
+    return teacher
+
+
+def _encode(classifier: Classifier, splits: Splits) -> TrainingData:
+    return TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
 
 
 def fit_teacher(
@@ -33,11 +59,8 @@ def fit_teacher(
     fold's teacher, so that students can be measured in the same folds. Training starts from pretrained encoders, or
     from `start`, whose network is trained in place.
     """
-    classifier = start or Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
-    data = TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
-    targets = data.train.targets
-    if start is None:
-        classifier.network.initialise_bias(torch.from_numpy(targets.mean(0)))
+    teacher = prepare_teacher(config, splits) if start is None else UntrainedTeacher(start, _encode(start, splits))
+    classifier, data, targets = teacher.classifier, teacher.data, teacher.targets
     loss, training = teacher_loss(config, targets), run / "training"
     held_out, epochs = None, None
     if config.folds:

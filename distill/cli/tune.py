@@ -58,7 +58,7 @@ def tune(
     from distill.training.run import RunStart, begin_run
     from teacher.tune.cross_validation import CrossValidation
     from teacher.tune.report import compare_command, evaluate_best, search_table, summary_lines, write_study
-    from teacher.tune.search import SearchConfig, is_in_space, search, search_space, values_line, values_of
+    from teacher.tune.search import SearchConfig, is_in_space, run_search, search_space, values_line, values_of
 
     config = SearchConfig(start, trials, folds, seed)
     base, examples = config.base, len(splits.train)
@@ -68,7 +68,9 @@ def tune(
         line = values_line(values_of(base))
         note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {line}")
     cross_validation = CrossValidation(base, splits, folds, out / "trials")
-    finished = search(config, cross_validation.scores, out, lambda done: write_study(out, config, examples, done))
+    finished = run_search(
+        config, cross_validation.scores, out, lambda done: write_study(out, config, examples, done)
+    )
     best = evaluate_best(cross_validation, base, finished)
     write_study(out, config, examples, finished, best)
     output.print(search_table(finished, config, examples))

@@ -90,7 +90,7 @@ def _refuse_leaks(splits: Splits, seen: Seen) -> None:
     refuse("dev example that the earlier run was trained on; move it to train", leaks)
 
 
-def cautions(splits: Splits, seen: Seen) -> list[str]:
+def comparison_cautions(splits: Splits, seen: Seen) -> list[str]:
     """Warnings about what may bias the comparison a little, which does not stop it."""
     test = {content_hash(example) for example in splits.test}
     warnings = []

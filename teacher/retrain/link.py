@@ -18,7 +18,7 @@ def check_link(link: Path | None, run: Path, out: Path, overwrite: bool) -> None
     if link is None or not os.path.lexists(link):
         return
     if not link.is_symlink():
-        raise RunError(f"{link}: is no symbolic link; give --current a name that is one, or that is free")
+        raise RunError(f"{link}: is not a symbolic link; give --current a link, or a name that is free")
     target = target_of(link)
     if target == target_of(out) and overwrite:
         raise RunError(f"{out}: is in use, {link} points to it; choose another --out")

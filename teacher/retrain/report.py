@@ -49,7 +49,7 @@ def write_report(folder: Path, report: RetrainReport) -> None:
     }
     write_json(folder / FIGURES, tree)
     has_plot = _write_plot(folder, report)
-    write_text(folder / PAGE, to_markdown(report, folder.name, has_plot))
+    write_text(folder / PAGE, report_markdown(report, folder.name, has_plot))
 
 
 def _write_plot(folder: Path, report: RetrainReport) -> bool:
@@ -158,7 +158,7 @@ def shift_rows(shifts: Sequence[Shift]) -> TableRows:
     ]
 
 
-def to_markdown(report: RetrainReport, name: str, has_plot: bool) -> str:
+def report_markdown(report: RetrainReport, name: str, has_plot: bool) -> str:
     """The whole report on the run `name`; its first paragraph is the summary."""
     promotion, new_examples = report.promotion, report.new_examples
     parts = [f"# {_cell(name)}, retrained from {_cell(report.run.name)}", _cell(summary(report))]

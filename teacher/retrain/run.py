@@ -16,7 +16,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
 from distill.training.run import RunStart, begin_run
 from distill.training.trainer import Workspace
-from teacher.retrain.datasets import RetrainData, cautions, read_retrain_data
+from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data
 from teacher.retrain.drift import measure_drift
 from teacher.retrain.promotion import Promotion, RunPredictions, decide_promotion
 from teacher.retrain.report import RetrainReport, f1_table, show_drift, write_report
@@ -53,7 +53,7 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
     data = read_retrain_data(options.data, options.earlier, options.test, labels, seen)
     splits = data.splits
     _refuse_folds(config, data, seen)
-    for line in (*check(splits, options.run).warnings, *cautions(splits, seen)):
+    for line in (*check(splits, options.run).warnings, *comparison_cautions(splits, seen)):
         warn(line)
     refuse_strangers([("reference", example) for example in data.reference], labels, options.run)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} fixed test examples"

@@ -16,12 +16,12 @@ from distill.core.errors import RunError
 from distill.core.files import remove_folder
 from distill.core.recipe import TeacherConfig
 from distill.data.dataset import Splits
-from distill.model.classifier import Classifier
 from distill.scoring.metrics import Probabilities
 from distill.scoring.thresholds import cross_fitted, score
 from distill.training.folds import Folds, OutOfFold, predict_out_of_fold
-from distill.training.trainer import TrainingData, Workspace
+from distill.training.trainer import Workspace
 from teacher.losses import teacher_loss
+from teacher.train import prepare_teacher
 
 FOLD_SEED = 29  # the same folds for every trial, and not those of teacher.compare, which may judge the best one
 
@@ -35,12 +35,10 @@ class CrossValidation:
     """
 
     def __init__(self, base: TeacherConfig, splits: Splits, folds: int, folder: Path) -> None:
-        self.classifier = Classifier.pretrained("teacher", base, splits.labels, [e.text for e in splits.train])
-        data = TrainingData(self.classifier.encode_train(splits.train), self.classifier.encode(splits.dev))
-        self.targets = data.train.targets
-        self.classifier.network.initialise_bias(torch.from_numpy(self.targets.mean(0)))
+        teacher = prepare_teacher(base, splits)
+        self.classifier, self.targets = teacher.classifier, teacher.targets
         self.folder = folder
-        self.folds = Folds.stratified(data, folds, FOLD_SEED)
+        self.folds = Folds.stratified(teacher.data, folds, FOLD_SEED)
 
     def scores(self, config: TeacherConfig) -> Iterator[float]:
         """After each fold, the F1 that `config.objective` names on the rows of the folds so far, with thresholds

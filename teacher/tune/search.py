@@ -131,7 +131,7 @@ def is_in_space(base: TeacherConfig) -> bool:
     return with_values(base, values_of(base)) == base
 
 
-def search(
+def run_search(
     config: SearchConfig, scores: Scores, folder: Path, on_trial_end: Callable[[list[Trial]], None]
 ) -> list[Trial]:
     """Run trials until there are `config.trials`; `on_trial_end` gets all finished ones after each.

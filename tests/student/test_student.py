@@ -213,3 +213,4 @@ def test_the_control_experiment_from_the_command_line(chain: Chain, tmp_path: Pa
     )
     again = CliRunner().invoke(main, [*words, "--resume"], catch_exceptions=False)
     assert "finished already" in again.output
+    assert "Next:" not in again.output

@@ -28,11 +28,11 @@ from distill.data.run_folder import weights_of
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import Decisions, Targets
 from distill.training.run import RunStart, begin_run
-from teacher.retrain.datasets import RetrainData, cautions, read_retrain_data, read_test
+from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data, read_test
 from teacher.retrain.drift import measure_drift
 from teacher.retrain.link import check_link, switch_link
 from teacher.retrain.promotion import Promotion, RunPredictions, decide_promotion
-from teacher.retrain.report import RetrainReport, drift_sentence, old_run_sentence, to_markdown
+from teacher.retrain.report import RetrainReport, drift_sentence, old_run_sentence, report_markdown
 from teacher.retrain.run import retrain_config
 
 STILL = ("teacher.epochs=1", "teacher.learning_rate=1e-12", "teacher.head_learning_rate=1e-12")
@@ -298,10 +298,10 @@ def test_examples_that_either_run_learned_from_are_refused_with_their_names(
 def test_what_bends_the_comparison_a_little_is_told(chain: Chain, new_data: Path) -> None:
     seen = lineage.seen_by(chain.teacher)
     splits = replace(read_splits(new_data), test=chain.splits.dev)
-    assert cautions(read_splits(new_data), seen) == []
-    assert "32 of 32 test examples were in the earlier run's dev split" in cautions(splits, seen)[0]
+    assert comparison_cautions(read_splits(new_data), seen) == []
+    assert "32 of 32 test examples were in the earlier run's dev split" in comparison_cautions(splits, seen)[0]
     judged_before = replace(seen, test=frozenset(["another"]))
-    assert "judged on another test set" in cautions(read_splits(new_data), judged_before)[0]
+    assert "judged on another test set" in comparison_cautions(read_splits(new_data), judged_before)[0]
 
 
 def test_a_test_set_too_small_is_refused_before_training(chain: Chain, tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_only_a_link_to_the_run_compared_with_is_switched(chain: Chain, tmp_path
     check_link(link, run, out, overwrite=False)
     with pytest.raises(RunError, match="is the run to start from"):
         check_link(None, run, tmp_path / "other" / ".." / "run", overwrite=True)
-    with pytest.raises(RunError, match="is no symbolic link"):
+    with pytest.raises(RunError, match="is not a symbolic link"):
         check_link(other, run, out, overwrite=False)
     switch_link(link, other)
     with pytest.raises(RunError, match=r"points to .*other, not to"):
@@ -452,7 +452,7 @@ def test_names_cannot_break_the_page(promoted: tuple[Setup, Path, Result], chain
     report = replace(report, drift=replace(report.drift, rates=(evil,)))
     targets, decided = drawn(40, 0.1)
     promotion = decide(targets, decided, decided, 0.0)
-    page = to_markdown(RetrainReport(chain.teacher, "", "", promotion, report), "run", False)
+    page = report_markdown(RetrainReport(chain.teacher, "", "", promotion, report), "run", False)
     assert "\\<b>a\\|b\\</b>" in page
     assert "<b>" not in page.replace("\\<", "")
 

@@ -35,7 +35,7 @@ from teacher.tune.search import (
     Trial,
     best_of,
     is_in_space,
-    search,
+    run_search,
     search_space,
     values_of,
     with_values,
@@ -57,7 +57,7 @@ def fake_scores(config: TeacherConfig) -> Iterator[float]:
 
 
 def searched(folder: Path, trials: int, seed: int = 13, scores: Scores = fake_scores) -> list[Trial]:
-    return search(SearchConfig(Recipe.load(), trials, FOLDS, seed), scores, folder, lambda _: None)
+    return run_search(SearchConfig(Recipe.load(), trials, FOLDS, seed), scores, folder, lambda _: None)
 
 
 def timeless(trials: list[Trial]) -> list[Trial]:
@@ -158,7 +158,7 @@ def test_a_damaged_journal_is_refused(tmp_path: Path) -> None:
 def test_alphas_from_counts_leave_neither_alpha_nor_the_other_loss_to_search(tmp_path: Path) -> None:
     counted = replace(base(), balance="alpha")
     config = SearchConfig(replace(Recipe.load(), teacher=counted), 4, FOLDS, seed=13)
-    trials = search(config, fake_scores, tmp_path, lambda _: None)
+    trials = run_search(config, fake_scores, tmp_path, lambda _: None)
     keys = {key for trial in trials for key in trial.values}
     assert keys == {"learning_rate", "batch_size", "loss", "focal.gamma"}
     assert all(with_values(counted, trial.values).loss == "focal" for trial in trials)
@@ -182,7 +182,7 @@ def test_the_rate_that_is_searched_is_one_that_something_trains_at(
     recipe = Recipe.load(None, [f"teacher.{setting}" for setting in settings])
     other_rate = ({"learning_rate", "head_learning_rate"} - {rate}).pop()
     search_config = SearchConfig(recipe, 3, FOLDS, seed=13)
-    trials = search(search_config, fake_scores, tmp_path, lambda _: None)
+    trials = run_search(search_config, fake_scores, tmp_path, lambda _: None)
     configs = [with_values(recipe.teacher, trial.values) for trial in trials]
     assert len({getattr(config, rate) for config in configs}) == 3
     assert {getattr(config, other_rate) for config in configs} == {getattr(recipe.teacher, other_rate)}
@@ -327,7 +327,10 @@ def test_what_stands_in_the_way_is_one_line(
 ) -> None:
     out, _ = study
     for words, message in (
-        ((), f"holds a finished search, not a run; train by its best with distill train-teacher --recipe {out}"),
+        (
+            (),
+            f"holds a finished search, not a run; train by its best with distill train-teacher --recipe {out}",
+        ),
         ((), "pass --overwrite to start over, or choose another --out"),
         (("--resume", "--seed", "14"), "was started with tune.seed=13, not 14; resume as it was started"),
         (("--resume", "--folds", "3"), "was started with tune.folds=2, not 3"),

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from chain import TINY, Chain
+from click.testing import CliRunner
 
+from distill.cli.main import main
 from distill.training.trainer import _last_complete_checkpoint
 
 KILLS = 5
@@ -54,6 +56,13 @@ def test_a_student_killed_anywhere_ends_with_the_figures_of_an_unbroken_one(
     assert ours["distillation"] == unbroken["distillation"]
     weights = [(run / "model.safetensors").read_bytes() for run in (out, tmp_path / "whole")]
     assert weights[0] == weights[1]
+
+
+def test_a_finished_run_that_is_resumed_is_opened_and_not_announced_as_new(chain: Chain) -> None:
+    command = ["train-teacher", "--data", str(chain.data), *chain.words(), "--out", str(chain.teacher), "--resume"]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == f"{chain.teacher}: this run is finished already"
 
 
 def test_half_a_checkpoint_is_not_taken_and_a_moved_one_is_found(tmp_path: Path) -> None:
