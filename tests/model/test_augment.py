@@ -74,9 +74,9 @@ def test_every_operation_comes_about_as_often_and_does_what_its_name_says() -> N
 
 
 def test_masks_take_their_share_of_the_tokens_and_no_special_one() -> None:
-    found = draws(augmenter(tokens=0.3), TEXT)
-    assert {(ids[0], ids[-1], len(ids)) for ids in found} == {(1, 2, 7)}
-    assert np.mean([[id_ == 99 for id_ in ids[1:-1]] for ids in found]) == pytest.approx(0.3, abs=0.02)
+    drawn = draws(augmenter(tokens=0.3), TEXT)
+    assert {(ids[0], ids[-1], len(ids)) for ids in drawn} == {(1, 2, 7)}
+    assert np.mean([[id_ == 99 for id_ in ids[1:-1]] for ids in drawn]) == pytest.approx(0.3, abs=0.02)
 
 
 def test_a_changed_text_is_never_too_long_and_never_empty() -> None:
@@ -108,9 +108,9 @@ def test_near_words_are_those_of_the_largest_cosine(chain: Chain) -> None:
     names = [tokenizer.decode([id_]) for id_ in range(len(table))]
     whole = [i for i, name in enumerate(names) if tokenizer.encode(name, add_special_tokens=False).ids == [i]]
     whole = [i for i in whole if names[i].isalpha()]
-    for id_, found in neighbours.items():
+    for id_, nearest in neighbours.items():
         ranked = sorted((i for i in whole if i != id_), key=lambda i: -cosines[id_, i])[:MAX_NEIGHBOURS]
-        assert list(found) == [i for i in ranked if cosines[id_, i] >= MIN_COSINE]
+        assert list(nearest) == [i for i in ranked if cosines[id_, i] >= MIN_COSINE]
 
 
 def test_an_image_changes_with_its_seed_alone_and_the_more_the_stronger(chain: Chain) -> None:
@@ -120,13 +120,14 @@ def test_an_image_changes_with_its_seed_alone_and_the_more_the_stronger(chain: C
 
     def moved(strength: float) -> float:
         augmenter = ImageAugmenter(strength)
-        made = [augmenter.augment(image, spec, seed) for seed, image in enumerate(images)]
-        assert {(part.shape, part.dtype) for part in made} == {((32, 32, 3), np.dtype(np.uint8))}
+        augmented = [augmenter.augment(image, spec, seed) for seed, image in enumerate(images)]
+        assert {(part.shape, part.dtype) for part in augmented} == {((32, 32, 3), np.dtype(np.uint8))}
         assert all(
-            (augmenter.augment(i, spec, s) == m).all() for s, (i, m) in enumerate(zip(images, made, strict=True))
+            (augmenter.augment(i, spec, s) == m).all()
+            for s, (i, m) in enumerate(zip(images, augmented, strict=True))
         )
         plain = np.stack([image_to_uint8(image, spec) for image in images]).astype(float)
-        return float(np.abs(np.stack(made) - plain).mean())
+        return float(np.abs(np.stack(augmented) - plain).mean())
 
     assert 0 < moved(0.1) < moved(0.5) < moved(1.0)
     assert (torch.random.get_rng_state() == state).all()  # dropout does not depend on it
@@ -164,9 +165,9 @@ def test_a_frozen_branch_caches_its_views_and_an_epoch_draws_one_of_them_or_the_
     assert encoded.augmentation is not None
     assert encoded.augmentation.views is not None
     assert encoded.features is not None
-    known = [encoded.features[2], *encoded.augmentation.views[2]]
+    choices = [encoded.features[2], *encoded.augmentation.views[2]]
     drawn = [encoded.augmented(2, epoch).features for epoch in range(60)]
-    which = Counter(next(i for i, feature in enumerate(known) if (feature == one).all()) for one in drawn)
+    which = Counter(next(i for i, feature in enumerate(choices) if (feature == f).all()) for f in drawn)
     assert sorted(which) == [0, 1, 2]
     assert min(which.values()) > 10
     stronger = replace(classifier, config=replace(classifier.config, augment=Augment(0.0, 0.0, 0.9, 2)))

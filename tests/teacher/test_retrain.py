@@ -240,8 +240,8 @@ def test_a_stopped_retraining_goes_on_and_is_not_trained_twice(
     assert again.exit_code == 0, again.output
     assert weights_of(setup.out) == before
     assert read(setup.out)["promotion"]["decision"] == "PROMOTED"
-    other = setup.retrain("--resume", settings=(*STILL[1:], "teacher.epochs=2"))
-    assert "was started with epochs=1, not 2" in other.output
+    changed = setup.retrain("--resume", settings=(*STILL[1:], "teacher.epochs=2"))
+    assert "was started with epochs=1, not 2" in changed.output
 
 
 @pytest.mark.slow
@@ -406,19 +406,19 @@ def test_folds_are_refused_where_the_weights_have_seen_the_examples(setup: Setup
 
 
 def test_only_a_link_to_the_run_compared_with_is_switched(chain: Chain, tmp_path: Path) -> None:
-    run, other, out, link = (tmp_path / name for name in ("run", "other", "out", "current"))
+    run, another, out, link = (tmp_path / name for name in ("run", "other", "out", "current"))
     run.mkdir()
-    other.mkdir()
+    another.mkdir()
     check_link(link, run, out, overwrite=False)
     with pytest.raises(RunError, match="is the run to start from"):
         check_link(None, run, tmp_path / "other" / ".." / "run", overwrite=True)
     with pytest.raises(RunError, match="is not a symbolic link"):
-        check_link(other, run, out, overwrite=False)
-    switch_link(link, other)
+        check_link(another, run, out, overwrite=False)
+    switch_link(link, another)
     with pytest.raises(RunError, match=r"points to .*other, not to"):
         check_link(link, run, out, overwrite=False)
     with pytest.raises(RunError, match="is in use"):
-        check_link(link, run, other, overwrite=True)
+        check_link(link, run, another, overwrite=True)
     switch_link(link, run)
     assert link.readlink() == Path("run")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "other", "run"]

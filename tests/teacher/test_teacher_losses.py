@@ -35,8 +35,8 @@ def test_the_asymmetric_loss_is_that_of_its_paper(positive: float, negative: flo
     shifted = np.maximum(p - clip, 0)
     expected = -TARGETS * (1 - p) ** positive * np.log(p)
     expected -= (1 - TARGETS) * shifted**negative * np.log(1 - shifted)
-    found = elementwise_asymmetric_loss(*tensors(), Asymmetric(positive, negative, clip))
-    assert np.allclose(found, expected, atol=1e-9)
+    loss = elementwise_asymmetric_loss(*tensors(), Asymmetric(positive, negative, clip))
+    assert np.allclose(loss, expected, atol=1e-9)
 
 
 def test_without_focus_and_clip_the_asymmetric_loss_is_cross_entropy() -> None:
@@ -69,8 +69,8 @@ def test_class_balanced_weights_of_a_hand_computed_case() -> None:
 def test_unbalanced_it_is_the_focal_loss(chain: Chain, alpha: float, gamma: float) -> None:
     config = replace(chain.recipe.teacher, focal=Focal(gamma, alpha))
     logits, targets = tensors()
-    found = teacher_loss(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
-    assert torch.allclose(found, focal_loss(logits, targets, config.focal))
+    loss = teacher_loss(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
+    assert torch.allclose(loss, focal_loss(logits, targets, config.focal))
 
 
 def test_balanced_by_alpha_each_label_has_its_own(chain: Chain) -> None:
@@ -79,8 +79,8 @@ def test_balanced_by_alpha_each_label_has_its_own(chain: Chain) -> None:
     alpha = alpha_from_rates(TARGETS.astype(np.float32))
     weights = np.where(TARGETS > 0, alpha, 1 - alpha)
     expected = (weights * F.binary_cross_entropy_with_logits(logits, targets, reduction="none").numpy()).mean()
-    found = teacher_loss(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
-    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+    loss = teacher_loss(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
 
 
 def outputs(logits: torch.Tensor) -> Outputs[torch.Tensor]:

@@ -44,17 +44,17 @@ def fit(chain: Chain, folder: Path, config: TeacherConfig, poisoned: bool = Fals
 def test_a_loss_that_is_not_finite_names_the_step_and_the_examples(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         fit(chain, tmp_path, chain.recipe.teacher, poisoned=True)
-    said = str(raised.value)
-    assert "the loss became nan at step 1 of 4, in the batch of train-" in said
-    assert "Lower learning_rate, now 0.001, and head_learning_rate, now 0.001" in said
-    assert "start over with --overwrite" in said
-    named = re.findall(r"train-\d+", said)
+    message = str(raised.value)
+    assert "the loss became nan at step 1 of 4, in the batch of train-" in message
+    assert "Lower learning_rate, now 0.001, and head_learning_rate, now 0.001" in message
+    assert "start over with --overwrite" in message
+    named_ids = re.findall(r"train-\d+", message)
     config, classifier = (
         chain.recipe.teacher,
         Classifier.pretrained("teacher", chain.recipe.teacher, chain.splits.labels, []),
     )
     order = LengthGroupedSampler(classifier.encode(chain.splits.train).lengths(), config.batch_size, config.seed)
-    assert named == [chain.splits.train[row].id for row in list(order)[: config.batch_size]]
+    assert named_ids == [chain.splits.train[row].id for row in list(order)[: config.batch_size]]
     assert list(tmp_path.glob("checkpoint-*")) == []
 
 
@@ -130,14 +130,14 @@ def test_divergence_and_plateau_are_told_apart_and_named_only_when_true() -> Non
 
 
 def test_a_training_says_that_it_diverged(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(trainer, "warn", said.append)
+    warnings: list[str] = []
+    monkeypatch.setattr(trainer, "warn", warnings.append)
     fit(chain, tmp_path / "calm", chain.recipe.teacher)
-    assert said == []
+    assert warnings == []
     fit(chain, tmp_path / "wild", replace(chain.recipe.teacher, epochs=3), grows=1.5)
-    assert len(said) == 1
-    assert "this training diverged" in said[0]
+    assert len(warnings) == 1
+    assert "this training diverged" in warnings[0]
     still = replace(chain.recipe.teacher, epochs=6, patience=3, learning_rate=1e-30, head_learning_rate=1e-30)
     fit(chain, tmp_path / "still", replace(still, image=replace(still.image, trainable=False)))
-    assert len(said) == 2
-    assert "this training reached a plateau" in said[1]
+    assert len(warnings) == 2
+    assert "this training reached a plateau" in warnings[1]

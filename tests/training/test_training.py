@@ -267,14 +267,14 @@ def test_training_in_bf16_rounds_products_and_not_weights(chain: Chain, tmp_path
 
 
 def test_bf16_on_a_processor_without_it_is_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(trainer, "warn", said.append)
+    warnings: list[str] = []
+    monkeypatch.setattr(trainer, "warn", warnings.append)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     assert trainer.mixed_precision("auto") == (False, False)
-    assert said == []
+    assert warnings == []
     assert trainer.mixed_precision("bf16") == (True, False)
-    assert "no bf16 arithmetic" in said[0]
+    assert "no bf16 arithmetic" in warnings[0]
 
 
 def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:
