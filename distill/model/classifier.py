@@ -14,13 +14,7 @@ from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.model import distributed
 from distill.model.augment.image import ImageAugmenter
-from distill.model.augment.text import (
-    TextAugmenter,
-    TokenizedText,
-    mask_id,
-    nearest_neighbours,
-    tokenize_words,
-)
+from distill.model.augment.text import TextAugmenter, TokenizedText, mask_id, nearest_neighbours, tokenize_words
 from distill.model.dataset import Augmentation, EncodedDataset
 from distill.model.encoders.image import load_image
 from distill.model.encoders.text import load_text
