@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +62,13 @@ def train_teacher(
 
     config = Recipe.load(_path(recipe), overrides).teacher
     splits = read_dataset(data)
-    from distill.training.run import RunStart, begin
+    from distill.training.run import RunStart, begin_run
     from distill.training.trainer import Workspace
-    from teacher import train
+    from teacher.train import fit_teacher
 
-    if not begin(Path(out), RunStart("teacher", config, splits), resume, overwrite):
+    if not begin_run(Path(out), RunStart("teacher", config, splits), resume, overwrite):
         return _finished(Path(out))
-    return train.train(config, splits, Workspace(Path(out), resume))
+    return fit_teacher(config, splits, Workspace(Path(out), resume))
 
 
 def train_student(
@@ -95,27 +96,27 @@ def train_student(
     splits = read_dataset(data, teachers[0])
     from distill.data.checks import content_hash, read_unlabelled
     from distill.data.run_folder import weights_sha256
-    from distill.training.run import RunStart, begin
+    from distill.training.run import RunStart, begin_run
     from distill.training.trainer import Workspace
-    from student import control as experiment
-    from student import train
-    from student.verdict import Verdict
-    from teacher.soft_targets import gather, gather_folds
+    from student.control import run_control_experiment
+    from student.train import DistillationTargets, fit_student
+    from student.verdict import DistillationVerdict
+    from teacher.soft_targets import ensemble_folds, ensemble_soft_targets
 
     extra = [] if unlabelled is None else read_unlabelled(Path(unlabelled), splits)
     depends_on = {"teachers": [weights_sha256(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
     run = Workspace(Path(out), resume)
-    if not begin(run.folder, RunStart("student", config, splits, depends_on), resume, overwrite):
+    if not begin_run(run.folder, RunStart("student", config, splits, depends_on), resume, overwrite):
         return _finished(run.folder)
-    folds = gather_folds(teachers, splits.train) if config.out_of_fold else []
-    targets = train.DistillationTargets(gather(teachers, [*splits.train, *extra]), folds, extra)
+    folds = ensemble_folds(teachers, splits.train) if config.out_of_fold else []
+    targets = DistillationTargets(ensemble_soft_targets(teachers, [*splits.train, *extra]), folds, extra)
 
-    def compare() -> Verdict:
-        return experiment.compare(
-            config, splits, targets, lambda examples: gather(teachers, examples), seeds, run / "training"
+    def run_control() -> DistillationVerdict:
+        return run_control_experiment(
+            config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run / "training"
         )
 
-    return train.train(config, splits, targets, run, compare if control or seeds > 1 else None)
+    return fit_student(config, splits, targets, run, run_control if control or seeds > 1 else None)
 
 
 def finetune_int8(
@@ -142,11 +143,11 @@ def finetune_int8(
     from distill.core.isa import detect_target, weight_limit
     from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
-    from distill.training.run import RunStart, begin
+    from distill.training.run import RunStart, begin_run
     from distill.training.trainer import Workspace
-    from student.finetune import fine_tune
+    from student.finetune import finetune_student
     from student.train import DistillationTargets
-    from teacher.soft_targets import gather
+    from teacher.soft_targets import ensemble_soft_targets
 
     teachers, before, limit = (
         _paths(teacher),
@@ -160,9 +161,12 @@ def finetune_int8(
         "finetune": [config.epochs, config.learning_rate],
     }
     run = Workspace(Path(out), resume)
-    if not begin(run.folder, RunStart("student", before.classifier.config, splits, depends_on), resume, overwrite):
+    if not begin_run(
+        run.folder, RunStart("student", before.classifier.config, splits, depends_on), resume, overwrite
+    ):
         return _finished(run.folder)
-    return fine_tune(before, config, splits, DistillationTargets(gather(teachers, splits.train)), limit, run)
+    targets = DistillationTargets(ensemble_soft_targets(teachers, splits.train))
+    return finetune_student(before, config, splits, targets, limit, run)
 
 
 def export(

@@ -24,7 +24,7 @@ TEXTS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
 @dataclass(frozen=True)
 class Parity:
     """torch against fp32 ONNX over all `cases`: the largest differences, and how many of the `decisions` (case,
-    label) differ; those can only lie within max_drift of their threshold."""
+    label) differ; those can only lie within tolerance of their threshold."""
 
     cases: int
     max_logit_difference: float
@@ -54,22 +54,22 @@ class _Case(NamedTuple):
 
 
 def check_parity(
-    classifier: Classifier, model: Path, examples: Sequence[Example], max_drift: float, thresholds: Thresholds
+    classifier: Classifier, model: Path, examples: Sequence[Example], tolerance: float, thresholds: Thresholds
 ) -> Parity:
     """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
-    and not, real, blank and missing images. Raises ParityError when any logit differs by more than `max_drift`, or
+    and not, real, blank and missing images. Raises ParityError when any logit differs by more than `tolerance`, or
     is not finite; probabilities differ by a quarter of that at most."""
     session = open_session(model, 0)
     cases = _cases(Reader(classifier.spec, classifier.tokenizer_json), examples)
     logit_difference = probability_difference = 0.0
     flipped = decisions = 0
     for name, batch in cases:
-        expected, actual = classifier.answer(batch), run_session(session, batch)
+        expected, actual = classifier.batch_logits(batch), run_session(session, batch)
         difference = float(np.abs(expected - actual).max())
-        if not difference <= max_drift:  # also true of nan
+        if not difference <= tolerance:  # also true of nan
             raise ParityError(
                 f"the ONNX graph differs from torch by {difference:.2g} in a logit ({name}), more than "
-                f"export.parity_tolerance={max_drift:g}; nothing was written"
+                f"export.parity_tolerance={tolerance:g}; nothing was written"
             )
         p, q = sigmoid(expected), sigmoid(actual)
         logit_difference = max(logit_difference, difference)

@@ -1,3 +1,3 @@
-"""Distils teachers into students, judges distillation against a control, and fine-tunes in int8."""
+"""Distillation: the KD losses, training a student on stored soft targets, its control, int8 fine-tuning."""
 
 PART_OF = "distill"

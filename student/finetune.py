@@ -1,4 +1,4 @@
-"""Fine-tuning a trained student in int8 arithmetic, under its teacher. Knows one student, no export."""
+"""Quantisation-aware fine-tuning: a trained student goes on training in int8 arithmetic, under its teacher."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
-from distill.scoring.thresholds import carry_over
-from distill.training.folds import by_modality, evaluate_run
-from distill.training.run import finish
+from distill.scoring.thresholds import Thresholds, carry_over
+from distill.training.folds import evaluate_run, probabilities_by_modality
+from distill.training.run import finish_run
 from distill.training.trainer import TrainingData, Workspace, train_model
-from student.fake_quant import prepare, strip
-from student.train import DistillationTargets, make_losses
+from student.fake_quant import insert_fake_quant, remove_fake_quant
+from student.train import DistillationTargets, loss_factory
+
+CALIBRATION_BATCHES = 8
 
 
-def fine_tune(
+def finetune_student(
     student: Checkpoint,
     config: FinetuneConfig,
     splits: Splits,
@@ -33,63 +35,59 @@ def fine_tune(
     weight_limit: int,
     run: Workspace,
 ) -> Checkpoint:
-    """Go on training `student` with every linear layer in int8 arithmetic, and write a run to `run.folder` whose
+    """Train `student` further with every linear layer in int8 arithmetic, and write a run to `run.folder` whose
     activation ranges `distill export --int8` uses instead of calibration.
 
-    The loss is the student's own recipe's. Thresholds that were fitted out of fold are carried over to the new
-    outputs; others are fitted on dev again. Raises RunError for a run that is no student.
+    The loss is that of the student's own recipe. Thresholds that were fitted out of fold are moved to the new
+    outputs; others are fitted on dev again. Raises RunError for a run that is not a student.
     """
     classifier, settings = student.classifier, student.classifier.config
     if not isinstance(settings, StudentConfig):
         raise RunError(f"{student.folder}: is a {classifier.kind}; give a student's run")
-    soft = targets.whole.pick([content_hash(example) for example in (*splits.train, *targets.unlabelled)])
-    train_set = classifier.encode_train(splits.train, soft, targets.unlabelled)
-    dev_set = classifier.encode(splits.dev)
-    before = classifier.logits(train_set)
+    soft = targets.whole.select([content_hash(example) for example in (*splits.train, *targets.unlabelled)])
+    data = TrainingData(
+        classifier.encode_train(splits.train, soft, targets.unlabelled), classifier.encode(splits.dev)
+    )
+    logits_before = classifier.logits(data.train)
     settings = replace(
         settings,
         epochs=config.epochs,
         patience=config.epochs,
         learning_rate=config.learning_rate,
         head_learning_rate=config.learning_rate,
-        precision="fp32",  # bf16 would round more coarsely than int8 does
+        precision="fp32",  # bf16 rounds more coarsely than int8
     )
-    prepare(classifier.network, weight_limit)
-    _watch_ranges(classifier, train_set)
+    insert_fake_quant(classifier.network, weight_limit)
+    _calibrate(classifier, data.train)
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")
-    make_loss = make_losses(settings, classifier, soft)
-    data = TrainingData(train_set, dev_set)
+    make_loss = loss_factory(settings, classifier, soft)
     log = train_model(classifier.network, settings, data, make_loss(), run / "training")
-    scored = _score(student, classifier, train_set, dev_set, before)
-    scored.show("Student in int8 arithmetic")
-    ranges = strip(classifier.network)
-    metrics = scored.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
-    return finish(run.folder, classifier, scored.thresholds, log, metrics, ranges)
+    evaluation = _evaluate(classifier, data, student.thresholds, logits_before)
+    evaluation.show("Student in int8 arithmetic")
+    ranges = remove_fake_quant(classifier.network)
+    metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
+    return finish_run(run.folder, classifier, evaluation.thresholds, log, metrics, ranges)
 
 
-def _watch_ranges(classifier: Classifier, train_set: EncodedDataset) -> None:
-    """Start the ranges from a few batches, so that the first step does not round everything away."""
+def _calibrate(classifier: Classifier, train_set: EncodedDataset) -> None:
+    """Observe a few batches before the first step, which would round everything to 0 with empty ranges."""
     network = classifier.network
     network.train()
     torch.manual_seed(classifier.config.seed)  # dropout is on
     size = classifier.config.batch_size
     with torch.no_grad():
-        for start in range(0, min(len(train_set), 8 * size), size):
+        for start in range(0, min(len(train_set), CALIBRATION_BATCHES * size), size):
             batch = train_set.collate([train_set[row] for row in range(start, min(start + size, len(train_set)))])
             network.outputs(**batch.inputs)
 
 
-def _score(
-    student: Checkpoint,
-    classifier: Classifier,
-    train_set: EncodedDataset,
-    dev_set: EncodedDataset,
-    before: NDArray[np.float32],
+def _evaluate(
+    classifier: Classifier, data: TrainingData, thresholds: Thresholds, logits_before: NDArray[np.float32]
 ) -> Evaluation:
-    train_targets = train_set.targets[train_set.labelled]
-    if student.thresholds.fitted_on.split == "dev":
-        return evaluate_run(classifier, train_targets, dev_set, None)
-    thresholds = carry_over(student.thresholds, before, classifier.logits(train_set), "int8 arithmetic")
-    dev = by_modality(classifier, dev_set)
-    outputs = SplitOutputs("dev", classifier.labels.names, dev.both, dev_set.targets, dev.alone())
-    return evaluate_thresholds(outputs, thresholds, train_targets)
+    train_targets = data.train.targets[data.train.labelled]
+    if thresholds.fitted_on.split == "dev":
+        return evaluate_run(classifier, train_targets, data.dev, None)
+    moved = carry_over(thresholds, logits_before, classifier.logits(data.train), "int8 arithmetic")
+    dev = probabilities_by_modality(classifier, data.dev)
+    outputs = SplitOutputs("dev", classifier.labels.names, dev.both, data.dev.targets, dev.alone())
+    return evaluate_thresholds(outputs, moved, train_targets)

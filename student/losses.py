@@ -1,4 +1,4 @@
-"""The whole loss of distillation. Knows outputs, not where they come from."""
+"""The knowledge-distillation loss: focal loss on labels, KD on soft targets, feature and relation matching."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from distill.training.focal import focal_loss
 
 
 class DistillationLoss(nn.Module):
-    """The focal loss on hard labels plus the losses on soft targets, features and label relations, weighted.
+    """labels * focal_loss + soft * kd_loss + (text + image) * feature_loss + relations * relation_loss.
 
-    The weights are those of `student.distill`; a term of weight 0 is not computed. The two projections from
-    the student's widths to the teacher's are trained with the student and thrown away with this loss.
-    In validation, where no teacher speaks, it is the focal loss on the labels.
+    The weights are those of `student.distill`; a term of weight 0 is not computed. Two projections from the
+    student's feature widths to the teacher's are trained with the student and dropped with this loss. In
+    validation, where there are no soft targets, it is the focal loss on the labels.
     """
 
-    def __init__(self, config: StudentConfig, widths: tuple[int, int], teacher_widths: tuple[int, int]) -> None:
-        """`widths` are those of the text and the image features. Raises RunError when features are to be
-        matched that the teacher's soft targets do not hold."""
+    def __init__(self, config: StudentConfig, widths: Outputs[int], teacher_widths: Outputs[int]) -> None:
+        """The widths of both networks' outputs. Raises RunError for a feature weight above 0 with soft targets that
+        hold no features."""
         super().__init__()
         self.weights, self.focal = config.distill, config.focal
-        self.text = _projection(self.weights.text_features, widths[0], teacher_widths[0], "text_features")
-        self.image = _projection(self.weights.image_features, widths[1], teacher_widths[1], "image_features")
+        self.text = _projection(self.weights.text_features, widths.text, teacher_widths.text, "text_features")
+        self.image = _projection(self.weights.image_features, widths.image, teacher_widths.image, "image_features")
 
     def forward(self, outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
         """Scalar >= 0 from outputs (B, ...) and their targets (B, ...)."""
-        hard = labels_loss(outputs.logits, targets, self.focal)
+        hard_loss = label_loss(outputs.logits, targets, self.focal)
         if targets.teacher is None:
-            return hard
+            return hard_loss
         w, logits, teacher = self.weights, outputs.logits, targets.teacher
-        loss = w.hard_labels * hard
+        loss = w.hard_labels * hard_loss
         if w.soft_targets > 0:
-            loss = loss + w.soft_targets * soft_loss(logits, teacher.logits, w.temperature)
+            loss = loss + w.soft_targets * kd_loss(logits, teacher.logits, w.temperature)
         if self.text is not None:
             loss = loss + w.text_features * feature_loss(self.text(outputs.text), teacher.text)
         if self.image is not None:
@@ -47,42 +47,43 @@ class DistillationLoss(nn.Module):
         return loss
 
 
-def labels_loss(logits: Tensor, targets: BatchTargets, focal: Focal) -> Tensor:
-    """The focal loss over the examples of a batch that have labels; 0 when none has."""
+def label_loss(logits: Tensor, targets: BatchTargets, focal: Focal) -> Tensor:
+    """The focal loss over the labelled examples of a batch; 0 if there are none."""
     if not targets.labelled.any():
         return logits.sum() * 0.0
     return focal_loss(logits[targets.labelled], targets.labels[targets.labelled], focal)
 
 
-def soft_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 BCE(sigmoid(s / T), sigmoid(t / T)) less its least value, float (B, L) to a scalar >= 0.
+def kd_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(sigmoid(t / T) || sigmoid(s / T)) of teacher logits t and student logits s, float (B, L) to a scalar.
 
-    Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, with one
-    binary problem per label in place of the softmax; T^2 keeps the gradient's size as T changes. What is
-    taken off is the teacher's own entropy: the value is then a Kullback-Leibler divergence, 0 for a student
-    that says what the teacher says, and the gradient is the same.
+    Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, with one binary
+    problem per label in place of the softmax; T^2 keeps the size of the gradient as T changes. The divergence is
+    their cross-entropy less the teacher's own entropy, which has no gradient: >= 0, and 0 for a student with the
+    teacher's logits.
     """
     soft = torch.sigmoid(teacher / temperature)
-    cross = F.binary_cross_entropy_with_logits(logits / temperature, soft)
-    least = F.binary_cross_entropy_with_logits(teacher / temperature, soft)
-    return temperature**2 * (cross - least)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits / temperature, soft)
+    entropy = F.binary_cross_entropy_with_logits(teacher / temperature, soft)
+    return temperature**2 * (cross_entropy - entropy)
 
 
 def feature_loss(projected: Tensor, teacher: Tensor) -> Tensor:
-    """Mean of 1 - cosine between a student's projected features and the teacher's, both float (B, W), in [0, 2].
+    """Mean of 1 - cosine similarity of a student's projected features and the teacher's, both float (B, W), in [0,
+    2].
 
-    After Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", eq. 3; lengths are divided out, because
-    the layer norm that follows in either network does so too.
+    After Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", eq. 3; lengths do not count, because the layer
+    norm that follows in either network divides them out.
     """
     return (1 - F.cosine_similarity(projected, teacher, dim=1)).mean()
 
 
 def relation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of two label-by-label correlation matrices over a batch, float (B, L) each.
+    """Mean squared difference of the label correlation matrices (L, L) of two networks over a batch, from logits
+    float (B, L) each.
 
-    Which labels rise and fall together is what a teacher knows beyond each label for itself: Park et al. 2019,
-    "Relational Knowledge Distillation", with labels related over a batch in place of pairs of examples. A
-    batch of fewer than 3 examples relates nothing: 0.
+    After Park et al. 2019, "Relational Knowledge Distillation", with correlations of labels over a batch in place
+    of distances of examples. 0 for a batch of fewer than 3 examples, which have no correlation.
     """
     if len(logits) < 3:
         return logits.sum() * 0.0

@@ -20,17 +20,17 @@ from distill.model.classifier import Classifier
 from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
-from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, out_of_fold
-from distill.training.run import finish
+from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict_out_of_fold
+from distill.training.run import finish_run
 from distill.training.trainer import Loss, TrainingData, Workspace, train_model
-from student.losses import DistillationLoss, labels_loss
-from student.verdict import Verdict, show
+from student.losses import DistillationLoss, label_loss
+from student.verdict import DistillationVerdict, show_verdict
 
 
 @dataclass(frozen=True)
 class DistillationTargets:
     """What a student learns from its teachers: `whole` covers the training split and the `unlabelled` examples that
-    join it, and each of `folds` covers the training split, by a teacher that was not trained on a part of it."""
+    join it; each of `folds` covers the training split, by a teacher that was not trained on a part of it."""
 
     whole: SoftTargets
     folds: list[SoftTargets] = field(default_factory=list)
@@ -50,22 +50,22 @@ class UntrainedStudent:
 
     @property
     def name(self) -> str:
-        """Of its folder and its rows."""
+        """Of its folder and of its arrays in control.npz."""
         arm = "distilled" if self.data.train.teacher is not None else "control"
         return f"{arm}-seed{self.classifier.config.seed}"
 
     def out_of_fold(self, workspace: Workspace) -> OutOfFold:
-        """Train a model per fold; what they say of the training split."""
-        return out_of_fold(self.classifier, self.folds, self.make_loss, workspace / self.name)
+        """Train a model per fold and predict the training split with them."""
+        return predict_out_of_fold(self.classifier, self.folds, self.make_loss, workspace / self.name)
 
 
-def prepare(
+def prepare_student(
     config: StudentConfig, splits: Splits, targets: DistillationTargets, distilled: bool
 ) -> UntrainedStudent:
-    """Pretrained encoders, a fresh head and the data. Both arms have the teacher's folds; the unlabelled examples
-    join the distilled student's training on the whole split, not its folds.
+    """Pretrained encoders, a new head and the encoded data. Both arms use the teacher's folds; the unlabelled
+    examples join the distilled student's training on the whole split, not its folds.
 
-    Raises RunError when the teacher's labels are not this dataset's, or folds are wanted and it has none.
+    Raises RunError if the teacher's labels are not this dataset's, or the recipe wants folds that it does not have.
     """
     if targets.whole.labels != splits.labels.names:
         raise RunError(
@@ -80,31 +80,33 @@ def prepare(
     classifier = Classifier.pretrained("student", config, splits.labels, [e.text for e in splits.train])
     unlabelled = targets.unlabelled if distilled else []
     content = [content_hash(example) for example in (*splits.train, *unlabelled)]
-    soft = targets.whole.pick(content) if distilled else None
+    soft = targets.whole.select(content) if distilled else None
     train_set = classifier.encode_train(splits.train, soft, unlabelled)
     labelled = train_set.subset(np.flatnonzero(train_set.labelled))
-    classifier.network.start_from_rates(torch.from_numpy(labelled.targets.mean(0)))
+    classifier.network.initialise_bias(torch.from_numpy(labelled.targets.mean(0)))
     dev = classifier.encode(splits.dev)
     parts = [_fold(labelled, teacher, content[: len(labelled)], distilled) for teacher in targets.folds]
     folds = Folds(TrainingData(labelled, dev), parts)
-    make_loss = make_losses(config, classifier, soft)
+    make_loss = loss_factory(config, classifier, soft)
     return UntrainedStudent(classifier, TrainingData(train_set, dev), labelled, folds, make_loss)
 
 
-def train(
+def fit_student(
     config: StudentConfig,
     splits: Splits,
     targets: DistillationTargets,
     run: Workspace,
-    compare: Callable[[], Verdict] | None = None,
+    run_control: Callable[[], DistillationVerdict] | None = None,
 ) -> Checkpoint:
-    """Train on splits.train with the teacher's outputs, stop on splits.dev, and write the run to `run.folder`.
+    """Train on splits.train with the teacher's outputs, stop early on splits.dev, and write the run to
+    `run.folder`.
 
-    With `config.out_of_fold`, thresholds and figures come from out-of-fold predictions of the training split,
-    each fold distilled from the teacher that was not trained on its held-out part. `compare` judges distillation
-    itself (`control.compare`), once the student is trained. Raises RunError as `prepare`.
+    With `config.out_of_fold`, thresholds and metrics come from out-of-fold probabilities of the training split,
+    each fold distilled from the teacher that was not trained on its held-out part. `run_control`, called once the
+    student is trained, gives the verdict of the control experiment (`student.control`). Raises RunError as
+    `prepare_student`.
     """
-    student, training = prepare(config, splits, targets, distilled=True), run / "training"
+    student, training = prepare_student(config, splits, targets, distilled=True), run / "training"
     held_out, epochs = None, None
     if config.out_of_fold:
         held_out = student.out_of_fold(training)
@@ -115,36 +117,35 @@ def train(
     evaluation = evaluate_run(student.classifier, student.labelled.targets, student.data.dev, held_out)
     evaluation.show("Student")
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
-    if compare is not None:
-        verdict = compare()
-        show(verdict)
+    if run_control is not None:
+        verdict = run_control()
+        show_verdict(verdict)
         metrics["distillation"] = verdict.to_json()
-    return finish(run.folder, student.classifier, evaluation.thresholds, log, metrics)
+    return finish_run(run.folder, student.classifier, evaluation.thresholds, log, metrics)
+
+
+def loss_factory(
+    config: StudentConfig, classifier: Classifier, soft: Outputs[NDArray[np.float32]] | None
+) -> Callable[[], Loss]:
+    """Makes the loss of each training: DistillationLoss, with weights of its own that the seed alone decides;
+    without soft targets, the focal loss on the labels."""
+    if soft is None:
+
+        def loss(outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
+            return label_loss(outputs.logits, targets, config.focal)
+
+        return lambda: loss
+    widths, teacher_widths = classifier.output_widths(), soft.map(lambda array: array.shape[1])
+
+    def make_loss() -> Loss:
+        torch.manual_seed(config.seed)
+        return DistillationLoss(config, widths, teacher_widths)
+
+    return make_loss
 
 
 def _fold(train: EncodedDataset, teacher: SoftTargets, content: list[str], distilled: bool) -> Fold:
     unseen = teacher.unseen(content)
     rest = np.flatnonzero(~unseen)
-    soft = teacher.pick([content[row] for row in rest]) if distilled else None
+    soft = teacher.select([content[row] for row in rest]) if distilled else None
     return Fold(replace(train.subset(rest), teacher=soft), np.flatnonzero(unseen))
-
-
-def make_losses(
-    config: StudentConfig, classifier: Classifier, soft: Outputs[NDArray[np.float32]] | None
-) -> Callable[[], Loss]:
-    """A loss for each training, as it may have weights of its own, which the seed alone decides; without a
-    teacher's outputs, the focal loss on the labels."""
-    if soft is None:
-
-        def loss(outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
-            return labels_loss(outputs.logits, targets, config.focal)
-
-        return lambda: loss
-    network = classifier.network
-    widths = (network.text.width, network.image.width)
-
-    def make() -> Loss:
-        torch.manual_seed(config.seed)
-        return DistillationLoss(config, widths, (soft.text.shape[1], soft.image.shape[1]))
-
-    return make

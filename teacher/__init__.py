@@ -1,3 +1,3 @@
-"""Trains, compares, tunes and retrains teachers, and writes their soft targets."""
+"""Training a teacher, its losses and its soft targets; compare.py, tune/ and retrain/ choose among teachers."""
 
 PART_OF = "distill"

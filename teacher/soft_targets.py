@@ -1,4 +1,4 @@
-"""Writing down what a teacher says of examples. Knows a teacher's run, no student."""
+"""Computing soft targets: a teacher runs over examples once and stores its outputs (distill.model.soft_targets)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from distill.data.dataset import Example
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
-from distill.model.distributed import by_first
-from distill.model.encoders import fingerprint
-from distill.model.soft_targets import SoftTargets, average
+from distill.model.distributed import on_first_process
+from distill.model.encoders.weights import fingerprint
+from distill.model.soft_targets import SoftTargets, average_teachers
 
 FILE = "soft_targets.npz"
 FOLD_FILE = "soft_targets-fold{}.npz"
 
 
-def ask(
+def compute_soft_targets(
     classifier: Classifier,
     examples: Sequence[Example],
     encoded: EncodedDataset | None = None,
     held_out: NDArray[np.bool_] | None = None,
 ) -> SoftTargets:
-    """Run a teacher over the examples once; `encoded` are the same ones where they are encoded already."""
+    """Run a teacher over the examples; `encoded` are the same examples if they are encoded already, `held_out` bool
+    (N,) those that it was not trained on."""
     outputs = classifier.outputs(classifier.encode(examples) if encoded is None else encoded)
     return SoftTargets(
         ids=tuple(example.id for example in examples),
@@ -41,47 +42,50 @@ def ask(
     )
 
 
-@by_first
-def ensure(folder: Path, examples: Sequence[Example]) -> SoftTargets:
-    """A teacher's stored outputs for these examples; it runs once over those that it has not seen yet.
+@on_first_process
+def load_or_compute(folder: Path, examples: Sequence[Example]) -> SoftTargets:
+    """The stored soft targets of a teacher's run; if they lack some of the examples, the teacher runs over these
+    and they are added to the file.
 
-    Raises RunError when there is no finished teacher in `folder`.
+    Raises RunError if there is no finished teacher in `folder`.
     """
-    stored = SoftTargets.read(folder / FILE) if (folder / FILE).is_file() else None
-    known = set(stored.content) if stored is not None else set()
-    missing = {c: e for e in examples if (c := content_hash(e)) not in known}
+    path = folder / FILE
+    stored = SoftTargets.read(path) if path.is_file() else None
+    stored_content = set(stored.content) if stored is not None else set()
+    missing = {c: e for e in examples if (c := content_hash(e)) not in stored_content}
     if stored is not None and not missing:
         return stored
     if stored is not None:
-        note(f"{folder / FILE} lacks {len(missing)} of {len(examples)} examples: the teacher runs over them once")
-    asked = ask(Checkpoint.load(folder).classifier, list(missing.values()))
-    if stored is not None and stored.teacher_sha256 != asked.teacher_sha256:
-        raise RunError(f"{folder / FILE}: written by other weights than the run's; remove it, it is made again")
-    targets = asked if stored is None else stored.joined(asked)
-    targets.write(folder / FILE)
+        note(f"{path} lacks {len(missing)} of {len(examples)} examples: the teacher runs over them once")
+    targets = compute_soft_targets(Checkpoint.load(folder).classifier, list(missing.values()))
+    if stored is not None:
+        if stored.teacher_sha256 != targets.teacher_sha256:
+            raise RunError(f"{path}: written by other weights than the run's; remove it, it is made again")
+        targets = stored.concatenate(targets)
+    targets.write(path)
     return targets
 
 
-def folds(folder: Path) -> list[SoftTargets]:
-    """What each fold's teacher says of the training split; empty when it was trained without folds."""
+def load_folds(folder: Path) -> list[SoftTargets]:
+    """The soft targets of each fold's teacher for the training split; empty for a teacher without folds."""
     count = len(list(folder.glob(FOLD_FILE.format("*"))))
     return [SoftTargets.read(folder / FOLD_FILE.format(number)) for number in range(1, count + 1)]
 
 
-def gather(folders: Sequence[Path], examples: Sequence[Example]) -> SoftTargets:
-    """What one teacher, or the mean of several, says of these examples. Raises RunError."""
+def ensemble_soft_targets(folders: Sequence[Path], examples: Sequence[Example]) -> SoftTargets:
+    """The soft targets of one teacher, or the mean of several, for these examples. Raises RunError."""
     content = list(dict.fromkeys(content_hash(example) for example in examples))
-    return average([ensure(folder, examples) for folder in folders], content)
+    return average_teachers([load_or_compute(folder, examples) for folder in folders], content)
 
 
-def gather_folds(folders: Sequence[Path], examples: Sequence[Example]) -> list[SoftTargets]:
-    """As `gather`, fold by fold: empty when a teacher has no folds. Raises RunError when they differ in number,
-    or were trained on other examples."""
-    found = [folds(folder) for folder in folders]
-    counts = sorted({len(part) for part in found})
+def ensemble_folds(folders: Sequence[Path], examples: Sequence[Example]) -> list[SoftTargets]:
+    """As `ensemble_soft_targets`, fold by fold; empty if a teacher has no folds. Raises RunError if the teachers
+    differ in the number of folds, or were trained on other examples."""
+    folds = [load_folds(folder) for folder in folders]
+    counts = sorted({len(of_teacher) for of_teacher in folds})
     if 0 in counts:
         return []
     if len(counts) > 1:
         raise RunError(f"the teachers have {' and '.join(map(str, counts))} folds; train them with the same number")
     content = [content_hash(example) for example in examples]
-    return [average(part, content) for part in zip(*found, strict=True)]
+    return [average_teachers(of_fold, content) for of_fold in zip(*folds, strict=True)]

@@ -1,8 +1,8 @@
-"""Training a teacher, and its fold models when asked."""
+"""Training a teacher, with fold models for out-of-fold thresholds if the recipe asks for them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,47 +14,72 @@ from distill.core.terminal import note
 from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
-from distill.model.distributed import by_first
-from distill.training.folds import Folds, evaluate_run, out_of_fold
-from distill.training.run import finish
+from distill.model.distributed import on_first_process
+from distill.scoring.metrics import Targets
+from distill.training.folds import Folds, evaluate_run, predict_out_of_fold
+from distill.training.run import finish_run
 from distill.training.trainer import TrainingData, Workspace, train_model
-from teacher import soft_targets
-from teacher.losses import loss_of
+from teacher.losses import teacher_loss
+from teacher.soft_targets import FILE, FOLD_FILE, compute_soft_targets
 
 
-def train(config: TeacherConfig, splits: Splits, run: Workspace, start: Classifier | None = None) -> Checkpoint:
-    """Train on splits.train, stop and fit thresholds on splits.dev, write the run to `run.folder` and, beside it,
-    the teacher's outputs for splits.train, for its students.
+@dataclass(frozen=True)
+class UntrainedTeacher:
+    """A teacher and its encoded data before training."""
 
-    With `config.folds` >= 2, thresholds and figures come from out-of-fold predictions of the training
-    split instead, which is far more evidence than a small dev split gives; every fold's teacher writes down
-    its outputs too, so that students can be measured in the same folds. Training begins at pretrained encoders,
-    or at `start`, whose network is trained in place.
+    classifier: Classifier
+    data: TrainingData
+
+    @property
+    def targets(self) -> Targets:
+        """Of the training split, float32 (N, L)."""
+        return self.data.train.targets
+
+
+def prepare_teacher(config: TeacherConfig, splits: Splits) -> UntrainedTeacher:
+    """Pretrained encoders, a new head and the encoded data. Raises BackboneError."""
+    classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
+    teacher = UntrainedTeacher(classifier, _encode(classifier, splits))
+    classifier.network.initialise_bias(torch.from_numpy(teacher.targets.mean(0)))
+    return teacher
+
+
+def _encode(classifier: Classifier, splits: Splits) -> TrainingData:
+    return TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
+
+
+def fit_teacher(
+    config: TeacherConfig, splits: Splits, run: Workspace, start: Classifier | None = None
+) -> Checkpoint:
+    """Train on splits.train, stop early and fit thresholds on splits.dev, and write the run to `run.folder` with
+    the teacher's soft targets for splits.train.
+
+    With `config.folds` >= 2, thresholds and metrics come from out-of-fold probabilities of the training split
+    instead, which is far more evidence than a small dev split; the run then also holds the soft targets of every
+    fold's teacher, so that students can be measured in the same folds. Training starts from pretrained encoders, or
+    from `start`, whose network is trained in place.
     """
-    classifier = start or Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
-    data = TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
-    targets = data.train.targets
-    if start is None:
-        classifier.network.start_from_rates(torch.from_numpy(targets.mean(0)))
-    loss, training = loss_of(config, targets), run / "training"
+    teacher = prepare_teacher(config, splits) if start is None else UntrainedTeacher(start, _encode(start, splits))
+    classifier, data, targets = teacher.classifier, teacher.data, teacher.targets
+    loss, training = teacher_loss(config, targets), run / "training"
     held_out, epochs = None, None
     if config.folds:
         folds = Folds.stratified(data, config.folds, config.seed)
-        finished = partial(_write_fold, run.folder, splits, folds)
-        held_out = out_of_fold(classifier, folds, lambda: loss, training, finished)
+        on_fold_end = partial(_write_fold, run.folder, splits, folds)
+        held_out = predict_out_of_fold(classifier, folds, lambda: loss, training, on_fold_end)
         epochs = held_out.median_epoch()
         note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
     log = train_model(classifier.network, config, data, loss, training / "all", epochs)
     evaluation = evaluate_run(classifier, targets, data.dev, held_out)
     evaluation.show("Teacher")
-    outputs = soft_targets.ask(classifier, splits.train, data.train)
-    by_first(outputs.write)(run.folder / soft_targets.FILE)
+    soft_targets = compute_soft_targets(classifier, splits.train, data.train)
+    on_first_process(soft_targets.write)(run.folder / FILE)
     metrics = evaluation.to_json() | {"training": asdict(log)}
-    return finish(run.folder, classifier, evaluation.thresholds, log, metrics)
+    return finish_run(run.folder, classifier, evaluation.thresholds, log, metrics)
 
 
 def _write_fold(folder: Path, splits: Splits, folds: Folds, number: int, teacher: Classifier) -> None:
     train = folds.data.train
-    unseen = np.isin(np.arange(len(train)), folds.parts[number - 1].held_out)
-    outputs = soft_targets.ask(teacher, splits.train, train, unseen)
-    by_first(outputs.write)(folder / soft_targets.FOLD_FILE.format(number))
+    held_out = np.isin(np.arange(len(train)), folds.parts[number - 1].held_out)
+    soft_targets = compute_soft_targets(teacher, splits.train, train, held_out)
+    on_first_process(soft_targets.write)(folder / FOLD_FILE.format(number))

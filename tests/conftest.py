@@ -58,21 +58,21 @@ def recipe(overrides: list[str]) -> Recipe:
 @pytest.fixture(scope="session")
 def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The whole chain, two epochs each."""
-    import student.train
-    import teacher.soft_targets
-    import teacher.train
     from distill.core.isa import detect_target
-    from distill.training.run import RunStart, begin
+    from distill.training.run import RunStart, begin_run
     from distill.training.trainer import Workspace
     from export.pipeline import ExportRequest, export_run
+    from student.train import DistillationTargets, fit_student
+    from teacher.soft_targets import ensemble_soft_targets
+    from teacher.train import fit_teacher
 
     runs = tmp_path_factory.mktemp("runs")
     splits = read_splits(data)
-    begin(runs / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
-    teacher.train.train(recipe.teacher, splits, Workspace(runs / "teacher", resume=False))
-    targets = student.train.DistillationTargets(teacher.soft_targets.gather([runs / "teacher"], splits.train))
-    begin(runs / "student", RunStart("student", recipe.student, splits), resume=False, overwrite=False)
-    learned = student.train.train(recipe.student, splits, targets, Workspace(runs / "student", resume=False))
+    begin_run(runs / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
+    fit_teacher(recipe.teacher, splits, Workspace(runs / "teacher", resume=False))
+    targets = DistillationTargets(ensemble_soft_targets([runs / "teacher"], splits.train))
+    begin_run(runs / "student", RunStart("student", recipe.student, splits), resume=False, overwrite=False)
+    learned = fit_student(recipe.student, splits, targets, Workspace(runs / "student", resume=False))
     export_run(learned, splits, recipe.export, ExportRequest("int8", detect_target(), runs / "bundle"))
     return Chain(
         data, splits, recipe, overrides, runs / "teacher", runs / "student", runs / "bundle-fp32", runs / "bundle"
@@ -82,14 +82,14 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
 @pytest.fixture(scope="session")
 def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher with two folds, one epoch each."""
-    import teacher.train
-    from distill.training.run import RunStart, begin
+    from distill.training.run import RunStart, begin_run
     from distill.training.trainer import Workspace
+    from teacher.train import fit_teacher
 
     folder = tmp_path_factory.mktemp("folded") / "teacher"
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
-    begin(folder, RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
-    teacher.train.train(config, chain.splits, Workspace(folder, resume=False))
+    begin_run(folder, RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
+    fit_teacher(config, chain.splits, Workspace(folder, resume=False))
     return folder
 
 

@@ -30,15 +30,15 @@ def memes() -> Path:
 def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     memes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import student.train
-    import teacher.soft_targets
-    import teacher.train
     from distill.core.isa import detect_target
     from distill.runtime.predictor import Predictor
     from distill.scoring.metrics import micro_ap
-    from distill.training.run import RunStart, begin
+    from distill.training.run import RunStart, begin_run
     from distill.training.trainer import Workspace
     from export.pipeline import ExportRequest, export_run
+    from student.train import DistillationTargets, fit_student
+    from teacher.soft_targets import ensemble_soft_targets
+    from teacher.train import fit_teacher
 
     weights = Path(os.environ["DISTILL_REAL_WEIGHTS"])
     monkeypatch.setenv("TORCH_HOME", str(weights / "torch"))
@@ -57,10 +57,10 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     warnings = "\n".join(check_splits(splits).warnings)
     assert "no positive example" in warnings  # two labels never occur in dev
     splits = replace(splits, train=splits.train[:160])
-    begin(tmp_path / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
-    teacher.train.train(recipe.teacher, splits, Workspace(tmp_path / "teacher", resume=False))
-    targets = student.train.DistillationTargets(teacher.soft_targets.gather([tmp_path / "teacher"], splits.train))
-    learned = student.train.train(recipe.student, splits, targets, Workspace(tmp_path / "student", resume=False))
+    begin_run(tmp_path / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
+    fit_teacher(recipe.teacher, splits, Workspace(tmp_path / "teacher", resume=False))
+    targets = DistillationTargets(ensemble_soft_targets([tmp_path / "teacher"], splits.train))
+    learned = fit_student(recipe.student, splits, targets, Workspace(tmp_path / "student", resume=False))
     _, bundle = export_run(
         learned, splits, recipe.export, ExportRequest("int8", detect_target(), tmp_path / "bundle")
     )

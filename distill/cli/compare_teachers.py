@@ -62,15 +62,16 @@ def compare_teachers(
 
     splits = read_dataset(data)
     from distill.core.terminal import note, output
+    from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size
-    from distill.training.run import RunStart, begin
+    from distill.training.run import RunStart, begin_run
     from distill.training.trainer import Workspace
-    from teacher import compare
+    from teacher.compare import compare_recipes, comparison_table
 
     for config in configs.values():
         check_batch_size(config.batch_size)
     asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
     start = RunStart("teacher", next(iter(configs.values())), splits, asked)
-    begin(out, start, resume, overwrite)
-    output.print(compare.to_table(compare.compare(configs, splits, folds, seeds, Workspace(out, resume))))
-    note(f"Written: {out / compare.FILE}")
+    begin_run(out, start, resume, overwrite)
+    output.print(comparison_table(compare_recipes(configs, splits, folds, seeds, Workspace(out, resume))))
+    note(f"Written: {out / COMPARISON}")

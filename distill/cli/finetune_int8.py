@@ -40,7 +40,10 @@ def finetune_int8(
       distill finetune-int8 runs/student --teacher runs/teacher --data memes/ --out runs/student-int8
     """
     from distill import api
+    from distill.core.terminal import note
+    from distill.data.run_folder import is_run
 
+    was_finished = is_run(out) and not overwrite
     api.finetune_int8(
         run,
         data,
@@ -52,6 +55,5 @@ def finetune_int8(
         resume=resume,
         overwrite=overwrite,
     )
-    from distill.core.terminal import note
-
-    note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+    if not was_finished:
+        note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")

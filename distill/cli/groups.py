@@ -48,8 +48,8 @@ class Commands(click.Group):
             if not _speaks():  # such as of a connection to the one that has failed
                 ctx.exit(1)
             raise
-        if (processes := _processes()) is not None:
-            processes.end()
+        if (distributed := _distributed()) is not None:
+            distributed.destroy_process_group()
         return result
 
     def _translated(self, ctx: click.Context) -> Any:
@@ -89,10 +89,10 @@ def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
 
 
 def _speaks() -> bool:
-    processes = _processes()
-    return processes is None or bool(processes.first_to_fail())
+    distributed = _distributed()
+    return distributed is None or bool(distributed.is_first_to_fail())
 
 
-def _processes() -> Any:
+def _distributed() -> Any:
     """distill.model.distributed, where a command has imported it, and torch with it."""
     return sys.modules.get("distill.model.distributed")

@@ -70,9 +70,9 @@ def main(ctx: click.Context, debug: bool) -> None:
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun and accelerate launch say so
         # torch would tell each process that all parameters are used, where they are: training.trainer._arguments.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        from distill.model.distributed import start
+        from distill.model.distributed import init_process_group
 
-        start(str(ctx.invoked_subcommand))
+        init_process_group(str(ctx.invoked_subcommand))
 
 
 main.add_sections(SECTIONS)

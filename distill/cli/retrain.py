@@ -1,4 +1,4 @@
-"""The command that trains an earlier teacher on: thin, as in cli.py."""
+"""`distill retrain`: train a teacher further on new data."""
 
 from __future__ import annotations
 
@@ -64,21 +64,21 @@ def retrain(
       distill retrain runs/current --data november/ --with memes/ --test fixed/test.json \\
           --out runs/teacher-november --current runs/current
     """
-    from teacher.retrain import link
+    from teacher.retrain.link import check_link, resolve_run, switch_link
 
-    run = link.existing(run)  # a link to it may be switched below
-    link.check(current, run, out, overwrite)
+    run = resolve_run(run)  # a link to it may be switched below
+    check_link(current, run, out, overwrite)
     from distill.core.terminal import note
-    from teacher.retrain import report
-    from teacher.retrain import run as retraining
+    from teacher.retrain.report import FIGURES, PAGE
+    from teacher.retrain.run import RetrainOptions, retrain_teacher
 
-    order = retraining.Order(run, data, test, earlier, out, overrides, max_f1_drop, resume, overwrite)
-    promotion = retraining.retrain(order)
-    note(f"Written to {out}: {report.FIGURES}, {report.PAGE}")
+    options = RetrainOptions(run, data, test, earlier, out, overrides, max_f1_drop, resume, overwrite)
+    promotion = retrain_teacher(options)
+    note(f"Written to {out}: {FIGURES}, {PAGE}")
     note(promotion.sentence())
-    if promotion.word == "KEPT OLD":
+    if promotion.decision == "KEPT OLD":
         click.get_current_context().exit(KEPT)
     if current is not None:
-        link.switch(current, out)
+        switch_link(current, out)
         note(f"{current} points to {out} now")
     note(f"Next: distill train-student --data {data} --teacher {out} --out runs/student")

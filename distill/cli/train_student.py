@@ -52,7 +52,10 @@ def train_student(
       distill train-student --data memes/ --teacher runs/teacher --out runs/student --control --seeds 3
     """
     from distill import api
+    from distill.core.terminal import note
+    from distill.data.run_folder import is_run
 
+    was_finished = is_run(out) and not overwrite
     api.train_student(
         data,
         out,
@@ -65,6 +68,5 @@ def train_student(
         resume=resume,
         overwrite=overwrite,
     )
-    from distill.core.terminal import note
-
-    note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+    if not was_finished:
+        note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")

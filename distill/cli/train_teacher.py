@@ -24,8 +24,10 @@ def train_teacher(
       distill train-teacher --data memes/ --out runs/teacher --set teacher.epochs=12
     """
     from distill import api
-
-    api.train_teacher(data, out, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite)
     from distill.core.terminal import note
+    from distill.data.run_folder import is_run
 
-    note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")
+    was_finished = is_run(out) and not overwrite
+    api.train_teacher(data, out, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite)
+    if not was_finished:
+        note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")

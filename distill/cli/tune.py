@@ -1,4 +1,4 @@
-"""The command that searches for a recipe: thin, as in cli.py."""
+"""`distill tune`: search for a teacher's recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from distill.cli.options import training_options
-from distill.core.extras import can_plot, install_command, require
+from distill.core.extras import can_plot, require
 
 
 @click.command()
@@ -50,42 +50,44 @@ def tune(
     from distill.core.recipe import Recipe
 
     require("optuna", "distill tune")
-    whole = Recipe.load(recipe, overrides)
+    start = Recipe.load(recipe, overrides)
     from distill.api import read_dataset
 
     splits = read_dataset(data)
     from distill.core.terminal import note, output
-    from distill.training.run import RunStart, begin
-    from teacher.tune import report
-    from teacher.tune import search as tuning
-    from teacher.tune.judge import FoldJudge
+    from distill.training.run import RunStart, begin_run
+    from teacher.tune.cross_validation import CrossValidation
+    from teacher.tune.report import compare_command, evaluate_best, search_table, summary_lines, write_study
+    from teacher.tune.search import SearchConfig, is_in_space, run_search, search_space, values_line, values_of
 
-    terms = report.Terms(whole, folds, seed, len(splits.train))
-    asked = {"tune": {"space": tuning.space(whole.teacher), "folds": folds, "seed": seed}}
-    begin(out, RunStart("teacher", whole.teacher, splits, asked), resume, overwrite)
-    if not tuning.is_in_space(whole.teacher):
-        own = tuning.words(tuning.values_of(whole.teacher))
-        note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {own}")
-    judge = FoldJudge(whole.teacher, splits, folds, out / "trials")
-    budget = tuning.Budget(trials, folds, seed)
-    found = tuning.search(whole.teacher, judge, out, budget, lambda tried: report.record(out, terms, tried))
-    verdict = report.judge_best(judge, whole.teacher, found)
-    report.record(out, terms, found, verdict)
-    output.print(report.to_table(found, terms))
-    _draw(found, whole.teacher.threshold_objective, out)
-    given = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
-    words = report.comparison(terms, verdict.best, data, Path(f"{out}-judged"), given)
-    for line in (*report.told(verdict, terms, len(found)), f"Next: {shlex.join(words)}"):
+    config = SearchConfig(start, trials, folds, seed)
+    base, examples = config.base, len(splits.train)
+    depends_on = {"tune": {"space": search_space(base), "folds": folds, "seed": seed}}
+    begin_run(out, RunStart("teacher", base, splits, depends_on), resume, overwrite)
+    if not is_in_space(base):
+        line = values_line(values_of(base))
+        note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {line}")
+    cross_validation = CrossValidation(base, splits, folds, out / "trials")
+    finished = run_search(
+        config, cross_validation.scores, out, lambda done: write_study(out, config, examples, done)
+    )
+    best = evaluate_best(cross_validation, base, finished)
+    write_study(out, config, examples, finished, best)
+    output.print(search_table(finished, config, examples))
+    _write_plots(finished, base.threshold_objective, out)
+    options = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
+    command = compare_command(base, best.trial, data, Path(f"{out}-judged"), options)
+    for line in (*summary_lines(best, base, len(finished)), f"Next: {shlex.join(command)}"):
         note(line)
 
 
-def _draw(found: list[Any], objective: str, out: Path) -> None:
-    """The plots, or what they lack."""
+def _write_plots(trials: list[Any], objective: str, out: Path) -> None:
+    """Write the plots, or say what they need."""
     from distill.core.terminal import note, warn
 
     if not can_plot():
-        return warn(f"no plots without matplotlib; {install_command('plots')}, then resume with --resume")
-    from teacher.tune import plots as tune_plots
+        return warn("no plots without matplotlib; pip install 'distill[plots]' and give the command with --resume")
+    from teacher.tune.plots import HISTORY, PARAMETERS, write_search_plots
 
-    tune_plots.write(found, objective, out)
-    return note(f"Written to {out}: best.toml, study.json, {tune_plots.HISTORY}, {tune_plots.PARAMETERS}")
+    write_search_plots(trials, objective, out)
+    return note(f"Written to {out}: best.toml, study.json, {HISTORY}, {PARAMETERS}")

@@ -1,1 +1,1 @@
-"""The two-tower network: encoders, fusion, features, soft targets and checkpoints."""
+"""The two-tower network and its data: encoders, fusion, datasets, augmentation, soft targets and checkpoints."""

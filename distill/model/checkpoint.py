@@ -1,4 +1,4 @@
-"""A finished training run, opened with torch: network, tokenizer, thresholds."""
+"""Opening a finished training run with torch: its network, tokenizer, thresholds and activation ranges."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ from distill.core.schema import build_dataclass
 from distill.core.untrusted import short_repr
 from distill.data.dataset import Example
 from distill.data.run_folder import RUN_FILE, TOKENIZER, WEIGHTS, read_run, read_run_labels
-from distill.data.run_folder import START_FILE as START_FILE
 from distill.model.classifier import Classifier
-from distill.model.encoders import rebuild_image, rebuild_text
+from distill.model.encoders.image import rebuild_image
+from distill.model.encoders.text import rebuild_text
 from distill.model.network import TwoTowerNetwork
 from distill.preprocess.inputs import PreprocessSpec
 from distill.preprocess.text import load_tokenizer
 from distill.runtime.bundle import Kind
 from distill.scoring.thresholds import Thresholds
 
+# Least and greatest input of each linear layer, by its name, learned by quantisation-aware training.
+ActivationRanges = dict[str, tuple[float, float]]
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A finished run, opened. `ranges` are those of the inputs of its linear layers, by the layer's name, when
-    it was trained in int8 arithmetic; else empty."""
+    """A finished run, opened. `ranges` is empty unless it was trained in int8 arithmetic; `sha256` is that of the
+    weights file."""
 
     folder: Path
     classifier: Classifier
     thresholds: Thresholds
     sha256: str
-    ranges: dict[str, tuple[float, float]]
+    ranges: ActivationRanges
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
-        """Raises RunError for a folder that is absent, unfinished, damaged or of another format."""
+        """Open the run in `folder`. Raises RunError if it is absent, unfinished, damaged or of another format."""
         tree = read_run(folder)
         weights = folder / WEIGHTS
         if not weights.is_file() or sha256_of(weights) != tree.get("sha256"):
@@ -58,11 +61,15 @@ class Checkpoint:
         from safetensors.torch import load_file
 
         if tree["kind"] not in get_args(Kind):
-            raise RunError(f"{folder / RUN_FILE}: kind {short_repr(tree['kind'])} is none of ours; train again")
+            kinds = " or ".join(get_args(Kind))
+            raise RunError(
+                f"{folder / RUN_FILE}: unknown kind {short_repr(tree['kind'])}; expected {kinds}; train again"
+            )
         config_class = TeacherConfig if tree["kind"] == "teacher" else StudentConfig
         config: ModelConfig = build_dataclass(config_class, tree["config"], f"{folder / RUN_FILE}: config")
         labels = read_run_labels(folder)
-        text, image = rebuild_text(folder, config.text), rebuild_image(folder, config.image, config.head.grid)
+        text = rebuild_text(folder / "text", config.text)
+        image = rebuild_image(folder / "image", config.image, config.head.grid)
         network = TwoTowerNetwork(text, image, config.head, len(labels), config.image.trainable)
         network.load_state_dict(load_file(folder / WEIGHTS))
         classifier = Classifier(
@@ -73,7 +80,7 @@ class Checkpoint:
             tokenizer_json=(folder / TOKENIZER).read_text(encoding="utf-8"),
             network=network.eval(),
         )
-        load_tokenizer(classifier.tokenizer_json, classifier.spec.text)  # found out here, and not after an epoch
+        load_tokenizer(classifier.tokenizer_json, classifier.spec.text)  # fails now rather than after an epoch
         ranges = {name: (float(low), float(high)) for name, (low, high) in tree["ranges"].items()}
         thresholds = Thresholds.from_json(tree["thresholds"])
         if len(thresholds.values) != len(labels):
@@ -83,5 +90,5 @@ class Checkpoint:
         return cls(folder, classifier, thresholds, tree["sha256"], ranges)
 
     def logits(self, examples: Sequence[Example]) -> NDArray[np.float32]:
-        """float32 (N, L)."""
+        """Logits float32 (N, L) in the order of the examples."""
         return self.classifier.logits(self.classifier.encode(examples))

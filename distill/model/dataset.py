@@ -1,4 +1,4 @@
-"""Examples as a torch dataset and its batches: token ids, pixels or cached features, targets, augmentation."""
+"""The torch dataset of encoded examples, its batches, and a sampler of batches with little padding."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from distill.model.augment.image import ImageAugmenter
-from distill.model.augment.text import TextAugmenter, Words
+from distill.model.augment.text import TextAugmenter, TokenizedText
 from distill.model.outputs import Outputs
 from distill.preprocess.images import ImageSpec, image_to_uint8, normalise
 from distill.preprocess.text import pad
 
 Modality = Literal["text", "image"]
-TEACHER = "teacher_"  # before the names of a teacher's outputs in a flat batch
+TEACHER = "teacher_"  # prefix of a teacher's outputs in a flat batch
 TARGETS = ("labels", "labelled", *(f"{TEACHER}{name}" for name in ("logits", "text", "image")))
 
 
 @dataclass(frozen=True)
 class BatchTargets:
-    """What a batch's outputs are measured against: `labels` float (B, L); `labelled` bool (B,), whether an example
-    has labels at all; and a teacher's outputs, None in validation and without a teacher."""
+    """What a loss compares a batch's outputs with: `labels` float (B, L); `labelled` bool (B,), False for an
+    unlabelled example; and a teacher's outputs, None in validation and without a teacher."""
 
     labels: Tensor
     labelled: Tensor
@@ -36,47 +36,51 @@ class BatchTargets:
 
 @dataclass(frozen=True)
 class Batch:
-    """`inputs` are the arguments of `TwoTowerNetwork.outputs`, by name."""
+    """`inputs` are the arguments of `TwoTowerNetwork.outputs` by name."""
 
     inputs: dict[str, Tensor]
     targets: BatchTargets
 
     def flat(self) -> dict[str, Tensor]:
-        """All tensors in one table, as transformers' Trainer moves and passes them on."""
-        table = self.inputs | {"labels": self.targets.labels, "labelled": self.targets.labelled}
+        """All tensors in one dict, as transformers' Trainer moves them to a device and passes them on."""
+        tensors = self.inputs | {"labels": self.targets.labels, "labelled": self.targets.labelled}
         teacher = self.targets.teacher
-        return table if teacher is None else table | {f"{TEACHER}{name}": t for name, t in vars(teacher).items()}
+        if teacher is not None:
+            tensors |= {f"{TEACHER}{name}": tensor for name, tensor in vars(teacher).items()}
+        return tensors
 
     @classmethod
-    def from_flat(cls, table: Mapping[str, Tensor]) -> Batch:
+    def from_flat(cls, tensors: Mapping[str, Tensor]) -> Batch:
         """The inverse of `flat`."""
         teacher = None
-        if f"{TEACHER}logits" in table:
-            teacher = Outputs(*(table[f"{TEACHER}{name}"] for name in ("logits", "text", "image")))
-        inputs = {name: tensor for name, tensor in table.items() if name not in TARGETS}
-        return cls(inputs, BatchTargets(table["labels"], table["labelled"], teacher))
+        if f"{TEACHER}logits" in tensors:
+            teacher = Outputs(*(tensors[f"{TEACHER}{name}"] for name in ("logits", "text", "image")))
+        inputs = {name: tensor for name, tensor in tensors.items() if name not in TARGETS}
+        return cls(inputs, BatchTargets(tensors["labels"], tensors["labelled"], teacher))
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How N examples are changed in training: their texts' words, by `text`; their images, by `images` when they
-    are decoded, or as `views` float32 (N, K, *D), K cached features of each. None changes nothing."""
+    """How N examples are augmented in training: `text` changes the `tokenized` texts; `images` changes images when
+    they are decoded, or, with a frozen image tower, `views` float32 (N, K, *D) hold the cached features of K
+    augmented views of each. None changes nothing."""
 
     seed: int
     text: TextAugmenter | None
-    words: list[Words]
+    tokenized: list[TokenizedText]
     images: ImageAugmenter | None
     views: NDArray[np.float32] | None
 
     def subset(self, rows: NDArray[np.int64]) -> Augmentation:
-        """Those of these rows."""
-        words = [self.words[row] for row in rows] if self.text is not None else []
-        return replace(self, words=words, views=None if self.views is None else self.views[rows])
+        """The augmentation of these rows alone."""
+        tokenized = [self.tokenized[row] for row in rows] if self.text is not None else []
+        return replace(self, tokenized=tokenized, views=None if self.views is None else self.views[rows])
 
 
 @dataclass(frozen=True)
-class Item:
-    """One example, read: either its image's `features`, float32 (*D), or `pixels`, uint8 (H, W, 3)."""
+class DatasetItem:
+    """One example of an EncodedDataset, with its image either as `features` float32 (*D) or as `pixels` uint8
+    (H, W, 3)."""
 
     token_ids: list[int]
     present: NDArray[np.float32]
@@ -88,12 +92,12 @@ class Item:
 
 
 @dataclass(frozen=True)
-class EncodedDataset(Dataset[Item]):
-    """N examples, named by their ids: token ids, targets float32 (N, L), labelled bool (N,), present float32
-    (N, 2) (has a text, has an image), perhaps a teacher's outputs, and the images either as cached features
-    float32 (N, *D) or as files that are decoded when asked for. `augmentation` is for training on them."""
+class EncodedDataset(Dataset[DatasetItem]):
+    """N examples: ids, token ids, targets float32 (N, L), labelled bool (N,), present float32 (N, 2) (1 where there
+    is a text, 1 where there is an image), and the images either as cached features float32 (N, *D) or as files that
+    are decoded on access. A teacher's outputs and an augmentation are for training."""
 
-    names: list[str]
+    ids: list[str]
     token_ids: list[list[int]]
     targets: NDArray[np.float32]
     labelled: NDArray[np.bool_]
@@ -108,9 +112,9 @@ class EncodedDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.token_ids)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> DatasetItem:
         """Raises ImageError."""
-        return Item(
+        return DatasetItem(
             token_ids=self.token_ids[index],
             present=self.present[index],
             labels=self.targets[index],
@@ -125,36 +129,34 @@ class EncodedDataset(Dataset[Item]):
             return np.zeros((self.image_spec.size, self.image_spec.size, 3), dtype=np.uint8)
         return image_to_uint8(image, self.image_spec)
 
-    def augmented(self, index: int, epoch: int) -> Item:
-        """An example as training sees it in this epoch: the same whenever it is asked for. `self[index]` without
+    def augmented(self, index: int, epoch: int) -> DatasetItem:
+        """The item as training sees it in this epoch, the same on every call; `self[index]` where there is no
         augmentation. Raises ImageError."""
         if self.augmentation is None:
             return self[index]
         generator = np.random.default_rng((self.augmentation.seed, epoch, index))
-        return self._changed(self[index], self.augmentation, index, generator)
-
-    def _changed(self, item: Item, augmentation: Augmentation, index: int, generator: np.random.Generator) -> Item:
+        item, augmentation, image = self[index], self.augmentation, self.images[index]
         if augmentation.text is not None:
-            item = replace(item, token_ids=augmentation.text.ids(augmentation.words[index], generator))
-        image = self.images[index]
+            token_ids = augmentation.text.augment(augmentation.tokenized[index], generator)
+            item = replace(item, token_ids=token_ids)
         if augmentation.views is not None:
             view = generator.integers(1 + augmentation.views.shape[1])
             if view > 0:
                 item = replace(item, features=augmentation.views[index, view - 1])
         elif augmentation.images is not None and image is not None:
             seed = int(generator.integers(1 << 32))
-            item = replace(item, pixels=augmentation.images.pixels(image, self.image_spec, seed))
+            item = replace(item, pixels=augmentation.images.augment(image, self.image_spec, seed))
         return item
 
     def lengths(self) -> list[int]:
-        """Tokens of each example."""
+        """How many tokens each example has."""
         return [len(row) for row in self.token_ids]
 
     def subset(self, rows: NDArray[np.int64]) -> EncodedDataset:
         """The examples of these rows."""
         return replace(
             self,
-            names=[self.names[row] for row in rows],
+            ids=[self.ids[row] for row in rows],
             token_ids=[self.token_ids[row] for row in rows],
             targets=self.targets[rows],
             labelled=self.labelled[rows],
@@ -166,12 +168,12 @@ class EncodedDataset(Dataset[Item]):
         )
 
     def without(self, modality: Modality) -> EncodedDataset:
-        """The same examples, every one of which lacks its text or its image."""
+        """The same examples, all without their text or all without their image."""
         kept = np.array([[modality != "text", modality != "image"]], dtype=np.float32)
         return replace(self, present=self.present * kept)
 
-    def collate(self, items: Sequence[Item]) -> Batch:
-        """A batch, texts padded to its longest."""
+    def collate(self, items: Sequence[DatasetItem]) -> Batch:
+        """A batch of items of this dataset, padded to its longest text."""
         input_ids, attention_mask = pad([item.token_ids for item in items], self.pad_id)
         inputs: dict[str, NDArray[np.generic]] = {
             "input_ids": input_ids,
@@ -194,28 +196,28 @@ class EncodedDataset(Dataset[Item]):
         return Batch(tensors, BatchTargets(labels, labelled, teacher))
 
 
-class LengthGroups(Sampler[int]):
-    """Random order in which neighbours have like lengths, so that batches hold little padding.
+class LengthGroupedSampler(Sampler[int]):
+    """A random order in which neighbours have similar lengths, so that batches hold little padding.
 
-    The order depends on the seed and the epoch alone, so a resumed epoch sees what an unbroken one saw. With
-    `drop_lone`, an example that would be a last batch of one, which has no variance for batch norms, waits
-    for another epoch.
+    The order depends on the seed and the epoch alone, so a resumed epoch sees what an uninterrupted one saw. With
+    `drop_last_single`, an example that would be the last batch by itself, whose variance batch norms could not
+    compute, is left out of this epoch.
     """
 
-    POOL = 25  # batches that are sorted together; random beyond that
+    POOL = 25  # batches that are sorted together
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, drop_lone: bool = False) -> None:
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, drop_last_single: bool = False) -> None:
         self.lengths = np.asarray(lengths)
-        self.lone = drop_lone and len(lengths) > 1 and len(lengths) % batch_size == 1
+        self.dropped = drop_last_single and len(lengths) > 1 and len(lengths) % batch_size == 1
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.lengths) - self.lone
+        return len(self.lengths) - self.dropped
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the training loop before each epoch."""
+        """Choose the order of this epoch; the training loop calls it."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -226,7 +228,7 @@ class LengthGroups(Sampler[int]):
         for start in range(0, len(order), pool):
             part = order[start : start + pool]
             part = part[np.argsort(-self.lengths[part], kind="stable")]
-            batches += [part[at : at + self.batch_size] for at in range(0, len(part), self.batch_size)]
+            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         last = [batch for batch in batches if len(batch) < self.batch_size]  # a short batch stays last
         full = [batch for batch in batches if len(batch) == self.batch_size]
         for index in generator.permutation(len(full)):

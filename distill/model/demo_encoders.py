@@ -1,5 +1,4 @@
-"""Tiny random encoders in the ordinary on-disk forms, and a tokenizer trained on the spot. Knows
-transformers' configurations; nothing here is pretrained."""
+"""Tiny random encoders with a tokenizer trained on given texts, as Hugging Face directories: for demo and tests."""
 
 from __future__ import annotations
 
@@ -32,8 +31,8 @@ MAX_POSITIONS = 64
 
 
 def write_demo_encoders(folder: Path, texts: Iterable[str], seed: int = 13) -> dict[str, Path]:
-    """Four Hugging Face directories, by the recipe key that each is for: a small ResNet and ALBERT for the
-    teacher, a smaller MobileNetV2 and DistilBERT for the student."""
+    """Write four Hugging Face directories into `folder` and return them by the recipe key that each is for: a small
+    ResNet and ALBERT for the teacher, a smaller MobileNetV2 and DistilBERT for the student."""
     torch.manual_seed(seed)
     tokenizer = _tokenizer(texts)
     size = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
@@ -53,14 +52,14 @@ def write_demo_encoders(folder: Path, texts: Iterable[str], seed: int = 13) -> d
         embedding_size=16, hidden_sizes=[16, 32, 64, 128], depths=[1, 1, 1, 1], layer_type="basic"
     )
     mobilenet = MobileNetV2Config(depth_multiplier=0.35, min_depth=8, depth_divisible_by=8)
-    made: dict[str, PreTrainedModel] = {
+    encoders: dict[str, PreTrainedModel] = {
         "teacher.text.model": AlbertModel(albert),
         "teacher.image.model": ResNetModel(resnet),
         "student.text.model": DistilBertModel(distilbert),
         "student.image.model": MobileNetV2Model(mobilenet),
     }
     paths = {}
-    for key, model in made.items():
+    for key, model in encoders.items():
         paths[key] = folder / key.replace(".model", "").replace(".", "-")
         model.save_pretrained(paths[key])
         if ".text." in key:

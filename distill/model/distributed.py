@@ -1,12 +1,11 @@
-"""Several processes that do one command together, as torchrun and accelerate start them. Knows no models.
+"""Distributed training: the processes that torchrun or accelerate start, and how they divide and join their work.
 
-Where they do not, nothing here does anything: `count` is 1, and what is asked for is given back as it is. Elsewhere
-every process runs the same lines, and these meet:
-  by_first            what must be done once, such as writing: by the first process, while the others wait
-  part_of, gathered   a batch, each process's part of it, and the whole batch's outputs again
-  added               an array of which each process filled in its own rows
-All of them must see the folders that they read and write. A process that fails says so and ends; whoever started
-them ends the others.
+In a single process every function here returns its argument and does nothing else. In several, each runs the same
+lines, all on the same folders, and they synchronise here:
+  on_first_process    runs once what must be done once, such as writing a file, while the others wait
+  shard, all_gather   this process's part of a batch, and the whole batch's outputs again
+  all_reduce_sum      adds up arrays of which each process filled its own rows
+A process that fails reports its error and ends; its launcher ends the others.
 """
 
 from __future__ import annotations
@@ -32,141 +31,141 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 COMMANDS = ("train-teacher", "compare-teachers", "train-student", "finetune-int8")
-PATIENCE = timedelta(days=7)  # the others wait while the first works alone; its death is noticed without this
+TIMEOUT = timedelta(days=7)  # the others wait while the first works alone; its death is noticed without this
 CPU = torch.device("cpu")
 
-_store: dist.Store | None = None  # where the processes leave word for each other
-_alone = False  # inside by_first
-_commands = itertools.count()
+_store: dist.Store | None = None  # the key-value store that the processes share
+_on_first_process = False
+_group_numbers = itertools.count()
 
 
-def start(command: str) -> None:
-    """Find the other processes, and be quiet in all but the first. Raises RunError."""
+def init_process_group(command: str) -> None:
+    """Join the other processes of `distill COMMAND`, and print nothing in all but the first. Raises RunError."""
     global _store
-    first = os.environ["RANK"] == "0"
-    terminal.console.quiet = terminal.output.quiet = not first
+    is_first = os.environ["RANK"] == "0"
+    terminal.console.quiet = terminal.output.quiet = not is_first
     if command not in COMMANDS:
-        if not first:
+        if not is_first:
             raise SystemExit(RunError.exit_code)
         raise RunError(f"distill {command} runs in one process; give it without torchrun or accelerate launch")
-    store, rank_, count_ = next(dist.rendezvous("env://"))
-    _store = dist.PrefixStore(f"command{next(_commands)}", store)  # a store remembers the group before
-    gpus, local = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", "0"))
+    store, own_rank, size = next(dist.rendezvous("env://"))
+    _store = dist.PrefixStore(f"command{next(_group_numbers)}", store)  # a store remembers the group before
+    gpus, local_rank = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", "0"))
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"  # what is no tensor of a model goes by way of gloo
-    dist.init_process_group(backend, timeout=PATIENCE, store=_store, rank=rank_, world_size=count_)
-    if gpus and local >= gpus:
+    dist.init_process_group(backend, timeout=TIMEOUT, store=_store, rank=own_rank, world_size=size)
+    if gpus and local_rank >= gpus:
         raise RunError(
-            f"{local + 1} processes or more on a machine with {gpus} GPU(s): one process uses one GPU; start "
+            f"{local_rank + 1} processes or more on a machine with {gpus} GPU(s): one process uses one GPU; start "
             f"{gpus}, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
         )
     if gpus:
-        torch.cuda.set_device(local)
+        torch.cuda.set_device(local_rank)
 
 
-def end() -> None:
-    """Part, when all of them are done."""
-    if count() > 1:
-        meet()
+def destroy_process_group() -> None:
+    """Wait for the others and leave."""
+    if world_size() > 1:
+        barrier()
         dist.destroy_process_group()
 
 
-def first_to_fail() -> bool:
-    """Whether this process has to say what went wrong: the first to ask, of several."""
+def is_first_to_fail() -> bool:
+    """Whether this process should report its error: of several that fail, the first to ask."""
     if _store is None:
         return True
-    with suppress(RuntimeError):  # whoever kept the store is gone, and has said why
+    with suppress(RuntimeError):  # the process that kept the store has ended, and has reported its error
         return bool(_store.add("failed", 1) == 1)
     return False
 
 
-def count() -> int:
-    """How many processes there are."""
-    return 1 if _alone else _started()
+def world_size() -> int:
+    """How many processes work together: 1 inside `on_first_process`."""
+    return 1 if _on_first_process else _launched()
 
 
 def rank() -> int:
-    """Which one this is; the first is 0."""
-    return int(dist.get_rank()) if dist.is_initialized() and not _alone else 0
+    """The number of this process, 0 to world_size - 1."""
+    return int(dist.get_rank()) if dist.is_initialized() and not _on_first_process else 0
 
 
-def _started() -> int:
+def _launched() -> int:
     return int(dist.get_world_size()) if dist.is_initialized() else 1
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raise RecipeError where a batch cannot be divided into equal parts. May be asked in `by_first`."""
-    if batch_size % _started():
+    """Raise RecipeError for a batch that does not divide into equal parts; works inside `on_first_process` too."""
+    count = _launched()
+    if batch_size % count:
         raise RecipeError(
-            f"batch_size={batch_size} is the batch of all processes together, and does not divide by {_started()}; "
-            f"start another number of processes, or set a multiple of {_started()}"
+            f"batch_size={batch_size} is the batch of all processes together, and does not divide by {count}; "
+            f"start another number of processes, or set a multiple of {count}"
         )
 
 
-def meet() -> None:
+def barrier() -> None:
     """Wait until every process is here."""
-    if count() > 1:
+    if world_size() > 1:
         dist.all_reduce(torch.zeros(()))
 
 
-def by_first(work: Callable[P, T]) -> Callable[P, T]:
-    """`work`, done by the first process alone, as if there were no others; what it returns goes to all."""
+def on_first_process(function: Callable[P, T]) -> Callable[P, T]:
+    """Run `function` in the first process only, as if there were no others; all get what it returns."""
 
-    @wraps(work)
-    def done(*args: P.args, **kwargs: P.kwargs) -> T:
-        global _alone
-        if count() == 1:
-            return work(*args, **kwargs)
-        box: list[T] = []
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        global _on_first_process
+        if world_size() == 1:
+            return function(*args, **kwargs)
+        result: list[T] = []
         if rank() == 0:
-            _alone = True
+            _on_first_process = True
             try:
-                box = [work(*args, **kwargs)]
+                result = [function(*args, **kwargs)]
             finally:
-                _alone = False
-        sent = [box]
-        dist.broadcast_object_list(sent, src=0, device=CPU)
-        return sent[0][0]
+                _on_first_process = False
+        message = [result]
+        dist.broadcast_object_list(message, src=0, device=CPU)
+        return message[0][0]
 
-    return done
+    return wrapper
 
 
-def part_of(rows: Sequence[int]) -> list[int]:
-    """This process's part of a batch. All are equally long: the last ones begin the batch anew."""
-    if count() == 1:
+def shard(rows: Sequence[int]) -> list[int]:
+    """This process's part of a batch. All parts are equally long: the last ones repeat rows from the beginning."""
+    if world_size() == 1:
         return list(rows)
-    size = -(-len(rows) // count())
-    return [rows[at % len(rows)] for at in range(rank() * size, (rank() + 1) * size)]
+    size = -(-len(rows) // world_size())
+    return [rows[i % len(rows)] for i in range(rank() * size, (rank() + 1) * size)]
 
 
-def gathered(part: Tensor) -> Tensor:
-    """All processes' parts (B, ...), one after the other, of a batch that was divided by `part_of`; what goes
-    beyond the batch is left to cut off.
+def all_gather(part: Tensor) -> Tensor:
+    """The parts (B, ...) of all processes in one tensor, as `shard` divided them; cut the repeated rows off.
 
-    The gradient of this process's own part comes back `count` times as large: every process computes the same loss
-    of the whole batch, and the mean of the gradients, which is what training takes, then is the loss's own.
+    The gradient of this process's own part comes back `world_size` times as large: every process computes the same
+    loss of the whole batch, and training then averages the gradients over processes.
     """
-    if count() == 1:
+    if world_size() == 1:
         return part
     own = part.contiguous()
-    parts = [torch.empty_like(own) for _ in range(count())]
+    parts = [torch.empty_like(own) for _ in range(world_size())]
     dist.all_gather(parts, own.detach())
     if own.requires_grad:
         own = own.view_as(own)
-        scale = count()
+        scale = world_size()
         own.register_hook(lambda gradient: gradient * scale)
         parts[rank()] = own
     return torch.cat(parts)
 
 
-def added(array: NDArray[np.float32]) -> NDArray[np.float32]:
+def all_reduce_sum(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """The sum over processes, in place."""
-    if count() > 1:
+    if world_size() > 1:
         dist.all_reduce(torch.from_numpy(array))
     return array
 
 
-def share_buffers(network: nn.Module) -> None:
-    """Give all the first one's buffers: those that are learned saw other examples in each process."""
-    if count() > 1:
+def broadcast_buffers(network: nn.Module) -> None:
+    """Give every process the first one's buffers: batch statistics differ, as each saw other examples."""
+    if world_size() > 1:
         for buffer in network.buffers():
             dist.broadcast(buffer, src=0)

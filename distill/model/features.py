@@ -1,9 +1,10 @@
-"""A frozen image tower's features, computed once and cached by content. Knows files and one encoder."""
+"""The feature cache of a frozen image tower: each image runs through it once, then its features come from disk."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,109 +17,106 @@ from distill.core.files import cache_folder, write_bytes
 from distill.core.terminal import note, track
 from distill.data.checks import image_hash
 from distill.data.dataset import Example
-from distill.model import distributed as processes
+from distill.model import distributed
 from distill.model.augment.image import ImageAugmenter
-from distill.model.encoders import ImageEncoder, fingerprint
+from distill.model.encoders.image import ImageEncoder
+from distill.model.encoders.weights import fingerprint
 from distill.preprocess.images import ImageSpec, image_to_uint8, normalise
 
 BATCH = 16
-VIEWS = "v1"  # of what an augmenter does: a change of its operations must miss the cache
+AUGMENT_VERSION = "v1"  # raise it with every change of ImageAugmenter, which must miss the cache
+
+Features = NDArray[np.float32]  # of one image, (*encoder.shape)
 
 
 @dataclass(frozen=True)
-class View:
-    """One of several changed views of each image, the same one whenever it is asked for by this number."""
+class AugmentedView:
+    """One of several augmented versions of each image; its `number` and the image decide what it looks like."""
 
     augmenter: ImageAugmenter
     number: int
 
-
-def image_features(
-    encoder: ImageEncoder,
-    spec: ImageSpec,
-    examples: Sequence[Example],
-    device: torch.device,
-    view: View | None = None,
-) -> NDArray[np.float32]:
-    """float32 (N, *encoder.shape) of each example's image, in the order of the examples; zeros where it has none.
-
-    A feature is named by the image's content, the encoder's weights and the preprocessing, so a change
-    of any of them misses the cache. With `view`, the images are changed first. Raises ImageError.
-    """
-    folder = cache_folder() / "features" / fingerprint(encoder)[:16] / _name(spec, encoder, view)
-    images = [example.image for example in examples]
-    names = ["" if image is None else image_hash(image) for image in images]
-    found = {"": np.zeros(encoder.shape, dtype=np.float32)}
-    for name in set(names) - {""}:
-        feature = _read(folder / name[:2] / name, encoder.shape)
-        if feature is not None:
-            found[name] = feature
-    missing = {n: image for n, image in zip(names, images, strict=True) if image is not None and n not in found}
-    if missing:
-        what = "image features" if view is None else f"image features, view {view.number}"
-        note(f"{what}: {len(missing)} to compute, {len(names) - len(missing)} from the cache")
-    todo = list(missing.items())
-    processes.meet()  # all have looked before one of them writes
-    found |= _computed(encoder, spec, todo[processes.rank() :: processes.count()], device, folder, view)
-    processes.meet()
-    for name in [name for name, _ in todo if name not in found]:  # the other processes' shares
-        feature = _read(folder / name[:2] / name, encoder.shape)
-        if feature is not None:
-            found[name] = feature
-    found |= _computed(encoder, spec, [item for item in todo if item[0] not in found], device, folder, view)
-    return np.stack([found[name] for name in names])
+    def pixels(self, image: Path, content: str, spec: ImageSpec) -> NDArray[np.uint8]:
+        """uint8 (size, size, 3) of an image whose `content` has this SHA-256. Raises ImageError."""
+        return self.augmenter.augment(image, spec, seed=int(content[:12], 16) + self.number)
 
 
-def _computed(
-    encoder: ImageEncoder,
-    spec: ImageSpec,
-    todo: list[tuple[str, Path]],
-    device: torch.device,
-    folder: Path,
-    view: View | None,
-) -> dict[str, NDArray[np.float32]]:
-    """The features of these images by their names, which are kept in `folder` too."""
-    found = {}
-    starts = range(0, len(todo), BATCH)
-    for start in track(starts, "image features", len(starts)):
-        batch = todo[start : start + BATCH]
-        pixels = normalise(np.stack([_pixels(image, spec, name, view) for name, image in batch]), spec)
-        for (name, _), feature in zip(batch, _run(encoder, pixels, device), strict=True):
-            _keep(folder / name[:2] / name, feature)
-            found[name] = feature
-    return found
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """A frozen encoder on its device, the preprocessing of its images, and the view of them that it sees."""
 
+    encoder: ImageEncoder
+    spec: ImageSpec
+    device: torch.device
+    view: AugmentedView | None = None
 
-def _name(spec: ImageSpec, encoder: ImageEncoder, view: View | None) -> str:
-    changed = "" if view is None else f"-{VIEWS}-{view.augmenter.strength:g}-{view.number}"
-    return f"{spec.fit}-{spec.size}{'-grid' * encoder.grid}{changed}"
+    def features(self, examples: Sequence[Example]) -> NDArray[np.float32]:
+        """float32 (N, *encoder.shape) in the order of the examples; zeros for one without an image.
 
+        A cached feature is named by the image's content, the encoder's weights and the preprocessing, so that a
+        change of any of them misses the cache. Raises ImageError and OutputError.
+        """
+        folder = self._folder()
+        images = [example.image for example in examples]
+        contents = ["" if image is None else image_hash(image) for image in images]
+        features = {"": np.zeros(self.encoder.shape, dtype=np.float32)}
+        features |= self._read(folder, set(contents) - {""})
+        missing = {c: i for c, i in zip(contents, images, strict=True) if i is not None and c not in features}
+        if missing:
+            what = "image features" if self.view is None else f"image features, view {self.view.number}"
+            note(f"{what}: {len(missing)} to compute, {len(contents) - len(missing)} from the cache")
+        todo = list(missing.items())
+        distributed.barrier()  # every process has read the cache before one of them writes to it
+        features |= self._compute(folder, todo[distributed.rank() :: distributed.world_size()])
+        distributed.barrier()
+        features |= self._read(folder, set(missing) - set(features))  # what the other processes computed
+        features |= self._compute(folder, [pair for pair in todo if pair[0] not in features])
+        return np.stack([features[content] for content in contents])
 
-def _pixels(image: Path, spec: ImageSpec, name: str, view: View | None) -> NDArray[np.uint8]:
-    if view is None:
-        return image_to_uint8(image, spec)
-    return view.augmenter.pixels(image, spec, seed=int(name[:12], 16) + view.number)
+    def _folder(self) -> Path:
+        name = f"{self.spec.fit}-{self.spec.size}{'-grid' * self.encoder.grid}"
+        if self.view is not None:
+            name += f"-{AUGMENT_VERSION}-{self.view.augmenter.strength:g}-{self.view.number}"
+        return cache_folder() / "features" / fingerprint(self.encoder)[:16] / name
+
+    def _compute(self, folder: Path, images: list[tuple[str, Path]]) -> dict[str, Features]:
+        """Features by the content of the images; each is also written to the cache."""
+        computed = {}
+        starts = range(0, len(images), BATCH)
+        for start in track(starts, "image features", len(starts)):
+            batch = images[start : start + BATCH]
+            pixels = np.stack([self._pixels(content, image) for content, image in batch])
+            outputs = _run(self.encoder, normalise(pixels, self.spec), self.device)
+            for (content, _), feature in zip(batch, outputs, strict=True):
+                _write(folder / content[:2] / content, feature)
+                computed[content] = feature
+        return computed
+
+    def _pixels(self, content: str, image: Path) -> NDArray[np.uint8]:
+        if self.view is None:
+            return image_to_uint8(image, self.spec)
+        return self.view.pixels(image, content, self.spec)
+
+    def _read(self, folder: Path, contents: set[str]) -> dict[str, Features]:
+        """The cached features of these images; a file of another size is ignored, and computed again."""
+        cached = {}
+        for content in contents:
+            with suppress(FileNotFoundError):
+                data = (folder / content[:2] / content).read_bytes()
+                if len(data) == 4 * math.prod(self.encoder.shape):
+                    cached[content] = np.frombuffer(data, dtype=np.float32).reshape(self.encoder.shape)
+        return cached
 
 
 def _run(encoder: ImageEncoder, pixels: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
     encoder.eval()
     with torch.no_grad():
-        result: NDArray[np.float32] = encoder(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
-    return result
+        outputs: NDArray[np.float32] = encoder(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
+    return outputs
 
 
-def _keep(path: Path, feature: NDArray[np.float32]) -> None:
+def _write(path: Path, feature: Features) -> None:
     try:
         write_bytes(path, feature.tobytes())
     except OutputError as error:
         raise OutputError(f"{error}; or set DISTILL_CACHE to a folder with room") from error
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    if len(content) != 4 * math.prod(shape):  # not ours, or of another version: compute it again
-        return None
-    return np.frombuffer(content, dtype=np.float32).reshape(shape)

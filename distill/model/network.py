@@ -1,4 +1,4 @@
-"""The two-tower network that teacher and student share. Knows tensors and parameter groups, not training."""
+"""The two-tower network of teacher and student: text and image encoders, fusion, and a head that gives logits."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from distill.core.recipe import Head
-from distill.model.encoders import ImageEncoder, TextEncoder
+from distill.model.encoders.image import ImageEncoder
+from distill.model.encoders.text import TextEncoder
 from distill.model.fusion import Concat, CrossModal
 from distill.model.outputs import Outputs
 
 
 class TwoTowerNetwork(nn.Module):
-    """Text and image features, joined as `head.fusion` says, through dense layers to logits.
+    """Text and image features, fused as `head.fusion` says, through dense layers to logits.
 
-    An example may lack its text or its image: a learned vector then stands in its place. While training, each
-    is taken away from a share `head.modality_dropout` of the examples that have both, so that these vectors are
-    learned and either tower can answer alone. With `head.modalities` "text" or "image" it is a network of one
-    modality: the other one is always taken away, and its encoder is not run.
+    A learned vector replaces a missing text or image. In training, modality dropout removes the text of a share
+    `head.modality_dropout` of the examples that have both, and the image of another such share, so that these
+    vectors are learned and either tower can answer alone. With `head.modalities` "text" or "image" the other
+    modality is always missing, and its encoder does not run.
     """
 
     def __init__(
@@ -41,8 +42,8 @@ class TwoTowerNetwork(nn.Module):
         self.modality_dropout = head.modality_dropout
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, present: Tensor) -> Tensor:
-        """Logits float (B, L) from ids and mask int64 (B, T), pixels float (B, 3, H, W) and present float
-        (B, 2): 1 where the example has a text, 1 where it has an image, else 0."""
+        """Logits float (B, L) from ids and mask int64 (B, T), normalised pixels float (B, 3, H, W) and present
+        float (B, 2): 1 where the example has a text, 1 where it has an image, else 0."""
         return self.outputs(input_ids, attention_mask, present, pixels=pixels).logits
 
     def outputs(
@@ -53,12 +54,12 @@ class TwoTowerNetwork(nn.Module):
         pixels: Tensor | None = None,
         image_features: Tensor | None = None,
     ) -> Outputs[Tensor]:
-        """As `forward`, with the encoders' own outputs, pooled; image_features float (B, *image.shape), where
-        a frozen tower has run before, save running it again."""
-        states = self._states(input_ids, attention_mask)
+        """As `forward`, with the encoders' pooled outputs. `image_features` float (B, *image.shape), cached from a
+        frozen image tower, take the place of `pixels`."""
+        states = self._text_states(input_ids, attention_mask)
         text = self.text.pool(states, attention_mask)
-        image = self._image(pixels, present) if image_features is None else image_features
-        present = self._present(present)
+        image = self._image_features(pixels, present) if image_features is None else image_features
+        present = self._drop_modalities(present)
         if isinstance(self.fusion, Concat):
             joint = self.fusion(text, image, present)
         else:
@@ -66,40 +67,40 @@ class TwoTowerNetwork(nn.Module):
         logits: Tensor = self.output(self.dropout(torch.relu(self.dense(self.dropout(joint)))))
         return Outputs(logits, text, image.mean(1) if image.ndim == 3 else image)
 
-    def _states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def _text_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         if self.modalities == "image":
             return self.dense.weight.new_zeros((*input_ids.shape, self.text.width))
-        return self.text.states(input_ids, attention_mask)
+        return self.text.hidden_states(input_ids, attention_mask)
 
-    def _image(self, pixels: Tensor | None, present: Tensor) -> Tensor:
+    def _image_features(self, pixels: Tensor | None, present: Tensor) -> Tensor:
         if self.modalities == "text":
             return self.dense.weight.new_zeros((len(present), *self.image.shape))
         result: Tensor = self.image(pixels)
         return result
 
-    def _present(self, present: Tensor) -> Tensor:
+    def _drop_modalities(self, present: Tensor) -> Tensor:
+        """`present` (B, 2) without the modality that is not used, and in training after modality dropout, which
+        leaves every example at least one."""
         if self.modalities != "both":
             used = torch.tensor([self.modalities == "text", self.modalities == "image"], device=present.device)
             return present * used.to(present.dtype)
-        return self._with_some_taken_away(present) if self.training and self.modality_dropout > 0 else present
-
-    def _with_some_taken_away(self, present: Tensor) -> Tensor:
-        """Never both of one example, and nothing of an example that lacks one already."""
+        if not self.training or self.modality_dropout == 0:
+            return present
         share = self.modality_dropout
         drawn = torch.rand(len(present), device=present.device)
         kept = torch.stack([drawn >= share, (drawn < share) | (drawn >= 2 * share)], dim=1).to(present.dtype)
         return torch.where(present.sum(1, keepdim=True) == 2, kept, present)
 
     def train(self, mode: bool = True) -> TwoTowerNetwork:
-        """As in torch, but a frozen image tower stays in eval mode: its batch norms must not move."""
+        """As in torch, but a frozen image tower stays in eval mode: its batch norms must not be updated."""
         super().train(mode)
         if not self.image_trainable:
             self.image.eval()
         return self
 
-    def start_from_rates(self, rates: Tensor) -> None:
-        """Set the output bias to logit(rate) of each label, float (L,), Lin et al. 2018 section 3.3:
-        training then starts from the label frequencies and not from one half for every rare label."""
+    def initialise_bias(self, rates: Tensor) -> None:
+        """Set the output bias to logit(rate) of each label, float (L,), so that training starts from the label
+        frequencies and not from 0.5 (Lin et al. 2018, "Focal Loss for Dense Object Detection", section 3.3)."""
         clipped = rates.clamp(1e-3, 1 - 1e-3)
         with torch.no_grad():
             self.output.bias.copy_(torch.log(clipped / (1 - clipped)))

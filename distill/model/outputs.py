@@ -1,4 +1,4 @@
-"""What a network gives for examples: one type, from a teacher's network to its student's loss."""
+"""What a network computes: logits and pooled features, as tensors of a batch or arrays of a dataset."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class Outputs(Generic[A]):
     image: A
 
     def map(self, function: Callable[[A], B]) -> Outputs[B]:
-        """The same function of each."""
+        """`function` applied to each."""
         return Outputs(function(self.logits), function(self.text), function(self.image))

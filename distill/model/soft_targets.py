@@ -1,4 +1,4 @@
-"""A teacher's logits on disk: all that a student knows of its teacher. Knows arrays and ids, not models."""
+"""Soft targets on disk (.npz): a teacher's logits and features, all that a student needs of its teacher."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from distill.model.outputs import Outputs
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """`outputs` of the teacher whose weights have this SHA-256 for the examples `ids`.
+    """`outputs` of a teacher for the examples `ids`, logits in the order of `labels`.
 
-    `content` names what the teacher saw of each example (a hash over text and image). `held_out` bool (N,)
-    marks the examples that it was not trained on: a fold's, or none.
+    `content` are the examples' hashes over text and image, by which they are looked up. `held_out` bool (N,) marks
+    the examples that the teacher was not trained on: a fold's, or none. `teacher_sha256` is the fingerprint of its
+    weights.
     """
 
     ids: tuple[str, ...]
@@ -31,7 +32,7 @@ class SoftTargets:
     teacher_sha256: str
 
     def write(self, path: Path) -> None:
-        """One .npz file, without pickles, written whole."""
+        """Write one .npz file without pickles; features are stored as float16. Raises OutputError."""
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -48,62 +49,62 @@ class SoftTargets:
 
     @classmethod
     def read(cls, path: Path) -> SoftTargets:
-        """Raises RunError for a file that is absent, damaged or of another form."""
+        """Read what `write` wrote. Raises RunError for a file that is absent, damaged or of another form."""
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 ids, content, labels = (tuple(map(str, file[name])) for name in ("ids", "content", "labels"))
                 logits, text, image = (file[name].astype(np.float32) for name in ("logits", "text", "image"))
-                held_out, teacher = file["held_out"].astype(bool), str(file["teacher_sha256"])
+                held_out, sha256 = file["held_out"].astype(bool), str(file["teacher_sha256"])
         except Exception as error:  # zip, zlib and numpy each have errors of their own
             raise RunError(
                 f"{path}: not readable as soft targets ({error}); run distill train-teacher again"
             ) from error
-        rows = {len(ids), len(content), len(text), len(image), len(held_out)}
-        flat = text.ndim != 2 or image.ndim != 2 or held_out.ndim != 1
-        if logits.shape != (len(ids), len(labels)) or len(rows) != 1 or flat or not np.isfinite(logits).all():
+        lengths = {len(ids), len(content), len(text), len(image), len(held_out)}
+        misshapen = text.ndim != 2 or image.ndim != 2 or held_out.ndim != 1 or len(lengths) != 1
+        if logits.shape != (len(ids), len(labels)) or misshapen or not np.isfinite(logits).all():
             raise RunError(
                 f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite, or the "
-                "features are no tables; run distill train-teacher again"
+                "features are not 2-dimensional; run distill train-teacher again"
             )
-        return cls(ids, content, labels, Outputs(logits, text, image), held_out, teacher)
+        return cls(ids, content, labels, Outputs(logits, text, image), held_out, sha256)
 
-    def pick(self, content: Sequence[str]) -> Outputs[NDArray[np.float32]]:
-        """The outputs for M examples, in the order of `content`. Raises RunError when one is not covered."""
+    def select(self, content: Sequence[str]) -> Outputs[NDArray[np.float32]]:
+        """The outputs for the M examples of these hashes, in this order. Raises RunError if one is missing."""
         rows = self._rows(content)
         return self.outputs.map(lambda array: array[rows])
 
     def unseen(self, content: Sequence[str]) -> NDArray[np.bool_]:
-        """bool (M,): which of these examples the teacher was not trained on. Raises RunError as `pick`."""
+        """bool (M,): which of these examples the teacher was not trained on. Raises RunError as `select`."""
         return self.held_out[self._rows(content)]
 
-    def joined(self, other: SoftTargets) -> SoftTargets:
-        """Both, of one teacher."""
+    def concatenate(self, more: SoftTargets) -> SoftTargets:
+        """These and `more` of the same teacher."""
         return SoftTargets(
-            ids=self.ids + other.ids,
-            content=self.content + other.content,
+            ids=self.ids + more.ids,
+            content=self.content + more.content,
             labels=self.labels,
             outputs=Outputs(
-                np.concatenate([self.outputs.logits, other.outputs.logits]),
-                np.concatenate([self.outputs.text, other.outputs.text]),
-                np.concatenate([self.outputs.image, other.outputs.image]),
+                np.concatenate([self.outputs.logits, more.outputs.logits]),
+                np.concatenate([self.outputs.text, more.outputs.text]),
+                np.concatenate([self.outputs.image, more.outputs.image]),
             ),
-            held_out=np.concatenate([self.held_out, other.held_out]),
+            held_out=np.concatenate([self.held_out, more.held_out]),
             teacher_sha256=self.teacher_sha256,
         )
 
     def _rows(self, content: Sequence[str]) -> NDArray[np.int64]:
-        row = {name: index for index, name in enumerate(self.content)}
-        missing = [name for name in content if name not in row]
+        row = {hash_: index for index, hash_ in enumerate(self.content)}
+        missing = [hash_ for hash_ in content if hash_ not in row]
         if missing:
             raise RunError(f"soft targets cover {len(row)} examples, but not {len(missing)} of those asked for")
-        return np.array([row[name] for name in content], dtype=np.int64)
+        return np.array([row[hash_] for hash_ in content], dtype=np.int64)
 
 
-def average(teachers: Sequence[SoftTargets], content: Sequence[str]) -> SoftTargets:
-    """An ensemble's soft targets for the examples of this content: the mean of the teachers' logits.
+def average_teachers(teachers: Sequence[SoftTargets], content: Sequence[str]) -> SoftTargets:
+    """An ensemble's soft targets for the examples of these hashes: the mean of the teachers' logits.
 
-    Their encoders' outputs cannot be averaged, so with more than one teacher they have a width of 0.
-    Raises RunError when the teachers differ in labels or in what they were not trained on.
+    Features of different encoders cannot be averaged, so with more than one teacher they have a width of 0.
+    Raises RunError if the teachers differ in their labels or in what they were not trained on.
     """
     first = teachers[0]
     if any(teacher.labels != first.labels for teacher in teachers):
@@ -111,15 +112,15 @@ def average(teachers: Sequence[SoftTargets], content: Sequence[str]) -> SoftTarg
     unseen = first.unseen(content)
     if any((teacher.unseen(content) != unseen).any() for teacher in teachers):
         raise RunError("the teachers' folds differ; train them with the same teacher.folds and teacher.seed")
-    parts = [teacher.pick(content) for teacher in teachers]
-    none = np.zeros((len(content), 0), dtype=np.float32)
-    logits: NDArray[np.float32] = np.stack([part.logits for part in parts]).mean(axis=0, dtype=np.float32)
-    name = dict(zip(first.content, first.ids, strict=True))
+    outputs = [teacher.select(content) for teacher in teachers]
+    no_features = np.zeros((len(content), 0), dtype=np.float32)
+    logits: NDArray[np.float32] = np.stack([part.logits for part in outputs]).mean(axis=0, dtype=np.float32)
+    id_of = dict(zip(first.content, first.ids, strict=True))
     return SoftTargets(
-        ids=tuple(name[c] for c in content),
+        ids=tuple(id_of[c] for c in content),
         content=tuple(content),
         labels=first.labels,
-        outputs=parts[0] if len(parts) == 1 else Outputs(logits, none, none),
+        outputs=outputs[0] if len(outputs) == 1 else Outputs(logits, no_features, no_features),
         held_out=unseen,
         teacher_sha256="+".join(teacher.teacher_sha256 for teacher in teachers),
     )

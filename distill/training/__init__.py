@@ -1,1 +1,1 @@
-"""The training loop that teacher and student share: transformers' Trainer, losses and folds."""
+"""The training loop that teacher and student share: trainer.py, its optimizer, cross-validation and run folders."""

@@ -1,4 +1,4 @@
-"""Focal loss over independent labels. Knows logits and targets, not models."""
+"""The focal loss of Lin et al. 2018 for independent labels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from distill.core.recipe import Focal
 
 
 def focal_loss(logits: Tensor, targets: Tensor, config: Focal) -> Tensor:
-    """Mean over (B, L) of `focal_parts` with the recipe's alpha for every label; a scalar >= 0."""
+    """Mean over (B, L) of `elementwise_focal_loss` with the recipe's alpha for every label; a scalar >= 0."""
     alpha = None if config.alpha < 0 else torch.full_like(logits[0], config.alpha)
-    return focal_parts(logits, targets, config.gamma, alpha).mean()
+    return elementwise_focal_loss(logits, targets, config.gamma, alpha).mean()
 
 
-def focal_parts(logits: Tensor, targets: Tensor, gamma: float, alpha: Tensor | None) -> Tensor:
-    """-a_t (1 - p_t)^gamma log p_t, float (B, L), p_t the probability of the true answer.
+def elementwise_focal_loss(logits: Tensor, targets: Tensor, gamma: float, alpha: Tensor | None) -> Tensor:
+    """-a_t (1 - p_t)^gamma log p_t, float (B, L), where p_t is the probability of the true answer.
 
-    Lin et al. 2018, "Focal Loss for Dense Object Detection", eq. 5, one binary problem per label: `a_t` is alpha,
-    float (L,), for a positive and 1 - alpha for a negative, and 1 for both without alpha. logits and targets are
-    float (B, L), targets in [0, 1].
+    Lin et al. 2018, "Focal Loss for Dense Object Detection", eq. 5, with one binary problem per label: `a_t` is
+    alpha, float (L,), for a positive and 1 - alpha for a negative, and 1 for both without alpha. logits and targets
+    are float (B, L), targets in [0, 1].
     """
     log_p_t = -F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     p = torch.sigmoid(logits)

@@ -1,4 +1,4 @@
-"""Cross-validation: probabilities for training examples by models that were not trained on them."""
+"""Cross-validation: out-of-fold probabilities for the training split, by models that were not trained on them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from distill.core.errors import RunError
 from distill.core.files import read_json, remove_folder, write_bytes, write_json
 from distill.core.terminal import note
 from distill.data.stratify import stratified_folds
-from distill.model import distributed as processes
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
+from distill.model.distributed import on_first_process
 from distill.model.training_log import TrainLog
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, sigmoid
@@ -26,7 +26,7 @@ from distill.training.trainer import Loss, TrainingData, Workspace, train_model
 
 @dataclass(frozen=True)
 class ModalityProbabilities:
-    """Probabilities float32 (N, L) of one model on the same examples: with `both` modalities, and with only their
+    """Probabilities float32 (N, L) of one model for the same examples: with `both` modalities, and with only their
     text or only their image."""
 
     both: Probabilities
@@ -34,19 +34,19 @@ class ModalityProbabilities:
     image: Probabilities
 
     def alone(self) -> dict[str, Probabilities]:
-        """For `SplitOutputs.alone`."""
+        """By the name of the modality, for `SplitOutputs.alone`."""
         return {"text": self.text, "image": self.image}
 
 
-def by_modality(classifier: Classifier, encoded: EncodedDataset) -> ModalityProbabilities:
-    """Run a model over the examples three times."""
-    parts = (encoded, encoded.without("image"), encoded.without("text"))
-    return ModalityProbabilities(*(sigmoid(classifier.logits(part)) for part in parts))
+def probabilities_by_modality(classifier: Classifier, encoded: EncodedDataset) -> ModalityProbabilities:
+    """Run a model over the examples three times: as they are, without images and without texts."""
+    variants = (encoded, encoded.without("image"), encoded.without("text"))
+    return ModalityProbabilities(*(sigmoid(classifier.logits(variant)) for variant in variants))
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A model of its own: trained on `train`, asked about the rows `held_out` of the whole training split."""
+    """Training examples of one fold model, and the rows of the training split that it predicts: `held_out`."""
 
     train: EncodedDataset
     held_out: NDArray[np.int64]
@@ -54,97 +54,97 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folds:
-    """The folds of `data.train`; dev stops each of their trainings."""
+    """The folds of the training split `data.train`; early stopping uses `data.dev`."""
 
     data: TrainingData
     parts: list[Fold]
 
     @classmethod
     def stratified(cls, data: TrainingData, count: int, seed: int) -> Folds:
-        """Every label in proportion; each fold holds out a part of its own. Raises DataError for too few rows."""
-        parts, everything = stratified_folds(data.train.targets, count, seed), np.arange(len(data.train))
-        return cls(data, [Fold(data.train.subset(np.setdiff1d(everything, part)), part) for part in parts])
+        """`count` folds with every label in proportion; each row is held out once. Raises DataError if too few."""
+        held_out, rows = stratified_folds(data.train.targets, count, seed), np.arange(len(data.train))
+        return cls(data, [Fold(data.train.subset(np.setdiff1d(rows, part)), part) for part in held_out])
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """The folds' probabilities for the examples that they were not trained on, the best epoch of each, and the mean
-    seconds of one of its epochs, training and validation; without the folds that were trained before."""
+    """Out-of-fold probabilities for the training split, the best epoch of each fold, and the mean seconds of its
+    epochs, training and validation; none of a fold that was killed after its last epoch."""
 
     probabilities: ModalityProbabilities
     epochs: tuple[int, ...]
     epoch_s: tuple[float, ...]
 
     def median_epoch(self) -> int:
-        """How long to train on everything: the median of the folds' best epochs, the shorter of two."""
+        """How many epochs to train on the whole split: the median of the folds' best, the lower of two."""
         return sorted(self.epochs)[(len(self.epochs) - 1) // 2]
 
 
-def out_of_fold(
+def predict_out_of_fold(
     classifier: Classifier,
     folds: Folds,
     make_loss: Callable[[], Loss],
     workspace: Workspace,
-    finished: Callable[[int, Classifier], None] | None = None,
+    on_fold_end: Callable[[int, Classifier], None] | None = None,
     first: int | None = None,
 ) -> OutOfFold:
-    """Train a copy of `classifier`, untrained, for each fold and put their probabilities together.
+    """Train a copy of the untrained `classifier` in each fold and predict the rows that the fold holds out.
 
     A fold's probabilities are stored in the workspace when it is done, so that a resumed run does not train it
-    again; `finished` is called with its number and model just before. With `first`, only that many folds answer,
-    and the rows of the others stay 0.
+    again; `on_fold_end` gets its number and model just before. With `first`, only the first that many folds are
+    trained, and the rows of the others stay 0.
     """
     targets, logs = folds.data.train.targets, []
     result = ModalityProbabilities(*(np.zeros_like(targets) for _ in range(3)))
     for number, fold in enumerate(folds.parts[:first], 1):
-        stored = workspace.folder / f"fold{number}.float32"
-        if not stored.is_file():
+        path = workspace.folder / f"fold{number}.float32"
+        if not path.is_file():
             sizes = f"{len(fold.train)} examples train, {len(fold.held_out)} are held out"
             note(f"fold {number} of {len(folds.parts)}: {sizes}")
             model = replace(classifier, network=copy.deepcopy(classifier.network))
             data = TrainingData(fold.train, folds.data.dev)
             log = train_model(model.network, model.config, data, make_loss(), workspace / f"fold{number}")
-            if finished is not None:
-                finished(number, model)
-            _keep(stored, log, by_modality(model, folds.data.train.subset(fold.held_out)))
-        part = _read(stored, (3, len(fold.held_out), targets.shape[1]))
-        for array, values in zip((result.both, result.text, result.image), part, strict=True):
+            if on_fold_end is not None:
+                on_fold_end(number, model)
+            held_out = folds.data.train.subset(fold.held_out)
+            _write_fold(path, log, probabilities_by_modality(model, held_out))
+        stored = _read_fold(path, (3, len(fold.held_out), targets.shape[1]))
+        for array, values in zip((result.both, result.text, result.image), stored, strict=True):
             array[fold.held_out] = values
-        logs.append(read_json(workspace.folder / f"fold{number}.json", RunError))
+        logs.append(read_json(path.with_suffix(".json"), RunError))
     epochs = tuple(int(log["best_epoch"]) for log in logs)
     return OutOfFold(result, epochs, tuple(float(log["epoch_s"]) for log in logs if log["epoch_s"] is not None))
 
 
-def _read(stored: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    content = stored.read_bytes()
+def _read_fold(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    content = path.read_bytes()
     if len(content) != 4 * np.prod(shape):
-        raise RunError(f"{stored}: has {len(content)} bytes, not probabilities {shape}; remove it and --resume")
+        raise RunError(f"{path}: has {len(content)} bytes, not probabilities {shape}; remove it and --resume")
     return np.frombuffer(content, dtype=np.float32).reshape(shape)
 
 
-@processes.by_first
-def _keep(stored: Path, log: TrainLog, answers: ModalityProbabilities) -> None:
-    """What a fold was trained for, and not its checkpoints, which are larger."""
-    written = {"best_epoch": log.best_epoch, "epoch_s": log.epoch_s if math.isfinite(log.epoch_s) else None}
-    write_json(stored.with_suffix(".json"), written)
-    write_bytes(stored, np.stack([answers.both, answers.text, answers.image]).tobytes())
-    remove_folder(stored.with_suffix(""))
+@on_first_process
+def _write_fold(path: Path, log: TrainLog, probabilities: ModalityProbabilities) -> None:
+    """Keep what the fold was trained for, and remove its checkpoints, which are larger."""
+    epoch_s = log.epoch_s if math.isfinite(log.epoch_s) else None
+    write_json(path.with_suffix(".json"), {"best_epoch": log.best_epoch, "epoch_s": epoch_s})
+    write_bytes(path, np.stack([probabilities.both, probabilities.text, probabilities.image]).tobytes())
+    remove_folder(path.with_suffix(""))
 
 
 def evaluate_run(
     classifier: Classifier, train_targets: Targets, dev: EncodedDataset, held_out: OutOfFold | None
 ) -> Evaluation:
-    """Thresholds and figures of a finished training: from its out-of-fold answers, with dev beside them; from
-    dev where there are none."""
+    """Fit the thresholds of a trained model and evaluate it: on its out-of-fold probabilities, with dev as a second
+    row; on dev where there are none."""
     names, objective = classifier.labels.names, classifier.config.threshold_objective
-    on_dev = by_modality(classifier, dev)
+    on_dev = probabilities_by_modality(classifier, dev)
     if held_out is None:
         outputs = SplitOutputs("dev", names, on_dev.both, dev.targets, on_dev.alone())
         return fit_and_evaluate(outputs, objective, train_targets)
     folds = held_out.probabilities
     outputs = SplitOutputs("out-of-fold train", names, folds.both, train_targets, folds.alone())
     evaluation = fit_and_evaluate(outputs, objective, train_targets)
-    beside = evaluate_thresholds(
-        SplitOutputs("dev", names, on_dev.both, dev.targets), evaluation.thresholds, train_targets
-    )
-    return replace(evaluation, rows=(*evaluation.rows, *beside.rows))
+    dev_outputs = SplitOutputs("dev", names, on_dev.both, dev.targets)
+    dev_rows = evaluate_thresholds(dev_outputs, evaluation.thresholds, train_targets).rows
+    return replace(evaluation, rows=(*evaluation.rows, *dev_rows))

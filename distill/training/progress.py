@@ -1,4 +1,4 @@
-"""What a user sees of a training: a progress bar over its steps and one line an epoch."""
+"""Training progress on the terminal: a bar over the steps and one line an epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from distill.core.terminal import console, note
 
 
 class EpochProgress(TrainerCallback):
-    """A progress bar over steps and one line an epoch."""
+    """A Trainer callback that shows the bar and prints the lines, in the first of several processes."""
 
     def __init__(self, epochs: int) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -22,7 +22,7 @@ class EpochProgress(TrainerCallback):
         self.loss = math.nan
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Show the bar, from where a resumed run stands."""
+        """Show the bar, from the step that a resumed training is at."""
         if state.is_world_process_zero:
             self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step)
 
@@ -32,13 +32,13 @@ class EpochProgress(TrainerCallback):
             self.bar.update(self.task, completed=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        """Remember the epoch's training loss."""
+        """Keep the epoch's training loss for its line."""
         self.loss = (logs or {}).get("loss", self.loss)
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
     ) -> None:
-        """Say how the epoch went."""
+        """Print the epoch's line."""
         if state.is_world_process_zero and metrics:
             note(
                 f"  epoch {round(state.epoch)}/{self.epochs}  loss {self.loss:.4f}  "

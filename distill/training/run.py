@@ -1,4 +1,4 @@
-"""A training run's folder, claimed when a training begins and written when it ends (distill.data.run_folder)."""
+"""A training run's folder: claimed when training begins, written when it ends (layout: distill.data.run_folder)."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from distill.data.run_folder import (
     describe_non_run,
     is_run,
 )
-from distill.model import distributed as processes
-from distill.model.checkpoint import Checkpoint
+from distill.model.checkpoint import ActivationRanges, Checkpoint
 from distill.model.classifier import Classifier
-from distill.model.encoders import save_configs
+from distill.model.distributed import check_batch_size, on_first_process
+from distill.model.encoders.weights import save_config
 from distill.model.network import TwoTowerNetwork
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import Kind
@@ -48,8 +48,8 @@ from distill.scoring.thresholds import Thresholds
 
 @dataclass(frozen=True)
 class RunStart:
-    """What a run is begun for. `depends_on` names whatever else decides what it makes, such as a student's teachers
-    and unlabelled examples."""
+    """Everything that decides the result of a run: a resumed run must have the same. `depends_on` holds what is
+    neither config nor splits, such as a student's teachers and unlabelled examples."""
 
     kind: Kind
     config: ModelConfig
@@ -57,7 +57,7 @@ class RunStart:
     depends_on: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of started.json, with hashes of what the run learns from."""
+        """The content of started.json, with hashes of the examples."""
         hashes = {
             name: sorted(content_hash(example) for example in self.splits.examples(name))
             for name in ("train", "dev")
@@ -71,43 +71,46 @@ class RunStart:
         }
 
 
-@processes.by_first
-def begin(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
-    """Claim the folder for a run; whether there is anything to do (a finished run that is resumed has not).
+@on_first_process
+def begin_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
+    """Claim the folder for a run. Returns whether there is anything to train: False for a finished run.
 
-    Raises RunError when something stands in the way, or when a resumed run had another recipe or data.
+    Raises RunError if the folder holds other files, or a run without `resume` or `overwrite`, or, with `resume`, a
+    run that was started with another recipe or data.
     """
-    processes.check_batch_size(start.config.batch_size)
+    check_batch_size(start.config.batch_size)
     started = start.to_json()
-    for left in (folder, folder / START_FILE):
-        remove_leftovers(left)
+    for path in (folder, folder / START_FILE):
+        remove_leftovers(path)
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
         remove_folder(folder)
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if held - {START_FILE}:  # a start alone, such as one whose encoders could not be had, holds no work
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names - {START_FILE}:  # started.json alone, such as after its encoders failed to load, is no work to lose
         if not (folder / START_FILE).is_file():
             raise RunError(f"{folder}: holds files that are not a run; choose another --out")
         if not resume:
-            if other := describe_non_run(folder):
-                raise RunError(f"{folder}: holds {other}; pass --overwrite to start over, or choose another --out")
+            if finished := describe_non_run(folder):
+                raise RunError(
+                    f"{folder}: holds {finished}; pass --overwrite to start over, or choose another --out"
+                )
             what = "a finished" if is_run(folder) else "an unfinished"
             raise RunError(
                 f"{folder}: holds {what} run; pass --resume to go on with it or --overwrite to start over"
             )
-        _same_start(folder, started)
+        _check_same_start(folder, started)
         if is_run(folder):  # killed between run.json and the end
             shutil.rmtree(folder / TRAINING, ignore_errors=True)
         return not is_run(folder)
-    if resume and not held:
+    if resume and not names:
         raise RunError(f"{folder}: nothing to resume; leave --resume out to start a run there")
     if resume:  # killed before its first checkpoint
-        _same_start(folder, started)
+        _check_same_start(folder, started)
         return True
     write_json(folder / START_FILE, started)
     return True
 
 
-def _same_start(folder: Path, started: dict[str, Any]) -> None:
+def _check_same_start(folder: Path, started: dict[str, Any]) -> None:
     before = read_json(folder / START_FILE, RunError)
     if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
         raise RunError(f"{folder / START_FILE}: damaged; start over with --overwrite")
@@ -115,35 +118,36 @@ def _same_start(folder: Path, started: dict[str, Any]) -> None:
         if before.get(name) == value:
             continue
         where = "" if name in ("config", "depends_on") else name
-        other = describe_difference(before.get(name), value, where)
-        raise RunError(f"{folder}: was started {other}; resume as it was started, or start over with --overwrite")
+        changed = describe_difference(before.get(name), value, where)
+        raise RunError(f"{folder}: was started {changed}; resume as it was started, or start over with --overwrite")
 
 
-def finish(
+def finish_run(
     folder: Path,
     classifier: Classifier,
     thresholds: Thresholds,
     log: TrainLog,
     metrics: dict[str, Any],
-    ranges: dict[str, tuple[float, float]] | None = None,
+    ranges: ActivationRanges | None = None,
 ) -> Checkpoint:
-    """Write the run's files, run.json last, and remove the training's own checkpoints. Raises OutputError."""
+    """Write the run's files, run.json last, and remove the Trainer's checkpoints. Raises OutputError."""
     sha256 = _write_run(folder, classifier, thresholds, log, metrics, ranges or {})
     return Checkpoint(folder, classifier, thresholds, sha256, ranges or {})
 
 
-@processes.by_first
+@on_first_process
 def _write_run(
     folder: Path,
     classifier: Classifier,
     thresholds: Thresholds,
     log: TrainLog,
     metrics: dict[str, Any],
-    ranges: dict[str, tuple[float, float]],
+    ranges: ActivationRanges,
 ) -> str:
     _save_weights(classifier.network, folder / WEIGHTS)
     write_text(folder / TOKENIZER, classifier.tokenizer_json)
-    save_configs(classifier.network.text, classifier.network.image, folder)
+    save_config(classifier.network.text, folder / "text")
+    save_config(classifier.network.image, folder / "image")
     write_json(folder / METRICS, metrics)
     sha256 = sha256_of(folder / WEIGHTS)
     run = {
@@ -165,7 +169,7 @@ def _write_run(
 
 
 def _save_weights(network: TwoTowerNetwork, path: Path) -> None:
-    """Whole or not at all. Raises OutputError, which safetensors words in its own way."""
+    """Write the file whole or not at all. Raises OutputError in place of safetensors' own errors."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 

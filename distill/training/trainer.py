@@ -1,4 +1,7 @@
-"""The training loop of teachers and students: transformers' Trainer around a two-tower network and a loss."""
+"""The training loop of teachers and students: transformers' Trainer around a two-tower network and a loss.
+
+`train_model` is the door: it trains, stops early, writes checkpoints and resumes from them.
+"""
 
 from __future__ import annotations
 
@@ -30,26 +33,26 @@ from distill.core.errors import RunError
 from distill.core.files import write_error, write_json
 from distill.core.recipe import ModelConfig, TrainingPrecision
 from distill.core.terminal import warn
-from distill.model import distributed as processes
-from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroups
+from distill.model import distributed
+from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroupedSampler
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
-from distill.model.scratch import CNN, LSTM
-from distill.model.training_log import EpochLog, TrainLog, warning
+from distill.model.training_log import EpochLog, TrainLog, convergence_warning
 from distill.scoring.metrics import macro_ap, micro_ap, sigmoid
-from distill.training.batch_norm import batch_of, share_batch_norms
-from distill.training.distributed_trainer import ROWS, DividedTrainer, Rows, collate
+from distill.training.distributed_trainer import ROWS, DistributedTrainer, RowDataset, collate_shard
+from distill.training.optimizer import optimizer_and_schedule, parameter_groups
 from distill.training.progress import EpochProgress
+from distill.training.sync_batch_norm import convert_batch_norms, global_batch_size
 
-STATE_FILE = "trainer_state.json"  # of a Trainer's checkpoint, written last
+STATE_FILE = "trainer_state.json"  # in each checkpoint; Trainer writes it last
 
-# What the network gave and what was wanted, to a scalar. A loss that is an nn.Module is trained along.
+# From a network's outputs and their targets to a scalar. The weights of an nn.Module are trained along.
 Loss = Callable[[Outputs[Tensor], BatchTargets], Tensor]
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training learns from, and the dev split that it is watched and stopped on."""
+    """What a training learns from, and the dev split for validation and early stopping."""
 
     train: EncodedDataset
     dev: EncodedDataset
@@ -57,13 +60,13 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder for the checkpoints of a training, and whether it goes on with those that are there."""
+    """A folder for the checkpoints of a training, and whether to resume from those that are there."""
 
     folder: Path
     resume: bool
 
     def __truediv__(self, name: str) -> Workspace:
-        """A folder inside of it."""
+        """A folder inside it."""
         return replace(self, folder=self.folder / name)
 
 
@@ -76,35 +79,35 @@ def train_model(
     epochs: int | None = None,
 ) -> TrainLog:
     """Train in place and leave the network with the weights of its best epoch; with `epochs`, train for exactly
-    that many and keep the last one's: dev then only watches.
+    that many without early stopping and keep the last one's.
 
-    A checkpoint an epoch goes to the workspace; a resumed training ends as it would have without the break. Raises
-    RunError when the loss is not finite, and OutputError when a checkpoint cannot be written; neither leaves a half
-    one.
+    The workspace gets a checkpoint an epoch; a resumed training ends as it would have without the interruption.
+    Raises RunError for a loss that is not finite and OutputError for a checkpoint that cannot be written; neither
+    leaves a partial checkpoint.
 
-    Several processes train the same model: each has its part of every batch, whose loss and whose batch norms are
-    those of the whole batch, so that the steps are those of one process; but dropout draws otherwise. They may
-    resume from checkpoints of another number of processes.
+    Several processes train the same model: each computes its part of every batch, and loss and batch norms are
+    those of the whole batch, so the steps are those of one process except for dropout. They may resume from
+    checkpoints of another number of processes.
     """
     started = time.perf_counter()
     model = NetworkWithLoss(network, loss)
-    last = processes.by_first(_last_whole_checkpoint)(workspace.folder) if workspace.resume else None
+    last = distributed.on_first_process(_last_complete_checkpoint)(workspace.folder) if workspace.resume else None
     state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
-    if last is not None and _is_over(state, config, epochs):  # killed after its last epoch
+    if last is not None and _has_ended(state, config, epochs):  # killed after its last epoch
         kept = last if epochs is not None else Path(state["best_model_checkpoint"])
         model.load_state_dict(load_file(kept / "model.safetensors"))
         history = state["log_history"]
     else:
         trainer = _trainer(model, config, data, _arguments(config, workspace.folder, epochs), epochs)
         history = _run(trainer, last)
-        processes.share_buffers(network)
+        distributed.broadcast_buffers(network)
     logs = _epoch_logs(history)
     better = min if config.monitor == "loss" else max
     best = better(logs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
-    if caution := warning(logs, best.epoch):
-        warn(caution)
-    done = round(state["epoch"]) if state else 0
-    return TrainLog(tuple(logs), epochs or best.epoch, time.perf_counter() - started, done)
+    if warning := convergence_warning(logs, best.epoch):
+        warn(warning)
+    resumed_after = round(state["epoch"]) if state else 0
+    return TrainLog(tuple(logs), epochs or best.epoch, time.perf_counter() - started, resumed_after)
 
 
 def _trainer(
@@ -118,37 +121,39 @@ def _trainer(
     set_seed(config.seed)
     progress = EpochProgress(epochs or config.epochs)
     patience = EarlyStoppingCallback(early_stopping_patience=config.patience)
-    lone = model.network.image_trainable
-    order = LengthGroups(data.train.lengths(), config.batch_size, config.seed, drop_lone=lone)
+    has_batch_norms = model.network.image_trainable
+    lengths = data.train.lengths()
+    sampler = LengthGroupedSampler(lengths, config.batch_size, config.seed, drop_last_single=has_batch_norms)
+    groups = parameter_groups(model.network, model.loss, config)
     trainer = _TwoTowerTrainer(
         model=model,
         args=arguments,
-        data_collator=collate,
-        train_dataset=Rows(data.train, order),
-        eval_dataset=Rows(data.dev),
+        data_collator=collate_shard,
+        train_dataset=RowDataset(data.train, sampler),
+        eval_dataset=RowDataset(data.dev),
         compute_metrics=_dev_metrics,
-        optimizers=optimizer_and_schedule(model, config, math.ceil(len(order) / config.batch_size)),
+        optimizers=optimizer_and_schedule(groups, config, math.ceil(len(sampler) / config.batch_size)),
         callbacks=[patience, progress] if epochs is None else [progress],
     )
-    trainer.order, trainer.config, trainer.data, trainer.progress = order, config, data, progress
+    trainer.sampler, trainer.config, trainer.data, trainer.progress = sampler, config, data, progress
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 def _run(trainer: _TwoTowerTrainer, checkpoint: Path | None) -> list[dict[str, Any]]:
-    """Train, from a checkpoint where there is one; Trainer's log."""
-    if processes.count() > 1:
-        share_batch_norms(trainer.model)
-        torch.manual_seed(trainer.config.seed + processes.rank())  # or their dropout would fall in the same places
+    """Train, from a checkpoint where there is one, and return Trainer's log history."""
+    if distributed.world_size() > 1:
+        convert_batch_norms(trainer.model)
+        torch.manual_seed(trainer.config.seed + distributed.rank())  # dropout must differ between the parts
     with trainer.progress.bar, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "mtime may not be reliable")  # Trainer, of epochs shorter than a second
+        warnings.filterwarnings("ignore", "mtime may not be reliable")  # epochs may be shorter than a second
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
 
 
 class NetworkWithLoss(nn.Module):
-    """A network with its loss, whose own parameters (projections) are trained and checkpointed beside it."""
+    """A network with its loss, whose own parameters, such as projections, are trained and checkpointed with it."""
 
     def __init__(self, network: TwoTowerNetwork, loss: Loss) -> None:
         super().__init__()
@@ -156,38 +161,19 @@ class NetworkWithLoss(nn.Module):
         self.loss = loss
 
     def forward(self, **tensors: Tensor) -> tuple[Tensor, Tensor]:
-        """The scalar loss and the logits float (B, L) of a flat batch. Of several
-        processes each gives the inputs of its part and what is wanted of the batch, and gets the batch's logits."""
+        """The scalar loss and the logits float (B, L) of a flat batch. In several processes, each passes the inputs
+        of its part with the targets of the whole batch, and gets the logits of the whole batch."""
         batch = Batch.from_flat(tensors)
         rows = len(batch.targets.labels)
-        with batch_of(rows):
+        with global_batch_size(rows):
             part = self.network.outputs(**batch.inputs)
-        outputs = part.map(lambda tensor: processes.gathered(tensor)[:rows])
+        outputs = part.map(lambda tensor: distributed.all_gather(tensor)[:rows])
         return self.loss(outputs, batch.targets), outputs.logits
 
-    def parameter_groups(self, config: ModelConfig) -> list[dict[str, Any]]:
-        """Pretrained encoders at one rate, what starts from nothing at another; matrices decay, vectors do not."""
-        encoders = (("text.", config.text.model != LSTM), ("image.", config.image.model != CNN))
-        kept = tuple(name for name, is_pretrained in encoders if is_pretrained)
-        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        pretrained = [p for name, p in named if name.startswith(kept)]
-        fresh = [p for name, p in named if not name.startswith(kept)]
-        if isinstance(self.loss, nn.Module):
-            fresh += list(self.loss.parameters())
-        groups = []
-        for parameters, rate in ((pretrained, config.learning_rate), (fresh, config.head_learning_rate)):
-            for matrices, decay in ((True, config.weight_decay), (False, 0.0)):
-                chosen = [p for p in parameters if (p.ndim > 1) == matrices]
-                groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
-        return [group for group in groups if group["params"]]
 
-
-def _last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; those that were cut off are removed.
-
-    Trainer writes trainer_state.json last. The best checkpoint's path in it is made good for a folder that
-    was moved, or named in another way, since.
-    """
+def _last_complete_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint; incomplete ones, without the trainer_state.json that Trainer writes last, are
+    removed. The path of the best checkpoint in it is corrected, as the folder may have been moved since."""
     by_step = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for path in reversed(by_step):
         try:
@@ -202,40 +188,18 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _is_over(state: dict[str, Any], config: ModelConfig, epochs: int | None) -> bool:
-    """Whether a training had nothing left to do when it wrote this trainer_state.json."""
+def _has_ended(state: dict[str, Any], config: ModelConfig, epochs: int | None) -> bool:
+    """Whether the training that wrote this trainer_state.json had trained its last epoch."""
     if epochs is not None:
         return bool(round(state["epoch"]) >= epochs)
     waited = state["stateful_callbacks"]["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"]
     return bool(round(state["epoch"]) >= config.epochs or waited >= config.patience)
 
 
-def optimizer_and_schedule(
-    model: NetworkWithLoss, config: ModelConfig, steps_per_epoch: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """NAdam (Dozat 2016) or AdamW (Loshchilov and Hutter 2019), both with decoupled decay, and a rate that is
-    constant for `constant_epochs` and then falls by exp(-decay_per_epoch) at the start of each further epoch.
-
-    torch's fused AdamW takes a sixth of NAdam's time on a CPU, which is a third of a DistilBERT student's step.
-    """
-    groups = model.parameter_groups(config)
-    optimizer: torch.optim.Optimizer
-    if config.optimizer == "nadam":
-        optimizer = torch.optim.NAdam(groups, decoupled_weight_decay=True)
-    else:
-        optimizer = torch.optim.AdamW(groups, fused=True)
-
-    def factor(step: int) -> float:
-        past = step // steps_per_epoch - config.constant_epochs + 1
-        return math.exp(-config.decay_per_epoch * max(0, past))
-
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
 def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> TrainingArguments:
     accelerated = torch.cuda.is_available()
     bf16, fp16 = mixed_precision(config.precision)
-    # Trainer would go by what the shell, or an earlier training in this process, left there.
+    # Trainer would take what the shell, or an earlier training in this process, left there.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "fp16" if fp16 else "no"
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -252,7 +216,7 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
         max_grad_norm=1.0,
         seed=config.seed,
         data_seed=config.seed,
-        use_cpu=not accelerated,  # Trainer takes bf16 on a CPU only when told that a CPU is meant
+        use_cpu=not accelerated,  # Trainer accepts bf16 on a CPU only with this
         bf16=bf16,
         fp16=fp16,
         dataloader_pin_memory=accelerated,
@@ -261,17 +225,17 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
         report_to="none",
         disable_tqdm=True,
         logging_nan_inf_filter=False,
-        restore_callback_states_from_checkpoint=True,  # the count of epochs without a better one
-        ddp_find_unused_parameters=True,  # those of a modality that is not used
+        restore_callback_states_from_checkpoint=True,  # such as the patience that is left
+        ddp_find_unused_parameters=True,  # the parameters of a modality that is not used
     )
-    # One process uses one GPU. Trainer would divide each batch among all in threads (nn.DataParallel): slower than
-    # processes, and the loss would be that of parts.
+    # One process uses one GPU. Trainer would divide each batch among all GPUs in threads (nn.DataParallel), which
+    # is slower than processes, and average the losses of parts.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
 def mixed_precision(precision: TrainingPrecision) -> tuple[bool, bool]:
-    """Whether the products of a training are computed in bf16 and whether in fp16; neither is fp32."""
+    """Whether to train in bf16 and whether in fp16; fp32 is neither."""
     if torch.cuda.is_available():
         supported = torch.cuda.is_bf16_supported()
         return precision == "bf16" or (precision == "auto" and supported), precision == "auto" and not supported
@@ -305,10 +269,10 @@ def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
     ]
 
 
-class _TwoTowerTrainer(DividedTrainer):
-    """Trainer with our own loss and order of examples."""
+class _TwoTowerTrainer(DistributedTrainer):
+    """Trainer with the loss of NetworkWithLoss, which it stops for when it is not finite."""
 
-    order: LengthGroups
+    sampler: LengthGroupedSampler
     config: ModelConfig
     data: TrainingData
     progress: EpochProgress
@@ -322,23 +286,23 @@ class _TwoTowerTrainer(DividedTrainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def _not_finite(self, loss: float, rows: list[int], training: bool) -> RunError:
-        config, names = self.config, (self.data.train if training else self.data.dev).names
+        config, ids = self.config, (self.data.train if training else self.data.dev).ids
         where = f"at step {self.state.global_step + 1} of {self.state.max_steps}"
         if not training:
             where = f"on dev after step {self.state.global_step}"
-        rounded = self.args.bf16 or self.args.fp16
-        precision = f", or set precision=fp32, now {config.precision}" if rounded else ""
+        is_mixed = self.args.bf16 or self.args.fp16
+        precision = f", or set precision=fp32, now {config.precision}" if is_mixed else ""
         return RunError(
-            f"the loss became {loss} {where}, in the batch of {', '.join(names[row] for row in rows)}; no "
+            f"the loss became {loss} {where}, in the batch of {', '.join(ids[row] for row in rows)}; no "
             f"checkpoint is made of it. Lower learning_rate, now {config.learning_rate:g}, and head_learning_rate, "
             f"now {config.head_learning_rate:g}{precision}; then start over with --overwrite"
         )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """As Trainer's, but a checkpoint that cannot be written is not left half there. Raises OutputError."""
+        """As Trainer's, but a checkpoint that cannot be written is removed. Raises OutputError."""
         try:
             super()._save_checkpoint(model, trial)
-        except (OSError, RuntimeError, SafetensorError) as error:  # each writer words a full disk in its own way
+        except (OSError, RuntimeError, SafetensorError) as error:  # a full disk, in the words of three libraries
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             shutil.rmtree(folder, ignore_errors=True)
             reason = str(error).strip().splitlines()[0]

@@ -29,8 +29,8 @@ from distill.scoring.metrics import Decisions, Probabilities, Targets, macro_f1,
 from distill.scoring.thresholds import fit_thresholds
 from distill.training.trainer import TrainingData, Workspace, train_model
 from experiments.results import PATH, conditions, data_option, figure, named, notes, read, table, timed, write
-from teacher.compare import judge, train
-from teacher.losses import loss_of
+from teacher.compare import evaluate_recipes, predict_recipe
+from teacher.losses import teacher_loss
 
 EPOCHS = {
     "text alone": "teacher.head.modalities=text",
@@ -68,13 +68,13 @@ def comparison(folder: Path, splits: Splits) -> dict[str, Any]:
     folds, seeds = asked["folds"], asked["seeds"]
     configs = {name: build_dataclass(TeacherConfig, tree, name) for name, tree in asked["tries"].items()}
     answers = {
-        name: train(name, config, splits, folds, seeds, Workspace(folder / name, resume=True))
+        name: predict_recipe(name, config, splits, folds, seeds, Workspace(folder / name, resume=True))
         for name, config in configs.items()
     }
     objectives = {}
     for objective in get_args(Objective):
         meant = {name: replace(config, threshold_objective=objective) for name, config in configs.items()}
-        objectives[objective] = judge(meant, answers, splits, folds).to_json()
+        objectives[objective] = evaluate_recipes(meant, answers, splits, folds).to_json()
     first = next(iter(configs.values()))
     settings = {key: value for key, value in asdict(first).items() if not isinstance(value, dict)}
     encoders = {"text": Path(first.text.model).name, "image": Path(first.image.model).name}
@@ -114,7 +114,7 @@ def one_epoch(config: TeacherConfig, splits: Splits, folder: Path) -> Callable[[
     workspace = Workspace(folder, resume=False)
 
     def epoch() -> object:
-        loss = loss_of(config, data.train.targets)
+        loss = teacher_loss(config, data.train.targets)
         return train_model(classifier.network, config, data, loss, workspace, epochs=1)
 
     return epoch
@@ -190,7 +190,7 @@ def out_of_fold(teacher: Path, content: list[str], shape: tuple[int, ...]) -> Pr
     for path in sorted(teacher.glob("soft_targets-fold*.npz")):
         stored = SoftTargets.read(path)
         unseen = stored.unseen(content)
-        answers[unseen] = sigmoid(stored.pick(content).logits[unseen])
+        answers[unseen] = sigmoid(stored.select(content).logits[unseen])
     if np.isnan(answers).any():
         raise RunError(
             f"{teacher}: some training examples have no answer out of fold; train it with teacher.folds=3"

@@ -1,1 +1,1 @@
-"""Training a teacher on with new data, and promoting it only if it is not worse (`distill retrain`)."""
+"""Training a teacher further on new data, and promoting it only if it is not worse (`distill retrain`)."""

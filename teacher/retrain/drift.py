@@ -1,4 +1,4 @@
-"""How new examples differ from earlier ones, as an earlier teacher sees them. Knows one run, no statistics."""
+"""How new examples differ from earlier ones: label rates, text lengths, features, and the old teacher's F1."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from distill.scoring import drift
 from distill.scoring.bootstrap import ROUNDS, estimate
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import bootstrap_draws, sigmoid, weighted_f1
-from teacher.retrain.datasets import Incoming
+from teacher.retrain.datasets import RetrainData
 
 NO_TEXT, NO_IMAGE = "(no text)", "(no image)"
 
 
 @dataclass(frozen=True)
-class Looked:
-    """`micro_f1` is that of the earlier run, with its own thresholds, on the `unseen` new ones that it was not
-    trained on; `loss` is that minus the one on such examples of the reference. None where it was trained on all.
+class NewExamplesReport:
+    """The `drift` between so many `fresh` and `reference` examples. `micro_f1` is that of the earlier run, with
+    its own thresholds, on the `unseen` fresh ones, which it was not trained on; `loss` is that minus its micro-F1
+    on unseen examples of the reference. None if it was trained on all of them.
 
-    Macro-F1 would not do: it falls with the number of examples, where rare labels are left without any.
+    Macro-F1 would not do: it falls with the number of examples, as rare labels are left without any.
     """
 
     reference: int
@@ -44,64 +45,75 @@ class Looked:
         return self.loss is not None and self.loss.high < 0
 
     def to_json(self) -> dict[str, Any]:
-        """A plain table."""
+        """For retrain.json."""
         return asdict(self) | {"drift": self.drift.to_json(), "harder": self.harder}
 
 
-def look(old: Checkpoint, data: Incoming, seen: Lineage) -> Looked | None:
-    """None when no example is new.
+def measure_drift(old: Checkpoint, data: RetrainData, seen: Lineage) -> NewExamplesReport | None:
+    """Compare the new examples with the reference; None if no example is new.
 
-    Rates and lengths are of all examples. Features are compared where the earlier run was trained on neither side:
-    training has moved those of the examples that it saw, which is no drift.
+    Rates and lengths are of all examples. Features are compared only for examples that the earlier run was not
+    trained on: training has moved the features of the others, which is no drift.
     """
     if not data.fresh:
         return None
-    sides = (data.reference, data.fresh)
-    unseen = [[e for e, known in zip(s, seen.trained_on(s), strict=True) if not known] for s in sides]
-    answers = [old.classifier.outputs(old.classifier.encode(side)) if side else None for side in unseen]
+    unseen_reference, unseen_fresh = (
+        [e for e, is_seen in zip(examples, seen.trained_on(examples), strict=True) if not is_seen]
+        for examples in (data.reference, data.fresh)
+    )
+    before, now = _UnseenOutputs.of(old, unseen_reference), _UnseenOutputs.of(old, unseen_fresh)
     names = [*old.classifier.labels.names, NO_TEXT, NO_IMAGE]
-    properties = drift.TwoSamples(*(_having(old, side) for side in sides))
-    lengths = {"words": drift.TwoSamples(_words(data.reference), _words(data.fresh))}
-    features = {}
-    for name in ("text", "image"):
-        if old.classifier.network.modalities in ("both", name):
-            both = (_features(name, *pair) for pair in zip(unseen, answers, strict=True))
-            features[f"{name} features"] = drift.TwoSamples(*both)
-    found = drift.detect_drift(names, properties, lengths, features)
-    then, fresh = (_micro_f1(old, *pair, seed) for seed, pair in enumerate(zip(unseen, answers, strict=True)))
-    loss = None if then is None or fresh is None else estimate(fresh - then)
-    f1 = None if fresh is None else estimate(fresh)
-    return Looked(len(data.reference), len(data.fresh), found, len(unseen[1]), f1, loss)
+    rates = drift.TwoSamples(_indicators(old, data.reference), _indicators(old, data.fresh))
+    lengths = {"words": drift.TwoSamples(_word_counts(data.reference), _word_counts(data.fresh))}
+    features = {
+        f"{modality} features": drift.TwoSamples(before.features(modality), now.features(modality))
+        for modality in ("text", "image")
+        if old.classifier.network.modalities in ("both", modality)
+    }
+    difference = drift.detect_drift(names, rates, lengths, features)
+    f1_before, f1_now = before.micro_f1_draws(seed=0), now.micro_f1_draws(seed=1)
+    loss = None if f1_before is None or f1_now is None else estimate(f1_now - f1_before)
+    micro_f1 = None if f1_now is None else estimate(f1_now)
+    return NewExamplesReport(len(data.reference), len(data.fresh), difference, len(unseen_fresh), micro_f1, loss)
 
 
-def _having(old: Checkpoint, examples: Sequence[Example]) -> NDArray[np.bool_]:
-    labels = old.classifier.labels.encode([example.labels for example in examples]) > 0.5
-    lacks = [[not has_text(example.text), example.image is None] for example in examples]
-    return np.hstack([labels, np.array(lacks, dtype=bool)])
+@dataclass(frozen=True)
+class _UnseenOutputs:
+    """Examples that a run was not trained on, and its outputs for them, None if there are none."""
+
+    run: Checkpoint
+    examples: list[Example]
+    outputs: Outputs[NDArray[np.float32]] | None
+
+    @classmethod
+    def of(cls, run: Checkpoint, examples: list[Example]) -> _UnseenOutputs:
+        outputs = run.classifier.outputs(run.classifier.encode(examples)) if examples else None
+        return cls(run, examples, outputs)
+
+    def features(self, modality: str) -> NDArray[np.float32]:
+        """Of the examples that have a text, or an image: (N, D); (0, 0) without examples."""
+        if self.outputs is None:
+            return np.zeros((0, 0), dtype=np.float32)
+        if modality == "text":
+            return self.outputs.text[[has_text(example.text) for example in self.examples]]
+        return self.outputs.image[[example.image is not None for example in self.examples]]
+
+    def micro_f1_draws(self, seed: int) -> NDArray[np.float64] | None:
+        """On the examples as they are and in each bootstrap draw, (1 + ROUNDS,); None without examples."""
+        if self.outputs is None:
+            return None
+        targets = self.run.classifier.labels.encode([example.labels for example in self.examples])
+        draws = bootstrap_draws(len(self.examples), ROUNDS, np.random.default_rng(seed))
+        weights = np.vstack([np.ones(len(self.examples)), draws])
+        return weighted_f1(targets, self.run.thresholds.apply(sigmoid(self.outputs.logits)), weights)[0]
 
 
-def _words(examples: Sequence[Example]) -> NDArray[np.float64]:
+def _indicators(run: Checkpoint, examples: Sequence[Example]) -> NDArray[np.bool_]:
+    """bool (N, L + 2): each label, no text, no image."""
+    labels = run.classifier.labels.encode([example.labels for example in examples]) > 0.5
+    missing = [[not has_text(example.text), example.image is None] for example in examples]
+    return np.hstack([labels, np.array(missing, dtype=bool)])
+
+
+def _word_counts(examples: Sequence[Example]) -> NDArray[np.float64]:
     return np.array([len(e.text.split()) for e in examples if has_text(e.text)], dtype=np.float64)
-
-
-def _features(
-    name: str, examples: Sequence[Example], answers: Outputs[NDArray[np.float32]] | None
-) -> NDArray[np.float32]:
-    """Of the examples that have a text, or an image: (N, D); (0, 0) of nothing."""
-    if answers is None:
-        return np.zeros((0, 0), dtype=np.float32)
-    if name == "text":
-        return answers.text[[has_text(example.text) for example in examples]]
-    return answers.image[[example.image is not None for example in examples]]
-
-
-def _micro_f1(
-    old: Checkpoint, examples: Sequence[Example], answers: Outputs[NDArray[np.float32]] | None, seed: int
-) -> NDArray[np.float64] | None:
-    """As it is and in each bootstrap draw, (1 + ROUNDS,); None of nothing."""
-    if answers is None:
-        return None
-    targets = old.classifier.labels.encode([example.labels for example in examples])
-    draws = bootstrap_draws(len(examples), ROUNDS, np.random.default_rng(seed))
-    weights = np.vstack([np.ones(len(examples)), draws])
-    return weighted_f1(targets, old.thresholds.apply(sigmoid(answers.logits)), weights)[0]

@@ -1,4 +1,4 @@
-"""A symbolic link that names the run in use. Knows links and folders, not what stands in them."""
+"""A symbolic link to the run in use: checked before a retraining, and switched to the new run in one step."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from distill.core.errors import RunError
 from distill.core.files import explain_write_errors, remove_leftovers
 
 
-def check(link: Path | None, run: Path, out: Path, overwrite: bool) -> None:
-    """Raise RunError, before the long work, where `out` is what `run` is, or `link` cannot be switched from `run`
-    to it: who compares with `run` replaces nothing else. Nor is the run in use overwritten."""
-    if end_of(run) == end_of(out):
+def check_link(link: Path | None, run: Path, out: Path, overwrite: bool) -> None:
+    """Raise RunError, before the long work, if `out` is `run` itself, or `link` cannot be switched from `run` to
+    `out`: it must point to one of them, and the run in use must not be overwritten."""
+    if target_of(run) == target_of(out):
         raise RunError(f"{out}: is the run to start from ({run}); choose another --out")
     if link is None or not os.path.lexists(link):
         return
     if not link.is_symlink():
-        raise RunError(f"{link}: is no symbolic link; give --current a name that is one, or that is free")
-    end = end_of(link)
-    if end == end_of(out) and overwrite:
+        raise RunError(f"{link}: is not a symbolic link; give --current a link, or a name that is free")
+    target = target_of(link)
+    if target == target_of(out) and overwrite:
         raise RunError(f"{out}: is in use, {link} points to it; choose another --out")
-    if end not in (end_of(run), end_of(out)):
-        existing(link)
-        raise RunError(f"{link}: points to {end}, not to {run}; give that run to retrain")
+    if target not in (target_of(run), target_of(out)):
+        resolve_run(link)
+        raise RunError(f"{link}: points to {target}, not to {run}; give that run to retrain")
 
 
-def existing(run: Path) -> Path:
-    """What a run's path leads to. Raises RunError for a link to what is gone, as after the run was moved."""
-    end = end_of(run)
-    if run.is_symlink() and not end.exists():
-        raise RunError(f"{run}: points to {end}, which is gone; ln -sfn RUN {shlex.quote(str(run))}")
-    return end
+def resolve_run(run: Path) -> Path:
+    """The folder that a run's path leads to. Raises RunError for a dangling link, as after the run was moved."""
+    target = target_of(run)
+    if run.is_symlink() and not target.exists():
+        raise RunError(f"{run}: points to {target}, which is gone; ln -sfn RUN {shlex.quote(str(run))}")
+    return target
 
 
-def end_of(path: Path) -> Path:
-    """Where a path leads, whether anything stands there or not. Raises RunError for links that lead in a circle."""
-    end = Path(os.path.realpath(path))  # Path.resolve raises for a circle, by Python's version
-    if end.is_symlink():
-        raise RunError(f"{path}: its symbolic links lead in a circle; ln -sfn RUN {shlex.quote(str(end))}")
-    return end
+def target_of(path: Path) -> Path:
+    """Where a path leads, whether or not it exists. Raises RunError for links in a circle."""
+    target = Path(os.path.realpath(path))  # Path.resolve raises for a circle, by Python's version
+    if target.is_symlink():
+        raise RunError(f"{path}: its symbolic links lead in a circle; ln -sfn RUN {shlex.quote(str(target))}")
+    return target
 
 
-def switch(link: Path, run: Path) -> None:
-    """Make `link` point to `run`, in one step: whoever opens it meets the old run or the new one."""
+def switch_link(link: Path, run: Path) -> None:
+    """Make `link` point to `run`, in one step: it always leads to the old run or to the new one."""
     link.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(link)
-    fresh = link.with_name(f".{link.name}.{os.getpid()}.part")
+    part = link.with_name(f".{link.name}.{os.getpid()}.part")
     with explain_write_errors(link):
-        fresh.symlink_to(os.path.relpath(run.resolve(), link.parent.resolve()), target_is_directory=True)
-        fresh.replace(link)
+        part.symlink_to(os.path.relpath(run.resolve(), link.parent.resolve()), target_is_directory=True)
+        part.replace(link)

@@ -1,4 +1,4 @@
-"""Training a teacher on with new data, and whether it takes the old one's place. Knows the order of things."""
+"""Retraining: train a teacher further on new data, measure the drift, and decide whether to promote the new run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from distill.data.dataset import Example
 from distill.data.lineage import Lineage
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
-from distill.training.run import RunStart, begin
+from distill.training.run import RunStart, begin_run
 from distill.training.trainer import Workspace
-from teacher.retrain import report
-from teacher.retrain.datasets import Incoming, cautions, read_incoming
-from teacher.retrain.drift import look
-from teacher.retrain.promotion import Outputs, Promotion, judge
-from teacher.train import train
+from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data
+from teacher.retrain.drift import measure_drift
+from teacher.retrain.promotion import Promotion, RunPredictions, decide_promotion
+from teacher.retrain.report import RetrainReport, f1_table, show_drift, write_report
+from teacher.train import fit_teacher
 
-FIXED = ("text", "image", "head")  # of a recipe: what the weights were made for
+FIXED = ("text", "image", "head")  # settings that the weights depend on
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a user asks for: `run` is the earlier teacher's folder, `earlier` its data or None."""
+class RetrainOptions:
+    """What a user asks for: `run` is the earlier teacher's folder, `earlier` more data to learn from, or None."""
 
     run: Path
     data: Path
@@ -40,43 +40,47 @@ class Order:
     overwrite: bool
 
 
-def retrain(order: Order) -> Promotion:
-    """Train from the weights of `order.run` on the new data, judge both runs on the fixed test set, and write what
-    came of it into the new run; nothing that stands elsewhere is changed.
+def retrain_teacher(options: RetrainOptions) -> Promotion:
+    """Train from the weights of `options.run` on the new data, compare both runs on the fixed test set, and write
+    the new run with the report to `options.out`; the earlier run is not changed.
 
-    Raises DataError where the data would spoil the comparison, RecipeError for a setting that the weights do
-    not fit, and RunError for a run that is no teacher.
+    Raises DataError for leaks between the data, RecipeError for a setting that the weights do not fit, and RunError
+    for a run that is not a teacher.
     """
-    old = Checkpoint.load(order.run)
-    config, seen, labels = settings(old, order.overrides), lineage.read_lineage(order.run), old.classifier.labels
-    data = read_incoming(order.data, order.earlier, order.test, labels, seen)
+    old = Checkpoint.load(options.run)
+    labels, seen = old.classifier.labels, lineage.read_lineage(options.run)
+    config = retrain_config(old, options.overrides)
+    data = read_retrain_data(options.data, options.earlier, options.test, labels, seen)
     splits = data.splits
     _refuse_folds(config, data, seen)
-    for line in (*check_splits(splits, order.run), *cautions(splits, seen)):
+    for line in (*check_splits(splits, options.run), *comparison_cautions(splits, seen)):
         warn(line)
-    refuse_unknown_labels([("reference", example) for example in data.reference], labels, order.run)
+    refuse_unknown_labels([("reference", example) for example in data.reference], labels, options.run)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} fixed test examples"
-    note(f"{order.data}: {sizes}; {len(data.fresh)} are new; {len(labels)} labels")
+    note(f"{options.data}: {sizes}; {len(data.fresh)} are new; {len(labels)} labels")
     start = RunStart("teacher", config, splits, lineage.retrain_record(seen, old.sha256, splits.test))
-    to_do = begin(order.out, start, order.resume, order.overwrite)
-    before = _outputs(old, splits.test)  # of weights that training is about to change
-    looked = look(old, data, seen)
-    report.show_drift(looked)
-    if to_do:
-        run = Workspace(order.out, order.resume)
-        new = train(config, splits, run, replace(old.classifier, config=config))
+    is_unfinished = begin_run(options.out, start, options.resume, options.overwrite)
+    old_predictions = _predict(old, splits.test)  # before training changes the weights
+    new_examples = measure_drift(old, data, seen)
+    show_drift(new_examples)
+    if is_unfinished:
+        workspace = Workspace(options.out, options.resume)
+        new = fit_teacher(config, splits, workspace, replace(old.classifier, config=config))
     else:
-        note(f"{order.out}: this run is finished already; it is judged again")
-        new = Checkpoint.load(order.out)
+        note(f"{options.out}: this run is finished already; it is judged again")
+        new = Checkpoint.load(options.out)
     targets = labels.encode([example.labels for example in splits.test])
-    promotion = judge(targets, before, _outputs(new, splits.test), config.threshold_objective, order.max_f1_drop)
-    report.write(order.out, report.Report(order.run, old.sha256, new.sha256, promotion, looked))
-    output.print(report.f1_table(promotion))
+    new_predictions = _predict(new, splits.test)
+    promotion = decide_promotion(
+        targets, old_predictions, new_predictions, config.threshold_objective, options.max_f1_drop
+    )
+    write_report(options.out, RetrainReport(options.run, old.sha256, new.sha256, promotion, new_examples))
+    output.print(f1_table(promotion))
     return promotion
 
 
-def settings(old: Checkpoint, overrides: tuple[str, ...]) -> TeacherConfig:
-    """The earlier run's own recipe, with changes. Raises RunError and RecipeError."""
+def retrain_config(old: Checkpoint, overrides: tuple[str, ...]) -> TeacherConfig:
+    """The earlier run's recipe, overridden. Raises RunError for a student, RecipeError for a setting in FIXED."""
     config = old.classifier.config
     if not isinstance(config, TeacherConfig):
         raise RunError(f"{old.folder}: is a student; retrain its teacher, then distill a student from that")
@@ -87,15 +91,15 @@ def settings(old: Checkpoint, overrides: tuple[str, ...]) -> TeacherConfig:
     return new
 
 
-def _refuse_folds(config: TeacherConfig, data: Incoming, seen: Lineage) -> None:
-    known = sum(seen.trained_on(data.splits.train))
-    if config.folds and known:
+def _refuse_folds(config: TeacherConfig, data: RetrainData, seen: Lineage) -> None:
+    count = sum(seen.trained_on(data.splits.train))
+    if config.folds and count:
         raise RecipeError(
-            f"teacher.folds={config.folds}: the weights to start from have seen {known} of the training examples, "
+            f"teacher.folds={config.folds}: the weights to start from have seen {count} of the training examples, "
             "so no answer to these would be out of fold; --set teacher.folds=0"
         )
 
 
-def _outputs(run: Checkpoint, examples: list[Example]) -> Outputs:
+def _predict(run: Checkpoint, examples: list[Example]) -> RunPredictions:
     probabilities = sigmoid(run.logits(examples))
-    return Outputs(probabilities, run.thresholds.apply(probabilities))
+    return RunPredictions(probabilities, run.thresholds.apply(probabilities))

@@ -284,7 +284,7 @@ def test_nncf_without_training_examples_is_refused(chain: Chain, tmp_path: Path)
 
 def test_eager_torch_answers_as_the_checkpoint_does(chain: Chain, checkpoint: Checkpoint) -> None:
     served, batch = TorchPredictor(chain.student, 1, "torch"), read(chain, 24)
-    assert np.array_equal(served.logits(batch), checkpoint.classifier.answer(batch))
+    assert np.array_equal(served.logits(batch), checkpoint.classifier.batch_logits(batch))
     assert served.thresholds == checkpoint.thresholds
     assert served.labels == checkpoint.classifier.labels
 
@@ -299,7 +299,7 @@ def test_torch_int8_replaces_every_linear_layer_and_answers_nearly_as_eager_does
     for name in linear:
         assert type(made[name]) is torch.ao.nn.quantized.dynamic.Linear
         assert made[name].weight().dtype is torch.qint8
-    expected = checkpoint.classifier.answer(batch)
+    expected = checkpoint.classifier.batch_logits(batch)
     assert 0 < np.abs(served.logits(batch) - expected).mean() < 0.1 * np.abs(expected).max()
 
 
@@ -344,7 +344,7 @@ def test_torch_compile_answers_as_eager_does_for_two_lengths_without_recompiling
     assert batches[0].input_ids.shape != batches[1].input_ids.shape
     with torch.compiler.set_stance("fail_on_recompile"):
         for batch in batches:
-            expected = eager.answer(batch)
+            expected = eager.batch_logits(batch)
             assert np.abs(served.logits(batch) - expected).max() < 1e-4
     assert served.towers(batches[0]) is None
 

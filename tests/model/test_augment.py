@@ -14,21 +14,29 @@ from sklearn.metrics.pairwise import cosine_similarity
 from distill.core.errors import RecipeError
 from distill.core.recipe import Augment, Head
 from distill.model.augment.image import ImageAugmenter
-from distill.model.augment.text import NEAR, NEIGHBOURS, TextAugmenter, Words, mask_id, near_words, to_words
+from distill.model.augment.text import (
+    MAX_NEIGHBOURS,
+    MIN_COSINE,
+    TextAugmenter,
+    TokenizedText,
+    mask_id,
+    nearest_neighbours,
+    tokenize_words,
+)
 from distill.model.classifier import Classifier
 from distill.preprocess.images import image_to_uint8
 from distill.preprocess.text import load_tokenizer
 
-TEXT = Words(first=(1,), words=((10,), (11, 12), (13,), (14,)), last=(2,))
-NEAR_WORDS = {10: (20, 21), 13: (23,)}
+TEXT = TokenizedText(prefix=(1,), words=((10,), (11, 12), (13,), (14,)), suffix=(2,))
+NEIGHBOURS_OF = {10: (20, 21), 13: (23,)}
 
 
 def augmenter(words: float = 0.0, tokens: float = 0.0, max_tokens: int = 64) -> TextAugmenter:
-    return TextAugmenter(words, tokens, NEAR_WORDS, 99, max_tokens)
+    return TextAugmenter(words, tokens, NEIGHBOURS_OF, 99, max_tokens)
 
 
-def draws(of: TextAugmenter, text: Words, count: int = 2000) -> list[list[int]]:
-    return [of.ids(text, np.random.default_rng(seed)) for seed in range(count)]
+def draws(of: TextAugmenter, text: TokenizedText, count: int = 2000) -> list[list[int]]:
+    return [of.augment(text, np.random.default_rng(seed)) for seed in range(count)]
 
 
 def classifier_of(chain: Chain, augment: Augment, **image: bool) -> Classifier:
@@ -66,40 +74,43 @@ def test_every_operation_comes_about_as_often_and_does_what_its_name_says() -> N
 
 
 def test_masks_take_their_share_of_the_tokens_and_no_special_one() -> None:
-    found = draws(augmenter(tokens=0.3), TEXT)
-    assert {(ids[0], ids[-1], len(ids)) for ids in found} == {(1, 2, 7)}
-    assert np.mean([[id_ == 99 for id_ in ids[1:-1]] for ids in found]) == pytest.approx(0.3, abs=0.02)
+    drawn = draws(augmenter(tokens=0.3), TEXT)
+    assert {(ids[0], ids[-1], len(ids)) for ids in drawn} == {(1, 2, 7)}
+    assert np.mean([[id_ == 99 for id_ in ids[1:-1]] for ids in drawn]) == pytest.approx(0.3, abs=0.02)
 
 
 def test_a_changed_text_is_never_too_long_and_never_empty() -> None:
     assert max(len(ids) for ids in draws(augmenter(words=0.9, max_tokens=7), TEXT)) == 7
     assert min(len(ids) for ids in draws(augmenter(words=0.9), TEXT)) == 3
-    assert augmenter(words=0.9, tokens=0.9).ids(Words((1, 2), (), ()), np.random.default_rng(0)) == [1, 2]
+    assert augmenter(words=0.9, tokens=0.9).augment(TokenizedText((1, 2), (), ()), np.random.default_rng(0)) == [
+        1,
+        2,
+    ]
 
 
 def test_words_hold_every_id_of_the_tokenizer(chain: Chain) -> None:
     classifier = classifier_of(chain, Augment(0.0, 0.0, 0.0, 1))
     tokenizer = load_tokenizer(classifier.tokenizer_json, classifier.spec.text)
     texts = [*(e.text for e in chain.splits.train), "", "WHO?! did-this 🙂 \ud800", "unheard " * 100]
-    for words, encoded in zip(to_words(tokenizer, texts), texts, strict=True):
-        ids = [*words.first, *(id_ for word in words.words for id_ in word), *words.last]
+    for words, encoded in zip(tokenize_words(tokenizer, texts), texts, strict=True):
+        ids = [*words.prefix, *(id_ for word in words.words for id_ in word), *words.suffix]
         assert ids == tokenizer.encode(encoded.encode("utf-8", "replace").decode()).ids
 
 
 def test_near_words_are_those_of_the_largest_cosine(chain: Chain) -> None:
     classifier = classifier_of(chain, Augment(0.0, 0.0, 0.0, 1))
     tokenizer = load_tokenizer(classifier.tokenizer_json, classifier.spec.text)
-    words = to_words(tokenizer, [e.text for e in chain.splits.train])
+    words = tokenize_words(tokenizer, [e.text for e in chain.splits.train])
     table = np.random.default_rng(3).normal(size=(tokenizer.get_vocab_size(), 4)).astype(np.float32)
-    near = near_words(tokenizer, table, words)
-    assert near
+    neighbours = nearest_neighbours(tokenizer, table, words)
+    assert neighbours
     cosines = cosine_similarity(table)
     names = [tokenizer.decode([id_]) for id_ in range(len(table))]
     whole = [i for i, name in enumerate(names) if tokenizer.encode(name, add_special_tokens=False).ids == [i]]
     whole = [i for i in whole if names[i].isalpha()]
-    for id_, found in near.items():
-        ranked = sorted((i for i in whole if i != id_), key=lambda i: -cosines[id_, i])[:NEIGHBOURS]
-        assert list(found) == [i for i in ranked if cosines[id_, i] >= NEAR]
+    for id_, nearest in neighbours.items():
+        ranked = sorted((i for i in whole if i != id_), key=lambda i: -cosines[id_, i])[:MAX_NEIGHBOURS]
+        assert list(nearest) == [i for i in ranked if cosines[id_, i] >= MIN_COSINE]
 
 
 def test_an_image_changes_with_its_seed_alone_and_the_more_the_stronger(chain: Chain) -> None:
@@ -108,14 +119,15 @@ def test_an_image_changes_with_its_seed_alone_and_the_more_the_stronger(chain: C
     state = torch.random.get_rng_state()
 
     def moved(strength: float) -> float:
-        change = ImageAugmenter(strength)
-        made = [change.pixels(image, spec, seed) for seed, image in enumerate(images)]
-        assert {(part.shape, part.dtype) for part in made} == {((32, 32, 3), np.dtype(np.uint8))}
+        augmenter = ImageAugmenter(strength)
+        augmented = [augmenter.augment(image, spec, seed) for seed, image in enumerate(images)]
+        assert {(part.shape, part.dtype) for part in augmented} == {((32, 32, 3), np.dtype(np.uint8))}
         assert all(
-            (change.pixels(i, spec, s) == m).all() for s, (i, m) in enumerate(zip(images, made, strict=True))
+            (augmenter.augment(i, spec, s) == m).all()
+            for s, (i, m) in enumerate(zip(images, augmented, strict=True))
         )
         plain = np.stack([image_to_uint8(image, spec) for image in images]).astype(float)
-        return float(np.abs(np.stack(made) - plain).mean())
+        return float(np.abs(np.stack(augmented) - plain).mean())
 
     assert 0 < moved(0.1) < moved(0.5) < moved(1.0)
     assert (torch.random.get_rng_state() == state).all()  # dropout does not depend on it
@@ -153,9 +165,9 @@ def test_a_frozen_branch_caches_its_views_and_an_epoch_draws_one_of_them_or_the_
     assert encoded.augmentation is not None
     assert encoded.augmentation.views is not None
     assert encoded.features is not None
-    known = [encoded.features[2], *encoded.augmentation.views[2]]
+    choices = [encoded.features[2], *encoded.augmentation.views[2]]
     drawn = [encoded.augmented(2, epoch).features for epoch in range(60)]
-    which = Counter(next(i for i, feature in enumerate(known) if (feature == one).all()) for one in drawn)
+    which = Counter(next(i for i, feature in enumerate(choices) if (feature == f).all()) for f in drawn)
     assert sorted(which) == [0, 1, 2]
     assert min(which.values()) > 10
     stronger = replace(classifier, config=replace(classifier.config, augment=Augment(0.0, 0.0, 0.9, 2)))

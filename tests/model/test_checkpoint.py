@@ -18,9 +18,9 @@ from distill.core.recipe import TeacherConfig
 from distill.data.checks import content_hash
 from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
-from distill.model.encoders import fingerprint
+from distill.model.encoders.weights import fingerprint
 from distill.model.soft_targets import SoftTargets
-from distill.training.run import RunStart, begin
+from distill.training.run import RunStart, begin_run
 from distill.training.trainer import Workspace
 
 
@@ -56,23 +56,23 @@ def test_a_run_folder_is_claimed_once(chain: Chain, tmp_path: Path) -> None:
     config, splits = chain.recipe.teacher, chain.splits
     start = RunStart("teacher", config, splits)
     with pytest.raises(RunError, match="nothing to resume"):
-        begin(tmp_path / "a", start, resume=True, overwrite=False)
-    assert begin(tmp_path / "a", start, resume=False, overwrite=False)
-    assert begin(tmp_path / "a", start, resume=False, overwrite=False)  # no work is lost
+        begin_run(tmp_path / "a", start, resume=True, overwrite=False)
+    assert begin_run(tmp_path / "a", start, resume=False, overwrite=False)
+    assert begin_run(tmp_path / "a", start, resume=False, overwrite=False)  # no work is lost
     (tmp_path / "a" / "training").mkdir()
     with pytest.raises(RunError, match="holds an unfinished run; pass --resume"):
-        begin(tmp_path / "a", start, resume=False, overwrite=False)
-    assert begin(tmp_path / "a", start, resume=True, overwrite=False)
+        begin_run(tmp_path / "a", start, resume=False, overwrite=False)
+    assert begin_run(tmp_path / "a", start, resume=True, overwrite=False)
     with pytest.raises(RunError, match="was started with epochs=2, not 5"):
-        begin(tmp_path / "a", replace(start, config=replace(config, epochs=5)), resume=True, overwrite=False)
+        begin_run(tmp_path / "a", replace(start, config=replace(config, epochs=5)), resume=True, overwrite=False)
     fewer = replace(start, splits=replace(splits, train=splits.train[1:]))
     with pytest.raises(RunError, match=r"was started with data\.train=64 entries, not 63 entries"):
-        begin(tmp_path / "a", fewer, resume=True, overwrite=False)
-    assert not begin(chain.teacher, start, resume=True, overwrite=False)
+        begin_run(tmp_path / "a", fewer, resume=True, overwrite=False)
+    assert not begin_run(chain.teacher, start, resume=True, overwrite=False)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").write_text("precious")
     with pytest.raises(RunError, match="holds files that are not a run"):
-        begin(tmp_path / "b", start, resume=False, overwrite=True)
+        begin_run(tmp_path / "b", start, resume=False, overwrite=True)
     assert (tmp_path / "b" / "thesis.tex").is_file()
 
 
@@ -85,7 +85,7 @@ def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_
     }
 
     def started(config: TeacherConfig, depends_on: dict[str, Any], resume: bool = True) -> None:
-        begin(out, RunStart("teacher", config, splits, depends_on), resume, overwrite=False)
+        begin_run(out, RunStart("teacher", config, splits, depends_on), resume, overwrite=False)
 
     started(recipe, first, resume=False)
     (out / "fold1").mkdir()
@@ -115,33 +115,32 @@ def test_what_was_started_otherwise_is_named_with_both_values(chain: Chain, tmp_
 
 
 def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_path: Path) -> None:
-    import teacher.soft_targets
+    from teacher.soft_targets import load_or_compute
 
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
     content = [content_hash(example) for example in chain.splits.train]
-    assert (stored.pick(content[::-1]).logits == stored.outputs.logits[::-1]).all()
+    assert (stored.select(content[::-1]).logits == stored.outputs.logits[::-1]).all()
     with pytest.raises(RunError, match="not 1 of those asked for"):
-        stored.pick([*content, "unknown"])
+        stored.select([*content, "unknown"])
     copy = tmp_path / "teacher"
     shutil.copytree(chain.teacher, copy)
-    wider = teacher.soft_targets.ensure(copy, [*chain.splits.train, *chain.splits.dev])
+    wider = load_or_compute(copy, [*chain.splits.train, *chain.splits.dev])
     assert len(wider.ids) == 96
     assert np.abs(wider.outputs.logits[:64] - stored.outputs.logits).max() < 1e-4
     replace(stored, teacher_sha256="of another").write(copy / "soft_targets.npz")
     with pytest.raises(RunError, match="written by other weights than the run's"):
-        teacher.soft_targets.ensure(copy, chain.splits.dev)
+        load_or_compute(copy, chain.splits.dev)
     (copy / "soft_targets.npz").write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(RunError, match="not readable as soft targets"):
         SoftTargets.read(copy / "soft_targets.npz")
 
 
 def test_a_student_refuses_a_teacher_of_other_labels(chain: Chain, tmp_path: Path) -> None:
-    import student.train
-    from student.train import DistillationTargets
+    from student.train import DistillationTargets, fit_student
 
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
     with pytest.raises(RunError, match="the teacher knows 6 labels and the data has 6, or in another order"):
-        student.train.train(
+        fit_student(
             chain.recipe.student,
             chain.splits,
             DistillationTargets(replace(stored, labels=stored.labels[::-1])),

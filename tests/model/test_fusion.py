@@ -14,17 +14,18 @@ from click.testing import CliRunner
 from torch import nn
 
 import distill.cli.main as cli
-import teacher.train
 from distill.core.errors import BackboneError, RecipeError
 from distill.core.recipe import Recipe, TeacherConfig
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
-from distill.model.encoders import ImageEncoder, fingerprint
+from distill.model.encoders.image import ImageEncoder
+from distill.model.encoders.lstm import Lstm, LstmConfig, train_tokenizer
+from distill.model.encoders.weights import fingerprint
 from distill.model.fusion import CrossModal
 from distill.model.network import TwoTowerNetwork
-from distill.model.scratch import Lstm, LstmConfig, word_pieces
-from distill.training.run import RunStart, begin
+from distill.training.run import RunStart, begin_run
 from distill.training.trainer import Workspace
+from teacher.train import fit_teacher
 
 
 def cross() -> CrossModal:
@@ -41,8 +42,10 @@ def inputs(rows: int = 3) -> tuple[torch.Tensor, ...]:
 
 def test_padding_does_not_matter_to_the_transformer() -> None:
     fusion, (text, mask, image, present) = cross(), inputs()
-    other = torch.where(mask[:, :, None] == 0, torch.full_like(text, 9.0), text)
-    assert torch.allclose(fusion(text, mask, image, present), fusion(other, mask, image, present), atol=1e-6)
+    other_padding = torch.where(mask[:, :, None] == 0, torch.full_like(text, 9.0), text)
+    assert torch.allclose(
+        fusion(text, mask, image, present), fusion(other_padding, mask, image, present), atol=1e-6
+    )
     shorter = fusion(text[1:2, :2], mask[1:2, :2], image[1:2], present[1:2])
     assert torch.allclose(fusion(text, mask, image, present)[1:2], shorter, atol=1e-6)
 
@@ -101,7 +104,7 @@ def test_padding_does_not_matter_to_the_lstm_and_it_reads_both_ways() -> None:
 
 
 def test_word_pieces_are_learned_from_the_texts_and_know_any_other() -> None:
-    tokenizer = word_pieces(["WHO DID THIS", "who did that", "THIS IS FINE"] * 5)
+    tokenizer = train_tokenizer(["WHO DID THIS", "who did that", "THIS IS FINE"] * 5)
     assert tokenizer.encode("who did this").tokens == ["[CLS]", "who", "did", "this", "[SEP]"]
     assert tokenizer.token_to_id("[PAD]") == 0
     assert tokenizer.encode("\N{PILE OF POO}").tokens[1] == "[UNK]"
@@ -116,8 +119,8 @@ def test_what_starts_from_nothing_starts_the_same_from_the_same_seed_and_texts(c
     second = Classifier.pretrained("teacher", config, chain.splits.labels, texts)
     assert first.tokenizer_json == second.tokenizer_json
     assert fingerprint(first.network) == fingerprint(second.network)
-    other = Classifier.pretrained("teacher", replace(config, seed=99), chain.splits.labels, texts)
-    assert fingerprint(other.network.text) != fingerprint(first.network.text)
+    other_seed = Classifier.pretrained("teacher", replace(config, seed=99), chain.splits.labels, texts)
+    assert fingerprint(other_seed.network.text) != fingerprint(first.network.text)
 
 
 def test_a_network_of_one_modality_does_not_run_the_other_encoder(chain: Chain) -> None:
@@ -151,10 +154,10 @@ def test_each_teacher_trains_is_kept_and_answers_the_same_again(
     chain: Chain, tmp_path: Path, changed: tuple[str, ...]
 ) -> None:
     config = teacher_config(chain, *changed, "teacher.epochs=2")
-    begin(tmp_path / "run", RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
-    made = teacher.train.train(config, chain.splits, Workspace(tmp_path / "run", resume=False))
+    begin_run(tmp_path / "run", RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
+    trained = fit_teacher(config, chain.splits, Workspace(tmp_path / "run", resume=False))
     again = Checkpoint.load(tmp_path / "run")
-    expected = made.logits(chain.splits.test)
+    expected = trained.logits(chain.splits.test)
     assert np.isfinite(expected).all()
     assert np.allclose(again.logits(chain.splits.test), expected, atol=1e-5)
 
@@ -206,20 +209,23 @@ def test_teachers_are_compared_on_the_same_folds_and_a_broken_comparison_goes_on
     ]
     done = CliRunner().invoke(cli.main, words)
     assert done.exit_code == 0, done.output
-    made = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert [one["name"] for one in made["recipes"]] == ["concat", "text"]
-    assert made["recipes"][0]["gain"] is None
-    gain, arms = made["recipes"][1]["gain"]["micro"], [one["arm"]["micro_f1"]["value"] for one in made["recipes"]]
+    comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [recipe["name"] for recipe in comparison["recipes"]] == ["concat", "text"]
+    assert comparison["recipes"][0]["gain"] is None
+    gain, arms = (
+        comparison["recipes"][1]["gain"]["micro"],
+        [r["arm"]["micro_f1"]["value"] for r in comparison["recipes"]],
+    )
     assert gain["value"] == pytest.approx(arms[1] - arms[0])
     assert gain["low"] <= gain["value"] <= gain["high"]
-    assert made["constant_gain"]["macro"]["value"] == pytest.approx(
-        made["constant"]["macro_f1"]["value"] - made["recipes"][0]["arm"]["macro_f1"]["value"]
+    assert comparison["constant_gain"]["macro"]["value"] == pytest.approx(
+        comparison["constant"]["macro_f1"]["value"] - comparison["recipes"][0]["arm"]["macro_f1"]["value"]
     )
-    assert len(made["recipes"][0]["epochs"]) == 4
+    assert len(comparison["recipes"][0]["epochs"]) == 4
     assert not list((tmp_path / "out").rglob("checkpoint-*"))
     (tmp_path / "out" / "text" / "seed14" / "fold2.float32").unlink()
     again = CliRunner().invoke(cli.main, [*words, "--resume"])
     assert again.exit_code == 0, again.output
     assert again.output.count("fold 2 of 2") == 1
     resumed = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert [one["arm"] for one in resumed["recipes"]] == [one["arm"] for one in made["recipes"]]
+    assert [recipe["arm"] for recipe in resumed["recipes"]] == [recipe["arm"] for recipe in comparison["recipes"]]

@@ -34,14 +34,14 @@ def batch_of(network: TwoTowerNetwork, rows: int) -> dict[str, torch.Tensor]:
 def test_a_missing_half_leaves_no_trace(chain: Chain) -> None:
     network = network_of(chain)
     batch = batch_of(network, 4)
-    other = batch | {"pixels": torch.randn(4, 3, 32, 32)}
-    words = batch | {"input_ids": batch["input_ids"].flip(1)}
+    other_image = batch | {"pixels": torch.randn(4, 3, 32, 32)}
+    other_text = batch | {"input_ids": batch["input_ids"].flip(1)}
     no_image, no_text = torch.tensor([[1.0, 0.0]] * 4), torch.tensor([[0.0, 1.0]] * 4)
     with torch.no_grad():
-        assert torch.equal(network(**batch, present=no_image), network(**other, present=no_image))
-        assert torch.equal(network(**batch, present=no_text), network(**words, present=no_text))
-        assert not torch.equal(network(**batch, present=no_text), network(**other, present=no_text))
-        assert not torch.equal(network(**batch, present=no_image), network(**words, present=no_image))
+        assert torch.equal(network(**batch, present=no_image), network(**other_image, present=no_image))
+        assert torch.equal(network(**batch, present=no_text), network(**other_text, present=no_text))
+        assert not torch.equal(network(**batch, present=no_text), network(**other_image, present=no_text))
+        assert not torch.equal(network(**batch, present=no_image), network(**other_text, present=no_image))
 
 
 def test_modality_dropout_takes_one_half_of_its_share_and_never_both(chain: Chain) -> None:
@@ -50,7 +50,7 @@ def test_modality_dropout_takes_one_half_of_its_share_and_never_both(chain: Chai
     present = torch.ones(20_000, 2)
     present[:1000, 0] = 0
     torch.manual_seed(1)
-    kept = network._with_some_taken_away(present)
+    kept = network.train()._drop_modalities(present)
     assert (kept.sum(1) >= 1).all()
     assert torch.equal(kept[:1000], present[:1000])
     assert (kept[1000:] == 0).float().mean(0).tolist() == pytest.approx([0.2, 0.2], abs=0.01)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
 from distill.core.errors import BackboneError
-from distill.model.pruning import keep_layers, prune_vocabulary
+from distill.model.encoders.pruning import prune_layers, prune_vocabulary
 from distill.preprocess.text import TextSpec, load_tokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -43,7 +43,7 @@ def distilbert(layers: int = 6) -> DistilBertModel:
 )
 def test_layers_that_stay_are_evenly_spaced_pretrained_ones(count: int, kept: list[int]) -> None:
     model, whole = distilbert(), distilbert()
-    keep_layers(model, count)
+    prune_layers(model, count)
     assert model.config.n_layers == count
     for layer, source in zip(model.transformer.layer, kept, strict=True):
         assert torch.equal(layer.ffn.lin1.weight, whole.transformer.layer[source].ffn.lin1.weight)
@@ -52,13 +52,13 @@ def test_layers_that_stay_are_evenly_spaced_pretrained_ones(count: int, kept: li
 
 def test_layers_of_a_bert_go_the_same_way_and_alberts_are_refused() -> None:
     bert = BertModel(BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=4, num_attention_heads=2))
-    keep_layers(bert, 2)
+    prune_layers(bert, 2)
     assert len(bert.encoder.layer) == bert.config.num_hidden_layers == 2
     with pytest.raises(BackboneError, match=r"layers=5: this encoder has 2"):
-        keep_layers(bert, 5)
+        prune_layers(bert, 5)
     albert = AlbertModel(AlbertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=4, num_attention_heads=2))
     with pytest.raises(BackboneError, match="share weights"):
-        keep_layers(albert, 2)
+        prune_layers(albert, 2)
 
 
 def test_a_pruned_vocabulary_reads_known_words_as_before() -> None:

@@ -14,8 +14,6 @@ import torch
 from chain import Chain
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-import student.finetune
-import teacher.soft_targets
 from distill.core.errors import ExportError, RunError
 from distill.core.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
@@ -29,8 +27,10 @@ from export.pipeline import calibration_batches
 from export.quantize.coverage import measure_coverage
 from export.quantize.schemes import Scheme, quantize_graph, trained_ranges
 from export.to_onnx import to_onnx
-from student.fake_quant import FakeQuantLinear, prepare, strip
+from student.fake_quant import FakeQuantLinear, insert_fake_quant, remove_fake_quant
+from student.finetune import finetune_student
 from student.train import DistillationTargets
+from teacher.soft_targets import ensemble_soft_targets
 
 
 @pytest.mark.parametrize("reduced", [False, True])
@@ -74,7 +74,7 @@ def test_a_fake_quantised_layer_computes_what_onnxruntime_does(tmp_path: Path, r
         },
     )
     session = onnxruntime.InferenceSession(str(tmp_path / "int8.onnx"), providers=["CPUExecutionProvider"])
-    theirs = session.run_session(None, {"x": x.numpy()})[0]
+    theirs = session.run(None, {"x": x.numpy()})[0]
     ours = layer(x).detach().numpy()
     assert np.abs(ours - theirs).max() < 1e-4
     assert np.abs(ours - linear(x).detach().numpy()).max() > 1e-3  # and it is not the float layer
@@ -91,21 +91,21 @@ def test_stripping_gives_the_layers_back_with_their_names(chain: Chain) -> None:
     network = Checkpoint.load(chain.student).classifier.network
     names = list(network.state_dict())
     linear = {name for name, module in network.named_modules() if type(module) is torch.nn.Linear}
-    prepare(network, 127)
+    insert_fake_quant(network, 127)
     assert sum(isinstance(module, FakeQuantLinear) for module in network.modules()) == len(linear)
-    ranges = strip(network)
+    ranges = remove_fake_quant(network)
     assert list(network.state_dict()) == names
     assert set(ranges) == linear
 
 
 @pytest.fixture(scope="module")
 def tuned(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    targets = DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    targets = DistillationTargets(ensemble_soft_targets([chain.teacher], chain.splits.train))
     folder = tmp_path_factory.mktemp("tuned")
     config = FinetuneConfig(epochs=1, learning_rate=1e-4)
     start = Checkpoint.load(chain.student)
     workspace = Workspace(folder, resume=False)
-    run = student.finetune.fine_tune(start, config, chain.splits, targets, 64, workspace)
+    run = finetune_student(start, config, chain.splits, targets, 64, workspace)
     assert Checkpoint.load(folder).ranges == run.ranges
     return run
 
@@ -126,13 +126,13 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
     int8 = predict_probabilities(partial(run_session, open_session(out, 1)), reader, chain.splits.dev)
     plain = classifier.logits(classifier.encode(chain.splits.dev))
-    prepare(classifier.network, 64)
+    insert_fake_quant(classifier.network, 64)
     for name, (low, high) in tuned.ranges.items():
         layer = classifier.network.get_submodule(name)
         layer.low.fill_(low)
         layer.high.fill_(high)
     trained = classifier.logits(classifier.encode(chain.splits.dev))
-    strip(classifier.network)
+    remove_fake_quant(classifier.network)
     shipped = np.log(int8 / (1 - int8))
     assert np.abs(shipped - trained).mean() < np.abs(plain - trained).mean()
     assert np.abs(shipped - trained).max() < 0.05
@@ -145,10 +145,10 @@ def test_ranges_of_layers_that_the_graph_has_not_are_refused(tuned: Checkpoint, 
 
 
 def test_only_students_are_tuned(chain: Chain, tmp_path: Path) -> None:
-    targets = DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    targets = DistillationTargets(ensemble_soft_targets([chain.teacher], chain.splits.train))
     start, workspace = Checkpoint.load(chain.teacher), Workspace(tmp_path, resume=False)
     with pytest.raises(RunError, match="is a teacher; give a student's run"):
-        student.finetune.fine_tune(start, FinetuneConfig(1, 1e-4), chain.splits, targets, 64, workspace)
+        finetune_student(start, FinetuneConfig(1, 1e-4), chain.splits, targets, 64, workspace)
     shutil.rmtree(tmp_path)
 
 

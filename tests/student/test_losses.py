@@ -15,7 +15,7 @@ from distill.core.recipe import Focal, Recipe, StudentConfig
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from distill.training.focal import focal_loss
-from student.losses import DistillationLoss, labels_loss, relation_loss, soft_loss
+from student.losses import DistillationLoss, kd_loss, label_loss, relation_loss
 
 
 def student_config(*changes: tuple[str, float]) -> StudentConfig:
@@ -36,8 +36,8 @@ def test_focal_loss_is_the_mean_of_the_papers_formula(gamma: float, alpha: float
     generator = np.random.default_rng(1)
     z, y = generator.normal(0, 3, (5, 4)), generator.integers(0, 2, (5, 4))
     expected = np.mean([focal_by_hand(a, b, gamma, alpha) for a, b in zip(z.ravel(), y.ravel(), strict=True)])
-    found = focal_loss(torch.tensor(z), torch.tensor(y, dtype=torch.float64), Focal(gamma, alpha))
-    assert found.item() == pytest.approx(expected, rel=1e-9)
+    loss = focal_loss(torch.tensor(z), torch.tensor(y, dtype=torch.float64), Focal(gamma, alpha))
+    assert loss.item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_focal_loss_without_focus_and_weight_is_cross_entropy() -> None:
@@ -74,7 +74,7 @@ def test_distillation_loss_is_the_weighted_sum_that_its_docstring_says() -> None
         ("image_features", 5.0),
         ("label_relations", 4.0),
     )
-    loss = DistillationLoss(config, (4, 6), (7, 2)).double()
+    loss = DistillationLoss(config, Outputs(labels, 4, 6), Outputs(labels, 7, 2)).double()
     targets = BatchTargets(torch.tensor(y), torch.tensor(y_known), outputs(t, teacher_text, teacher_image))
 
     q, p = 1 / (1 + np.exp(-t / 3.0)), 1 / (1 + np.exp(-s / 3.0))
@@ -100,7 +100,7 @@ def test_distillation_loss_is_the_weighted_sum_that_its_docstring_says() -> None
 def test_a_batch_without_labels_and_too_small_to_relate_costs_nothing_of_those_terms() -> None:
     logits = torch.randn(2, 3, requires_grad=True)
     unlabelled = BatchTargets(torch.zeros(2, 3), torch.zeros(2, dtype=torch.bool))
-    total = labels_loss(logits, unlabelled, Focal(2.0, 0.25)) + relation_loss(logits, torch.randn(2, 3))
+    total = label_loss(logits, unlabelled, Focal(2.0, 0.25)) + relation_loss(logits, torch.randn(2, 3))
     total.backward()
     assert total.item() == 0
     assert logits.grad is not None
@@ -110,13 +110,13 @@ def test_a_batch_without_labels_and_too_small_to_relate_costs_nothing_of_those_t
 def test_the_soft_term_is_least_where_the_student_says_what_the_teacher_says() -> None:
     teacher = torch.tensor([[2.0, -1.0]], dtype=torch.float64)
     student = teacher.clone().requires_grad_()
-    least = soft_loss(student, teacher, 2.0)
+    least = kd_loss(student, teacher, 2.0)
     least.backward()
     assert least.item() == pytest.approx(0, abs=1e-12)
     assert student.grad is not None
     assert student.grad.abs().max() < 1e-12
     higher = (teacher + 1).requires_grad_()
-    soft_loss(higher, teacher, 2.0).backward()
+    kd_loss(higher, teacher, 2.0).backward()
     assert higher.grad is not None
     assert (higher.grad > 0).all()
 
@@ -125,7 +125,7 @@ def test_gradient_of_the_soft_term_keeps_its_size_as_temperature_grows() -> None
     sizes = []
     for temperature in (4.0, 16.0):
         s = torch.tensor([[0.5, -0.5]], dtype=torch.float64, requires_grad=True)
-        soft_loss(s, torch.zeros(1, 2, dtype=torch.float64), temperature).backward()
+        kd_loss(s, torch.zeros(1, 2, dtype=torch.float64), temperature).backward()
         assert s.grad is not None
         sizes.append(s.grad.norm().item())
     assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
@@ -149,4 +149,4 @@ def test_settings_that_cannot_teach_are_refused() -> None:
     with pytest.raises(RecipeError, match="temperature must be > 0"):
         student_config(("temperature", 0.0))
     with pytest.raises(RunError, match="an ensemble's features cannot be matched"):
-        DistillationLoss(student_config(("text_features", 1.0)), (4, 6), (0, 0))
+        DistillationLoss(student_config(("text_features", 1.0)), Outputs(3, 4, 6), Outputs(3, 0, 0))

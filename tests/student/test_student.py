@@ -14,28 +14,25 @@ from chain import Chain
 from click.testing import CliRunner
 from sklearn.metrics import average_precision_score, f1_score
 
-import student.train
-import teacher.soft_targets
 from distill.cli.main import main
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
 from distill.core.isa import detect_target
 from distill.data.checks import content_hash, read_unlabelled
 from distill.model.checkpoint import Checkpoint
-from distill.model.soft_targets import SoftTargets, average
+from distill.model.soft_targets import SoftTargets, average_teachers
 from distill.scoring.bootstrap import PairedBootstrap
 from distill.scoring.thresholds import cross_fitted
 from distill.training.trainer import Workspace
 from export.pipeline import ExportRequest, export_run
-from student.train import DistillationTargets, prepare
-from student.verdict import Arms, judge
+from student.train import DistillationTargets, fit_student, prepare_student
+from student.verdict import Arms, judge_distillation
+from teacher.soft_targets import FILE, ensemble_folds, ensemble_soft_targets
 
 
 def targets_of(folder: Path, chain: Chain) -> DistillationTargets:
     train = chain.splits.train
-    return DistillationTargets(
-        teacher.soft_targets.gather([folder], train), teacher.soft_targets.gather_folds([folder], train)
-    )
+    return DistillationTargets(ensemble_soft_targets([folder], train), ensemble_folds([folder], train))
 
 
 def noisy(targets: np.ndarray, noise: float, seed: int) -> np.ndarray:
@@ -51,8 +48,8 @@ def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns
     y = truth(150)
     distilled, control = [noisy(y, 1.0, s) for s in (1, 2)], [noisy(y, 3.0, s) for s in (3, 4)]
     best = noisy(y, 0.8, 9)
-    verdict = judge(y, Arms([best], distilled, control), (13, 14), "micro", "dev")
-    assert verdict.word == "BEATS"
+    verdict = judge_distillation(y, Arms([best], distilled, control), (13, 14), "micro", "dev")
+    assert verdict.outcome == "BEATS"
 
     def micro(outputs: list[np.ndarray]) -> float:
         return float(np.mean([f1_score(y, cross_fitted(p, y, "micro"), average="micro") for p in outputs]))
@@ -70,8 +67,8 @@ def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns
 def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal() -> None:
     y = truth(150)
     p = noisy(y, 2.0, 1)
-    verdict = judge(y, Arms([p], [p], [p]), (13,), "balanced", "dev")
-    assert verdict.word == "NO BETTER"
+    verdict = judge_distillation(y, Arms([p], [p], [p]), (13,), "balanced", "dev")
+    assert verdict.outcome == "NO BETTER"
     assert verdict.gain["balanced"].value == 0
     assert verdict.retention["macro"].low == verdict.retention["macro"].high == 1
 
@@ -79,8 +76,8 @@ def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal(
 def test_a_handful_of_examples_is_inconclusive() -> None:
     y = truth(20)
     arms = Arms([noisy(y, 2, 0)], [noisy(y, 2.0, 3)], [noisy(y, 2.0, 4)])
-    verdict = judge(y, arms, (13,), "balanced", "dev")
-    assert verdict.word == "INCONCLUSIVE"
+    verdict = judge_distillation(y, arms, (13,), "balanced", "dev")
+    assert verdict.outcome == "INCONCLUSIVE"
 
 
 def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
@@ -90,23 +87,23 @@ def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
     spoiled = base.copy()
     spoiled[:20] = 1 - spoiled[:20]
     arms = Arms([base], [base], [spoiled])
-    one = judge(y, arms, (1,), "micro", "dev").gain["micro"]
-    alone = judge(y, arms, (1,), "micro", "dev").distilled.micro_f1
-    assert one.high - one.low < alone.high - alone.low
+    single = judge_distillation(y, arms, (1,), "micro", "dev").gain["micro"]
+    alone = judge_distillation(y, arms, (1,), "micro", "dev").distilled.micro_f1
+    assert single.high - single.low < alone.high - alone.low
     two_seeds = Arms([base], [base, noisy(y, 0.5, 7)], [spoiled, spoiled])
-    lucky = judge(y, two_seeds, (1, 2), "micro", "dev").gain["micro"]
-    assert lucky.high - lucky.low > one.high - one.low
+    lucky = judge_distillation(y, two_seeds, (1, 2), "micro", "dev").gain["micro"]
+    assert lucky.high - lucky.low > single.high - single.low
 
 
 def test_average_precision_in_a_draw_is_sklearns_with_weights() -> None:
     y = truth(40)
     p = noisy(y, 2.0, 3)
     draws = PairedBootstrap(40, 1)
-    found = draws._average_precision(y, p)
+    precisions = draws._average_precision(y, p)
     for draw in (0, 1, 150, 2000):
         weights = np.repeat(draws.weights[draw], 4)
         expected = average_precision_score(y.ravel(), p.ravel(), sample_weight=weights)
-        assert found[draw] == pytest.approx(expected)
+        assert precisions[draw] == pytest.approx(expected)
 
 
 def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_did(
@@ -115,7 +112,7 @@ def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_di
     config = replace(chain.recipe.student, out_of_fold=True)
     targets = targets_of(folded, chain)
     content = [content_hash(example) for example in chain.splits.train]
-    distilled = prepare(config, chain.splits, targets, distilled=True)
+    distilled = prepare_student(config, chain.splits, targets, distilled=True)
     held_out = np.concatenate([fold.held_out for fold in distilled.folds.parts])
     assert sorted(held_out) == list(range(64))
     for fold, soft in zip(distilled.folds.parts, targets.folds, strict=True):
@@ -123,8 +120,8 @@ def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_di
         assert len(fold.train) == 64 - len(fold.held_out)
         assert fold.train.teacher is not None
         rest = np.setdiff1d(np.arange(64), fold.held_out)
-        assert (fold.train.teacher.logits == soft.pick(content).logits[rest]).all()
-    control = prepare(config, chain.splits, targets, distilled=False)
+        assert (fold.train.teacher.logits == soft.select(content).logits[rest]).all()
+    control = prepare_student(config, chain.splits, targets, distilled=False)
     assert all(fold.train.teacher is None for fold in control.folds.parts)
     pairs = zip(distilled.folds.parts, control.folds.parts, strict=True)
     assert all((a.held_out == b.held_out).all() for a, b in pairs)
@@ -133,57 +130,58 @@ def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_di
 
 def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path, tmp_path: Path) -> None:
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
-    run = student.train.train(config, chain.splits, targets_of(folded, chain), Workspace(tmp_path / "run", False))
+    run = fit_student(config, chain.splits, targets_of(folded, chain), Workspace(tmp_path / "run", False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
-    request = ExportRequest("int8", detect_target(), tmp_path / "bundle")
-    fp32, int8 = export_run(run, chain.splits, chain.recipe.export, request)
+    fp32, int8 = export_run(
+        run, chain.splits, chain.recipe.export, ExportRequest("int8", detect_target(), tmp_path / "bundle")
+    )
     assert fp32.thresholds == run.thresholds
-    assert str(int8.thresholds.fitted_on) == "out-of-fold train, 64 examples, moved to int8 by 96 examples"
+    assert str(int8.thresholds.fitted_on) == "out-of-fold train, 64 examples, carried over to int8 with 96 examples"
     assert np.abs(int8.thresholds.array() - fp32.thresholds.array()).max() < 0.05
 
 
 def test_folds_that_a_teacher_has_not_are_asked_for_by_name(chain: Chain) -> None:
     config = replace(chain.recipe.student, out_of_fold=True)
     with pytest.raises(RunError, match=r"needs a teacher that was trained with folds.*teacher\.folds=3"):
-        prepare(config, chain.splits, targets_of(chain.teacher, chain), distilled=True)
+        prepare_student(config, chain.splits, targets_of(chain.teacher, chain), distilled=True)
 
 
 def test_an_ensemble_teaches_the_mean_logit(chain: Chain) -> None:
-    one = SoftTargets.read(chain.teacher / teacher.soft_targets.FILE)
-    other = replace(one, outputs=replace(one.outputs, logits=one.outputs.logits + 2), teacher_sha256="other")
-    both = average([one, other], one.content)
-    assert np.abs(both.outputs.logits - (one.outputs.logits + 1)).max() < 1e-5
+    first = SoftTargets.read(chain.teacher / FILE)
+    second = replace(first, outputs=replace(first.outputs, logits=first.outputs.logits + 2), teacher_sha256="other")
+    both = average_teachers([first, second], first.content)
+    assert np.abs(both.outputs.logits - (first.outputs.logits + 1)).max() < 1e-5
     assert both.outputs.text.shape == (64, 0)
-    assert both.teacher_sha256 == f"{one.teacher_sha256}+other"
+    assert both.teacher_sha256 == f"{first.teacher_sha256}+other"
     with pytest.raises(RunError, match="different labels"):
-        average([one, replace(other, labels=one.labels[::-1])], one.content)
+        average_teachers([first, replace(second, labels=first.labels[::-1])], first.content)
     with pytest.raises(RunError, match="folds differ"):
-        average([one, replace(other, held_out=~one.held_out)], one.content)
+        average_teachers([first, replace(second, held_out=~first.held_out)], first.content)
 
 
 def test_unlabelled_posts_join_with_the_teachers_word_alone(chain: Chain, tmp_path: Path) -> None:
-    known, fresh = chain.splits.dev[0], chain.splits.train[0]
+    in_dev, in_train = chain.splits.dev[0], chain.splits.train[0]
     rows = [
-        {"id": "known", "text": known.text, "image": str(known.image)},
-        {"id": "new", "text": "the moon praise", "image": str(fresh.image), "labels": ["sunny"]},
-        {"id": "double", "text": "the moon praise", "image": str(fresh.image)},
+        {"id": "known", "text": in_dev.text, "image": str(in_dev.image)},
+        {"id": "new", "text": "the moon praise", "image": str(in_train.image), "labels": ["sunny"]},
+        {"id": "double", "text": "the moon praise", "image": str(in_train.image)},
         {"id": "words", "text": "only words"},
     ]
     path = tmp_path / "more.json"
     path.write_text(json.dumps(rows))
     extra = read_unlabelled(path, chain.splits)
     assert len(extra) == 2  # one stands in dev, one is a double
-    asked = shutil.copytree(chain.teacher, tmp_path / "teacher")
-    soft = teacher.soft_targets.gather([asked], [*chain.splits.train, *extra])
+    teacher_copy = shutil.copytree(chain.teacher, tmp_path / "teacher")
+    soft = ensemble_soft_targets([teacher_copy], [*chain.splits.train, *extra])
     targets = DistillationTargets(soft, [], extra)
-    distilled = prepare(chain.recipe.student, chain.splits, targets, distilled=True)
+    distilled = prepare_student(chain.recipe.student, chain.splits, targets, distilled=True)
     assert distilled.data.train.labelled.tolist() == [True] * 64 + [False] * 2
     assert (distilled.data.train.targets[64:] == 0).all()
     assert distilled.data.train.present[64:].tolist() == [[1, 1], [1, 0]]
     assert distilled.data.train.teacher is not None
     logits = Checkpoint.load(chain.teacher).logits(extra)
     assert np.abs(distilled.data.train.teacher.logits[64:] - logits).max() < 1e-4
-    alone = prepare(chain.recipe.student, chain.splits, targets, distilled=False)
+    alone = prepare_student(chain.recipe.student, chain.splits, targets, distilled=False)
     assert len(alone.data.train) == 64
     path.write_text(json.dumps([{"id": "1", "image": "nowhere.jpg"}]))
     with pytest.raises(DataError, match="image missing or unreadable"):
@@ -203,15 +201,18 @@ def test_the_control_experiment_from_the_command_line(chain: Chain, tmp_path: Pa
     assert result.exit_code == 0
     assert "distilled - control" in result.output
     assert result.output.count("epoch 1/1") == 4  # the student is its own first distilled arm
-    found = read_json(tmp_path / "s" / "metrics.json", RunError)["distillation"]
-    assert found["seeds"] == [13, 14]
-    assert found["judged_on"] == "test"
-    assert found["word"] in ("BEATS", "NO BETTER", "INCONCLUSIVE")
-    kept = found["retention"]["micro"]["value"]
-    assert kept == pytest.approx(found["distilled"]["micro_f1"]["value"] / found["teacher"]["micro_f1"]["value"])
+    verdict = read_json(tmp_path / "s" / "metrics.json", RunError)["distillation"]
+    assert verdict["seeds"] == [13, 14]
+    assert verdict["judged_on"] == "test"
+    assert verdict["outcome"] in ("BEATS", "NO BETTER", "INCONCLUSIVE")
+    kept = verdict["retention"]["micro"]["value"]
+    assert kept == pytest.approx(
+        verdict["distilled"]["micro_f1"]["value"] / verdict["teacher"]["micro_f1"]["value"]
+    )
     kept_answers = np.load(tmp_path / "s" / "control.npz")
     assert {name: kept_answers[name].shape for name in kept_answers} == dict.fromkeys(
         ["targets", "teacher", "distilled-seed13", "control-seed13", "distilled-seed14", "control-seed14"], (24, 6)
     )
     again = CliRunner().invoke(main, [*words, "--resume"], catch_exceptions=False)
     assert "finished already" in again.output
+    assert "Next:" not in again.output

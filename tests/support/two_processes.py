@@ -1,4 +1,4 @@
-"""What each of two processes does in test_processes.py: commands, one after another, then a step of its own."""
+"""What each of two processes does in test_distributed.py: run commands, then compare a training step."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distill.cli.main import main
-from distill.model import distributed as processes
-from distill.training.batch_norm import batch_of, share_batch_norms
+from distill.model import distributed
+from distill.training.sync_batch_norm import convert_batch_norms, global_batch_size
 
 
 def network() -> nn.Module:
@@ -30,25 +30,25 @@ def loss(outputs: Tensor) -> Tensor:
 def compare_a_step(rows: int) -> None:
     """The gradients and buffers of a batch with batch norms, in parts and in one."""
     pixels = torch.randn(rows, 3, 12, 12, generator=torch.Generator().manual_seed(1))
-    one, two = network(), network()
-    loss(one(pixels)).backward()
-    share_batch_norms(two)
-    parallel = DistributedDataParallel(two)  # named, as its hooks go with it
-    with batch_of(rows):
-        part = parallel(pixels[processes.part_of(range(rows))])
-    loss(processes.gathered(part)[:rows]).backward()
-    for ours, theirs in zip(two.parameters(), one.parameters(), strict=True):
+    whole, divided = network(), network()
+    loss(whole(pixels)).backward()
+    convert_batch_norms(divided)
+    parallel = DistributedDataParallel(divided)  # named, as its hooks go with it
+    with global_batch_size(rows):
+        part = parallel(pixels[distributed.shard(range(rows))])
+    loss(distributed.all_gather(part)[:rows]).backward()
+    for ours, theirs in zip(divided.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5)
-    for ours, theirs in zip(two.buffers(), one.buffers(), strict=True):
+    for ours, theirs in zip(divided.buffers(), whole.buffers(), strict=True):
         torch.testing.assert_close(ours, theirs)
-    if processes.rank() == 0:
+    if distributed.rank() == 0:
         print(f"gradients of {rows} rows are those of one process", file=sys.stderr)
 
 
-asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-for words in asked["commands"]:
+tasks = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+for words in tasks["commands"]:
     main(words, standalone_mode=False)
-processes.start("train-teacher")
+distributed.init_process_group("train-teacher")
 compare_a_step(8)
 compare_a_step(7)  # one row is repeated, and does not count
-processes.end()
+distributed.destroy_process_group()

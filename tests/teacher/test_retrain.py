@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 from sklearn.metrics import f1_score
 
 import distill.cli.main as cli
+import teacher.retrain.run
 from distill.core.errors import DataError, RecipeError, RunError
 from distill.data import lineage
 from distill.data.dataset import Example, Splits, examples_to_json, read_splits
@@ -26,12 +27,13 @@ from distill.data.generated import write_demo_data
 from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import Decisions, Targets
-from distill.training.run import RunStart, begin
-from teacher.retrain import datasets as incoming
-from teacher.retrain import link as current
-from teacher.retrain import promotion
-from teacher.retrain import run as retrain
-from teacher.retrain.report import to_markdown
+from distill.training.run import RunStart, begin_run
+from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data, read_test
+from teacher.retrain.drift import measure_drift
+from teacher.retrain.link import check_link, switch_link
+from teacher.retrain.promotion import Promotion, RunPredictions, decide_promotion
+from teacher.retrain.report import RetrainReport, drift_sentence, old_run_sentence, report_markdown
+from teacher.retrain.run import retrain_config
 
 STILL = ("teacher.epochs=1", "teacher.learning_rate=1e-12", "teacher.head_learning_rate=1e-12")
 
@@ -46,38 +48,38 @@ def drawn(rows: int, flips: float, seed: int = 0) -> tuple[Targets, Decisions]:
     return targets, (targets > 0.5) ^ (generator.random((rows, 4)) < flips)
 
 
-def judged(targets: Targets, old: Decisions, new: Decisions, drop: float) -> promotion.Promotion:
-    outputs = [promotion.Outputs(decisions.astype(np.float32), decisions) for decisions in (old, new)]
-    return promotion.judge(targets, *outputs, "balanced", drop)
+def decide(targets: Targets, old: Decisions, new: Decisions, drop: float) -> Promotion:
+    outputs = [RunPredictions(decisions.astype(np.float32), decisions) for decisions in (old, new)]
+    return decide_promotion(targets, *outputs, "balanced", drop)
 
 
 def test_the_difference_is_that_of_sklearns_f1() -> None:
     targets, old = drawn(80, 0.2)
     _, new = drawn(80, 0.1)
-    found, gold = judged(targets, old, new, 0.01), targets.astype(int)
+    promotion, gold = decide(targets, old, new, 0.01), targets.astype(int)
     micro, macro = (
         f1_score(gold, new, average=a, zero_division=0) - f1_score(gold, old, average=a, zero_division=0)
         for a in ("micro", "macro")
     )
-    assert found.gain["micro"].value == pytest.approx(micro)
-    assert found.gain["macro"].value == pytest.approx(macro)
-    assert found.gain["balanced"].value == pytest.approx((micro + macro) / 2)
+    assert promotion.gain["micro"].value == pytest.approx(micro)
+    assert promotion.gain["macro"].value == pytest.approx(macro)
+    assert promotion.gain["balanced"].value == pytest.approx((micro + macro) / 2)
 
 
 def test_better_is_promoted_worse_is_kept_out_and_few_examples_say_that_they_are_few() -> None:
     targets, bad = drawn(400, 0.3)
     _, good = drawn(400, 0.1)
-    for old, new, word, reason in (
+    for old, new, decision, reason in (
         (bad, good, "PROMOTED", "not worse"),
         (good, good, "PROMOTED", "not worse"),
         (good, bad, "KEPT OLD", "worse"),
     ):
-        found = judged(targets, old, new, 0.01)
-        assert (found.word, found.reason) == (word, reason)
-        assert found.sentence().startswith(word)
+        promotion = decide(targets, old, new, 0.01)
+        assert (promotion.decision, promotion.reason) == (decision, reason)
+        assert promotion.sentence().startswith(decision)
     _, another = drawn(400, 0.1, seed=1)
-    few = judged(targets[:40], good[:40], (targets > 0.5)[:40] ^ (another != (drawn(400, 0, seed=1)[1]))[:40], 0.01)
-    assert (few.word, few.reason) == ("KEPT OLD", "too few examples")
+    few = decide(targets[:40], good[:40], (targets > 0.5)[:40] ^ (another != (drawn(400, 0, seed=1)[1]))[:40], 0.01)
+    assert (few.decision, few.reason) == ("KEPT OLD", "too few examples")
     assert "the test set is too small to know" in few.sentence()
 
 
@@ -85,25 +87,25 @@ def test_a_small_loss_that_is_certain_is_not_promoted_however_much_may_be_lost()
     targets, old = drawn(400, 0.05)
     new = old.copy()
     new[:60, 0] ^= targets[:60, 0] > 0.5
-    found = judged(targets, old, new, 0.2)
-    assert found.gain["balanced"].low > -0.2
-    assert (found.word, found.reason) == ("KEPT OLD", "worse")
+    promotion = decide(targets, old, new, 0.2)
+    assert promotion.gain["balanced"].low > -0.2
+    assert (promotion.decision, promotion.reason) == ("KEPT OLD", "worse")
 
 
 def test_as_many_examples_as_it_says_are_enough() -> None:
     targets, old = drawn(60, 0.2)
     new, rows = old.copy(), np.random.default_rng(3)
     new[:12] = (targets > 0.5)[:12] ^ (rows.random((12, 4)) < 0.2)
-    found = judged(targets, old, new, 0.03)
-    assert found.enough is not None
-    times = found.enough / 60
+    promotion = decide(targets, old, new, 0.03)
+    assert promotion.enough is not None
+    times = promotion.enough / 60
     assert times > 2
 
-    def repeated(by: float) -> promotion.Promotion:
-        return judged(*(np.tile(part, (round(by), 1)) for part in (targets, old, new)), 0.03)
+    def repeated(by: float) -> Promotion:
+        return decide(*(np.tile(part, (round(by), 1)) for part in (targets, old, new)), 0.03)
 
-    assert repeated(times * 1.3).word == "PROMOTED"
-    assert repeated(times * 0.7).word == "KEPT OLD"
+    assert repeated(times * 1.3).decision == "PROMOTED"
+    assert repeated(times * 0.7).decision == "KEPT OLD"
 
 
 def test_no_number_of_examples_is_promised_where_the_difference_itself_is_too_low() -> None:
@@ -111,10 +113,10 @@ def test_no_number_of_examples_is_promised_where_the_difference_itself_is_too_lo
     new = old.copy()
     new[:4] = (targets > 0.5)[:4]
     new[4:6] = ~(targets > 0.5)[4:6]
-    found = judged(targets, old, new, 0.001)
-    assert found.gain["balanced"].value < -0.001
-    assert (found.reason, found.enough) == ("too few examples", None)
-    assert "however many" in found.sentence()
+    promotion = decide(targets, old, new, 0.001)
+    assert promotion.gain["balanced"].value < -0.001
+    assert (promotion.reason, promotion.enough) == ("too few examples", None)
+    assert "however many" in promotion.sentence()
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ def new_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass(frozen=True)
-class Given:
+class Setup:
     """What every retraining here begins with."""
 
     run: Path
@@ -140,8 +142,8 @@ class Given:
 
 
 @pytest.fixture
-def given(chain: Chain, new_data: Path, tmp_path: Path) -> Given:
-    return Given(chain.teacher, new_data, tmp_path / "runs" / "november")
+def setup(chain: Chain, new_data: Path, tmp_path: Path) -> Setup:
+    return Setup(chain.teacher, new_data, tmp_path / "runs" / "november")
 
 
 def read(out: Path) -> Any:
@@ -149,97 +151,97 @@ def read(out: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def promoted(chain: Chain, new_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Given, Path, Result]:
+def promoted(chain: Chain, new_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Setup, Path, Result]:
     """A retraining at a rate so small that nothing moves, earlier data joined, and the link that it switched."""
     folder = tmp_path_factory.mktemp("promoted")
     link = folder / "current"
     link.symlink_to(chain.teacher)
-    made = Given(link, new_data, folder / "runs" / "november")
-    return made, link, made.retrain("--with", str(chain.data), "--current", str(link), *LENIENT)
+    setup = Setup(link, new_data, folder / "runs" / "november")
+    return setup, link, setup.retrain("--with", str(chain.data), "--current", str(link), *LENIENT)
 
 
 def test_it_starts_from_the_old_weights_and_an_equal_run_is_promoted(
-    promoted: tuple[Given, Path, Result], chain: Chain
+    promoted: tuple[Setup, Path, Result], chain: Chain
 ) -> None:
-    made, link, done = promoted
-    assert done.exit_code == 0, done.output
-    assert "PROMOTED: the new run is not worse" in done.output
-    old, new = (load_file(run / "model.safetensors") for run in (chain.teacher, made.out))
+    setup, link, result = promoted
+    assert result.exit_code == 0, result.output
+    assert "PROMOTED: the new run is not worse" in result.output
+    old, new = (load_file(run / "model.safetensors") for run in (chain.teacher, setup.out))
     for name, values in old.items():
         if name.startswith(("text.", "dense.", "output.", "fusion.")):
             np.testing.assert_allclose(new[name], values, atol=1e-6)
     assert link.readlink() == Path("runs") / "november"
-    assert link.resolve() == made.out.resolve()
+    assert link.resolve() == setup.out.resolve()
 
 
 def test_the_report_says_what_was_decided_in_json_words_and_an_image(
-    promoted: tuple[Given, Path, Result], chain: Chain
+    promoted: tuple[Setup, Path, Result], chain: Chain
 ) -> None:
     pytest.importorskip("matplotlib")
-    made, _, done = promoted
-    tree = read(made.out)
+    setup, _, result = promoted
+    tree = read(setup.out)
     sentence = tree["promotion"]["sentence"]
-    assert sentence in done.output
-    page = (made.out / "retrain.md").read_text(encoding="utf-8")
+    assert sentence in result.output
+    page = (setup.out / "retrain.md").read_text(encoding="utf-8")
     assert sentence in page.replace("\\", "").split("\n\n")[1]
     assert "![" in page
-    assert (made.out / "retrain.png").read_bytes().startswith(b"\x89PNG")
+    assert (setup.out / "retrain.png").read_bytes().startswith(b"\x89PNG")
     assert tree["from"]["sha256"] == weights_sha256(chain.teacher)
-    assert tree["new"]["sha256"] == weights_sha256(made.out)
+    assert tree["new"]["sha256"] == weights_sha256(setup.out)
     assert tree["new_examples"]["fresh"] == 64
     assert tree["new_examples"]["reference"] == 40 + 64 + 32 + 24
-    of = {one["name"]: one["before_of"] for one in tree["new_examples"]["drift"]["shifts"]}
+    of = {shift["name"]: shift["before_of"] for shift in tree["new_examples"]["drift"]["shifts"]}
     assert of == {"words": 160, "text features": 96, "image features": 96}  # 64 were trained on
 
 
 def test_each_run_decides_with_its_own_thresholds(
-    promoted: tuple[Given, Path, Result], chain: Chain, new_data: Path
+    promoted: tuple[Setup, Path, Result], chain: Chain, new_data: Path
 ) -> None:
-    made, _, _ = promoted
+    setup, _, _ = promoted
     splits = read_splits(new_data)
     gold = splits.labels.encode([example.labels for example in splits.test]).astype(int)
-    for run, name in ((chain.teacher, "old"), (made.out, "new")):
+    for run, name in ((chain.teacher, "old"), (setup.out, "new")):
         opened = Checkpoint.load(run)
         decided = 1 / (1 + np.exp(-opened.logits(splits.test))) >= opened.thresholds.array()
         expected = f1_score(gold, decided, average="micro", zero_division=0)
-        assert read(made.out)["promotion"][name]["micro_f1"]["value"] == pytest.approx(expected, abs=1e-6)
+        assert read(setup.out)["promotion"][name]["micro_f1"]["value"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_worse_run_is_kept_out_and_the_link_stays(
-    given: Given, chain: Chain, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decisions that are the test set's gold labels, turned around for the new run."""
-    link = given.out.parent / "current"
+    link = setup.out.parent / "current"
     link.parent.mkdir()
     link.symlink_to(chain.teacher)
-    test = read_splits(given.data).test
+    test = read_splits(setup.data).test
     gold = Checkpoint.load(chain.teacher).classifier.labels.encode([e.labels for e in test]) > 0.5
-    answers = iter(promotion.Outputs(one.astype(np.float32), one) for one in (gold, ~gold))
-    monkeypatch.setattr(retrain, "_outputs", lambda *_: next(answers))
-    monkeypatch.setattr(retrain, "train", lambda *rest: Checkpoint.load(chain.teacher))
-    done = given.retrain("--current", str(link))
-    assert done.exit_code == 3, done.output
-    assert "KEPT OLD: the new run is worse" in done.output
+    predictions = iter(RunPredictions(d.astype(np.float32), d) for d in (gold, ~gold))
+    monkeypatch.setattr(teacher.retrain.run, "_predict", lambda *_: next(predictions))
+    monkeypatch.setattr(teacher.retrain.run, "fit_teacher", lambda *rest: Checkpoint.load(chain.teacher))
+    result = setup.retrain("--current", str(link))
+    assert result.exit_code == 3, result.output
+    assert "KEPT OLD: the new run is worse" in result.output
     assert link.resolve() == chain.teacher.resolve()
-    assert read(given.out)["promotion"]["reason"] == "worse"
+    assert read(setup.out)["promotion"]["reason"] == "worse"
 
 
 def test_a_stopped_retraining_goes_on_and_is_not_trained_twice(
-    given: Given, promoted: tuple[Given, Path, Result], monkeypatch: pytest.MonkeyPatch
+    setup: Setup, promoted: tuple[Setup, Path, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(retrain, "judge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        assert given.retrain().exit_code == 130
-    assert not (given.out / "retrain.json").exists()
-    assert "pass --resume to go on with it" in given.retrain().output
-    before = weights_sha256(given.out)
-    monkeypatch.setattr(retrain, "train", lambda *_: pytest.fail("trained again"))
-    again = given.retrain("--resume", *LENIENT)
+        patch.setattr(teacher.retrain.run, "decide_promotion", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert setup.retrain().exit_code == 130
+    assert not (setup.out / "retrain.json").exists()
+    assert "pass --resume to go on with it" in setup.retrain().output
+    before = weights_sha256(setup.out)
+    monkeypatch.setattr(teacher.retrain.run, "fit_teacher", lambda *_: pytest.fail("trained again"))
+    again = setup.retrain("--resume", *LENIENT)
     assert again.exit_code == 0, again.output
-    assert weights_sha256(given.out) == before
-    assert read(given.out)["promotion"]["word"] == "PROMOTED"
-    other = given.retrain("--resume", settings=(*STILL[1:], "teacher.epochs=2"))
-    assert "was started with epochs=1, not 2" in other.output
+    assert weights_sha256(setup.out) == before
+    assert read(setup.out)["promotion"]["decision"] == "PROMOTED"
+    changed = setup.retrain("--resume", settings=(*STILL[1:], "teacher.epochs=2"))
+    assert "was started with epochs=1, not 2" in changed.output
 
 
 @pytest.mark.slow
@@ -264,7 +266,7 @@ def test_killed_while_it_trains_it_ends_with_the_weights_of_an_unbroken_one(
     assert ours == unbroken
 
 
-def told(test: list[Example], tmp_path: Path) -> Path:
+def write_test(test: list[Example], tmp_path: Path) -> Path:
     """A test file of these examples."""
     path = tmp_path / "fixed.json"
     path.write_text(examples_to_json(test, tmp_path), encoding="utf-8")
@@ -281,33 +283,33 @@ def test_examples_that_either_run_learned_from_are_refused_with_their_names(
         (new.dev[0], "1 x test example in the data to learn from.*'dev-0000' is 'dev-0000' of dev"),
         (chain.splits.train[5], "1 x test example that the earlier run was trained on.*'train-0005'"),
     ):
-        test = told([*new.test, spoilt], tmp_path)
+        test = write_test([*new.test, spoilt], tmp_path)
         with pytest.raises(DataError, match=message):
-            incoming.read_incoming(new_data, None, test, labels, seen)
-    test = told(new.test, tmp_path)
+            read_retrain_data(new_data, None, test, labels, seen)
+    test = write_test(new.test, tmp_path)
     swapped = tmp_path / "swapped"
     swapped.mkdir()
     for name, part in (("train", new.train), ("dev", chain.splits.train)):
         (swapped / f"{name}.json").write_text(examples_to_json(part, swapped), encoding="utf-8")
     with pytest.raises(DataError, match="64 x dev example that the earlier run was trained on"):
-        incoming.read_incoming(swapped, None, test, labels, seen)
+        read_retrain_data(swapped, None, test, labels, seen)
 
 
 def test_what_bends_the_comparison_a_little_is_told(chain: Chain, new_data: Path) -> None:
     seen = lineage.read_lineage(chain.teacher)
     splits = replace(read_splits(new_data), test=chain.splits.dev)
-    assert incoming.cautions(read_splits(new_data), seen) == []
-    assert "32 of 32 test examples were in the earlier run's dev split" in incoming.cautions(splits, seen)[0]
+    assert comparison_cautions(read_splits(new_data), seen) == []
+    assert "32 of 32 test examples were in the earlier run's dev split" in comparison_cautions(splits, seen)[0]
     judged_before = replace(seen, test=frozenset(["another"]))
-    assert "judged on another test set" in incoming.cautions(read_splits(new_data), judged_before)[0]
+    assert "judged on another test set" in comparison_cautions(read_splits(new_data), judged_before)[0]
 
 
 def test_a_test_set_too_small_is_refused_before_training(chain: Chain, tmp_path: Path) -> None:
-    test = told(chain.splits.test[:24], tmp_path)
+    test = write_test(chain.splits.test[:24], tmp_path)
     with pytest.raises(DataError, match="24 test examples are too few to compare two runs; at least 30"):
-        incoming.read_test(test)
+        read_test(test)
     with pytest.raises(DataError, match=r"no test\.json"):
-        incoming.read_test(tmp_path)
+        read_test(tmp_path)
 
 
 def test_earlier_examples_join_once_and_new_ones_are_those_that_are_not_in_the_reference(
@@ -320,10 +322,10 @@ def test_earlier_examples_join_once_and_new_ones_are_those_that_are_not_in_the_r
     for name, part in (("train", [*new.train, *old]), ("dev", new.dev)):
         (mixed / f"{name}.json").write_text(examples_to_json(part, mixed), encoding="utf-8")
     seen = lineage.read_lineage(chain.teacher)
-    found = incoming.read_incoming(mixed, chain.data, new_data, chain.splits.labels, seen)
-    assert len(found.splits.train) == 40 + 64
-    assert [e.id for e in found.splits.train[42:44]] == ["earlier/train-0002", "earlier/train-0003"]
-    assert [e.id for e in found.fresh] == [e.id for e in (*new.train, *new.dev)]
+    data = read_retrain_data(mixed, chain.data, new_data, chain.splits.labels, seen)
+    assert len(data.splits.train) == 40 + 64
+    assert [e.id for e in data.splits.train[42:44]] == ["earlier/train-0002", "earlier/train-0003"]
+    assert [e.id for e in data.fresh] == [e.id for e in (*new.train, *new.dev)]
 
 
 def test_an_earlier_test_split_whose_labels_are_secret_is_no_reference(
@@ -340,23 +342,23 @@ def test_an_earlier_test_split_whose_labels_are_secret_is_no_reference(
         earlier.mkdir()
         for split, part in (("train", old.train), ("dev", old.dev), ("test", test)):
             (earlier / f"{split}.json").write_text(examples_to_json(part, earlier), encoding="utf-8")
-        found = incoming.read_incoming(new_data, earlier, new_data, labels, seen)
-        assert len(found.reference) == expected
+        data = read_retrain_data(new_data, earlier, new_data, labels, seen)
+        assert len(data.reference) == expected
         assert ("no row of its test split has a label" in capsys.readouterr().err) == (name == "secret")
 
 
 def test_what_the_first_run_saw_is_remembered_through_every_retraining(
-    chain: Chain, promoted: tuple[Given, Path, Result], new_data: Path, tmp_path: Path
+    chain: Chain, promoted: tuple[Setup, Path, Result], new_data: Path, tmp_path: Path
 ) -> None:
-    made, _, _ = promoted
-    first, second = lineage.read_lineage(chain.teacher), lineage.read_lineage(made.out)
+    setup, _, _ = promoted
+    first, second = lineage.read_lineage(chain.teacher), lineage.read_lineage(setup.out)
     assert (len(first.train), len(second.train)) == (64, 104)
     assert first.train < second.train
     assert first.dev < second.dev
     third = tmp_path / "third"
     only_new = replace(read_splits(new_data), test=[])
     depends_on = lineage.retrain_record(second, "0" * 64, only_new.dev)
-    begin(third, RunStart("teacher", chain.recipe.teacher, only_new, depends_on), resume=False, overwrite=False)
+    begin_run(third, RunStart("teacher", chain.recipe.teacher, only_new, depends_on), resume=False, overwrite=False)
     assert lineage.read_lineage(third).train == second.train
     (third / "started.json").write_text("{}")
     with pytest.raises(RunError, match="does not record what the run was trained on"):
@@ -364,7 +366,7 @@ def test_what_the_first_run_saw_is_remembered_through_every_retraining(
 
 
 def test_labels_that_the_earlier_run_cannot_learn_are_refused_wherever_they_stand(
-    given: Given, chain: Chain, tmp_path: Path
+    setup: Setup, chain: Chain, tmp_path: Path
 ) -> None:
     for split, where in (("dev", "'earlier/dev-0000' (reference)"), ("train", "'earlier/train-0000' (train)")):
         earlier = tmp_path / split
@@ -373,88 +375,86 @@ def test_labels_that_the_earlier_run_cannot_learn_are_refused_wherever_they_stan
             part = chain.splits.examples(name)
             spoilt = [replace(part[0], labels=("new in May",)), *part[1:]] if name == split else part
             (earlier / f"{name}.json").write_text(examples_to_json(spoilt, earlier), encoding="utf-8")
-        failed = given.retrain("--with", str(earlier))
+        failed = setup.retrain("--with", str(earlier))
         assert failed.exit_code == 2
-        said = failed.output.splitlines()[-1]
-        assert f"{chain.teacher.resolve()}, whose 6 labels are fixed; remove it from the row" in said
-        assert f"{where} has label 'new in May'" in said
-        assert not given.out.exists()
+        last_line = failed.output.splitlines()[-1]
+        assert f"{chain.teacher.resolve()}, whose 6 labels are fixed; remove it from the row" in last_line
+        assert f"{where} has label 'new in May'" in last_line
+        assert not setup.out.exists()
 
 
 def test_what_the_weights_are_made_for_cannot_be_changed(chain: Chain) -> None:
     old = Checkpoint.load(chain.teacher)
-    assert retrain.settings(old, ("teacher.epochs=7",)).epochs == 7
-    assert retrain.settings(old, ()) == chain.recipe.teacher
+    assert retrain_config(old, ("teacher.epochs=7",)).epochs == 7
+    assert retrain_config(old, ()) == chain.recipe.teacher
     for setting, message in (
         ("teacher.head.hidden_size=8", r"teacher\.head: cannot be changed"),
         ("teacher.text.max_tokens=8", r"teacher\.text: cannot be changed"),
         ("student.epochs=3", "unknown key 'student'"),
     ):
         with pytest.raises(RecipeError, match=message):
-            retrain.settings(old, (setting,))
+            retrain_config(old, (setting,))
     with pytest.raises(RunError, match="is a student; retrain its teacher"):
-        retrain.settings(Checkpoint.load(chain.student), ())
+        retrain_config(Checkpoint.load(chain.student), ())
 
 
-def test_folds_are_refused_where_the_weights_have_seen_the_examples(given: Given, chain: Chain) -> None:
-    failed = given.retrain("--with", str(chain.data), settings=("teacher.folds=2",))
+def test_folds_are_refused_where_the_weights_have_seen_the_examples(setup: Setup, chain: Chain) -> None:
+    failed = setup.retrain("--with", str(chain.data), settings=("teacher.folds=2",))
     assert failed.exit_code == 2
     assert "have seen 64 of the training examples" in failed.output
-    assert not given.out.exists()
+    assert not setup.out.exists()
 
 
 def test_only_a_link_to_the_run_compared_with_is_switched(chain: Chain, tmp_path: Path) -> None:
-    run, other, out, link = (tmp_path / name for name in ("run", "other", "out", "current"))
+    run, another, out, link = (tmp_path / name for name in ("run", "other", "out", "current"))
     run.mkdir()
-    other.mkdir()
-    current.check(link, run, out, overwrite=False)
+    another.mkdir()
+    check_link(link, run, out, overwrite=False)
     with pytest.raises(RunError, match="is the run to start from"):
-        current.check(None, run, tmp_path / "other" / ".." / "run", overwrite=True)
-    with pytest.raises(RunError, match="is no symbolic link"):
-        current.check(other, run, out, overwrite=False)
-    current.switch(link, other)
+        check_link(None, run, tmp_path / "other" / ".." / "run", overwrite=True)
+    with pytest.raises(RunError, match="is not a symbolic link"):
+        check_link(another, run, out, overwrite=False)
+    switch_link(link, another)
     with pytest.raises(RunError, match=r"points to .*other, not to"):
-        current.check(link, run, out, overwrite=False)
+        check_link(link, run, out, overwrite=False)
     with pytest.raises(RunError, match="is in use"):
-        current.check(link, run, other, overwrite=True)
-    current.switch(link, run)
+        check_link(link, run, another, overwrite=True)
+    switch_link(link, run)
     assert link.readlink() == Path("run")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "other", "run"]
 
 
-def test_a_link_that_leads_nowhere_is_one_line_with_the_next_step(chain: Chain, given: Given) -> None:
+def test_a_link_that_leads_nowhere_is_one_line_with_the_next_step(chain: Chain, setup: Setup) -> None:
     """To a run that was moved, and in a circle; as the run to start from, and as the link to switch."""
-    folder = given.out.parent
+    folder = setup.out.parent
     folder.mkdir()
     gone, circle, moved = folder / "gone link", folder / "circle", folder / "moved"
     gone.symlink_to("moved")
     circle.symlink_to("back")
     (folder / "back").symlink_to("circle")
-    for link, said in (
+    for link, message in (
         (gone, f"error: {gone}: points to {moved}, which is gone; ln -sfn RUN '{gone}'"),
         (circle, f"error: {circle}: its symbolic links lead in a circle; ln -sfn RUN {circle}"),
     ):
         for run in (link, chain.teacher):
-            failed = replace(given, run=run).retrain("--current", str(link))
-            assert (failed.exit_code, failed.output) == (2, f"{said}\n")
-    current.check(gone, chain.teacher, moved, overwrite=False)  # it will stand there again
+            failed = replace(setup, run=run).retrain("--current", str(link))
+            assert (failed.exit_code, failed.output) == (2, f"{message}\n")
+    check_link(gone, chain.teacher, moved, overwrite=False)  # it will stand there again
 
 
-def test_names_cannot_break_the_page(promoted: tuple[Given, Path, Result], chain: Chain) -> None:
-    from teacher.retrain.drift import look
-    from teacher.retrain.report import Report
-
-    made, _, _ = promoted
+def test_names_cannot_break_the_page(promoted: tuple[Setup, Path, Result], chain: Chain) -> None:
+    setup, _, _ = promoted
     old = Checkpoint.load(chain.teacher)
-    data = incoming.read_incoming(
-        made.data, None, made.data, old.classifier.labels, lineage.read_lineage(chain.teacher)
+    data = read_retrain_data(
+        setup.data, None, setup.data, old.classifier.labels, lineage.read_lineage(chain.teacher)
     )
-    looked = look(old, data, lineage.read_lineage(chain.teacher))
-    assert looked is not None
-    evil = replace(looked.drift.rates[0], name="<b>a|b</b>", drifted=True)
-    looked = replace(looked, drift=replace(looked.drift, rates=(evil,)))
+    report = measure_drift(old, data, lineage.read_lineage(chain.teacher))
+    assert report is not None
+    evil = replace(report.drift.rates[0], name="<b>a|b</b>", drifted=True)
+    report = replace(report, drift=replace(report.drift, rates=(evil,)))
     targets, decided = drawn(40, 0.1)
-    page = to_markdown(Report(chain.teacher, "", "", judged(targets, decided, decided, 0.0), looked), "run", False)
+    promotion = decide(targets, decided, decided, 0.0)
+    page = report_markdown(RetrainReport(chain.teacher, "", "", promotion, report), "run", False)
     assert "\\<b>a\\|b\\</b>" in page
     assert "<b>" not in page.replace("\\<", "")
 
@@ -463,27 +463,21 @@ def test_what_the_earlier_run_is_worth_on_new_examples_is_told_and_labels_that_c
     chain: Chain, new_data: Path
 ) -> None:
     """Gold labels of the new examples that are what the run decides, and the opposite of it."""
-    from teacher.retrain.drift import look
-    from teacher.retrain.report import worth_sentence
-
     old, new = Checkpoint.load(chain.teacher), read_splits(new_data)
     labels, seen = old.classifier.labels, lineage.read_lineage(chain.teacher)
     decided = old.thresholds.apply(1 / (1 + np.exp(-old.logits(new.train))))
-    for made, harder in ((decided, False), (~decided, True)):
-        fresh = [replace(e, labels=labels.decode(row)) for e, row in zip(new.train, made, strict=True)]
-        looked = look(old, incoming.Incoming(new, fresh, new.test), seen)
-        assert looked is not None
-        assert looked.micro_f1 is not None
-        assert looked.micro_f1.value == pytest.approx(1 - harder)
-        assert looked.harder == harder
-        assert ("DRIFT" in worth_sentence(looked)) == harder
+    for gold, harder in ((decided, False), (~decided, True)):
+        fresh = [replace(e, labels=labels.decode(row)) for e, row in zip(new.train, gold, strict=True)]
+        report = measure_drift(old, RetrainData(new, fresh, new.test), seen)
+        assert report is not None
+        assert report.micro_f1 is not None
+        assert report.micro_f1.value == pytest.approx(1 - harder)
+        assert report.harder == harder
+        assert ("DRIFT" in old_run_sentence(report)) == harder
 
 
 def test_a_data_set_without_anything_new_is_told(chain: Chain, new_data: Path, tmp_path: Path) -> None:
-    from teacher.retrain.drift import look
-    from teacher.retrain.report import drift_sentence
-
     new = read_splits(new_data)
-    data = incoming.Incoming(Splits(new.labels, new.train, new.dev, new.test), [], new.test)
-    assert look(Checkpoint.load(chain.teacher), data, lineage.read_lineage(chain.teacher)) is None
+    data = RetrainData(Splits(new.labels, new.train, new.dev, new.test), [], new.test)
+    assert measure_drift(Checkpoint.load(chain.teacher), data, lineage.read_lineage(chain.teacher)) is None
     assert "No example is new" in drift_sentence(None)

@@ -14,7 +14,12 @@ from distill.core.recipe import Asymmetric, Focal
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from distill.training.focal import focal_loss
-from teacher.losses import alpha_of, asymmetric_parts, class_balanced, loss_of
+from teacher.losses import (
+    alpha_from_rates,
+    class_balanced_weights,
+    elementwise_asymmetric_loss,
+    teacher_loss,
+)
 
 LOGITS = np.array([[-3.0, 0.2, 2.5], [1.0, -0.5, -6.0]])
 TARGETS = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
@@ -30,19 +35,21 @@ def test_the_asymmetric_loss_is_that_of_its_paper(positive: float, negative: flo
     shifted = np.maximum(p - clip, 0)
     expected = -TARGETS * (1 - p) ** positive * np.log(p)
     expected -= (1 - TARGETS) * shifted**negative * np.log(1 - shifted)
-    found = asymmetric_parts(*tensors(), Asymmetric(positive, negative, clip))
-    assert np.allclose(found, expected, atol=1e-9)
+    loss = elementwise_asymmetric_loss(*tensors(), Asymmetric(positive, negative, clip))
+    assert np.allclose(loss, expected, atol=1e-9)
 
 
 def test_without_focus_and_clip_the_asymmetric_loss_is_cross_entropy() -> None:
     logits, targets = tensors()
     expected = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    assert torch.allclose(asymmetric_parts(logits, targets, Asymmetric(0.0, 0.0, 0.0)), expected, atol=1e-6)
+    assert torch.allclose(
+        elementwise_asymmetric_loss(logits, targets, Asymmetric(0.0, 0.0, 0.0)), expected, atol=1e-6
+    )
 
 
 def test_certain_negatives_cost_nothing_and_have_finite_gradients() -> None:
     logits = torch.tensor([[-20.0, 40.0]], requires_grad=True)
-    parts = asymmetric_parts(logits, torch.zeros(1, 2), Asymmetric(1.0, 4.0, 0.05))
+    parts = elementwise_asymmetric_loss(logits, torch.zeros(1, 2), Asymmetric(1.0, 4.0, 0.05))
     assert parts[0, 0] == 0
     parts.sum().backward()
     assert logits.grad is not None
@@ -54,26 +61,26 @@ def test_class_balanced_weights_of_a_hand_computed_case() -> None:
     targets[:8, 0] = 1
     targets[:2, 1] = 1
     raw = np.array([0.001 / (1 - 0.999**8), 0.001 / (1 - 0.999**2), 1.0])
-    assert np.allclose(class_balanced(targets), raw / raw.mean(), rtol=1e-4)
-    assert np.allclose(alpha_of(targets), [0.2, 0.8, 0.95])
+    assert np.allclose(class_balanced_weights(targets), raw / raw.mean(), rtol=1e-4)
+    assert np.allclose(alpha_from_rates(targets), [0.2, 0.8, 0.95])
 
 
 @pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (-1.0, 1.0)])
 def test_unbalanced_it_is_the_focal_loss(chain: Chain, alpha: float, gamma: float) -> None:
     config = replace(chain.recipe.teacher, focal=Focal(gamma, alpha))
     logits, targets = tensors()
-    found = loss_of(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
-    assert torch.allclose(found, focal_loss(logits, targets, config.focal))
+    loss = teacher_loss(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
+    assert torch.allclose(loss, focal_loss(logits, targets, config.focal))
 
 
 def test_balanced_by_alpha_each_label_has_its_own(chain: Chain) -> None:
     config = replace(chain.recipe.teacher, class_weights="focal_alpha", focal=Focal(0.0, 0.25))
     logits, targets = tensors()
-    alpha = alpha_of(TARGETS.astype(np.float32))
+    alpha = alpha_from_rates(TARGETS.astype(np.float32))
     weights = np.where(TARGETS > 0, alpha, 1 - alpha)
     expected = (weights * F.binary_cross_entropy_with_logits(logits, targets, reduction="none").numpy()).mean()
-    found = loss_of(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
-    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+    loss = teacher_loss(config, TARGETS.astype(np.float32))(outputs(logits), batch_targets(targets))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
 
 
 def outputs(logits: torch.Tensor) -> Outputs[torch.Tensor]:

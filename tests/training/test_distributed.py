@@ -21,7 +21,7 @@ from distill.cli.main import main
 from distill.core.errors import RecipeError, RunError
 from distill.core.files import read_json
 from distill.core.recipe import recipes_folder
-from distill.model import distributed as processes
+from distill.model import distributed
 from distill.model.soft_targets import SoftTargets
 
 # Images are frozen: after one step of NAdam's, which goes by the signs of gradients, rounding is no longer small
@@ -42,14 +42,14 @@ def torchrun(*words: object, count: int = 2) -> subprocess.CompletedProcess[str]
 def settings(overrides: list[str], tmp_path: Path) -> list[str]:
     """The tiny recipe where nothing is drawn while training, as two processes draw otherwise than one: no dropout,
     in no encoder either."""
-    given = dict(override.split("=", 1) for override in overrides)
+    overridden = dict(override.split("=", 1) for override in overrides)
     for kind in ("teacher", "student"):
-        copied = shutil.copytree(given[f"{kind}.text.model"], tmp_path / f"{kind}-text")
+        copied = shutil.copytree(overridden[f"{kind}.text.model"], tmp_path / f"{kind}-text")
         config = json.loads((copied / "config.json").read_text(encoding="utf-8"))
         config |= {name: 0.0 for name in config if "dropout" in name}
         (copied / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        given |= {f"{kind}.{key}": value for key, value in PLAIN.items()} | {f"{kind}.text.model": str(copied)}
-    words = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+        overridden |= {f"{kind}.{key}": value for key, value in PLAIN.items()} | {f"{kind}.text.model": str(copied)}
+    words = [part for key, value in overridden.items() for part in ("--set", f"{key}={value}")]
     return ["--recipe", str(recipes_folder() / "tiny.toml"), *words]
 
 
@@ -76,49 +76,49 @@ def figures(tree: Any) -> list[float]:
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(data: Path, settings: list[str], tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    for words in commands(data, one, settings):
+    single, double = tmp_path / "one", tmp_path / "two"
+    for words in commands(data, single, settings):
         assert CliRunner().invoke(main, words, catch_exceptions=False).exit_code == 0
-    (tmp_path / "asked.json").write_text(json.dumps({"commands": commands(data, two, settings)}))
-    done = torchrun(SUPPORT / "two_processes.py", tmp_path / "asked.json")
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "tasks.json").write_text(json.dumps({"commands": commands(data, double, settings)}))
+    result = torchrun(SUPPORT / "two_processes.py", tmp_path / "tasks.json")
+    assert result.returncode == 0, result.stderr
     for name in ("soft_targets.npz", *(f"soft_targets-fold{number}.npz" for number in (1, 2, 3))):
-        ours, theirs = (SoftTargets.read(folder / "teacher" / name) for folder in (two, one))
+        ours, theirs = (SoftTargets.read(folder / "teacher" / name) for folder in (double, single))
         assert ours.content == theirs.content
         assert np.abs(ours.outputs.logits - theirs.outputs.logits).max() < 1e-4
     for run in ("teacher", "student"):
-        ours, theirs = (figures(read_json(folder / run / "metrics.json", RunError)) for folder in (two, one))
+        ours, theirs = (figures(read_json(folder / run / "metrics.json", RunError)) for folder in (double, single))
         assert len(theirs) > 100
         assert ours == pytest.approx(theirs, abs=1e-3)
-    assert {p.relative_to(two) for p in two.rglob("*")} == {p.relative_to(one) for p in one.rglob("*")}
-    assert done.stderr.count("epoch 1/1") == 3 + 1 + 1  # nobody says it twice
-    assert done.stdout.count("By label") == 2
+    assert {p.relative_to(double) for p in double.rglob("*")} == {p.relative_to(single) for p in single.rglob("*")}
+    assert result.stderr.count("epoch 1/1") == 3 + 1 + 1  # nobody says it twice
+    assert result.stdout.count("By label") == 2
     for rows in (8, 7):
-        assert f"gradients of {rows} rows are those of one process" in done.stderr
+        assert f"gradients of {rows} rows are those of one process" in result.stderr
 
 
 def test_parts_are_equally_long_and_make_the_batch_again(monkeypatch: pytest.MonkeyPatch) -> None:
     for rows in (1, 2, 3, 5, 8, 9):
         for count in (2, 3, 4):
-            monkeypatch.setattr(processes, "count", lambda count=count: count)
+            monkeypatch.setattr(distributed, "world_size", lambda count=count: count)
             parts = []
             for rank in range(count):
-                monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
-                parts.append(processes.part_of(range(100, 100 + rows)))
+                monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+                parts.append(distributed.shard(range(100, 100 + rows)))
             assert len({len(part) for part in parts}) == 1
             assert list(chain.from_iterable(parts))[:rows] == list(range(100, 100 + rows))
 
 
 def test_a_process_alone_is_the_first_and_only_one() -> None:
-    assert (processes.count(), processes.rank()) == (1, 0)
+    assert (distributed.world_size(), distributed.rank()) == (1, 0)
     tensor = torch.ones(3, requires_grad=True)
-    assert processes.gathered(tensor) is tensor
-    assert processes.part_of([4, 2]) == [4, 2]
-    assert processes.by_first(sorted)([2, 1]) == [1, 2]
+    assert distributed.all_gather(tensor) is tensor
+    assert distributed.shard([4, 2]) == [4, 2]
+    assert distributed.on_first_process(sorted)([2, 1]) == [1, 2]
 
 
 def test_a_batch_that_does_not_divide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_started", lambda: 3)
-    processes.check_batch_size(12)
+    monkeypatch.setattr(distributed, "_launched", lambda: 3)
+    distributed.check_batch_size(12)
     with pytest.raises(RecipeError, match=r"batch_size=16 .* does not divide by 3"):
-        processes.check_batch_size(16)
+        distributed.check_batch_size(16)

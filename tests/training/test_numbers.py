@@ -11,18 +11,18 @@ import pytest
 import torch
 from chain import Chain
 
-import student.train
-import teacher.soft_targets
-import teacher.train
 from distill.core.errors import RunError
 from distill.core.recipe import TeacherConfig
 from distill.model.classifier import Classifier
-from distill.model.dataset import BatchTargets
+from distill.model.dataset import BatchTargets, LengthGroupedSampler
 from distill.model.outputs import Outputs
-from distill.model.training_log import EpochLog, warning
-from distill.training import trainer as training
+from distill.model.training_log import EpochLog, convergence_warning
+from distill.training import trainer
 from distill.training.focal import focal_loss
 from distill.training.trainer import TrainingData, Workspace, train_model
+from student.train import DistillationTargets, fit_student
+from teacher.soft_targets import ensemble_soft_targets
+from teacher.train import fit_teacher
 
 
 def fit(chain: Chain, folder: Path, config: TeacherConfig, poisoned: bool = False, grows: float = 1.0) -> None:
@@ -44,17 +44,17 @@ def fit(chain: Chain, folder: Path, config: TeacherConfig, poisoned: bool = Fals
 def test_a_loss_that_is_not_finite_names_the_step_and_the_examples(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         fit(chain, tmp_path, chain.recipe.teacher, poisoned=True)
-    said = str(raised.value)
-    assert "the loss became nan at step 1 of 4, in the batch of train-" in said
-    assert "Lower learning_rate, now 0.001, and head_learning_rate, now 0.001" in said
-    assert "start over with --overwrite" in said
-    named = re.findall(r"train-\d+", said)
+    message = str(raised.value)
+    assert "the loss became nan at step 1 of 4, in the batch of train-" in message
+    assert "Lower learning_rate, now 0.001, and head_learning_rate, now 0.001" in message
+    assert "start over with --overwrite" in message
+    named_ids = re.findall(r"train-\d+", message)
     config, classifier = (
         chain.recipe.teacher,
         Classifier.pretrained("teacher", chain.recipe.teacher, chain.splits.labels, []),
     )
-    order = training.LengthGroups(classifier.encode(chain.splits.train).lengths(), config.batch_size, config.seed)
-    assert named == [chain.splits.train[row].id for row in list(order)[: config.batch_size]]
+    order = LengthGroupedSampler(classifier.encode(chain.splits.train).lengths(), config.batch_size, config.seed)
+    assert named_ids == [chain.splits.train[row].id for row in list(order)[: config.batch_size]]
     assert list(tmp_path.glob("checkpoint-*")) == []
 
 
@@ -69,9 +69,9 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights go bad in the second epoch's last step: dev notices, before they could become the best."""
-    real = training._TwoTowerTrainer.training_step
+    real = trainer._TwoTowerTrainer.training_step
 
-    def step(self: training._TwoTowerTrainer, *arguments: object, **more: object) -> object:
+    def step(self: trainer._TwoTowerTrainer, *arguments: object, **more: object) -> object:
         loss = real(self, *arguments, **more)
         if self.state.global_step == 3:
             with torch.no_grad():
@@ -79,7 +79,7 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
                 self.model.network.output.bias.grad = None
         return loss
 
-    monkeypatch.setattr(training._TwoTowerTrainer, "training_step", step)
+    monkeypatch.setattr(trainer._TwoTowerTrainer, "training_step", step)
     with pytest.raises(
         RunError, match="the loss became nan on dev after step 4, in the batch of dev-0000, dev-0001"
     ):
@@ -88,18 +88,18 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
 
 
 def test_a_teacher_is_the_same_to_the_byte(chain: Chain, tmp_path: Path) -> None:
-    run = teacher.train.train(chain.recipe.teacher, chain.splits, Workspace(tmp_path, resume=False))
+    run = fit_teacher(chain.recipe.teacher, chain.splits, Workspace(tmp_path, resume=False))
     for name in ("model.safetensors", "soft_targets.npz", "tokenizer.json"):
         assert (run.folder / name).read_bytes() == (chain.teacher / name).read_bytes()
 
 
 def test_a_student_is_the_same_to_the_byte_and_another_seed_is_not(chain: Chain, tmp_path: Path) -> None:
-    targets = student.train.DistillationTargets(teacher.soft_targets.gather([chain.teacher], chain.splits.train))
+    targets = DistillationTargets(ensemble_soft_targets([chain.teacher], chain.splits.train))
     weights = []
     for seed in (chain.recipe.student.seed, 14):
         config = replace(chain.recipe.student, seed=seed)
         workspace = Workspace(tmp_path / str(seed), resume=False)
-        run = student.train.train(config, chain.splits, targets, workspace)
+        run = fit_student(config, chain.splits, targets, workspace)
         weights.append((run.folder / "model.safetensors").read_bytes())
     assert weights[0] == (chain.student / "model.safetensors").read_bytes()
     assert weights[1] != weights[0]
@@ -110,10 +110,10 @@ def epochs(*losses: float) -> list[EpochLog]:
 
 
 def test_divergence_and_plateau_are_told_apart_and_named_only_when_true() -> None:
-    diverged = warning(epochs(0.4, 0.3, 0.35, 0.9), best_epoch=2)
+    diverged = convergence_warning(epochs(0.4, 0.3, 0.35, 0.9), best_epoch=2)
     assert diverged is not None
     assert "diverged: its loss rose from 0.3 in epoch 2 to 0.9 in epoch 4; lower the learning rate" in diverged
-    plateau = warning(epochs(0.4, 0.3, 0.299, 0.301, 0.3), best_epoch=2)
+    plateau = convergence_warning(epochs(0.4, 0.3, 0.299, 0.301, 0.3), best_epoch=2)
     assert plateau is not None
     assert (
         "plateau: no better on dev for 3 epochs after epoch 2, and its loss moved only from 0.3 to 0.3" in plateau
@@ -126,18 +126,18 @@ def test_divergence_and_plateau_are_told_apart_and_named_only_when_true() -> Non
         ((0.4,), 1),
         ((), 0),
     ):
-        assert warning(epochs(*losses), best) is None
+        assert convergence_warning(epochs(*losses), best) is None
 
 
 def test_a_training_says_that_it_diverged(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(training, "warn", said.append)
+    warnings: list[str] = []
+    monkeypatch.setattr(trainer, "warn", warnings.append)
     fit(chain, tmp_path / "calm", chain.recipe.teacher)
-    assert said == []
+    assert warnings == []
     fit(chain, tmp_path / "wild", replace(chain.recipe.teacher, epochs=3), grows=1.5)
-    assert len(said) == 1
-    assert "this training diverged" in said[0]
+    assert len(warnings) == 1
+    assert "this training diverged" in warnings[0]
     still = replace(chain.recipe.teacher, epochs=6, patience=3, learning_rate=1e-30, head_learning_rate=1e-30)
     fit(chain, tmp_path / "still", replace(still, image=replace(still.image, trainable=False)))
-    assert len(said) == 2
-    assert "this training reached a plateau" in said[1]
+    assert len(warnings) == 2
+    assert "this training reached a plateau" in warnings[1]

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from chain import TINY, Chain
+from click.testing import CliRunner
 
-from distill.training.trainer import _last_whole_checkpoint
+from distill.cli.main import main
+from distill.training.trainer import _last_complete_checkpoint
 
 KILLS = 5
 
@@ -56,6 +58,13 @@ def test_a_student_killed_anywhere_ends_with_the_figures_of_an_unbroken_one(
     assert weights[0] == weights[1]
 
 
+def test_a_finished_run_that_is_resumed_is_opened_and_not_announced_as_new(chain: Chain) -> None:
+    command = ["train-teacher", "--data", str(chain.data), *chain.words(), "--out", str(chain.teacher), "--resume"]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == f"{chain.teacher}: this run is finished already"
+
+
 def test_half_a_checkpoint_is_not_taken_and_a_moved_one_is_found(tmp_path: Path) -> None:
     for step in (2, 10, 12):
         (tmp_path / f"checkpoint-{step}").mkdir()
@@ -63,8 +72,8 @@ def test_half_a_checkpoint_is_not_taken_and_a_moved_one_is_found(tmp_path: Path)
     (tmp_path / "checkpoint-2" / "trainer_state.json").write_text(json.dumps(state))
     (tmp_path / "checkpoint-10" / "trainer_state.json").write_text(json.dumps(state))
     (tmp_path / "checkpoint-12" / "trainer_state.json").write_text('{"best_mod')
-    assert _last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert _last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
     assert not (tmp_path / "checkpoint-12").exists()
     mended = json.loads((tmp_path / "checkpoint-10" / "trainer_state.json").read_text())
     assert mended["best_model_checkpoint"] == str(tmp_path / "checkpoint-2")
-    assert _last_whole_checkpoint(tmp_path / "nothing") is None
+    assert _last_complete_checkpoint(tmp_path / "nothing") is None

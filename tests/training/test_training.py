@@ -18,23 +18,20 @@ from distill.core.recipe import Augment, ImageTower, ModelConfig, Recipe
 from distill.data.dataset import read_splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
-from distill.model.dataset import BatchTargets, LengthGroups
-from distill.model.encoders import fingerprint, load_image, load_text
+from distill.model.dataset import BatchTargets, LengthGroupedSampler
+from distill.model.encoders.image import load_image
+from distill.model.encoders.text import load_text
+from distill.model.encoders.weights import fingerprint
 from distill.model.outputs import Outputs
 from distill.preprocess.images import image_to_uint8, normalise
 from distill.preprocess.text import load_tokenizer
 from distill.scoring.metrics import sigmoid
-from distill.training import trainer as training
+from distill.training import trainer
 from distill.training.focal import focal_loss
 from distill.training.folds import ModalityProbabilities, OutOfFold
-from distill.training.trainer import (
-    Loss,
-    NetworkWithLoss,
-    TrainingData,
-    Workspace,
-    optimizer_and_schedule,
-    train_model,
-)
+from distill.training.optimizer import optimizer_and_schedule, parameter_groups
+from distill.training.trainer import Loss, NetworkWithLoss, TrainingData, Workspace, train_model
+from teacher.train import fit_teacher
 
 UNCHANGED = Augment(0.0, 0.0, 0.0, 1)
 
@@ -51,8 +48,8 @@ def focal(config: ModelConfig) -> Loss:
 
 def test_the_rate_is_constant_and_then_falls_by_a_factor_each_epoch(chain: Chain) -> None:
     config = replace(chain.recipe.teacher, constant_epochs=3, decay_per_epoch=0.1, learning_rate=1e-4)
-    model = NetworkWithLoss(classifier_of(chain).network, focal(config))
-    optimizer, schedule = optimizer_and_schedule(model, config, steps_per_epoch=2)
+    groups = parameter_groups(classifier_of(chain).network, focal(config), config)
+    optimizer, schedule = optimizer_and_schedule(groups, config, steps_per_epoch=2)
     assert type(optimizer).__name__ == "NAdam"
     rates = []
     for _ in range(10):
@@ -69,7 +66,7 @@ def test_every_trainable_parameter_is_in_one_group_and_only_matrices_decay(chain
     for optimizer_name, expected in (("nadam", "NAdam"), ("adamw", "AdamW")):
         config = replace(chain.recipe.teacher, optimizer=optimizer_name)
         model = NetworkWithLoss(network, projecting)
-        optimizer, _ = optimizer_and_schedule(model, config, 1)
+        optimizer, _ = optimizer_and_schedule(parameter_groups(network, projecting, config), config, 1)
         assert type(optimizer).__name__ == expected
         grouped = [p for group in optimizer.param_groups for p in group["params"]]
         assert {id(p) for p in grouped} == {id(p) for p in model.parameters() if p.requires_grad}
@@ -83,11 +80,9 @@ def test_only_pretrained_encoders_take_the_lower_rate(chain: Chain) -> None:
         base = chain.recipe.teacher
         towers = (replace(base.text, model=text), replace(base.image, model=image, trainable=True))
         config = replace(base, text=towers[0], image=towers[1], learning_rate=1e-6, head_learning_rate=1e-3)
-        model = NetworkWithLoss(
-            Classifier.pretrained("teacher", config, chain.splits.labels, ["words"]).network, focal(config)
-        )
-        optimizer, _ = optimizer_and_schedule(model, config, 1)
-        names = {id(p): name for name, p in model.network.named_parameters()}
+        network = Classifier.pretrained("teacher", config, chain.splits.labels, ["words"]).network
+        optimizer, _ = optimizer_and_schedule(parameter_groups(network, focal(config), config), config, 1)
+        names = {id(p): name for name, p in network.named_parameters()}
         return {
             names[id(p)].split(".")[0]
             for group in optimizer.param_groups
@@ -104,13 +99,13 @@ def test_only_pretrained_encoders_take_the_lower_rate(chain: Chain) -> None:
 
 def test_each_epoch_shows_every_example_once_in_an_order_of_its_own() -> None:
     lengths = np.random.default_rng(0).integers(3, 60, 103).tolist()
-    sampler = LengthGroups(lengths, batch_size=8, seed=5)
+    sampler = LengthGroupedSampler(lengths, batch_size=8, seed=5)
     first = list(sampler)
     sampler.set_epoch(1)
     second = list(sampler)
     assert sorted(first) == sorted(second) == list(range(103))
     assert first != second
-    again = LengthGroups(lengths, batch_size=8, seed=5)
+    again = LengthGroupedSampler(lengths, batch_size=8, seed=5)
     again.set_epoch(1)
     assert list(again) == second
     in_order = np.ptp(np.array(lengths)[first][:96].reshape(12, 8), axis=1).mean()
@@ -121,7 +116,7 @@ def test_each_epoch_shows_every_example_once_in_an_order_of_its_own() -> None:
 
 
 def test_a_batch_of_one_is_left_out_where_batch_norms_train() -> None:
-    sampler = LengthGroups([5] * 33, batch_size=8, seed=5, drop_lone=True)
+    sampler = LengthGroupedSampler([5] * 33, batch_size=8, seed=5, drop_last_single=True)
     left_out = []
     for epoch in range(4):
         sampler.set_epoch(epoch)
@@ -129,8 +124,8 @@ def test_a_batch_of_one_is_left_out_where_batch_norms_train() -> None:
         assert len(seen) == len(set(seen)) == len(sampler) == 32
         left_out += [set(range(33)) - set(seen)]
     assert len(set.union(*left_out)) > 1
-    assert len(list(LengthGroups([5] * 33, batch_size=8, seed=5))) == 33
-    assert len(list(LengthGroups([5] * 34, batch_size=8, seed=5, drop_lone=True))) == 34
+    assert len(list(LengthGroupedSampler([5] * 33, batch_size=8, seed=5))) == 33
+    assert len(list(LengthGroupedSampler([5] * 34, batch_size=8, seed=5, drop_last_single=True))) == 34
 
 
 def test_a_frozen_image_branch_does_not_move_and_its_features_are_those_of_its_pixels(chain: Chain) -> None:
@@ -170,7 +165,7 @@ def test_features_are_computed_once_and_again_only_for_other_weights(chain: Chai
 def test_training_starts_from_the_label_frequencies(chain: Chain) -> None:
     network = classifier_of(chain).network
     rates = torch.tensor([0.5, 0.25, 0.1, 0.01, 0.9, 0.0])
-    network.start_from_rates(rates)
+    network.initialise_bias(rates)
     assert torch.sigmoid(network.output.bias).tolist() == pytest.approx(
         [0.5, 0.25, 0.1, 0.01, 0.9, 0.001], abs=1e-6
     )
@@ -227,10 +222,8 @@ def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Reci
 
 
 def test_out_of_fold_training_fits_thresholds_on_the_training_split(chain: Chain, tmp_path: Path) -> None:
-    import teacher.train
-
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
-    run = teacher.train.train(config, chain.splits, Workspace(tmp_path, resume=False))
+    run = fit_teacher(config, chain.splits, Workspace(tmp_path, resume=False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
     rows = read_json(tmp_path / "metrics.json", RunError)["quality"]
     assert [row["examples"] for row in rows] == [64, 64, 64, 64, 32]
@@ -274,14 +267,14 @@ def test_training_in_bf16_rounds_products_and_not_weights(chain: Chain, tmp_path
 
 
 def test_bf16_on_a_processor_without_it_is_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(training, "warn", said.append)
+    warnings: list[str] = []
+    monkeypatch.setattr(trainer, "warn", warnings.append)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    assert training.mixed_precision("auto") == (False, False)
-    assert said == []
-    assert training.mixed_precision("bf16") == (True, False)
-    assert "no bf16 arithmetic" in said[0]
+    assert trainer.mixed_precision("auto") == (False, False)
+    assert warnings == []
+    assert trainer.mixed_precision("bf16") == (True, False)
+    assert "no bf16 arithmetic" in warnings[0]
 
 
 def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:

@@ -1,1 +1,1 @@
-"""Augmenting training examples: images and texts changed a little."""
+"""Data augmentation for training: text.py changes words, image.py crops and recolours."""

@@ -1,4 +1,4 @@
-"""Images changed a little for training: cropped, recoloured, grey, compressed again. Knows pixels."""
+"""Image augmentation: random crops, colour jitter, greyscale and JPEG compression."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from torchvision.transforms import v2
 
 from distill.preprocess.images import MAX_SIZE, ImageSpec, image_to_uint8
 
-ROOM = 1.25  # an image is read so much larger that a crop of it need not be stretched
+MARGIN = 1.25  # images are read this much larger, so that a crop need not be scaled up
 
 
 @dataclass(frozen=True)
 class ImageAugmenter:
-    """`strength` in (0, 1]: 1 leaves as little as half of an image's area, changes brightness, contrast and
-    saturation by half, and makes one in five grey. Nothing is mirrored: memes hold writing.
-
-    The operations are torchvision's (transforms.v2). Half of the images are compressed again, as
-    those are that people pass on.
+    """Augments with torchvision.transforms.v2. At a `strength` of 1, crops keep as little as half of the area;
+    brightness, contrast and saturation change by up to half; one image in five turns grey. Smaller strengths,
+    above 0, change less. Half of the images are compressed again, as shared images are. Nothing is mirrored: memes
+    contain text.
     """
 
     strength: float
 
-    def pixels(self, image: Path, spec: ImageSpec, seed: int) -> NDArray[np.uint8]:
-        """uint8 (size, size, 3), the same for the same seed. Raises ImageError."""
-        large = image_to_uint8(image, replace(spec, size=min(MAX_SIZE, round(ROOM * spec.size))))
+    def augment(self, image: Path, spec: ImageSpec, seed: int) -> NDArray[np.uint8]:
+        """uint8 (size, size, 3); the same seed gives the same result. Raises ImageError."""
+        large = image_to_uint8(image, replace(spec, size=min(MAX_SIZE, round(MARGIN * spec.size))))
         s = self.strength
-        change = v2.Compose(
+        transform = v2.Compose(
             [
                 v2.RandomResizedCrop(
                     spec.size, scale=(1 - s / 2, 1), ratio=(1 - s / 4, 1 / (1 - s / 4)), antialias=True
@@ -42,5 +41,5 @@ class ImageAugmenter:
         )
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # manual_seed would move an accelerator's dropout too
-            changed = change(torch.tensor(large).permute(2, 0, 1))
-        return np.ascontiguousarray(changed.permute(1, 2, 0).numpy())
+            augmented = transform(torch.tensor(large).permute(2, 0, 1))
+        return np.ascontiguousarray(augmented.permute(1, 2, 0).numpy())

@@ -1,8 +1,8 @@
-"""Texts changed a little for training: words replaced, added, swapped or deleted, tokens masked. Knows words' ids.
+"""Text augmentation: words replaced by near ones, inserted, swapped or deleted (EDA), and tokens masked.
 
-The four operations are those of Wei and Zou 2019, "EDA: Easy Data Augmentation Techniques for Boosting Performance
-on Text Classification Tasks". Their synonyms come from WordNet; here they are a word's nearest neighbours in the
-encoder's own embedding table, which needs no other file and works in the languages that the encoder knows.
+The four word operations are those of Wei and Zou 2019, "EDA: Easy Data Augmentation Techniques for Boosting
+Performance on Text Classification Tasks". Their synonyms come from WordNet; here they are a word's nearest
+neighbours in the encoder's own embedding table, which needs no other file and works in the encoder's languages.
 """
 
 from __future__ import annotations
@@ -17,130 +17,132 @@ from tokenizers import Tokenizer
 from distill.core.errors import RecipeError
 from distill.core.untrusted import replace_surrogates
 
-Word = tuple[int, ...]  # the ids of one word
+Word = tuple[int, ...]  # the token ids of one word
 MASKS = ("[MASK]", "<mask>")
-NEAR = 0.55  # cosine; below it "trump" is near "obama", above it "vote" is near "voted" and "ballots"
-NEIGHBOURS = 3
+MIN_COSINE = 0.55  # below it "trump" is near "obama", above it "vote" is near "voted" and "ballots"
+MAX_NEIGHBOURS = 3
 CHUNK = 512
 
 
 @dataclass(frozen=True)
-class Words:
-    """A text as its words' ids, between the special ids that the tokenizer puts before and after them."""
+class TokenizedText:
+    """A text's token ids grouped into words, between the special tokens before (`prefix`) and after (`suffix`)."""
 
-    first: Word
+    prefix: tuple[int, ...]
     words: tuple[Word, ...]
-    last: Word
+    suffix: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class TextAugmenter:
     """Changes a share `words` of a text's words and masks a share `tokens` of its tokens, each in [0, 1).
 
-    `near` has the ids that may stand for a word of one id; `mask` is the mask's id, None where there is none.
+    `neighbours` maps the id of a one-token word to the ids that may replace it; `mask` is the mask token's id, None
+    where there is none.
     """
 
     words: float
     tokens: float
-    near: dict[int, tuple[int, ...]]
+    neighbours: dict[int, tuple[int, ...]]
     mask: int | None
     max_tokens: int
 
-    def ids(self, text: Words, generator: np.random.Generator) -> list[int]:
-        """The ids of the text, changed: one of the operations, or in one draw of five or three none, then masks.
-        Never longer than max_tokens, and never without a word where there was one."""
+    def augment(self, text: TokenizedText, generator: np.random.Generator) -> list[int]:
+        """Token ids after one word operation, drawn from all that apply and from none at all, and after masking.
+        At most max_tokens; a text with words keeps at least one."""
         words = list(text.words)
         if self.words > 0 and words:
-            words = self._changed(words, generator)
+            words = self._change_words(words, generator)
         inner = [id_ for word in words for id_ in word]
         if self.tokens > 0 and self.mask is not None:
-            drawn = generator.random(len(inner)) < self.tokens
-            inner = [self.mask if hit else id_ for id_, hit in zip(inner, drawn, strict=True)]
-        room = self.max_tokens - len(text.first) - len(text.last)
-        return [*text.first, *inner[:room], *text.last]
+            masked = generator.random(len(inner)) < self.tokens
+            inner = [self.mask if hit else id_ for id_, hit in zip(inner, masked, strict=True)]
+        room = self.max_tokens - len(text.prefix) - len(text.suffix)
+        return [*text.prefix, *inner[:room], *text.suffix]
 
-    def _changed(self, words: list[Word], generator: np.random.Generator) -> list[Word]:
+    def _change_words(self, words: list[Word], generator: np.random.Generator) -> list[Word]:
         count = max(1, round(self.words * len(words)))
         operations: list[Callable[[], list[Word]]] = [
             lambda: words,
-            lambda: _swapped(words, count, generator),
-            lambda: _thinned(words, self.words, generator),
+            lambda: _swap(words, count, generator),
+            lambda: _delete(words, self.words, generator),
         ]
-        if self.near:
+        if self.neighbours:
             operations += [
-                lambda: self._replaced(words, count, generator),
-                lambda: self._with_more(words, count, generator),
+                lambda: self._replace(words, count, generator),
+                lambda: self._insert(words, count, generator),
             ]
         return operations[generator.integers(len(operations))]()
 
-    def _replaced(self, words: list[Word], count: int, generator: np.random.Generator) -> list[Word]:
+    def _replace(self, words: list[Word], count: int, generator: np.random.Generator) -> list[Word]:
         result = list(words)
-        known = [place for place, word in enumerate(words) if len(word) == 1 and word[0] in self.near]
-        for place in generator.permutation(known)[:count]:
-            result[place] = self._neighbour(words[place], generator)
+        positions = [i for i, word in enumerate(words) if self._has_neighbour(word)]
+        for i in generator.permutation(positions)[:count]:
+            result[i] = self._neighbour(words[i], generator)
         return result
 
-    def _with_more(self, words: list[Word], count: int, generator: np.random.Generator) -> list[Word]:
+    def _insert(self, words: list[Word], count: int, generator: np.random.Generator) -> list[Word]:
         result = list(words)
-        known = [word for word in words if len(word) == 1 and word[0] in self.near]
-        for _ in range(count if known else 0):
-            new = self._neighbour(known[generator.integers(len(known))], generator)
+        sources = [word for word in words if self._has_neighbour(word)]
+        for _ in range(count if sources else 0):
+            new = self._neighbour(sources[generator.integers(len(sources))], generator)
             result.insert(generator.integers(len(result) + 1), new)
         return result
 
+    def _has_neighbour(self, word: Word) -> bool:
+        return len(word) == 1 and word[0] in self.neighbours
+
     def _neighbour(self, word: Word, generator: np.random.Generator) -> Word:
-        near = self.near[word[0]]
-        return (near[generator.integers(len(near))],)
+        neighbours = self.neighbours[word[0]]
+        return (neighbours[generator.integers(len(neighbours))],)
 
 
-def _swapped(words: list[Word], count: int, generator: np.random.Generator) -> list[Word]:
+def _swap(words: list[Word], count: int, generator: np.random.Generator) -> list[Word]:
     result = list(words)
     for _ in range(count):
-        one, other = generator.integers(len(result), size=2)
-        result[one], result[other] = result[other], result[one]
+        i, j = generator.integers(len(result), size=2)
+        result[i], result[j] = result[j], result[i]
     return result
 
 
-def _thinned(words: list[Word], share: float, generator: np.random.Generator) -> list[Word]:
+def _delete(words: list[Word], share: float, generator: np.random.Generator) -> list[Word]:
     kept = generator.random(len(words)) >= share
     kept[generator.integers(len(words))] = True
     return [word for word, keep in zip(words, kept, strict=True) if keep]
 
 
-def to_words(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Words]:
-    """Each text's ids, grouped as the tokenizer's own words."""
-    return [
-        _grouped(found.ids, found.word_ids)
-        for found in tokenizer.encode_batch([replace_surrogates(text) for text in texts])
-    ]
+def tokenize_words(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenizedText]:
+    """Each text's token ids, grouped by the tokenizer's own division into words."""
+    encodings = tokenizer.encode_batch([replace_surrogates(text) for text in texts])
+    return [_group_words(encoding.ids, encoding.word_ids) for encoding in encodings]
 
 
-def _grouped(ids: list[int], word_ids: list[int | None]) -> Words:
-    inner = [place for place, word in enumerate(word_ids) if word is not None]
+def _group_words(ids: list[int], word_ids: list[int | None]) -> TokenizedText:
+    inner = [i for i, word in enumerate(word_ids) if word is not None]
     if not inner:
-        return Words(tuple(ids), (), ())
+        return TokenizedText(tuple(ids), (), ())
     words: list[list[int]] = []
-    for place in range(inner[0], inner[-1] + 1):
-        if place == inner[0] or word_ids[place] != word_ids[place - 1]:
+    for i in range(inner[0], inner[-1] + 1):
+        if i == inner[0] or word_ids[i] != word_ids[i - 1]:
             words.append([])
-        words[-1].append(ids[place])
-    return Words(tuple(ids[: inner[0]]), tuple(map(tuple, words)), tuple(ids[inner[-1] + 1 :]))
+        words[-1].append(ids[i])
+    return TokenizedText(tuple(ids[: inner[0]]), tuple(map(tuple, words)), tuple(ids[inner[-1] + 1 :]))
 
 
 def mask_id(tokenizer: Tokenizer, where: str) -> int:
-    """The id of the tokenizer's mask. Raises RecipeError, naming the recipe's key `where`, when it has none."""
+    """The id of the tokenizer's mask token. Raises RecipeError, naming the recipe's key `where`, if it has none."""
     for name in MASKS:
-        found: int | None = tokenizer.token_to_id(name)
-        if found is not None:
-            return found
+        id_: int | None = tokenizer.token_to_id(name)
+        if id_ is not None:
+            return id_
     raise RecipeError(f"{where}: this text encoder's vocabulary has no {' or '.join(MASKS)}; set it to 0")
 
 
-def near_words(
-    tokenizer: Tokenizer, embeddings: NDArray[np.float32], texts: Sequence[Words]
+def nearest_neighbours(
+    tokenizer: Tokenizer, embeddings: NDArray[np.float32], texts: Sequence[TokenizedText]
 ) -> dict[int, tuple[int, ...]]:
-    """For each word of the texts that is one id: the ids of at most NEIGHBOURS other whole words whose embeddings
-    (V, W) have a cosine of at least NEAR to its own. Words without such a neighbour are left out."""
+    """For each one-token word of the texts: the ids of at most MAX_NEIGHBOURS other whole words whose embeddings
+    (V, E) have a cosine similarity of at least MIN_COSINE to its own. Words without a neighbour are left out."""
     vocabulary = min(tokenizer.get_vocab_size(), len(embeddings))
     spelled = [tokenizer.decode([id_]).strip() for id_ in range(vocabulary)]
     tokens = tokenizer.encode_batch(spelled, add_special_tokens=False)
@@ -149,14 +151,14 @@ def near_words(
     used = sorted({word[0] for text in texts for word in text.words if len(word) == 1 and whole[word[0]]})
     length = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit = embeddings / np.maximum(length, 1e-12)
-    near = {}
+    neighbours = {}
     for start in range(0, len(used), CHUNK):
         chunk = used[start : start + CHUNK]
         cosines = unit[chunk] @ unit[candidates].T
         for id_, row in zip(chunk, cosines, strict=True):
-            best = np.argpartition(-row, min(NEIGHBOURS, len(row) - 1))[: NEIGHBOURS + 1]  # itself among them
+            best = np.argpartition(-row, min(MAX_NEIGHBOURS, len(row) - 1))[: MAX_NEIGHBOURS + 1]  # with itself
             ordered = best[np.argsort(-row[best], kind="stable")]
-            close = tuple(int(candidates[k]) for k in ordered if candidates[k] != id_ and row[k] >= NEAR)
+            close = tuple(int(candidates[k]) for k in ordered if candidates[k] != id_ and row[k] >= MIN_COSINE)
             if close:
-                near[id_] = close[:NEIGHBOURS]
-    return near
+                neighbours[id_] = close[:MAX_NEIGHBOURS]
+    return neighbours

@@ -1,5 +1,4 @@
-"""Making a pretrained text encoder smaller before it is trained: fewer layers, fewer words. Knows transformers
-backbones and tokenizer.json files, no training."""
+"""Pruning a pretrained text encoder before training: fewer layers (`text.layers`), a smaller vocabulary."""
 
 from __future__ import annotations
 
@@ -15,11 +14,11 @@ from torch import nn
 from distill.core.errors import BackboneError
 
 
-def keep_layers(backbone: Any, count: int) -> None:
-    """Keep `count` of the transformer's layers in place, evenly spaced, first and last among them.
+def prune_layers(backbone: Any, count: int) -> None:
+    """Keep `count` of the transformer's layers, evenly spaced and with the first and the last; in place.
 
     After Sanh et al. 2019, "DistilBERT", section 3, which starts a student from every other layer of its
-    teacher. Raises BackboneError when it has fewer layers, or its layers share one set of weights.
+    teacher. Raises BackboneError when it has fewer layers, or all layers share one set of weights.
     """
     total = int(backbone.config.num_hidden_layers)
     if count > total:
@@ -35,31 +34,31 @@ def keep_layers(backbone: Any, count: int) -> None:
 
 
 def prune_vocabulary(backbone: nn.Module, tokenizer_json: str, texts: Sequence[str], size: int) -> str:
-    """Keep about `size` entries of the vocabulary; the new tokenizer.json. The embedding rows follow, in place.
+    """Keep about `size` entries of the vocabulary with their embedding rows, in place; the new tokenizer.json.
 
-    Kept are the special tokens, every single character (so that any text still falls into known pieces), the
-    pieces that `texts` fall into, and then the vocabulary's own order, which in BERT's and ALBERT's files is
-    by falling frequency, until `size` is reached; there, pieces that no text can contain after the
-    tokenizer's own normalising, such as capitals where it lower-cases, are passed over. Raises BackboneError
-    for a tokenizer of another kind than WordPiece or Unigram.
+    Kept are the special tokens, every single character (so that any text can still be tokenised), the pieces that
+    occur in `texts`, and then pieces in the vocabulary's own order, which in BERT's and ALBERT's files is by
+    falling frequency, until there are `size`. Pieces that cannot occur after the tokenizer's normalisation, such as
+    capitals where it lower-cases, are skipped. Raises BackboneError for a tokenizer that is neither WordPiece nor
+    Unigram.
     """
     tree = json.loads(tokenizer_json)
     pieces = _pieces(tree)
     if size >= len(pieces):
         return tokenizer_json
-    whole = Tokenizer.from_str(tokenizer_json)
-    whole.no_truncation()
-    used = {id_ for encoding in whole.encode_batch(list(texts)) for id_ in encoding.ids}
+    full = Tokenizer.from_str(tokenizer_json)
+    full.no_truncation()
+    used = {id_ for encoding in full.encode_batch(list(texts)) for id_ in encoding.ids}
     special = {entry["content"] for entry in tree["added_tokens"]}
     needed = {id_ for id_, piece in enumerate(pieces) if piece in special or len(_bare(piece)) <= 1} | used
-    rest = [id_ for id_ in range(len(pieces)) if id_ not in needed and _reachable(whole, pieces[id_])]
+    rest = [id_ for id_ in range(len(pieces)) if id_ not in needed and _reachable(full, pieces[id_])]
     kept = sorted(needed | set(rest[: max(0, size - len(needed))]))
     _shrink_embedding(backbone, kept)
     return json.dumps(_renumbered(tree, pieces, kept), ensure_ascii=False)
 
 
 def _pieces(tree: dict[str, Any]) -> list[str]:
-    """The vocabulary by id, without holes."""
+    """The vocabulary in the order of its ids, which must have no gaps."""
     model = tree["model"]
     if model.get("type") == "Unigram":
         return [piece for piece, _ in model["vocab"]]
@@ -95,7 +94,7 @@ def _shrink_embedding(backbone: Any, kept: list[int]) -> None:
 
 
 def _renumbered(tree: dict[str, Any], pieces: list[str], kept: list[int]) -> dict[str, Any]:
-    """The tokenizer with new ids wherever it names one: vocabulary, added tokens, post-processor, unknown."""
+    """tokenizer.json with the new ids in its vocabulary, added tokens, post-processor and unknown token."""
     new = {old: index for index, old in enumerate(kept)}
     model = tree["model"]
     if model.get("type") == "Unigram":

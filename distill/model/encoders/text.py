@@ -1,0 +1,120 @@
+"""The text encoder: a transformer or an LSTM with pooling, its tokenizer, and how a recipe names one.
+
+To add a kind of text encoder, write its backbone beside lstm.py: a `config` with `hidden_size` and `to_dict`, and a
+forward from ids and mask to `last_hidden_state`. Then load it in `load_text` and rebuild it in `rebuild_text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, normalizers
+from torch import Tensor, nn
+
+from distill.core.errors import BackboneError, RunError
+from distill.core.files import read_json
+from distill.core.recipe import TextTower
+from distill.core.schema import build_dataclass
+from distill.model.encoders.lstm import LSTM, PAD, Lstm, LstmConfig, train_tokenizer
+from distill.model.encoders.pruning import prune_layers, prune_vocabulary
+from distill.model.encoders.weights import CONFIG, loading_errors, pretrained_transformer, untrained_transformer
+from distill.preprocess.text import TextSpec
+
+
+class TextEncoder(nn.Module):
+    """A backbone and its pooling: input_ids, attention_mask int64 (B, T) to float (B, width)."""
+
+    def __init__(self, backbone: nn.Module, pooling: Literal["mean", "cls"]) -> None:
+        super().__init__()
+        if getattr(backbone, "pooler", None) is not None:
+            backbone.pooler = None  # its output is not used, so it is neither trained nor shipped
+        self.backbone = backbone
+        self.pooling = pooling
+        self.width = int(backbone.config.hidden_size)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The pooled vector, float (B, width)."""
+        return self.pool(self.hidden_states(input_ids, attention_mask), attention_mask)
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The last hidden state of every token, float (B, T, width)."""
+        states: Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states
+
+    def pretrained_embeddings(self) -> NDArray[np.float32] | None:
+        """The token embedding table, float32 (V, E); None for an LSTM, whose embeddings start at random."""
+        if isinstance(self.backbone, Lstm):
+            return None
+        table: NDArray[np.float32] = self.backbone.get_input_embeddings().weight.detach().float().cpu().numpy()
+        return table
+
+    def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """The mean over all tokens but padding, or the first token's state: (B, T, width) to (B, width)."""
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+
+
+@dataclass(frozen=True)
+class LoadedText:
+    """A text encoder with the content of its tokenizer.json and its preprocessing."""
+
+    encoder: TextEncoder
+    tokenizer_json: str
+    spec: TextSpec
+
+
+def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText:
+    """The encoder that `config.model` names: "lstm", or a hub id or directory with pretrained weights and a fast
+    tokenizer, pruned to `config.layers` and `config.vocab_size`. Raises BackboneError.
+
+    `where` is "teacher" or "student", for the messages; a pruned vocabulary keeps the words of `texts`.
+    """
+    if config.model == LSTM:
+        return _untrained_lstm(config, texts)
+    from transformers import AutoTokenizer
+
+    key = f"{where}.text.model"
+    with loading_errors(config.model, key):
+        tokenizer = AutoTokenizer.from_pretrained(config.model, use_fast=True)
+    backbone = pretrained_transformer(config.model, key)
+    if not tokenizer.is_fast:
+        raise BackboneError(f"{key}={config.model}: has no tokenizer.json; convert it to a fast one")
+    if tokenizer.pad_token_id is None:
+        raise BackboneError(f"{key}={config.model}: its tokenizer names no padding token")
+    limit = int(getattr(backbone.config, "max_position_embeddings", config.max_tokens))
+    if config.max_tokens > limit:
+        raise BackboneError(f"{where}.text.max_tokens={config.max_tokens}: {config.model} takes {limit} at most")
+    backend = tokenizer.backend_tokenizer
+    if config.lowercase:
+        present = [backend.normalizer] if backend.normalizer is not None else []
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
+    tokenizer_json = backend.to_str()
+    if config.layers:
+        prune_layers(backbone, config.layers)
+    if config.vocab_size:
+        tokenizer_json = prune_vocabulary(backbone, tokenizer_json, texts, config.vocab_size)
+    pad_id = Tokenizer.from_str(tokenizer_json).token_to_id(tokenizer.pad_token)
+    spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(pad_id))
+    return LoadedText(TextEncoder(backbone, config.pooling), tokenizer_json, spec)
+
+
+def rebuild_text(folder: Path, config: TextTower) -> TextEncoder:
+    """The architecture that `save_config` wrote to `folder`, with random weights for a checkpoint to fill."""
+    if config.model == LSTM:
+        lstm = Lstm(build_dataclass(LstmConfig, read_json(folder / CONFIG, RunError), "text.config"))
+        return TextEncoder(lstm, config.pooling)
+    return TextEncoder(untrained_transformer(folder), config.pooling)
+
+
+def _untrained_lstm(config: TextTower, texts: Sequence[str]) -> LoadedText:
+    tokenizer = train_tokenizer(texts)
+    backbone = Lstm(LstmConfig(tokenizer.get_vocab_size()))
+    spec = TextSpec(max_tokens=config.max_tokens, pad_id=tokenizer.token_to_id(PAD))
+    return LoadedText(TextEncoder(backbone, config.pooling), tokenizer.to_str(), spec)
