@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from distill.cli.options import training_options
-from distill.core.extras import can_plot, require
+from distill.core.extras import can_plot, install_command, require
 
 
 @click.command()
@@ -86,7 +86,7 @@ def _write_plots(trials: list[Any], objective: str, out: Path) -> None:
     from distill.core.terminal import note, warn
 
     if not can_plot():
-        return warn("no plots without matplotlib; pip install 'distill[plots]' and give the command with --resume")
+        return warn(f"no plots without matplotlib; {install_command('plots')}, then resume with --resume")
     from teacher.tune.plots import HISTORY, PARAMETERS, write_search_plots
 
     write_search_plots(trials, objective, out)
