@@ -331,7 +331,7 @@ main(["inspect", "nothing", "--data", "nothing", "--out", {str(tmp_path / "out")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.decode().strip().splitlines() == [
-        "error: the page needs matplotlib and Jinja2; pip install 'distill[plots]'"
+        "error: the page needs matplotlib; pip install 'distill[plots]'"
     ]
 
 
