@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from chain import Chain
 from victim import Victim
 
@@ -22,6 +23,8 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.demo_encoders import write_demo_encoders
 from distill.runtime.bundle import Bundle
 
+THREADS = torch.get_num_threads()
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -29,6 +32,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISTILL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_threads() -> Iterator[None]:
+    """No test leaves torch with another number of threads: sums in another order are other numbers."""
+    yield
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session")
