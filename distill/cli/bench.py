@@ -91,8 +91,8 @@ def run(
 ) -> None:
     """Benchmark a Bundle beside other runs, Bundles and toolkits.
 
-    Each variant runs in a process of its own and their calls are interleaved, so that noise affects all alike. The
-    fp32 Bundle of an int8 one joins by itself. Writes the report as JSON, Markdown and an HTML page with plots.
+    Each variant runs in a process of its own and their calls are interleaved, so that noise affects all alike. If
+    BUNDLE-fp32 exists, it is included. Writes the report as JSON, Markdown and an HTML page with plots.
 
     \b
     Examples:
@@ -167,7 +167,7 @@ def page(reports: tuple[Path, ...], out: Path) -> None:
 @click.argument("bundle", type=BUNDLE)
 @data_option
 @click.option("--against", multiple=True, type=BUNDLE, metavar="BUNDLE", help="Bundle to compare with. Repeatable.")
-@click.option("--alone", is_flag=True, help="Leave out the fp32 Bundle, which makes the file several times larger.")
+@click.option("--alone", is_flag=True, help="Leave out the fp32 Bundle; the file is then several times smaller.")
 @split_option
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="File to write, e.g. bench.pyz."

@@ -22,14 +22,16 @@ def data() -> None:
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="New folder to write to.")
 @click.option("--in-place", is_flag=True, help="Change the files of DATA instead.")
 @click.option("--all", "every", is_flag=True, help='Read every image, into "ocr_text".')
-@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0), help="Number of threads.")
+@click.option(
+    "--threads", default=0, show_default="CPUs available", type=click.IntRange(0), help="Number of threads."
+)
 @click.pass_context
 def ocr(context: click.Context, source: Path, out: Path | None, in_place: bool, every: bool, threads: int) -> None:
     """Fill in missing texts by reading them off the images.
 
     DATA is a folder with train, dev or test files (.json, .jsonl, .csv), or one such file. A filled row says
     "text_from": "ocr"; nothing else changes but image paths, which are relative to the new folder. An interrupted
-    run continues with the same command. The exit code is 1 if an image cannot be read; all others are.
+    run continues with the same command. Images that cannot be read are skipped, and the exit code is 1.
 
     \b
     Examples:

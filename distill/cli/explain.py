@@ -34,7 +34,9 @@ from distill.core.extras import require_extra
     metavar="FILE",
     help="JSON file to write.  [default: OUT with the suffix .json]",
 )
-@click.option("--threads", default=0, show_default="all cores", type=click.IntRange(0), help="Number of threads.")
+@click.option(
+    "--threads", default=0, show_default="CPUs available", type=click.IntRange(0), help="Number of threads."
+)
 def explain(
     bundle: Path,
     image: Path | None,

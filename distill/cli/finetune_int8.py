@@ -33,7 +33,7 @@ def finetune_int8(
     """Fine-tune a student with quantisation-aware training.
 
     For a student that loses too much F1 when it is quantised. Simulates int8 in the linear layers; export then
-    writes them as static int8 with the activation ranges learned here.
+    also tries static int8 with the activation ranges learned here.
 
     \b
     Example:

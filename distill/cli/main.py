@@ -28,10 +28,11 @@ from distill.cli.verify import verify
 from distill.core.rooms import require_own
 
 SECTIONS = {
+    "Start here": (demo,),
     "Train": (train_teacher, train_student, compare_teachers, tune, retrain, finetune_int8),
     "Export and measure": (export, evaluate, inspect, bench),
     "Use a Bundle": (predict, explain, serve, verify),
-    "Data": (split, data, demo),
+    "Data": (split, data),
 }
 
 # The packages beside distill that a command imports; the others need none.

@@ -70,7 +70,7 @@ teacher_option = click.option(
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Run of a trained teacher. Repeat it for an ensemble.",
+    help="Output folder of train-teacher. Repeatable, for an ensemble.",
 )
 
 
@@ -87,8 +87,8 @@ def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--out",
             required=True,
             type=click.Path(path_type=Path),
-            metavar="RUN",
-            help="Folder to write the run to.",
+            metavar="FOLDER",
+            help="Folder to write to.",
         ),
         set_option,
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),

@@ -22,7 +22,7 @@ from distill.cli.options import (
 )
 @click.option("--ocr", is_flag=True, help="Read the text off images that come without one.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
-@click.option("--threads", default=0, show_default="all cores", type=THREADS, help="Number of threads.")
+@click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
 @click.option(
     "--engine",
     default="local",
@@ -52,8 +52,8 @@ def predict(
     """Predict labels and probabilities as JSON lines.
 
     SOURCE is a file of rows (.jsonl, .json, .csv, .parquet) or a folder of images, where the text of a.jpg is read
-    from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error", and the
-    exit code is 1; all others are answered.
+    from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error", the
+    others are predicted, and the exit code is 1.
 
     With --out, an interrupted run continues from OUT.part with --resume. With --ocr, the text read off an image is
     added as "ocr_text". With --engine ray, OUT is a folder with a file for each block of rows.
@@ -61,10 +61,10 @@ def predict(
     \b
     Examples:
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
-      distill predict runs/bundle posts.jsonl --out answers.jsonl
+      distill predict runs/bundle posts.jsonl --out predictions.jsonl
       distill predict runs/bundle images/ --ocr
       distill predict someone/meme-student@v1 --image meme.jpg      # a Bundle on the Hugging Face hub
-      distill predict runs/bundle posts.parquet --out answers/ --engine ray --workers 8
+      distill predict runs/bundle posts.parquet --out predictions/ --engine ray --workers 8
     """
     single = image is not None or text.strip() != ""
     if single == (source is not None):

@@ -33,7 +33,7 @@ KEPT = 3  # exit code; 1 would be a crash, too
     default=0.01,
     show_default=True,
     type=click.FloatRange(0, 1),
-    help="Largest acceptable loss of F1, at the lower end of its interval.",
+    help="Largest acceptable loss: how far below 0 the interval of new minus old F1 may reach.",
 )
 @click.option(
     "--current",

@@ -23,7 +23,7 @@ from distill.core.extras import require_extra
     help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
-    "--threads", default=0, show_default="all cores", type=THREADS, help="Number of threads of the model."
+    "--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads of the model."
 )
 @click.option("--max-batch", default=8, show_default=True, type=click.IntRange(1, 64), help="Largest batch.")
 @click.option(

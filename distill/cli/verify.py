@@ -1,4 +1,4 @@
-"""`distill verify`: does a Bundle answer here as it did where it was made?"""
+"""`distill verify`: does this machine reproduce a Bundle's reference outputs?"""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from distill.cli.options import (
 
 @click.command()
 @click.argument("bundle", type=BUNDLE)
-@click.option("--threads", default=0, show_default="all cores", type=THREADS, help="Number of threads.")
+@click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the result as JSON.")
 def verify(bundle: Path, threads: int, out: Path | None) -> None:
-    """Check that a Bundle answers here as where it was exported.
+    """Check that this machine reproduces a Bundle's reference outputs.
 
-    Replays the Bundle's golden answers on this machine. Exits with 1 if tokens differ, or if logits differ by more
-    than quantisation itself changed them.
+    Replays the inputs that were recorded at export. Exits with 1 if token ids differ, or if the logits differ by more
+    than half of what quantisation itself changed (root mean square).
 
     \b
     Example:
