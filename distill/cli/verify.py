@@ -19,8 +19,8 @@ from distill.cli.options import (
 def verify(bundle: Path, threads: int, out: Path | None) -> None:
     """Check that this machine reproduces a Bundle's reference outputs.
 
-    Replays the inputs that were recorded at export. Exits with 1 if token ids differ, or if the logits differ by more
-    than half of what quantisation itself changed (root mean square).
+    Replays the inputs that were recorded at export. Exits with 1 if token ids differ, or if the logits differ by
+    more than half of what quantisation itself changed (root mean square).
 
     \b
     Example:
