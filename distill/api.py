@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.core.rooms import require_own
+from distill.core.package_guard import require_own
 
 if TYPE_CHECKING:
     from bench.quality.evaluate import Evaluation
-    from distill.core.isa import Target
+    from distill.core.cpu import CpuTarget
     from distill.data.dataset import Splits
     from distill.model.checkpoint import Checkpoint
     from distill.runtime.bundle import Bundle, Precision
@@ -62,7 +62,7 @@ def train_teacher(
 
     config = Recipe.load(_path(recipe), overrides).teacher
     splits = read_dataset(data)
-    from distill.training.run import RunStart, begin_run
+    from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import Workspace
     from teacher.train import fit_teacher
 
@@ -96,7 +96,7 @@ def train_student(
     splits = read_dataset(data, teachers[0])
     from distill.data.checks import content_hash, read_unlabelled
     from distill.data.run_folder import weights_sha256
-    from distill.training.run import RunStart, begin_run
+    from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import Workspace
     from student.control import run_control_experiment
     from student.train import DistillationTargets, fit_student
@@ -125,7 +125,7 @@ def finetune_int8(
     out: PathLike,
     *,
     teacher: PathLike | Sequence[PathLike],
-    target: Target | None = None,
+    target: CpuTarget | None = None,
     recipe: PathLike | None = None,
     overrides: Overrides = (),
     resume: bool = False,
@@ -140,10 +140,10 @@ def finetune_int8(
 
     config = Recipe.load(_path(recipe), overrides).finetune
     splits = read_dataset(data, student)
-    from distill.core.isa import detect_target, weight_limit
+    from distill.core.cpu import detect_target, weight_limit
     from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
-    from distill.training.run import RunStart, begin_run
+    from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import Workspace
     from student.finetune import finetune_student
     from student.train import DistillationTargets
@@ -175,7 +175,7 @@ def export(
     out: PathLike,
     *,
     precision: Precision = "fp32",
-    target: Target | None = None,
+    target: CpuTarget | None = None,
     embed: bool = False,
     recipe: PathLike | None = None,
     overrides: Overrides = (),
@@ -189,7 +189,7 @@ def export(
 
     config = Recipe.load(_path(recipe), overrides).export
     splits = read_dataset(data, student)
-    from distill.core.isa import detect_target
+    from distill.core.cpu import detect_target
     from distill.core.terminal import note
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from distill.core.isa import detect_target
+from distill.core.cpu import detect_target
 from distill.core.terminal import note, output, warn
 from distill.runtime.bundle import Precision
 from distill.scoring.evaluation import Evaluation

@@ -10,9 +10,9 @@ from typing import Any
 
 from onnxruntime import InferenceSession
 
+from distill.core.cpu import CpuTarget, detect_target, overflows
 from distill.core.errors import RunError
 from distill.core.files import read_json, scratch_folder
-from distill.core.isa import Target, detect_target, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example, Splits, without_images, without_texts
@@ -48,7 +48,7 @@ class ExportRequest:
     stores its other files in model.onnx, which then serves alone."""
 
     precision: Precision
-    target: Target
+    target: CpuTarget
     out: Path
     embed: bool = False
 
@@ -141,7 +141,7 @@ def _quantize(
 
 
 def _search_inputs(
-    student: Checkpoint, splits: Splits, config: ExportConfig, target: Target, fp32: _ExportedModel
+    student: Checkpoint, splits: Splits, config: ExportConfig, target: CpuTarget, fp32: _ExportedModel
 ) -> SearchInputs:
     """Fuse the graph, compare that with torch too, and put together what the search needs."""
     classifier, thresholds = student.classifier, fp32.figures.evaluation.thresholds

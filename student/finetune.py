@@ -19,7 +19,7 @@ from distill.model.dataset import EncodedDataset
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
 from distill.scoring.thresholds import Thresholds, carry_over
 from distill.training.folds import evaluate_run, probabilities_by_modality
-from distill.training.run import finish_run
+from distill.training.run_writer import finish_run
 from distill.training.trainer import TrainingData, Workspace, train_model
 from student.fake_quant import insert_fake_quant, remove_fake_quant
 from student.train import DistillationTargets, loss_factory

@@ -21,7 +21,7 @@ from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
 from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict_out_of_fold
-from distill.training.run import finish_run
+from distill.training.run_writer import finish_run
 from distill.training.trainer import Loss, TrainingData, Workspace, train_model
 from student.losses import DistillationLoss, label_loss
 from student.verdict import DistillationVerdict, show_verdict

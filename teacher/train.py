@@ -17,7 +17,7 @@ from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
 from distill.scoring.metrics import Targets
 from distill.training.folds import Folds, evaluate_run, predict_out_of_fold
-from distill.training.run import finish_run
+from distill.training.run_writer import finish_run
 from distill.training.trainer import TrainingData, Workspace, train_model
 from teacher.losses import teacher_loss
 from teacher.soft_targets import FILE, FOLD_FILE, compute_soft_targets

@@ -68,8 +68,8 @@ def recipe(overrides: list[str]) -> Recipe:
 @pytest.fixture(scope="session")
 def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The whole chain, two epochs each."""
-    from distill.core.isa import detect_target
-    from distill.training.run import RunStart, begin_run
+    from distill.core.cpu import detect_target
+    from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import Workspace
     from export.pipeline import ExportRequest, export_run
     from student.train import DistillationTargets, fit_student
@@ -92,7 +92,7 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
 @pytest.fixture(scope="session")
 def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher with two folds, one epoch each."""
-    from distill.training.run import RunStart, begin_run
+    from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import Workspace
     from teacher.train import fit_teacher
 

@@ -30,10 +30,10 @@ def memes() -> Path:
 def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     memes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distill.core.isa import detect_target
+    from distill.core.cpu import detect_target
     from distill.runtime.predictor import Predictor
     from distill.scoring.metrics import micro_ap
-    from distill.training.run import RunStart, begin_run
+    from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import Workspace
     from export.pipeline import ExportRequest, export_run
     from student.train import DistillationTargets, fit_student

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from bench.peers.openvino import import_openvino, last_line
 from bench.peers.quiet import quiet
 from bench.runtimes.variants import Variant, parent_of, resolve
+from distill.core.cpu import detect_target
 from distill.core.errors import BenchError, BundleError
 from distill.core.extras import require
 from distill.core.files import read_json
-from distill.core.isa import detect_target
 from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Reader

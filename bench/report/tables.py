@@ -1,4 +1,7 @@
-"""Every table of a report: each is described once, for the terminal, for Markdown and for the page."""
+"""Every table of a report: each is described once, for the terminal, for Markdown and for the page.
+
+The headline's columns come from the registry in `columns.py`; every other table is written out here.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from bench.measure.latency import needed
-from bench.report import metrics
+from bench.report.columns import headline_metrics
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.style import STAGES
 from bench.report.kit.text import NONE
@@ -39,9 +42,9 @@ def _figure(value: Estimate | float | None, spec: str, none: str = NONE) -> str:
 
 def headline(rows: Sequence[Row], devices: Sequence[str] = ()) -> Grid:
     """What most readers want, as the registry of metrics has it; `devices` names each row's if they differ."""
-    columns = metrics.columns(rows)
-    headings = [metric.heading for metric in columns]
-    grid = _grid("Benchmark", headings, rows, lambda row: (_figure(m.read(row), f".{m.digits}f") for m in columns))
+    metrics = headline_metrics(rows)
+    headings = [metric.heading for metric in metrics]
+    grid = _grid("Benchmark", headings, rows, lambda row: (_figure(m.read(row), f".{m.digits}f") for m in metrics))
     if not devices:
         return grid
     lines = tuple((name, device, *cells) for device, (name, *cells) in zip(devices, grid.rows, strict=True))

@@ -64,7 +64,7 @@ def compare_teachers(
     from distill.core.terminal import note, output
     from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size
-    from distill.training.run import RunStart, begin_run
+    from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import Workspace
     from teacher.compare import compare_recipes, comparison_table
 

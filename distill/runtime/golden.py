@@ -23,8 +23,8 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
+from distill.core.cpu import cpu_name, detect_target, int8_instructions
 from distill.core.errors import BundleError, ImageError
-from distill.core.isa import cpu_name, detect_target, int8_instructions
 from distill.core.terminal import note, output, warn
 from distill.preprocess.inputs import ModelInputs, Reader
 from distill.runtime.onnx.session import run_session

@@ -14,8 +14,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from distill.core.cpu import detect_target, overflows
 from distill.core.errors import BundleError, ImageError
-from distill.core.isa import detect_target, overflows
 from distill.core.terminal import warn
 from distill.data.dataset import Example
 from distill.data.sources import Fault, InMemoryExample, Item

@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from bench.report import metrics, tables
+from bench.report import tables
+from bench.report.columns import headline_metrics
 from bench.report.kit.grid import Grid
 from bench.report.kit.style import variables
 from bench.report.page.devices import colours_of, devices_of
@@ -65,7 +66,7 @@ def front() -> str:
 def times() -> str:
     """Every variant's time, start, memory and size, and its time over the shipped int8 file's."""
     own, versions = report().own.timings[0].p50.value, report().conditions.packages
-    columns = [metric for metric in metrics.columns(report().rows) if metric.depends_on != "examples"]
+    columns = [metric for metric in headline_metrics(report().rows) if metric.depends_on != "examples"]
     rows = [
         (row.name, *(f"{m.read(row):.{m.digits}f}" for m in columns), f"{row.timings[0].p50.value / own:.2f}")
         for row in report().rows

@@ -16,8 +16,8 @@ import onnx
 from onnxruntime.quantization import QDQQuantizer, QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 
+from distill.core.cpu import CpuTarget
 from distill.core.errors import ExportError
-from distill.core.isa import Target
 from distill.runtime.onnx.towers import image_tower_nodes
 from export.quantize.calibration import Calibration, Ranges
 
@@ -58,7 +58,7 @@ class Scheme:
 
 
 def quantize_graph(
-    fused: Path, out: Path, scheme: Scheme, target: Target, matmul_ranges: Ranges, convolution_ranges: Ranges
+    fused: Path, out: Path, scheme: Scheme, target: CpuTarget, matmul_ranges: Ranges, convolution_ranges: Ranges
 ) -> None:
     """Write `out` by `scheme` for `target`. Embedding tables become 8-bit, with "4-bit" 4-bit.
 
@@ -82,7 +82,7 @@ def quantize_graph(
         part.unlink(missing_ok=True)
 
 
-def _dynamic(source: Path, out: Path, scheme: Scheme, target: Target) -> None:
+def _dynamic(source: Path, out: Path, scheme: Scheme, target: CpuTarget) -> None:
     """Quantise products whose ranges are measured at run time, and the embedding tables.
 
     Without VNNI, onnxruntime adds pairs of u8 x s8 products up in 16 bits, which overflow silently; 7-bit weights
@@ -118,7 +118,7 @@ def _four_bit(source: Path, out: Path, scheme: Scheme) -> None:
 
 
 def _static(
-    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], per_channel: bool, target: Target, ranges: Ranges
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], per_channel: bool, target: CpuTarget, ranges: Ranges
 ) -> onnx.ModelProto:
     """Quantise `nodes` with ranges that were measured beforehand."""
     if not nodes:

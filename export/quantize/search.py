@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from distill.core.cpu import CpuTarget, detect_target, overflows
 from distill.core.errors import ExportError
-from distill.core.isa import Target, detect_target, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example
@@ -54,7 +54,7 @@ class SearchInputs:
     reader: Reader
     calibration: Sequence[ModelInputs]
     trained_ranges: Ranges
-    target: Target
+    target: CpuTarget
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def rank_candidates(candidates: Sequence[Candidate], max_f1_drop: float) -> list
     return [best, *(candidate for candidate in candidates if candidate is not best)]
 
 
-def refuse_if_no_gain(best: Candidate, fp32_bytes: int, target: Target, config: ExportConfig) -> None:
+def refuse_if_no_gain(best: Candidate, fp32_bytes: int, target: CpuTarget, config: ExportConfig) -> None:
     """Raise ExportError for a file that is not smaller or not faster than its parent, unless the recipe allows it.
     How fast a file for another kind of processor is cannot be measured here."""
     slower = best.time_ratio >= 1 and target == detect_target()

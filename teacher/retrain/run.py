@@ -14,7 +14,7 @@ from distill.data.dataset import Example
 from distill.data.lineage import Lineage
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
-from distill.training.run import RunStart, begin_run
+from distill.training.run_writer import RunStart, begin_run
 from distill.training.trainer import Workspace
 from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data
 from teacher.retrain.drift import measure_drift

@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 from bench.compare import Comparison, Line, compare, sentences, show
 from bench.report import types as figures
-from bench.report.metrics import REGISTRY
+from bench.report.columns import REGISTRY
 from bench.report.types import (
     BenchReport,
     ColdStart,

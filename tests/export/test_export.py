@@ -12,7 +12,7 @@ import torch
 from chain import Chain, random_batch
 from onnx import numpy_helper
 
-from distill.core import isa
+from distill.core import cpu
 from distill.core.errors import BundleError, ParityError
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
@@ -91,8 +91,8 @@ def test_the_target_follows_from_the_processors_flags(
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: {flags}\n")
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert isa.detect_target(cpuinfo) == expected
-    assert isa.cpu_name(cpuinfo) == "Some CPU"
+    assert cpu.detect_target(cpuinfo) == expected
+    assert cpu.cpu_name(cpuinfo) == "Some CPU"
 
 
 def test_a_bundle_for_vnni_is_run_without_overflow_where_there_is_none(

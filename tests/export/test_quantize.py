@@ -14,7 +14,7 @@ import torch
 from chain import Chain, random_batch
 from onnx import TensorProto, helper, numpy_helper
 
-from distill.core import isa
+from distill.core import cpu
 from distill.core.errors import ExportError
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs
@@ -72,17 +72,17 @@ def test_the_fp32_file_holds_standard_operators_only(chain: Chain) -> None:
     assert {node.domain for node in onnx.load(str(chain.fp32 / "model.onnx")).graph.node} <= {"", "ai.onnx"}
 
 
-@pytest.mark.parametrize("target", isa.TARGETS)
+@pytest.mark.parametrize("target", cpu.TARGETS)
 @pytest.mark.parametrize("matmuls", ["dynamic", "static"])
 def test_every_product_and_convolution_is_quantised(
-    fused: Path, ranges: Ranges, tmp_path: Path, target: isa.Target, matmuls: Matmuls
+    fused: Path, ranges: Ranges, tmp_path: Path, target: cpu.CpuTarget, matmuls: Matmuls
 ) -> None:
     out = tmp_path / "q.onnx"
     quantize_graph(fused, out, Scheme(matmuls, "per-channel"), target, ranges, ranges)
     reached = measure_coverage(out, random_batch(1, 8))
     for _, reach in reached.rows():
         assert reach.weights > 0.99
-    if target == "x86-vnni" == isa.detect_target():  # what another processor would run is not seen here
+    if target == "x86-vnni" == cpu.detect_target():  # what another processor would run is not seen here
         assert reached.image.macs == 1.0
         assert reached.text.small_macs > 0
     assert [path.name for path in tmp_path.iterdir()] == ["q.onnx"]
@@ -107,7 +107,7 @@ def test_without_vnni_weights_keep_one_bit_free(fused: Path, ranges: Ranges, tmp
 def test_onnxruntime_runs_a_whole_tower_in_int8_without_going_back_to_float(
     fused: Path, ranges: Ranges, tmp_path: Path
 ) -> None:
-    quantize_graph(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), isa.detect_target(), {}, ranges)
+    quantize_graph(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), cpu.detect_target(), {}, ranges)
     open_session(tmp_path / "q.onnx", 1, optimised=tmp_path / "run.onnx")
     tower = [node.op_type for node in towers.image_tower_nodes(onnx.load(str(tmp_path / "run.onnx")).graph)]
     assert tower.count("QLinearConv") == operators(fused)["Conv"]
@@ -160,7 +160,7 @@ def test_an_albert_graph_is_quantised_to_its_last_product(chain: Chain, tmp_path
     with pytest.raises(ExportError, match="of the text tower's weights became int8"):
         refuse_if_uncovered(hollow, 0.9)
     fuse_graph(plain, fused)
-    quantize_graph(fused, ours, Scheme("dynamic", "float"), isa.detect_target(), {}, {})
+    quantize_graph(fused, ours, Scheme("dynamic", "float"), cpu.detect_target(), {}, {})
     reached = measure_coverage(ours, batch)
     assert reached.text.macs > 0.9
     refuse_if_uncovered(reached, 0.9)
@@ -258,7 +258,7 @@ def test_four_bits_are_smaller_than_eight_and_stay_close(fused: Path, tmp_path: 
     files = {}
     for name, scheme in (("int8", Scheme("dynamic", "float")), ("int4", Scheme("4-bit", "float"))):
         files[name] = tmp_path / f"{name}.onnx"
-        quantize_graph(fused, files[name], scheme, isa.detect_target(), {}, {})
+        quantize_graph(fused, files[name], scheme, cpu.detect_target(), {}, {})
     assert operators(files["int4"])["MatMulNBits"] > 0
     reach = {name: measure_coverage(path, random_batch(1, 8)).text for name, path in files.items()}
     assert reach["int4"].small_bytes < 0.6 * reach["int8"].small_bytes
@@ -313,7 +313,7 @@ def test_a_file_compared_with_itself_loses_nothing(chain: Chain, bundle: Bundle)
         reader=predictor.reader,
         calibration=batches(),
         trained_ranges={},
-        target=isa.detect_target(),
+        target=cpu.detect_target(),
     )
     same, other = search._measure_candidates(
         inputs, {predictor.bundle.model: Scheme("dynamic", "float"), bundle.model: Scheme("dynamic", "float")}
@@ -326,8 +326,8 @@ def test_a_file_compared_with_itself_loses_nothing(chain: Chain, bundle: Bundle)
 
 def test_a_file_that_gains_nothing_is_refused_unless_the_user_insists(chain: Chain) -> None:
     config = replace(chain.recipe.export, allow_slower=False)
-    here = isa.detect_target()
-    elsewhere: isa.Target = "arm64" if here != "arm64" else "x86-avx2"
+    here = cpu.detect_target()
+    elsewhere: cpu.CpuTarget = "arm64" if here != "arm64" else "x86-avx2"
     for size, ratio in ((2, 1.2), (1, 0.5)):
         with pytest.raises(ExportError, match="it gains nothing, and nothing was written"):
             refuse_if_no_gain(candidate("float", 0.0, ratio), size, here, config)
@@ -344,7 +344,7 @@ def test_a_node_whose_weights_were_ruined_is_the_most_sensitive(
     victim = products[len(products) // 2]
     low, high = ranges[victim.input[0]]
     ruined = ranges | {victim.input[0]: (low / 50, high / 50)}
-    quantize_graph(fused, tmp_path / "q.onnx", scheme, isa.detect_target(), ruined, {})
+    quantize_graph(fused, tmp_path / "q.onnx", scheme, cpu.detect_target(), ruined, {})
     assert most_sensitive_nodes(fused, tmp_path / "q.onnx", batches())[0] == victim.name
 
 
@@ -364,7 +364,7 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
     monkeypatch.setattr(search, "_measure_candidates", costly)
     config = replace(chain.recipe.export, max_f1_drop=0.05, matmuls="dynamic", min_int8_share=0.01)
     _, bundle = export_run(
-        checkpoint, chain.splits, config, ExportRequest("int8", isa.detect_target(), tmp_path / "out")
+        checkpoint, chain.splits, config, ExportRequest("int8", cpu.detect_target(), tmp_path / "out")
     )
     first = bundle.figures["tried"][0]
     assert len(first["kept"]) == 2
@@ -382,7 +382,7 @@ def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
     monkeypatch.setattr(search, "_measure_candidates", lambda *a: [losing(0.3, c) for c in real(*a)])
     config = replace(chain.recipe.export, matmuls="dynamic", convolutions="float")
     with pytest.raises(ExportError, match=r"int8 loses 0\.300 .* more than --max-f1-drop 0\.05 .* was written"):
-        export_run(checkpoint, chain.splits, config, ExportRequest("int8", isa.detect_target(), tmp_path / "out"))
+        export_run(checkpoint, chain.splits, config, ExportRequest("int8", cpu.detect_target(), tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 

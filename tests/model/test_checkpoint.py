@@ -20,7 +20,7 @@ from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.model.encoders.weights import fingerprint
 from distill.model.soft_targets import SoftTargets
-from distill.training.run import RunStart, begin_run
+from distill.training.run_writer import RunStart, begin_run
 from distill.training.trainer import Workspace
 
 

@@ -23,7 +23,7 @@ from distill.model.encoders.lstm import Lstm, LstmConfig, train_tokenizer
 from distill.model.encoders.weights import fingerprint
 from distill.model.fusion import CrossModal
 from distill.model.network import TwoTowerNetwork
-from distill.training.run import RunStart, begin_run
+from distill.training.run_writer import RunStart, begin_run
 from distill.training.trainer import Workspace
 from teacher.train import fit_teacher
 

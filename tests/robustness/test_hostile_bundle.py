@@ -42,7 +42,7 @@ from distill.runtime.bundle_files import FILES
 from distill.runtime.predictor import Predictor
 from export.embed import embed_contents
 
-ROOMS = (bench, distill, export, student, teacher)
+PACKAGES = (bench, distill, export, student, teacher)
 QUICK_S = 8
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
 
@@ -249,10 +249,10 @@ def calls_of_danger(tree: ast.AST) -> Iterator[str]:
             yield "trust in others' code"
 
 
-def test_no_room_can_run_what_it_reads() -> None:
+def test_no_package_can_run_what_it_reads() -> None:
     found = {}
-    for room in ROOMS:
-        for path in Path(str(room.__file__)).parent.rglob("*.py"):
+    for package in PACKAGES:
+        for path in Path(str(package.__file__)).parent.rglob("*.py"):
             if danger := list(calls_of_danger(ast.parse(path.read_text(encoding="utf-8")))):
                 found[str(path)] = danger
     assert found == {}

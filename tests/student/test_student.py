@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from sklearn.metrics import average_precision_score, f1_score
 
 from distill.cli.main import main
+from distill.core.cpu import detect_target
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
-from distill.core.isa import detect_target
 from distill.data.checks import content_hash, read_unlabelled
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets, average_teachers

@@ -27,7 +27,7 @@ from distill.data.generated import write_demo_data
 from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import Decisions, Targets
-from distill.training.run import RunStart, begin_run
+from distill.training.run_writer import RunStart, begin_run
 from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data, read_test
 from teacher.retrain.drift import measure_drift
 from teacher.retrain.link import check_link, switch_link
