@@ -22,7 +22,7 @@ from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note
 from distill.data.labels import LabelSet
-from distill.preprocess.inputs import Reader
+from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import Bundle
 
 
@@ -113,8 +113,8 @@ def _work(variant: Variant, times: Measured, task: Task, reached: Peak) -> Work 
     if variant.runtime != "onnxruntime":
         return None
     bundle, middle = Bundle.open(variant.folder), by_length(task.examples)[ROUND // 2]
-    reader = Reader(bundle.preprocess, bundle.tokenizer_json)
-    batch = reader.batch(reader.rows([middle.text], [reader.image(middle.image)]))
+    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
+    batch = preprocessor.batch(preprocessor.rows([middle.text], [preprocessor.image(middle.image)]))
     return work.work(bundle.model, batch, times.model_ms, reached)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from distill.core.errors import ParityError
 from distill.data.dataset import Example
 from distill.model.classifier import Classifier
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.onnx.session import open_session, run_session
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
@@ -60,7 +60,7 @@ def check_parity(
     and not, real, blank and missing images. Raises ParityError when any logit differs by more than `tolerance`, or
     is not finite; probabilities differ by a quarter of that at most."""
     session = open_session(model, 0)
-    cases = _cases(Reader(classifier.spec, classifier.tokenizer_json), examples)
+    cases = _cases(Preprocessor(classifier.spec, classifier.tokenizer_json), examples)
     logit_difference = probability_difference = 0.0
     flipped = decisions = 0
     for name, batch in cases:
@@ -94,17 +94,17 @@ def measure_drift(
     )
 
 
-def _cases(reader: Reader, examples: Sequence[Example]) -> list[_Case]:
+def _cases(preprocessor: Preprocessor, examples: Sequence[Example]) -> list[_Case]:
     by_length = sorted(examples, key=lambda example: len(example.text))
     chosen = [by_length[0], by_length[len(by_length) // 2], by_length[-1]]
     texts = [example.text for example in chosen]
-    images = [reader.image(example.image) for example in chosen]
-    side = reader.spec.image.size
+    images = [preprocessor.image(example.image) for example in chosen]
+    side = preprocessor.spec.image.size
     blank = np.zeros((side, side, 3), dtype=np.uint8)
     white = np.full_like(blank, 255)
 
     def case(name: str, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> _Case:
-        return _Case(name, reader.batch(reader.rows(texts, images)))
+        return _Case(name, preprocessor.batch(preprocessor.rows(texts, images)))
 
     return [
         *(case(f"batch 1, {len(t)} characters", [t], [image]) for t, image in zip(texts, images, strict=True)),

@@ -22,7 +22,7 @@ from distill.core.extras import require
 from distill.core.files import read_json
 from distill.core.terminal import note
 from distill.data.dataset import Example
-from distill.preprocess.inputs import Reader
+from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import PREFIX, Bundle, Contents, is_bundle, write_bundle
 from distill.runtime.bundle_files import MANIFEST
 from distill.runtime.onnx.metadata import read_metadata
@@ -114,10 +114,11 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
         nncf = require("nncf", "--peer openvino-int8")
     if not calibration:
         raise BenchError("--peer openvino-int8 needs training examples to calibrate with; give --data with some")
-    reader = Reader(parent.preprocess, parent.tokenizer_json)
+    preprocessor = Preprocessor(parent.preprocess, parent.tokenizer_json)
 
     def feed(example: Example) -> dict[str, NDArray[np.generic]]:
-        return reader.batch(reader.rows([example.text], [reader.image(example.image)])).feed()
+        rows = preprocessor.rows([example.text], [preprocessor.image(example.image)])
+        return preprocessor.batch(rows).feed()
 
     note(f"NNCF quantises the {parent.kind} with {len(calibration)} examples")
     file = folder / "model.xml"

@@ -26,7 +26,7 @@ from rich.table import Table
 from distill.core.cpu import cpu_name, detect_target, int8_instructions
 from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, output, warn
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.onnx.session import run_session
 from distill.runtime.predictor import LogitsFunction, Predictor
 from distill.scoring.metrics import sigmoid
@@ -74,7 +74,7 @@ class ReplayReport:
 
 
 def record(
-    reader: Reader, session: onnxruntime.InferenceSession, parent: onnxruntime.InferenceSession
+    preprocessor: Preprocessor, session: onnxruntime.InferenceSession, parent: onnxruntime.InferenceSession
 ) -> dict[str, Any]:
     """The content of golden.json: cases, and the logits of `session` on this machine.
 
@@ -85,7 +85,7 @@ def record(
         {"text": text, "image": None if image is None else base64.b64encode(image).decode("ascii")}
         for text, image in zip(TEXTS, _draw_images(), strict=True)
     ]
-    batches = _batches(reader, cases)
+    batches = _batches(preprocessor, cases)
     logits = _logits(partial(run_session, session), batches)
     quantising = _rms(logits - _logits(partial(run_session, parent), batches))
     return {
@@ -105,7 +105,7 @@ def replay(predictor: Predictor) -> ReplayReport:
     try:
         cases = golden["cases"]
         expected = np.asarray(golden["logits"], dtype=np.float32).reshape(len(cases), len(bundle.labels))
-        batches = _batches(predictor.reader, cases)
+        batches = _batches(predictor.preprocessor, cases)
         ids = [batch.input_ids[0].tolist() != row for batch, row in zip(batches, golden["ids"], strict=True)]
         pixels = [_digest(batch) != digest for batch, digest in zip(batches, golden["pixels"], strict=True)]
         tolerance = float(golden["tolerance"])
@@ -163,14 +163,14 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def _batches(reader: Reader, cases: Sequence[dict[str, Any]]) -> list[ModelInputs]:
+def _batches(preprocessor: Preprocessor, cases: Sequence[dict[str, Any]]) -> list[ModelInputs]:
     """Each case alone, as a device is asked. Raises ValueError for more cases than any Bundle has."""
     if len(cases) > MAX_CASES:
         raise ValueError(f"{len(cases):,} cases, over the limit of {MAX_CASES}")
     batches = []
     for case in cases:
         image = None if case["image"] is None else base64.b64decode(case["image"], validate=True)
-        batches.append(reader.batch(reader.rows([case["text"]], [reader.image(image)])))
+        batches.append(preprocessor.batch(preprocessor.rows([case["text"]], [preprocessor.image(image)])))
     return batches
 
 

@@ -124,10 +124,10 @@ def write_chunks(lines: Iterable[bytes], handle: BinaryIO, after_chunk: Callable
     after_chunk()
 
 
-def run_identity(source: Source, bundle: Bundle, reader: str | None) -> dict[str, Any]:
+def run_identity(source: Source, bundle: Bundle, ocr_name: str | None) -> dict[str, Any]:
     """What a run's predictions depend on: the source's content, the name of the program that reads missing texts
     off images, and `predictor_identity`."""
-    return {"source": source.digest(), "text reader": reader} | predictor_identity(bundle)
+    return {"source": source.digest(), "text reader": ocr_name} | predictor_identity(bundle)
 
 
 def predictor_identity(bundle: Bundle) -> dict[str, Any]:

@@ -15,35 +15,35 @@ from distill.core.files import explain_write_errors
 from distill.core.terminal import note, track
 from distill.data.sources import Fault, Item, Source
 from distill.preprocess.text import has_text
-from distill.runtime.ocr.cache import OcrCache, OcrReader, cache_path
+from distill.runtime.ocr.cache import Ocr, OcrCache, cache_path
 from distill.runtime.partial_file import PartialFile, Progress, is_fault, run_identity, write_chunks
 from distill.runtime.predictor import Prediction, Predictor
 
 
 def predict_source(
-    predictor: Predictor, source: Source, out: Path | None, resume: bool, reader: OcrReader | None = None
+    predictor: Predictor, source: Source, out: Path | None, resume: bool, ocr: Ocr | None = None
 ) -> int:
     """Write a line for every item of `source`, in order, under a progress bar, and return the number of faults.
 
     Without `out`, the lines go to standard output. With it, a killed run leaves its lines in OUT.part, and `resume`
-    continues there. A `reader` reads missing texts off the images. Raises DataError, and OutputError when OUT.part
+    continues there. `ocr` reads missing texts off the images. Raises DataError, and OutputError when OUT.part
     holds predictions and `resume` is False, or predictions of another source or Bundle.
     """
     if out is None:
-        lines = _Lines(predictor, _items(source, 0), reader)
+        lines = _Lines(predictor, _items(source, 0), ocr)
         try:
             _print(lines)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("with --out FILE an interrupted run can be resumed") from None
         return lines.faults
-    part = PartialFile(out, run_identity(source, predictor.bundle, None if reader is None else reader.name))
+    part = PartialFile(out, run_identity(source, predictor.bundle, None if ocr is None else ocr.name))
     start = part.resume_point(resume)
     if start is None:
         return _finish(part)
     if start.lines:
         note(f"{part.path}: {start.lines:,} predictions are there already")
     try:
-        return _write(predictor, source, part, start, reader)
+        return _write(predictor, source, part, start, ocr)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_next_step(part)) from None
 
@@ -71,17 +71,15 @@ def read_missing_texts(
 class _Lines:
     """The lines for all items; `faults` counts those that are Faults."""
 
-    def __init__(
-        self, predictor: Predictor, items: Iterable[Item], reader: OcrReader | None, faults: int = 0
-    ) -> None:
-        self.predictor, self.items, self.reader = predictor, items, reader
+    def __init__(self, predictor: Predictor, items: Iterable[Item], ocr: Ocr | None, faults: int = 0) -> None:
+        self.predictor, self.items, self.ocr = predictor, items, ocr
         self.faults = faults
 
     def __iter__(self) -> Iterator[bytes]:
-        if self.reader is None:
+        if self.ocr is None:
             lines = map(json_line, self._count(self.predictor.stream(self.items)))
         else:
-            pairs, copies = itertools.tee(read_missing_texts(self.items, self.reader.read))
+            pairs, copies = itertools.tee(read_missing_texts(self.items, self.ocr.read))
             predictions = self.predictor.stream(item for item, _ in pairs)
             lines = map(json_line, self._count(predictions), (text for _, text in copies))
         return lines
@@ -92,11 +90,9 @@ class _Lines:
             yield prediction
 
 
-def _write(
-    predictor: Predictor, source: Source, part: PartialFile, start: Progress, reader: OcrReader | None
-) -> int:
+def _write(predictor: Predictor, source: Source, part: PartialFile, start: Progress, ocr: Ocr | None) -> int:
     """Write the lines after `start`, and return the number of faults among all lines."""
-    with nullcontext() if reader is None else OcrCache(cache_path(part.out), reader) as cache:
+    with nullcontext() if ocr is None else OcrCache(cache_path(part.out), ocr) as cache:
         lines = _Lines(predictor, _items(source, start.lines), cache, start.faults)
         part.write(lines, start)
         if cache is not None:

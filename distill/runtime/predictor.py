@@ -19,7 +19,7 @@ from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import warn
 from distill.data.dataset import Example
 from distill.data.sources import Fault, InMemoryExample, Item
-from distill.preprocess.inputs import EncodedExample, ModelInputs, Reader
+from distill.preprocess.inputs import EncodedExample, ModelInputs, Preprocessor
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx.session import first_line, open_session, run_session
@@ -51,7 +51,7 @@ class Predictor:
         self.bundle = bundle
         self._threads, self._arena = threads, arena
         try:
-            self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+            self.preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
         here = detect_target()
@@ -153,12 +153,12 @@ class Predictor:
 
     def predict_batch(self, ids: Sequence[str], rows: Sequence[EncodedExample]) -> list[Prediction]:
         """Predict for rows that are preprocessed already, all in one batch. Raises BundleError."""
-        probabilities = sigmoid(self.logits(self.reader.batch(rows)))
+        probabilities = sigmoid(self.logits(self.preprocessor.batch(rows)))
         return [self._decide(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """float32 (N, L), in order. Raises ImageError for the first image that cannot be read."""
-        return predict_probabilities(self.logits, self.reader, examples)
+        return predict_probabilities(self.logits, self.preprocessor, examples)
 
     def _predict_items(self, items: Iterable[Item]) -> Iterator[tuple[Item, NDArray[np.float32]]]:
         """Yield each item, or a Fault in its place, with its probabilities (L,), CHUNK_SIZE items at a time."""
@@ -170,14 +170,14 @@ class Predictor:
                 if isinstance(item, Fault):
                     continue
                 try:
-                    images[place] = self.reader.image(
+                    images[place] = self.preprocessor.image(
                         item.image, item.name if isinstance(item, InMemoryExample) else None
                     )
                 except ImageError as error:
                     chunk[place] = Fault(item.id, str(error))
                 else:
                     texts.append(item.text)
-            rows = _predict_chunk(self.logits, self.reader, texts, list(images.values())) if texts else ()
+            rows = _predict_chunk(self.logits, self.preprocessor, texts, list(images.values())) if texts else ()
             probabilities = dict(zip(images, rows, strict=True))
             for place, item in enumerate(chunk):
                 yield item, probabilities.get(place, nothing)
@@ -202,26 +202,29 @@ def load(bundle: str | os.PathLike[str], threads: int = 0) -> Predictor:
 
 
 def predict_probabilities(
-    logits: LogitsFunction, reader: Reader, examples: Sequence[Example]
+    logits: LogitsFunction, preprocessor: Preprocessor, examples: Sequence[Example]
 ) -> NDArray[np.float32]:
     """float32 (N, L) of any model, in order. Raises ImageError for the first image that cannot be read."""
     rows = []
     for start in range(0, len(examples), CHUNK_SIZE):
         chunk = examples[start : start + CHUNK_SIZE]
-        images = [reader.image(example.image) for example in chunk]
-        rows.append(_predict_chunk(logits, reader, [example.text for example in chunk], images))
+        images = [preprocessor.image(example.image) for example in chunk]
+        rows.append(_predict_chunk(logits, preprocessor, [example.text for example in chunk], images))
     return np.concatenate(rows)
 
 
 def _predict_chunk(
-    logits: LogitsFunction, reader: Reader, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]
+    logits: LogitsFunction,
+    preprocessor: Preprocessor,
+    texts: Sequence[str],
+    images: Sequence[NDArray[np.uint8] | None],
 ) -> NDArray[np.float32]:
-    rows = reader.rows(texts, images)
+    rows = preprocessor.rows(texts, images)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))  # like lengths together: little padding
     probabilities: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(order), BATCH_SIZE):
         chosen = order[start : start + BATCH_SIZE]
-        batch = reader.batch([rows[row] for row in chosen])
+        batch = preprocessor.batch([rows[row] for row in chosen])
         probabilities.update(zip(chosen, sigmoid(logits(batch)), strict=True))
     return np.stack([probabilities[row] for row in range(len(rows))])
 

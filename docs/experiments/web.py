@@ -99,14 +99,16 @@ def enlarged(examples: Sequence[Example], folder: Path) -> list[Example]:
 
 def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: str) -> dict[str, Any]:
     """Both answers to every example, in turns; drift is the root mean square of the logits' differences."""
-    reader, bundle = predictor.reader, predictor.bundle
+    preprocessor, bundle = predictor.preprocessor, predictor.bundle
     here, there, tokens, pixels, times = [], [], [], [], []
     asked = [*examples[:WARM_UP], *examples]
     for example in track(asked, what, len(asked)):
         assert example.image is not None
         words = ASK.replace("NAME", json.dumps(f"/images/{example.image.name}"))
         found = tab.run(words.replace("TEXT", json.dumps(example.text)))
-        batch, read_s = timed(lambda e: reader.batch(reader.rows([e.text], [reader.image(e.image)])), example)
+        batch, read_s = timed(
+            lambda e: preprocessor.batch(preprocessor.rows([e.text], [preprocessor.image(e.image)])), example
+        )
         logits, model_s = timed(run_session, predictor.session, batch)
         here.append(logits[0])
         there.append(found["logits"])

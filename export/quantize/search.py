@@ -17,7 +17,7 @@ from distill.core.errors import ExportError
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Precision
 from distill.runtime.onnx.session import open_session, run_session
 from distill.runtime.predictor import predict_probabilities
@@ -51,7 +51,7 @@ class SearchInputs:
     targets: Targets
     probabilities: Probabilities
     thresholds: Thresholds
-    reader: Reader
+    preprocessor: Preprocessor
     calibration: Sequence[ModelInputs]
     trained_ranges: Ranges
     target: CpuTarget
@@ -200,7 +200,7 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
     candidates = []
     for (model, scheme), seconds in zip(models.items(), times, strict=True):
         outputs = predict_probabilities(
-            partial(run_session, open_session(model, 0, exact)), inputs.reader, inputs.examples
+            partial(run_session, open_session(model, 0, exact)), inputs.preprocessor, inputs.examples
         )
         if not np.isfinite(outputs).all():
             raise ExportError(

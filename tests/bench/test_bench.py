@@ -170,7 +170,7 @@ def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain, monkeypatch:
     call = 1e3 * (time.perf_counter() - start) / len(rows)
     assert sum(by_name.values()) == pytest.approx(call, rel=0.25)
     assert 30 <= by_name["text"] + by_name["image"] + by_name["head"] <= 1.25 * call
-    assert found.tokens == len(served.reader.ids([rows[3][0]])[0])
+    assert found.tokens == len(served.preprocessor.ids([rows[3][0]])[0])
 
 
 def test_a_post_without_an_image_takes_no_time_to_decode(chain: Chain) -> None:

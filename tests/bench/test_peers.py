@@ -38,7 +38,7 @@ from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError, InstallError
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle, Contents
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import micro_f1
@@ -116,17 +116,19 @@ def compiled(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def read(chain: Chain, count: int) -> ModelInputs:
     bundle = Bundle.open(chain.fp32)
-    reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
     some = chain.splits.test[:count]
-    rows = reader.rows([example.text for example in some], [reader.image(example.image) for example in some])
-    return reader.batch(rows)
+    rows = preprocessor.rows(
+        [example.text for example in some], [preprocessor.image(example.image) for example in some]
+    )
+    return preprocessor.batch(rows)
 
 
 def of_two_lengths(chain: Chain) -> list[ModelInputs]:
     bundle = Bundle.open(chain.fp32)
-    reader = Reader(bundle.preprocess, bundle.tokenizer_json)
-    image = reader.image(chain.splits.test[0].image)
-    return [reader.batch(reader.rows([text], [image])) for text in LENGTHS]
+    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
+    image = preprocessor.image(chain.splits.test[0].image)
+    return [preprocessor.batch(preprocessor.rows([text], [image])) for text in LENGTHS]
 
 
 def reference_logits(chain: Chain, batch: ModelInputs) -> np.ndarray:
@@ -211,10 +213,10 @@ def test_the_process_that_times_openvino_holds_neither_torch_nor_onnxruntime_nor
 def test_openvinos_profile_counts_all_that_it_ran_and_gives_each_tower_its_own(chain: Chain) -> None:
     """A longer text takes more of the time: that is the text tower's."""
     predictor = OpenVinoPredictor(chain.fp32, 1)
-    reader = predictor.reader
-    image = reader.image(chain.splits.test[0].image)
+    preprocessor = predictor.preprocessor
+    image = preprocessor.image(chain.splits.test[0].image)
     limit = predictor.bundle.preprocess.text.max_tokens
-    short, long = (reader.batch(reader.rows([text], [image])) for text in ("a", "a word " * limit))
+    short, long = (preprocessor.batch(preprocessor.rows([text], [image])) for text in ("a", "a word " * limit))
     shares = [predictor.towers(batch) for batch in (short, long)]
     for share in shares:
         assert share is not None

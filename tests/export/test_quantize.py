@@ -310,7 +310,7 @@ def test_a_file_compared_with_itself_loses_nothing(chain: Chain, bundle: Bundle)
         targets=bundle.labels.encode([example.labels for example in chain.splits.dev]),
         probabilities=dev,
         thresholds=predictor.bundle.thresholds,
-        reader=predictor.reader,
+        preprocessor=predictor.preprocessor,
         calibration=batches(),
         trained_ranges={},
         target=cpu.detect_target(),

@@ -150,7 +150,7 @@ def test_checksums_are_found_right_before_anything_is_parsed(copy: Path, monkeyp
 
     monkeypatch.setattr(bundles, "read_verified", noted("checked", bundles.read_verified))
     monkeypatch.setattr(bundles, "check_onnx_file", noted("looked at", bundles.check_onnx_file))
-    monkeypatch.setattr(runtime, "Reader", noted("tokenizer of", runtime.Reader))
+    monkeypatch.setattr(runtime, "Preprocessor", noted("tokenizer of", runtime.Preprocessor))
     monkeypatch.setattr(onnxruntime, "InferenceSession", noted("opened", onnxruntime.InferenceSession))
     Predictor.load(copy)
     assert [line.split()[0] for line in done] == ["checked", "looked", "tokenizer", "opened"]

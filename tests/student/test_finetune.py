@@ -17,7 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from distill.core.errors import ExportError, RunError
 from distill.core.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import Reader
+from distill.preprocess.inputs import Preprocessor
 from distill.runtime.onnx.session import open_session, run_session
 from distill.runtime.predictor import predict_probabilities
 from distill.scoring.thresholds import FittedOn, Thresholds, carry_over
@@ -114,17 +114,17 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     """torch with fake-quantised layers in the learned ranges against the int8 ONNX file, embeddings aside."""
     classifier = tuned.classifier
     to_onnx(classifier, tmp_path / "fp32.onnx")
-    reader = Reader(classifier.spec, classifier.tokenizer_json)
+    preprocessor = Preprocessor(classifier.spec, classifier.tokenizer_json)
     out, fused = tmp_path / "int8.onnx", tmp_path / "fused.onnx"
     fuse_graph(tmp_path / "fp32.onnx", fused)
     ranges = trained_ranges(tmp_path / "fp32.onnx", tuned.ranges)
     quantize_graph(fused, out, Scheme("trained", "float"), "x86-avx2", ranges, {})
-    reached = measure_coverage(out, calibration_batches(reader, chain.splits.train[:1])[0])
+    reached = measure_coverage(out, calibration_batches(preprocessor, chain.splits.train[:1])[0])
     assert reached.text.weights == reached.head.weights == 1
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
-    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), reader, chain.splits.dev)
+    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), preprocessor, chain.splits.dev)
     plain = classifier.logits(classifier.encode(chain.splits.dev))
     insert_fake_quant(classifier.network, 64)
     for name, (low, high) in tuned.ranges.items():

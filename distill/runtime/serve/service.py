@@ -149,10 +149,10 @@ class Service:
         try:
             if post.image is not None:
                 open_image(post.image, IMAGE, self.limits.max_pixels).close()
-            image = self.predictor.reader.image(post.image, IMAGE)
+            image = self.predictor.preprocessor.image(post.image, IMAGE)
         except ImageError as error:
             raise RequestError(422, str(error), post.id) from error
-        row = self.predictor.reader.rows([post.text or ""], [image])[0]
+        row = self.predictor.preprocessor.rows([post.text or ""], [image])[0]
         end = time.perf_counter()
         self.metrics.observe_stage("read", end - start)
         return PreparedRequest(post.id, row, end)
