@@ -11,18 +11,19 @@ from distill.core.cpu import detect_target
 from distill.core.terminal import note, output, warn
 from distill.runtime.bundle import Precision
 from distill.scoring.evaluation import Evaluation
-from export.parity import Drift, Parity
+from export.parity import Parity, QuantizationEffect
 from export.quantize.coverage import Coverage
 from export.quantize.search import Candidate
 
 
 @dataclass(frozen=True)
 class QuantizationFigures:
-    """Every file that was tried, the one that ships first, with its coverage and its drift from fp32 on dev."""
+    """Every file that was tried, the one that ships first, with its coverage and what quantising
+    changed on dev."""
 
     candidates: list[Candidate]
     coverage: Coverage
-    drift: Drift
+    effect: QuantizationEffect
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ExportFigures:
         if self.control is not None:
             tree["distillation"] = self.control
         if self.quantization is not None:
-            tree["drift"] = asdict(self.quantization.drift)
+            tree["quantization_effect"] = asdict(self.quantization.effect)
             tree["coverage"] = asdict(self.quantization.coverage)
             tree["time_ratio"] = self.quantization.candidates[0].time_ratio
             tree["tried"] = [candidate.to_json() for candidate in self.quantization.candidates]
@@ -55,11 +56,11 @@ def show_quantization(figures: QuantizationFigures, precision: Precision, target
     """Print the candidates, the coverage of the one that ships, and what it loses and gains."""
     output.print(_candidates_table(figures, precision))
     output.print(_coverage_table(figures.coverage))
-    drift, time_ratio = figures.drift, figures.candidates[0].time_ratio
+    effect, time_ratio = figures.effect, figures.candidates[0].time_ratio
     note(
-        f"against fp32 on dev: probabilities move by {drift.mean_probability_difference:.4f} on average, "
-        f"{drift.max_probability_difference:.3f} at most; {drift.flipped} of {drift.decisions} decisions flip, "
-        f"{drift.flipped_refitted} with thresholds fitted again"
+        f"against fp32 on dev: probabilities move by {effect.mean_probability_difference:.4f} on average, "
+        f"{effect.max_probability_difference:.3f} at most; {effect.flipped} of {effect.decisions} decisions flip, "
+        f"{effect.flipped_refitted} with thresholds fitted again"
     )
     if target != detect_target():
         note(f"quantised for {target}: only a benchmark there can tell how fast it is")

@@ -1,4 +1,4 @@
-"""Does an exported graph answer as torch does, and how far do quantised outputs drift from fp32?"""
+"""Does an exported graph answer as torch does, and how far are quantised outputs from fp32's?"""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Drift:
+class QuantizationEffect:
     """A quantised file's outputs against its fp32 parent's on the same examples.
 
     Probabilities are compared as they are. Of `decisions` (example, label) pairs, `flipped` changed with the
@@ -58,7 +58,7 @@ def check_parity(
 ) -> Parity:
     """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
     and not, real, blank and missing images. Raises ParityError when any logit differs by more than `tolerance`, or
-    is not finite; probabilities differ by a quarter of that at most."""
+    is not finite; probabilities differ by a quarter of that at most, as the sigmoid's slope is at most 1/4."""
     session = open_session(model, 0)
     cases = _cases(Preprocessor(classifier.spec, classifier.tokenizer_json), examples)
     logit_difference = probability_difference = 0.0
@@ -79,13 +79,13 @@ def check_parity(
     return Parity(len(cases), logit_difference, probability_difference, decisions, flipped)
 
 
-def measure_drift(
+def measure_quantization_effect(
     fp32: Probabilities, quantized: Probabilities, fp32_thresholds: Thresholds, quantized_thresholds: Thresholds
-) -> Drift:
+) -> QuantizationEffect:
     """Compare two files' probabilities (N, L) on the same examples, and the decisions of their thresholds."""
     difference = np.abs(fp32 - quantized)
     decisions = fp32_thresholds.apply(fp32)
-    return Drift(
+    return QuantizationEffect(
         max_probability_difference=float(difference.max()),
         mean_probability_difference=float(difference.mean()),
         flipped=int((decisions != fp32_thresholds.apply(quantized)).sum()),

@@ -19,8 +19,9 @@ from distill.data.dataset import Example, Splits, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs, Preprocessor
-from distill.runtime import bundle, golden
+from distill.runtime import bundle
 from distill.runtime.bundle import Bundle, Contents, Precision
+from distill.runtime.golden import record_golden
 from distill.runtime.onnx.session import open_session, run_session
 from distill.runtime.predictor import predict_probabilities
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
@@ -31,7 +32,7 @@ from export.card.page import render_card
 from export.embed import embed_contents
 from export.figures import ExportFigures, QuantizationFigures, show_quantization
 from export.fuse import fuse_graph
-from export.parity import check_parity, measure_drift
+from export.parity import check_parity, measure_quantization_effect
 from export.quantize.coverage import measure_coverage, refuse_if_uncovered
 from export.quantize.schemes import trained_ranges
 from export.quantize.search import SearchInputs, median_batch, refuse_if_no_gain, search_schemes
@@ -83,7 +84,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
             models[request.out] = _quantize(student, splits, config, request, fp32)
         contents = {}
         for out, model in models.items():
-            answers = golden.record(model.preprocessor, model.session, fp32.session)
+            answers = record_golden(model.preprocessor, model.session, fp32.session)
             card = render_card(student.classifier, model.figures, splits, config.card)
             contents[out] = _contents(student, model, answers, card)
             if request.embed:
@@ -126,8 +127,8 @@ def _quantize(
     # Quantisation moves the probabilities, and the thresholds have to move with them.
     thresholds = _moved_thresholds(student, splits, _predict_with(fp32.session, fp32.preprocessor), predict)
     evaluation = _evaluate(student, splits, predict, best.probabilities, thresholds)
-    drift = measure_drift(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
-    quantization = QuantizationFigures(candidates, coverage, drift)
+    effect = measure_quantization_effect(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
+    quantization = QuantizationFigures(candidates, coverage, effect)
     show_quantization(quantization, precision, target)
     figures = replace(
         fp32.figures,

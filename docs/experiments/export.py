@@ -116,7 +116,7 @@ def devices() -> str:
         here, flipped = row["here"], f"{row['flipped']} of {row['decisions']}"
         passed = "verified" if row["passed"] else "NOT verified"
         where = (row["bundle"], row["target"], here["target"], here["int8 instructions"])
-        rows.append((*where, f"{row['drift']:.1e}", f"{row['tolerance']:.1e}", flipped, passed))
+        rows.append((*where, f"{row['logit_rms']:.1e}", f"{row['tolerance']:.1e}", flipped, passed))
     headings = "Bundle | made for | replayed on | int8 instructions | logits differ by | allowed | flipped | "
     return table(headings, rows, left=4)
 
@@ -130,11 +130,11 @@ def int8() -> str:
 
     lines = []
     for name, bundle in INT8.items():
-        drift = figures(bundle)["drift"]
+        effect = figures(bundle)["quantization_effect"]
         lines.append(
-            f"{name}: {drift['flipped']} of {drift['decisions']} dev decisions flip with the fp32 thresholds, "
-            f"{drift['flipped_refitted']} with the int8 file's own; dev micro-F1 {on_dev(f'{bundle}-fp32'):.3f} in "
-            f"fp32, {on_dev(bundle):.3f} in int8."
+            f"{name}: {effect['flipped']} of {effect['decisions']} dev decisions flip with the fp32 thresholds, "
+            f"{effect['flipped_refitted']} with the int8 file's own; dev micro-F1 {on_dev(f'{bundle}-fp32'):.3f} "
+            f"in fp32, {on_dev(bundle):.3f} in int8."
         )
     return _shipped(INT8) + notes(*lines)
 

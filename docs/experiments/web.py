@@ -98,7 +98,7 @@ def enlarged(examples: Sequence[Example], folder: Path) -> list[Example]:
 
 
 def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: str) -> dict[str, Any]:
-    """Both answers to every example, in turns; drift is the root mean square of the logits' differences."""
+    """Both answers to every example, in turns; `logit_rms` is the root mean square of the logits' differences."""
     preprocessor, bundle = predictor.preprocessor, predictor.bundle
     here, there, tokens, pixels, times = [], [], [], [], []
     asked = [*examples[:WARM_UP], *examples]
@@ -123,7 +123,7 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
         "other_tokens": sum(tokens[WARM_UP:]),
         "other_pixels": sum(value > 0 for value in pixels[WARM_UP:]),
         "largest_pixel_difference": max(pixels),
-        "drift": float(np.sqrt(np.square(page - own).mean())),
+        "logit_rms": float(np.sqrt(np.square(page - own).mean())),
         "largest_logit_difference": float(np.abs(page - own).max()),
         "tolerance": bundle.golden["tolerance"],
         "flipped": int((before != after).sum()),
@@ -159,7 +159,7 @@ def answers() -> str:
     """The page in a browser against the Predictor."""
 
     def cells(row: dict[str, Any], pixels: str, largest: float) -> tuple[str, ...]:
-        moved, flipped = f"{row['drift']:.1e}, {largest:.1e}", f"{row['flipped']} of {row['decisions']}"
+        moved, flipped = f"{row['logit_rms']:.1e}, {largest:.1e}", f"{row['flipped']} of {row['decisions']}"
         return str(row["cases"]), str(row["other_tokens"]), pixels, moved, f"{row['tolerance']:.1e}", flipped
 
     tree, rows = read("web"), []

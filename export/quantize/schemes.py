@@ -19,7 +19,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from distill.core.cpu import CpuTarget
 from distill.core.errors import ExportError
 from distill.runtime.onnx.towers import image_tower_nodes
-from export.quantize.calibration import Calibration, Ranges
+from export.quantize.calibration import RangeMethod, Ranges
 
 Matmuls = Literal["dynamic", "static", "trained", "4-bit"]
 Convolutions = Literal["float", "per-channel", "per-tensor"]
@@ -46,8 +46,8 @@ class Scheme:
 
     matmuls: Matmuls
     convolutions: Convolutions
-    matmul_calibration: Calibration | None = None
-    convolution_calibration: Calibration | None = None
+    matmul_calibration: RangeMethod | None = None
+    convolution_calibration: RangeMethod | None = None
     kept: tuple[str, ...] = ()
 
     def __str__(self) -> str:

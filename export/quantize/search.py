@@ -24,7 +24,7 @@ from distill.runtime.predictor import predict_probabilities
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets, bootstrap_draws, logit, micro_ap, weighted_f1
 from distill.scoring.thresholds import Thresholds, carry_over
-from export.quantize.calibration import CALIBRATIONS, Calibration, Ranges, calibrate_ranges
+from export.quantize.calibration import RANGE_METHODS, RangeMethod, Ranges, calibrate_ranges
 from export.quantize.schemes import Scheme, quantize_graph
 from export.quantize.sensitivity import most_sensitive_nodes
 
@@ -96,7 +96,7 @@ def search_schemes(inputs: SearchInputs, config: ExportConfig, precision: Precis
     When no file is within `config.max_f1_drop`, the nodes that lose most go back to float, twice as many each time,
     until one is. Raises ExportError when none is within it even then.
     """
-    calibrations = tuple(CALIBRATIONS) if config.calibration == "auto" else (config.calibration,)
+    calibrations = tuple(RANGE_METHODS) if config.calibration == "auto" else (config.calibration,)
     quantizer, limit = _Quantizer(inputs), config.max_f1_drop
     text = quantizer.candidates(_text_schemes(inputs, config, precision, calibrations))
     candidates = text if config.convolutions != "int8" else []
@@ -166,12 +166,12 @@ class _Quantizer:
             models[model] = scheme
         return _measure_candidates(inputs, models)
 
-    def _ranges(self, calibration: Calibration | None) -> Ranges:
+    def _ranges(self, calibration: RangeMethod | None) -> Ranges:
         return {} if calibration is None else self.calibrated(calibration)
 
 
 def _text_schemes(
-    inputs: SearchInputs, config: ExportConfig, precision: Precision, calibrations: Sequence[Calibration]
+    inputs: SearchInputs, config: ExportConfig, precision: Precision, calibrations: Sequence[RangeMethod]
 ) -> list[Scheme]:
     if precision == "int4":
         return [Scheme("4-bit", "float")]
@@ -183,7 +183,7 @@ def _text_schemes(
     return schemes
 
 
-def _image_schemes(text: Scheme, calibrations: Sequence[Calibration]) -> list[Scheme]:
+def _image_schemes(text: Scheme, calibrations: Sequence[RangeMethod]) -> list[Scheme]:
     per_channel = [replace(text, convolutions="per-channel", convolution_calibration=c) for c in calibrations]
     return [*per_channel, replace(text, convolutions="per-tensor", convolution_calibration=calibrations[0])]
 

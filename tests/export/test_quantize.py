@@ -26,7 +26,7 @@ from distill.scoring.estimate import Estimate
 from export.fuse import fuse_graph
 from export.pipeline import ExportRequest, export_run
 from export.quantize import search
-from export.quantize.calibration import CALIBRATIONS, Calibration, Ranges, calibrate_ranges
+from export.quantize.calibration import RANGE_METHODS, RangeMethod, Ranges, calibrate_ranges
 from export.quantize.coverage import Coverage, TowerCoverage, measure_coverage, refuse_if_uncovered
 from export.quantize.schemes import Matmuls, Scheme, quantize_graph, static_convolutions, static_products
 from export.quantize.search import Candidate, SearchInputs, rank_candidates, refuse_if_no_gain
@@ -269,8 +269,8 @@ def test_four_bits_are_smaller_than_eight_and_stay_close(fused: Path, tmp_path: 
     assert 0 < moved < 0.5
 
 
-@pytest.mark.parametrize("method", list(CALIBRATIONS))
-def test_calibrated_ranges_lie_within_what_was_seen(fused: Path, method: Calibration) -> None:
+@pytest.mark.parametrize("method", list(RANGE_METHODS))
+def test_calibrated_ranges_lie_within_what_was_seen(fused: Path, method: RangeMethod) -> None:
     seen = calibrate_ranges(fused, batches(), "minmax")
     found = calibrate_ranges(fused, batches(), method)
     assert set(found) == set(seen)

@@ -35,10 +35,10 @@ from distill.data.run_folder import read_run_labels, weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets
 from distill.runtime import bundle as bundles
-from distill.runtime import golden
 from distill.runtime import predictor as runtime
 from distill.runtime.bundle import Bundle, Contents
 from distill.runtime.bundle_files import FILES
+from distill.runtime.golden import print_report, replay_golden
 from distill.runtime.predictor import Predictor
 from export.embed import embed_contents
 
@@ -269,14 +269,14 @@ def test_a_bundles_own_answers_may_be_anything(copy: Path, capsys: pytest.Captur
         ("cases", [{"text": "", "image": None}] * 1000),
         ("tolerance", 10**400),
         ("logits", [[10**400]]),
-        ("made_on", []),
+        ("exported_on", []),
     ):
         forge(copy, "golden.json", json.dumps({**whole, key: value}).encode())
         with pytest.raises(BundleError, match="its golden answers cannot be read"):
-            golden.replay(Predictor.load(copy))
+            replay_golden(Predictor.load(copy))
     odd = {"cpu": ["[/red]"], "target": "\x1b[2J\ud800", "pillow": 3}
-    forge(copy, "golden.json", json.dumps({**whole, "made_on": odd}).encode())
-    golden.print_report(golden.replay(Predictor.load(copy)), "[/x]")
+    forge(copy, "golden.json", json.dumps({**whole, "exported_on": odd}).encode())
+    print_report(replay_golden(Predictor.load(copy)), "[/x]")
     assert "\x1b[2J" not in capsys.readouterr().out
 
 
