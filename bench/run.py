@@ -12,7 +12,7 @@ from pathlib import Path
 import distill
 from bench.measure import machine, peak, work
 from bench.measure.interleave import ROUND, Measured, Plan, by_length, measure
-from bench.quality.evaluate import Evaluation, difference, evaluate
+from bench.quality.evaluate import SplitEvaluation, difference, evaluate
 from bench.quality.task import Task
 from bench.report import page, tables
 from bench.report.types import BenchReport, Conditions, Peak, Row, Work, to_indices
@@ -85,7 +85,7 @@ def write(report: BenchReport, out: Path) -> list[Path]:
     return written
 
 
-def _evaluate(variants: Sequence[Variant], task: Task) -> tuple[LabelSet, list[Evaluation]]:
+def _evaluate(variants: Sequence[Variant], task: Task) -> tuple[LabelSet, list[SplitEvaluation]]:
     evaluations = []
     for variant in variants:
         note(f"quality of {variant.name} on {task.split}")

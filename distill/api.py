@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from distill.core.package_guard import require_own
 
 if TYPE_CHECKING:
-    from bench.quality.evaluate import Evaluation
+    from bench.quality.evaluate import SplitEvaluation
     from distill.core.cpu import CpuTarget
     from distill.data.dataset import Splits
     from distill.model.checkpoint import Checkpoint
@@ -201,7 +201,7 @@ def export(
     return bundles[-1]
 
 
-def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> Evaluation:
+def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> SplitEvaluation:
     """F1 with intervals of a run or a Bundle on a split. Raises DataError, RunError, BundleError and BenchError."""
     require_own("bench")
     splits = read_dataset(data, model)

@@ -76,7 +76,7 @@ def _candidates_table(figures: QuantizationFigures, precision: Precision) -> Tab
     for name in ("MB", "micro-F1 lost [95 %]", "micro-AP lost", "p moved", "time / fp32"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in figures.candidates:
-        losses = (f"{c.f1_drop:+.3f}", f"{c.ap_drop:+.4f}", f"{c.moved:.4f}")
+        losses = (f"{c.f1_drop:+.3f}", f"{c.ap_drop:+.4f}", f"{c.mean_probability_change:.4f}")
         table.add_row(str(c.scheme), f"{c.size_bytes / 1e6:.1f}", *losses, f"{c.time_ratio:.2f}")
     return table
 
@@ -87,7 +87,7 @@ def _coverage_table(coverage: Coverage) -> Table:
     for name in ("multiply-accumulates", "of them in few bits", "weights MB", "of them in few bits"):
         table.add_column(name, justify="right", no_wrap=True)
     for tower, part in coverage.rows():
-        macs, stored = part.small_macs + part.float_macs, part.small_bytes + part.float_bytes
+        macs, stored = part.low_bit_macs + part.float_macs, part.low_bit_bytes + part.float_bytes
         table.add_row(
             tower, f"{macs / 1e6:.0f} M", f"{part.macs:.1%}", f"{stored / 1e6:.1f}", f"{part.weights:.1%}"
         )

@@ -38,7 +38,7 @@ from export.quantize.schemes import trained_ranges
 from export.quantize.search import SearchInputs, median_batch, refuse_if_no_gain, search_schemes
 from export.to_onnx import to_onnx
 
-MOVE_EXAMPLES = 512  # training examples by which thresholds are moved to the quantised file's outputs
+TRANSFER_EXAMPLES = 512  # training examples by which thresholds are moved to the quantised file's outputs
 
 Predict = Callable[[Sequence[Example]], Probabilities]
 
@@ -125,7 +125,7 @@ def _quantize(
     session = open_session(best.model, 0, overflows(target, detect_target()))
     predict = _predict_with(session, fp32.preprocessor)
     # Quantisation moves the probabilities, and the thresholds have to move with them.
-    thresholds = _moved_thresholds(student, splits, _predict_with(fp32.session, fp32.preprocessor), predict)
+    thresholds = _carried_thresholds(student, splits, _predict_with(fp32.session, fp32.preprocessor), predict)
     evaluation = _evaluate(student, splits, predict, best.probabilities, thresholds)
     effect = measure_quantization_effect(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
     quantization = QuantizationFigures(candidates, coverage, effect)
@@ -190,12 +190,12 @@ def _evaluate(
     return evaluate_thresholds(outputs, thresholds, train_targets)
 
 
-def _moved_thresholds(student: Checkpoint, splits: Splits, fp32: Predict, quantized: Predict) -> Thresholds:
+def _carried_thresholds(student: Checkpoint, splits: Splits, fp32: Predict, quantized: Predict) -> Thresholds:
     """The run's thresholds, carried over to the quantised file's outputs unless dev refits them anyway."""
     thresholds = student.thresholds
     if thresholds.fitted_on.split == "dev":
         return thresholds
-    examples = [*splits.train[:MOVE_EXAMPLES], *splits.dev]
+    examples = [*splits.train[:TRANSFER_EXAMPLES], *splits.dev]
     return carry_over(thresholds, logit(fp32(examples)), logit(quantized(examples)), "int8")
 
 

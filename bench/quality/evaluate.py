@@ -31,7 +31,7 @@ DRAWS = 2000
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class SplitEvaluation:
     """`quality` is the figure to quote; `thresholds` says where the thresholds come from.
 
     When a model's thresholds were fitted on the very split that is measured, `quality` uses thresholds fitted on
@@ -48,7 +48,7 @@ class Evaluation:
     decided: Indices
 
 
-def evaluate(model: OpenModel, task: Task) -> Evaluation:
+def evaluate(model: OpenModel, task: Task) -> SplitEvaluation:
     """Run every example of the task through the model and measure its decisions. Raises ImageError and
     RunError."""
     names, thresholds = model.labels.names, model.thresholds
@@ -61,7 +61,7 @@ def evaluate(model: OpenModel, task: Task) -> Evaluation:
         measure_decisions(names, targets, p, decided, cuts)
         for p, decided in zip((whole, *halves), decisions, strict=True)
     )
-    return Evaluation(
+    return SplitEvaluation(
         quality=quality,
         quality_own_thresholds=measure_probabilities(names, targets, whole, cuts) if seen.fitted else None,
         quality_text_alone=text_alone,
@@ -113,7 +113,7 @@ def difference(reference: str, targets: Targets, theirs: Indices, ours: Indices)
     return Difference(reference, micro, macro, int((a != b).sum()), a.size)
 
 
-def show(evaluation: Evaluation, task: Task) -> None:
+def show(evaluation: SplitEvaluation, task: Task) -> None:
     """Print the tables of one split, beside the constant predictor."""
     e = evaluation
     rows = [(f"{task.split}, thresholds {e.thresholds}", e.quality)]

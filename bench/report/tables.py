@@ -151,10 +151,10 @@ def limit(report: BenchReport) -> Grid | None:
         assert row.work is not None
         w = row.work
         yield str(w.tokens)
-        yield from (f"{macs / 1e9:.2f}" for macs in (w.small_macs, w.float_macs))
+        yield from (f"{macs / 1e9:.2f}" for macs in (w.low_bit_macs, w.float_macs))
         yield from (f"{ms:.1f}" for ms in (w.model_ms, w.ideal_ms))
         yield f"{w.of_peak:.0%}"
-        yield f"{2 * (w.small_macs + w.float_macs) / w.model_ms / 1e6:.1f}"
+        yield f"{2 * (w.low_bit_macs + w.float_macs) / w.model_ms / 1e6:.1f}"
 
     title, rows = "How near to the limit", [row for row in report.rows if row.work is not None]
     for p in report.peaks[:1]:

@@ -108,7 +108,7 @@ class Work:
     ratio."""
 
     tokens: int
-    small_macs: int
+    low_bit_macs: int
     float_macs: int
     model_ms: float
     ideal_ms: float

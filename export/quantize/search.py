@@ -62,9 +62,9 @@ class Candidate:
     """One quantised file that was tried, with its `probabilities` (N, L) on dev.
 
     `f1_drop` is the parent's micro-F1 on dev less its own, both decided with the parent's thresholds, carried over
-    to its outputs, with a paired bootstrap interval; `ap_drop` the same in micro-AP; `moved` how far its
-    probabilities are from the parent's on average; `time_ratio` its median time over the parent's, batch 1, one
-    thread, interleaved, on this machine.
+    to its outputs, with a paired bootstrap interval; `ap_drop` the same in micro-AP;
+    `mean_probability_change` the mean absolute difference of its probabilities from the parent's; `time_ratio` its
+    median time over the parent's, batch 1, one thread, interleaved, on this machine.
     """
 
     scheme: Scheme
@@ -73,7 +73,7 @@ class Candidate:
     size_bytes: int
     f1_drop: Estimate
     ap_drop: float
-    moved: float
+    mean_probability_change: float
     time_ratio: float
 
     def to_json(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Candidate:
             "size_bytes": self.size_bytes,
             "dev_micro_f1_drop": asdict(self.f1_drop),
             "dev_micro_ap_drop": self.ap_drop,
-            "moved": self.moved,
+            "mean_probability_change": self.mean_probability_change,
             "time_ratio": self.time_ratio,
         }
 
@@ -108,7 +108,7 @@ def search_schemes(inputs: SearchInputs, config: ExportConfig, precision: Precis
         nodes = most_sensitive_nodes(inputs.fused, best.model, inputs.calibration[:SENSITIVITY_BATCHES])
         count = 1
         while best.f1_drop.value > limit and count <= len(nodes) // 2:
-            candidates += quantizer.candidates([replace(best.scheme, kept=tuple(nodes[:count]))])
+            candidates += quantizer.candidates([replace(best.scheme, float_nodes=tuple(nodes[:count]))])
             best = rank_candidates(candidates, limit)[0]
             count *= 2
     if best.f1_drop.value > limit:
@@ -125,10 +125,10 @@ def rank_candidates(candidates: Sequence[Candidate], max_f1_drop: float) -> list
     as fast the one nearest to its parent; when none is within it, the one that loses least."""
     allowed = [candidate for candidate in candidates if candidate.f1_drop.value <= max_f1_drop]
     if not allowed:
-        return sorted(candidates, key=lambda candidate: (candidate.f1_drop.value, candidate.moved))
+        return sorted(candidates, key=lambda c: (c.f1_drop.value, c.mean_probability_change))
     least_time = min(candidate.time_ratio for candidate in allowed)
     fast = [candidate for candidate in allowed if least_time >= FASTER * candidate.time_ratio]
-    best = min(fast, key=lambda candidate: candidate.moved)
+    best = min(fast, key=lambda candidate: candidate.mean_probability_change)
     return [best, *(candidate for candidate in candidates if candidate is not best)]
 
 
@@ -217,7 +217,7 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
                 size_bytes=model.stat().st_size,
                 f1_drop=Estimate.of(f1_drop[0], f1_drop[1:]),
                 ap_drop=fp32_ap - micro_ap(inputs.targets, outputs),
-                moved=float(np.abs(outputs - inputs.probabilities).mean()),
+                mean_probability_change=float(np.abs(outputs - inputs.probabilities).mean()),
                 time_ratio=seconds / fp32_time,
             )
         )

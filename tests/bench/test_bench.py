@@ -21,7 +21,7 @@ from bench.measure.interleave import Plan
 from bench.measure.memory import peak_bytes, resident
 from bench.measure.stages import stage_times
 from bench.peers.run import run_with_peers
-from bench.quality.evaluate import Evaluation, evaluate
+from bench.quality.evaluate import SplitEvaluation, evaluate
 from bench.quality.task import Task
 from bench.report import tables as report
 from bench.report import types as figures
@@ -265,9 +265,9 @@ def test_the_limit_is_counted_for_bundles_and_never_beaten(made: tuple[figures.B
     fp32, int8 = rows["student fp32 ONNX"], rows["student int8 ONNX"]
     assert fp32 is not None
     assert int8 is not None
-    assert fp32.small_macs == 0
-    assert int8.small_macs > 0
-    assert int8.small_macs + int8.float_macs == pytest.approx(fp32.float_macs, rel=0.01)
+    assert fp32.low_bit_macs == 0
+    assert int8.low_bit_macs > 0
+    assert int8.low_bit_macs + int8.float_macs == pytest.approx(fp32.float_macs, rel=0.01)
     for done in (fp32, int8):
         assert 0 < done.of_peak < 1
         assert done.of_peak == pytest.approx(done.ideal_ms / done.model_ms)
@@ -297,7 +297,7 @@ def test_a_noisy_machine_is_said_aloud(made: tuple[figures.BenchReport, list[Pat
         assert ("The machine was quiet" in notes) != said
 
 
-def evaluated(folder: Path, task: Task) -> Evaluation:
+def evaluated(folder: Path, task: Task) -> SplitEvaluation:
     return evaluate(open_variant(resolve(folder)), task)
 
 

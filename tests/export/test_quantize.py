@@ -84,7 +84,7 @@ def test_every_product_and_convolution_is_quantised(
         assert reach.weights > 0.99
     if target == "x86-vnni" == cpu.detect_target():  # what another processor would run is not seen here
         assert reached.image.macs == 1.0
-        assert reached.text.small_macs > 0
+        assert reached.text.low_bit_macs > 0
     assert [path.name for path in tmp_path.iterdir()] == ["q.onnx"]
 
 
@@ -261,7 +261,7 @@ def test_four_bits_are_smaller_than_eight_and_stay_close(fused: Path, tmp_path: 
         quantize_graph(fused, files[name], scheme, cpu.detect_target(), {}, {})
     assert operators(files["int4"])["MatMulNBits"] > 0
     reach = {name: measure_coverage(path, random_batch(1, 8)).text for name, path in files.items()}
-    assert reach["int4"].small_bytes < 0.6 * reach["int8"].small_bytes
+    assert reach["int4"].low_bit_bytes < 0.6 * reach["int8"].low_bit_bytes
     batch = random_batch(2, 9)
     moved = np.abs(
         run_session(open_session(files["int4"], 1), batch) - run_session(open_session(fused, 1), batch)
@@ -318,9 +318,9 @@ def test_a_file_compared_with_itself_loses_nothing(chain: Chain, bundle: Bundle)
     same, other = search._measure_candidates(
         inputs, {predictor.bundle.model: Scheme("dynamic", "float"), bundle.model: Scheme("dynamic", "float")}
     )
-    assert (same.f1_drop, same.ap_drop, same.moved) == (Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
+    assert (same.f1_drop, same.ap_drop, same.mean_probability_change) == (Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
     int8 = Predictor.load(chain.int8).probabilities(chain.splits.dev)
-    assert other.moved == pytest.approx(np.abs(int8 - dev).mean())
+    assert other.mean_probability_change == pytest.approx(np.abs(int8 - dev).mean())
     assert other.size_bytes == bundle.model.stat().st_size
 
 
@@ -359,7 +359,7 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
     real = search._measure_candidates
 
     def costly(inputs: SearchInputs, models: dict[Path, Scheme]) -> list[Candidate]:
-        return [losing(0.2 - 0.1 * len(c.scheme.kept), c) for c in real(inputs, models)]
+        return [losing(0.2 - 0.1 * len(c.scheme.float_nodes), c) for c in real(inputs, models)]
 
     monkeypatch.setattr(search, "_measure_candidates", costly)
     config = replace(chain.recipe.export, max_f1_drop=0.05, matmuls="dynamic", min_int8_share=0.01)
@@ -367,12 +367,12 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
         checkpoint, chain.splits, config, ExportRequest("int8", cpu.detect_target(), tmp_path / "out")
     )
     first = bundle.figures["tried"][0]
-    assert len(first["kept"]) == 2
+    assert len(first["float_nodes"]) == 2
     assert "2 nodes in float" in (bundle.folder / "README.md").read_text(encoding="utf-8")
     floats = {
         node.name for node in onnx.load(str(bundle.model)).graph.node if node.op_type in ("MatMul", "Gemm", "Conv")
     }
-    assert set(first["kept"]) <= floats
+    assert set(first["float_nodes"]) <= floats
 
 
 def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
