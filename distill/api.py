@@ -63,12 +63,12 @@ def train_teacher(
     config = Recipe.load(_path(recipe), overrides).teacher
     splits = read_dataset(data)
     from distill.training.run_writer import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.trainer import CheckpointFolder
     from teacher.train import fit_teacher
 
     if not begin_run(Path(out), RunStart("teacher", config, splits), resume, overwrite):
         return _finished(Path(out))
-    return fit_teacher(config, splits, Workspace(Path(out), resume))
+    return fit_teacher(config, splits, CheckpointFolder(Path(out), resume))
 
 
 def train_student(
@@ -97,7 +97,7 @@ def train_student(
     from distill.data.checks import content_hash, read_unlabelled
     from distill.data.run_folder import weights_sha256
     from distill.training.run_writer import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.trainer import CheckpointFolder
     from student.control import run_control_experiment
     from student.train import DistillationTargets, fit_student
     from student.verdict import DistillationVerdict
@@ -105,7 +105,7 @@ def train_student(
 
     extra = [] if unlabelled is None else read_unlabelled(Path(unlabelled), splits)
     depends_on = {"teachers": [weights_sha256(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
-    run = Workspace(Path(out), resume)
+    run = CheckpointFolder(Path(out), resume)
     if not begin_run(run.folder, RunStart("student", config, splits, depends_on), resume, overwrite):
         return _finished(run.folder)
     folds = ensemble_folds(teachers, splits.train) if config.out_of_fold else []
@@ -113,7 +113,7 @@ def train_student(
 
     def run_control() -> DistillationVerdict:
         return run_control_experiment(
-            config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run / "training"
+            config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run.child("training")
         )
 
     return fit_student(config, splits, targets, run, run_control if control or seeds > 1 else None)
@@ -144,7 +144,7 @@ def finetune_int8(
     from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
     from distill.training.run_writer import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.trainer import CheckpointFolder
     from student.finetune import finetune_student
     from student.train import DistillationTargets
     from teacher.soft_targets import ensemble_soft_targets
@@ -160,7 +160,7 @@ def finetune_int8(
         "weight_limit": limit,
         "finetune": [config.epochs, config.learning_rate],
     }
-    run = Workspace(Path(out), resume)
+    run = CheckpointFolder(Path(out), resume)
     if not begin_run(
         run.folder, RunStart("student", before.classifier.config, splits, depends_on), resume, overwrite
     ):

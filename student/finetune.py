@@ -20,7 +20,7 @@ from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresh
 from distill.scoring.thresholds import Thresholds, carry_over
 from distill.training.folds import evaluate_run, probabilities_by_modality
 from distill.training.run_writer import finish_run
-from distill.training.trainer import TrainingData, Workspace, train_model
+from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from student.fake_quant import insert_fake_quant, remove_fake_quant
 from student.train import DistillationTargets, loss_factory
 
@@ -33,7 +33,7 @@ def finetune_student(
     splits: Splits,
     targets: DistillationTargets,
     weight_limit: int,
-    run: Workspace,
+    run: CheckpointFolder,
 ) -> Checkpoint:
     """Train `student` further with every linear layer in int8 arithmetic, and write a run to `run.folder` whose
     activation ranges `distill export --int8` uses instead of calibration.
@@ -61,7 +61,7 @@ def finetune_student(
     _calibrate(classifier, data.train)
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")
     make_loss = loss_factory(settings, classifier, soft)
-    log = train_model(classifier.network, settings, data, make_loss(), run / "training")
+    log = train_model(classifier.network, settings, data, make_loss(), run.child("training"))
     evaluation = _evaluate(classifier, data, student.thresholds, logits_before)
     evaluation.show("Student in int8 arithmetic")
     ranges = remove_fake_quant(classifier.network)

@@ -36,9 +36,9 @@ def leakage(folder: Path, thresholds: Thresholds, task: Task) -> Leakage:
     if is_bundle(folder) or not (folder / START_FILE).is_file():
         return Leakage(fitted == FittedOn(task.split, len(task.examples)), None, None)
     seen, own = lineage.read_lineage(folder), lineage.dev_hashes(folder)
-    contents = [content_hash(example) for example in task.examples]
+    content_hashes = [content_hash(example) for example in task.examples]
     return Leakage(
-        fitted=fitted == FittedOn("dev", len(contents)) and own == frozenset(contents),
-        trained=sum(content in seen.train for content in contents),
-        watched=sum(content in seen.dev for content in contents),
+        fitted=fitted == FittedOn("dev", len(content_hashes)) and own == frozenset(content_hashes),
+        trained=sum(hash_ in seen.train for hash_ in content_hashes),
+        watched=sum(hash_ in seen.dev for hash_ in content_hashes),
     )

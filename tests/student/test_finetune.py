@@ -21,7 +21,7 @@ from distill.preprocess.inputs import Preprocessor
 from distill.runtime.onnx.session import open_session, run_session
 from distill.runtime.predictor import predict_probabilities
 from distill.scoring.thresholds import FittedOn, Thresholds, carry_over
-from distill.training.trainer import Workspace
+from distill.training.trainer import CheckpointFolder
 from export.fuse import fuse_graph
 from export.pipeline import calibration_batches
 from export.quantize.coverage import measure_coverage
@@ -104,8 +104,8 @@ def tuned(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     folder = tmp_path_factory.mktemp("tuned")
     config = FinetuneConfig(epochs=1, learning_rate=1e-4)
     start = Checkpoint.load(chain.student)
-    workspace = Workspace(folder, resume=False)
-    run = finetune_student(start, config, chain.splits, targets, 64, workspace)
+    checkpoints = CheckpointFolder(folder, resume=False)
+    run = finetune_student(start, config, chain.splits, targets, 64, checkpoints)
     assert Checkpoint.load(folder).ranges == run.ranges
     return run
 
@@ -146,9 +146,9 @@ def test_ranges_of_layers_that_the_graph_has_not_are_refused(tuned: Checkpoint, 
 
 def test_only_students_are_tuned(chain: Chain, tmp_path: Path) -> None:
     targets = DistillationTargets(ensemble_soft_targets([chain.teacher], chain.splits.train))
-    start, workspace = Checkpoint.load(chain.teacher), Workspace(tmp_path, resume=False)
+    start, checkpoints = Checkpoint.load(chain.teacher), CheckpointFolder(tmp_path, resume=False)
     with pytest.raises(RunError, match="is a teacher; give a student's run"):
-        finetune_student(start, FinetuneConfig(1, 1e-4), chain.splits, targets, 64, workspace)
+        finetune_student(start, FinetuneConfig(1, 1e-4), chain.splits, targets, 64, checkpoints)
     shutil.rmtree(tmp_path)
 
 

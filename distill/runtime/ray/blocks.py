@@ -143,16 +143,16 @@ def _table_blocks(tables: Sequence[parquet.Table]) -> Iterator[Block]:
             if low < high:
                 spans.append(TableSpan(table, low - begin, high - low))
             begin += table.rows
-        content = _hash((span.table.path.name, span.table.footer, span.first, span.count) for span in spans)
-        yield Block(number, first, stop - first, content, tuple(spans))
+        content_hash = _hash((span.table.path.name, span.table.footer, span.first, span.count) for span in spans)
+        yield Block(number, first, stop - first, content_hash, tuple(spans))
 
 
 def _image_blocks(paths: Sequence[Path]) -> Iterator[Block]:
     rows = rows_per_block(len(paths))
     for number, first in enumerate(range(0, len(paths), rows)):
         chosen = tuple(paths[first : first + rows])
-        content = _hash((path.name, *_sizes(path)) for path in chosen)
-        yield Block(number, first, len(chosen), content, chosen)
+        content_hash = _hash((path.name, *_sizes(path)) for path in chosen)
+        yield Block(number, first, len(chosen), content_hash, chosen)
 
 
 def _sizes(image: Path) -> list[int | None]:
