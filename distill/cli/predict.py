@@ -53,7 +53,7 @@ def predict(
 
     SOURCE is a file of rows (.jsonl, .json, .csv, .parquet) or a folder of images, where the text of a.jpg is read
     from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error", and the
-    exit code is 1; all others are answered.
+    exit code is 1; all others get their predictions.
 
     With --out, an interrupted run continues from OUT.part with --resume. With --ocr, the text read off an image is
     added as "ocr_text". With --engine ray, OUT is a folder with a file for each block of rows.
@@ -61,10 +61,10 @@ def predict(
     \b
     Examples:
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
-      distill predict runs/bundle posts.jsonl --out answers.jsonl
+      distill predict runs/bundle posts.jsonl --out predictions.jsonl
       distill predict runs/bundle images/ --ocr
       distill predict someone/meme-student@v1 --image meme.jpg      # a Bundle on the Hugging Face hub
-      distill predict runs/bundle posts.parquet --out answers/ --engine ray --workers 8
+      distill predict runs/bundle posts.parquet --out predictions/ --engine ray --workers 8
     """
     single = image is not None or text.strip() != ""
     if single == (source is not None):
@@ -73,9 +73,9 @@ def predict(
             ".parquet file, or a folder)"
         )
     if resume and (source is None or out is None):
-        raise click.UsageError("--resume goes on with the answers to a SOURCE in --out FILE; give both")
+        raise click.UsageError("--resume goes on with the predictions for a SOURCE in --out FILE; give both")
     if engine == "ray" and (source is None or out is None):
-        raise click.UsageError("--engine ray answers a SOURCE into a folder --out OUT; give both")
+        raise click.UsageError("--engine ray predicts for a SOURCE into a folder --out OUT; give both")
     if engine == "ray" and ocr:
         raise click.UsageError(
             "--ocr reads in one process; fill the texts with distill data ocr, then use --engine ray"
@@ -93,10 +93,10 @@ def predict(
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions
 
-        faults = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
+        failed_rows = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
     else:
         predictor = Predictor.load(bundle, threads)
-        faults = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
-    if faults:
-        click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)
+        failed_rows = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
+    if failed_rows:
+        click.echo(f"error: {failed_rows} row(s) could not be read; their lines say why", err=True)
         click.get_current_context().exit(1)

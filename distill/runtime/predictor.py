@@ -18,7 +18,7 @@ from distill.core.cpu import detect_target, overflows
 from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import warn
 from distill.data.dataset import Example
-from distill.data.sources import Fault, InMemoryExample, Item
+from distill.data.sources import FailedRow, InMemoryExample, Item
 from distill.preprocess.inputs import EncodedExample, ModelInputs, Preprocessor
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
@@ -108,17 +108,19 @@ class Predictor:
         ((item, probabilities),) = self._predict_items([to_item(text, image, id)])
         return self._prediction(item, probabilities)
 
-    def predict_many(self, rows: Any, on_error: Literal["raise", "return"] = "raise") -> list[Prediction | Fault]:
+    def predict_many(
+        self, rows: Any, on_error: Literal["raise", "return"] = "raise"
+    ) -> list[Prediction | FailedRow]:
         """Predict for many posts, in order: dicts with text, image and id, tuples (text, image), or a pandas
         DataFrame with such columns. Texts and images are as in `predict`.
 
-        A row whose image cannot be read raises ImageError; with on_error="return", a Fault with its id and the
+        A row whose image cannot be read raises ImageError; with on_error="return", a FailedRow with its id and the
         reason stands in its place. Raises DataError for rows of another shape.
         """
         predictions = list(self.stream(to_items(rows)))
         if on_error == "raise":
             for prediction in predictions:
-                if isinstance(prediction, Fault):
+                if isinstance(prediction, FailedRow):
                     raise ImageError(f"{prediction.id}: {prediction.error}")
         return predictions
 
@@ -129,15 +131,15 @@ class Predictor:
         """
         arrays = []
         for item, probabilities in self._predict_items(to_items(rows)):
-            if isinstance(item, Fault):
+            if isinstance(item, FailedRow):
                 raise ImageError(f"{item.id}: {item.error}")
             arrays.append(probabilities)
         return np.stack(arrays) if arrays else np.zeros((0, len(self.labels)), dtype=np.float32)
 
-    def stream(self, items: Iterable[Item]) -> Iterator[Prediction | Fault]:
-        """Yield a Prediction or a Fault for every item, in order, in bounded memory."""
+    def stream(self, items: Iterable[Item]) -> Iterator[Prediction | FailedRow]:
+        """Yield a Prediction or a FailedRow for every item, in order, in bounded memory."""
         for item, probabilities in self._predict_items(items):
-            yield item if isinstance(item, Fault) else self._prediction(item, probabilities)
+            yield item if isinstance(item, FailedRow) else self._prediction(item, probabilities)
 
     def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L). Raises BundleError when the model fails or returns anything else."""
@@ -161,20 +163,20 @@ class Predictor:
         return predict_probabilities(self.logits, self.preprocessor, examples)
 
     def _predict_items(self, items: Iterable[Item]) -> Iterator[tuple[Item, NDArray[np.float32]]]:
-        """Yield each item, or a Fault in its place, with its probabilities (L,), CHUNK_SIZE items at a time."""
+        """Yield each item, or a FailedRow in its place, with its probabilities (L,), CHUNK_SIZE items at a time."""
         nothing = np.zeros(0, dtype=np.float32)
         iterator = iter(items)
         while chunk := list(itertools.islice(iterator, CHUNK_SIZE)):
             texts, images = [], {}
             for place, item in enumerate(chunk):
-                if isinstance(item, Fault):
+                if isinstance(item, FailedRow):
                     continue
                 try:
                     images[place] = self.preprocessor.image(
                         item.image, item.name if isinstance(item, InMemoryExample) else None
                     )
                 except ImageError as error:
-                    chunk[place] = Fault(item.id, str(error))
+                    chunk[place] = FailedRow(item.id, str(error))
                 else:
                     texts.append(item.text)
             rows = _predict_chunk(self.logits, self.preprocessor, texts, list(images.values())) if texts else ()
@@ -183,7 +185,7 @@ class Predictor:
                 yield item, probabilities.get(place, nothing)
 
     def _prediction(self, item: Item, probabilities: NDArray[np.float32]) -> Prediction:
-        if isinstance(item, Fault):
+        if isinstance(item, FailedRow):
             raise ImageError(item.error)
         return self._decide(item.id, probabilities)
 

@@ -29,7 +29,7 @@ from distill.core.terminal import output
 from distill.data.checks import check_splits
 from distill.data.dataset import Example, examples_to_json, read_examples, read_splits
 from distill.data.labels import LabelSet
-from distill.data.sources import IMAGE_SUFFIXES, Fault, Source
+from distill.data.sources import IMAGE_SUFFIXES, FailedRow, Source
 from distill.preprocess import flatten
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.inputs import Preprocessor
@@ -147,7 +147,7 @@ def what_is_said(folder: Path) -> list[str]:
             read()
         except DistillError as error:
             said.append(str(error))
-    return said + [item.error for item in Source.open(folder).items() if isinstance(item, Fault)]
+    return said + [item.error for item in Source.open(folder).items() if isinstance(item, FailedRow)]
 
 
 def test_what_may_not_be_read_is_said_and_no_traceback() -> None:
@@ -251,7 +251,7 @@ def test_any_json_is_rows_or_our_own_error(rows: list[Any], suffix: str) -> None
             assert message.startswith(str(path))
         try:
             for item in Source.open(path).items():
-                assert isinstance(item, Example | Fault)
+                assert isinstance(item, Example | FailedRow)
                 item.id.encode("utf-8")
         except DataError:
             assert suffix != ".jsonl"  # of which every line stands for itself
