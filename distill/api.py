@@ -206,13 +206,13 @@ def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> SplitEva
     require_own("bench")
     splits = read_dataset(data, model)
     from bench.quality import evaluate as evaluating
-    from bench.quality.task import Task
+    from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant
-    from bench.runtimes.variants import resolve
+    from bench.runtimes.variants import variant_from_path
 
-    task = Task.of(splits, split)
-    evaluation = evaluating.evaluate(open_variant(resolve(Path(model))), task)
-    evaluating.show(evaluation, task)
+    eval_set = EvalSet.from_splits(splits, split)
+    evaluation = evaluating.evaluate(open_variant(variant_from_path(Path(model))), eval_set)
+    evaluating.show(evaluation, eval_set)
     return evaluation
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.peers.openvino import import_openvino, last_line
 from bench.peers.quiet import quiet
-from bench.runtimes.variants import Variant, parent_of, resolve
+from bench.runtimes.variants import Variant, fp32_path, variant_from_path
 from distill.core.cpu import detect_target
 from distill.core.errors import BenchError, BundleError
 from distill.core.extras import require
@@ -59,13 +59,13 @@ def make(
 
 def fp32_of(bundle: Path) -> Bundle:
     """The Bundle itself when it is fp32, else the fp32 one beside it. Raises BenchError or BundleError."""
-    for folder in (bundle, parent_of(bundle)):
+    for folder in (bundle, fp32_path(bundle)):
         if is_bundle(folder):
             opened = Bundle.open(folder)
             if opened.precision == "fp32":
                 return opened
     raise BenchError(
-        f"{bundle}: peers are made from the fp32 Bundle and there is none, here or at {parent_of(bundle)}; "
+        f"{bundle}: peers are made from the fp32 Bundle and there is none, here or at {fp32_path(bundle)}; "
         "run distill export again"
     )
 
@@ -142,7 +142,7 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
 
 def _torch_variant(run: Path, peer: Peer) -> Variant:
     """The run, which is quantised or compiled when it is opened: neither can be kept on disk as it is."""
-    variant = resolve(run)
+    variant = variant_from_path(run)
     if peer == "torch-compile":
         # The code that is compiled is not counted: it is made anew on each machine.
         return replace(variant, name=f"{variant.kind} torch.compile", runtime="torch.compile")

@@ -104,7 +104,7 @@ def _starts(row: Row, gold: Targets | None, generator: np.random.Generator) -> D
 
 
 def _over_rounds(rounds: Sequence[Sequence[float]], percent: int, generator: np.random.Generator) -> Draws | None:
-    """Rounds are drawn whole, with replacement: see `bench.measure.latency.over_rounds`."""
+    """Rounds are drawn whole, with replacement: see `bench.measure.latency.bootstrap_over_rounds`."""
     if len(rounds) < ENOUGH:
         return None
     parts = [np.asarray(part) for part in rounds]

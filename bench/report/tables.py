@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from bench.measure.latency import needed
+from bench.measure.latency import min_calls_for_quantile
 from bench.report.columns import headline_metrics
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.style import STAGES
@@ -262,7 +262,7 @@ def footnotes(report: BenchReport) -> list[str]:
     ]
     missing = [name for name, value in (("p90", timing.p90), ("p99", timing.p99)) if value is None]
     if missing:
-        calls = max(needed(0.9 if name == "p90" else 0.99) for name in missing)
+        calls = max(min_calls_for_quantile(0.9 if name == "p90" else 0.99) for name in missing)
         notes.append(f"No {' and no '.join(missing)}: that takes {calls} calls or more (--calls {calls}).")
     return notes
 
@@ -270,10 +270,10 @@ def footnotes(report: BenchReport) -> list[str]:
 def noise_sentence(report: BenchReport) -> str:
     """The verdict on the machine."""
     n = report.noise
-    twin = f"the same Bundle in a second process took {n.ratio:.3f} of its time"
+    repeat = f"the same Bundle in a second process took {n.ratio:.3f} of its time"
     if n.verdict == "quiet":
-        return f"The machine was quiet: {twin}."
-    return f"NOISY: {'; '.join(n.reasons)} ({twin}). Measure again on a quiet machine before quoting times."
+        return f"The machine was quiet: {repeat}."
+    return f"NOISY: {'; '.join(n.reasons)} ({repeat}). Measure again on a quiet machine before quoting times."
 
 
 def show(report: BenchReport) -> None:

@@ -31,8 +31,8 @@ from bench.peers.make import Peer, fp32_of, make
 from bench.peers.openvino import OpenVinoPredictor
 from bench.peers.pytorch import TorchPredictor
 from bench.peers.run import run_with_peers
+from bench.quality.eval_set import EvalSet
 from bench.quality.evaluate import evaluate
-from bench.quality.task import Task
 from bench.report import types as figures
 from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant
@@ -494,8 +494,8 @@ def test_the_report_holds_the_peers_beside_the_rest_and_the_json_their_figures(
     chain: Chain, tmp_path: Path
 ) -> None:
     peers: list[Peer] = ["openvino", "optimum-int8", "openvino"]
-    task, plan = Task.of(chain.splits, "test"), Plan((1,), (1,), 20, 1)
-    made = run_with_peers(chain.int8, [], peers, chain.splits.train, task, plan)
+    eval_set, plan = EvalSet.from_splits(chain.splits, "test"), Plan((1,), (1,), 20, 1)
+    made = run_with_peers(chain.int8, [], peers, chain.splits.train, eval_set, plan)
     runtimes = [row.runtime for row in made.rows]
     assert runtimes == ["onnxruntime", "OpenVINO", "optimum dynamic int8", "onnxruntime"]
     out, table, *_ = run.write(made, tmp_path / "bench.json")
@@ -511,10 +511,10 @@ def test_the_report_holds_the_peers_beside_the_rest_and_the_json_their_figures(
 def test_a_peers_f1_is_that_of_its_own_answers_under_the_fp32_thresholds(
     chain: Chain, optimum_int8: Variant
 ) -> None:
-    parent, task = Bundle.open(chain.fp32), Task.of(chain.splits, "test")
-    probabilities = Predictor.load(optimum_int8.folder).probabilities(task.examples)
+    parent, eval_set = Bundle.open(chain.fp32), EvalSet.from_splits(chain.splits, "test")
+    probabilities = Predictor.load(optimum_int8.folder).probabilities(eval_set.examples)
     expected = micro_f1(
-        parent.labels.encode([example.labels for example in task.examples]),
+        parent.labels.encode([example.labels for example in eval_set.examples]),
         parent.thresholds.apply(probabilities),
     )
-    assert evaluate(open_variant(optimum_int8), task).quality.micro_f1.value == pytest.approx(expected)
+    assert evaluate(open_variant(optimum_int8), eval_set).quality.micro_f1.value == pytest.approx(expected)
