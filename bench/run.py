@@ -27,7 +27,8 @@ from distill.runtime.bundle import Bundle
 
 
 def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchReport:
-    """Measure the variants, of which the last is the one that the benchmark is about. Raises BenchError."""
+    """Measure the variants, of which the last is the one that the benchmark is about. Raises BenchError,
+    BundleError and RunError for one that cannot be opened or run, and ImageError."""
     here, started = machine.describe(plan.device), datetime.now(timezone.utc).isoformat(timespec="seconds")
     labels, evaluations = _evaluate(variants, eval_set)
     peaks = _peaks(plan)

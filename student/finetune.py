@@ -1,4 +1,4 @@
-"""Quantisation-aware fine-tuning: a trained student goes on training in int8 arithmetic, under its teacher."""
+"""Quantisation-aware training (QAT): a trained student goes on training in int8 arithmetic, under its teacher."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ def finetune_student(
     weight_limit: int,
     run: CheckpointFolder,
 ) -> Checkpoint:
-    """Train `student` further with every linear layer in int8 arithmetic, and write a run to `run.folder` whose
-    activation ranges `distill export --int8` uses instead of calibration.
+    """Train `student` further with every linear layer in int8 arithmetic, and write a run to `run.folder`, with the
+    activation ranges: with them, the search of `distill export --int8` has one more candidate.
 
     The loss is that of the student's own recipe. Thresholds that were fitted out of fold are moved to the new
-    outputs; others are fitted on dev again. Raises RunError for a run that is not a student.
+    outputs; others are fitted on dev again. Raises RunError for a run that is not a student, for examples that the
+    teacher's soft targets lack and for a loss that is not finite, ImageError and OutputError.
     """
     classifier, settings = student.classifier, student.classifier.config
     if not isinstance(settings, StudentConfig):

@@ -65,7 +65,9 @@ def prepare_student(
     """Pretrained encoders, a new head and the encoded data. Both arms use the teacher's folds; the unlabelled
     examples join the distilled student's training on the whole split, not its folds.
 
-    Raises RunError if the teacher's labels are not this dataset's, or the recipe wants folds that it does not have.
+    Raises RunError if the teacher's labels are not this dataset's, its soft targets lack some of the examples, or
+    the recipe wants folds that it does not have; BackboneError, RecipeError for an augmentation that the tokenizer
+    has no mask for, ImageError, and OutputError for a feature cache that cannot be written.
     """
     if targets.whole.labels != splits.labels.names:
         raise RunError(
@@ -103,8 +105,11 @@ def fit_student(
 
     With `config.out_of_fold`, thresholds and metrics come from out-of-fold probabilities of the training split,
     each fold distilled from the teacher that was not trained on its held-out part. `run_control`, called once the
-    student is trained, gives the verdict of the control experiment (`student.control`). Raises RunError as
-    `prepare_student`.
+    student is trained, gives the verdict of the control experiment (`student.control`).
+
+    Raises as `prepare_student`; RunError also for features to match that an ensemble does not have, and for a loss
+    that is not finite, DataError for a dev split on which no thresholds can be fitted, and OutputError for a file
+    that cannot be written.
     """
     student, training = prepare_student(config, splits, targets, distilled=True), run.child("training")
     out_of_fold, epochs = None, None

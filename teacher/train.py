@@ -37,7 +37,11 @@ class UntrainedTeacher:
 
 
 def prepare_teacher(config: TeacherConfig, splits: Splits) -> UntrainedTeacher:
-    """Pretrained encoders, a new head and the encoded data. Raises BackboneError."""
+    """Pretrained encoders, a new head and the encoded data.
+
+    Raises BackboneError, RecipeError for an augmentation that the tokenizer has no mask for, ImageError, and
+    OutputError for a feature cache that cannot be written.
+    """
     classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
     teacher = UntrainedTeacher(classifier, _encode(classifier, splits))
     classifier.network.initialise_bias(torch.from_numpy(teacher.targets.mean(0)))
@@ -58,6 +62,9 @@ def fit_teacher(
     instead, which is far more evidence than a small dev split; the run then also holds the soft targets of every
     fold's teacher, so that students can be measured in the same folds. Training starts from pretrained encoders, or
     from `start`, whose network is trained in place.
+
+    Raises as `prepare_teacher`; DataError for fewer examples than folds, or a dev split on which no thresholds can
+    be fitted, RunError for a loss that is not finite, and OutputError for a file that cannot be written.
     """
     teacher = prepare_teacher(config, splits) if start is None else UntrainedTeacher(start, _encode(start, splits))
     classifier, data, targets = teacher.classifier, teacher.data, teacher.targets

@@ -49,8 +49,8 @@ class SplitEvaluation:
 
 
 def evaluate(model: OpenModel, eval_set: EvalSet) -> SplitEvaluation:
-    """Run every example of `eval_set` through the model and measure its decisions. Raises ImageError and
-    RunError."""
+    """Run every example of `eval_set` through the model and measure its decisions. Raises ImageError,
+    RunError for a run that does not say what it was trained on, and BundleError for a model that fails."""
     names, thresholds = model.labels.names, model.thresholds
     targets = model.labels.encode([example.labels for example in eval_set.examples])
     seen, cuts = leakage(model.folder, thresholds, eval_set), thresholds.array()

@@ -72,7 +72,7 @@ def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]
 
 
 def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilities:
-    """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError."""
+    """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError and BundleError."""
     from distill.runtime.predictor import (
         predict_probabilities,  # a process that times OpenVINO imports no onnxruntime
     )

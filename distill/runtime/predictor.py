@@ -44,7 +44,8 @@ class Predictor:
     """A Bundle, opened and ready: `distill.load("runs/bundle")`.
 
     Calls from several threads are safe. After a fork the child opens its own session. A pickle holds the Bundle's
-    path, which must lead to the same Bundle where it is unpickled.
+    path, which must lead to the same Bundle where it is unpickled. `arena` False: memory goes back to the system
+    after each call; less of it, slower.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0, arena: bool = True) -> None:
@@ -65,7 +66,8 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0, arena: bool = True) -> Predictor:
-        """Check a Bundle and open its model. 0 threads: as many as this process may use. Raises BundleError."""
+        """Check a Bundle and open its model. 0 threads: as many as this process may use; `arena` is as above.
+        Raises BundleError."""
         bundle = Bundle.open(folder)
         predictor = cls(bundle, threads, arena)
         bundle.refuse_if_changed()
@@ -103,7 +105,8 @@ class Predictor:
 
         `image` is a path, the bytes of an image file, a PIL image, or a numpy array uint8 (H, W), (H, W, 3) or
         (H, W, 4). A path or bytes are cheaper than an opened image: a JPEG is then decoded at a reduced scale.
-        Raises DataError for a post with neither text nor image, and ImageError for an image that cannot be read.
+        Raises DataError for a post with neither text nor image, ImageError for an image that cannot be read, and
+        BundleError when the tokenizer or the model fails.
         """
         ((item, probabilities),) = self._predict_items([to_item(text, image, id)])
         return self._prediction(item, probabilities)
@@ -115,7 +118,7 @@ class Predictor:
         DataFrame with such columns. Texts and images are as in `predict`.
 
         A row whose image cannot be read raises ImageError; with on_error="return", a FailedRow with its id and the
-        reason stands in its place. Raises DataError for rows of another shape.
+        reason stands in its place. Raises DataError for rows of another shape, and BundleError as `predict`.
         """
         predictions = list(self.stream(to_items(rows)))
         if on_error == "raise":
@@ -127,7 +130,7 @@ class Predictor:
     def predict_proba(self, rows: Any) -> NDArray[np.float32]:
         """Probabilities float32 (N, L) of rows as in `predict_many`, as scikit-learn's classifiers give them.
 
-        Raises DataError, and ImageError for the first image that cannot be read.
+        Raises DataError, ImageError for the first image that cannot be read, and BundleError as `predict`.
         """
         arrays = []
         for item, probabilities in self._predict_items(to_items(rows)):
@@ -137,7 +140,8 @@ class Predictor:
         return np.stack(arrays) if arrays else np.zeros((0, len(self.labels)), dtype=np.float32)
 
     def stream(self, items: Iterable[Item]) -> Iterator[Prediction | FailedRow]:
-        """Yield a Prediction or a FailedRow for every item, in order, in bounded memory."""
+        """Yield a Prediction or a FailedRow for every item, in order, in bounded memory. Raises BundleError as
+        `predict`."""
         for item, probabilities in self._predict_items(items):
             yield item if isinstance(item, FailedRow) else self._prediction(item, probabilities)
 
@@ -159,11 +163,13 @@ class Predictor:
         return [self._decide(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
-        """float32 (N, L), in order. Raises ImageError for the first image that cannot be read."""
+        """float32 (N, L), in order. Raises ImageError for the first image that cannot be read, and BundleError as
+        `predict`."""
         return predict_probabilities(self.logits, self.preprocessor, examples)
 
     def _predict_items(self, items: Iterable[Item]) -> Iterator[tuple[Item, NDArray[np.float32]]]:
-        """Yield each item, or a FailedRow in its place, with its probabilities (L,), CHUNK_SIZE items at a time."""
+        """Yield each item with its probabilities (L,), or a FailedRow in its place with an array of shape (0,),
+        CHUNK_SIZE items at a time."""
         nothing = np.zeros(0, dtype=np.float32)
         iterator = iter(items)
         while chunk := list(itertools.islice(iterator, CHUNK_SIZE)):
@@ -206,7 +212,8 @@ def load(bundle: str | os.PathLike[str], threads: int = 0) -> Predictor:
 def predict_probabilities(
     logits: LogitsFunction, preprocessor: Preprocessor, examples: Sequence[Example]
 ) -> NDArray[np.float32]:
-    """float32 (N, L) of any model, in order. Raises ImageError for the first image that cannot be read."""
+    """float32 (N, L) of any model, in order. Raises ImageError for the first image that cannot be read, and
+    BundleError when the tokenizer fails, or as `logits` raises it."""
     rows = []
     for start in range(0, len(examples), CHUNK_SIZE):
         chunk = examples[start : start + CHUNK_SIZE]
@@ -232,7 +239,7 @@ def _predict_chunk(
 
 
 def _check_signature(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
-    """Raise BundleError unless the model takes what `Batch.feed` gives and returns logits (B, L)."""
+    """Raise BundleError unless the model takes what `ModelInputs.feed` gives and returns logits (B, L)."""
     size = bundle.preprocess.image.size
     signature: dict[str, tuple[str, list[int | None]]] = {
         "input_ids": ("tensor(int64)", [None, None]),
