@@ -43,7 +43,7 @@ edge: demo/bundle/manifest.json  ## sdist, then a wheel from it; the wheel alone
 	$(EDGE)/bin/python -m pip check
 	! $(EDGE)/bin/python -c "import torch" 2>/dev/null
 	cd $(EDGE) && bin/python -c "from distill.core.recipe import Recipe; Recipe.load()"
-	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out answers.jsonl && wc -l answers.jsonl
+	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out predictions.jsonl && wc -l predictions.jsonl
 
 emulation: demo/bundle/manifest.json  ## Bundles on arm64 and on x86 without VNNI, emulated (needs qemu-user-static)
 	$(BIN)/distill export demo/student --data demo/data --int8 --target arm64 --recipe recipes/tiny.toml \

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from bench.report.columns import REGISTRY, Draws, Metric
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.text import NONE
-from bench.report.metrics import REGISTRY, Draws, Metric
 from bench.report.types import BenchReport, Row, to_decisions
 from bench.rules import Rule
 from distill.core.errors import BenchError

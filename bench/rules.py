@@ -6,8 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from bench.report import metrics
-from bench.report.metrics import Metric
+from bench.report.columns import Metric, find_metric, metric_names
 from distill.core.errors import BenchError
 
 EXAMPLE = "write METRIC, < or >, and a change, such as f1<-0.01 or p50>+10%"
@@ -35,9 +34,9 @@ def _rule(piece: str) -> Rule:
     if match is None:
         raise BenchError(f"{piece!r} is not a rule: {EXAMPLE}")
     name, sign, number, percent = match.groups()
-    metric = metrics.find(name)
+    metric = find_metric(name)
     if metric is None:
-        raise BenchError(f"{piece!r}: unknown metric {name!r}; expected one of {', '.join(metrics.names())}")
+        raise BenchError(f"{piece!r}: unknown metric {name!r}; expected one of {', '.join(metric_names())}")
     bound = float(number) / (100 if percent else 1)
     if not math.isfinite(bound):
         raise BenchError(f"{piece!r}: {number} is too large; {EXAMPLE}")

@@ -12,33 +12,34 @@ from pathlib import Path
 import distill
 from bench.measure import machine, peak, work
 from bench.measure.interleave import ROUND, Measured, Plan, by_length, measure
-from bench.quality.evaluate import Evaluation, difference, evaluate
-from bench.quality.task import Task
+from bench.quality.eval_set import EvalSet
+from bench.quality.evaluate import SplitEvaluation, difference, evaluate
 from bench.report import page, tables
 from bench.report.types import BenchReport, Conditions, Peak, Row, Work, to_indices
 from bench.runtimes.open_model import open_variant
-from bench.runtimes.variants import Variant, parent_of
+from bench.runtimes.variants import Variant, fp32_path
 from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note
 from distill.data.labels import LabelSet
-from distill.preprocess.inputs import Reader
+from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import Bundle
 
 
-def run(variants: Sequence[Variant], task: Task, plan: Plan) -> BenchReport:
-    """Measure the variants, of which the last is the one that the benchmark is about. Raises BenchError."""
+def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchReport:
+    """Measure the variants, of which the last is the one that the benchmark is about. Raises BenchError,
+    BundleError and RunError for one that cannot be opened or run, and ImageError."""
     here, started = machine.describe(plan.device), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    labels, evaluations = _evaluate(variants, task)
+    labels, evaluations = _evaluate(variants, eval_set)
     peaks = _peaks(plan)
     note(f"timing {len(variants)} variants, {plan.calls} calls each, {', '.join(map(str, plan.threads))} thread(s)")
-    measured, noise = measure(variants, task.examples, plan)
+    measured, noise = measure(variants, eval_set.examples, plan)
     # The larger of two: a peak that something else disturbed is no peak.
     peaks = [
         replace(a, int8_gops=max(a.int8_gops, b.int8_gops), fp32_gops=max(a.fp32_gops, b.fp32_gops))
         for a, b in zip(peaks, _peaks(plan), strict=True)
     ]
-    targets = labels.encode([example.labels for example in task.examples])
+    targets = labels.encode([example.labels for example in eval_set.examples])
     rows = []
     for variant, times, evaluation in zip(variants, measured, evaluations, strict=True):
         differences = tuple(
@@ -55,19 +56,19 @@ def run(variants: Sequence[Variant], task: Task, plan: Plan) -> BenchReport:
             cold=times.cold,
             memory=times.memory,
             joules=times.joules,
-            work=_work(variant, times, task, peaks[0]),
+            work=_work(variant, times, eval_set, peaks[0]),
             differences=differences,
             **vars(evaluation),
         )
         rows.append(row)
     return BenchReport(
         machine=here,
-        conditions=_conditions(started, task, plan),
+        conditions=_conditions(started, eval_set, plan),
         noise=noise,
         peaks=tuple(peaks),
         labels=labels.names,
         gold=to_indices(targets > 0.5),
-        constant=task.constant,
+        constant=eval_set.constant,
         rows=tuple(rows),
     )
 
@@ -85,12 +86,12 @@ def write(report: BenchReport, out: Path) -> list[Path]:
     return written
 
 
-def _evaluate(variants: Sequence[Variant], task: Task) -> tuple[LabelSet, list[Evaluation]]:
+def _evaluate(variants: Sequence[Variant], eval_set: EvalSet) -> tuple[LabelSet, list[SplitEvaluation]]:
     evaluations = []
     for variant in variants:
-        note(f"quality of {variant.name} on {task.split}")
+        note(f"quality of {variant.name} on {eval_set.split}")
         model = open_variant(variant)
-        evaluations.append(evaluate(model, task))
+        evaluations.append(evaluate(model, eval_set))
     return model.labels, evaluations
 
 
@@ -100,7 +101,7 @@ def _references(variants: Sequence[Variant], variant: Variant) -> list[int]:
     teachers = [index for index, other in enumerate(variants) if other.kind == "teacher"]
     others = [teachers[0] if teachers else 0]
     if variant is variants[-1]:
-        others += [index for index, other in enumerate(variants) if other.folder == parent_of(variant.folder)][:1]
+        others += [index for index, other in enumerate(variants) if other.folder == fp32_path(variant.folder)][:1]
     return [index for index in dict.fromkeys(others) if variants[index] is not variant]
 
 
@@ -109,16 +110,16 @@ def _peaks(plan: Plan) -> list[Peak]:
         return [peak.measure(threads, Path(folder)) for threads in plan.threads]
 
 
-def _work(variant: Variant, times: Measured, task: Task, reached: Peak) -> Work | None:
+def _work(variant: Variant, times: Measured, eval_set: EvalSet, reached: Peak) -> Work | None:
     if variant.runtime != "onnxruntime":
         return None
-    bundle, middle = Bundle.open(variant.folder), by_length(task.examples)[ROUND // 2]
-    reader = Reader(bundle.preprocess, bundle.tokenizer_json)
-    batch = reader.batch(reader.rows([middle.text], [reader.image(middle.image)]))
+    bundle, middle = Bundle.open(variant.folder), by_length(eval_set.examples)[ROUND // 2]
+    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
+    batch = preprocessor.batch(preprocessor.rows([middle.text], [preprocessor.image(middle.image)]))
     return work.work(bundle.model, batch, times.model_ms, reached)
 
 
-def _conditions(started: str, task: Task, plan: Plan) -> Conditions:
+def _conditions(started: str, eval_set: EvalSet, plan: Plan) -> Conditions:
     return Conditions(
         started=started,
         python=platform.python_version(),
@@ -126,9 +127,9 @@ def _conditions(started: str, task: Task, plan: Plan) -> Conditions:
         git=machine.git_revision(Path(__file__).parent),
         packages=machine.packages(),
         spinning=machine.spinning(),
-        split=task.split,
-        examples=len(task.examples),
-        examples_sha256=task.sha256(),
+        split=eval_set.split,
+        examples=len(eval_set.examples),
+        examples_sha256=eval_set.sha256(),
         calls=plan.calls,
         calls_a_round=ROUND,
     )

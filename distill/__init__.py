@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distill.api import train_student as train_student
     from distill.api import train_teacher as train_teacher
     from distill.core.errors import DistillError as DistillError
-    from distill.data.sources import Fault as Fault
+    from distill.data.sources import FailedRow as FailedRow
     from distill.runtime.bundle import Bundle as Bundle
     from distill.runtime.predictor import Prediction as Prediction
     from distill.runtime.predictor import Predictor as Predictor
@@ -29,7 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Bundle": "distill.runtime.bundle",
     "DistillError": "distill.core.errors",
-    "Fault": "distill.data.sources",
+    "FailedRow": "distill.data.sources",
     "Prediction": "distill.runtime.predictor",
     "Predictor": "distill.runtime.predictor",
     "evaluate": "distill.api",

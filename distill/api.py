@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.core.rooms import require_own
+from distill.core.package_guard import require_own
 
 if TYPE_CHECKING:
-    from bench.quality.evaluate import Evaluation
-    from distill.core.isa import Target
+    from bench.quality.evaluate import SplitEvaluation
+    from distill.core.cpu import CpuTarget
     from distill.data.dataset import Splits
     from distill.model.checkpoint import Checkpoint
     from distill.runtime.bundle import Bundle, Precision
@@ -62,13 +62,13 @@ def train_teacher(
 
     config = Recipe.load(_path(recipe), overrides).teacher
     splits = read_dataset(data)
-    from distill.training.run import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.trainer import CheckpointFolder
     from teacher.train import fit_teacher
 
     if not begin_run(Path(out), RunStart("teacher", config, splits), resume, overwrite):
         return _finished(Path(out))
-    return fit_teacher(config, splits, Workspace(Path(out), resume))
+    return fit_teacher(config, splits, CheckpointFolder(Path(out), resume))
 
 
 def train_student(
@@ -96,8 +96,8 @@ def train_student(
     splits = read_dataset(data, teachers[0])
     from distill.data.checks import content_hash, read_unlabelled
     from distill.data.run_folder import weights_sha256
-    from distill.training.run import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.trainer import CheckpointFolder
     from student.control import run_control_experiment
     from student.train import DistillationTargets, fit_student
     from student.verdict import DistillationVerdict
@@ -105,7 +105,7 @@ def train_student(
 
     extra = [] if unlabelled is None else read_unlabelled(Path(unlabelled), splits)
     depends_on = {"teachers": [weights_sha256(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
-    run = Workspace(Path(out), resume)
+    run = CheckpointFolder(Path(out), resume)
     if not begin_run(run.folder, RunStart("student", config, splits, depends_on), resume, overwrite):
         return _finished(run.folder)
     folds = ensemble_folds(teachers, splits.train) if config.out_of_fold else []
@@ -113,7 +113,7 @@ def train_student(
 
     def run_control() -> DistillationVerdict:
         return run_control_experiment(
-            config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run / "training"
+            config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run.child("training")
         )
 
     return fit_student(config, splits, targets, run, run_control if control or seeds > 1 else None)
@@ -125,7 +125,7 @@ def finetune_int8(
     out: PathLike,
     *,
     teacher: PathLike | Sequence[PathLike],
-    target: Target | None = None,
+    target: CpuTarget | None = None,
     recipe: PathLike | None = None,
     overrides: Overrides = (),
     resume: bool = False,
@@ -140,11 +140,11 @@ def finetune_int8(
 
     config = Recipe.load(_path(recipe), overrides).finetune
     splits = read_dataset(data, student)
-    from distill.core.isa import detect_target, weight_limit
+    from distill.core.cpu import detect_target, weight_limit
     from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
-    from distill.training.run import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.trainer import CheckpointFolder
     from student.finetune import finetune_student
     from student.train import DistillationTargets
     from teacher.soft_targets import ensemble_soft_targets
@@ -160,7 +160,7 @@ def finetune_int8(
         "weight_limit": limit,
         "finetune": [config.epochs, config.learning_rate],
     }
-    run = Workspace(Path(out), resume)
+    run = CheckpointFolder(Path(out), resume)
     if not begin_run(
         run.folder, RunStart("student", before.classifier.config, splits, depends_on), resume, overwrite
     ):
@@ -175,7 +175,7 @@ def export(
     out: PathLike,
     *,
     precision: Precision = "fp32",
-    target: Target | None = None,
+    target: CpuTarget | None = None,
     embed: bool = False,
     recipe: PathLike | None = None,
     overrides: Overrides = (),
@@ -189,7 +189,7 @@ def export(
 
     config = Recipe.load(_path(recipe), overrides).export
     splits = read_dataset(data, student)
-    from distill.core.isa import detect_target
+    from distill.core.cpu import detect_target
     from distill.core.terminal import note
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run
@@ -201,18 +201,18 @@ def export(
     return bundles[-1]
 
 
-def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> Evaluation:
+def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> SplitEvaluation:
     """F1 with intervals of a run or a Bundle on a split. Raises DataError, RunError, BundleError and BenchError."""
     require_own("bench")
     splits = read_dataset(data, model)
     from bench.quality import evaluate as evaluating
-    from bench.quality.task import Task
+    from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant
-    from bench.runtimes.variants import resolve
+    from bench.runtimes.variants import variant_from_path
 
-    task = Task.of(splits, split)
-    evaluation = evaluating.evaluate(open_variant(resolve(Path(model))), task)
-    evaluating.show(evaluation, task)
+    eval_set = EvalSet.from_splits(splits, split)
+    evaluation = evaluating.evaluate(open_variant(variant_from_path(Path(model))), eval_set)
+    evaluating.show(evaluation, eval_set)
     return evaluation
 
 

@@ -7,22 +7,23 @@ from typing import Any
 
 from rich.table import Table
 
-from distill.core.isa import detect_target
+from distill.core.cpu import detect_target
 from distill.core.terminal import note, output, warn
 from distill.runtime.bundle import Precision
 from distill.scoring.evaluation import Evaluation
-from export.parity import Drift, Parity
+from export.parity import Parity, QuantizationEffect
 from export.quantize.coverage import Coverage
 from export.quantize.search import Candidate
 
 
 @dataclass(frozen=True)
 class QuantizationFigures:
-    """Every file that was tried, the one that ships first, with its coverage and its drift from fp32 on dev."""
+    """Every file that was tried, the one that ships first, with its coverage and what quantising
+    changed on dev."""
 
     candidates: list[Candidate]
     coverage: Coverage
-    drift: Drift
+    effect: QuantizationEffect
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ExportFigures:
         if self.control is not None:
             tree["distillation"] = self.control
         if self.quantization is not None:
-            tree["drift"] = asdict(self.quantization.drift)
+            tree["quantization_effect"] = asdict(self.quantization.effect)
             tree["coverage"] = asdict(self.quantization.coverage)
             tree["time_ratio"] = self.quantization.candidates[0].time_ratio
             tree["tried"] = [candidate.to_json() for candidate in self.quantization.candidates]
@@ -55,11 +56,11 @@ def show_quantization(figures: QuantizationFigures, precision: Precision, target
     """Print the candidates, the coverage of the one that ships, and what it loses and gains."""
     output.print(_candidates_table(figures, precision))
     output.print(_coverage_table(figures.coverage))
-    drift, time_ratio = figures.drift, figures.candidates[0].time_ratio
+    effect, time_ratio = figures.effect, figures.candidates[0].time_ratio
     note(
-        f"against fp32 on dev: probabilities move by {drift.mean_probability_difference:.4f} on average, "
-        f"{drift.max_probability_difference:.3f} at most; {drift.flipped} of {drift.decisions} decisions flip, "
-        f"{drift.flipped_refitted} with thresholds fitted again"
+        f"against fp32 on dev: probabilities move by {effect.mean_probability_difference:.4f} on average, "
+        f"{effect.max_probability_difference:.3f} at most; {effect.flipped} of {effect.decisions} decisions flip, "
+        f"{effect.flipped_refitted} with thresholds fitted again"
     )
     if target != detect_target():
         note(f"quantised for {target}: only a benchmark there can tell how fast it is")
@@ -75,7 +76,7 @@ def _candidates_table(figures: QuantizationFigures, precision: Precision) -> Tab
     for name in ("MB", "micro-F1 lost [95 %]", "micro-AP lost", "p moved", "time / fp32"):
         table.add_column(name, justify="right", no_wrap=True)
     for c in figures.candidates:
-        losses = (f"{c.f1_drop:+.3f}", f"{c.ap_drop:+.4f}", f"{c.moved:.4f}")
+        losses = (f"{c.f1_drop:+.3f}", f"{c.ap_drop:+.4f}", f"{c.mean_probability_change:.4f}")
         table.add_row(str(c.scheme), f"{c.size_bytes / 1e6:.1f}", *losses, f"{c.time_ratio:.2f}")
     return table
 
@@ -86,7 +87,7 @@ def _coverage_table(coverage: Coverage) -> Table:
     for name in ("multiply-accumulates", "of them in few bits", "weights MB", "of them in few bits"):
         table.add_column(name, justify="right", no_wrap=True)
     for tower, part in coverage.rows():
-        macs, stored = part.small_macs + part.float_macs, part.small_bytes + part.float_bytes
+        macs, stored = part.low_bit_macs + part.float_macs, part.low_bit_bytes + part.float_bytes
         table.add_row(
             tower, f"{macs / 1e6:.0f} M", f"{part.macs:.1%}", f"{stored / 1e6:.1f}", f"{part.weights:.1%}"
         )

@@ -24,9 +24,9 @@ SIZE_LIMIT = 1 << 34  # elements of a constant: fold whatever its size
 def fuse_graph(fp32: Path, out: Path) -> None:
     """Write `out`: attention and GELU as single operators, and every weight as a plain constant.
 
-    Three products of one input become one. Weights that several layers share, as in ALBERT, come out of torch's
-    exporter behind a Transpose that it leaves to the runtime, and a quantiser passes over what is no constant:
-    folding them is what makes such a graph quantisable. The caller compares the result with torch.
+    The Q, K and V projections are merged into one MatMul. Weights that several layers share, as in ALBERT, come out
+    of torch's exporter behind a Transpose that it leaves to the runtime, and a quantiser passes over what is no
+    constant: folding them is what makes such a graph quantisable. The caller compares the result with torch.
     """
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     model, _ = optimize_for_ort(ir.load(fp32))

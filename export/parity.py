@@ -1,4 +1,4 @@
-"""Does an exported graph answer as torch does, and how far do quantised outputs drift from fp32?"""
+"""Does an exported graph answer as torch does, and how far are quantised outputs from fp32's?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from distill.core.errors import ParityError
 from distill.data.dataset import Example
 from distill.model.classifier import Classifier
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.onnx.session import open_session, run_session
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
@@ -34,7 +34,7 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Drift:
+class QuantizationEffect:
     """A quantised file's outputs against its fp32 parent's on the same examples.
 
     Probabilities are compared as they are. Of `decisions` (example, label) pairs, `flipped` changed with the
@@ -58,9 +58,9 @@ def check_parity(
 ) -> Parity:
     """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
     and not, real, blank and missing images. Raises ParityError when any logit differs by more than `tolerance`, or
-    is not finite; probabilities differ by a quarter of that at most."""
+    is not finite; probabilities differ by a quarter of that at most, as the sigmoid's slope is at most 1/4."""
     session = open_session(model, 0)
-    cases = _cases(Reader(classifier.spec, classifier.tokenizer_json), examples)
+    cases = _cases(Preprocessor(classifier.spec, classifier.tokenizer_json), examples)
     logit_difference = probability_difference = 0.0
     flipped = decisions = 0
     for name, batch in cases:
@@ -79,13 +79,13 @@ def check_parity(
     return Parity(len(cases), logit_difference, probability_difference, decisions, flipped)
 
 
-def measure_drift(
+def measure_quantization_effect(
     fp32: Probabilities, quantized: Probabilities, fp32_thresholds: Thresholds, quantized_thresholds: Thresholds
-) -> Drift:
+) -> QuantizationEffect:
     """Compare two files' probabilities (N, L) on the same examples, and the decisions of their thresholds."""
     difference = np.abs(fp32 - quantized)
     decisions = fp32_thresholds.apply(fp32)
-    return Drift(
+    return QuantizationEffect(
         max_probability_difference=float(difference.max()),
         mean_probability_difference=float(difference.mean()),
         flipped=int((decisions != fp32_thresholds.apply(quantized)).sum()),
@@ -94,17 +94,17 @@ def measure_drift(
     )
 
 
-def _cases(reader: Reader, examples: Sequence[Example]) -> list[_Case]:
+def _cases(preprocessor: Preprocessor, examples: Sequence[Example]) -> list[_Case]:
     by_length = sorted(examples, key=lambda example: len(example.text))
     chosen = [by_length[0], by_length[len(by_length) // 2], by_length[-1]]
     texts = [example.text for example in chosen]
-    images = [reader.image(example.image) for example in chosen]
-    side = reader.spec.image.size
+    images = [preprocessor.image(example.image) for example in chosen]
+    side = preprocessor.spec.image.size
     blank = np.zeros((side, side, 3), dtype=np.uint8)
     white = np.full_like(blank, 255)
 
     def case(name: str, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]) -> _Case:
-        return _Case(name, reader.batch(reader.rows(texts, images)))
+        return _Case(name, preprocessor.batch(preprocessor.rows(texts, images)))
 
     return [
         *(case(f"batch 1, {len(t)} characters", [t], [image]) for t, image in zip(texts, images, strict=True)),

@@ -10,17 +10,18 @@ from typing import Any
 
 from onnxruntime import InferenceSession
 
+from distill.core.cpu import CpuTarget, detect_target, overflows
 from distill.core.errors import RunError
 from distill.core.files import read_json, scratch_folder
-from distill.core.isa import Target, detect_target, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example, Splits, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import ModelInputs, Reader
-from distill.runtime import bundle, golden
+from distill.preprocess.inputs import ModelInputs, Preprocessor
+from distill.runtime import bundle
 from distill.runtime.bundle import Bundle, Contents, Precision
+from distill.runtime.golden import record_golden
 from distill.runtime.onnx.session import open_session, run_session
 from distill.runtime.predictor import predict_probabilities
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
@@ -31,13 +32,13 @@ from export.card.page import render_card
 from export.embed import embed_contents
 from export.figures import ExportFigures, QuantizationFigures, show_quantization
 from export.fuse import fuse_graph
-from export.parity import check_parity, measure_drift
+from export.parity import check_parity, measure_quantization_effect
 from export.quantize.coverage import measure_coverage, refuse_if_uncovered
 from export.quantize.schemes import trained_ranges
 from export.quantize.search import SearchInputs, median_batch, refuse_if_no_gain, search_schemes
 from export.to_onnx import to_onnx
 
-MOVE_EXAMPLES = 512  # training examples by which thresholds are moved to the quantised file's outputs
+TRANSFER_EXAMPLES = 512  # training examples by which thresholds are moved to the quantised file's outputs
 
 Predict = Callable[[Sequence[Example]], Probabilities]
 
@@ -48,7 +49,7 @@ class ExportRequest:
     stores its other files in model.onnx, which then serves alone."""
 
     precision: Precision
-    target: Target
+    target: CpuTarget
     out: Path
     embed: bool = False
 
@@ -64,7 +65,7 @@ class _ExportedModel:
 
     path: Path
     session: InferenceSession
-    reader: Reader
+    preprocessor: Preprocessor
     dev: Probabilities
     figures: ExportFigures
 
@@ -83,7 +84,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
             models[request.out] = _quantize(student, splits, config, request, fp32)
         contents = {}
         for out, model in models.items():
-            answers = golden.record(model.reader, model.session, fp32.session)
+            answers = record_golden(model.preprocessor, model.session, fp32.session)
             card = render_card(student.classifier, model.figures, splits, config.card)
             contents[out] = _contents(student, model, answers, card)
             if request.embed:
@@ -98,8 +99,8 @@ def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path
     note("exporting to ONNX and comparing with torch")
     classifier = student.classifier
     to_onnx(classifier, path)
-    reader, session = Reader(classifier.spec, classifier.tokenizer_json), open_session(path, 0)
-    predict = _predict_with(session, reader)
+    preprocessor, session = Preprocessor(classifier.spec, classifier.tokenizer_json), open_session(path, 0)
+    predict = _predict_with(session, preprocessor)
     dev = predict(splits.dev)
     evaluation = _evaluate(student, splits, predict, dev, student.thresholds)
     parity = check_parity(classifier, path, splits.dev, config.parity_tolerance, evaluation.thresholds)
@@ -107,7 +108,7 @@ def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path
     verdict = read_json(student.folder / METRICS, RunError).get("distillation")
     control = None if verdict is None else verdict["sentence"]
     figures = ExportFigures("fp32", "any", path.stat().st_size, parity, evaluation, control)
-    return _ExportedModel(path, session, reader, dev, figures)
+    return _ExportedModel(path, session, preprocessor, dev, figures)
 
 
 def _quantize(
@@ -122,12 +123,12 @@ def _quantize(
     refuse_if_uncovered(coverage, config.min_int8_share, precision, target == detect_target())
     refuse_if_no_gain(best, fp32.figures.size_bytes, target, config)
     session = open_session(best.model, 0, overflows(target, detect_target()))
-    predict = _predict_with(session, fp32.reader)
+    predict = _predict_with(session, fp32.preprocessor)
     # Quantisation moves the probabilities, and the thresholds have to move with them.
-    thresholds = _moved_thresholds(student, splits, _predict_with(fp32.session, fp32.reader), predict)
+    thresholds = _carried_thresholds(student, splits, _predict_with(fp32.session, fp32.preprocessor), predict)
     evaluation = _evaluate(student, splits, predict, best.probabilities, thresholds)
-    drift = measure_drift(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
-    quantization = QuantizationFigures(candidates, coverage, drift)
+    effect = measure_quantization_effect(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
+    quantization = QuantizationFigures(candidates, coverage, effect)
     show_quantization(quantization, precision, target)
     figures = replace(
         fp32.figures,
@@ -137,11 +138,11 @@ def _quantize(
         evaluation=evaluation,
         quantization=quantization,
     )
-    return _ExportedModel(best.model, session, fp32.reader, best.probabilities, figures)
+    return _ExportedModel(best.model, session, fp32.preprocessor, best.probabilities, figures)
 
 
 def _search_inputs(
-    student: Checkpoint, splits: Splits, config: ExportConfig, target: Target, fp32: _ExportedModel
+    student: Checkpoint, splits: Splits, config: ExportConfig, target: CpuTarget, fp32: _ExportedModel
 ) -> SearchInputs:
     """Fuse the graph, compare that with torch too, and put together what the search needs."""
     classifier, thresholds = student.classifier, fp32.figures.evaluation.thresholds
@@ -155,21 +156,21 @@ def _search_inputs(
         targets=_targets(student, splits.dev),
         probabilities=fp32.dev,
         thresholds=thresholds,
-        reader=fp32.reader,
-        calibration=calibration_batches(fp32.reader, splits.train[: config.calibration_examples]),
+        preprocessor=fp32.preprocessor,
+        calibration=calibration_batches(fp32.preprocessor, splits.train[: config.calibration_examples]),
         trained_ranges=trained_ranges(fp32.path, student.ranges),
         target=target,
     )
 
 
-def calibration_batches(reader: Reader, examples: Sequence[Example]) -> list[ModelInputs]:
+def calibration_batches(preprocessor: Preprocessor, examples: Sequence[Example]) -> list[ModelInputs]:
     """The examples one by one, unpadded, as they come at serving time."""
-    rows = reader.rows([e.text for e in examples], [reader.image(e.image) for e in examples])
-    return [reader.batch([row]) for row in rows]
+    rows = preprocessor.rows([e.text for e in examples], [preprocessor.image(e.image) for e in examples])
+    return [preprocessor.batch([row]) for row in rows]
 
 
-def _predict_with(session: InferenceSession, reader: Reader) -> Predict:
-    return partial(predict_probabilities, partial(run_session, session), reader)
+def _predict_with(session: InferenceSession, preprocessor: Preprocessor) -> Predict:
+    return partial(predict_probabilities, partial(run_session, session), preprocessor)
 
 
 def _targets(student: Checkpoint, examples: Sequence[Example]) -> Targets:
@@ -189,12 +190,12 @@ def _evaluate(
     return evaluate_thresholds(outputs, thresholds, train_targets)
 
 
-def _moved_thresholds(student: Checkpoint, splits: Splits, fp32: Predict, quantized: Predict) -> Thresholds:
+def _carried_thresholds(student: Checkpoint, splits: Splits, fp32: Predict, quantized: Predict) -> Thresholds:
     """The run's thresholds, carried over to the quantised file's outputs unless dev refits them anyway."""
     thresholds = student.thresholds
     if thresholds.fitted_on.split == "dev":
         return thresholds
-    examples = [*splits.train[:MOVE_EXAMPLES], *splits.dev]
+    examples = [*splits.train[:TRANSFER_EXAMPLES], *splits.dev]
     return carry_over(thresholds, logit(fp32(examples)), logit(quantized(examples)), "int8")
 
 

@@ -17,7 +17,7 @@ from distill.data.dataset import Example, Splits
 from distill.model.distributed import on_first_process
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.metrics import Probabilities, Targets, sigmoid
-from distill.training.trainer import Workspace, train_model
+from distill.training.trainer import CheckpointFolder, train_model
 from student.train import DistillationTargets, UntrainedStudent, prepare_student
 from student.verdict import Arms, DistillationVerdict, judge_distillation
 
@@ -33,13 +33,13 @@ def run_control_experiment(
     targets: DistillationTargets,
     soft_targets_of: SoftTargetsOf,
     seeds: int,
-    training: Workspace,
+    training: CheckpointFolder,
 ) -> DistillationVerdict:
     """Train both arms for `seeds` seeds, counted from the recipe's, and judge them on the same rows.
 
     With `config.out_of_fold` the rows are the training split, each predicted by a model that was not trained on it,
-    and by a teacher of the same fold; else those of test if it has labels, or of dev. Finished trainings in the
-    workspace are not repeated. The probabilities are kept beside it, as PROBABILITIES.
+    and by a teacher of the same fold; else those of test if it has labels, or of dev. Finished trainings in
+    `training` are not repeated. The probabilities are kept beside it, as PROBABILITIES.
     """
     configs = [replace(config, seed=config.seed + number) for number in range(seeds)]
     arms = Arms([], [], [])
@@ -49,9 +49,9 @@ def run_control_experiment(
             note(f"{student.name}: {'with the teacher' if distilled else 'the same student on the labels alone'}")
             # The student itself was trained in training/all: it is not trained again.
             is_main = distilled and seed_config.seed == config.seed and (training.folder / "all").is_dir()
-            workspace = training / "all" if is_main else training / student.name / "all"
-            workspace = replace(workspace, resume=training.resume or is_main)
-            probabilities = _probabilities(student, splits, training, workspace)
+            checkpoints = training.child("all") if is_main else training.child(student.name).child("all")
+            checkpoints = replace(checkpoints, resume=training.resume or is_main)
+            probabilities = _probabilities(student, splits, training, checkpoints)
             (arms.distilled if distilled else arms.control).append(probabilities)
     rows = _evaluation_rows(config, splits, targets, soft_targets_of)
     arms.teacher.append(rows.teacher)
@@ -82,8 +82,8 @@ def _evaluation_rows(
     else:
         name = _labelled_split(splits)
         examples = splits.examples(name)
-        content = [content_hash(example) for example in examples]
-        teacher = sigmoid(soft_targets_of(examples).select(content).logits)
+        content_hashes = [content_hash(example) for example in examples]
+        teacher = sigmoid(soft_targets_of(examples).select(content_hashes).logits)
     return _EvaluationRows(name, splits.labels.encode([example.labels for example in examples]), teacher)
 
 
@@ -99,16 +99,16 @@ def _write_probabilities(path: Path, targets: Targets, arms: Arms, seeds: Sequen
 
 
 def _probabilities(
-    student: UntrainedStudent, splits: Splits, training: Workspace, workspace: Workspace
+    student: UntrainedStudent, splits: Splits, training: CheckpointFolder, checkpoints: CheckpointFolder
 ) -> Probabilities:
-    """Of one arm with one seed, trained in `workspace`, or in folds: float32 (N, L) for the evaluation rows."""
+    """Of one arm with one seed, trained in `checkpoints`, or in folds: float32 (N, L) for the evaluation rows."""
     classifier = student.classifier
     config = classifier.config
     if isinstance(config, StudentConfig) and config.out_of_fold:
         return student.out_of_fold(training).probabilities.both
     stored = training.folder / student.name / "answers.float32"
     if not stored.is_file():
-        train_model(classifier.network, config, student.data, student.make_loss(), workspace)
+        train_model(classifier.network, config, student.data, student.make_loss(), checkpoints)
         encoded = classifier.encode(splits.examples(_labelled_split(splits)))
         on_first_process(write_bytes)(stored, sigmoid(classifier.logits(encoded)).tobytes())
     flat = np.frombuffer(stored.read_bytes(), dtype=np.float32)
@@ -116,9 +116,9 @@ def _probabilities(
 
 
 def _teacher_out_of_fold(targets: DistillationTargets, splits: Splits) -> Probabilities:
-    content = [content_hash(example) for example in splits.train]
-    logits = np.zeros((len(content), len(splits.labels)), dtype=np.float32)
+    content_hashes = [content_hash(example) for example in splits.train]
+    logits = np.zeros((len(content_hashes), len(splits.labels)), dtype=np.float32)
     for fold in targets.folds:
-        unseen = fold.unseen(content)
-        logits[unseen] = fold.select(content).logits[unseen]
+        unseen = fold.unseen(content_hashes)
+        logits[unseen] = fold.select(content_hashes).logits[unseen]
     return sigmoid(logits)

@@ -1,4 +1,5 @@
-"""Fake quantisation of linear layers: they compute in float what int8 inference will compute.
+"""Quantisation-aware training (QAT) by fake quantisation: linear layers compute in float what int8 inference will
+compute.
 
 The arithmetic is that of onnxruntime's static quantisation, so that training sees what inference does: activations
 are uint8 with one scale and zero point a tensor, weights symmetric int8 with one scale an output channel.

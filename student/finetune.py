@@ -1,4 +1,4 @@
-"""Quantisation-aware fine-tuning: a trained student goes on training in int8 arithmetic, under its teacher."""
+"""Quantisation-aware training (QAT): a trained student goes on training in int8 arithmetic, under its teacher."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from distill.model.dataset import EncodedDataset
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
 from distill.scoring.thresholds import Thresholds, carry_over
 from distill.training.folds import evaluate_run, probabilities_by_modality
-from distill.training.run import finish_run
-from distill.training.trainer import TrainingData, Workspace, train_model
+from distill.training.run_writer import finish_run
+from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from student.fake_quant import insert_fake_quant, remove_fake_quant
 from student.train import DistillationTargets, loss_factory
 
@@ -33,13 +33,14 @@ def finetune_student(
     splits: Splits,
     targets: DistillationTargets,
     weight_limit: int,
-    run: Workspace,
+    run: CheckpointFolder,
 ) -> Checkpoint:
-    """Train `student` further with every linear layer in int8 arithmetic, and write a run to `run.folder` whose
-    activation ranges `distill export --int8` uses instead of calibration.
+    """Train `student` further with every linear layer in int8 arithmetic, and write a run to `run.folder`, with the
+    activation ranges: with them, the search of `distill export --int8` has one more candidate.
 
     The loss is that of the student's own recipe. Thresholds that were fitted out of fold are moved to the new
-    outputs; others are fitted on dev again. Raises RunError for a run that is not a student.
+    outputs; others are fitted on dev again. Raises RunError for a run that is not a student, for examples that the
+    teacher's soft targets lack and for a loss that is not finite, ImageError and OutputError.
     """
     classifier, settings = student.classifier, student.classifier.config
     if not isinstance(settings, StudentConfig):
@@ -61,7 +62,7 @@ def finetune_student(
     _calibrate(classifier, data.train)
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")
     make_loss = loss_factory(settings, classifier, soft)
-    log = train_model(classifier.network, settings, data, make_loss(), run / "training")
+    log = train_model(classifier.network, settings, data, make_loss(), run.child("training"))
     evaluation = _evaluate(classifier, data, student.thresholds, logits_before)
     evaluation.show("Student in int8 arithmetic")
     ranges = remove_fake_quant(classifier.network)

@@ -21,8 +21,8 @@ from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
 from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict_out_of_fold
-from distill.training.run import finish_run
-from distill.training.trainer import Loss, TrainingData, Workspace, train_model
+from distill.training.run_writer import finish_run
+from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 from student.losses import DistillationLoss, label_loss
 from student.verdict import DistillationVerdict, show_verdict
 
@@ -54,9 +54,9 @@ class UntrainedStudent:
         arm = "distilled" if self.data.train.teacher is not None else "control"
         return f"{arm}-seed{self.classifier.config.seed}"
 
-    def out_of_fold(self, workspace: Workspace) -> OutOfFold:
+    def out_of_fold(self, checkpoints: CheckpointFolder) -> OutOfFold:
         """Train a model per fold and predict the training split with them."""
-        return predict_out_of_fold(self.classifier, self.folds, self.make_loss, workspace / self.name)
+        return predict_out_of_fold(self.classifier, self.folds, self.make_loss, checkpoints.child(self.name))
 
 
 def prepare_student(
@@ -65,7 +65,9 @@ def prepare_student(
     """Pretrained encoders, a new head and the encoded data. Both arms use the teacher's folds; the unlabelled
     examples join the distilled student's training on the whole split, not its folds.
 
-    Raises RunError if the teacher's labels are not this dataset's, or the recipe wants folds that it does not have.
+    Raises RunError if the teacher's labels are not this dataset's, its soft targets lack some of the examples, or
+    the recipe wants folds that it does not have; BackboneError, RecipeError for an augmentation that the tokenizer
+    has no mask for, ImageError, and OutputError for a feature cache that cannot be written.
     """
     if targets.whole.labels != splits.labels.names:
         raise RunError(
@@ -79,13 +81,13 @@ def prepare_student(
         )
     classifier = Classifier.pretrained("student", config, splits.labels, [e.text for e in splits.train])
     unlabelled = targets.unlabelled if distilled else []
-    content = [content_hash(example) for example in (*splits.train, *unlabelled)]
-    soft = targets.whole.select(content) if distilled else None
+    content_hashes = [content_hash(example) for example in (*splits.train, *unlabelled)]
+    soft = targets.whole.select(content_hashes) if distilled else None
     train_set = classifier.encode_train(splits.train, soft, unlabelled)
     labelled = train_set.subset(np.flatnonzero(train_set.labelled))
     classifier.network.initialise_bias(torch.from_numpy(labelled.targets.mean(0)))
     dev = classifier.encode(splits.dev)
-    parts = [_fold(labelled, teacher, content[: len(labelled)], distilled) for teacher in targets.folds]
+    parts = [_fold(labelled, teacher, content_hashes[: len(labelled)], distilled) for teacher in targets.folds]
     folds = Folds(TrainingData(labelled, dev), parts)
     make_loss = loss_factory(config, classifier, soft)
     return UntrainedStudent(classifier, TrainingData(train_set, dev), labelled, folds, make_loss)
@@ -95,7 +97,7 @@ def fit_student(
     config: StudentConfig,
     splits: Splits,
     targets: DistillationTargets,
-    run: Workspace,
+    run: CheckpointFolder,
     run_control: Callable[[], DistillationVerdict] | None = None,
 ) -> Checkpoint:
     """Train on splits.train with the teacher's outputs, stop early on splits.dev, and write the run to
@@ -103,18 +105,21 @@ def fit_student(
 
     With `config.out_of_fold`, thresholds and metrics come from out-of-fold probabilities of the training split,
     each fold distilled from the teacher that was not trained on its held-out part. `run_control`, called once the
-    student is trained, gives the verdict of the control experiment (`student.control`). Raises RunError as
-    `prepare_student`.
+    student is trained, gives the verdict of the control experiment (`student.control`).
+
+    Raises as `prepare_student`; RunError also for features to match that an ensemble does not have, and for a loss
+    that is not finite, DataError for a dev split on which no thresholds can be fitted, and OutputError for a file
+    that cannot be written.
     """
-    student, training = prepare_student(config, splits, targets, distilled=True), run / "training"
-    held_out, epochs = None, None
+    student, training = prepare_student(config, splits, targets, distilled=True), run.child("training")
+    out_of_fold, epochs = None, None
     if config.out_of_fold:
-        held_out = student.out_of_fold(training)
-        epochs = held_out.median_epoch()
+        out_of_fold = student.out_of_fold(training)
+        epochs = out_of_fold.median_epoch()
         note(f"training on all {len(student.data.train)} examples for {epochs} epochs, as the folds say")
     network = student.classifier.network
-    log = train_model(network, config, student.data, student.make_loss(), training / "all", epochs)
-    evaluation = evaluate_run(student.classifier, student.labelled.targets, student.data.dev, held_out)
+    log = train_model(network, config, student.data, student.make_loss(), training.child("all"), epochs)
+    evaluation = evaluate_run(student.classifier, student.labelled.targets, student.data.dev, out_of_fold)
     evaluation.show("Student")
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
     if run_control is not None:
@@ -144,8 +149,8 @@ def loss_factory(
     return make_loss
 
 
-def _fold(train: EncodedDataset, teacher: SoftTargets, content: list[str], distilled: bool) -> Fold:
-    unseen = teacher.unseen(content)
+def _fold(train: EncodedDataset, teacher: SoftTargets, content_hashes: list[str], distilled: bool) -> Fold:
+    unseen = teacher.unseen(content_hashes)
     rest = np.flatnonzero(~unseen)
-    soft = teacher.select([content[row] for row in rest]) if distilled else None
+    soft = teacher.select([content_hashes[row] for row in rest]) if distilled else None
     return Fold(replace(train.subset(rest), teacher=soft), np.flatnonzero(unseen))

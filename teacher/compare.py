@@ -21,7 +21,7 @@ from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, constant_baseline
 from distill.scoring.thresholds import cross_fitted
 from distill.training.folds import Folds, predict_out_of_fold
-from distill.training.trainer import Workspace
+from distill.training.trainer import CheckpointFolder
 from teacher.losses import teacher_loss
 from teacher.train import prepare_teacher
 
@@ -70,18 +70,18 @@ class RecipePredictions:
 
 
 def compare_recipes(
-    configs: Mapping[str, TeacherConfig], splits: Splits, folds: int, seeds: int, workspace: Workspace
+    configs: Mapping[str, TeacherConfig], splits: Splits, folds: int, seeds: int, checkpoints: CheckpointFolder
 ) -> RecipeComparison:
     """Train every recipe with `seeds` seeds, counted from its own, in `folds` folds of the training split, and
-    evaluate all on the same rows; dev stops each training. Writes comparison.json. Finished folds in the workspace
-    are not trained again.
+    evaluate all on the same rows; dev stops each training. Writes comparison.json. Finished folds in
+    `checkpoints` are not trained again.
     """
     predictions = {
-        name: predict_recipe(name, config, splits, folds, seeds, workspace / name)
+        name: predict_recipe(name, config, splits, folds, seeds, checkpoints.child(name))
         for name, config in configs.items()
     }
     comparison = evaluate_recipes(configs, predictions, splits, folds)
-    on_first_process(write_json)(workspace.folder / COMPARISON, comparison.to_json())
+    on_first_process(write_json)(checkpoints.folder / COMPARISON, comparison.to_json())
     return comparison
 
 
@@ -129,9 +129,9 @@ def evaluate_recipes(
 
 
 def predict_recipe(
-    name: str, config: TeacherConfig, splits: Splits, folds: int, seeds: int, workspace: Workspace
+    name: str, config: TeacherConfig, splits: Splits, folds: int, seeds: int, checkpoints: CheckpointFolder
 ) -> RecipePredictions:
-    """Train one recipe in every fold with every seed; finished folds are read from the workspace."""
+    """Train one recipe in every fold with every seed; finished folds are read from `checkpoints`."""
     probabilities: list[Probabilities] = []
     epochs: list[int] = []
     seconds: list[float] = []
@@ -141,10 +141,12 @@ def predict_recipe(
         teacher = prepare_teacher(seeded, splits)
         same_folds = Folds.stratified(teacher.data, folds, FOLD_SEED)
         make_loss = partial(teacher_loss, seeded, teacher.targets)
-        held_out = predict_out_of_fold(teacher.classifier, same_folds, make_loss, workspace / f"seed{seeded.seed}")
-        probabilities.append(held_out.probabilities.both)
-        epochs += held_out.epochs
-        seconds += held_out.epoch_s
+        out_of_fold = predict_out_of_fold(
+            teacher.classifier, same_folds, make_loss, checkpoints.child(f"seed{seeded.seed}")
+        )
+        probabilities.append(out_of_fold.probabilities.both)
+        epochs += out_of_fold.epochs
+        seconds += out_of_fold.epoch_s
     return RecipePredictions(probabilities, tuple(epochs), float(np.median(seconds)) if seconds else 0.0)
 
 

@@ -27,17 +27,17 @@ def compute_soft_targets(
     classifier: Classifier,
     examples: Sequence[Example],
     encoded: EncodedDataset | None = None,
-    held_out: NDArray[np.bool_] | None = None,
+    held_out_mask: NDArray[np.bool_] | None = None,
 ) -> SoftTargets:
-    """Run a teacher over the examples; `encoded` are the same examples if they are encoded already, `held_out` bool
-    (N,) those that it was not trained on."""
+    """Run a teacher over the examples; `encoded` are the same examples if they are encoded already, `held_out_mask`
+    bool (N,) marks those that it was not trained on."""
     outputs = classifier.outputs(classifier.encode(examples) if encoded is None else encoded)
     return SoftTargets(
         ids=tuple(example.id for example in examples),
-        content=tuple(content_hash(example) for example in examples),
+        content_hashes=tuple(content_hash(example) for example in examples),
         labels=classifier.labels.names,
         outputs=outputs,
-        held_out=np.zeros(len(examples), dtype=bool) if held_out is None else held_out,
+        held_out_mask=np.zeros(len(examples), dtype=bool) if held_out_mask is None else held_out_mask,
         teacher_sha256=fingerprint(classifier.network),
     )
 
@@ -51,8 +51,8 @@ def load_or_compute(folder: Path, examples: Sequence[Example]) -> SoftTargets:
     """
     path = folder / FILE
     stored = SoftTargets.read(path) if path.is_file() else None
-    stored_content = set(stored.content) if stored is not None else set()
-    missing = {c: e for e in examples if (c := content_hash(e)) not in stored_content}
+    stored_hashes = set(stored.content_hashes) if stored is not None else set()
+    missing = {c: e for e in examples if (c := content_hash(e)) not in stored_hashes}
     if stored is not None and not missing:
         return stored
     if stored is not None:
@@ -74,8 +74,8 @@ def load_folds(folder: Path) -> list[SoftTargets]:
 
 def ensemble_soft_targets(folders: Sequence[Path], examples: Sequence[Example]) -> SoftTargets:
     """The soft targets of one teacher, or the mean of several, for these examples. Raises RunError."""
-    content = list(dict.fromkeys(content_hash(example) for example in examples))
-    return average_teachers([load_or_compute(folder, examples) for folder in folders], content)
+    content_hashes = list(dict.fromkeys(content_hash(example) for example in examples))
+    return average_teachers([load_or_compute(folder, examples) for folder in folders], content_hashes)
 
 
 def ensemble_folds(folders: Sequence[Path], examples: Sequence[Example]) -> list[SoftTargets]:
@@ -87,5 +87,5 @@ def ensemble_folds(folders: Sequence[Path], examples: Sequence[Example]) -> list
         return []
     if len(counts) > 1:
         raise RunError(f"the teachers have {' and '.join(map(str, counts))} folds; train them with the same number")
-    content = [content_hash(example) for example in examples]
-    return [average_teachers(of_fold, content) for of_fold in zip(*folds, strict=True)]
+    content_hashes = [content_hash(example) for example in examples]
+    return [average_teachers(of_fold, content_hashes) for of_fold in zip(*folds, strict=True)]

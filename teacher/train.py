@@ -17,8 +17,8 @@ from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
 from distill.scoring.metrics import Targets
 from distill.training.folds import Folds, evaluate_run, predict_out_of_fold
-from distill.training.run import finish_run
-from distill.training.trainer import TrainingData, Workspace, train_model
+from distill.training.run_writer import finish_run
+from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from teacher.losses import teacher_loss
 from teacher.soft_targets import FILE, FOLD_FILE, compute_soft_targets
 
@@ -37,7 +37,11 @@ class UntrainedTeacher:
 
 
 def prepare_teacher(config: TeacherConfig, splits: Splits) -> UntrainedTeacher:
-    """Pretrained encoders, a new head and the encoded data. Raises BackboneError."""
+    """Pretrained encoders, a new head and the encoded data.
+
+    Raises BackboneError, RecipeError for an augmentation that the tokenizer has no mask for, ImageError, and
+    OutputError for a feature cache that cannot be written.
+    """
     classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
     teacher = UntrainedTeacher(classifier, _encode(classifier, splits))
     classifier.network.initialise_bias(torch.from_numpy(teacher.targets.mean(0)))
@@ -49,7 +53,7 @@ def _encode(classifier: Classifier, splits: Splits) -> TrainingData:
 
 
 def fit_teacher(
-    config: TeacherConfig, splits: Splits, run: Workspace, start: Classifier | None = None
+    config: TeacherConfig, splits: Splits, run: CheckpointFolder, start: Classifier | None = None
 ) -> Checkpoint:
     """Train on splits.train, stop early and fit thresholds on splits.dev, and write the run to `run.folder` with
     the teacher's soft targets for splits.train.
@@ -58,19 +62,22 @@ def fit_teacher(
     instead, which is far more evidence than a small dev split; the run then also holds the soft targets of every
     fold's teacher, so that students can be measured in the same folds. Training starts from pretrained encoders, or
     from `start`, whose network is trained in place.
+
+    Raises as `prepare_teacher`; DataError for fewer examples than folds, or a dev split on which no thresholds can
+    be fitted, RunError for a loss that is not finite, and OutputError for a file that cannot be written.
     """
     teacher = prepare_teacher(config, splits) if start is None else UntrainedTeacher(start, _encode(start, splits))
     classifier, data, targets = teacher.classifier, teacher.data, teacher.targets
-    loss, training = teacher_loss(config, targets), run / "training"
-    held_out, epochs = None, None
+    loss, training = teacher_loss(config, targets), run.child("training")
+    out_of_fold, epochs = None, None
     if config.folds:
         folds = Folds.stratified(data, config.folds, config.seed)
         on_fold_end = partial(_write_fold, run.folder, splits, folds)
-        held_out = predict_out_of_fold(classifier, folds, lambda: loss, training, on_fold_end)
-        epochs = held_out.median_epoch()
+        out_of_fold = predict_out_of_fold(classifier, folds, lambda: loss, training, on_fold_end)
+        epochs = out_of_fold.median_epoch()
         note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
-    log = train_model(classifier.network, config, data, loss, training / "all", epochs)
-    evaluation = evaluate_run(classifier, targets, data.dev, held_out)
+    log = train_model(classifier.network, config, data, loss, training.child("all"), epochs)
+    evaluation = evaluate_run(classifier, targets, data.dev, out_of_fold)
     evaluation.show("Teacher")
     soft_targets = compute_soft_targets(classifier, splits.train, data.train)
     on_first_process(soft_targets.write)(run.folder / FILE)
@@ -80,6 +87,6 @@ def fit_teacher(
 
 def _write_fold(folder: Path, splits: Splits, folds: Folds, number: int, teacher: Classifier) -> None:
     train = folds.data.train
-    held_out = np.isin(np.arange(len(train)), folds.parts[number - 1].held_out)
-    soft_targets = compute_soft_targets(teacher, splits.train, train, held_out)
+    held_out_mask = np.isin(np.arange(len(train)), folds.parts[number - 1].held_out_rows)
+    soft_targets = compute_soft_targets(teacher, splits.train, train, held_out_mask)
     on_first_process(soft_targets.write)(folder / FOLD_FILE.format(number))

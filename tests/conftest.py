@@ -68,9 +68,9 @@ def recipe(overrides: list[str]) -> Recipe:
 @pytest.fixture(scope="session")
 def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The whole chain, two epochs each."""
-    from distill.core.isa import detect_target
-    from distill.training.run import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.core.cpu import detect_target
+    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.trainer import CheckpointFolder
     from export.pipeline import ExportRequest, export_run
     from student.train import DistillationTargets, fit_student
     from teacher.soft_targets import ensemble_soft_targets
@@ -79,10 +79,10 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
     runs = tmp_path_factory.mktemp("runs")
     splits = read_splits(data)
     begin_run(runs / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
-    fit_teacher(recipe.teacher, splits, Workspace(runs / "teacher", resume=False))
+    fit_teacher(recipe.teacher, splits, CheckpointFolder(runs / "teacher", resume=False))
     targets = DistillationTargets(ensemble_soft_targets([runs / "teacher"], splits.train))
     begin_run(runs / "student", RunStart("student", recipe.student, splits), resume=False, overwrite=False)
-    learned = fit_student(recipe.student, splits, targets, Workspace(runs / "student", resume=False))
+    learned = fit_student(recipe.student, splits, targets, CheckpointFolder(runs / "student", resume=False))
     export_run(learned, splits, recipe.export, ExportRequest("int8", detect_target(), runs / "bundle"))
     return Chain(
         data, splits, recipe, overrides, runs / "teacher", runs / "student", runs / "bundle-fp32", runs / "bundle"
@@ -92,14 +92,14 @@ def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: py
 @pytest.fixture(scope="session")
 def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher with two folds, one epoch each."""
-    from distill.training.run import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.trainer import CheckpointFolder
     from teacher.train import fit_teacher
 
     folder = tmp_path_factory.mktemp("folded") / "teacher"
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
     begin_run(folder, RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
-    fit_teacher(config, chain.splits, Workspace(folder, resume=False))
+    fit_teacher(config, chain.splits, CheckpointFolder(folder, resume=False))
     return folder
 
 

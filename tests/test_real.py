@@ -30,11 +30,11 @@ def memes() -> Path:
 def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     memes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distill.core.isa import detect_target
+    from distill.core.cpu import detect_target
     from distill.runtime.predictor import Predictor
     from distill.scoring.metrics import micro_ap
-    from distill.training.run import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.trainer import CheckpointFolder
     from export.pipeline import ExportRequest, export_run
     from student.train import DistillationTargets, fit_student
     from teacher.soft_targets import ensemble_soft_targets
@@ -58,9 +58,9 @@ def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     assert "no positive example" in warnings  # two labels never occur in dev
     splits = replace(splits, train=splits.train[:160])
     begin_run(tmp_path / "teacher", RunStart("teacher", recipe.teacher, splits), resume=False, overwrite=False)
-    fit_teacher(recipe.teacher, splits, Workspace(tmp_path / "teacher", resume=False))
+    fit_teacher(recipe.teacher, splits, CheckpointFolder(tmp_path / "teacher", resume=False))
     targets = DistillationTargets(ensemble_soft_targets([tmp_path / "teacher"], splits.train))
-    learned = fit_student(recipe.student, splits, targets, Workspace(tmp_path / "student", resume=False))
+    learned = fit_student(recipe.student, splits, targets, CheckpointFolder(tmp_path / "student", resume=False))
     _, bundle = export_run(
         learned, splits, recipe.export, ExportRequest("int8", detect_target(), tmp_path / "bundle")
     )

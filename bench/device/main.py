@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-PAYLOAD, TASK_FOLDER, BUNDLES = "payload", "task", "bundles"
+PAYLOAD, EVAL_SET_FOLDER, BUNDLES = "payload", "eval_set", "bundles"
 NEEDED = {"onnxruntime": "onnxruntime", "numpy": "numpy", "PIL": "pillow", "tokenizers": "tokenizers"}
 
 
@@ -31,10 +31,10 @@ def measure(threads: str | None, batches: str, calls: int, starts: int, name: st
       python3 bench.pyz --name "Raspberry Pi 5" --out pi5.json
     """
     from bench.measure.interleave import Plan, numbers
-    from bench.quality.task import Task
+    from bench.quality.eval_set import EvalSet
     from bench.report.tables import show
     from bench.run import run, write
-    from bench.runtimes.variants import line_up
+    from bench.runtimes.variants import select_variants
     from distill.core.cores import default_threads
     from distill.core.terminal import note
 
@@ -43,7 +43,7 @@ def measure(threads: str | None, batches: str, calls: int, starts: int, name: st
         _unpack(Path(folder))
         payload = Path(folder) / PAYLOAD
         bundles = sorted((payload / BUNDLES).iterdir(), key=lambda path: int(path.stem))
-        report = run(line_up(bundles[-1], bundles[:-1]), Task.load(payload / TASK_FOLDER), plan)
+        report = run(select_variants(bundles[-1], bundles[:-1]), EvalSet.load(payload / EVAL_SET_FOLDER), plan)
     show(report)
     note(f"Written: {', '.join(str(path) for path in write(report, out))}")
 

@@ -14,8 +14,8 @@ from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 
-from bench.device.main import BUNDLES, PAYLOAD, TASK_FOLDER
-from bench.quality.task import Task
+from bench.device.main import BUNDLES, EVAL_SET_FOLDER, PAYLOAD
+from bench.quality.eval_set import EvalSet
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 
@@ -26,7 +26,7 @@ SHEBANG = b"#!/usr/bin/env python3\n"
 MAIN = "from bench.device.main import main\n\nmain()\n"
 
 
-def pack(variants: Sequence[Variant], task: Task, out: Path) -> None:
+def pack(variants: Sequence[Variant], eval_set: EvalSet, out: Path) -> None:
     """Write `out` whole or not at all; the last variant is the one that the benchmark is about.
 
     Raises BenchError for a variant that is no Bundle: only Bundles run without torch.
@@ -42,7 +42,7 @@ def pack(variants: Sequence[Variant], task: Task, out: Path) -> None:
             with zipfile.ZipFile(handle, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr("__main__.py", MAIN)
                 _add_code(archive)
-                _add_payload(archive, variants, task)
+                _add_payload(archive, variants, eval_set)
         part.chmod(0o755)
         part.replace(out)
     finally:
@@ -62,7 +62,7 @@ def _add_code(archive: zipfile.ZipFile) -> None:
                 archive.writestr(str(listed), listed.read_binary())
 
 
-def _add_payload(archive: zipfile.ZipFile, variants: Sequence[Variant], task: Task) -> None:
+def _add_payload(archive: zipfile.ZipFile, variants: Sequence[Variant], eval_set: EvalSet) -> None:
     for number, variant in enumerate(variants):
         place = PurePosixPath(
             PAYLOAD, BUNDLES, f"{number}{variant.folder.suffix if variant.folder.is_file() else ''}"
@@ -73,6 +73,6 @@ def _add_payload(archive: zipfile.ZipFile, variants: Sequence[Variant], task: Ta
             if file.is_file():
                 archive.write(file, str(place.joinpath(*file.relative_to(variant.folder).parts)))
     with tempfile.TemporaryDirectory(prefix="distill-pack-") as name:
-        task.save(Path(name) / TASK_FOLDER)
-        for file in sorted((Path(name) / TASK_FOLDER).iterdir()):
-            archive.write(file, str(PurePosixPath(PAYLOAD, TASK_FOLDER, file.name)))
+        eval_set.save(Path(name) / EVAL_SET_FOLDER)
+        for file in sorted((Path(name) / EVAL_SET_FOLDER).iterdir()):
+            archive.write(file, str(PurePosixPath(PAYLOAD, EVAL_SET_FOLDER, file.name)))

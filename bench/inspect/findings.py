@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
+from bench.quality.eval_set import EvalSet
 from bench.quality.evaluate import decide
 from bench.quality.leakage import Leakage, leakage
-from bench.quality.task import Task
 from bench.report.types import by_support
 from bench.runtimes.open_model import OpenModel, probabilities
 from distill import __version__
@@ -138,37 +138,39 @@ class Findings:
         return asdict(self)
 
 
-def inspect(model: OpenModel, task: Task, name: str, worst: int) -> Findings:
+def inspect(model: OpenModel, eval_set: EvalSet, name: str, worst: int) -> Findings:
     """Run every example through the model once; `worst` is how many of the most wrong examples to name. Raises
     ImageError, RunError and BenchError."""
     training, reason = training_of(model.folder)
-    subject = Subject(name, model.thresholds, leakage(model.folder, model.thresholds, task), training, reason)
-    return findings_of(subject, task, probabilities(model, task.examples), worst)
+    subject = Subject(name, model.thresholds, leakage(model.folder, model.thresholds, eval_set), training, reason)
+    return findings_of(subject, eval_set, probabilities(model, eval_set.examples), worst)
 
 
-def findings_of(subject: Subject, task: Task, p: Probabilities, worst: int) -> Findings:
+def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: int) -> Findings:
     """As `inspect`, of its probabilities (N, L). Raises BenchError for a lone example."""
     if len(p) < 2:
-        raise BenchError(f"{task.split} has one example; a temperature is judged on others than it is fitted on")
-    names, thresholds, seen = task.labels.names, subject.thresholds, subject.leakage
-    targets = task.labels.encode([example.labels for example in task.examples])
+        raise BenchError(
+            f"{eval_set.split} has one example; a temperature is judged on others than it is fitted on"
+        )
+    names, thresholds, seen = eval_set.labels.names, subject.thresholds, subject.leakage
+    targets = eval_set.labels.encode([example.labels for example in eval_set.examples])
     decisions = decide(thresholds, seen, targets, p)
     return Findings(
         name=subject.name,
-        split=task.split,
-        examples_sha256=task.sha256(),
+        split=eval_set.split,
+        examples_sha256=eval_set.sha256(),
         distill=__version__,
-        thresholds=seen.source(thresholds, task.split),
+        thresholds=seen.source(thresholds, eval_set.split),
         leakage=seen,
         quality=measure_decisions(names, targets, p, decisions, thresholds.array()),
-        constant=task.constant,
+        constant=eval_set.constant,
         confusion=confusion(names, targets, decisions),
         curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),
         co_occurrence=CoOccurrence(together(targets > 0.5), together(decisions)),
         scaling=scaling(p, targets),
         training=subject.training,
         no_training=subject.no_training,
-        wrong=most_wrong(names, task.examples, targets, p, decisions, worst),
+        wrong=most_wrong(names, eval_set.examples, targets, p, decisions, worst),
     )
 
 

@@ -27,7 +27,7 @@ from distill.data.dataset import Example
 
 ROUND = 20  # examples; every round asks the same ones, so that its median tells the machine from the data
 ARENA_ROUNDS = 3
-OTHERS = 4  # the settings that are not the headline are asked this many times less
+SECONDARY_CALL_DIVISOR = 4  # the settings that are not the headline are asked this many times less
 
 Rows = tuple[tuple[str, str | None], ...]
 
@@ -108,7 +108,8 @@ class _Session:
             return process.start
 
     def headline(self, starts: Sequence[list[Start]]) -> tuple[list[Measured], Noise]:
-        """Threads and batch of the headline, with the own variant's twin; `starts` are each variant's so far."""
+        """Threads and batch of the headline, with the own variant once more, in a second process; `starts` are each
+        variant's so far."""
         threads, batch = self.plan.threads[0], self.plan.batches[0]
         with self._open([*self.variants, self.variants[-1]], threads) as processes:
             rounds, joules = self._rounds(processes, batch, self.plan.calls)
@@ -150,7 +151,7 @@ class _Session:
     def timed(self, threads: int, batches: Sequence[int]) -> list[tuple[Timing, ...]]:
         """Of every variant, a Timing a batch size."""
         with self._open(self.variants, threads) as processes:
-            calls = self.plan.calls // OTHERS
+            calls = self.plan.calls // SECONDARY_CALL_DIVISOR
             by_batch = [(batch, self._rounds(processes, batch, calls)[0]) for batch in batches]
         return [
             tuple(latency.summarise(threads, batch, rounds[index]) for batch, rounds in by_batch)

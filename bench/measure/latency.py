@@ -12,15 +12,15 @@ from bench.report.types import Noise, Timing
 from distill.scoring.estimate import Estimate
 
 DRAWS = 1000
-OFF = 0.10  # a round whose median is so far from the median of all rounds was disturbed
+DISTURBED_DEVIATION = 0.10  # a round whose median is so far from the median of all rounds was disturbed
 NOISY_SHARE = 0.10  # of rounds that were disturbed
 NOISY_INTERVAL = 0.10  # width of a p50's interval over the p50
-NOISY_TWIN = 0.05  # between the same Bundle measured twice
+NOISY_REPEAT = 0.05  # between the same Bundle measured twice
 
 Rounds = Sequence[Sequence[float]]
 
 
-def needed(quantile: float) -> int:
+def min_calls_for_quantile(quantile: float) -> int:
     """How many calls a quantile in (0, 1) needs: only from there on can even the slowest call be above it with
     97.5 % confidence, 1 - q^n >= 0.975, which the upper end of a 95 % interval takes (Wilks 1941, "Determination
     of Sample Sizes for Setting Tolerance Limits"). 36 for p90, 368 for p99."""
@@ -34,7 +34,7 @@ def summarise(threads: int, batch: int, rounds: Rounds) -> Timing:
     return Timing(
         threads=threads,
         batch=batch,
-        p50=over_rounds(times, lambda drawn: np.median(drawn, axis=1)),
+        p50=bootstrap_over_rounds(times, lambda drawn: np.median(drawn, axis=1)),
         p90=_quantile(times, 0.9),
         p99=_quantile(times, 0.99),
         round_spread=float((medians.max() - medians.min()) / np.median(times)),
@@ -42,7 +42,7 @@ def summarise(threads: int, batch: int, rounds: Rounds) -> Timing:
     )
 
 
-def over_rounds(
+def bootstrap_over_rounds(
     times: NDArray[np.float64], figure: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 ) -> Estimate:
     """A figure of times (R, C) and its interval over rounds drawn with replacement, as in Künsch 1989, "The
@@ -53,45 +53,50 @@ def over_rounds(
     return Estimate.of(figure(times.reshape(1, -1))[0], values)
 
 
-def noise(own: Rounds, twin: Rounds, timings: Sequence[tuple[str, Timing]]) -> Noise:
-    """The verdict from the own Bundle's rounds, its twin's, taken in turns, and every variant's named timing.
+def noise(own: Rounds, repeat: Rounds, timings: Sequence[tuple[str, Timing]]) -> Noise:
+    """The verdict from the own Bundle's rounds, those of its `repeat` in a second process, taken in turns, and
+    every variant's named timing.
 
     It does not look at the span of the rounds' medians, which grows with their number: a longer measurement
     would be the noisier one.
     """
-    ratio, reasons = twin_ratio(own, twin), []
+    ratio, reasons = repeat_ratio(own, repeat), []
     for name, timing in timings:
-        share, p50 = disturbed(timing.raw_ms), timing.p50
+        share, p50 = disturbed_share(timing.raw_ms), timing.p50
         if share > NOISY_SHARE:
-            reasons.append(f"{share:.0%} of {name}'s rounds were more than {OFF:.0%} off their median")
+            reasons.append(
+                f"{share:.0%} of {name}'s rounds were more than {DISTURBED_DEVIATION:.0%} off their median"
+            )
         elif p50.high - p50.low > NOISY_INTERVAL * p50.value:
             reasons.append(f"the interval of {name}'s p50 is {(p50.high - p50.low) / p50.value:.0%} wide")
-    if abs(ratio.value - 1) > NOISY_TWIN:
+    if abs(ratio.value - 1) > NOISY_REPEAT:
         reasons.append(f"the same Bundle in two processes differed by {abs(ratio.value - 1):.0%}")
     return Noise("noisy" if reasons else "quiet", ratio, tuple(reasons))
 
 
-def disturbed(rounds: Rounds) -> float:
-    """The share of rounds, in [0, 1], whose median is more than OFF away from the median of the rounds'."""
+def disturbed_share(rounds: Rounds) -> float:
+    """The share of rounds, in [0, 1], whose median is more than DISTURBED_DEVIATION away from the
+    median of the rounds'."""
     medians = np.array([np.median(part) for part in rounds])
-    return float((np.abs(medians / np.median(medians) - 1) > OFF).mean())
+    return float((np.abs(medians / np.median(medians) - 1) > DISTURBED_DEVIATION).mean())
 
 
-def twin_ratio(own: Rounds, twin: Rounds) -> Estimate:
-    """The twin's median over the own one's; rounds are drawn in pairs, since they were run one after the other."""
-    pairs = np.concatenate([np.asarray(twin, dtype=np.float64), np.asarray(own, dtype=np.float64)], axis=1)
+def repeat_ratio(own: Rounds, repeat: Rounds) -> Estimate:
+    """The median of the `repeat` over the own one; rounds are drawn in pairs, since they were run one after the
+    other."""
+    pairs = np.concatenate([np.asarray(repeat, dtype=np.float64), np.asarray(own, dtype=np.float64)], axis=1)
     calls = len(own[0])
 
     def figure(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
         parts = drawn.reshape(len(drawn), -1, 2, calls)
-        twins, owns = (parts[:, :, i].reshape(len(drawn), -1) for i in (0, 1))
-        result: NDArray[np.float64] = np.median(twins, axis=1) / np.median(owns, axis=1)
+        repeats, owns = (parts[:, :, i].reshape(len(drawn), -1) for i in (0, 1))
+        result: NDArray[np.float64] = np.median(repeats, axis=1) / np.median(owns, axis=1)
         return result
 
-    return over_rounds(pairs, figure)
+    return bootstrap_over_rounds(pairs, figure)
 
 
 def _quantile(times: NDArray[np.float64], quantile: float) -> Estimate | None:
-    if times.size < needed(quantile):
+    if times.size < min_calls_for_quantile(quantile):
         return None
-    return over_rounds(times, lambda drawn: np.quantile(drawn, quantile, axis=1))
+    return bootstrap_over_rounds(times, lambda drawn: np.quantile(drawn, quantile, axis=1))

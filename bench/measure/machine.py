@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench.report.types import Machine
-from distill.core import isa
+from distill.core import cpu
 from distill.core.cores import ROOT, cgroup_folders, cpu_affinity, granted_cpus, read_system_file, usable_cores
 
 # What matrix products and convolutions are made of, by the names that Linux gives.
@@ -29,10 +29,10 @@ GIT_SECONDS = 5.0  # a call; a folder on a slow network drive shall not hold a b
 def describe(name: str | None = None) -> Machine:
     """This machine, as the process sees it now; `name` is what its owner calls it, else what the processor does."""
     return Machine(
-        name=name or isa.cpu_name(),
-        cpu=isa.cpu_name(),
-        flags=tuple(sorted(isa.cpu_flags().intersection(FLAGS))),
-        int8_target=isa.detect_target(),
+        name=name or cpu.cpu_name(),
+        cpu=cpu.cpu_name(),
+        flags=tuple(sorted(cpu.cpu_flags().intersection(FLAGS))),
+        int8_target=cpu.detect_target(),
         cores=len(usable_cores()),
         granted=granted_cpus(),
         affinity=cpu_affinity(),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.report.types import Peak
-from distill.core.isa import detect_target, weight_limit
+from distill.core.cpu import detect_target, weight_limit
 from distill.runtime.onnx import graph as proto
 from distill.runtime.onnx.graph import GRAPH
 from distill.runtime.onnx.protobuf import BYTES, VARINT

@@ -39,7 +39,7 @@ def stage_times(model: OpenModel, rows: Sequence[tuple[str, Path | None]], passe
     mean = {name: statistics.fmean(times[name] for times in by_row) for name in by_row[0]}
     middle = len(rows) // 2
     text, image = rows[middle]
-    batch = model.reader.batch(model.reader.rows([text], [model.reader.image(image)]))
+    batch = model.preprocessor.batch(model.preprocessor.rows([text], [model.preprocessor.image(image)]))
     towers = model.towers(batch) or {"model": 1.0}
     stages = [
         *(Stage(name, mean[name]) for name in BEFORE),
@@ -51,14 +51,14 @@ def stage_times(model: OpenModel, rows: Sequence[tuple[str, Path | None]], passe
 
 def one_call(model: OpenModel, text: str, image: Path | None) -> dict[str, float]:
     """Milliseconds of each step, the model as one; as `bench.runtimes.open_model.answer`, taken apart."""
-    reader, clock = model.reader, [time.perf_counter()]
-    decoded = decode(image, reader.spec.image) if image else None
+    preprocessor, clock = model.preprocessor, [time.perf_counter()]
+    decoded = decode(image, preprocessor.spec.image) if image else None
     clock.append(time.perf_counter())
-    pixels = to_pixels(decoded, reader.spec.image) if decoded else None
+    pixels = to_pixels(decoded, preprocessor.spec.image) if decoded else None
     clock.append(time.perf_counter())
-    rows = reader.rows([text], [pixels])
+    rows = preprocessor.rows([text], [pixels])
     clock.append(time.perf_counter())
-    batch = reader.batch(rows)
+    batch = preprocessor.batch(rows)
     clock.append(time.perf_counter())
     logits = model.logits(batch)
     clock.append(time.perf_counter())

@@ -22,7 +22,7 @@ def work(model: Path, batch: ModelInputs, model_ms: float, peak: Peak) -> Work:
     ideal_ms = 2 * (small / peak.int8_gops + large / peak.fp32_gops) / 1e6  # operations / (10^9 / s) in ms
     return Work(
         tokens=tokens,
-        small_macs=small,
+        low_bit_macs=small,
         float_macs=large,
         model_ms=model_ms,
         ideal_ms=ideal_ms,

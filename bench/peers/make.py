@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from bench.peers.openvino import import_openvino, last_line
 from bench.peers.quiet import quiet
-from bench.runtimes.variants import Variant, parent_of, resolve
+from bench.runtimes.variants import Variant, fp32_path, variant_from_path
+from distill.core.cpu import detect_target
 from distill.core.errors import BenchError, BundleError
 from distill.core.extras import require
 from distill.core.files import read_json
-from distill.core.isa import detect_target
 from distill.core.terminal import note
 from distill.data.dataset import Example
-from distill.preprocess.inputs import Reader
+from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import PREFIX, Bundle, Contents, is_bundle, write_bundle
 from distill.runtime.bundle_files import MANIFEST
 from distill.runtime.onnx.metadata import read_metadata
@@ -59,13 +59,13 @@ def make(
 
 def fp32_of(bundle: Path) -> Bundle:
     """The Bundle itself when it is fp32, else the fp32 one beside it. Raises BenchError or BundleError."""
-    for folder in (bundle, parent_of(bundle)):
+    for folder in (bundle, fp32_path(bundle)):
         if is_bundle(folder):
             opened = Bundle.open(folder)
             if opened.precision == "fp32":
                 return opened
     raise BenchError(
-        f"{bundle}: peers are made from the fp32 Bundle and there is none, here or at {parent_of(bundle)}; "
+        f"{bundle}: peers are made from the fp32 Bundle and there is none, here or at {fp32_path(bundle)}; "
         "run distill export again"
     )
 
@@ -114,10 +114,11 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
         nncf = require("nncf", "--peer openvino-int8")
     if not calibration:
         raise BenchError("--peer openvino-int8 needs training examples to calibrate with; give --data with some")
-    reader = Reader(parent.preprocess, parent.tokenizer_json)
+    preprocessor = Preprocessor(parent.preprocess, parent.tokenizer_json)
 
     def feed(example: Example) -> dict[str, NDArray[np.generic]]:
-        return reader.batch(reader.rows([example.text], [reader.image(example.image)])).feed()
+        rows = preprocessor.rows([example.text], [preprocessor.image(example.image)])
+        return preprocessor.batch(rows).feed()
 
     note(f"NNCF quantises the {parent.kind} with {len(calibration)} examples")
     file = folder / "model.xml"
@@ -141,7 +142,7 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
 
 def _torch_variant(run: Path, peer: Peer) -> Variant:
     """The run, which is quantised or compiled when it is opened: neither can be kept on disk as it is."""
-    variant = resolve(run)
+    variant = variant_from_path(run)
     if peer == "torch-compile":
         # The code that is compiled is not counted: it is made anew on each machine.
         return replace(variant, name=f"{variant.kind} torch.compile", runtime="torch.compile")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 from distill.core.extras import require
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle
 
 UNPROFILED, PROFILED = 3, 20  # calls: what the first ones set up is no tower's time
@@ -39,7 +39,7 @@ class OpenVinoPredictor:
         self.openvino = import_openvino()
         self.folder = folder
         self.bundle = Bundle.open(folder)
-        self.reader = Reader(self.bundle.preprocess, self.bundle.tokenizer_json)
+        self.preprocessor = Preprocessor(self.bundle.preprocess, self.bundle.tokenizer_json)
         self.labels = self.bundle.labels
         self.thresholds = self.bundle.thresholds
         self.file = model or self.bundle.model

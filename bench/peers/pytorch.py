@@ -18,7 +18,7 @@ from bench.runtimes.variants import Runtime, Variant
 from distill.core.errors import BenchError
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.images import normalise
-from distill.preprocess.inputs import ModelInputs, PreprocessSpec, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec
 
 ROUNDS = 20  # calls whose towers are timed
 
@@ -39,7 +39,7 @@ class TorchPredictor:
         classifier = checkpoint.classifier
         self.folder = folder
         self.spec = classifier.spec
-        self.reader = Reader(self.spec, classifier.tokenizer_json)
+        self.preprocessor = Preprocessor(self.spec, classifier.tokenizer_json)
         self.labels = classifier.labels
         self.thresholds = checkpoint.thresholds
         self.network: Any = classifier.network

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bench.measure.interleave import Plan
 from bench.peers.make import Peer, make
-from bench.quality.task import Task
+from bench.quality.eval_set import EvalSet
 from bench.report.types import BenchReport
 from bench.run import run
-from bench.runtimes.variants import line_up
+from bench.runtimes.variants import select_variants
 from distill.data.dataset import Example
 
 
@@ -20,10 +20,12 @@ def run_with_peers(
     against: Sequence[Path],
     peers: Sequence[Peer],
     train: Sequence[Example],
-    task: Task,
+    eval_set: EvalSet,
     plan: Plan,
 ) -> BenchReport:
     """`run` for a Bundle, what it is measured against, and peers, which are made before anything is timed and
     removed at the end; `train` is what they calibrate on. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="distill-peers-") as folder:
-        return run(line_up(bundle, against, make(bundle, peers, Path(folder), against, train)), task, plan)
+        return run(
+            select_variants(bundle, against, make(bundle, peers, Path(folder), against, train)), eval_set, plan
+        )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.quality.eval_set import EvalSet
 from bench.quality.leakage import Leakage, leakage
-from bench.quality.task import Task
 from bench.report.types import Bin, Difference, Indices, to_decisions, to_indices
 from bench.runtimes.open_model import OpenModel, probabilities
 from distill.core.terminal import output
@@ -31,7 +31,7 @@ DRAWS = 2000
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class SplitEvaluation:
     """`quality` is the figure to quote; `thresholds` says where the thresholds come from.
 
     When a model's thresholds were fitted on the very split that is measured, `quality` uses thresholds fitted on
@@ -48,25 +48,25 @@ class Evaluation:
     decided: Indices
 
 
-def evaluate(model: OpenModel, task: Task) -> Evaluation:
-    """Run every example of the task through the model and measure its decisions. Raises ImageError and
-    RunError."""
+def evaluate(model: OpenModel, eval_set: EvalSet) -> SplitEvaluation:
+    """Run every example of `eval_set` through the model and measure its decisions. Raises ImageError,
+    RunError for a run that does not say what it was trained on, and BundleError for a model that fails."""
     names, thresholds = model.labels.names, model.thresholds
-    targets = model.labels.encode([example.labels for example in task.examples])
-    seen, cuts = leakage(model.folder, thresholds, task), thresholds.array()
-    whole = probabilities(model, task.examples)
-    halves = [probabilities(model, half(task.examples)) for half in (without_images, without_texts)]
+    targets = model.labels.encode([example.labels for example in eval_set.examples])
+    seen, cuts = leakage(model.folder, thresholds, eval_set), thresholds.array()
+    whole = probabilities(model, eval_set.examples)
+    halves = [probabilities(model, half(eval_set.examples)) for half in (without_images, without_texts)]
     decisions = [decide(thresholds, seen, targets, whole, p) for p in (whole, *halves)]
     quality, text_alone, image_alone = (
         measure_decisions(names, targets, p, decided, cuts)
         for p, decided in zip((whole, *halves), decisions, strict=True)
     )
-    return Evaluation(
+    return SplitEvaluation(
         quality=quality,
         quality_own_thresholds=measure_probabilities(names, targets, whole, cuts) if seen.fitted else None,
         quality_text_alone=text_alone,
         quality_image_alone=image_alone,
-        thresholds=seen.source(thresholds, task.split),
+        thresholds=seen.source(thresholds, eval_set.split),
         reliability=reliability(targets, whole),
         decided=to_indices(decisions[0]),
     )
@@ -113,15 +113,15 @@ def difference(reference: str, targets: Targets, theirs: Indices, ours: Indices)
     return Difference(reference, micro, macro, int((a != b).sum()), a.size)
 
 
-def show(evaluation: Evaluation, task: Task) -> None:
+def show(evaluation: SplitEvaluation, eval_set: EvalSet) -> None:
     """Print the tables of one split, beside the constant predictor."""
     e = evaluation
-    rows = [(f"{task.split}, thresholds {e.thresholds}", e.quality)]
+    rows = [(f"{eval_set.split}, thresholds {e.thresholds}", e.quality)]
     if e.quality_own_thresholds is not None:
-        rows.append((f"{task.split}, thresholds fitted on it (flatters)", e.quality_own_thresholds))
+        rows.append((f"{eval_set.split}, thresholds fitted on it (flatters)", e.quality_own_thresholds))
     rows += [
-        (f"{task.split}, text alone", e.quality_text_alone),
-        (f"{task.split}, image alone", e.quality_image_alone),
+        (f"{eval_set.split}, text alone", e.quality_text_alone),
+        (f"{eval_set.split}, image alone", e.quality_image_alone),
     ]
-    output.print(quality_table("Quality", rows, task.constant))
+    output.print(quality_table("Quality", rows, eval_set.constant))
     output.print(label_table(e.quality))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.quality.task import Task
+from bench.quality.eval_set import EvalSet
 from distill.data import lineage
 from distill.data.checks import content_hash
 from distill.data.run_folder import START_FILE
@@ -30,15 +30,15 @@ class Leakage:
         return f"fitted on {'another ' * (thresholds.fitted_on.split == split)}{thresholds.fitted_on}"
 
 
-def leakage(folder: Path, thresholds: Thresholds, task: Task) -> Leakage:
+def leakage(folder: Path, thresholds: Thresholds, eval_set: EvalSet) -> Leakage:
     """What the run or Bundle in `folder` records of the examples. Raises RunError and ImageError."""
     fitted = replace(thresholds.fitted_on, carried_to="", carried_with=0)
     if is_bundle(folder) or not (folder / START_FILE).is_file():
-        return Leakage(fitted == FittedOn(task.split, len(task.examples)), None, None)
+        return Leakage(fitted == FittedOn(eval_set.split, len(eval_set.examples)), None, None)
     seen, own = lineage.read_lineage(folder), lineage.dev_hashes(folder)
-    contents = [content_hash(example) for example in task.examples]
+    content_hashes = [content_hash(example) for example in eval_set.examples]
     return Leakage(
-        fitted=fitted == FittedOn("dev", len(contents)) and own == frozenset(contents),
-        trained=sum(content in seen.train for content in contents),
-        watched=sum(content in seen.dev for content in contents),
+        fitted=fitted == FittedOn("dev", len(content_hashes)) and own == frozenset(content_hashes),
+        trained=sum(hash_ in seen.train for hash_ in content_hashes),
+        watched=sum(hash_ in seen.dev for hash_ in content_hashes),
     )

@@ -1,12 +1,15 @@
-"""Every table of a report: each is described once, for the terminal, for Markdown and for the page."""
+"""Every table of a report: each is described once, for the terminal, for Markdown and for the page.
+
+The headline's columns come from the registry in `columns.py`; every other table is written out here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from bench.measure.latency import needed
-from bench.report import metrics
+from bench.measure.latency import min_calls_for_quantile
+from bench.report.columns import headline_metrics
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.style import STAGES
 from bench.report.kit.text import NONE
@@ -39,9 +42,9 @@ def _figure(value: Estimate | float | None, spec: str, none: str = NONE) -> str:
 
 def headline(rows: Sequence[Row], devices: Sequence[str] = ()) -> Grid:
     """What most readers want, as the registry of metrics has it; `devices` names each row's if they differ."""
-    columns = metrics.columns(rows)
-    headings = [metric.heading for metric in columns]
-    grid = _grid("Benchmark", headings, rows, lambda row: (_figure(m.read(row), f".{m.digits}f") for m in columns))
+    metrics = headline_metrics(rows)
+    headings = [metric.heading for metric in metrics]
+    grid = _grid("Benchmark", headings, rows, lambda row: (_figure(m.read(row), f".{m.digits}f") for m in metrics))
     if not devices:
         return grid
     lines = tuple((name, device, *cells) for device, (name, *cells) in zip(devices, grid.rows, strict=True))
@@ -148,10 +151,10 @@ def limit(report: BenchReport) -> Grid | None:
         assert row.work is not None
         w = row.work
         yield str(w.tokens)
-        yield from (f"{macs / 1e9:.2f}" for macs in (w.small_macs, w.float_macs))
+        yield from (f"{macs / 1e9:.2f}" for macs in (w.low_bit_macs, w.float_macs))
         yield from (f"{ms:.1f}" for ms in (w.model_ms, w.ideal_ms))
         yield f"{w.of_peak:.0%}"
-        yield f"{2 * (w.small_macs + w.float_macs) / w.model_ms / 1e6:.1f}"
+        yield f"{2 * (w.low_bit_macs + w.float_macs) / w.model_ms / 1e6:.1f}"
 
     title, rows = "How near to the limit", [row for row in report.rows if row.work is not None]
     for p in report.peaks[:1]:
@@ -259,7 +262,7 @@ def footnotes(report: BenchReport) -> list[str]:
     ]
     missing = [name for name, value in (("p90", timing.p90), ("p99", timing.p99)) if value is None]
     if missing:
-        calls = max(needed(0.9 if name == "p90" else 0.99) for name in missing)
+        calls = max(min_calls_for_quantile(0.9 if name == "p90" else 0.99) for name in missing)
         notes.append(f"No {' and no '.join(missing)}: that takes {calls} calls or more (--calls {calls}).")
     return notes
 
@@ -267,10 +270,10 @@ def footnotes(report: BenchReport) -> list[str]:
 def noise_sentence(report: BenchReport) -> str:
     """The verdict on the machine."""
     n = report.noise
-    twin = f"the same Bundle in a second process took {n.ratio:.3f} of its time"
+    repeat = f"the same Bundle in a second process took {n.ratio:.3f} of its time"
     if n.verdict == "quiet":
-        return f"The machine was quiet: {twin}."
-    return f"NOISY: {'; '.join(n.reasons)} ({twin}). Measure again on a quiet machine before quoting times."
+        return f"The machine was quiet: {repeat}."
+    return f"NOISY: {'; '.join(n.reasons)} ({repeat}). Measure again on a quiet machine before quoting times."
 
 
 def show(report: BenchReport) -> None:

@@ -108,7 +108,7 @@ class Work:
     ratio."""
 
     tokens: int
-    small_macs: int
+    low_bit_macs: int
     float_macs: int
     model_ms: float
     ideal_ms: float
@@ -214,7 +214,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Conditions:
-    """All that figures depend on beside the machine. `rounds` are of `calls_a_round` calls; `spinning` says what
+    """All that figures depend on beside the machine. A round has `calls_a_round` calls; `spinning` says what
     onnxruntime's waiting threads do."""
 
     started: str

@@ -29,7 +29,7 @@ class OnnxPredictor:
         self.predictor = Predictor.load(folder, threads, arena)
         self.folder = folder
         self.threads = threads
-        self.reader = self.predictor.reader
+        self.preprocessor = self.predictor.preprocessor
         self.labels = self.predictor.bundle.labels
         self.thresholds = self.predictor.bundle.thresholds
 

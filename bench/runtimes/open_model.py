@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.runtimes.variants import Runtime, Variant
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
 
@@ -25,7 +25,7 @@ class OpenModel(Protocol):
     """What every runtime offers."""
 
     folder: Path  # of the run or Bundle
-    reader: Reader
+    preprocessor: Preprocessor
     labels: LabelSet
     thresholds: Thresholds
 
@@ -65,16 +65,16 @@ def open_variant(variant: Variant, threads: int = 0) -> OpenModel:
 
 def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]) -> list[tuple[str, ...]]:
     """The labels decided for each example of one batch, from files and texts. Raises ImageError."""
-    pixels = [model.reader.image(image) for image in images]
-    batch = model.reader.batch(model.reader.rows(texts, pixels))
+    pixels = [model.preprocessor.image(image) for image in images]
+    batch = model.preprocessor.batch(model.preprocessor.rows(texts, pixels))
     decisions = model.thresholds.apply(sigmoid(model.logits(batch)))
     return [model.labels.decode(row) for row in decisions]
 
 
 def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilities:
-    """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError."""
+    """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError and BundleError."""
     from distill.runtime.predictor import (
         predict_probabilities,  # a process that times OpenVINO imports no onnxruntime
     )
 
-    return predict_probabilities(model.logits, model.reader, examples)
+    return predict_probabilities(model.logits, model.preprocessor, examples)

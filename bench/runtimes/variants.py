@@ -36,7 +36,7 @@ class Variant:
     model: Path | None = None
 
 
-def resolve(folder: Path) -> Variant:
+def variant_from_path(folder: Path) -> Variant:
     """The run or Bundle at `folder`. Raises BenchError when it is neither a run nor a Bundle."""
     if is_bundle(folder):
         bundle = Bundle.open(folder)
@@ -49,23 +49,23 @@ def resolve(folder: Path) -> Variant:
     raise BenchError(f"{folder}: neither a finished run nor a Bundle; train or export it first")
 
 
-def parent_of(bundle: Path) -> Path:
+def fp32_path(bundle: Path) -> Path:
     """Where export puts the fp32 Bundle of an int8 one."""
     return bundle.with_name(f"{bundle.name}-fp32")
 
 
-def line_up(
+def select_variants(
     bundle: Path, against: Sequence[Path], peers: Sequence[Variant] = (), with_parent: bool = True
 ) -> list[Variant]:
     """The variants of a report, the ones it is measured against first; an int8 Bundle's fp32 parent joins
     by itself when it is beside it, unless `with_parent` is False, and peers come last but one. Doubled names get
     their folder's name."""
     folders = list(against)
-    parent = parent_of(bundle)
+    parent = fp32_path(bundle)
     if with_parent and is_bundle(parent) and parent not in folders:
         folders.append(parent)
     folders.append(bundle)
-    *others, own = [resolve(folder) for folder in dict.fromkeys(folders)]
+    *others, own = [variant_from_path(folder) for folder in dict.fromkeys(folders)]
     variants = [*others, *peers, own]
     names = [variant.name for variant in variants]
     return [replace(v, name=f"{v.name} ({v.folder.name})") if names.count(v.name) > 1 else v for v in variants]

@@ -12,7 +12,7 @@ from distill.cli.options import BUNDLE, data_option
 
 if TYPE_CHECKING:
     from bench.peers.make import Peer
-    from bench.quality.task import Task
+    from bench.quality.eval_set import EvalSet
     from bench.report.types import BenchReport
 
 PEERS = ("openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile")
@@ -115,8 +115,8 @@ def run(
         raise click.UsageError("--fail-on compares with an older report; give it with --compare OLD.json")
     old = read(compare) if compare else None
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
-    splits, task = _task(data, bundle, split)
-    report = run_with_peers(bundle, against, peers, splits.train, task, plan)
+    splits, eval_set = _eval_set(data, bundle, split)
+    report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan)
     show(report)
     written = write(report, out or default_output(bundle, "-bench.json"))
     note(f"Written: {', '.join(str(path) for path in written)}")
@@ -184,21 +184,21 @@ def pack(bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split
       python3 bench.pyz --name "Raspberry Pi 5" --out pi5.json      # there
     """
     from bench.device import pack as packing
-    from bench.runtimes.variants import line_up
+    from bench.runtimes.variants import select_variants
     from distill.core.terminal import note
 
-    _, task = _task(data, bundle, split)
-    packing.pack(line_up(bundle, against, with_parent=not alone), task, out)
+    _, eval_set = _eval_set(data, bundle, split)
+    packing.pack(select_variants(bundle, against, with_parent=not alone), eval_set, out)
     note(f"Written: {out}, {out.stat().st_size / 1e6:.0f} MB; on the device: python3 {out.name} --out device.json")
 
 
-def _task(data: Path, bundle: Path, split: str | None) -> tuple[Any, Task]:
-    from bench.quality.task import Task
+def _eval_set(data: Path, bundle: Path, split: str | None) -> tuple[Any, EvalSet]:
+    from bench.quality.eval_set import EvalSet
     from distill.api import read_dataset
 
     splits = read_dataset(data, bundle)
     chosen = split or ("test" if any(example.labels for example in splits.test) else "dev")
-    return splits, Task.of(splits, chosen)
+    return splits, EvalSet.from_splits(splits, chosen)
 
 
 def _compare(new: BenchReport, old: BenchReport, fail_on: str | None) -> None:

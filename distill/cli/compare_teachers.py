@@ -64,8 +64,8 @@ def compare_teachers(
     from distill.core.terminal import note, output
     from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size
-    from distill.training.run import RunStart, begin_run
-    from distill.training.trainer import Workspace
+    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.trainer import CheckpointFolder
     from teacher.compare import compare_recipes, comparison_table
 
     for config in configs.values():
@@ -73,5 +73,5 @@ def compare_teachers(
     asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
     start = RunStart("teacher", next(iter(configs.values())), splits, asked)
     begin_run(out, start, resume, overwrite)
-    output.print(comparison_table(compare_recipes(configs, splits, folds, seeds, Workspace(out, resume))))
+    output.print(comparison_table(compare_recipes(configs, splits, folds, seeds, CheckpointFolder(out, resume))))
     note(f"Written: {out / COMPARISON}")

@@ -41,13 +41,13 @@ def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwri
     splits = read_dataset(data, folder)
     from bench.inspect import inspect as inspect_model
     from bench.inspect import write
-    from bench.quality.task import Task
+    from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant
-    from bench.runtimes.variants import resolve
+    from bench.runtimes.variants import variant_from_path
     from distill.core.terminal import note
 
-    task, variant = Task.of(splits, split), resolve(folder)
+    eval_set, variant = EvalSet.from_splits(splits, split), variant_from_path(folder)
     name = f"{variant.name} ({folder.resolve().name})"
-    findings = inspect_model(open_variant(variant), task, name, worst)
-    page = write(findings, task.examples, out, overwrite)
+    findings = inspect_model(open_variant(variant), eval_set, name, worst)
+    page = write(findings, eval_set.examples, out, overwrite)
     note(f"Written: {page}, with the figures in inspect.json and every plot as PNG")

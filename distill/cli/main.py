@@ -25,7 +25,7 @@ from distill.cli.train_student import train_student
 from distill.cli.train_teacher import train_teacher
 from distill.cli.tune import tune
 from distill.cli.verify import verify
-from distill.core.rooms import require_own
+from distill.core.package_guard import require_own
 
 SECTIONS = {
     "Start here": (demo,),
@@ -36,7 +36,7 @@ SECTIONS = {
 }
 
 # The packages beside distill that a command imports; the others need none.
-ROOMS = {
+OPTIONAL_PACKAGES = {
     "train-teacher": ("teacher",),
     "retrain": ("teacher",),
     "compare-teachers": ("teacher",),
@@ -67,7 +67,7 @@ def main(ctx: click.Context, debug: bool) -> None:
 
     To see it work on generated data, without any download: distill demo
     """
-    require_own(*ROOMS.get(str(ctx.invoked_subcommand), ()))
+    require_own(*OPTIONAL_PACKAGES.get(str(ctx.invoked_subcommand), ()))
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun and accelerate launch say so
         # torch would tell each process that all parameters are used, where they are: training.trainer._arguments.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from distill.core.cpu import TARGETS
 from distill.core.files import refuse_working_directory
-from distill.core.isa import TARGETS
 
 
 class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone

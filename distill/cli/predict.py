@@ -73,9 +73,9 @@ def predict(
             ".parquet file, or a folder)"
         )
     if resume and (source is None or out is None):
-        raise click.UsageError("--resume goes on with the answers to a SOURCE in --out FILE; give both")
+        raise click.UsageError("--resume goes on with the predictions for a SOURCE in --out FILE; give both")
     if engine == "ray" and (source is None or out is None):
-        raise click.UsageError("--engine ray answers a SOURCE into a folder --out OUT; give both")
+        raise click.UsageError("--engine ray predicts for a SOURCE into a folder --out OUT; give both")
     if engine == "ray" and ocr:
         raise click.UsageError(
             "--ocr reads in one process; fill the texts with distill data ocr, then use --engine ray"
@@ -93,10 +93,10 @@ def predict(
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions
 
-        faults = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
+        failed_rows = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
     else:
         predictor = Predictor.load(bundle, threads)
-        faults = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
-    if faults:
-        click.echo(f"error: {faults} row(s) could not be read; their lines say why", err=True)
+        failed_rows = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
+    if failed_rows:
+        click.echo(f"error: {failed_rows} row(s) could not be read; their lines say why", err=True)
         click.get_current_context().exit(1)

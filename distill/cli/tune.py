@@ -55,7 +55,7 @@ def tune(
 
     splits = read_dataset(data)
     from distill.core.terminal import note, output
-    from distill.training.run import RunStart, begin_run
+    from distill.training.run_writer import RunStart, begin_run
     from teacher.tune.cross_validation import CrossValidation
     from teacher.tune.report import compare_command, evaluate_best, search_table, summary_lines, write_study
     from teacher.tune.search import SearchConfig, is_in_space, run_search, search_space, values_line, values_of

@@ -26,16 +26,16 @@ def verify(bundle: Path, threads: int, out: Path | None) -> None:
     Example:
       distill verify runs/bundle
     """
-    from distill.runtime import golden
+    from distill.runtime.golden import print_report, replay_golden
     from distill.runtime.predictor import Predictor
 
-    report = golden.replay(Predictor.load(bundle, threads))
+    report = replay_golden(Predictor.load(bundle, threads))
     if out is not None:
         from dataclasses import asdict
 
         from distill.core.files import write_json
 
         write_json(out, asdict(report) | {"passed": report.passed, "bundle": bundle.name})
-    golden.print_report(report, str(bundle))
+    print_report(report, str(bundle))
     if not report.passed:
         click.get_current_context().exit(1)

@@ -1,1 +1,1 @@
-"""Errors, files, the recipe and the terminal, which every other room uses."""
+"""Errors, files, the recipe and the terminal, which every other layer uses."""

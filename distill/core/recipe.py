@@ -22,15 +22,21 @@ Objective = Literal["micro", "macro", "balanced"]
 Optimizer = Literal["nadam", "adamw"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]
 
+LSTM, CNN = "lstm", "cnn"
+# All names of encoders that start from nothing. What follows from that, such as their learning rate, asks
+# `pretrained` of a tower.
+TEXT_FROM_SCRATCH, IMAGE_FROM_SCRATCH = (LSTM,), (CNN,)
+
 
 @dataclass(frozen=True)
 class TextTower:
-    """The text encoder: `model` is a Hugging Face id or a local directory.
+    """The text encoder: `model` is a Hugging Face id or a local directory, or one of TEXT_FROM_SCRATCH: "lstm", a
+    small LSTM that starts from nothing, with a tokenizer learned from the training texts.
 
     `lowercase` lowers the text before tokenization, because a cased vocabulary splits captions in capitals into
     many tokens; it becomes part of tokenizer.json. `layers` > 0 keeps that many of the pretrained layers, evenly
-    spaced; `vocab_size` > 0 keeps about that many entries of the vocabulary. `pooling` is the mean over tokens, or
-    "cls", the first token.
+    spaced; `vocab_size` > 0 keeps about that many entries of the vocabulary. These three are for pretrained
+    encoders. `pooling` is the mean over tokens, or "cls", the first token.
     """
 
     model: str
@@ -40,10 +46,16 @@ class TextTower:
     max_tokens: int
     pooling: Literal["mean", "cls"]
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether encoders of this name have pretrained weights."""
+        return self.model not in TEXT_FROM_SCRATCH
+
 
 @dataclass(frozen=True)
 class ImageTower:
-    """The image encoder: `model` is a torchvision name with its `weights`, or a Hugging Face id or directory.
+    """The image encoder: `model` is a torchvision name with its `weights`, a Hugging Face id or directory, or one
+    of IMAGE_FROM_SCRATCH: "cnn", a small network that starts from nothing and so has to be `trainable`.
 
     `weights = ""` starts from random weights and is for torchvision names only. `size` is in pixels. `fit` makes an
     image square: "squash" scales the sides to the same length, "crop" cuts out the middle.
@@ -54,6 +66,11 @@ class ImageTower:
     size: int
     fit: Literal["squash", "crop"]
     trainable: bool
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether encoders of this name have pretrained weights."""
+        return self.model not in IMAGE_FROM_SCRATCH
 
 
 @dataclass(frozen=True)
@@ -145,9 +162,10 @@ class ModelConfig:
                 raise RecipeError(f"{where}.text.{name} must be >= 0 (0 keeps all), got {getattr(self.text, name)}")
         if self.text.max_tokens < 4:
             raise RecipeError(f"{where}.text.max_tokens must be >= 4, got {self.text.max_tokens}")
-        if self.image.model == "cnn" and not self.image.trainable:
+        if not self.image.pretrained and not self.image.trainable:
             raise RecipeError(
-                f"{where}.image.model=cnn has no pretrained weights; set {where}.image.trainable=true"
+                f"{where}.image.model={self.image.model} has no pretrained weights; set "
+                f"{where}.image.trainable=true"
             )
         for name in ("word_edit_rate", "token_mask_rate"):
             if not 0 <= getattr(self.augment, name) < 1:
@@ -252,7 +270,7 @@ class StudentConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Quantisation-aware fine-tuning: further training in int8 arithmetic."""
+    """Quantisation-aware training (QAT): further training in int8 arithmetic."""
 
     epochs: int
     learning_rate: float

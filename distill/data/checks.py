@@ -29,7 +29,7 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
     parts = {"train": splits.train, "dev": splits.dev, "test": splits.test}
     rows = [(name, example) for name, part in parts.items() for example in part]
     refuse_unknown_labels(rows, splits.labels, owner)
-    raise_faults("id in two splits; give each post to one split", _shared_ids(parts))
+    raise_if_any("id in two splits; give each post to one split", _shared_ids(parts))
     labelled = sum(bool(example.labels) for example in splits.dev)
     if labelled < 2:  # cross-fitting holds one out; otherwise training would end in this error, hours later
         raise DataError(
@@ -37,7 +37,7 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
             "with distill split, or add rows"
         )
     hashes, broken = _hash_images(rows)
-    raise_faults("image missing or unreadable; fix or remove the row", broken)
+    raise_if_any("image missing or unreadable; fix or remove the row", broken)
     warnings = _shared_images(hashes)
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         counts = splits.labels.encode([example.labels for example in part]).sum(0)
@@ -70,7 +70,7 @@ def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet,
             f"label not in the label set of {owner}, whose {len(labels)} labels are fixed; remove it from the row, "
             "or train a new model"
         )
-    raise_faults(fault, unknown)
+    raise_if_any(fault, unknown)
 
 
 def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
@@ -78,7 +78,7 @@ def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
     duplicates, are left out. Raises DataError for rows and images that cannot be read."""
     examples = read_examples(path)
     _, broken = _hash_images([("unlabelled", example) for example in examples])
-    raise_faults("image missing or unreadable; fix or remove the row", broken)
+    raise_if_any("image missing or unreadable; fix or remove the row", broken)
     in_splits = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
     fresh = {hash_: example for example in examples if (hash_ := content_hash(example)) not in in_splits}
     return list(fresh.values())
@@ -134,7 +134,7 @@ def _shared_images(hashes: dict[str, list[tuple[str, str]]]) -> list[str]:
     return [f"the same image is in two splits, which inflates the metrics: {_first_few(leaks)}"] if leaks else []
 
 
-def raise_faults(what: str, faults: Sequence[str]) -> None:
+def raise_if_any(what: str, faults: Sequence[str]) -> None:
     """Raise DataError if there are any faults, with their number and the first of them."""
     if faults:
         raise DataError(f"{len(faults)} x {what}: {_first_few(faults)}")

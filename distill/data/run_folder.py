@@ -2,11 +2,11 @@
 
 RUN/
   run.json            description of the run, written last: a folder without it is unfinished
-  model.safetensors   weights of the best epoch
+  model.safetensors   weights of the best epoch, or of the last one where the folds chose the number of epochs
   tokenizer.json      the text encoder's tokenizer
   text/, image/       Hugging Face configurations of the encoders, so that no hub is needed
   started.json        settings of the run, and content hashes of its examples
-  metrics.json        metrics on dev
+  metrics.json        out-of-fold train and dev metrics, and the log of the training
   soft_targets*.npz   a teacher's outputs, for its students; one more file per fold
   control.npz         the outputs of a control experiment
   retrain.*           of a retrained teacher: its comparison with the one that it started from

@@ -1,7 +1,7 @@
 """The input of `predict`: one row, a file of rows, or a folder of images or Parquet files.
 
-A row that cannot be read becomes a Fault, so that the others are still answered; a training set with such a row is
-refused as a whole.
+A row that cannot be read becomes a FailedRow, so that the others still get their predictions; a training set with
+such a row is refused as a whole.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".
 
 
 @dataclass(frozen=True)
-class Fault:
+class FailedRow:
     """A row that cannot be read: its id, or its number if it has none, and the error. Both can be encoded as
     UTF-8."""
 
@@ -50,21 +50,21 @@ class InMemoryExample:
     name: str
 
 
-Item = Example | InMemoryExample | Fault
+Item = Example | InMemoryExample | FailedRow
 
 
 @dataclass(frozen=True)
 class Source:
     """The input of predict. `kind` says what its `files` are, in order:
 
-    "row"     no files: the one example `row`
-    "rows"    a JSON list or CSV, which can be read from the start only
-    "lines"   JSON Lines
-    "tables"  Parquet files
-    "images"  images, each with its text in NAME.txt beside it
+    "single"       no files: the one example `row`
+    "json_or_csv"  a JSON list or CSV, which can be read from the start only
+    "jsonl"        JSON Lines
+    "parquet"      Parquet files
+    "images"       images, each with its text in NAME.txt beside it
     """
 
-    kind: Literal["row", "rows", "lines", "tables", "images"]
+    kind: Literal["single", "json_or_csv", "jsonl", "parquet", "images"]
     path: Path
     files: tuple[Path, ...]
     row: Example | None = None
@@ -76,16 +76,16 @@ class Source:
         if path.is_dir():
             return cls._of_folder(path)
         if path.suffix == parquet.SUFFIX:
-            return cls("tables", path, (path,))
+            return cls("parquet", path, (path,))
         if path.suffix in SUFFIXES:
-            return cls("lines" if path.suffix == ".jsonl" else "rows", path, (path,))
+            return cls("jsonl" if path.suffix == ".jsonl" else "json_or_csv", path, (path,))
         suffixes = ", ".join((*SUFFIXES, parquet.SUFFIX))
         raise DataError(f"{path}: give a folder of images or a file ending in {suffixes}")
 
     @classmethod
     def of(cls, row: Example) -> Source:
         """The source of one example."""
-        return cls("row", row.image or Path(row.id), (), row)
+        return cls("single", row.image or Path(row.id), (), row)
 
     @classmethod
     def _of_folder(cls, folder: Path) -> Source:
@@ -93,34 +93,34 @@ class Source:
             names = sorted(folder.iterdir())
         except OSError as error:
             raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
-        # A file that has an image's suffix but is not one becomes a Fault: it is not skipped.
+        # A file that has an image's suffix but is not one becomes a FailedRow: it is not skipped.
         images = tuple(path for path in names if path.suffix.lower() in IMAGE_SUFFIXES)
         tables = tuple(path for path in names if path.suffix == parquet.SUFFIX)
         if tables and images:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
         if not tables and not images:
             raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-        return cls("tables", folder, tables) if tables else cls("images", folder, images)
+        return cls("parquet", folder, tables) if tables else cls("images", folder, images)
 
     def items(self) -> Iterator[Item]:
-        """Every row, as an example or a Fault. Raises DataError if the source itself cannot be read."""
+        """Every row, as an example or a FailedRow. Raises DataError if the source itself cannot be read."""
         if self.row is not None:
             yield self.row
         elif self.kind == "images":
             yield from map(example_of_image, self.files)
         else:
-            read = table_rows if self.kind == "tables" else _rows
+            read = table_rows if self.kind == "parquet" else _rows
             for path in self.files:
                 yield from read(path)
 
     def count(self) -> int | None:
         """The number of items, None if it is not cheap to know."""
-        if self.kind == "tables":
+        if self.kind == "parquet":
             return sum(parquet.describe(path).rows for path in self.files)
-        if self.kind == "lines" and self.path.is_file():
+        if self.kind == "jsonl" and self.path.is_file():
             with self.path.open("rb") as handle:
                 return sum(1 for line in handle if line.strip())
-        return {"images": len(self.files), "row": 1}.get(self.kind)
+        return {"images": len(self.files), "single": 1}.get(self.kind)
 
     def digest(self) -> str:
         """Hex SHA-256 that changes with the input: of a file's content, of a folder's file names and sizes, or of
@@ -144,7 +144,7 @@ def table_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator
         try:
             name, content = _name_and_bytes(row.get("image"), f"{path}: row {number}")
         except DataError as error:
-            yield Fault(_name(row, number), str(error))
+            yield FailedRow(_name(row, number), str(error))
             continue
         # A row with image bytes is validated like any other, under a placeholder for the image's file name.
         item = _item(row | {"image": name if content is None else "image"}, path, number)
@@ -168,7 +168,7 @@ def _name_and_bytes(image: Any, where: str) -> tuple[Any, bytes | None]:
     return image.get("path"), content
 
 
-def _rows(source: Path) -> Iterator[Example | Fault]:
+def _rows(source: Path) -> Iterator[Example | FailedRow]:
     if source.suffix == ".jsonl":
         try:
             with source.open("rb") as handle:
@@ -180,24 +180,24 @@ def _rows(source: Path) -> Iterator[Example | Fault]:
             yield _item(row, source, number)
 
 
-def json_lines(lines: Iterable[bytes], source: Path, first: int = 1) -> Iterator[Example | Fault]:
-    """Examples of JSON Lines, numbered from `first`; a line that is not valid JSON becomes a Fault."""
+def json_lines(lines: Iterable[bytes], source: Path, first: int = 1) -> Iterator[Example | FailedRow]:
+    """Examples of JSON Lines, numbered from `first`; a line that is not valid JSON becomes a FailedRow."""
     for number, line in enumerate(lines, first):
         if not line.strip():
             continue
         try:
             row = parse_json(line, f"{source}: row {number}", DataError)
         except DataError as error:
-            yield Fault(f"row {number}", str(error))
+            yield FailedRow(f"row {number}", str(error))
         else:
             yield _item(row, source, number)
 
 
-def _item(row: Any, source: Path, number: int) -> Example | Fault:
+def _item(row: Any, source: Path, number: int) -> Example | FailedRow:
     try:
         return parse_example(row, source, number)
     except DataError as error:
-        return Fault(_name(row, number), str(error))
+        return FailedRow(_name(row, number), str(error))
 
 
 def _name(row: Any, number: int) -> str:
@@ -206,12 +206,12 @@ def _name(row: Any, number: int) -> str:
     return str(id_) if valid else f"row {number}"
 
 
-def example_of_image(path: Path) -> Example | Fault:
+def example_of_image(path: Path) -> Example | FailedRow:
     """The example of an image in a folder, with the text beside it."""
     try:
         return Example(replace_surrogates(path.name), _text_beside(path), path, ())
     except DataError as error:
-        return Fault(path.name, str(error))
+        return FailedRow(path.name, str(error))
 
 
 def _text_beside(image: Path) -> str:

@@ -36,9 +36,9 @@ class AugmentedView:
     augmenter: ImageAugmenter
     number: int
 
-    def pixels(self, image: Path, content: str, spec: ImageSpec) -> NDArray[np.uint8]:
-        """uint8 (size, size, 3) of an image whose `content` has this SHA-256. Raises ImageError."""
-        return self.augmenter.augment(image, spec, seed=int(content[:12], 16) + self.number)
+    def pixels(self, image: Path, content_hash: str, spec: ImageSpec) -> NDArray[np.uint8]:
+        """uint8 (size, size, 3) of an image whose content has the SHA-256 `content_hash`. Raises ImageError."""
+        return self.augmenter.augment(image, spec, seed=int(content_hash[:12], 16) + self.number)
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,20 @@ class FeatureExtractor:
         """
         folder = self._folder()
         images = [example.image for example in examples]
-        contents = ["" if image is None else image_hash(image) for image in images]
+        content_hashes = ["" if image is None else image_hash(image) for image in images]
         features = {"": np.zeros(self.encoder.shape, dtype=np.float32)}
-        features |= self._read(folder, set(contents) - {""})
-        missing = {c: i for c, i in zip(contents, images, strict=True) if i is not None and c not in features}
+        features |= self._read(folder, set(content_hashes) - {""})
+        missing = {c: i for c, i in zip(content_hashes, images, strict=True) if i is not None and c not in features}
         if missing:
             what = "image features" if self.view is None else f"image features, view {self.view.number}"
-            note(f"{what}: {len(missing)} to compute, {len(contents) - len(missing)} from the cache")
+            note(f"{what}: {len(missing)} to compute, {len(content_hashes) - len(missing)} from the cache")
         todo = list(missing.items())
         distributed.barrier()  # every process has read the cache before one of them writes to it
         features |= self._compute(folder, todo[distributed.rank() :: distributed.world_size()])
         distributed.barrier()
         features |= self._read(folder, set(missing) - set(features))  # what the other processes computed
         features |= self._compute(folder, [pair for pair in todo if pair[0] not in features])
-        return np.stack([features[content] for content in contents])
+        return np.stack([features[content_hash] for content_hash in content_hashes])
 
     def _folder(self) -> Path:
         name = f"{self.spec.fit}-{self.spec.size}{'-grid' * self.encoder.grid}"
@@ -85,26 +85,26 @@ class FeatureExtractor:
         starts = range(0, len(images), BATCH)
         for start in track(starts, "image features", len(starts)):
             batch = images[start : start + BATCH]
-            pixels = np.stack([self._pixels(content, image) for content, image in batch])
+            pixels = np.stack([self._pixels(content_hash, image) for content_hash, image in batch])
             outputs = _run(self.encoder, normalise(pixels, self.spec), self.device)
-            for (content, _), feature in zip(batch, outputs, strict=True):
-                _write(folder / content[:2] / content, feature)
-                computed[content] = feature
+            for (content_hash, _), feature in zip(batch, outputs, strict=True):
+                _write(folder / content_hash[:2] / content_hash, feature)
+                computed[content_hash] = feature
         return computed
 
-    def _pixels(self, content: str, image: Path) -> NDArray[np.uint8]:
+    def _pixels(self, content_hash: str, image: Path) -> NDArray[np.uint8]:
         if self.view is None:
             return image_to_uint8(image, self.spec)
-        return self.view.pixels(image, content, self.spec)
+        return self.view.pixels(image, content_hash, self.spec)
 
-    def _read(self, folder: Path, contents: set[str]) -> dict[str, Features]:
+    def _read(self, folder: Path, content_hashes: set[str]) -> dict[str, Features]:
         """The cached features of these images; a file of another size is ignored, and computed again."""
         cached = {}
-        for content in contents:
+        for content_hash in content_hashes:
             with suppress(FileNotFoundError):
-                data = (folder / content[:2] / content).read_bytes()
+                data = (folder / content_hash[:2] / content_hash).read_bytes()
                 if len(data) == 4 * math.prod(self.encoder.shape):
-                    cached[content] = np.frombuffer(data, dtype=np.float32).reshape(self.encoder.shape)
+                    cached[content_hash] = np.frombuffer(data, dtype=np.float32).reshape(self.encoder.shape)
         return cached
 
 

@@ -19,16 +19,16 @@ from distill.model.outputs import Outputs
 class SoftTargets:
     """`outputs` of a teacher for the examples `ids`, logits in the order of `labels`.
 
-    `content` are the examples' hashes over text and image, by which they are looked up. `held_out` bool (N,) marks
-    the examples that the teacher was not trained on: a fold's, or none. `teacher_sha256` is the fingerprint of its
-    weights.
+    `content_hashes` are the examples' hashes over text and image, by which they are looked up. `held_out_mask` bool
+    (N,) marks the examples that the teacher was not trained on: a fold's, or none. `teacher_sha256` is the
+    fingerprint of its weights.
     """
 
     ids: tuple[str, ...]
-    content: tuple[str, ...]
+    content_hashes: tuple[str, ...]
     labels: tuple[str, ...]
     outputs: Outputs[NDArray[np.float32]]
-    held_out: NDArray[np.bool_]
+    held_out_mask: NDArray[np.bool_]
     teacher_sha256: str
 
     def write(self, path: Path) -> None:
@@ -37,12 +37,12 @@ class SoftTargets:
         np.savez(
             buffer,
             ids=np.array(self.ids, dtype=np.str_),
-            content=np.array(self.content, dtype=np.str_),
+            content=np.array(self.content_hashes, dtype=np.str_),
             labels=np.array(self.labels, dtype=np.str_),
             logits=self.outputs.logits.astype(np.float32),
             text=self.outputs.text.astype(np.float16),
             image=self.outputs.image.astype(np.float16),
-            held_out=self.held_out,
+            held_out=self.held_out_mask,
             teacher_sha256=np.array(self.teacher_sha256),
         )
         write_bytes(path, buffer.getvalue())
@@ -52,55 +52,55 @@ class SoftTargets:
         """Read what `write` wrote. Raises RunError for a file that is absent, damaged or of another form."""
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                ids, content, labels = (tuple(map(str, file[name])) for name in ("ids", "content", "labels"))
+                ids, content_hashes, labels = (tuple(map(str, file[name])) for name in ("ids", "content", "labels"))
                 logits, text, image = (file[name].astype(np.float32) for name in ("logits", "text", "image"))
-                held_out, sha256 = file["held_out"].astype(bool), str(file["teacher_sha256"])
+                held_out_mask, sha256 = file["held_out"].astype(bool), str(file["teacher_sha256"])
         except Exception as error:  # zip, zlib and numpy each have errors of their own
             raise RunError(
                 f"{path}: not readable as soft targets ({error}); run distill train-teacher again"
             ) from error
-        lengths = {len(ids), len(content), len(text), len(image), len(held_out)}
-        misshapen = text.ndim != 2 or image.ndim != 2 or held_out.ndim != 1 or len(lengths) != 1
+        lengths = {len(ids), len(content_hashes), len(text), len(image), len(held_out_mask)}
+        misshapen = text.ndim != 2 or image.ndim != 2 or held_out_mask.ndim != 1 or len(lengths) != 1
         if logits.shape != (len(ids), len(labels)) or misshapen or not np.isfinite(logits).all():
             raise RunError(
                 f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite, or the "
                 "features are not 2-dimensional; run distill train-teacher again"
             )
-        return cls(ids, content, labels, Outputs(logits, text, image), held_out, sha256)
+        return cls(ids, content_hashes, labels, Outputs(logits, text, image), held_out_mask, sha256)
 
-    def select(self, content: Sequence[str]) -> Outputs[NDArray[np.float32]]:
+    def select(self, content_hashes: Sequence[str]) -> Outputs[NDArray[np.float32]]:
         """The outputs for the M examples of these hashes, in this order. Raises RunError if one is missing."""
-        rows = self._rows(content)
+        rows = self._rows(content_hashes)
         return self.outputs.map(lambda array: array[rows])
 
-    def unseen(self, content: Sequence[str]) -> NDArray[np.bool_]:
+    def unseen(self, content_hashes: Sequence[str]) -> NDArray[np.bool_]:
         """bool (M,): which of these examples the teacher was not trained on. Raises RunError as `select`."""
-        return self.held_out[self._rows(content)]
+        return self.held_out_mask[self._rows(content_hashes)]
 
     def concatenate(self, more: SoftTargets) -> SoftTargets:
         """These and `more` of the same teacher."""
         return SoftTargets(
             ids=self.ids + more.ids,
-            content=self.content + more.content,
+            content_hashes=self.content_hashes + more.content_hashes,
             labels=self.labels,
             outputs=Outputs(
                 np.concatenate([self.outputs.logits, more.outputs.logits]),
                 np.concatenate([self.outputs.text, more.outputs.text]),
                 np.concatenate([self.outputs.image, more.outputs.image]),
             ),
-            held_out=np.concatenate([self.held_out, more.held_out]),
+            held_out_mask=np.concatenate([self.held_out_mask, more.held_out_mask]),
             teacher_sha256=self.teacher_sha256,
         )
 
-    def _rows(self, content: Sequence[str]) -> NDArray[np.int64]:
-        row = {hash_: index for index, hash_ in enumerate(self.content)}
-        missing = [hash_ for hash_ in content if hash_ not in row]
+    def _rows(self, content_hashes: Sequence[str]) -> NDArray[np.int64]:
+        row = {hash_: index for index, hash_ in enumerate(self.content_hashes)}
+        missing = [hash_ for hash_ in content_hashes if hash_ not in row]
         if missing:
             raise RunError(f"soft targets cover {len(row)} examples, but not {len(missing)} of those asked for")
-        return np.array([row[hash_] for hash_ in content], dtype=np.int64)
+        return np.array([row[hash_] for hash_ in content_hashes], dtype=np.int64)
 
 
-def average_teachers(teachers: Sequence[SoftTargets], content: Sequence[str]) -> SoftTargets:
+def average_teachers(teachers: Sequence[SoftTargets], content_hashes: Sequence[str]) -> SoftTargets:
     """An ensemble's soft targets for the examples of these hashes: the mean of the teachers' logits.
 
     Features of different encoders cannot be averaged, so with more than one teacher they have a width of 0.
@@ -109,18 +109,18 @@ def average_teachers(teachers: Sequence[SoftTargets], content: Sequence[str]) ->
     first = teachers[0]
     if any(teacher.labels != first.labels for teacher in teachers):
         raise RunError("the teachers have different labels; an ensemble needs one label set in one order")
-    unseen = first.unseen(content)
-    if any((teacher.unseen(content) != unseen).any() for teacher in teachers):
+    unseen = first.unseen(content_hashes)
+    if any((teacher.unseen(content_hashes) != unseen).any() for teacher in teachers):
         raise RunError("the teachers' folds differ; train them with the same teacher.folds and teacher.seed")
-    outputs = [teacher.select(content) for teacher in teachers]
-    no_features = np.zeros((len(content), 0), dtype=np.float32)
+    outputs = [teacher.select(content_hashes) for teacher in teachers]
+    no_features = np.zeros((len(content_hashes), 0), dtype=np.float32)
     logits: NDArray[np.float32] = np.stack([part.logits for part in outputs]).mean(axis=0, dtype=np.float32)
-    id_of = dict(zip(first.content, first.ids, strict=True))
+    id_of = dict(zip(first.content_hashes, first.ids, strict=True))
     return SoftTargets(
-        ids=tuple(id_of[c] for c in content),
-        content=tuple(content),
+        ids=tuple(id_of[c] for c in content_hashes),
+        content_hashes=tuple(content_hashes),
         labels=first.labels,
         outputs=outputs[0] if len(outputs) == 1 else Outputs(logits, no_features, no_features),
-        held_out=unseen,
+        held_out_mask=unseen,
         teacher_sha256="+".join(teacher.teacher_sha256 for teacher in teachers),
     )

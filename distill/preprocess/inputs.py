@@ -62,7 +62,7 @@ class EncodedExample:
     image: NDArray[np.uint8] | None
 
 
-class Reader:
+class Preprocessor:
     """Encodes texts and images to ModelInputs with one tokenizer and one PreprocessSpec."""
 
     def __init__(self, spec: PreprocessSpec, tokenizer_json: str) -> None:

@@ -51,7 +51,7 @@ Kind = Literal["teacher", "student"]
 class Contents:
     """Everything that a Bundle is made of.
 
-    `figures` are the measured numbers that the card shows, `golden` is what `golden.record` returned, and
+    `figures` are the measured numbers that the card shows, `golden` is what `record_golden` returned, and
     `run_sha256` is the hash of the weights that the model was exported from.
     """
 

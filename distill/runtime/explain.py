@@ -28,7 +28,7 @@ from distill.core.untrusted import replace_surrogates
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec
-from distill.preprocess.inputs import EncodedExample, Reader
+from distill.preprocess.inputs import EncodedExample, Preprocessor
 from distill.preprocess.text import has_text
 from distill.preprocess.tokenizer_guard import translate_errors
 from distill.runtime.predictor import LogitsFunction, Predictor
@@ -110,10 +110,10 @@ def explain_prediction(
             raise DataError(f"--label {name}: the Bundle has no such label; it has {', '.join(labels.names)}")
     if grid > size:
         raise DataError(f"--grid {grid}: finer than the {size} pixels that the model sees; choose a coarser one")
-    reader = predictor.reader
-    image, words = reader.image(example.image), split_words(reader, example.text)
-    rows = _occluded_rows(reader, example.text, [word for word in words if word.read], image, grid)
-    logits = np.concatenate(list(_run(predictor.logits, reader, rows)))
+    preprocessor = predictor.preprocessor
+    image, words = preprocessor.image(example.image), split_words(preprocessor, example.text)
+    rows = _occluded_rows(preprocessor, example.text, [word for word in words if word.read], image, grid)
+    logits = np.concatenate(list(_run(predictor.logits, preprocessor, rows)))
     grid = 0 if image is None else grid
     chosen = [labels.names.index(name) for name in names] or _top_labels(logits[0], labels, thresholds, count)
     has_both = grid > 0 and has_text(example.text)
@@ -122,10 +122,10 @@ def explain_prediction(
     return Explanation(tuple(words), grid, tuple(effects))
 
 
-def split_words(reader: Reader, text: str) -> list[Word]:
+def split_words(preprocessor: Preprocessor, text: str) -> list[Word]:
     """The words of a text, in reading order."""
     with translate_errors():
-        offsets = reader.tokenizer.encode(replace_surrogates(text)).offsets
+        offsets = preprocessor.tokenizer.encode(replace_surrogates(text)).offsets
     cut = max((end for _, end in offsets), default=0)  # no token stands behind it
     return [Word(m.group(), m.start(), m.end(), m.start() < cut) for m in WORD.finditer(text)]
 
@@ -162,23 +162,25 @@ def to_table(explanation: Explanation) -> Table:
 
 
 def _occluded_rows(
-    reader: Reader, text: str, read: Sequence[Word], image: NDArray[np.uint8] | None, grid: int
+    preprocessor: Preprocessor, text: str, read: Sequence[Word], image: NDArray[np.uint8] | None, grid: int
 ) -> list[EncodedExample]:
     """The rows to run, in the order in which `_effects` takes their outputs: the whole post; each half alone, where
     there are two; without each word that is read; without each region."""
     halves = [(text, None), ("", image)] if has_text(text) and image is not None else []
     without = [(text[: word.start] + text[word.end :], image) for word in read]
-    rows = reader.rows(*zip(*[(text, image), *halves, *without], strict=True))
+    rows = preprocessor.rows(*zip(*[(text, image), *halves, *without], strict=True))
     if image is not None:
-        whole, spec = rows[0], reader.spec.image
+        whole, spec = rows[0], preprocessor.spec.image
         for place in range(grid * grid):
             rows.append(EncodedExample(whole.ids, whole.has_text, occlude(image, grid, *divmod(place, grid), spec)))
     return rows
 
 
-def _run(logits: LogitsFunction, reader: Reader, rows: Sequence[EncodedExample]) -> Iterator[NDArray[np.float32]]:
+def _run(
+    logits: LogitsFunction, preprocessor: Preprocessor, rows: Sequence[EncodedExample]
+) -> Iterator[NDArray[np.float32]]:
     for row in track(rows, "explaining", len(rows)):
-        yield logits(reader.batch([row]))
+        yield logits(preprocessor.batch([row]))
 
 
 def _top_labels(logits: NDArray[np.float32], labels: LabelSet, thresholds: Thresholds, count: int) -> list[int]:

@@ -23,10 +23,10 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
+from distill.core.cpu import cpu_name, detect_target, int8_instructions
 from distill.core.errors import BundleError, ImageError
-from distill.core.isa import cpu_name, detect_target, int8_instructions
 from distill.core.terminal import note, output, warn
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.onnx.session import run_session
 from distill.runtime.predictor import LogitsFunction, Predictor
 from distill.scoring.metrics import sigmoid
@@ -44,37 +44,37 @@ TEXTS = (
     "Nothing to see here",
 )
 WITHOUT_IMAGE = (2, 6)  # places in TEXTS
-SHARP = (1, 5)  # small PNG files; the others are JPEG
+PNG_CASES = (1, 5)  # small PNG files; the others are JPEG
 
 
 @dataclass(frozen=True)
 class ReplayReport:
     """How a device's logits compare with the golden ones.
 
-    Of `cases`, `other_tokens` were tokenised and `other_pixels` decoded differently. `drift` is the root mean
+    Of `cases`, `other_tokens` were tokenised and `other_pixels` decoded differently. `logit_rms` is the root mean
     square difference of logits, of which `tolerance` is allowed; of `decisions` (case, label) pairs, `flipped`
-    differ. `made_on` and `here` describe the two machines, as `describe_machine` does.
+    differ. `exported_on` and `here` describe the two machines, as `describe_machine` does.
     """
 
     cases: int
     other_tokens: int
     other_pixels: int
-    drift: float
+    logit_rms: float
     tolerance: float
     flipped: int
     decisions: int
     target: str
-    made_on: dict[str, str]
+    exported_on: dict[str, str]
     here: dict[str, str]
 
     @property
     def passed(self) -> bool:
         """Whether this machine may be trusted with this Bundle."""
-        return self.other_tokens == 0 and self.drift <= self.tolerance
+        return self.other_tokens == 0 and self.logit_rms <= self.tolerance
 
 
-def record(
-    reader: Reader, session: onnxruntime.InferenceSession, parent: onnxruntime.InferenceSession
+def record_golden(
+    preprocessor: Preprocessor, session: onnxruntime.InferenceSession, parent: onnxruntime.InferenceSession
 ) -> dict[str, Any]:
     """The content of golden.json: cases, and the logits of `session` on this machine.
 
@@ -85,7 +85,7 @@ def record(
         {"text": text, "image": None if image is None else base64.b64encode(image).decode("ascii")}
         for text, image in zip(TEXTS, _draw_images(), strict=True)
     ]
-    batches = _batches(reader, cases)
+    batches = _batches(preprocessor, cases)
     logits = _logits(partial(run_session, session), batches)
     quantising = _rms(logits - _logits(partial(run_session, parent), batches))
     return {
@@ -94,22 +94,22 @@ def record(
         "pixels": [_digest(batch) for batch in batches],
         "logits": [[round(float(v), 7) for v in row] for row in logits],
         "tolerance": max(MIN_TOLERANCE, quantising / 2),
-        "made_on": describe_machine(),
+        "exported_on": describe_machine(),
     }
 
 
-def replay(predictor: Predictor) -> ReplayReport:
+def replay_golden(predictor: Predictor) -> ReplayReport:
     """Run the golden inputs on this machine and compare. Raises BundleError when golden.json is damaged."""
     bundle = predictor.bundle
     golden = bundle.golden
     try:
         cases = golden["cases"]
         expected = np.asarray(golden["logits"], dtype=np.float32).reshape(len(cases), len(bundle.labels))
-        batches = _batches(predictor.reader, cases)
+        batches = _batches(predictor.preprocessor, cases)
         ids = [batch.input_ids[0].tolist() != row for batch, row in zip(batches, golden["ids"], strict=True)]
         pixels = [_digest(batch) != digest for batch, digest in zip(batches, golden["pixels"], strict=True)]
         tolerance = float(golden["tolerance"])
-        made_on = {key: _printable(str(value)) for key, value in golden["made_on"].items()}
+        exported_on = {key: _printable(str(value)) for key, value in golden["exported_on"].items()}
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, ImageError) as error:
         raise BundleError(
             f"{bundle.folder}: its golden answers cannot be read ({error}); run distill export again"
@@ -120,12 +120,12 @@ def replay(predictor: Predictor) -> ReplayReport:
         cases=len(cases),
         other_tokens=sum(ids),
         other_pixels=sum(pixels),
-        drift=_rms(logits - expected),
+        logit_rms=_rms(logits - expected),
         tolerance=tolerance,
         flipped=int((before != after).sum()),
         decisions=before.size,
         target=bundle.target,
-        made_on=made_on,
+        exported_on=exported_on,
         here=describe_machine(),
     )
 
@@ -133,21 +133,21 @@ def replay(predictor: Predictor) -> ReplayReport:
 def print_report(report: ReplayReport, name: str) -> None:
     """Print both machines, how the logits differ, and what to do about it."""
     table = Table(title=escape(f"{name}: golden answers replayed"), title_justify="left")
-    for heading in ("", "where it was made", "here"):
+    for heading in ("", "where it was exported", "here"):
         table.add_column(heading)
     for key, here in report.here.items():
-        table.add_row(key, escape(report.made_on.get(key, "?")), escape(here))
+        table.add_row(key, escape(report.exported_on.get(key, "?")), escape(here))
     output.print(table)
     note(
         f"{report.cases} cases: {report.other_tokens} with other tokens, {report.other_pixels} with other pixels; "
-        f"logits differ by {report.drift:.2g} (root mean square), {report.tolerance:.2g} is allowed; "
+        f"logits differ by {report.logit_rms:.2g} (root mean square), {report.tolerance:.2g} is allowed; "
         f"{report.flipped} of {report.decisions} decisions flip"
     )
     if report.other_tokens:
         warn("texts become other tokens here: install the version of tokenizers that distill asks for")
     if report.other_pixels:
         warn("images decode to slightly other pixels here, with another version of Pillow or its libraries")
-    if report.drift > report.tolerance:
+    if report.logit_rms > report.tolerance:
         warn("the logits are not those of the machine that made this Bundle: export it with --target for this one")
     note("verified" if report.passed else "NOT verified: do not use this Bundle here")
 
@@ -163,14 +163,14 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def _batches(reader: Reader, cases: Sequence[dict[str, Any]]) -> list[ModelInputs]:
+def _batches(preprocessor: Preprocessor, cases: Sequence[dict[str, Any]]) -> list[ModelInputs]:
     """Each case alone, as a device is asked. Raises ValueError for more cases than any Bundle has."""
     if len(cases) > MAX_CASES:
         raise ValueError(f"{len(cases):,} cases, over the limit of {MAX_CASES}")
     batches = []
     for case in cases:
         image = None if case["image"] is None else base64.b64decode(case["image"], validate=True)
-        batches.append(reader.batch(reader.rows([case["text"]], [reader.image(image)])))
+        batches.append(preprocessor.batch(preprocessor.rows([case["text"]], [preprocessor.image(image)])))
     return batches
 
 
@@ -206,7 +206,7 @@ def _draw_images() -> list[bytes | None]:
         left, top = generator.integers(0, 120, 2)
         array[top : top + 60, left : left + 90] = generator.integers(0, 256, 3)
         image, buffer = Image.fromarray(array), io.BytesIO()
-        if place in SHARP:
+        if place in PNG_CASES:
             image.resize((120, 90)).save(buffer, format="PNG")
         else:
             image.resize((240, 180)).save(buffer, format="JPEG", quality=85)

@@ -28,10 +28,10 @@ from distill.runtime.predictor import CHUNK_SIZE
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a partial file goes, in whole chunks: its lines, the faults among them, and their size."""
+    """How far a partial file goes, in whole chunks: its lines, the failed rows among them, and their size."""
 
     lines: int = 0
-    faults: int = 0
+    failed_rows: int = 0
     size_bytes: int = 0
 
 
@@ -124,10 +124,10 @@ def write_chunks(lines: Iterable[bytes], handle: BinaryIO, after_chunk: Callable
     after_chunk()
 
 
-def run_identity(source: Source, bundle: Bundle, reader: str | None) -> dict[str, Any]:
+def run_identity(source: Source, bundle: Bundle, ocr_name: str | None) -> dict[str, Any]:
     """What a run's predictions depend on: the source's content, the name of the program that reads missing texts
     off images, and `predictor_identity`."""
-    return {"source": source.digest(), "text reader": reader} | predictor_identity(bundle)
+    return {"source": source.digest(), "text reader": ocr_name} | predictor_identity(bundle)
 
 
 def predictor_identity(bundle: Bundle) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def predictor_identity(bundle: Bundle) -> dict[str, Any]:
     return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK_SIZE}
 
 
-def is_fault(line: bytes) -> bool:
+def is_failed_row(line: bytes) -> bool:
     """Whether a line says why a row could not be read. Raises ValueError for a line that is no JSON object."""
     return "error" in dict(json.loads(line))
 
@@ -154,19 +154,19 @@ def lock_file(handle: BinaryIO, path: Path) -> None:
 
 
 def _whole_chunks(path: Path) -> Progress:
-    lines = faults = size_bytes = 0
+    lines = failed_rows = size_bytes = 0
     whole = Progress()
     if not path.is_file():
         return whole
     with path.open("rb") as handle:
         for line in handle:
             try:
-                fault = is_fault(line)
+                failed = is_failed_row(line)
             except (ValueError, TypeError):  # cut off, or damaged when the machine lost its power
                 break
             if not line.endswith(b"\n"):
                 break
-            lines, faults, size_bytes = lines + 1, faults + fault, size_bytes + len(line)
+            lines, failed_rows, size_bytes = lines + 1, failed_rows + failed, size_bytes + len(line)
             if lines % CHUNK_SIZE == 0:
-                whole = Progress(lines, faults, size_bytes)
+                whole = Progress(lines, failed_rows, size_bytes)
     return whole

@@ -13,42 +13,42 @@ from pathlib import Path
 from distill.core.errors import ImageError
 from distill.core.files import explain_write_errors
 from distill.core.terminal import note, track
-from distill.data.sources import Fault, Item, Source
+from distill.data.sources import FailedRow, Item, Source
 from distill.preprocess.text import has_text
-from distill.runtime.ocr.cache import OcrCache, OcrReader, cache_path
-from distill.runtime.partial_file import PartialFile, Progress, is_fault, run_identity, write_chunks
+from distill.runtime.ocr.cache import Ocr, OcrCache, cache_path
+from distill.runtime.partial_file import PartialFile, Progress, is_failed_row, run_identity, write_chunks
 from distill.runtime.predictor import Prediction, Predictor
 
 
 def predict_source(
-    predictor: Predictor, source: Source, out: Path | None, resume: bool, reader: OcrReader | None = None
+    predictor: Predictor, source: Source, out: Path | None, resume: bool, ocr: Ocr | None = None
 ) -> int:
-    """Write a line for every item of `source`, in order, under a progress bar, and return the number of faults.
+    """Write a line for every item of `source`, in order, with a progress bar, and return the number of failed rows.
 
     Without `out`, the lines go to standard output. With it, a killed run leaves its lines in OUT.part, and `resume`
-    continues there. A `reader` reads missing texts off the images. Raises DataError, and OutputError when OUT.part
+    continues there. `ocr` reads missing texts off the images. Raises DataError, and OutputError when OUT.part
     holds predictions and `resume` is False, or predictions of another source or Bundle.
     """
     if out is None:
-        lines = _Lines(predictor, _items(source, 0), reader)
+        lines = _Lines(predictor, _items(source, 0), ocr)
         try:
             _print(lines)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("with --out FILE an interrupted run can be resumed") from None
-        return lines.faults
-    part = PartialFile(out, run_identity(source, predictor.bundle, None if reader is None else reader.name))
+        return lines.failed_rows
+    part = PartialFile(out, run_identity(source, predictor.bundle, None if ocr is None else ocr.name))
     start = part.resume_point(resume)
     if start is None:
         return _finish(part)
     if start.lines:
         note(f"{part.path}: {start.lines:,} predictions are there already")
     try:
-        return _write(predictor, source, part, start, reader)
+        return _write(predictor, source, part, start, ocr)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_next_step(part)) from None
 
 
-def json_line(prediction: Prediction | Fault, ocr_text: str | None = None) -> bytes:
+def json_line(prediction: Prediction | FailedRow, ocr_text: str | None = None) -> bytes:
     """One line of a file of predictions. `ocr_text` is what was read off the image, None where nothing was."""
     table = asdict(prediction) | ({} if ocr_text is None else {"ocr_text": ocr_text})
     # Half a surrogate pair has no UTF-8: one such id must not cost the predictions for all other rows.
@@ -62,46 +62,42 @@ def read_missing_texts(
     without text, None where nothing was read."""
     for item in items:
         text = None
-        if not (isinstance(item, Fault) or has_text(item.text)) and isinstance(item.image, Path | bytes):
+        if not (isinstance(item, FailedRow) or has_text(item.text)) and isinstance(item.image, Path | bytes):
             with suppress(ImageError):  # the Predictor reports the image, where it cannot open it either
                 text = read(item.image)
-        yield replace(item, text=text) if text and not isinstance(item, Fault) else item, text
+        yield replace(item, text=text) if text and not isinstance(item, FailedRow) else item, text
 
 
 class _Lines:
-    """The lines for all items; `faults` counts those that are Faults."""
+    """The lines for all items; `failed_rows` counts those that are FailedRows."""
 
-    def __init__(
-        self, predictor: Predictor, items: Iterable[Item], reader: OcrReader | None, faults: int = 0
-    ) -> None:
-        self.predictor, self.items, self.reader = predictor, items, reader
-        self.faults = faults
+    def __init__(self, predictor: Predictor, items: Iterable[Item], ocr: Ocr | None, failed_rows: int = 0) -> None:
+        self.predictor, self.items, self.ocr = predictor, items, ocr
+        self.failed_rows = failed_rows
 
     def __iter__(self) -> Iterator[bytes]:
-        if self.reader is None:
+        if self.ocr is None:
             lines = map(json_line, self._count(self.predictor.stream(self.items)))
         else:
-            pairs, copies = itertools.tee(read_missing_texts(self.items, self.reader.read))
+            pairs, copies = itertools.tee(read_missing_texts(self.items, self.ocr.read))
             predictions = self.predictor.stream(item for item, _ in pairs)
             lines = map(json_line, self._count(predictions), (text for _, text in copies))
         return lines
 
-    def _count(self, predictions: Iterable[Prediction | Fault]) -> Iterator[Prediction | Fault]:
+    def _count(self, predictions: Iterable[Prediction | FailedRow]) -> Iterator[Prediction | FailedRow]:
         for prediction in predictions:
-            self.faults += isinstance(prediction, Fault)
+            self.failed_rows += isinstance(prediction, FailedRow)
             yield prediction
 
 
-def _write(
-    predictor: Predictor, source: Source, part: PartialFile, start: Progress, reader: OcrReader | None
-) -> int:
-    """Write the lines after `start`, and return the number of faults among all lines."""
-    with nullcontext() if reader is None else OcrCache(cache_path(part.out), reader) as cache:
-        lines = _Lines(predictor, _items(source, start.lines), cache, start.faults)
+def _write(predictor: Predictor, source: Source, part: PartialFile, start: Progress, ocr: Ocr | None) -> int:
+    """Write the lines after `start`, and return the number of failed rows among all lines."""
+    with nullcontext() if ocr is None else OcrCache(cache_path(part.out), ocr) as cache:
+        lines = _Lines(predictor, _items(source, start.lines), cache, start.failed_rows)
         part.write(lines, start)
         if cache is not None:
             cache.discard()
-    return lines.faults
+    return lines.failed_rows
 
 
 def _items(source: Source, skip: int) -> Iterator[Item]:
@@ -121,7 +117,7 @@ def _finish(part: PartialFile) -> int:
     note(f"{part.out}: all rows are predicted already")
     part.identity_path.unlink()
     with part.out.open("rb") as handle:
-        return sum(map(is_fault, handle))
+        return sum(map(is_failed_row, handle))
 
 
 def _next_step(part: PartialFile) -> str:

@@ -14,12 +14,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from distill.core.cpu import detect_target, overflows
 from distill.core.errors import BundleError, ImageError
-from distill.core.isa import detect_target, overflows
 from distill.core.terminal import warn
 from distill.data.dataset import Example
-from distill.data.sources import Fault, InMemoryExample, Item
-from distill.preprocess.inputs import EncodedExample, ModelInputs, Reader
+from distill.data.sources import FailedRow, InMemoryExample, Item
+from distill.preprocess.inputs import EncodedExample, ModelInputs, Preprocessor
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx.session import first_line, open_session, run_session
@@ -44,14 +44,15 @@ class Predictor:
     """A Bundle, opened and ready: `distill.load("runs/bundle")`.
 
     Calls from several threads are safe. After a fork the child opens its own session. A pickle holds the Bundle's
-    path, which must lead to the same Bundle where it is unpickled.
+    path, which must lead to the same Bundle where it is unpickled. `arena` False: memory goes back to the system
+    after each call; less of it, slower.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0, arena: bool = True) -> None:
         self.bundle = bundle
         self._threads, self._arena = threads, arena
         try:
-            self.reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+            self.preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
         here = detect_target()
@@ -65,7 +66,8 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0, arena: bool = True) -> Predictor:
-        """Check a Bundle and open its model. 0 threads: as many as this process may use. Raises BundleError."""
+        """Check a Bundle and open its model. 0 threads: as many as this process may use; `arena` is as above.
+        Raises BundleError."""
         bundle = Bundle.open(folder)
         predictor = cls(bundle, threads, arena)
         bundle.refuse_if_changed()
@@ -103,41 +105,45 @@ class Predictor:
 
         `image` is a path, the bytes of an image file, a PIL image, or a numpy array uint8 (H, W), (H, W, 3) or
         (H, W, 4). A path or bytes are cheaper than an opened image: a JPEG is then decoded at a reduced scale.
-        Raises DataError for a post with neither text nor image, and ImageError for an image that cannot be read.
+        Raises DataError for a post with neither text nor image, ImageError for an image that cannot be read, and
+        BundleError when the tokenizer or the model fails.
         """
         ((item, probabilities),) = self._predict_items([to_item(text, image, id)])
         return self._prediction(item, probabilities)
 
-    def predict_many(self, rows: Any, on_error: Literal["raise", "return"] = "raise") -> list[Prediction | Fault]:
+    def predict_many(
+        self, rows: Any, on_error: Literal["raise", "return"] = "raise"
+    ) -> list[Prediction | FailedRow]:
         """Predict for many posts, in order: dicts with text, image and id, tuples (text, image), or a pandas
         DataFrame with such columns. Texts and images are as in `predict`.
 
-        A row whose image cannot be read raises ImageError; with on_error="return", a Fault with its id and the
-        reason stands in its place. Raises DataError for rows of another shape.
+        A row whose image cannot be read raises ImageError; with on_error="return", a FailedRow with its id and the
+        reason stands in its place. Raises DataError for rows of another shape, and BundleError as `predict`.
         """
         predictions = list(self.stream(to_items(rows)))
         if on_error == "raise":
             for prediction in predictions:
-                if isinstance(prediction, Fault):
+                if isinstance(prediction, FailedRow):
                     raise ImageError(f"{prediction.id}: {prediction.error}")
         return predictions
 
     def predict_proba(self, rows: Any) -> NDArray[np.float32]:
         """Probabilities float32 (N, L) of rows as in `predict_many`, as scikit-learn's classifiers give them.
 
-        Raises DataError, and ImageError for the first image that cannot be read.
+        Raises DataError, ImageError for the first image that cannot be read, and BundleError as `predict`.
         """
         arrays = []
         for item, probabilities in self._predict_items(to_items(rows)):
-            if isinstance(item, Fault):
+            if isinstance(item, FailedRow):
                 raise ImageError(f"{item.id}: {item.error}")
             arrays.append(probabilities)
         return np.stack(arrays) if arrays else np.zeros((0, len(self.labels)), dtype=np.float32)
 
-    def stream(self, items: Iterable[Item]) -> Iterator[Prediction | Fault]:
-        """Yield a Prediction or a Fault for every item, in order, in bounded memory."""
+    def stream(self, items: Iterable[Item]) -> Iterator[Prediction | FailedRow]:
+        """Yield a Prediction or a FailedRow for every item, in order, in bounded memory. Raises BundleError as
+        `predict`."""
         for item, probabilities in self._predict_items(items):
-            yield item if isinstance(item, Fault) else self._prediction(item, probabilities)
+            yield item if isinstance(item, FailedRow) else self._prediction(item, probabilities)
 
     def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L). Raises BundleError when the model fails or returns anything else."""
@@ -153,37 +159,39 @@ class Predictor:
 
     def predict_batch(self, ids: Sequence[str], rows: Sequence[EncodedExample]) -> list[Prediction]:
         """Predict for rows that are preprocessed already, all in one batch. Raises BundleError."""
-        probabilities = sigmoid(self.logits(self.reader.batch(rows)))
+        probabilities = sigmoid(self.logits(self.preprocessor.batch(rows)))
         return [self._decide(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
-        """float32 (N, L), in order. Raises ImageError for the first image that cannot be read."""
-        return predict_probabilities(self.logits, self.reader, examples)
+        """float32 (N, L), in order. Raises ImageError for the first image that cannot be read, and BundleError as
+        `predict`."""
+        return predict_probabilities(self.logits, self.preprocessor, examples)
 
     def _predict_items(self, items: Iterable[Item]) -> Iterator[tuple[Item, NDArray[np.float32]]]:
-        """Yield each item, or a Fault in its place, with its probabilities (L,), CHUNK_SIZE items at a time."""
+        """Yield each item with its probabilities (L,), or a FailedRow in its place with an array of shape (0,),
+        CHUNK_SIZE items at a time."""
         nothing = np.zeros(0, dtype=np.float32)
         iterator = iter(items)
         while chunk := list(itertools.islice(iterator, CHUNK_SIZE)):
             texts, images = [], {}
             for place, item in enumerate(chunk):
-                if isinstance(item, Fault):
+                if isinstance(item, FailedRow):
                     continue
                 try:
-                    images[place] = self.reader.image(
+                    images[place] = self.preprocessor.image(
                         item.image, item.name if isinstance(item, InMemoryExample) else None
                     )
                 except ImageError as error:
-                    chunk[place] = Fault(item.id, str(error))
+                    chunk[place] = FailedRow(item.id, str(error))
                 else:
                     texts.append(item.text)
-            rows = _predict_chunk(self.logits, self.reader, texts, list(images.values())) if texts else ()
+            rows = _predict_chunk(self.logits, self.preprocessor, texts, list(images.values())) if texts else ()
             probabilities = dict(zip(images, rows, strict=True))
             for place, item in enumerate(chunk):
                 yield item, probabilities.get(place, nothing)
 
     def _prediction(self, item: Item, probabilities: NDArray[np.float32]) -> Prediction:
-        if isinstance(item, Fault):
+        if isinstance(item, FailedRow):
             raise ImageError(item.error)
         return self._decide(item.id, probabilities)
 
@@ -202,32 +210,36 @@ def load(bundle: str | os.PathLike[str], threads: int = 0) -> Predictor:
 
 
 def predict_probabilities(
-    logits: LogitsFunction, reader: Reader, examples: Sequence[Example]
+    logits: LogitsFunction, preprocessor: Preprocessor, examples: Sequence[Example]
 ) -> NDArray[np.float32]:
-    """float32 (N, L) of any model, in order. Raises ImageError for the first image that cannot be read."""
+    """float32 (N, L) of any model, in order. Raises ImageError for the first image that cannot be read, and
+    BundleError when the tokenizer fails, or as `logits` raises it."""
     rows = []
     for start in range(0, len(examples), CHUNK_SIZE):
         chunk = examples[start : start + CHUNK_SIZE]
-        images = [reader.image(example.image) for example in chunk]
-        rows.append(_predict_chunk(logits, reader, [example.text for example in chunk], images))
+        images = [preprocessor.image(example.image) for example in chunk]
+        rows.append(_predict_chunk(logits, preprocessor, [example.text for example in chunk], images))
     return np.concatenate(rows)
 
 
 def _predict_chunk(
-    logits: LogitsFunction, reader: Reader, texts: Sequence[str], images: Sequence[NDArray[np.uint8] | None]
+    logits: LogitsFunction,
+    preprocessor: Preprocessor,
+    texts: Sequence[str],
+    images: Sequence[NDArray[np.uint8] | None],
 ) -> NDArray[np.float32]:
-    rows = reader.rows(texts, images)
+    rows = preprocessor.rows(texts, images)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))  # like lengths together: little padding
     probabilities: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(order), BATCH_SIZE):
         chosen = order[start : start + BATCH_SIZE]
-        batch = reader.batch([rows[row] for row in chosen])
+        batch = preprocessor.batch([rows[row] for row in chosen])
         probabilities.update(zip(chosen, sigmoid(logits(batch)), strict=True))
     return np.stack([probabilities[row] for row in range(len(rows))])
 
 
 def _check_signature(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
-    """Raise BundleError unless the model takes what `Batch.feed` gives and returns logits (B, L)."""
+    """Raise BundleError unless the model takes what `ModelInputs.feed` gives and returns logits (B, L)."""
     size = bundle.preprocess.image.size
     signature: dict[str, tuple[str, list[int | None]]] = {
         "input_ids": ("tensor(int64)", [None, None]),

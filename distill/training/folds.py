@@ -21,7 +21,7 @@ from distill.model.distributed import on_first_process
 from distill.model.training_log import TrainLog
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, sigmoid
-from distill.training.trainer import Loss, TrainingData, Workspace, train_model
+from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,11 @@ def probabilities_by_modality(classifier: Classifier, encoded: EncodedDataset) -
 
 @dataclass(frozen=True)
 class Fold:
-    """Training examples of one fold model, and the rows of the training split that it predicts: `held_out`."""
+    """Training examples of one fold model, and `held_out_rows`, the examples that it predicts: int64 (M,), row
+    indices into the training split."""
 
     train: EncodedDataset
-    held_out: NDArray[np.int64]
+    held_out_rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Folds:
     @classmethod
     def stratified(cls, data: TrainingData, count: int, seed: int) -> Folds:
         """`count` folds with every label in proportion; each row is held out once. Raises DataError if too few."""
-        held_out, rows = stratified_folds(data.train.targets, count, seed), np.arange(len(data.train))
-        return cls(data, [Fold(data.train.subset(np.setdiff1d(rows, part)), part) for part in held_out])
+        parts, rows = stratified_folds(data.train.targets, count, seed), np.arange(len(data.train))
+        return cls(data, [Fold(data.train.subset(np.setdiff1d(rows, part)), part) for part in parts])
 
 
 @dataclass(frozen=True)
@@ -84,33 +85,33 @@ def predict_out_of_fold(
     classifier: Classifier,
     folds: Folds,
     make_loss: Callable[[], Loss],
-    workspace: Workspace,
+    checkpoints: CheckpointFolder,
     on_fold_end: Callable[[int, Classifier], None] | None = None,
-    first: int | None = None,
+    max_folds: int | None = None,
 ) -> OutOfFold:
     """Train a copy of the untrained `classifier` in each fold and predict the rows that the fold holds out.
 
-    A fold's probabilities are stored in the workspace when it is done, so that a resumed run does not train it
-    again; `on_fold_end` gets its number and model just before. With `first`, only the first that many folds are
-    trained, and the rows of the others stay 0.
+    A fold's probabilities are stored beside its checkpoints when it is done, so that a resumed run does not train
+    it again; `on_fold_end` gets its number and model just before. With `max_folds`, only the first that many folds
+    are trained, and the rows of the others stay 0.
     """
     targets, logs = folds.data.train.targets, []
     result = ModalityProbabilities(*(np.zeros_like(targets) for _ in range(3)))
-    for number, fold in enumerate(folds.parts[:first], 1):
-        path = workspace.folder / f"fold{number}.float32"
+    for number, fold in enumerate(folds.parts[:max_folds], 1):
+        path = checkpoints.folder / f"fold{number}.float32"
         if not path.is_file():
-            sizes = f"{len(fold.train)} examples train, {len(fold.held_out)} are held out"
+            sizes = f"{len(fold.train)} examples train, {len(fold.held_out_rows)} are held out"
             note(f"fold {number} of {len(folds.parts)}: {sizes}")
             model = replace(classifier, network=copy.deepcopy(classifier.network))
             data = TrainingData(fold.train, folds.data.dev)
-            log = train_model(model.network, model.config, data, make_loss(), workspace / f"fold{number}")
+            log = train_model(model.network, model.config, data, make_loss(), checkpoints.child(f"fold{number}"))
             if on_fold_end is not None:
                 on_fold_end(number, model)
-            held_out = folds.data.train.subset(fold.held_out)
-            _write_fold(path, log, probabilities_by_modality(model, held_out))
-        stored = _read_fold(path, (3, len(fold.held_out), targets.shape[1]))
+            unseen = folds.data.train.subset(fold.held_out_rows)
+            _write_fold(path, log, probabilities_by_modality(model, unseen))
+        stored = _read_fold(path, (3, len(fold.held_out_rows), targets.shape[1]))
         for array, values in zip((result.both, result.text, result.image), stored, strict=True):
-            array[fold.held_out] = values
+            array[fold.held_out_rows] = values
         logs.append(read_json(path.with_suffix(".json"), RunError))
     epochs = tuple(int(log["best_epoch"]) for log in logs)
     return OutOfFold(result, epochs, tuple(float(log["epoch_s"]) for log in logs if log["epoch_s"] is not None))
@@ -133,16 +134,16 @@ def _write_fold(path: Path, log: TrainLog, probabilities: ModalityProbabilities)
 
 
 def evaluate_run(
-    classifier: Classifier, train_targets: Targets, dev: EncodedDataset, held_out: OutOfFold | None
+    classifier: Classifier, train_targets: Targets, dev: EncodedDataset, out_of_fold: OutOfFold | None
 ) -> Evaluation:
     """Fit the thresholds of a trained model and evaluate it: on its out-of-fold probabilities, with dev as a second
     row; on dev where there are none."""
     names, objective = classifier.labels.names, classifier.config.threshold_objective
     on_dev = probabilities_by_modality(classifier, dev)
-    if held_out is None:
+    if out_of_fold is None:
         outputs = SplitOutputs("dev", names, on_dev.both, dev.targets, on_dev.alone())
         return fit_and_evaluate(outputs, objective, train_targets)
-    folds = held_out.probabilities
+    folds = out_of_fold.probabilities
     outputs = SplitOutputs("out-of-fold train", names, folds.both, train_targets, folds.alone())
     evaluation = fit_and_evaluate(outputs, objective, train_targets)
     dev_outputs = SplitOutputs("dev", names, on_dev.both, dev.targets)

@@ -59,14 +59,14 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
-class Workspace:
+class CheckpointFolder:
     """A folder for the checkpoints of a training, and whether to resume from those that are there."""
 
     folder: Path
     resume: bool
 
-    def __truediv__(self, name: str) -> Workspace:
-        """A folder inside it."""
+    def child(self, name: str) -> CheckpointFolder:
+        """The folder of that name inside it."""
         return replace(self, folder=self.folder / name)
 
 
@@ -75,13 +75,13 @@ def train_model(
     config: ModelConfig,
     data: TrainingData,
     loss: Loss,
-    workspace: Workspace,
+    checkpoints: CheckpointFolder,
     epochs: int | None = None,
 ) -> TrainLog:
     """Train in place and leave the network with the weights of its best epoch; with `epochs`, train for exactly
     that many without early stopping and keep the last one's.
 
-    The workspace gets a checkpoint an epoch; a resumed training ends as it would have without the interruption.
+    The folder gets a checkpoint an epoch; a resumed training ends as it would have without the interruption.
     Raises RunError for a loss that is not finite and OutputError for a checkpoint that cannot be written; neither
     leaves a partial checkpoint.
 
@@ -91,14 +91,16 @@ def train_model(
     """
     started = time.perf_counter()
     model = NetworkWithLoss(network, loss)
-    last = distributed.on_first_process(_last_complete_checkpoint)(workspace.folder) if workspace.resume else None
+    last = (
+        distributed.on_first_process(_last_complete_checkpoint)(checkpoints.folder) if checkpoints.resume else None
+    )
     state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
     if last is not None and _has_ended(state, config, epochs):  # killed after its last epoch
         kept = last if epochs is not None else Path(state["best_model_checkpoint"])
         model.load_state_dict(load_file(kept / "model.safetensors"))
         history = state["log_history"]
     else:
-        trainer = _trainer(model, config, data, _arguments(config, workspace.folder, epochs), epochs)
+        trainer = _trainer(model, config, data, _arguments(config, checkpoints.folder, epochs), epochs)
         history = _run(trainer, last)
         distributed.broadcast_buffers(network)
     logs = _epoch_logs(history)

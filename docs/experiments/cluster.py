@@ -81,18 +81,18 @@ def write_posts(examples: Sequence[Example], rows: int, path: Path) -> None:
 
 
 def alone(bundle: Path, posts: Path, threads: int) -> tuple[bytes, float, float]:
-    """The answers of one process, and the seconds of opening the Bundle and of answering."""
+    """The predictions of one process, and the seconds of opening the Bundle and of predicting."""
     predictor, start = timed(Predictor.load, bundle, threads)
-    answers, steady = timed(lambda: b"".join(map(json_line, predictor.stream(Source.open(posts).items()))))
-    return answers, start, steady
+    predictions, steady = timed(lambda: b"".join(map(json_line, predictor.stream(Source.open(posts).items()))))
+    return predictions, start, steady
 
 
 def with_ray(bundle: Path, posts: Path, workers: int, out: Path) -> tuple[bytes, float, float]:
-    """The answers of Ray's workers, and the seconds until each has done its first block and of the rest."""
+    """The predictions of Ray's workers, and the seconds until each has done its first block and of the rest."""
     begun = time.time()
     predict_on_ray(bundle, Source.open(posts), out, False, RayOptions(workers, 1))
     whole = time.time() - begun
-    files = sorted(out.glob("answers-*"))
+    files = sorted(out.glob("predictions-*"))
     done = sorted(path.stat().st_mtime for path in files)
     steady = done[-1] - done[workers - 1]
     return b"".join(path.read_bytes() for path in files), whole - steady, steady

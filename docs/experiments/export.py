@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from bench.report import metrics, tables
+from bench.report import tables
+from bench.report.columns import headline_metrics
 from bench.report.kit.grid import Grid
 from bench.report.kit.style import variables
 from bench.report.page.devices import colours_of, devices_of
@@ -65,7 +66,7 @@ def front() -> str:
 def times() -> str:
     """Every variant's time, start, memory and size, and its time over the shipped int8 file's."""
     own, versions = report().own.timings[0].p50.value, report().conditions.packages
-    columns = [metric for metric in metrics.columns(report().rows) if metric.depends_on != "examples"]
+    columns = [metric for metric in headline_metrics(report().rows) if metric.depends_on != "examples"]
     rows = [
         (row.name, *(f"{m.read(row):.{m.digits}f}" for m in columns), f"{row.timings[0].p50.value / own:.2f}")
         for row in report().rows
@@ -115,7 +116,7 @@ def devices() -> str:
         here, flipped = row["here"], f"{row['flipped']} of {row['decisions']}"
         passed = "verified" if row["passed"] else "NOT verified"
         where = (row["bundle"], row["target"], here["target"], here["int8 instructions"])
-        rows.append((*where, f"{row['drift']:.1e}", f"{row['tolerance']:.1e}", flipped, passed))
+        rows.append((*where, f"{row['logit_rms']:.1e}", f"{row['tolerance']:.1e}", flipped, passed))
     headings = "Bundle | made for | replayed on | int8 instructions | logits differ by | allowed | flipped | "
     return table(headings, rows, left=4)
 
@@ -129,11 +130,11 @@ def int8() -> str:
 
     lines = []
     for name, bundle in INT8.items():
-        drift = figures(bundle)["drift"]
+        effect = figures(bundle)["quantization_effect"]
         lines.append(
-            f"{name}: {drift['flipped']} of {drift['decisions']} dev decisions flip with the fp32 thresholds, "
-            f"{drift['flipped_refitted']} with the int8 file's own; dev micro-F1 {on_dev(f'{bundle}-fp32'):.3f} in "
-            f"fp32, {on_dev(bundle):.3f} in int8."
+            f"{name}: {effect['flipped']} of {effect['decisions']} dev decisions flip with the fp32 thresholds, "
+            f"{effect['flipped_refitted']} with the int8 file's own; dev micro-F1 {on_dev(f'{bundle}-fp32'):.3f} "
+            f"in fp32, {on_dev(bundle):.3f} in int8."
         )
     return _shipped(INT8) + notes(*lines)
 

@@ -44,14 +44,14 @@ def measure(results: Path, data: Path, bundle: Path) -> None:
 
     F1 is the Bundle's on dev alone: its student has seen the texts of train.
     """
-    splits, reader = read_splits(data), TextReader(threads=1)
+    splits, ocr = read_splits(data), TextReader(threads=1)
     examples = [*splits.train, *splits.dev]
     found = conditions(examples, packages=["rapidocr"], threads=1)
     captions, seconds = [], []
     for example in track(examples, "reading images", len(examples)):
         assert example.image is not None, f"{example.id}: has no image"
         start = time.process_time()
-        captions.append(reader.lines(example.image))
+        captions.append(ocr.lines(example.image))
         seconds.append(time.process_time() - start)
 
     def texts(order: Order) -> list[str]:
@@ -64,7 +64,7 @@ def measure(results: Path, data: Path, bundle: Path) -> None:
         for spaces in (True, False)
     }
     tree = {
-        "reader": reader.name,
+        "reader": ocr.name,
         "memes": {"train": len(splits.train), "dev": len(splits.dev)},
         "without_text": sum(not lines for lines in captions),
         "without_text_typed": sum(not normalised(example.text, spaces=False) for example in examples),

@@ -26,7 +26,7 @@ from distill.runtime.predictor import Predictor
 from experiments.results import bundle_option, conditions, data_option, distill, notes, read, table, timed, write
 
 CONCURRENCY = (1, 4, 16, 64)
-DRIFT = 48  # posts that are answered in batches and alone
+BATCHED = 48  # posts that are answered in batches and alone
 Service = tuple[str, int]  # its address and its process
 
 
@@ -53,7 +53,7 @@ def measure(results: Path, bundle: Path, data: Path, requests: int, threads: int
         tree["loads"] = [load(service, posts, step, together)[0] for together in CONCURRENCY]
         note("the long load")
         tree["long"] = load(service, posts, requests, 16)[0]
-        tree["drift"] = drift(service, bundle, examples[:DRIFT])
+        tree["batching_effect"] = batching_effect(service, bundle, examples[:BATCHED])
     with served(bundle, threads, "--max-batch", 1) as service:
         load(service, posts, 100, 8)
         tree["unbatched"] = [load(service, posts, step, together)[0] for together in CONCURRENCY]
@@ -141,7 +141,7 @@ def alone(bundle: Path, examples: Sequence[Example], count: int, threads: int) -
     return {"requests": count, "requests_per_s": count / sum(seconds), **quantiles(seconds)}
 
 
-def drift(service: Service, bundle: Path, examples: Sequence[Example]) -> dict[str, float]:
+def batching_effect(service: Service, bundle: Path, examples: Sequence[Example]) -> dict[str, float]:
     """How answers in batches differ from answers alone: int8 that finds its ranges at run time finds a batch's."""
     predictor = Predictor.load(bundle)
     answers = load(service, list(map(body, examples)), len(examples), len(examples))[1]
@@ -163,7 +163,7 @@ def loads() -> str:
     rows = [("the Predictor alone, no service", *cells(tree["alone"]), "", "", "")]
     for batched, single in zip(tree["loads"], tree["unbatched"], strict=True):
         rows.append((str(batched["concurrency"]), *cells(batched), *cells(single)))
-    c, moved = tree["conditions"], tree["drift"]
+    c, moved = tree["conditions"], tree["batching_effect"]
     headings = "at once | requests/s | p50 ms | p99 ms | requests/s, --max-batch 1 | p50 ms | p99 ms"
     return table(headings, rows) + notes(
         f"{c['cpu']}, {c['granted']:g} CPUs shared by service and client; threads of the model: "

@@ -27,7 +27,7 @@ from distill.model.soft_targets import SoftTargets
 from distill.scoring.bootstrap import PairedBootstrap, estimate
 from distill.scoring.metrics import Decisions, Probabilities, Targets, macro_f1, micro_f1, sigmoid
 from distill.scoring.thresholds import fit_thresholds
-from distill.training.trainer import TrainingData, Workspace, train_model
+from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from experiments.results import PATH, conditions, data_option, figure, named, notes, read, table, timed, write
 from teacher.compare import evaluate_recipes, predict_recipe
 from teacher.losses import teacher_loss
@@ -68,7 +68,7 @@ def comparison(folder: Path, splits: Splits) -> dict[str, Any]:
     folds, seeds = asked["folds"], asked["seeds"]
     configs = {name: build_dataclass(TeacherConfig, tree, name) for name, tree in asked["tries"].items()}
     answers = {
-        name: predict_recipe(name, config, splits, folds, seeds, Workspace(folder / name, resume=True))
+        name: predict_recipe(name, config, splits, folds, seeds, CheckpointFolder(folder / name, resume=True))
         for name, config in configs.items()
     }
     objectives = {}
@@ -111,11 +111,11 @@ def one_epoch(config: TeacherConfig, splits: Splits, folder: Path) -> Callable[[
     """Trains one more epoch of one teacher whenever it is called."""
     classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
     data = TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
-    workspace = Workspace(folder, resume=False)
+    checkpoints = CheckpointFolder(folder, resume=False)
 
     def epoch() -> object:
         loss = teacher_loss(config, data.train.targets)
-        return train_model(classifier.network, config, data, loss, workspace, epochs=1)
+        return train_model(classifier.network, config, data, loss, checkpoints, epochs=1)
 
     return epoch
 

@@ -98,15 +98,17 @@ def enlarged(examples: Sequence[Example], folder: Path) -> list[Example]:
 
 
 def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: str) -> dict[str, Any]:
-    """Both answers to every example, in turns; drift is the root mean square of the logits' differences."""
-    reader, bundle = predictor.reader, predictor.bundle
+    """Both answers to every example, in turns; `logit_rms` is the root mean square of the logits' differences."""
+    preprocessor, bundle = predictor.preprocessor, predictor.bundle
     here, there, tokens, pixels, times = [], [], [], [], []
     asked = [*examples[:WARM_UP], *examples]
     for example in track(asked, what, len(asked)):
         assert example.image is not None
         words = ASK.replace("NAME", json.dumps(f"/images/{example.image.name}"))
         found = tab.run(words.replace("TEXT", json.dumps(example.text)))
-        batch, read_s = timed(lambda e: reader.batch(reader.rows([e.text], [reader.image(e.image)])), example)
+        batch, read_s = timed(
+            lambda e: preprocessor.batch(preprocessor.rows([e.text], [preprocessor.image(e.image)])), example
+        )
         logits, model_s = timed(run_session, predictor.session, batch)
         here.append(logits[0])
         there.append(found["logits"])
@@ -121,7 +123,7 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
         "other_tokens": sum(tokens[WARM_UP:]),
         "other_pixels": sum(value > 0 for value in pixels[WARM_UP:]),
         "largest_pixel_difference": max(pixels),
-        "drift": float(np.sqrt(np.square(page - own).mean())),
+        "logit_rms": float(np.sqrt(np.square(page - own).mean())),
         "largest_logit_difference": float(np.abs(page - own).max()),
         "tolerance": bundle.golden["tolerance"],
         "flipped": int((before != after).sum()),
@@ -157,7 +159,7 @@ def answers() -> str:
     """The page in a browser against the Predictor."""
 
     def cells(row: dict[str, Any], pixels: str, largest: float) -> tuple[str, ...]:
-        moved, flipped = f"{row['drift']:.1e}, {largest:.1e}", f"{row['flipped']} of {row['decisions']}"
+        moved, flipped = f"{row['logit_rms']:.1e}, {largest:.1e}", f"{row['flipped']} of {row['decisions']}"
         return str(row["cases"]), str(row["other_tokens"]), pixels, moved, f"{row['tolerance']:.1e}", flipped
 
     tree, rows = read("web"), []

@@ -16,10 +16,10 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibra
 from distill.core.terminal import track
 from distill.preprocess.inputs import ModelInputs
 
-Calibration = Literal["minmax", "entropy", "percentile"]
+RangeMethod = Literal["minmax", "entropy", "percentile"]
 Ranges = dict[str, tuple[float, float]]  # least and greatest value of a tensor, by its name
 
-CALIBRATIONS: dict[Calibration, CalibrationMethod] = {
+RANGE_METHODS: dict[RangeMethod, CalibrationMethod] = {
     "minmax": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,
     "percentile": CalibrationMethod.Percentile,
@@ -28,7 +28,7 @@ OPERATORS = ["Conv", "Clip", "Relu", "Add", "Mul", "MatMul", "Gemm"]
 PERCENTILE = 99.99
 
 
-def calibrate_ranges(model: Path, batches: Sequence[ModelInputs], calibration: Calibration) -> Ranges:
+def calibrate_ranges(model: Path, batches: Sequence[ModelInputs], method: RangeMethod) -> Ranges:
     """The range of every tensor that may be quantised, over `batches`.
 
     "minmax" takes the extremes, "percentile" leaves out the far 0.01 %, "entropy" chooses the range whose
@@ -39,12 +39,12 @@ def calibrate_ranges(model: Path, batches: Sequence[ModelInputs], calibration: C
             str(model),
             OPERATORS,
             augmented_model_path=str(Path(folder) / "watched.onnx"),
-            calibrate_method=CALIBRATIONS[calibration],
-            extra_options={"percentile": PERCENTILE} if calibration == "percentile" else {},
+            calibrate_method=RANGE_METHODS[method],
+            extra_options={"percentile": PERCENTILE} if method == "percentile" else {},
         )
         with redirect_stdout(io.StringIO()):  # its progress; standard output belongs to results
             # One at a time: all at once, the tensors of all batches would be held together.
-            for batch in track(batches, f"calibrating ({calibration})", len(batches)):
+            for batch in track(batches, f"calibrating ({method})", len(batches)):
                 calibrator.collect_data(_OneBatch(batch))
             tensors = calibrator.compute_data().data
     limits = {name: [np.asarray(end).item() for end in tensor.range_value] for name, tensor in tensors.items()}

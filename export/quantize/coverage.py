@@ -12,7 +12,7 @@ from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8, read_gra
 from distill.runtime.onnx.profile import count_macs
 from distill.runtime.onnx.towers import TOWERS, weight_towers
 
-SMALL_TYPES = (INT8, UINT8, INT4, UINT4)
+LOW_BIT_TYPES = (INT8, UINT8, INT4, UINT4)
 MIN_WEIGHTS = 64  # smaller constants are shapes and axes
 # From which input on an operator takes scales and zero points, which may be tables, but are no weights.
 SCALES_FROM = {"DequantizeLinear": 1, "MatMulNBits": 2, "GatherBlockQuantized": 2}
@@ -23,20 +23,20 @@ class TowerCoverage:
     """Of one tower: bytes of weights in 8 bits or fewer and in float (weights of two or more dimensions), and
     multiply-accumulates done on such weights and in float, for one example."""
 
-    small_bytes: int = 0
+    low_bit_bytes: int = 0
     float_bytes: int = 0
-    small_macs: int = 0
+    low_bit_macs: int = 0
     float_macs: int = 0
 
     @property
     def weights(self) -> float:
-        """Share of the bytes that is small, in [0, 1]; 1 where there are none."""
-        return _share(self.small_bytes, self.float_bytes)
+        """Share of the bytes that is in few bits, in [0, 1]; 1 where there are none."""
+        return _share(self.low_bit_bytes, self.float_bytes)
 
     @property
     def macs(self) -> float:
-        """Share of the multiply-accumulates that is small, in [0, 1]; 1 where there are none."""
-        return _share(self.small_macs, self.float_macs)
+        """Share of the multiply-accumulates that is in few bits, in [0, 1]; 1 where there are none."""
+        return _share(self.low_bit_macs, self.float_macs)
 
     def __add__(self, other: TowerCoverage) -> TowerCoverage:
         return TowerCoverage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(TowerCoverage)))
@@ -71,14 +71,16 @@ def measure_coverage(model: Path, batch: ModelInputs) -> Coverage:
         size = math.prod(weight.dims)
         if len(weight.dims) < 2 or size < MIN_WEIGHTS or weight.data_type == INT64 or weight.name in scales:
             continue
-        if weight.data_type in SMALL_TYPES:
-            part = TowerCoverage(small_bytes=size // 2 if weight.data_type in (INT4, UINT4) else size)
+        if weight.data_type in LOW_BIT_TYPES:
+            part = TowerCoverage(low_bit_bytes=size // 2 if weight.data_type in (INT4, UINT4) else size)
         else:
             part = TowerCoverage(float_bytes=4 * size)
         covered[towers[weight.name]] += part
     for product in count_macs(model, batch):
         covered[product.tower] += (
-            TowerCoverage(small_macs=product.macs) if product.quantised else TowerCoverage(float_macs=product.macs)
+            TowerCoverage(low_bit_macs=product.macs)
+            if product.quantised
+            else TowerCoverage(float_macs=product.macs)
         )
     return Coverage(**covered)
 
@@ -99,5 +101,5 @@ def refuse_if_uncovered(coverage: Coverage, min_share: float, precision: str = "
             )
 
 
-def _share(small: int, large: int) -> float:
-    return small / (small + large) if small + large else 1.0
+def _share(low_bit: int, floats: int) -> float:
+    return low_bit / (low_bit + floats) if low_bit + floats else 1.0

@@ -16,19 +16,19 @@ import onnx
 from onnxruntime.quantization import QDQQuantizer, QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 
+from distill.core.cpu import CpuTarget
 from distill.core.errors import ExportError
-from distill.core.isa import Target
 from distill.runtime.onnx.towers import image_tower_nodes
-from export.quantize.calibration import Calibration, Ranges
+from export.quantize.calibration import RangeMethod, Ranges
 
 Matmuls = Literal["dynamic", "static", "trained", "4-bit"]
 Convolutions = Literal["float", "per-channel", "per-tensor"]
 
-PRODUCTS = ["MatMul", "Gemm"]
+MATMUL_OPS = ["MatMul", "Gemm"]
 # What may lie between two int8 convolutions without going back to float.
 ACTIVATIONS = ("Clip", "Relu")
-JOINS = ("Add", "Mul")
-SQUEEZES = ("ReduceMean", "GlobalAveragePool")
+ELEMENTWISE_OPS = ("Add", "Mul")
+POOLING_OPS = ("ReduceMean", "GlobalAveragePool")
 BLOCK = 32  # weights that share a scale in 4 bits
 # Shape inference stops at fused operators, whose outputs are then taken for this.
 FUSED = {"DefaultTensorType": onnx.TensorProto.FLOAT}
@@ -41,24 +41,24 @@ class Scheme:
     `matmuls`: "dynamic" measures the range of a product's input at run time, "static" takes it from
     calibration, "trained" from `distill finetune-int8`; "4-bit" rounds the weights alone. `convolutions`: with one
     scale per output channel, per tensor, or left in float. The calibrations say how static ranges are set.
-    `kept` names the nodes that are kept in float all the same.
+    `float_nodes` names the nodes that are kept in float all the same.
     """
 
     matmuls: Matmuls
     convolutions: Convolutions
-    matmul_calibration: Calibration | None = None
-    convolution_calibration: Calibration | None = None
-    kept: tuple[str, ...] = ()
+    matmul_calibration: RangeMethod | None = None
+    convolution_calibration: RangeMethod | None = None
+    float_nodes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         matmuls = f" ({self.matmul_calibration})" if self.matmul_calibration else ""
         convolutions = f" ({self.convolution_calibration})" if self.convolution_calibration else ""
-        kept = f", {len(self.kept)} nodes in float" if self.kept else ""
+        kept = f", {len(self.float_nodes)} nodes in float" if self.float_nodes else ""
         return f"matrix products {self.matmuls}{matmuls}, convolutions {self.convolutions}{convolutions}{kept}"
 
 
 def quantize_graph(
-    fused: Path, out: Path, scheme: Scheme, target: Target, matmul_ranges: Ranges, convolution_ranges: Ranges
+    fused: Path, out: Path, scheme: Scheme, target: CpuTarget, matmul_ranges: Ranges, convolution_ranges: Ranges
 ) -> None:
     """Write `out` by `scheme` for `target`. Embedding tables become 8-bit, with "4-bit" 4-bit.
 
@@ -82,19 +82,19 @@ def quantize_graph(
         part.unlink(missing_ok=True)
 
 
-def _dynamic(source: Path, out: Path, scheme: Scheme, target: Target) -> None:
+def _dynamic(source: Path, out: Path, scheme: Scheme, target: CpuTarget) -> None:
     """Quantise products whose ranges are measured at run time, and the embedding tables.
 
     Without VNNI, onnxruntime adds pairs of u8 x s8 products up in 16 bits, which overflow silently; 7-bit weights
     (reduce_range) cannot. On a DistilBERT + MobileNetV2 student (AVX2 EPYC, 24 tokens, one thread, p50 of 40) they
     took 34 ms, u8 x u8 37 ms, and fp32 51 ms.
     """
-    dynamic = PRODUCTS if scheme.matmuls == "dynamic" else []
+    dynamic = MATMUL_OPS if scheme.matmuls == "dynamic" else []
     quantize_dynamic(
         source,
         out,
         op_types_to_quantize=[*dynamic, "Gather"],
-        nodes_to_exclude=list(scheme.kept),
+        nodes_to_exclude=list(scheme.float_nodes),
         per_channel=True,
         reduce_range=target == "x86-avx2",
         weight_type=QuantType.QInt8,
@@ -112,13 +112,15 @@ def _four_bit(source: Path, out: Path, scheme: Scheme) -> None:
         accuracy_level=4,  # the products themselves in int8
         op_types_to_quantize=("MatMul", "Gather"),
     )
-    quantizer = MatMulNBitsQuantizer(onnx.load(str(source)), nodes_to_exclude=list(scheme.kept), algo_config=config)
+    quantizer = MatMulNBitsQuantizer(
+        onnx.load(str(source)), nodes_to_exclude=list(scheme.float_nodes), algo_config=config
+    )
     quantizer.process()
     quantizer.model.save_model_to_file(str(out))
 
 
 def _static(
-    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], per_channel: bool, target: Target, ranges: Ranges
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], per_channel: bool, target: CpuTarget, ranges: Ranges
 ) -> onnx.ModelProto:
     """Quantise `nodes` with ranges that were measured beforehand."""
     if not nodes:
@@ -136,7 +138,7 @@ def _static(
         op_types_to_quantize=sorted({node.op_type for node in nodes}),
         extra_options={
             **FUSED,
-            "OpTypesToExcludeOutputQuantization": PRODUCTS,  # what follows a product wants floats
+            "OpTypesToExcludeOutputQuantization": MATMUL_OPS,  # what follows a product wants floats
             "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
         },
     )
@@ -154,7 +156,7 @@ def static_products(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.NodePro
     return [
         node
         for node in graph.node
-        if node.op_type in PRODUCTS and node.input[1] in constants and node.name not in scheme.kept
+        if node.op_type in MATMUL_OPS and node.input[1] in constants and node.name not in scheme.float_nodes
     ]
 
 
@@ -172,18 +174,18 @@ def static_convolutions(graph: onnx.GraphProto, scheme: Scheme) -> list[onnx.Nod
     squeezed: set[str] = set()
     for node in image_tower_nodes(graph):
         source = node.input[0]
-        joined = node.input if node.op_type in JOINS else [source]
-        if node.op_type in SQUEEZES or all(name in squeezed for name in joined):
+        joined = node.input if node.op_type in ELEMENTWISE_OPS else [source]
+        if node.op_type in POOLING_OPS or all(name in squeezed for name in joined):
             squeezed.update(node.output)
             continue
-        if node.op_type in JOINS:  # a residual, or the gate of a squeeze
+        if node.op_type in ELEMENTWISE_OPS:  # a residual, or the gate of a squeeze
             fits = not quantised.isdisjoint(joined) and quantised.union(squeezed).issuperset(joined)
         else:
             fits = node.op_type == "Conv" or (node.op_type in ACTIVATIONS and source in quantised)
         if fits:
             chosen.append(node)
             quantised.update(node.output)
-    return [node for node in chosen if node.name not in scheme.kept]
+    return [node for node in chosen if node.name not in scheme.float_nodes]
 
 
 def trained_ranges(fp32: Path, layers: Mapping[str, tuple[float, float]]) -> Ranges:
@@ -195,7 +197,7 @@ def trained_ranges(fp32: Path, layers: Mapping[str, tuple[float, float]]) -> Ran
     by_layer = {f"network.{name}": ends for name, ends in layers.items()}
     by_tensor, missing = {}, set(by_layer)
     for node in onnx.load(str(fp32)).graph.node:
-        if node.op_type not in PRODUCTS:
+        if node.op_type not in MATMUL_OPS:
             continue
         scopes = next((p.value for p in node.metadata_props if p.key == "pkg.torch.onnx.name_scopes"), "[]")
         layer = next((name for name in reversed(ast.literal_eval(scopes)) if name in by_layer), None)

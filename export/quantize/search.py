@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from distill.core.cpu import CpuTarget, detect_target, overflows
 from distill.core.errors import ExportError
-from distill.core.isa import Target, detect_target, overflows
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Precision
 from distill.runtime.onnx.session import open_session, run_session
 from distill.runtime.predictor import predict_probabilities
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets, bootstrap_draws, logit, micro_ap, weighted_f1
 from distill.scoring.thresholds import Thresholds, carry_over
-from export.quantize.calibration import CALIBRATIONS, Calibration, Ranges, calibrate_ranges
+from export.quantize.calibration import RANGE_METHODS, RangeMethod, Ranges, calibrate_ranges
 from export.quantize.schemes import Scheme, quantize_graph
 from export.quantize.sensitivity import most_sensitive_nodes
 
@@ -51,10 +51,10 @@ class SearchInputs:
     targets: Targets
     probabilities: Probabilities
     thresholds: Thresholds
-    reader: Reader
+    preprocessor: Preprocessor
     calibration: Sequence[ModelInputs]
     trained_ranges: Ranges
-    target: Target
+    target: CpuTarget
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Candidate:
     """One quantised file that was tried, with its `probabilities` (N, L) on dev.
 
     `f1_drop` is the parent's micro-F1 on dev less its own, both decided with the parent's thresholds, carried over
-    to its outputs, with a paired bootstrap interval; `ap_drop` the same in micro-AP; `moved` how far its
-    probabilities are from the parent's on average; `time_ratio` its median time over the parent's, batch 1, one
-    thread, interleaved, on this machine.
+    to its outputs, with a paired bootstrap interval; `ap_drop` the same in micro-AP;
+    `mean_probability_change` the mean absolute difference of its probabilities from the parent's; `time_ratio` its
+    median time over the parent's, batch 1, one thread, interleaved, on this machine.
     """
 
     scheme: Scheme
@@ -73,7 +73,7 @@ class Candidate:
     size_bytes: int
     f1_drop: Estimate
     ap_drop: float
-    moved: float
+    mean_probability_change: float
     time_ratio: float
 
     def to_json(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Candidate:
             "size_bytes": self.size_bytes,
             "dev_micro_f1_drop": asdict(self.f1_drop),
             "dev_micro_ap_drop": self.ap_drop,
-            "moved": self.moved,
+            "mean_probability_change": self.mean_probability_change,
             "time_ratio": self.time_ratio,
         }
 
@@ -96,7 +96,7 @@ def search_schemes(inputs: SearchInputs, config: ExportConfig, precision: Precis
     When no file is within `config.max_f1_drop`, the nodes that lose most go back to float, twice as many each time,
     until one is. Raises ExportError when none is within it even then.
     """
-    calibrations = tuple(CALIBRATIONS) if config.calibration == "auto" else (config.calibration,)
+    calibrations = tuple(RANGE_METHODS) if config.calibration == "auto" else (config.calibration,)
     quantizer, limit = _Quantizer(inputs), config.max_f1_drop
     text = quantizer.candidates(_text_schemes(inputs, config, precision, calibrations))
     candidates = text if config.convolutions != "int8" else []
@@ -108,7 +108,7 @@ def search_schemes(inputs: SearchInputs, config: ExportConfig, precision: Precis
         nodes = most_sensitive_nodes(inputs.fused, best.model, inputs.calibration[:SENSITIVITY_BATCHES])
         count = 1
         while best.f1_drop.value > limit and count <= len(nodes) // 2:
-            candidates += quantizer.candidates([replace(best.scheme, kept=tuple(nodes[:count]))])
+            candidates += quantizer.candidates([replace(best.scheme, float_nodes=tuple(nodes[:count]))])
             best = rank_candidates(candidates, limit)[0]
             count *= 2
     if best.f1_drop.value > limit:
@@ -125,14 +125,14 @@ def rank_candidates(candidates: Sequence[Candidate], max_f1_drop: float) -> list
     as fast the one nearest to its parent; when none is within it, the one that loses least."""
     allowed = [candidate for candidate in candidates if candidate.f1_drop.value <= max_f1_drop]
     if not allowed:
-        return sorted(candidates, key=lambda candidate: (candidate.f1_drop.value, candidate.moved))
+        return sorted(candidates, key=lambda c: (c.f1_drop.value, c.mean_probability_change))
     least_time = min(candidate.time_ratio for candidate in allowed)
     fast = [candidate for candidate in allowed if least_time >= FASTER * candidate.time_ratio]
-    best = min(fast, key=lambda candidate: candidate.moved)
+    best = min(fast, key=lambda candidate: candidate.mean_probability_change)
     return [best, *(candidate for candidate in candidates if candidate is not best)]
 
 
-def refuse_if_no_gain(best: Candidate, fp32_bytes: int, target: Target, config: ExportConfig) -> None:
+def refuse_if_no_gain(best: Candidate, fp32_bytes: int, target: CpuTarget, config: ExportConfig) -> None:
     """Raise ExportError for a file that is not smaller or not faster than its parent, unless the recipe allows it.
     How fast a file for another kind of processor is cannot be measured here."""
     slower = best.time_ratio >= 1 and target == detect_target()
@@ -166,12 +166,12 @@ class _Quantizer:
             models[model] = scheme
         return _measure_candidates(inputs, models)
 
-    def _ranges(self, calibration: Calibration | None) -> Ranges:
+    def _ranges(self, calibration: RangeMethod | None) -> Ranges:
         return {} if calibration is None else self.calibrated(calibration)
 
 
 def _text_schemes(
-    inputs: SearchInputs, config: ExportConfig, precision: Precision, calibrations: Sequence[Calibration]
+    inputs: SearchInputs, config: ExportConfig, precision: Precision, calibrations: Sequence[RangeMethod]
 ) -> list[Scheme]:
     if precision == "int4":
         return [Scheme("4-bit", "float")]
@@ -183,7 +183,7 @@ def _text_schemes(
     return schemes
 
 
-def _image_schemes(text: Scheme, calibrations: Sequence[Calibration]) -> list[Scheme]:
+def _image_schemes(text: Scheme, calibrations: Sequence[RangeMethod]) -> list[Scheme]:
     per_channel = [replace(text, convolutions="per-channel", convolution_calibration=c) for c in calibrations]
     return [*per_channel, replace(text, convolutions="per-tensor", convolution_calibration=calibrations[0])]
 
@@ -200,7 +200,7 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
     candidates = []
     for (model, scheme), seconds in zip(models.items(), times, strict=True):
         outputs = predict_probabilities(
-            partial(run_session, open_session(model, 0, exact)), inputs.reader, inputs.examples
+            partial(run_session, open_session(model, 0, exact)), inputs.preprocessor, inputs.examples
         )
         if not np.isfinite(outputs).all():
             raise ExportError(
@@ -217,7 +217,7 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
                 size_bytes=model.stat().st_size,
                 f1_drop=Estimate.of(f1_drop[0], f1_drop[1:]),
                 ap_drop=fp32_ap - micro_ap(inputs.targets, outputs),
-                moved=float(np.abs(outputs - inputs.probabilities).mean()),
+                mean_probability_change=float(np.abs(outputs - inputs.probabilities).mean()),
                 time_ratio=seconds / fp32_time,
             )
         )

@@ -10,7 +10,7 @@ from onnxruntime import InferenceSession, SessionOptions
 
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.towers import tensor_towers
-from export.quantize.schemes import PRODUCTS
+from export.quantize.schemes import MATMUL_OPS
 
 
 def most_sensitive_nodes(fused: Path, quantized: Path, batches: Sequence[ModelInputs]) -> list[str]:
@@ -26,7 +26,9 @@ def most_sensitive_nodes(fused: Path, quantized: Path, batches: Sequence[ModelIn
     nodes = [
         node
         for node in graph.node
-        if node.op_type in (*PRODUCTS, "Conv") and node.input[1] in constants and towers[node.output[0]] is not None
+        if node.op_type in (*MATMUL_OPS, "Conv")
+        and node.input[1] in constants
+        and towers[node.output[0]] is not None
     ]
     in_both = set.intersection(*({name for node in model.graph.node for name in node.output} for model in models))
     watched = sorted(in_both & {name for node in nodes for name in (node.input[0], node.output[0])})

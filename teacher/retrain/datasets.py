@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.terminal import note
-from distill.data.checks import content_hash, raise_faults
+from distill.data.checks import content_hash, raise_if_any
 from distill.data.dataset import Example, Splits, find_split, read_examples, read_splits
 from distill.data.labels import LabelSet
 from distill.data.lineage import Lineage
@@ -82,14 +82,14 @@ def _refuse_leaks(splits: Splits, seen: Lineage) -> None:
     test = {content_hash(example): example.id for example in splits.test}
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         leaks = [f"{test[h]!r} is {e.id!r} of {name}" for e in part if (h := content_hash(e)) in test]
-        raise_faults("test example in the data to learn from; take it out of either", leaks)
+        raise_if_any("test example in the data to learn from; take it out of either", leaks)
     leaks = [repr(id_) for content, id_ in test.items() if content in seen.train]
-    raise_faults(
+    raise_if_any(
         "test example that the earlier run was trained on; the comparison would flatter it, take it out", leaks
     )
     in_train = seen.trained_on(splits.dev)
     leaks = [repr(example.id) for example, is_leak in zip(splits.dev, in_train, strict=True) if is_leak]
-    raise_faults("dev example that the earlier run was trained on; move it to train", leaks)
+    raise_if_any("dev example that the earlier run was trained on; move it to train", leaks)
 
 
 def comparison_cautions(splits: Splits, seen: Lineage) -> list[str]:

@@ -26,8 +26,8 @@ NO_TEXT, NO_IMAGE = "(no text)", "(no image)"
 @dataclass(frozen=True)
 class NewExamplesReport:
     """The `drift` between so many `fresh` and `reference` examples. `micro_f1` is that of the earlier run, with
-    its own thresholds, on the `unseen` fresh ones, which it was not trained on; `loss` is that minus its micro-F1
-    on unseen examples of the reference. None if it was trained on all of them.
+    its own thresholds, on the `unseen` fresh ones, which it was not trained on; `f1_change` is that minus its
+    micro-F1 on unseen examples of the reference. None if it was trained on all of them.
 
     Macro-F1 would not do: it falls with the number of examples, as rare labels are left without any.
     """
@@ -37,12 +37,12 @@ class NewExamplesReport:
     drift: drift.DriftReport
     unseen: int
     micro_f1: Estimate | None
-    loss: Estimate | None
+    f1_change: Estimate | None
 
     @property
     def harder(self) -> bool:
         """Whether the earlier run does worse on the new examples, beyond chance."""
-        return self.loss is not None and self.loss.high < 0
+        return self.f1_change is not None and self.f1_change.high < 0
 
     def to_json(self) -> dict[str, Any]:
         """For retrain.json."""
@@ -72,9 +72,16 @@ def measure_drift(old: Checkpoint, data: RetrainData, seen: Lineage) -> NewExamp
     }
     difference = drift.detect_drift(names, rates, lengths, features)
     f1_before, f1_now = before.micro_f1_draws(seed=0), now.micro_f1_draws(seed=1)
-    loss = None if f1_before is None or f1_now is None else estimate(f1_now - f1_before)
+    f1_change = None if f1_before is None or f1_now is None else estimate(f1_now - f1_before)
     micro_f1 = None if f1_now is None else estimate(f1_now)
-    return NewExamplesReport(len(data.reference), len(data.fresh), difference, len(unseen_fresh), micro_f1, loss)
+    return NewExamplesReport(
+        reference=len(data.reference),
+        fresh=len(data.fresh),
+        drift=difference,
+        unseen=len(unseen_fresh),
+        micro_f1=micro_f1,
+        f1_change=f1_change,
+    )
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ class RunPredictions:
 
 @dataclass(frozen=True)
 class Promotion:
-    """`gain` holds new minus old by metric, in pairs. `enough` is how many test examples would promote the new run
-    if the difference in `objective` stayed the same; None if no number would, or if
-    the reason is another."""
+    """`gain` holds new minus old by metric, in pairs. `required_examples` is how many test examples would promote
+    the new run if the difference in `objective` stayed the same; None if no number would, or if the reason is
+    another."""
 
     decision: Decision
     reason: Reason
@@ -37,7 +37,7 @@ class Promotion:
     old: ArmMetrics
     new: ArmMetrics
     gain: dict[str, Estimate]
-    enough: int | None
+    required_examples: int | None
 
     def to_json(self) -> dict[str, Any]:
         """For retrain.json."""
@@ -55,9 +55,11 @@ class Promotion:
         if self.reason == "worse":
             return f"KEPT OLD: the new run is worse. {difference}: the interval lies below 0."
         too_few = f"KEPT OLD: the test set is too small to know. {difference}: it may lose more than {limit}"
-        if self.enough is None:
+        if self.required_examples is None:
             return f"{too_few}, and so may it however many examples there are, if the difference stays what it is."
-        return f"{too_few}; if the difference stays what it is, about {self.enough:,} examples would tell."
+        return (
+            f"{too_few}; if the difference stays what it is, about {self.required_examples:,} examples would tell."
+        )
 
 
 def decide_promotion(
@@ -75,7 +77,7 @@ def decide_promotion(
     before, after = (draws.metric_draws(targets, [run.probabilities], [run.decisions]) for run in (old, new))
     gains = paired_difference(after, before)
     decision, reason = _decide(gains[objective], max_f1_drop)
-    enough = _enough(gains[objective], max_f1_drop, len(targets)) if reason == "too few examples" else None
+    too_few = reason == "too few examples"
     return Promotion(
         decision=decision,
         reason=reason,
@@ -85,7 +87,7 @@ def decide_promotion(
         old=arm_metrics(before),
         new=arm_metrics(after),
         gain=gains,
-        enough=enough,
+        required_examples=_required_examples(gains[objective], max_f1_drop, len(targets)) if too_few else None,
     )
 
 
@@ -97,7 +99,7 @@ def _decide(gain: Estimate, max_f1_drop: float) -> tuple[Decision, Reason]:
     return "PROMOTED", "not worse"
 
 
-def _enough(gain: Estimate, max_f1_drop: float, examples: int) -> int | None:
+def _required_examples(gain: Estimate, max_f1_drop: float, examples: int) -> int | None:
     """Intervals shrink with the root of the examples: as many as put the lower end at -max_f1_drop."""
     room = gain.value + max_f1_drop
     return math.ceil(examples * ((gain.value - gain.low) / room) ** 2) if room > 0 else None

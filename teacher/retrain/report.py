@@ -88,11 +88,11 @@ def drift_sentence(new_examples: NewExamplesReport | None) -> str:
 
 def old_run_sentence(new_examples: NewExamplesReport) -> str:
     """How well the earlier run does on the new examples."""
-    if new_examples.micro_f1 is None or new_examples.loss is None:
+    if new_examples.micro_f1 is None or new_examples.f1_change is None:
         return "The earlier run was trained on all of the new examples, so its F1 on them says nothing."
     score = (
         f"The earlier run on {new_examples.unseen} new examples that it was not trained on: micro-F1 "
-        f"{new_examples.micro_f1:.3f}, {new_examples.loss:+.3f} from the reference"
+        f"{new_examples.micro_f1:.3f}, {new_examples.f1_change:+.3f} from the reference"
     )
     if new_examples.harder:
         return f"{score}: DRIFT, the new examples are labelled in another way, or are harder."

@@ -14,8 +14,8 @@ from distill.data.dataset import Example
 from distill.data.lineage import Lineage
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
-from distill.training.run import RunStart, begin_run
-from distill.training.trainer import Workspace
+from distill.training.run_writer import RunStart, begin_run
+from distill.training.trainer import CheckpointFolder
 from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data
 from teacher.retrain.drift import measure_drift
 from teacher.retrain.promotion import Promotion, RunPredictions, decide_promotion
@@ -64,8 +64,8 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
     new_examples = measure_drift(old, data, seen)
     show_drift(new_examples)
     if is_unfinished:
-        workspace = Workspace(options.out, options.resume)
-        new = fit_teacher(config, splits, workspace, replace(old.classifier, config=config))
+        checkpoints = CheckpointFolder(options.out, options.resume)
+        new = fit_teacher(config, splits, checkpoints, replace(old.classifier, config=config))
     else:
         note(f"{options.out}: this run is finished already; it is judged again")
         new = Checkpoint.load(options.out)

@@ -19,7 +19,7 @@ from distill.data.dataset import Splits
 from distill.scoring.metrics import Probabilities
 from distill.scoring.thresholds import cross_fitted, objective_value
 from distill.training.folds import Folds, OutOfFold, predict_out_of_fold
-from distill.training.trainer import Workspace
+from distill.training.trainer import CheckpointFolder
 from teacher.losses import teacher_loss
 from teacher.train import prepare_teacher
 
@@ -44,7 +44,7 @@ class CrossValidation:
         """After each fold, the F1 that `config.threshold_objective` names on the rows of the folds so far, with
         thresholds cross-fitted on them. Raises RunError for a recipe that cannot be trained."""
         for number in range(1, len(self.folds.parts) + 1):
-            rows = np.sort(np.concatenate([fold.held_out for fold in self.folds.parts[:number]]))
+            rows = np.sort(np.concatenate([fold.held_out_rows for fold in self.folds.parts[:number]]))
             probabilities, targets = self._train(config, number).probabilities.both[rows], self.targets[rows]
             decisions = cross_fitted(probabilities, targets, config.threshold_objective)
             yield objective_value(targets, decisions, config.threshold_objective)
@@ -53,13 +53,13 @@ class CrossValidation:
         """Out of fold for the whole training split, float32 (N, L)."""
         return self._train(config, len(self.folds.parts)).probabilities.both
 
-    def _train(self, config: TeacherConfig, first: int) -> OutOfFold:
+    def _train(self, config: TeacherConfig, max_folds: int) -> OutOfFold:
         folder = self.folder / hashlib.sha256(json.dumps(asdict(config)).encode()).hexdigest()[:16]
         classifier = replace(self.classifier, config=config)
         make_loss = partial(teacher_loss, config, self.targets)
         try:
             return predict_out_of_fold(
-                classifier, self.folds, make_loss, Workspace(folder, resume=True), first=first
+                classifier, self.folds, make_loss, CheckpointFolder(folder, resume=True), max_folds=max_folds
             )
         except (RunError, torch.OutOfMemoryError) as error:
             for path in folder.glob("fold*"):

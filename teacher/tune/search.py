@@ -1,7 +1,7 @@
 """The search for a teacher's learning rate, batch size and loss: Optuna's TPE sampler with median pruning.
 
-`objective` is not searched: every trial is scored by the F1 that it names, and scores of different kinds of F1
-cannot be compared.
+`threshold_objective` is not searched: every trial is scored by the F1 that it names, and scores of different kinds
+of F1 cannot be compared.
 
 The study is a journal, one line an event, appended and synced: a killed process loses the last line at most, which
 is cut off when the journal is opened again. SQLite would be as safe, and needs more packages and locks.
@@ -23,8 +23,6 @@ from optuna.trial import TrialState
 from distill.core.errors import RunError
 from distill.core.recipe import Recipe, TeacherConfig
 from distill.core.terminal import note, warn
-from distill.model.encoders.cnn import CNN
-from distill.model.encoders.lstm import LSTM
 
 Value = float | int | str
 Values = dict[str, Value]  # by the recipe's keys, without "teacher."
@@ -77,8 +75,8 @@ class Trial:
 
 def rate_of(base: TeacherConfig) -> str:
     """The learning rate that is searched: that of pretrained encoders, or the head's if none of them is trained."""
-    text = base.head.modalities != "image" and base.text.model != LSTM
-    image = base.head.modalities != "text" and base.image.trainable and base.image.model != CNN
+    text = base.head.modalities != "image" and base.text.pretrained
+    image = base.head.modalities != "text" and base.image.trainable and base.image.pretrained
     return "learning_rate" if text or image else "head_learning_rate"
 
 

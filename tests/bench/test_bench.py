@@ -21,13 +21,13 @@ from bench.measure.interleave import Plan
 from bench.measure.memory import peak_bytes, resident
 from bench.measure.stages import stage_times
 from bench.peers.run import run_with_peers
-from bench.quality.evaluate import Evaluation, evaluate
-from bench.quality.task import Task
+from bench.quality.eval_set import EvalSet
+from bench.quality.evaluate import SplitEvaluation, evaluate
 from bench.report import tables as report
 from bench.report import types as figures
 from bench.run import run, write
 from bench.runtimes.open_model import answer, open_variant
-from bench.runtimes.variants import Variant, line_up, resolve
+from bench.runtimes.variants import Variant, select_variants, variant_from_path
 from distill.core.errors import BenchError, BundleError
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.predictor import Predictor
@@ -151,7 +151,7 @@ def test_memory_counters_agree_with_what_is_allocated_and_with_each_other(tmp_pa
 
 def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that takes 30 ms longer than it does: whatever the machine is busy with is small beside it."""
-    served = open_variant(resolve(chain.fp32), 1)
+    served = open_variant(variant_from_path(chain.fp32), 1)
     real = served.logits
 
     def slow(batch: ModelInputs) -> np.ndarray:
@@ -170,11 +170,11 @@ def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain, monkeypatch:
     call = 1e3 * (time.perf_counter() - start) / len(rows)
     assert sum(by_name.values()) == pytest.approx(call, rel=0.25)
     assert 30 <= by_name["text"] + by_name["image"] + by_name["head"] <= 1.25 * call
-    assert found.tokens == len(served.reader.ids([rows[3][0]])[0])
+    assert found.tokens == len(served.preprocessor.ids([rows[3][0]])[0])
 
 
 def test_a_post_without_an_image_takes_no_time_to_decode(chain: Chain) -> None:
-    found = stage_times(open_variant(resolve(chain.int8), 1), [("a text alone", None)], passes=3)
+    found = stage_times(open_variant(variant_from_path(chain.int8), 1), [("a text alone", None)], passes=3)
     by_name = {stage.name: stage.ms for stage in found.stages}
     assert by_name["decode"] < 0.05
     assert by_name["resize"] < 0.05
@@ -184,7 +184,7 @@ def test_every_runtime_answers_as_the_product_does(chain: Chain) -> None:
     some = chain.splits.test[:5]
     predictor = Predictor.load(chain.int8, 1)
     expected = [predictor.predict(example.text, example.image).labels for example in some]
-    served = open_variant(resolve(chain.int8), 1)
+    served = open_variant(variant_from_path(chain.int8), 1)
     assert [answer(served, [example.text], [example.image])[0] for example in some] == expected
 
 
@@ -192,9 +192,9 @@ def test_every_runtime_answers_as_the_product_does(chain: Chain) -> None:
 def made(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[figures.BenchReport, list[Path]]:
     """One real report over the whole chain."""
     out = tmp_path_factory.mktemp("bench") / "bench.json"
-    task = Task.of(chain.splits, "test")
+    eval_set = EvalSet.from_splits(chain.splits, "test")
     plan = Plan((1, 2), (1, 4), 40, 1, "a device")
-    found = run_with_peers(chain.int8, [chain.teacher], [], chain.splits.train, task, plan)
+    found = run_with_peers(chain.int8, [chain.teacher], [], chain.splits.train, eval_set, plan)
     return found, write(found, out)
 
 
@@ -265,9 +265,9 @@ def test_the_limit_is_counted_for_bundles_and_never_beaten(made: tuple[figures.B
     fp32, int8 = rows["student fp32 ONNX"], rows["student int8 ONNX"]
     assert fp32 is not None
     assert int8 is not None
-    assert fp32.small_macs == 0
-    assert int8.small_macs > 0
-    assert int8.small_macs + int8.float_macs == pytest.approx(fp32.float_macs, rel=0.01)
+    assert fp32.low_bit_macs == 0
+    assert int8.low_bit_macs > 0
+    assert int8.low_bit_macs + int8.float_macs == pytest.approx(fp32.float_macs, rel=0.01)
     for done in (fp32, int8):
         assert 0 < done.of_peak < 1
         assert done.of_peak == pytest.approx(done.ideal_ms / done.model_ms)
@@ -297,55 +297,56 @@ def test_a_noisy_machine_is_said_aloud(made: tuple[figures.BenchReport, list[Pat
         assert ("The machine was quiet" in notes) != said
 
 
-def evaluated(folder: Path, task: Task) -> Evaluation:
-    return evaluate(open_variant(resolve(folder)), task)
+def evaluated(folder: Path, eval_set: EvalSet) -> SplitEvaluation:
+    return evaluate(open_variant(variant_from_path(folder)), eval_set)
 
 
 def test_quality_on_dev_does_not_use_thresholds_fitted_on_the_same_rows(chain: Chain) -> None:
-    on_dev = evaluated(chain.int8, Task.of(chain.splits, "dev"))
+    on_dev = evaluated(chain.int8, EvalSet.from_splits(chain.splits, "dev"))
     assert on_dev.thresholds == "cross-fitted on dev"
     assert on_dev.quality_own_thresholds is not None
-    on_test = evaluated(chain.int8, Task.of(chain.splits, "test"))
+    on_test = evaluated(chain.int8, EvalSet.from_splits(chain.splits, "test"))
     assert on_test.quality_own_thresholds is None
     assert on_test.thresholds == "fitted on dev, 32 examples"
     secret = replace(chain.splits, test=[replace(example, labels=()) for example in chain.splits.test])
     with pytest.raises(BenchError, match="no example of test has a label"):
-        Task.of(secret, "test")
+        EvalSet.from_splits(secret, "test")
 
 
 def test_known_wrong_labels_are_seen_in_the_figures(chain: Chain) -> None:
     """The model's own decisions as truth score 1; with half of the examples' labels emptied they do not."""
-    task = Task.of(chain.splits, "test")
+    eval_set = EvalSet.from_splits(chain.splits, "test")
     predictor = Predictor.load(chain.int8)
     labels = predictor.bundle.labels
-    decisions = predictor.bundle.thresholds.apply(predictor.probabilities(task.examples))
+    decisions = predictor.bundle.thresholds.apply(predictor.probabilities(eval_set.examples))
     agreeing = tuple(
-        replace(example, labels=labels.decode(row)) for example, row in zip(task.examples, decisions, strict=True)
+        replace(example, labels=labels.decode(row))
+        for example, row in zip(eval_set.examples, decisions, strict=True)
     )
-    assert evaluated(chain.int8, replace(task, examples=agreeing)).quality.micro_f1.value == 1.0
+    assert evaluated(chain.int8, replace(eval_set, examples=agreeing)).quality.micro_f1.value == 1.0
     half = tuple(replace(e, labels=()) if i % 2 else e for i, e in enumerate(agreeing))
     expected = micro_f1(labels.encode([e.labels for e in half]), decisions)
-    assert evaluated(chain.int8, replace(task, examples=half)).quality.micro_f1.value == pytest.approx(expected)
+    assert evaluated(chain.int8, replace(eval_set, examples=half)).quality.micro_f1.value == pytest.approx(expected)
 
 
 def test_what_cannot_be_measured_is_named(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="neither a finished run nor a Bundle"):
-        resolve(tmp_path)
+        variant_from_path(tmp_path)
     copy = tmp_path / "bundle"
     shutil.copytree(chain.int8, copy)
-    variant = resolve(copy)
+    variant = variant_from_path(copy)
     (copy / "model.onnx").write_bytes(b"gone bad")
     with pytest.raises(BundleError):
-        line_up(copy, [])
+        select_variants(copy, [])
     with pytest.raises(BenchError, match=r"its process ended: .*its content does not match"):
         measure.measure([variant], chain.splits.test[:1], Plan((1,), (1,), 1, 1))
     with pytest.raises(BundleError, match="its content does not match"):
-        run([variant], Task.of(chain.splits, "test"), Plan((1,), (1,), 1, 1))
+        run([variant], EvalSet.from_splits(chain.splits, "test"), Plan((1,), (1,), 1, 1))
 
 
 def test_sizes_are_those_of_the_files(chain: Chain) -> None:
-    assert resolve(chain.int8).size_bytes == sum(path.stat().st_size for path in chain.int8.iterdir())
-    assert resolve(chain.student).size_bytes > (chain.student / "model.safetensors").stat().st_size
+    assert variant_from_path(chain.int8).size_bytes == sum(path.stat().st_size for path in chain.int8.iterdir())
+    assert variant_from_path(chain.student).size_bytes > (chain.student / "model.safetensors").stat().st_size
 
 
 def test_reports_of_another_schema_and_reports_that_do_not_fit_are_refused(
@@ -370,8 +371,8 @@ def test_a_packed_benchmark_runs_with_nothing_but_the_four_packages(chain: Chain
     from bench.device.pack import pack
 
     packed = tmp_path / "there" / "bench.pyz"
-    task = Task.of(chain.splits, "test")
-    pack(line_up(chain.int8, []), task, packed)
+    eval_set = EvalSet.from_splits(chain.splits, "test")
+    pack(select_variants(chain.int8, []), eval_set, packed)
     packages = tmp_path / "packages"
     packages.mkdir()
     for name in (
@@ -397,17 +398,17 @@ def test_a_packed_benchmark_runs_with_nothing_but_the_four_packages(chain: Chain
     assert [row.name for row in found.rows] == ["student fp32 ONNX", "student int8 ONNX"]
     assert found.machine.name == "pi"
     assert not any(row.memory.torch_loaded for row in found.rows)
-    here = evaluated(chain.int8, task)
+    here = evaluated(chain.int8, eval_set)
     assert found.own.decided == here.decided
     assert found.own.quality.micro_f1.value == pytest.approx(here.quality.micro_f1.value)
-    assert found.conditions.examples_sha256 == task.sha256()
+    assert found.conditions.examples_sha256 == eval_set.sha256()
 
 
 def test_a_packed_benchmark_says_what_the_device_lacks(chain: Chain, tmp_path: Path) -> None:
     from bench.device.pack import pack
 
     packed = tmp_path / "bench.pyz"
-    pack(line_up(chain.int8, []), Task.of(chain.splits, "test"), packed)
+    pack(select_variants(chain.int8, []), EvalSet.from_splits(chain.splits, "test"), packed)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-S", str(packed)], env=environment, capture_output=True, text=True)
     assert done.returncode == 1
@@ -421,5 +422,9 @@ def test_only_bundles_are_packed(chain: Chain, tmp_path: Path) -> None:
     from bench.device.pack import pack
 
     with pytest.raises(BenchError, match="only Bundles can be packed"):
-        pack(line_up(chain.int8, [chain.student]), Task.of(chain.splits, "test"), tmp_path / "bench.pyz")
+        pack(
+            select_variants(chain.int8, [chain.student]),
+            EvalSet.from_splits(chain.splits, "test"),
+            tmp_path / "bench.pyz",
+        )
     assert not list(tmp_path.iterdir())

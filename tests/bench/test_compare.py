@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 from bench.compare import Comparison, Line, compare, sentences, show
 from bench.report import types as figures
-from bench.report.metrics import REGISTRY
+from bench.report.columns import REGISTRY
 from bench.report.types import (
     BenchReport,
     ColdStart,
@@ -285,12 +285,12 @@ def test_a_time_rule_broken_within_the_noise_is_broken_and_says_so() -> None:
 
 def test_a_time_rule_broken_in_a_noisy_report_names_the_report() -> None:
     slower = tuple(tuple(2 * ms for ms in part) for part in CALM)
-    old = replace(report(), noise=Noise("noisy", Estimate(1.3, 1.2, 1.4), ("the twin took 1.3 times as long",)))
+    old = replace(report(), noise=Noise("noisy", Estimate(1.3, 1.2, 1.4), ("the repeat took 1.3 times as long",)))
     comparison = compare(report(rounds=slower), old, parse("p50>+5%,f1<-0.1"))
     assert comparison.broken
     (sentence,) = sentences(comparison)
     assert sentence.endswith("; noisy (old): perhaps within the noise; measure again")
-    assert comparison.notes == ("the old report is noisy: the twin took 1.3 times as long",)
+    assert comparison.notes == ("the old report is noisy: the repeat took 1.3 times as long",)
 
 
 def test_few_rounds_give_no_interval_and_a_broken_rule_says_so() -> None:

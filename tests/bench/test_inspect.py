@@ -25,12 +25,12 @@ from bench.inspect.findings import Subject, curves, findings_of, together, train
 from bench.inspect.page import to_html
 from bench.inspect.plots import learning
 from bench.inspect.temperature import cross_scaled, fit_temperature, scale, scaling
+from bench.quality.eval_set import EvalSet
 from bench.quality.evaluate import decide, evaluate
 from bench.quality.leakage import Leakage
-from bench.quality.task import Task
 from bench.report.types import to_indices
 from bench.runtimes.open_model import open_variant, probabilities
-from bench.runtimes.variants import resolve
+from bench.runtimes.variants import variant_from_path
 from distill.cli.main import main
 from distill.core.errors import BenchError, OutputError, RunError
 from distill.core.files import read_json, write_json
@@ -49,21 +49,21 @@ class Case:
     """A folder, what it was asked, and what was found."""
 
     folder: Path
-    task: Task
+    eval_set: EvalSet
     found: Findings
 
 
 @pytest.fixture(scope="module")
 def run(chain: Chain) -> Case:
     """The student's run on dev, on which its thresholds were fitted."""
-    task = Task.of(chain.splits, "dev")
-    served = open_variant(resolve(chain.student))
-    return Case(chain.student, task, inspect(served, task, "student", 5))
+    eval_set = EvalSet.from_splits(chain.splits, "dev")
+    served = open_variant(variant_from_path(chain.student))
+    return Case(chain.student, eval_set, inspect(served, eval_set, "student", 5))
 
 
 @pytest.fixture(scope="module")
 def page(run: Case) -> str:
-    return to_html(run.found, thumbnails(run.task.examples, run.found.wrong))
+    return to_html(run.found, thumbnails(run.eval_set.examples, run.found.wrong))
 
 
 class Parsed(Read):
@@ -89,19 +89,19 @@ def of_names(names: tuple[str, ...], text: str = "words", split: str = "dev", id
     p, targets = made_up(labels=len(names))
     labels = LabelSet(names)
     examples = tuple(Example(f"{id_} {i}", text, None, labels.decode(row > 0.5)) for i, row in enumerate(targets))
-    task = Task(split, examples, labels, ConstantBaseline(names[:1], 0.1, 0.1, 0.1))
+    eval_set = EvalSet(split, examples, labels, ConstantBaseline(names[:1], 0.1, 0.1, 0.1))
     thresholds = fit_thresholds(p, targets, "balanced", "dev, 90 examples")
     subject = Subject("model", thresholds, Leakage(split == "dev", None, None), None, "No log.")
-    return findings_of(subject, task, p, 5)
+    return findings_of(subject, eval_set, p, 5)
 
 
 def test_confusion_and_co_occurrence_agree_with_sklearn_and_counting(chain: Chain) -> None:
-    task = Task.of(chain.splits, "test")
-    served = open_variant(resolve(chain.int8))
-    found = inspect(served, task, "bundle", 3)
-    targets = served.labels.encode([example.labels for example in task.examples])
+    eval_set = EvalSet.from_splits(chain.splits, "test")
+    served = open_variant(variant_from_path(chain.int8))
+    found = inspect(served, eval_set, "bundle", 3)
+    targets = served.labels.encode([example.labels for example in eval_set.examples])
     decisions = np.zeros(targets.shape, dtype=bool)
-    for row, columns in enumerate(evaluate(served, task).decided):
+    for row, columns in enumerate(evaluate(served, eval_set).decided):
         decisions[row, list(columns)] = True
     for label, ((tn, fp), (fn, tp)) in zip(
         found.confusion, multilabel_confusion_matrix(targets, decisions), strict=True
@@ -117,7 +117,7 @@ def test_confusion_and_co_occurrence_agree_with_sklearn_and_counting(chain: Chai
 
 
 def test_decisions_are_those_that_evaluate_counts_and_cross_fitted_where_thresholds_rest(run: Case) -> None:
-    evaluation = evaluate(open_variant(resolve(run.folder)), run.task)
+    evaluation = evaluate(open_variant(variant_from_path(run.folder)), run.eval_set)
     assert run.found.quality == evaluation.quality
     assert run.found.cross_fitted == (evaluation.quality_own_thresholds is not None)
     assert [label.name for label in run.found.quality.labels] == [c.name for c in run.found.confusion]
@@ -136,11 +136,11 @@ def test_a_split_of_another_data_set_is_decided_with_the_models_own_thresholds(
     write_demo_data(tmp_path / "other", sizes=(64, 32, 24), seed=7)
     write_demo_data(tmp_path / "longer", sizes=(64, 40, 24), seed=7)
     for folder, data in ((run.folder, "other"), (run.folder, "longer"), (chain.int8, "longer")):
-        splits, served = read_splits(tmp_path / data), open_variant(resolve(folder))
-        found = inspect(served, Task.of(splits, "dev"), "model", 5)
+        splits, served = read_splits(tmp_path / data), open_variant(variant_from_path(folder))
+        found = inspect(served, EvalSet.from_splits(splits, "dev"), "model", 5)
         p = probabilities(served, splits.dev)
         own = [np.flatnonzero(row).tolist() for row in p >= served.thresholds.array()]
-        assert evaluate(served, Task.of(splits, "dev")).decided == tuple(tuple(row) for row in own)
+        assert evaluate(served, EvalSet.from_splits(splits, "dev")).decided == tuple(tuple(row) for row in own)
         assert found.co_occurrence.predicted[0][0] == sum(0 in row for row in own)
         text = " ".join(sentences.cautions(found))
         assert "were fitted on dev itself" not in text
@@ -154,10 +154,10 @@ def test_examples_that_the_model_learned_from_are_counted(run: Case, chain: Chai
     write_demo_data(tmp_path, sizes=(10, 8, 8), seed=7)
     other = read_splits(tmp_path)
     mixed = replace(other, train=[*other.train, *chain.splits.train[:3]], dev=[*other.dev, chain.splits.dev[0]])
-    served = open_variant(resolve(run.folder))
+    served = open_variant(variant_from_path(run.folder))
 
     def told(splits: Splits, split: str) -> str:
-        return " ".join(sentences.cautions(inspect(served, Task.of(splits, split), "model", 5)))
+        return " ".join(sentences.cautions(inspect(served, EvalSet.from_splits(splits, split), "model", 5)))
 
     assert "flatter" not in told(other, "train") + told(other, "dev")
     assert "learned from 3 of these 13 examples" in told(mixed, "train")
@@ -224,7 +224,7 @@ def test_the_most_wrong_come_first_by_cross_entropy_summed_over_labels(run: Case
     assert [one.id for one in found.wrong] == [f"post {i}" for i in expected]
     assert [one.loss for one in found.wrong] == pytest.approx([losses[i] for i in expected], rel=1e-4)
     for one in run.found.wrong:
-        gold = next(example.labels for example in run.task.examples if example.id == one.id)
+        gold = next(example.labels for example in run.eval_set.examples if example.id == one.id)
         assert {verdict.name for verdict in one.verdicts if verdict.gold} == set(gold)
 
 
@@ -309,7 +309,7 @@ def test_the_command_writes_page_figures_and_images_whole(chain: Chain, tmp_path
 def test_a_folder_of_something_else_is_never_replaced(run: Case, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(OutputError, match="not an inspection"):
-        write(run.found, run.task.examples, tmp_path, overwrite=True)
+        write(run.found, run.eval_set.examples, tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -319,7 +319,7 @@ def test_a_break_on_the_way_leaves_no_folder(run: Case, tmp_path: Path, monkeypa
 
     monkeypatch.setattr("bench.report.kit.plot.Plot.png", broken)
     with pytest.raises(BenchError):
-        write(run.found, run.task.examples, tmp_path / "out")
+        write(run.found, run.eval_set.examples, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -339,11 +339,11 @@ def test_two_examples_are_enough_and_one_is_not() -> None:
     p, labels = np.array([[0.9, 0.2], [0.3, 0.6]], dtype=np.float32), LabelSet(("a", "b"))
     examples = (Example("1", "x", None, ("a",)), Example("2", "y", None, ("b",)))
     thresholds = Thresholds((0.5, 0.5), "micro", FittedOn("elsewhere", 9))
-    task = Task("test", examples, labels, ConstantBaseline(("a",), 0.1, 0.1, 0.1))
+    eval_set = EvalSet("test", examples, labels, ConstantBaseline(("a",), 0.1, 0.1, 0.1))
     subject = Subject("model", thresholds, Leakage(False, None, None), None, "No log.")
-    assert "test" in to_html(findings_of(subject, task, p, 5), {})
+    assert "test" in to_html(findings_of(subject, eval_set, p, 5), {})
     with pytest.raises(BenchError, match="one example"):
-        findings_of(subject, replace(task, examples=examples[:1]), p[:1], 5)
+        findings_of(subject, replace(eval_set, examples=examples[:1]), p[:1], 5)
 
 
 @pytest.mark.parametrize("end", [0.0, 0.5, 1.0])

@@ -37,7 +37,7 @@ def test_the_spread_of_rounds_of_a_hand_computed_case() -> None:
 
 @pytest.mark.parametrize(("quantile", "calls"), [(0.5, 6), (0.9, 36), (0.99, 368)])
 def test_a_quantile_needs_so_many_calls_that_one_is_surely_above_it(quantile: float, calls: int) -> None:
-    assert latency.needed(quantile) == calls
+    assert latency.min_calls_for_quantile(quantile) == calls
     assert 1 - quantile**calls >= 0.975 > 1 - quantile ** (calls - 1)
 
 
@@ -59,21 +59,21 @@ def test_intervals_hold_the_true_median_as_often_as_they_say() -> None:
     assert 85 <= covered <= 100
 
 
-def test_a_quiet_machine_is_called_quiet_and_its_twin_ratio_is_one() -> None:
-    own, twin = quiet(seed=1), quiet(seed=2)
-    verdict = latency.noise(own, twin, [("own", latency.summarise(1, 1, own))])
+def test_a_quiet_machine_is_called_quiet_and_its_repeat_ratio_is_one() -> None:
+    own, repeat = quiet(seed=1), quiet(seed=2)
+    verdict = latency.noise(own, repeat, [("own", latency.summarise(1, 1, own))])
     assert verdict.verdict == "quiet"
     assert verdict.reasons == ()
     assert verdict.ratio.low <= 1 <= verdict.ratio.high
-    assert verdict.ratio.value == pytest.approx(np.median(twin) / np.median(own))
+    assert verdict.ratio.value == pytest.approx(np.median(repeat) / np.median(own))
 
 
 def test_noise_on_one_variant_turns_the_verdict_and_names_it() -> None:
     disturbed = quiet()
     disturbed[3:6] = [[1.5 * value for value in part] for part in disturbed[3:6]]
-    own, twin = quiet(seed=1), quiet(seed=2)
+    own, repeat = quiet(seed=1), quiet(seed=2)
     timings = [("fp32", latency.summarise(1, 1, disturbed)), ("own", latency.summarise(1, 1, own))]
-    verdict = latency.noise(own, twin, timings)
+    verdict = latency.noise(own, repeat, timings)
     assert verdict.verdict == "noisy"
     assert verdict.reasons == ("15% of fp32's rounds were more than 10% off their median",)
 
@@ -83,29 +83,29 @@ def test_one_disturbed_round_in_twenty_does_not_turn_the_verdict_however_far_off
     disturbed[7] = [3 * value for value in disturbed[7]]
     timing = latency.summarise(1, 1, disturbed)
     assert timing.round_spread > 1.5
-    own, twin = quiet(seed=1), quiet(seed=2)
-    assert latency.noise(own, twin, [("fp32", timing)]).verdict == "quiet"
+    own, repeat = quiet(seed=1), quiet(seed=2)
+    assert latency.noise(own, repeat, [("fp32", timing)]).verdict == "quiet"
 
 
 def test_a_p50_that_is_not_known_well_turns_the_verdict() -> None:
-    own, twin = quiet(seed=1), quiet(seed=2)
+    own, repeat = quiet(seed=1), quiet(seed=2)
     wide = replace(latency.summarise(1, 1, quiet()), p50=Estimate(10.0, 9.4, 10.6))
-    (reason,) = latency.noise(own, twin, [("fp32", wide)]).reasons
+    (reason,) = latency.noise(own, repeat, [("fp32", wide)]).reasons
     assert reason == "the interval of fp32's p50 is 12% wide"
 
 
-def test_a_twin_that_takes_another_time_turns_the_verdict() -> None:
+def test_a_repeat_that_takes_another_time_turns_the_verdict() -> None:
     own, slower = quiet(seed=1), quiet(seed=2, centre=11.0)
     verdict = latency.noise(own, slower, [("own", latency.summarise(1, 1, own))])
     assert verdict.verdict == "noisy"
     assert verdict.reasons == ("the same Bundle in two processes differed by 10%",)
 
 
-def test_the_twins_interval_pairs_the_rounds() -> None:
+def test_the_repeats_interval_pairs_the_rounds() -> None:
     """A mood that both share, since they run one after the other, does not widen the interval of their ratio."""
     moods = np.linspace(1, 3, 20)[:, None]
-    own, twin = (moods * np.asarray(quiet(seed=seed)) for seed in (1, 2))
-    ratio = latency.twin_ratio(own.tolist(), twin.tolist())
+    own, repeat = (moods * np.asarray(quiet(seed=seed)) for seed in (1, 2))
+    ratio = latency.repeat_ratio(own.tolist(), repeat.tolist())
     assert ratio.value == pytest.approx(1, abs=0.02)
     assert ratio.high - ratio.low < 0.1
 

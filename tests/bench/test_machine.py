@@ -16,7 +16,7 @@ from chain import Chain
 from bench.measure import machine, peak
 from bench.measure.energy import Meter
 from bench.report.types import Machine, Peak
-from distill.core import isa
+from distill.core import cpu
 from distill.core.cores import cpu_affinity, default_threads, granted_cpus, session_threads
 from distill.core.schema import build_dataclass
 from distill.runtime.onnx.session import open_session
@@ -146,11 +146,11 @@ def test_memory_is_the_machines_or_the_smallest_limit(tmp_path: Path, monkeypatc
 def test_this_machine_can_be_described() -> None:
     found = machine.describe("attic")
     assert found.name == "attic"
-    assert machine.describe(None).name == found.cpu == isa.cpu_name()
+    assert machine.describe(None).name == found.cpu == cpu.cpu_name()
     assert 0 < found.granted <= found.cores
     assert list(found.flags) == sorted(found.flags)
-    assert set(found.flags) <= isa.cpu_flags()
-    assert found.int8_target == isa.detect_target()
+    assert set(found.flags) <= cpu.cpu_flags()
+    assert found.int8_target == cpu.detect_target()
     assert build_dataclass(Machine, {**vars(found), "flags": list(found.flags)}, "machine") == found
 
 
@@ -249,7 +249,7 @@ def test_without_counters_that_may_be_read_there_is_no_meter(
 @pytest.mark.parametrize("kind", [np.int8, np.float32])
 def test_a_product_written_by_hand_is_valid_onnx_and_right(kind: type, tmp_path: Path) -> None:
     random = np.random.default_rng(3)
-    limit = isa.weight_limit(isa.detect_target())
+    limit = cpu.weight_limit(cpu.detect_target())
     weights = random.integers(-limit, limit + 1, (300, 40)).astype(kind)
     given = random.integers(0, 256, (5, 300)).astype(np.uint8 if kind is np.int8 else np.float32)
     path = tmp_path / "product.onnx"

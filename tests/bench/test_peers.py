@@ -31,14 +31,14 @@ from bench.peers.make import Peer, fp32_of, make
 from bench.peers.openvino import OpenVinoPredictor
 from bench.peers.pytorch import TorchPredictor
 from bench.peers.run import run_with_peers
+from bench.quality.eval_set import EvalSet
 from bench.quality.evaluate import evaluate
-from bench.quality.task import Task
 from bench.report import types as figures
 from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError, InstallError
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import ModelInputs, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle, Contents
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import micro_f1
@@ -116,17 +116,19 @@ def compiled(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def read(chain: Chain, count: int) -> ModelInputs:
     bundle = Bundle.open(chain.fp32)
-    reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
     some = chain.splits.test[:count]
-    rows = reader.rows([example.text for example in some], [reader.image(example.image) for example in some])
-    return reader.batch(rows)
+    rows = preprocessor.rows(
+        [example.text for example in some], [preprocessor.image(example.image) for example in some]
+    )
+    return preprocessor.batch(rows)
 
 
 def of_two_lengths(chain: Chain) -> list[ModelInputs]:
     bundle = Bundle.open(chain.fp32)
-    reader = Reader(bundle.preprocess, bundle.tokenizer_json)
-    image = reader.image(chain.splits.test[0].image)
-    return [reader.batch(reader.rows([text], [image])) for text in LENGTHS]
+    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
+    image = preprocessor.image(chain.splits.test[0].image)
+    return [preprocessor.batch(preprocessor.rows([text], [image])) for text in LENGTHS]
 
 
 def reference_logits(chain: Chain, batch: ModelInputs) -> np.ndarray:
@@ -137,12 +139,12 @@ def reference_logits(chain: Chain, batch: ModelInputs) -> np.ndarray:
 
 
 def modules_that_run(predictor: TorchPredictor, batch: ModelInputs) -> set[str]:
-    """Names of the files of this repository's whose `forward` Python executes."""
+    """Folder and name of the files whose `forward` Python executes."""
     seen = set()
 
     def watch(frame: FrameType, event: str, _: Any) -> None:
         if event == "call" and frame.f_code.co_name == "forward":
-            seen.add(Path(frame.f_code.co_filename).name)
+            seen.add("/".join(Path(frame.f_code.co_filename).parts[-2:]))
 
     sys.setprofile(watch)
     try:
@@ -211,10 +213,10 @@ def test_the_process_that_times_openvino_holds_neither_torch_nor_onnxruntime_nor
 def test_openvinos_profile_counts_all_that_it_ran_and_gives_each_tower_its_own(chain: Chain) -> None:
     """A longer text takes more of the time: that is the text tower's."""
     predictor = OpenVinoPredictor(chain.fp32, 1)
-    reader = predictor.reader
-    image = reader.image(chain.splits.test[0].image)
+    preprocessor = predictor.preprocessor
+    image = preprocessor.image(chain.splits.test[0].image)
     limit = predictor.bundle.preprocess.text.max_tokens
-    short, long = (reader.batch(reader.rows([text], [image])) for text in ("a", "a word " * limit))
+    short, long = (preprocessor.batch(preprocessor.rows([text], [image])) for text in ("a", "a word " * limit))
     shares = [predictor.towers(batch) for batch in (short, long)]
     for share in shares:
         assert share is not None
@@ -355,8 +357,8 @@ def test_torch_compile_really_runs_compiled_code(chain: Chain, compiled: tuple[T
     """Python executes no encoder's forward; in eager mode it does."""
     batch = of_two_lengths(chain)[1]
     eager = TorchPredictor(chain.teacher, 1, "torch")
-    assert "encoders.py" in modules_that_run(eager, batch)
-    assert "encoders.py" not in modules_that_run(compiled[0], batch)
+    assert "encoders/text.py" in modules_that_run(eager, batch)
+    assert "encoders/text.py" not in modules_that_run(compiled[0], batch)
 
 
 @pytest.mark.slow
@@ -492,8 +494,8 @@ def test_the_report_holds_the_peers_beside_the_rest_and_the_json_their_figures(
     chain: Chain, tmp_path: Path
 ) -> None:
     peers: list[Peer] = ["openvino", "optimum-int8", "openvino"]
-    task, plan = Task.of(chain.splits, "test"), Plan((1,), (1,), 20, 1)
-    made = run_with_peers(chain.int8, [], peers, chain.splits.train, task, plan)
+    eval_set, plan = EvalSet.from_splits(chain.splits, "test"), Plan((1,), (1,), 20, 1)
+    made = run_with_peers(chain.int8, [], peers, chain.splits.train, eval_set, plan)
     runtimes = [row.runtime for row in made.rows]
     assert runtimes == ["onnxruntime", "OpenVINO", "optimum dynamic int8", "onnxruntime"]
     out, table, *_ = run.write(made, tmp_path / "bench.json")
@@ -509,10 +511,10 @@ def test_the_report_holds_the_peers_beside_the_rest_and_the_json_their_figures(
 def test_a_peers_f1_is_that_of_its_own_answers_under_the_fp32_thresholds(
     chain: Chain, optimum_int8: Variant
 ) -> None:
-    parent, task = Bundle.open(chain.fp32), Task.of(chain.splits, "test")
-    probabilities = Predictor.load(optimum_int8.folder).probabilities(task.examples)
+    parent, eval_set = Bundle.open(chain.fp32), EvalSet.from_splits(chain.splits, "test")
+    probabilities = Predictor.load(optimum_int8.folder).probabilities(eval_set.examples)
     expected = micro_f1(
-        parent.labels.encode([example.labels for example in task.examples]),
+        parent.labels.encode([example.labels for example in eval_set.examples]),
         parent.thresholds.apply(probabilities),
     )
-    assert evaluate(open_variant(optimum_int8), task).quality.micro_f1.value == pytest.approx(expected)
+    assert evaluate(open_variant(optimum_int8), eval_set).quality.micro_f1.value == pytest.approx(expected)

@@ -439,11 +439,11 @@ def test_golden_questions_get_the_predictors_answers(
     exact = [case for case in found["cases"] if case["scale"] == 1]
     assert len(exact) == 4  # the others are JPEG files of more than twice this model's 32 pixels
     known = np.array([golden["logits"][case["place"]] for case in exact])
-    drift = float(np.sqrt(np.square(np.array([case["logits"] for case in exact]) - known).mean()))
+    logit_rms = float(np.sqrt(np.square(np.array([case["logits"] for case in exact]) - known).mean()))
     assert found["scaled"] == len(found["cases"]) - 4
     assert (found["other_tokens"], found["other_pixels"]) == (0, 0)
-    assert found["drift"] == pytest.approx(drift)
-    assert drift <= (1e-4 if precision == "fp32" else golden["tolerance"])
+    assert found["logit_rms"] == pytest.approx(logit_rms)
+    assert logit_rms <= (1e-4 if precision == "fp32" else golden["tolerance"])
     assert found["passed"] is True
     assert said(tab, "state").startswith("Verified.")
     assert tab.trouble() == []

@@ -110,7 +110,7 @@ def test_predict_a_file_answers_every_row_and_exits_1_when_one_is_bad(chain: Cha
     rows.insert(1, {"id": "gone", "text": "", "image": "nowhere.jpg"})
     source = tmp_path / "posts.jsonl"
     source.write_text("\n".join(json.dumps(row) for row in rows) + "\nnot json\n")
-    out = tmp_path / "answers.jsonl"
+    out = tmp_path / "predictions.jsonl"
     result = distill("predict", chain.int8, source, "--out", out)
     assert result.exit_code == 1
     answers = [json.loads(line) for line in out.read_text().splitlines()]

@@ -18,7 +18,7 @@ from distill.core.errors import DataError, DistillError
 from distill.data.checks import check_splits, content_hash
 from distill.data.dataset import MAX_TEXT, Example, Splits, examples_to_json, read_examples, read_splits
 from distill.data.labels import LabelSet
-from distill.data.sources import Fault, Source
+from distill.data.sources import FailedRow, Source
 from distill.data.split_file import split_file
 from distill.data.stratify import stratified_folds, stratified_split
 from distill.preprocess.images import FORMATS
@@ -264,7 +264,7 @@ def test_items_of_a_bad_file_keep_the_good_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"id": "1", "image": "a.jpg"}\n{"id": "2"}\n[]\nnot json\n\n{"id": "\xff", "image": "a"}\n')
     items = list(Source.open(path).items())
-    assert [type(item) for item in items] == [Example, Fault, Fault, Fault, Fault]
+    assert [type(item) for item in items] == [Example, FailedRow, FailedRow, FailedRow, FailedRow]
     assert [item.id for item in items] == ["1", "2", "row 3", "row 4", "row 6"]
     assert Source.open(path).count() == 5
 

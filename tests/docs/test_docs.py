@@ -7,7 +7,7 @@ from pathlib import Path
 from experiments import export, pages, reliability
 
 ROOT = Path(__file__).parent.parent.parent
-ROOMS = ("distill", "teacher", "student", "export", "bench")
+PACKAGES = ("distill", "teacher", "student", "export", "bench")
 
 
 def test_the_pages_figures_are_made_from_the_committed_json() -> None:
@@ -18,7 +18,7 @@ def test_the_pages_figures_are_made_from_the_committed_json() -> None:
 
 def test_the_tree_in_the_readme_names_every_package() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    packages = [path.parent for room in ROOMS for path in (ROOT / room).rglob("__init__.py")]
+    packages = [path.parent for name in PACKAGES for path in (ROOT / name).rglob("__init__.py")]
     assert [path.name for path in packages if f"{path.name}/" not in readme] == []
 
 

@@ -64,7 +64,7 @@ def test_the_pages_code_runs(place: Path, gradio: ModuleType, capsys: pytest.Cap
     for block in blocks:
         exec(block, names)
     assert names["posts"]["labels"].notna().all()
-    assert len(names["faults"]) == 1
+    assert len(names["failed"]) == 1
     assert "missing.jpg: no such image" in capsys.readouterr().out
     assert names["decisions"].shape == (24, 6)
     answer = asyncio.run(post(names["app"], place / "meme.jpg"))

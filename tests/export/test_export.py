@@ -12,7 +12,7 @@ import torch
 from chain import Chain, random_batch
 from onnx import numpy_helper
 
-from distill.core import isa
+from distill.core import cpu
 from distill.core.errors import BundleError, ParityError
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
@@ -69,7 +69,7 @@ def test_parity_does_not_take_nan_for_agreement(
 def test_int8_stays_close_to_its_parent_and_is_smaller(chain: Chain, bundle: Bundle) -> None:
     parent = Bundle.open(chain.fp32)
     assert bundle.figures["size_bytes"] < 0.9 * parent.figures["size_bytes"]
-    assert bundle.figures["drift"]["max_probability_difference"] < 0.05
+    assert bundle.figures["quantization_effect"]["max_probability_difference"] < 0.05
     batch = random_batch(4, 9)
     small, large = (run_session(open_session(b.model, 1), batch) for b in (bundle, parent))
     assert 0 < np.abs(small - large).max() < 0.3
@@ -91,8 +91,8 @@ def test_the_target_follows_from_the_processors_flags(
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: {flags}\n")
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert isa.detect_target(cpuinfo) == expected
-    assert isa.cpu_name(cpuinfo) == "Some CPU"
+    assert cpu.detect_target(cpuinfo) == expected
+    assert cpu.cpu_name(cpuinfo) == "Some CPU"
 
 
 def test_a_bundle_for_vnni_is_run_without_overflow_where_there_is_none(
@@ -133,15 +133,15 @@ def test_thresholds_are_fitted_on_the_outputs_of_the_very_file(chain: Chain, bun
     assert bundle.thresholds.values != Bundle.open(chain.fp32).thresholds.values
 
 
-def test_drift_of_a_hand_computed_case() -> None:
+def test_quantization_effect_of_a_hand_computed_case() -> None:
     parent = np.array([[0.4, 0.6], [0.5, 0.1]], dtype=np.float32)
     child = np.array([[0.5, 0.6], [0.5, 0.3]], dtype=np.float32)
-    drift = parity.measure_drift(
+    effect = parity.measure_quantization_effect(
         parent,
         child,
         Thresholds((0.45, 0.2), "micro", FittedOn("x", 9)),
         Thresholds((0.55, 0.4), "micro", FittedOn("x", 9)),
     )
-    assert (drift.flipped, drift.flipped_refitted, drift.decisions) == (2, 1, 4)
-    assert drift.max_probability_difference == pytest.approx(0.2)
-    assert drift.mean_probability_difference == pytest.approx(0.075)
+    assert (effect.flipped, effect.flipped_refitted, effect.decisions) == (2, 1, 4)
+    assert effect.max_probability_difference == pytest.approx(0.2)
+    assert effect.mean_probability_difference == pytest.approx(0.075)

@@ -14,7 +14,7 @@ import torch
 from chain import Chain, random_batch
 from onnx import TensorProto, helper, numpy_helper
 
-from distill.core import isa
+from distill.core import cpu
 from distill.core.errors import ExportError
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs
@@ -26,7 +26,7 @@ from distill.scoring.estimate import Estimate
 from export.fuse import fuse_graph
 from export.pipeline import ExportRequest, export_run
 from export.quantize import search
-from export.quantize.calibration import CALIBRATIONS, Calibration, Ranges, calibrate_ranges
+from export.quantize.calibration import RANGE_METHODS, RangeMethod, Ranges, calibrate_ranges
 from export.quantize.coverage import Coverage, TowerCoverage, measure_coverage, refuse_if_uncovered
 from export.quantize.schemes import Matmuls, Scheme, quantize_graph, static_convolutions, static_products
 from export.quantize.search import Candidate, SearchInputs, rank_candidates, refuse_if_no_gain
@@ -72,19 +72,19 @@ def test_the_fp32_file_holds_standard_operators_only(chain: Chain) -> None:
     assert {node.domain for node in onnx.load(str(chain.fp32 / "model.onnx")).graph.node} <= {"", "ai.onnx"}
 
 
-@pytest.mark.parametrize("target", isa.TARGETS)
+@pytest.mark.parametrize("target", cpu.TARGETS)
 @pytest.mark.parametrize("matmuls", ["dynamic", "static"])
 def test_every_product_and_convolution_is_quantised(
-    fused: Path, ranges: Ranges, tmp_path: Path, target: isa.Target, matmuls: Matmuls
+    fused: Path, ranges: Ranges, tmp_path: Path, target: cpu.CpuTarget, matmuls: Matmuls
 ) -> None:
     out = tmp_path / "q.onnx"
     quantize_graph(fused, out, Scheme(matmuls, "per-channel"), target, ranges, ranges)
     reached = measure_coverage(out, random_batch(1, 8))
     for _, reach in reached.rows():
         assert reach.weights > 0.99
-    if target == "x86-vnni" == isa.detect_target():  # what another processor would run is not seen here
+    if target == "x86-vnni" == cpu.detect_target():  # what another processor would run is not seen here
         assert reached.image.macs == 1.0
-        assert reached.text.small_macs > 0
+        assert reached.text.low_bit_macs > 0
     assert [path.name for path in tmp_path.iterdir()] == ["q.onnx"]
 
 
@@ -107,7 +107,7 @@ def test_without_vnni_weights_keep_one_bit_free(fused: Path, ranges: Ranges, tmp
 def test_onnxruntime_runs_a_whole_tower_in_int8_without_going_back_to_float(
     fused: Path, ranges: Ranges, tmp_path: Path
 ) -> None:
-    quantize_graph(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), isa.detect_target(), {}, ranges)
+    quantize_graph(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), cpu.detect_target(), {}, ranges)
     open_session(tmp_path / "q.onnx", 1, optimised=tmp_path / "run.onnx")
     tower = [node.op_type for node in towers.image_tower_nodes(onnx.load(str(tmp_path / "run.onnx")).graph)]
     assert tower.count("QLinearConv") == operators(fused)["Conv"]
@@ -160,7 +160,7 @@ def test_an_albert_graph_is_quantised_to_its_last_product(chain: Chain, tmp_path
     with pytest.raises(ExportError, match="of the text tower's weights became int8"):
         refuse_if_uncovered(hollow, 0.9)
     fuse_graph(plain, fused)
-    quantize_graph(fused, ours, Scheme("dynamic", "float"), isa.detect_target(), {}, {})
+    quantize_graph(fused, ours, Scheme("dynamic", "float"), cpu.detect_target(), {}, {})
     reached = measure_coverage(ours, batch)
     assert reached.text.macs > 0.9
     refuse_if_uncovered(reached, 0.9)
@@ -258,10 +258,10 @@ def test_four_bits_are_smaller_than_eight_and_stay_close(fused: Path, tmp_path: 
     files = {}
     for name, scheme in (("int8", Scheme("dynamic", "float")), ("int4", Scheme("4-bit", "float"))):
         files[name] = tmp_path / f"{name}.onnx"
-        quantize_graph(fused, files[name], scheme, isa.detect_target(), {}, {})
+        quantize_graph(fused, files[name], scheme, cpu.detect_target(), {}, {})
     assert operators(files["int4"])["MatMulNBits"] > 0
     reach = {name: measure_coverage(path, random_batch(1, 8)).text for name, path in files.items()}
-    assert reach["int4"].small_bytes < 0.6 * reach["int8"].small_bytes
+    assert reach["int4"].low_bit_bytes < 0.6 * reach["int8"].low_bit_bytes
     batch = random_batch(2, 9)
     moved = np.abs(
         run_session(open_session(files["int4"], 1), batch) - run_session(open_session(fused, 1), batch)
@@ -269,8 +269,8 @@ def test_four_bits_are_smaller_than_eight_and_stay_close(fused: Path, tmp_path: 
     assert 0 < moved < 0.5
 
 
-@pytest.mark.parametrize("method", list(CALIBRATIONS))
-def test_calibrated_ranges_lie_within_what_was_seen(fused: Path, method: Calibration) -> None:
+@pytest.mark.parametrize("method", list(RANGE_METHODS))
+def test_calibrated_ranges_lie_within_what_was_seen(fused: Path, method: RangeMethod) -> None:
     seen = calibrate_ranges(fused, batches(), "minmax")
     found = calibrate_ranges(fused, batches(), method)
     assert set(found) == set(seen)
@@ -310,24 +310,24 @@ def test_a_file_compared_with_itself_loses_nothing(chain: Chain, bundle: Bundle)
         targets=bundle.labels.encode([example.labels for example in chain.splits.dev]),
         probabilities=dev,
         thresholds=predictor.bundle.thresholds,
-        reader=predictor.reader,
+        preprocessor=predictor.preprocessor,
         calibration=batches(),
         trained_ranges={},
-        target=isa.detect_target(),
+        target=cpu.detect_target(),
     )
     same, other = search._measure_candidates(
         inputs, {predictor.bundle.model: Scheme("dynamic", "float"), bundle.model: Scheme("dynamic", "float")}
     )
-    assert (same.f1_drop, same.ap_drop, same.moved) == (Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
+    assert (same.f1_drop, same.ap_drop, same.mean_probability_change) == (Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
     int8 = Predictor.load(chain.int8).probabilities(chain.splits.dev)
-    assert other.moved == pytest.approx(np.abs(int8 - dev).mean())
+    assert other.mean_probability_change == pytest.approx(np.abs(int8 - dev).mean())
     assert other.size_bytes == bundle.model.stat().st_size
 
 
 def test_a_file_that_gains_nothing_is_refused_unless_the_user_insists(chain: Chain) -> None:
     config = replace(chain.recipe.export, allow_slower=False)
-    here = isa.detect_target()
-    elsewhere: isa.Target = "arm64" if here != "arm64" else "x86-avx2"
+    here = cpu.detect_target()
+    elsewhere: cpu.CpuTarget = "arm64" if here != "arm64" else "x86-avx2"
     for size, ratio in ((2, 1.2), (1, 0.5)):
         with pytest.raises(ExportError, match="it gains nothing, and nothing was written"):
             refuse_if_no_gain(candidate("float", 0.0, ratio), size, here, config)
@@ -344,7 +344,7 @@ def test_a_node_whose_weights_were_ruined_is_the_most_sensitive(
     victim = products[len(products) // 2]
     low, high = ranges[victim.input[0]]
     ruined = ranges | {victim.input[0]: (low / 50, high / 50)}
-    quantize_graph(fused, tmp_path / "q.onnx", scheme, isa.detect_target(), ruined, {})
+    quantize_graph(fused, tmp_path / "q.onnx", scheme, cpu.detect_target(), ruined, {})
     assert most_sensitive_nodes(fused, tmp_path / "q.onnx", batches())[0] == victim.name
 
 
@@ -359,20 +359,20 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
     real = search._measure_candidates
 
     def costly(inputs: SearchInputs, models: dict[Path, Scheme]) -> list[Candidate]:
-        return [losing(0.2 - 0.1 * len(c.scheme.kept), c) for c in real(inputs, models)]
+        return [losing(0.2 - 0.1 * len(c.scheme.float_nodes), c) for c in real(inputs, models)]
 
     monkeypatch.setattr(search, "_measure_candidates", costly)
     config = replace(chain.recipe.export, max_f1_drop=0.05, matmuls="dynamic", min_int8_share=0.01)
     _, bundle = export_run(
-        checkpoint, chain.splits, config, ExportRequest("int8", isa.detect_target(), tmp_path / "out")
+        checkpoint, chain.splits, config, ExportRequest("int8", cpu.detect_target(), tmp_path / "out")
     )
     first = bundle.figures["tried"][0]
-    assert len(first["kept"]) == 2
+    assert len(first["float_nodes"]) == 2
     assert "2 nodes in float" in (bundle.folder / "README.md").read_text(encoding="utf-8")
     floats = {
         node.name for node in onnx.load(str(bundle.model)).graph.node if node.op_type in ("MatMul", "Gemm", "Conv")
     }
-    assert set(first["kept"]) <= floats
+    assert set(first["float_nodes"]) <= floats
 
 
 def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
@@ -382,7 +382,7 @@ def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
     monkeypatch.setattr(search, "_measure_candidates", lambda *a: [losing(0.3, c) for c in real(*a)])
     config = replace(chain.recipe.export, matmuls="dynamic", convolutions="float")
     with pytest.raises(ExportError, match=r"int8 loses 0\.300 .* more than --max-f1-drop 0\.05 .* was written"):
-        export_run(checkpoint, chain.splits, config, ExportRequest("int8", isa.detect_target(), tmp_path / "out"))
+        export_run(checkpoint, chain.splits, config, ExportRequest("int8", cpu.detect_target(), tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,8 +20,8 @@ from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.model.encoders.weights import fingerprint
 from distill.model.soft_targets import SoftTargets
-from distill.training.run import RunStart, begin_run
-from distill.training.trainer import Workspace
+from distill.training.run_writer import RunStart, begin_run
+from distill.training.trainer import CheckpointFolder
 
 
 def test_a_checkpoint_opens_without_its_encoders_and_answers_as_before(
@@ -118,10 +118,10 @@ def test_soft_targets_are_found_by_content_and_never_guessed(chain: Chain, tmp_p
     from teacher.soft_targets import load_or_compute
 
     stored = SoftTargets.read(chain.teacher / "soft_targets.npz")
-    content = [content_hash(example) for example in chain.splits.train]
-    assert (stored.select(content[::-1]).logits == stored.outputs.logits[::-1]).all()
+    content_hashes = [content_hash(example) for example in chain.splits.train]
+    assert (stored.select(content_hashes[::-1]).logits == stored.outputs.logits[::-1]).all()
     with pytest.raises(RunError, match="not 1 of those asked for"):
-        stored.select([*content, "unknown"])
+        stored.select([*content_hashes, "unknown"])
     copy = tmp_path / "teacher"
     shutil.copytree(chain.teacher, copy)
     wider = load_or_compute(copy, [*chain.splits.train, *chain.splits.dev])
@@ -144,5 +144,5 @@ def test_a_student_refuses_a_teacher_of_other_labels(chain: Chain, tmp_path: Pat
             chain.recipe.student,
             chain.splits,
             DistillationTargets(replace(stored, labels=stored.labels[::-1])),
-            Workspace(tmp_path, resume=False),
+            CheckpointFolder(tmp_path, resume=False),
         )

@@ -23,8 +23,8 @@ from distill.model.encoders.lstm import Lstm, LstmConfig, train_tokenizer
 from distill.model.encoders.weights import fingerprint
 from distill.model.fusion import CrossModal
 from distill.model.network import TwoTowerNetwork
-from distill.training.run import RunStart, begin_run
-from distill.training.trainer import Workspace
+from distill.training.run_writer import RunStart, begin_run
+from distill.training.trainer import CheckpointFolder
 from teacher.train import fit_teacher
 
 
@@ -155,7 +155,7 @@ def test_each_teacher_trains_is_kept_and_answers_the_same_again(
 ) -> None:
     config = teacher_config(chain, *changed, "teacher.epochs=2")
     begin_run(tmp_path / "run", RunStart("teacher", config, chain.splits), resume=False, overwrite=False)
-    trained = fit_teacher(config, chain.splits, Workspace(tmp_path / "run", resume=False))
+    trained = fit_teacher(config, chain.splits, CheckpointFolder(tmp_path / "run", resume=False))
     again = Checkpoint.load(tmp_path / "run")
     expected = trained.logits(chain.splits.test)
     assert np.isfinite(expected).all()

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from distill.core.errors import ImageError, RecipeError
 from distill.preprocess import images
 from distill.preprocess.images import ImageSpec, image_to_uint8
-from distill.preprocess.inputs import PreprocessSpec, Reader
+from distill.preprocess.inputs import Preprocessor, PreprocessSpec
 from distill.preprocess.text import TextSpec, pad
 
 SPEC = ImageSpec(size=24, fit="squash", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -139,18 +139,18 @@ def test_crop_keeps_the_middle_and_squash_keeps_all() -> None:
     assert squashed.mean() == pytest.approx(85, abs=5)
 
 
-def reader(overrides: list[str]) -> Reader:
+def preprocessor(overrides: list[str]) -> Preprocessor:
     folder = next(
         value for item in overrides if item.startswith("student.text.model") for value in [item.split("=")[1]]
     )
     text = (Path(folder) / "tokenizer.json").read_text(encoding="utf-8")
-    return Reader(PreprocessSpec(SPEC, TextSpec(max_tokens=16, pad_id=0)), text)
+    return Preprocessor(PreprocessSpec(SPEC, TextSpec(max_tokens=16, pad_id=0)), text)
 
 
 def test_token_ids_agree_with_transformers(overrides: list[str]) -> None:
     from transformers import AutoTokenizer
 
-    ours = reader(overrides)
+    ours = preprocessor(overrides)
     folder = next(item.split("=")[1] for item in overrides if item.startswith("student.text.model"))
     theirs = AutoTokenizer.from_pretrained(folder)
     texts = ["", "our team quietly", "doom " * 40, "Ünïcode 🔥 \u202eعربى"]
@@ -161,7 +161,7 @@ def test_token_ids_agree_with_transformers(overrides: list[str]) -> None:
 @given(st.lists(st.text(max_size=80), min_size=1, max_size=4))
 @settings(max_examples=150, deadline=None)
 def test_any_text_becomes_a_padded_batch(overrides: list[str], texts: list[str]) -> None:
-    ours = reader(overrides)
+    ours = preprocessor(overrides)
     ids = ours.ids(texts)
     input_ids, mask = pad(ids, 0)
     assert input_ids.shape == mask.shape == (len(texts), max(len(row) for row in ids))
@@ -170,7 +170,7 @@ def test_any_text_becomes_a_padded_batch(overrides: list[str], texts: list[str])
 
 
 def test_a_lone_surrogate_is_tokenised_like_a_question_mark(overrides: list[str]) -> None:
-    assert reader(overrides).ids(["a\ud800b"]) == reader(overrides).ids(["a?b"])
+    assert preprocessor(overrides).ids(["a\ud800b"]) == preprocessor(overrides).ids(["a?b"])
 
 
 def test_a_specification_survives_json_and_refuses_strangers() -> None:

@@ -98,7 +98,7 @@ def test_torchs_own_exporter_says_it_too(chain: Chain, victim: Victim, tmp_path:
 
 
 def test_answers_go_on_when_there_is_room_again(chain: Chain, victim: Victim, tmp_path: Path) -> None:
-    source, out = tmp_path / "posts.jsonl", tmp_path / "answers.jsonl"
+    source, out = tmp_path / "posts.jsonl", tmp_path / "predictions.jsonl"
     rows = [{"id": str(number), "text": example.text} for number, example in enumerate(chain.splits.train * 9)]
     source.write_text("\n".join(map(json.dumps, rows)) + "\n")
     words = ["predict", str(chain.int8), str(source), "--out", str(out)]
@@ -110,7 +110,7 @@ def test_answers_go_on_when_there_is_room_again(chain: Chain, victim: Victim, tm
     assert "go on with --resume" in end.output
     assert victim.distill(*words, "--resume", root=tmp_path).code == 0
     assert len(out.read_bytes().splitlines()) == len(rows)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "posts.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.jsonl", "posts.jsonl"]
 
 
 def test_figures_of_yesterday_stay(chain: Chain, victim: Victim, tmp_path: Path) -> None:

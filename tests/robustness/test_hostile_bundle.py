@@ -35,14 +35,14 @@ from distill.data.run_folder import read_run_labels, weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets
 from distill.runtime import bundle as bundles
-from distill.runtime import golden
 from distill.runtime import predictor as runtime
 from distill.runtime.bundle import Bundle, Contents
 from distill.runtime.bundle_files import FILES
+from distill.runtime.golden import print_report, replay_golden
 from distill.runtime.predictor import Predictor
 from export.embed import embed_contents
 
-ROOMS = (bench, distill, export, student, teacher)
+PACKAGES = (bench, distill, export, student, teacher)
 QUICK_S = 8
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
 
@@ -150,7 +150,7 @@ def test_checksums_are_found_right_before_anything_is_parsed(copy: Path, monkeyp
 
     monkeypatch.setattr(bundles, "read_verified", noted("checked", bundles.read_verified))
     monkeypatch.setattr(bundles, "check_onnx_file", noted("looked at", bundles.check_onnx_file))
-    monkeypatch.setattr(runtime, "Reader", noted("tokenizer of", runtime.Reader))
+    monkeypatch.setattr(runtime, "Preprocessor", noted("tokenizer of", runtime.Preprocessor))
     monkeypatch.setattr(onnxruntime, "InferenceSession", noted("opened", onnxruntime.InferenceSession))
     Predictor.load(copy)
     assert [line.split()[0] for line in done] == ["checked", "looked", "tokenizer", "opened"]
@@ -249,10 +249,10 @@ def calls_of_danger(tree: ast.AST) -> Iterator[str]:
             yield "trust in others' code"
 
 
-def test_no_room_can_run_what_it_reads() -> None:
+def test_no_package_can_run_what_it_reads() -> None:
     found = {}
-    for room in ROOMS:
-        for path in Path(str(room.__file__)).parent.rglob("*.py"):
+    for package in PACKAGES:
+        for path in Path(str(package.__file__)).parent.rglob("*.py"):
             if danger := list(calls_of_danger(ast.parse(path.read_text(encoding="utf-8")))):
                 found[str(path)] = danger
     assert found == {}
@@ -269,14 +269,14 @@ def test_a_bundles_own_answers_may_be_anything(copy: Path, capsys: pytest.Captur
         ("cases", [{"text": "", "image": None}] * 1000),
         ("tolerance", 10**400),
         ("logits", [[10**400]]),
-        ("made_on", []),
+        ("exported_on", []),
     ):
         forge(copy, "golden.json", json.dumps({**whole, key: value}).encode())
         with pytest.raises(BundleError, match="its golden answers cannot be read"):
-            golden.replay(Predictor.load(copy))
+            replay_golden(Predictor.load(copy))
     odd = {"cpu": ["[/red]"], "target": "\x1b[2J\ud800", "pillow": 3}
-    forge(copy, "golden.json", json.dumps({**whole, "made_on": odd}).encode())
-    golden.print_report(golden.replay(Predictor.load(copy)), "[/x]")
+    forge(copy, "golden.json", json.dumps({**whole, "exported_on": odd}).encode())
+    print_report(replay_golden(Predictor.load(copy)), "[/x]")
     assert "\x1b[2J" not in capsys.readouterr().out
 
 

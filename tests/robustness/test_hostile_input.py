@@ -29,10 +29,10 @@ from distill.core.terminal import output
 from distill.data.checks import check_splits
 from distill.data.dataset import Example, examples_to_json, read_examples, read_splits
 from distill.data.labels import LabelSet
-from distill.data.sources import IMAGE_SUFFIXES, Fault, Source
+from distill.data.sources import IMAGE_SUFFIXES, FailedRow, Source
 from distill.preprocess import flatten
 from distill.preprocess.images import ImageSpec, image_to_uint8
-from distill.preprocess.inputs import Reader
+from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import Bundle
 from distill.scoring.metrics import Quality
 from distill.scoring.tables import label_table
@@ -147,7 +147,7 @@ def what_is_said(folder: Path) -> list[str]:
             read()
         except DistillError as error:
             said.append(str(error))
-    return said + [item.error for item in Source.open(folder).items() if isinstance(item, Fault)]
+    return said + [item.error for item in Source.open(folder).items() if isinstance(item, FailedRow)]
 
 
 def test_what_may_not_be_read_is_said_and_no_traceback() -> None:
@@ -169,24 +169,24 @@ def test_what_may_not_be_read_is_said_and_no_traceback() -> None:
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text[:12]))
 def test_an_odd_text_becomes_ids_within_the_vocabulary(bundle: Bundle, text: str) -> None:
-    check_ids(Reader(bundle.preprocess, bundle.tokenizer_json), text)
+    check_ids(Preprocessor(bundle.preprocess, bundle.tokenizer_json), text)
 
 
-def check_ids(reader: Reader, text: str) -> None:
-    (ids,) = reader.ids([text])
-    assert 0 < len(ids) <= reader.spec.text.max_tokens
-    assert 0 <= min(ids) <= max(ids) < reader.tokenizer.get_vocab_size()
-    assert reader.batch(reader.rows([text], [None])).input_ids.tolist() == [ids]
+def check_ids(preprocessor: Preprocessor, text: str) -> None:
+    (ids,) = preprocessor.ids([text])
+    assert 0 < len(ids) <= preprocessor.spec.text.max_tokens
+    assert 0 <= min(ids) <= max(ids) < preprocessor.tokenizer.get_vocab_size()
+    assert preprocessor.batch(preprocessor.rows([text], [None])).input_ids.tolist() == [ids]
 
 
 def test_any_text_at_all_becomes_ids_within_the_vocabulary(bundle: Bundle) -> None:
-    reader = Reader(bundle.preprocess, bundle.tokenizer_json)
+    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
     anything = st.text(st.characters(exclude_categories=[]), max_size=60)  # half surrogate pairs too
 
     @given(anything, st.integers(1, 50))
     @settings(max_examples=150, deadline=None)
     def holds(text: str, times: int) -> None:
-        check_ids(reader, text * times)
+        check_ids(preprocessor, text * times)
 
     holds()
 
@@ -251,7 +251,7 @@ def test_any_json_is_rows_or_our_own_error(rows: list[Any], suffix: str) -> None
             assert message.startswith(str(path))
         try:
             for item in Source.open(path).items():
-                assert isinstance(item, Example | Fault)
+                assert isinstance(item, Example | FailedRow)
                 item.id.encode("utf-8")
         except DataError:
             assert suffix != ".jsonl"  # of which every line stands for itself

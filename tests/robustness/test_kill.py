@@ -111,7 +111,7 @@ def test_a_bundle_stays_when_its_successor_is_torn(chain: Chain, victim: Victim,
 BEGIN = """
 import pickle
 from pathlib import Path
-from distill.training.run import RunStart, begin_run
+from distill.training.run_writer import RunStart, begin_run
 config, splits = pickle.loads({state!r})
 begin_run(Path({out!r}), RunStart("teacher", config, splits), {resume}, {overwrite})
 """
@@ -162,7 +162,7 @@ def test_an_overwritten_run_is_whole_or_gone(chain: Chain, victim: Victim, tmp_p
 FINISH = """
 import torch
 from pathlib import Path
-from distill.model.checkpoint import Checkpoint; from distill.training.run import finish_run
+from distill.model.checkpoint import Checkpoint; from distill.training.run_writer import finish_run
 from distill.model.training_log import TrainLog
 run = Checkpoint.load(Path({source!r}))
 finish_run(Path({out!r}), run.classifier, run.thresholds, TrainLog((), 1, 0.5), {{"quality": []}})

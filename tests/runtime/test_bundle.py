@@ -17,7 +17,7 @@ from chain import BLOCKER, Chain, contents_of
 from distill.core.errors import BundleError
 from distill.core.files import atomic_folder, sha256_of, write_bytes
 from distill.data.dataset import Example
-from distill.data.sources import Fault
+from distill.data.sources import FailedRow
 from distill.model.checkpoint import Checkpoint
 from distill.runtime import bundle as bundles
 from distill.runtime.bundle import Bundle
@@ -171,10 +171,15 @@ def test_bad_items_do_not_cost_the_good_ones(chain: Chain, tmp_path: Path) -> No
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"nothing")
     good = chain.splits.test[:3]
-    items: list[Example | Fault] = [good[0], Example("bad", "x", bad, ()), Fault("row 3", "no id"), *good[1:]]
+    items: list[Example | FailedRow] = [
+        good[0],
+        Example("bad", "x", bad, ()),
+        FailedRow("row 3", "no id"),
+        *good[1:],
+    ]
     answers = list(Predictor.load(chain.fp32).stream(items))
     assert [answer.id for answer in answers] == [good[0].id, "bad", "row 3", good[1].id, good[2].id]
-    assert [isinstance(answer, Fault) for answer in answers] == [False, True, True, False, False]
+    assert [isinstance(answer, FailedRow) for answer in answers] == [False, True, True, False, False]
 
 
 def test_threads_share_a_predictor_and_get_the_same_answers(chain: Chain) -> None:

@@ -26,7 +26,7 @@ from distill.core.files import read_json
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec
-from distill.preprocess.inputs import ModelInputs, PreprocessSpec, Reader
+from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec
 from distill.preprocess.text import TextSpec
 from distill.runtime.explain import Explanation, explain_prediction, occlude
 from distill.runtime.explain_plot import colour_scale, draw, lay_out_words, load_grey, plain_style, write_plot
@@ -46,7 +46,7 @@ class Linear:
         tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[PAD]"))
         tokenizer.pre_tokenizer = WhitespaceSplit()
         self.worth = np.array([0.0, *WORTH.values()])
-        self.reader = Reader(SPEC, tokenizer.to_str())
+        self.preprocessor = Preprocessor(SPEC, tokenizer.to_str())
         thresholds = Thresholds((0.6, 0.4), "micro", FittedOn("nothing", 0))
         self.bundle = SimpleNamespace(labels=LabelSet(("words", "red")), thresholds=thresholds, preprocess=SPEC)
 

@@ -35,10 +35,10 @@ def single(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_bundle_gives_its_own_answers_again(bundle: Bundle) -> None:
-    answer = golden.replay(Predictor(bundle))
+    answer = golden.replay_golden(Predictor(bundle))
     assert answer.passed
     assert (answer.cases, answer.other_tokens, answer.other_pixels, answer.flipped) == (8, 0, 0, 0)
-    assert answer.drift < 1e-5
+    assert answer.logit_rms < 1e-5
 
 
 def test_golden_answers_cover_missing_halves_and_long_texts(bundle: Bundle) -> None:
@@ -53,8 +53,8 @@ def test_a_file_with_other_weights_is_found_out(bundle: Bundle, tmp_path: Path) 
     bias = next(item for item in proto.graph.initializer if item.name.endswith("output.bias"))
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.5), bias.name))
     onnx.save(proto, tmp_path / "other.onnx")
-    answer = golden.replay(Predictor(replace(bundle, model=tmp_path / "other.onnx")))
-    assert answer.drift == pytest.approx(0.5, abs=1e-3)
+    answer = golden.replay_golden(Predictor(replace(bundle, model=tmp_path / "other.onnx")))
+    assert answer.logit_rms == pytest.approx(0.5, abs=1e-3)
     assert not answer.passed
 
 
@@ -64,7 +64,7 @@ def test_other_tokens_are_found_out(bundle: Bundle) -> None:
     first, second = list(words)[10:12]
     words[first], words[second] = words[second], words[first]
     others = {**bundle.golden, "ids": [[*ids, 1] for ids in bundle.golden["ids"]]}
-    answer = golden.replay(Predictor(replace(bundle, golden=others)))
+    answer = golden.replay_golden(Predictor(replace(bundle, golden=others)))
     assert (answer.other_tokens, answer.passed) == (8, False)
 
 
@@ -72,7 +72,7 @@ def test_other_tokens_are_found_out(bundle: Bundle) -> None:
 def test_golden_answers_of_another_form_are_one_line(bundle: Bundle, damage: dict[str, object]) -> None:
     broken = {**bundle.golden, **damage} if damage else {}
     with pytest.raises(BundleError, match="its golden answers cannot be read"):
-        golden.replay(Predictor(replace(bundle, golden=broken)))
+        golden.replay_golden(Predictor(replace(bundle, golden=broken)))
 
 
 def test_verify_says_what_this_machine_is_and_exits_with_0(chain: Chain) -> None:
@@ -95,7 +95,7 @@ def test_one_file_answers_as_its_bundle_does(chain: Chain, single: Path, tmp_pat
     for example in chain.splits.dev[:4]:
         assert one.predict(example.text, example.image) == whole.predict(example.text, example.image)
     assert one.bundle.thresholds == whole.bundle.thresholds
-    assert golden.replay(one).passed
+    assert golden.replay_golden(one).passed
     # And on a machine without torch or onnx.
     code = (
         BLOCKER
@@ -145,7 +145,7 @@ def test_no_bytes_do_more_to_the_reader_than_be_refused(
 def test_export_with_embed_makes_the_bundles_model_serve_alone(
     chain: Chain, checkpoint: object, tmp_path: Path
 ) -> None:
-    from distill.core.isa import detect_target
+    from distill.core.cpu import detect_target
     from export.pipeline import ExportRequest, export_run
 
     request = ExportRequest("fp32", detect_target(), tmp_path / "out", embed=True)

@@ -41,34 +41,34 @@ def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def reader() -> TextReader:
+def ocr() -> TextReader:
     return TextReader(threads=1)
 
 
-def test_captions_are_read_word_by_word_and_line_by_line(reader: TextReader, tmp_path: Path) -> None:
+def test_captions_are_read_word_by_word_and_line_by_line(ocr: TextReader, tmp_path: Path) -> None:
     path = tmp_path / "meme.bin"  # by content, whatever its name
     path.write_bytes(encoded(captioned()))
-    assert reader.read(path) == f"{UPPER}\n{LOWER}"
+    assert ocr.read(path) == f"{UPPER}\n{LOWER}"
 
 
-def test_an_image_is_read_upright_and_on_white(reader: TextReader) -> None:
+def test_an_image_is_read_upright_and_on_white(ocr: TextReader) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     turned = captioned().transpose(Image.Transpose.ROTATE_90)
-    assert reader.read(encoded(turned, "JPEG", exif=exif)) == f"{UPPER}\n{LOWER}"
+    assert ocr.read(encoded(turned, "JPEG", exif=exif)) == f"{UPPER}\n{LOWER}"
     ink = captioned().convert("L").point(lambda value: 255 - value)
     black = Image.merge("LA", (Image.new("L", ink.size), ink))  # its colour alone is black all over
-    assert reader.read(encoded(black)) == f"{UPPER}\n{LOWER}"
+    assert ocr.read(encoded(black)) == f"{UPPER}\n{LOWER}"
 
 
-def test_an_image_without_text_reads_as_nothing(reader: TextReader) -> None:
-    assert reader.read(encoded(Image.new("RGB", (200, 150), "olive"))) == ""
-    assert reader.read(encoded(Image.new("RGB", (9000, 3), "olive"))) == ""
+def test_an_image_without_text_reads_as_nothing(ocr: TextReader) -> None:
+    assert ocr.read(encoded(Image.new("RGB", (200, 150), "olive"))) == ""
+    assert ocr.read(encoded(Image.new("RGB", (9000, 3), "olive"))) == ""
 
 
 @pytest.mark.parametrize("size", [(4000, 3000), (9000, 9), (9, 5000)])
 def test_a_large_image_and_a_strip_are_bounded_first(
-    reader: TextReader, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+    ocr: TextReader, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     shapes = []
 
@@ -76,26 +76,26 @@ def test_a_large_image_and_a_strip_are_bounded_first(
         shapes.append(pixels.shape)
         return SimpleNamespace(txts=None)
 
-    monkeypatch.setattr(reader, "_engine", engine)
-    assert reader.read(encoded(Image.new("RGB", size))) == ""
+    monkeypatch.setattr(ocr, "_engine", engine)
+    assert ocr.read(encoded(Image.new("RGB", size))) == ""
     ((height, width, _),) = shapes
     assert height * width <= MAX_PIXELS * 1.01
     assert max(height, width) <= MAX_RATIO * min(height, width) * 1.01
     assert (width > height) == (size[0] > size[1])
 
 
-def test_an_image_that_cannot_be_read_is_named(reader: TextReader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_cannot_be_read_is_named(ocr: TextReader, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageError, match=r"a\.svg: not an image in a supported format"):
-        reader.read(b"<svg/>", "a.svg")
+        ocr.read(b"<svg/>", "a.svg")
     with pytest.raises(ImageError, match=r"half\.jpg: the image is damaged"):
-        reader.read(encoded(captioned(), "JPEG")[:3000], "half.jpg")
+        ocr.read(encoded(captioned(), "JPEG")[:3000], "half.jpg")
 
     def broken(_: Any) -> Any:
         raise RuntimeError("no kernel")
 
-    monkeypatch.setattr(reader, "_engine", broken)
+    monkeypatch.setattr(ocr, "_engine", broken)
     with pytest.raises(ImageError, match=r"whole\.png: its text cannot be read: no kernel"):
-        reader.read(encoded(captioned()), "whole.png")
+        ocr.read(encoded(captioned()), "whole.png")
 
 
 def test_reading_needs_no_network_and_keeps_to_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:

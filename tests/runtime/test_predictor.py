@@ -73,18 +73,18 @@ def unbroken(chain: Chain, posts: Path) -> bytes:
 def test_killed_before_any_of_its_file_operations_it_ends_with_the_same_bytes(
     chain: Chain, victim: Victim, posts: Path, unbroken: bytes, tmp_path: Path
 ) -> None:
-    out = tmp_path / "answers.jsonl"
+    out = tmp_path / "predictions.jsonl"
     words = ("predict", chain.int8, posts, "--out", out, "--threads", 1)
     for point in range(100):
         end = victim.distill(*words, root=tmp_path, kill_at=point)
         if not end.killed:
             break
         assert not out.exists() or out.read_bytes() == unbroken
-        finished = out.exists() and not out.with_name("answers.jsonl.part.json").exists()
+        finished = out.exists() and not out.with_name("predictions.jsonl.part.json").exists()
         resumed = victim.distill(*words, "--resume", root=tmp_path)
         assert resumed.code == (2 if finished else 1), resumed.output
         assert out.read_bytes() == unbroken
-        assert [path.name for path in tmp_path.iterdir()] == ["answers.jsonl"]
+        assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
         out.unlink()
     assert point >= 9
     assert "row(s) could not be read" in end.output
@@ -94,20 +94,20 @@ def test_killed_before_any_of_its_file_operations_it_ends_with_the_same_bytes(
 def test_killed_in_the_middle_of_a_line_it_ends_with_the_same_bytes(
     chain: Chain, victim: Victim, posts: Path, unbroken: bytes, tmp_path: Path, cut: int
 ) -> None:
-    out = tmp_path / "answers.jsonl"
+    out = tmp_path / "predictions.jsonl"
     words = ("predict", chain.int8, posts, "--out", out, "--threads", 1)
     assert victim.distill(*words, root=tmp_path, file_bytes=cut, deadly=True).killed
     assert not out.exists()
     resumed = victim.distill(*words, "--resume", root=tmp_path)
     assert f"{len([line for line in unbroken.splitlines() if b'error' in line])} row(s)" in resumed.output
     assert out.read_bytes() == unbroken
-    assert [path.name for path in tmp_path.iterdir()] == ["answers.jsonl"]
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
 
 
 @pytest.fixture
 def broken(chain: Chain, victim: Victim, posts: Path, tmp_path: Path) -> Path:
     """OUT of a run that was killed after its first chunk."""
-    out = tmp_path / "answers.jsonl"
+    out = tmp_path / "predictions.jsonl"
     words = ("predict", chain.int8, posts, "--out", out, "--threads", 1)
     victim.distill(*words, root=tmp_path, file_bytes=60_000, deadly=True)
     assert PartialFile(out, {}).progress().lines == CHUNK_SIZE
@@ -121,7 +121,7 @@ def one_line(result: Result) -> str:
 
 
 def test_answers_are_never_lost_silently(chain: Chain, posts: Path, broken: Path) -> None:
-    part = broken.with_name("answers.jsonl.part")
+    part = broken.with_name("predictions.jsonl.part")
     before = part.read_bytes()
     refused = one_line(distill("predict", chain.int8, posts, "--out", broken))
     assert "holds 256 predictions of an interrupted run; go on with --resume, or remove it to start over" in refused
@@ -137,7 +137,7 @@ def test_answers_to_something_else_are_not_gone_on_with(chain: Chain, posts: Pat
     assert "was begun with another Bundle" in one_line(
         distill("predict", chain.fp32, posts, "--out", broken, "--resume")
     )
-    broken.with_name("answers.jsonl.part.json").unlink()
+    broken.with_name("predictions.jsonl.part.json").unlink()
     assert "says what it is for" in one_line(distill("predict", chain.int8, posts, "--out", broken, "--resume"))
 
 
@@ -191,12 +191,12 @@ def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Pat
 
 
 def test_a_folder_that_gained_an_image_is_another_source(chain: Chain, victim: Victim, tmp_path: Path) -> None:
-    folder, out = tmp_path / "images", tmp_path / "answers.jsonl"
+    folder, out = tmp_path / "images", tmp_path / "predictions.jsonl"
     folder.mkdir()
     for number in range(CHUNK_SIZE + 1):
         shutil.copyfile(chain.splits.train[number % 64].image or "", folder / f"{number:04d}.jpg")
     words = ("predict", chain.int8, folder, "--out", out, "--threads", 1)
-    victim.distill(*words, root=tmp_path, kill_at="rename answers.jsonl.part")
+    victim.distill(*words, root=tmp_path, kill_at="rename predictions.jsonl.part")
     shutil.copyfile(chain.splits.train[0].image or "", folder / "0000-more.jpg")
     assert "another source" in one_line(distill(*words, "--resume"))
     (folder / "0000-more.jpg").unlink()
@@ -208,7 +208,7 @@ def test_answers_may_grow_in_the_folder_that_they_answer(tmp_path: Path, bundle:
     (tmp_path / "a.jpg").write_bytes(b"one")
     (tmp_path / "a.txt").write_text("on it")
     begun = run_identity(Source.open(tmp_path), bundle, None)
-    for name in ("answers.jsonl.part", "answers.jsonl.part.json", "answers.jsonl", "notes.txt"):
+    for name in ("predictions.jsonl.part", "predictions.jsonl.part.json", "predictions.jsonl", "notes.txt"):
         (tmp_path / name).write_text("grows")
         assert run_identity(Source.open(tmp_path), bundle, None) == begun
     (tmp_path / "a.txt").write_text("something else")
@@ -217,7 +217,7 @@ def test_answers_may_grow_in_the_folder_that_they_answer(tmp_path: Path, bundle:
 
 def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    with broken.with_name("answers.jsonl.part").open("ab") as held:
+    with broken.with_name("predictions.jsonl.part").open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert "another process is writing it" in one_line(
             distill("predict", chain.int8, posts, "--out", broken, "--resume")
@@ -227,7 +227,7 @@ def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path)
 
 def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: bytes, tmp_path: Path) -> None:
     """Ctrl-C on a real process, as soon as a chunk is on the disk."""
-    out = tmp_path / "answers.jsonl"
+    out = tmp_path / "predictions.jsonl"
     long = tmp_path / "long.jsonl"
     long.write_text(posts.read_text() * 20)
     # Tests that run in the background are started deaf to it, and so would be the process.
@@ -241,7 +241,7 @@ def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: b
     _, said = process.communicate()
     assert process.returncode == 130
     assert f"predictions are in {out}.part; the same command with --resume goes on there" in said
-    held = [json.loads(line) for line in out.with_name("answers.jsonl.part").read_bytes().splitlines()]
+    held = [json.loads(line) for line in out.with_name("predictions.jsonl.part").read_bytes().splitlines()]
     assert [a["id"] for a in held[:CHUNK_SIZE]] == [
         json.loads(line)["id"] for line in unbroken.splitlines()[:CHUNK_SIZE]
     ]

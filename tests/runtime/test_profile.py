@@ -86,7 +86,7 @@ def test_the_chains_work_is_what_coverage_counts_of_it(chain: Chain) -> None:
         found = profile.count_macs(folder / "model.onnx", batch)
         for tower, reach in measure_coverage(folder / "model.onnx", batch).rows()[:3]:
             parts = [product for product in found if product.tower == tower]
-            assert sum(part.macs for part in parts if part.quantised) == reach.small_macs
+            assert sum(part.macs for part in parts if part.quantised) == reach.low_bit_macs
             assert sum(part.macs for part in parts if not part.quantised) == reach.float_macs
             assert parts
         assert any(product.quantised for product in found) == (folder == chain.int8)
@@ -145,7 +145,7 @@ def test_the_work_of_a_model_is_its_time_at_the_machines_peak(tmp_path: Path) ->
     batch = hand_made(path, text=16, image=7, head=3)
     macs = 16 * 16 + 16 * 2 * 2 * 3 * 2 * 2 + 16 * 2 * 2 * 7 + 23 * 3
     found = work(path, batch, model_ms=0.5, peak=Peak(1, 1, 1, 1, int8_gops=400.0, fp32_gops=0.01))
-    assert (found.tokens, found.small_macs, found.float_macs) == (2, 0, macs)
+    assert (found.tokens, found.low_bit_macs, found.float_macs) == (2, 0, macs)
     assert found.ideal_ms == pytest.approx(2 * macs / 0.01e9 * 1e3)
     assert found.of_peak == pytest.approx(found.ideal_ms / 0.5)
     with pytest.raises(BenchError, match="counted for one example, not for 3"):
@@ -155,8 +155,8 @@ def test_the_work_of_a_model_is_its_time_at_the_machines_peak(tmp_path: Path) ->
 def test_eight_bits_count_at_the_peak_of_eight_bits(chain: Chain) -> None:
     given_ = (chain.int8 / "model.onnx", random_batch(1, 8), 2.0)
     found = work(*given_, Peak(1, 1, 1, 1, int8_gops=4.0, fp32_gops=1.0))
-    assert found.small_macs > 0
-    assert found.ideal_ms == pytest.approx((2 * found.small_macs / 4e9 + 2 * found.float_macs / 1e9) * 1e3)
+    assert found.low_bit_macs > 0
+    assert found.ideal_ms == pytest.approx((2 * found.low_bit_macs / 4e9 + 2 * found.float_macs / 1e9) * 1e3)
 
 
 def as_onnx_reads(path: Path) -> Graph:

@@ -20,7 +20,7 @@ from sklearn.metrics import f1_score
 
 import distill
 from distill.core.errors import BundleError, DataError, ImageError
-from distill.data.sources import Fault
+from distill.data.sources import FailedRow
 from distill.runtime.predictor import Predictor
 
 
@@ -40,7 +40,7 @@ def test_importing_distill_imports_nothing_else_and_offers_its_names() -> None:
         "extra = {name for name in set(sys.modules) - before if name not in ('distill', '__future__')}\n"
         "assert not extra, extra\n"
         "for name in distill.__all__:\n    assert name in dir(distill)\n"
-        "for name in ('load', 'Predictor', 'Bundle', 'Prediction', 'Fault', 'metrics', 'DistillError'):\n"
+        "for name in ('load', 'Predictor', 'Bundle', 'Prediction', 'FailedRow', 'metrics', 'DistillError'):\n"
         "    assert getattr(distill, name) is not None\n"
         "assert 'torch' not in sys.modules\n"
     )
@@ -149,7 +149,7 @@ def test_a_bad_image_leaves_the_others_their_answers_when_asked_for(
     with pytest.raises(ImageError, match="broken"):
         predictor.predict_many(broken)
     first, fault, last = predictor.predict_many(broken, on_error="return")
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, FailedRow)
     assert fault.id == "broken"
     assert isinstance(first, distill.Prediction)
     assert isinstance(last, distill.Prediction)

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from distill.cli.main import main
 from distill.core.errors import ClusterError, DataError, InstallError, OutputError
 from distill.data.generated import write_demo_data
-from distill.data.sources import Fault, InMemoryExample, Source
+from distill.data.sources import FailedRow, InMemoryExample, Source
 from distill.runtime.predictor import CHUNK_SIZE
 from distill.runtime.ray import blocks
 from distill.runtime.ray.blocks import Block, read_block, rows_per_block, split_into_blocks
@@ -93,7 +93,7 @@ def test_blocks_hold_what_one_reader_reads(kind: str, memes: Path, tmp_path: Pat
     assert [block.count for block in found] == [SMALL, SMALL, len(whole) - 2 * SMALL]
     assert [block.first for block in found] == [0, SMALL, 2 * SMALL]
     assert [list(read_block(block)) for block in found] == [whole[:4], whole[4:8], whole[8:]]
-    assert any(isinstance(item, Fault) for item in whole) or kind == "tables"
+    assert any(isinstance(item, FailedRow) for item in whole) or kind == "tables"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,12 +145,12 @@ def test_a_parquet_row_may_name_its_image_or_bring_it(memes: Path, tmp_path: Pat
         tmp_path / "struct.parquet", [{"id": f"{n}", "text": "t", "image": image} for n, image in enumerate(held)]
     )
     (named,) = Source.open(tmp_path / "names.parquet").items()
-    assert not isinstance(named, Fault)
+    assert not isinstance(named, FailedRow)
     assert (named.id, named.image) == ("7", tmp_path / image.name)
     bytes_ = tmp_path / "bytes.parquet"
     assert list(Source.open(bytes_).items()) == [InMemoryExample("a", "", content, f"{bytes_}: row 1: image")]
     images = [
-        item.image for item in Source.open(tmp_path / "struct.parquet").items() if not isinstance(item, Fault)
+        item.image for item in Source.open(tmp_path / "struct.parquet").items() if not isinstance(item, FailedRow)
     ]
     assert images == [content, tmp_path / image.name, None]
 
@@ -163,7 +163,7 @@ def test_a_parquet_row_whose_image_is_something_else_is_not_answered_without_it(
     ):
         table(tmp_path / f"{name}.parquet", [{"id": "a", "text": "t", "image": image}])
         (fault,) = Source.open(tmp_path / f"{name}.parquet").items()
-        assert isinstance(fault, Fault)
+        assert isinstance(fault, FailedRow)
         assert fault.id == "a"
         assert wanted in fault.error
 
@@ -211,8 +211,8 @@ def test_a_run_goes_on_with_the_files_that_are_not_there(tmp_path: Path) -> None
         ours.write(block, b'{"id": "1", "error": "too"}\n')
     assert ours.finish() == 3
     about = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert (about["finished"], about["faults"], about["rows"], about["files"]) == (True, 3, 12, 3)
-    assert [path.name[:14] for path in ours.files()] == [f"answers-00000{n}" for n in range(3)]
+    assert (about["finished"], about["failed_rows"], about["rows"], about["files"]) == (True, 3, 12, 3)
+    assert [path.name[:18] for path in ours.files()] == [f"predictions-00000{n}" for n in range(3)]
 
 
 def test_answers_of_something_else_are_not_mixed_in(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_answers_of_something_else_are_not_mixed_in(tmp_path: Path) -> None:
     others = (output_folder(out, by=BY | {"Bundle": "aa"}), OutputFolder(out, ours.source, ours.blocks[1:], BY))
     for other in others:
         with pytest.raises(
-            OutputError, match=r"answers-000000-[0-9a-f]{12}\.jsonl is of other rows, or by another"
+            OutputError, match=r"predictions-000000-[0-9a-f]{12}\.jsonl is of other rows, or by another"
         ):
             other.missing(resume=True)
     assert len(ours.files()) == 1
@@ -289,7 +289,7 @@ def posts_of(chain: Chain, path: Path, count: int) -> Path:
 
 
 def joined(out: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(out.glob("answers-*.jsonl")))
+    return b"".join(path.read_bytes() for path in sorted(out.glob("predictions-*.jsonl")))
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of every kind
@@ -300,7 +300,7 @@ def test_ray_gives_the_bytes_of_one_process_and_goes_on(chain: Chain, ray_here: 
     result = distill(*words)
     assert result.exit_code == 1, result.output
     assert "3 row(s) could not be read" in result.stderr
-    first, second = sorted(out.glob("answers-*.jsonl"))
+    first, second = sorted(out.glob("predictions-*.jsonl"))
     assert len(first.read_bytes().splitlines()) == CHUNK_SIZE
     assert joined(out) == alone.read_bytes()
     stood = first.stat().st_mtime_ns
@@ -348,7 +348,7 @@ def test_killed_workers_and_a_killed_driver_cost_no_answer(chain: Chain, tmp_pat
 
     def after(process: subprocess.Popen[bytes], files: int) -> list[Any]:
         """The process's workers, once there are so many files."""
-        while process.poll() is None and len(list(out.glob("answers-*"))) < files:
+        while process.poll() is None and len(list(out.glob("predictions-*"))) < files:
             time.sleep(0.05)
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         children = psutil.Process(process.pid).children(recursive=True)
@@ -358,7 +358,7 @@ def test_killed_workers_and_a_killed_driver_cost_no_answer(chain: Chain, tmp_pat
     after(driver, 5)
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    left = {path.name: path.stat().st_mtime_ns for path in out.glob("answers-*")}
+    left = {path.name: path.stat().st_mtime_ns for path in out.glob("predictions-*")}
     assert 5 <= len(left) < 60
 
     driver = start((*words, "--resume"))

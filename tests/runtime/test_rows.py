@@ -12,7 +12,7 @@ from chain import Chain
 from PIL import Image
 
 from distill.core.errors import DataError, ImageError
-from distill.data.sources import Fault
+from distill.data.sources import FailedRow
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.rows import to_items
 
@@ -75,7 +75,7 @@ def test_a_row_that_cannot_be_read_raises_or_is_returned_as_a_fault(predictor: P
     with pytest.raises(ImageError, match=r"^1: "):
         predictor.predict_proba(rows)
     predictions = predictor.predict_many(rows, on_error="return")
-    assert [isinstance(prediction, Fault) for prediction in predictions] == [False, True, True, False]
+    assert [isinstance(prediction, FailedRow) for prediction in predictions] == [False, True, True, False]
     assert [prediction.id for prediction in predictions] == ["0", "1", "2", "3"]
 
 

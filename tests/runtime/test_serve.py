@@ -27,7 +27,7 @@ from PIL import Image
 
 from distill.cli.main import main
 from distill.data.generated import LABELS
-from distill.data.sources import Fault
+from distill.data.sources import FailedRow
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictions import json_line
@@ -208,7 +208,7 @@ def test_what_cannot_be_answered_has_its_status_and_reason(
 ) -> None:
     answer = client.post("/v1/predict", **request_)
     assert answer.status_code == status, answer.text
-    assert said in Fault(**answer.json()).error
+    assert said in FailedRow(**answer.json()).error
     assert "/" not in answer.json()["error"].replace("application/json", "").replace("multipart/form-data", "")
     assert client.post("/v1/predict", json={"text": "the next"}).status_code == 200
 

@@ -17,11 +17,11 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from distill.core.errors import ExportError, RunError
 from distill.core.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
-from distill.preprocess.inputs import Reader
+from distill.preprocess.inputs import Preprocessor
 from distill.runtime.onnx.session import open_session, run_session
 from distill.runtime.predictor import predict_probabilities
 from distill.scoring.thresholds import FittedOn, Thresholds, carry_over
-from distill.training.trainer import Workspace
+from distill.training.trainer import CheckpointFolder
 from export.fuse import fuse_graph
 from export.pipeline import calibration_batches
 from export.quantize.coverage import measure_coverage
@@ -104,8 +104,8 @@ def tuned(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     folder = tmp_path_factory.mktemp("tuned")
     config = FinetuneConfig(epochs=1, learning_rate=1e-4)
     start = Checkpoint.load(chain.student)
-    workspace = Workspace(folder, resume=False)
-    run = finetune_student(start, config, chain.splits, targets, 64, workspace)
+    checkpoints = CheckpointFolder(folder, resume=False)
+    run = finetune_student(start, config, chain.splits, targets, 64, checkpoints)
     assert Checkpoint.load(folder).ranges == run.ranges
     return run
 
@@ -114,17 +114,17 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     """torch with fake-quantised layers in the learned ranges against the int8 ONNX file, embeddings aside."""
     classifier = tuned.classifier
     to_onnx(classifier, tmp_path / "fp32.onnx")
-    reader = Reader(classifier.spec, classifier.tokenizer_json)
+    preprocessor = Preprocessor(classifier.spec, classifier.tokenizer_json)
     out, fused = tmp_path / "int8.onnx", tmp_path / "fused.onnx"
     fuse_graph(tmp_path / "fp32.onnx", fused)
     ranges = trained_ranges(tmp_path / "fp32.onnx", tuned.ranges)
     quantize_graph(fused, out, Scheme("trained", "float"), "x86-avx2", ranges, {})
-    reached = measure_coverage(out, calibration_batches(reader, chain.splits.train[:1])[0])
+    reached = measure_coverage(out, calibration_batches(preprocessor, chain.splits.train[:1])[0])
     assert reached.text.weights == reached.head.weights == 1
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
-    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), reader, chain.splits.dev)
+    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), preprocessor, chain.splits.dev)
     plain = classifier.logits(classifier.encode(chain.splits.dev))
     insert_fake_quant(classifier.network, 64)
     for name, (low, high) in tuned.ranges.items():
@@ -146,9 +146,9 @@ def test_ranges_of_layers_that_the_graph_has_not_are_refused(tuned: Checkpoint, 
 
 def test_only_students_are_tuned(chain: Chain, tmp_path: Path) -> None:
     targets = DistillationTargets(ensemble_soft_targets([chain.teacher], chain.splits.train))
-    start, workspace = Checkpoint.load(chain.teacher), Workspace(tmp_path, resume=False)
+    start, checkpoints = Checkpoint.load(chain.teacher), CheckpointFolder(tmp_path, resume=False)
     with pytest.raises(RunError, match="is a teacher; give a student's run"):
-        finetune_student(start, FinetuneConfig(1, 1e-4), chain.splits, targets, 64, workspace)
+        finetune_student(start, FinetuneConfig(1, 1e-4), chain.splits, targets, 64, checkpoints)
     shutil.rmtree(tmp_path)
 
 

@@ -15,15 +15,15 @@ from click.testing import CliRunner
 from sklearn.metrics import average_precision_score, f1_score
 
 from distill.cli.main import main
+from distill.core.cpu import detect_target
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
-from distill.core.isa import detect_target
 from distill.data.checks import content_hash, read_unlabelled
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets, average_teachers
 from distill.scoring.bootstrap import PairedBootstrap
 from distill.scoring.thresholds import cross_fitted
-from distill.training.trainer import Workspace
+from distill.training.trainer import CheckpointFolder
 from export.pipeline import ExportRequest, export_run
 from student.train import DistillationTargets, fit_student, prepare_student
 from student.verdict import Arms, judge_distillation
@@ -111,26 +111,26 @@ def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_di
 ) -> None:
     config = replace(chain.recipe.student, out_of_fold=True)
     targets = targets_of(folded, chain)
-    content = [content_hash(example) for example in chain.splits.train]
+    content_hashes = [content_hash(example) for example in chain.splits.train]
     distilled = prepare_student(config, chain.splits, targets, distilled=True)
-    held_out = np.concatenate([fold.held_out for fold in distilled.folds.parts])
-    assert sorted(held_out) == list(range(64))
+    held_out_rows = np.concatenate([fold.held_out_rows for fold in distilled.folds.parts])
+    assert sorted(held_out_rows) == list(range(64))
     for fold, soft in zip(distilled.folds.parts, targets.folds, strict=True):
-        assert soft.unseen(content)[fold.held_out].all()
-        assert len(fold.train) == 64 - len(fold.held_out)
+        assert soft.unseen(content_hashes)[fold.held_out_rows].all()
+        assert len(fold.train) == 64 - len(fold.held_out_rows)
         assert fold.train.teacher is not None
-        rest = np.setdiff1d(np.arange(64), fold.held_out)
-        assert (fold.train.teacher.logits == soft.select(content).logits[rest]).all()
+        rest = np.setdiff1d(np.arange(64), fold.held_out_rows)
+        assert (fold.train.teacher.logits == soft.select(content_hashes).logits[rest]).all()
     control = prepare_student(config, chain.splits, targets, distilled=False)
     assert all(fold.train.teacher is None for fold in control.folds.parts)
     pairs = zip(distilled.folds.parts, control.folds.parts, strict=True)
-    assert all((a.held_out == b.held_out).all() for a, b in pairs)
+    assert all((a.held_out_rows == b.held_out_rows).all() for a, b in pairs)
     assert torch.equal(distilled.classifier.network.output.weight, control.classifier.network.output.weight)
 
 
 def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path, tmp_path: Path) -> None:
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
-    run = fit_student(config, chain.splits, targets_of(folded, chain), Workspace(tmp_path / "run", False))
+    run = fit_student(config, chain.splits, targets_of(folded, chain), CheckpointFolder(tmp_path / "run", False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
     fp32, int8 = export_run(
         run, chain.splits, chain.recipe.export, ExportRequest("int8", detect_target(), tmp_path / "bundle")
@@ -149,14 +149,14 @@ def test_folds_that_a_teacher_has_not_are_asked_for_by_name(chain: Chain) -> Non
 def test_an_ensemble_teaches_the_mean_logit(chain: Chain) -> None:
     first = SoftTargets.read(chain.teacher / FILE)
     second = replace(first, outputs=replace(first.outputs, logits=first.outputs.logits + 2), teacher_sha256="other")
-    both = average_teachers([first, second], first.content)
+    both = average_teachers([first, second], first.content_hashes)
     assert np.abs(both.outputs.logits - (first.outputs.logits + 1)).max() < 1e-5
     assert both.outputs.text.shape == (64, 0)
     assert both.teacher_sha256 == f"{first.teacher_sha256}+other"
     with pytest.raises(RunError, match="different labels"):
-        average_teachers([first, replace(second, labels=first.labels[::-1])], first.content)
+        average_teachers([first, replace(second, labels=first.labels[::-1])], first.content_hashes)
     with pytest.raises(RunError, match="folds differ"):
-        average_teachers([first, replace(second, held_out=~first.held_out)], first.content)
+        average_teachers([first, replace(second, held_out_mask=~first.held_out_mask)], first.content_hashes)
 
 
 def test_unlabelled_posts_join_with_the_teachers_word_alone(chain: Chain, tmp_path: Path) -> None:

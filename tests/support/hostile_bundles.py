@@ -204,13 +204,13 @@ def mutant(bundle: Path, seed: int, folder: Path) -> tuple[Path, str]:
 def ask(bundle: Path) -> str:
     """What opening it, a question and `verify` come to: "answer", "refused", or an exception nobody should see."""
     from distill.core.errors import BundleError
-    from distill.runtime import golden
+    from distill.runtime.golden import print_report, replay_golden
     from distill.runtime.predictor import Predictor
 
     try:
         predictor = Predictor.load(bundle, threads=1)
         predictor.predict("WHO DID THIS", None)
-        golden.print_report(golden.replay(predictor), "mutant")
+        print_report(replay_golden(predictor), "mutant")
     except BundleError as error:
         return "refused" if "\n" not in str(error) else f"{error!r} has more than one line"
     except BaseException as error:  # noqa: BLE001 - the finding itself, a panic of Rust among them

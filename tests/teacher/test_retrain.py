@@ -27,7 +27,7 @@ from distill.data.generated import write_demo_data
 from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import Decisions, Targets
-from distill.training.run import RunStart, begin_run
+from distill.training.run_writer import RunStart, begin_run
 from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data, read_test
 from teacher.retrain.drift import measure_drift
 from teacher.retrain.link import check_link, switch_link
@@ -97,8 +97,8 @@ def test_as_many_examples_as_it_says_are_enough() -> None:
     new, rows = old.copy(), np.random.default_rng(3)
     new[:12] = (targets > 0.5)[:12] ^ (rows.random((12, 4)) < 0.2)
     promotion = decide(targets, old, new, 0.03)
-    assert promotion.enough is not None
-    times = promotion.enough / 60
+    assert promotion.required_examples is not None
+    times = promotion.required_examples / 60
     assert times > 2
 
     def repeated(by: float) -> Promotion:
@@ -115,7 +115,7 @@ def test_no_number_of_examples_is_promised_where_the_difference_itself_is_too_lo
     new[4:6] = ~(targets > 0.5)[4:6]
     promotion = decide(targets, old, new, 0.001)
     assert promotion.gain["balanced"].value < -0.001
-    assert (promotion.reason, promotion.enough) == ("too few examples", None)
+    assert (promotion.reason, promotion.required_examples) == ("too few examples", None)
     assert "however many" in promotion.sentence()
 
 

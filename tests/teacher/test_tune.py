@@ -299,11 +299,11 @@ def test_an_interrupted_search_keeps_what_is_done_and_goes_on(
     trained: list[int] = []
     original = cross_validation.predict_out_of_fold
 
-    def stopped(*arguments: Any, first: int) -> Any:
-        trained.append(first)
+    def stopped(*arguments: Any, max_folds: int) -> Any:
+        trained.append(max_folds)
         if len(trained) == 4:
             raise KeyboardInterrupt
-        return original(*arguments, first=first)
+        return original(*arguments, max_folds=max_folds)
 
     with monkeypatch.context() as patch:
         patch.setattr(cross_validation, "predict_out_of_fold", stopped)

@@ -19,7 +19,7 @@ from distill.model.outputs import Outputs
 from distill.model.training_log import EpochLog, convergence_warning
 from distill.training import trainer
 from distill.training.focal import focal_loss
-from distill.training.trainer import TrainingData, Workspace, train_model
+from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from student.train import DistillationTargets, fit_student
 from teacher.soft_targets import ensemble_soft_targets
 from teacher.train import fit_teacher
@@ -38,7 +38,7 @@ def fit(chain: Chain, folder: Path, config: TeacherConfig, poisoned: bool = Fals
         return focal_loss(outputs.logits, targets.labels, config.focal) * grows ** next(steps)
 
     data = TrainingData(classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev))
-    train_model(classifier.network, config, data, loss, Workspace(folder, resume=False))
+    train_model(classifier.network, config, data, loss, CheckpointFolder(folder, resume=False))
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_examples(chain: Chain, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
 
 
 def test_a_teacher_is_the_same_to_the_byte(chain: Chain, tmp_path: Path) -> None:
-    run = fit_teacher(chain.recipe.teacher, chain.splits, Workspace(tmp_path, resume=False))
+    run = fit_teacher(chain.recipe.teacher, chain.splits, CheckpointFolder(tmp_path, resume=False))
     for name in ("model.safetensors", "soft_targets.npz", "tokenizer.json"):
         assert (run.folder / name).read_bytes() == (chain.teacher / name).read_bytes()
 
@@ -98,8 +98,8 @@ def test_a_student_is_the_same_to_the_byte_and_another_seed_is_not(chain: Chain,
     weights = []
     for seed in (chain.recipe.student.seed, 14):
         config = replace(chain.recipe.student, seed=seed)
-        workspace = Workspace(tmp_path / str(seed), resume=False)
-        run = fit_student(config, chain.splits, targets, workspace)
+        checkpoints = CheckpointFolder(tmp_path / str(seed), resume=False)
+        run = fit_student(config, chain.splits, targets, checkpoints)
         weights.append((run.folder / "model.safetensors").read_bytes())
     assert weights[0] == (chain.student / "model.safetensors").read_bytes()
     assert weights[1] != weights[0]

@@ -30,7 +30,7 @@ from distill.training import trainer
 from distill.training.focal import focal_loss
 from distill.training.folds import ModalityProbabilities, OutOfFold
 from distill.training.optimizer import optimizer_and_schedule, parameter_groups
-from distill.training.trainer import Loss, NetworkWithLoss, TrainingData, Workspace, train_model
+from distill.training.trainer import CheckpointFolder, Loss, NetworkWithLoss, TrainingData, train_model
 from teacher.train import fit_teacher
 
 UNCHANGED = Augment(0.0, 0.0, 0.0, 1)
@@ -180,7 +180,7 @@ def test_a_resumed_training_ends_as_an_unbroken_one_and_draws_the_same_augmented
     def train(folder: Path, resume: bool) -> tuple[np.ndarray, list[float]]:
         classifier = classifier_of(chain, augment=Augment(0.2, 0.2, 0.5, 1))
         data = TrainingData(classifier.encode_train(chain.splits.train), classifier.encode(chain.splits.dev))
-        log = train_model(classifier.network, config, data, focal(config), Workspace(folder, resume))
+        log = train_model(classifier.network, config, data, focal(config), CheckpointFolder(folder, resume))
         begun_after.append(log.resumed_after)
         return classifier.logits(data.dev), [epoch.loss for epoch in log.epochs]
 
@@ -212,7 +212,7 @@ def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Reci
                 raise InterruptedError
             return focal_loss(outputs.logits, targets.labels, config.focal)
 
-        log = train_model(classifier.network, config, data, loss, Workspace(tmp_path, resume))
+        log = train_model(classifier.network, config, data, loss, CheckpointFolder(tmp_path, resume))
         return [epoch.epoch for epoch in log.epochs]
 
     with pytest.raises(InterruptedError):
@@ -223,7 +223,7 @@ def test_a_resumed_training_keeps_count_of_its_patience(data: Path, recipe: Reci
 
 def test_out_of_fold_training_fits_thresholds_on_the_training_split(chain: Chain, tmp_path: Path) -> None:
     config = replace(chain.recipe.teacher, folds=2, epochs=1)
-    run = fit_teacher(config, chain.splits, Workspace(tmp_path, resume=False))
+    run = fit_teacher(config, chain.splits, CheckpointFolder(tmp_path, resume=False))
     assert str(run.thresholds.fitted_on) == "out-of-fold train, 64 examples"
     rows = read_json(tmp_path / "metrics.json", RunError)["quality"]
     assert [row["examples"] for row in rows] == [64, 64, 64, 64, 32]
@@ -236,7 +236,7 @@ def test_a_training_of_given_length_keeps_its_last_epoch_whatever_dev_says(chain
     def train(folder: Path, epochs: int | None, resume: bool = False) -> tuple[np.ndarray, list[float], int]:
         classifier = classifier_of(chain)
         data = TrainingData(classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev))
-        log = train_model(classifier.network, config, data, focal(config), Workspace(folder, resume), epochs)
+        log = train_model(classifier.network, config, data, focal(config), CheckpointFolder(folder, resume), epochs)
         return classifier.logits(data.dev), [epoch.loss for epoch in log.epochs], log.best_epoch
 
     outputs, losses, kept = train(tmp_path / "given", 3)
@@ -258,8 +258,8 @@ def test_training_in_bf16_rounds_products_and_not_weights(chain: Chain, tmp_path
         config = replace(chain.recipe.teacher, epochs=1, precision=precision)  # type: ignore[arg-type]
         classifier = classifier_of(chain)
         data = TrainingData(classifier.encode(chain.splits.train), classifier.encode(chain.splits.dev))
-        workspace = Workspace(tmp_path / precision, resume=False)
-        log = train_model(classifier.network, config, data, focal(config), workspace)
+        checkpoints = CheckpointFolder(tmp_path / precision, resume=False)
+        log = train_model(classifier.network, config, data, focal(config), checkpoints)
         assert losses.setdefault(precision, log.epochs[0].loss) == log.epochs[0].loss  # no trace of the one before
         assert {p.dtype for p in classifier.network.parameters()} == {torch.float32}
     assert losses["bf16"] != losses["fp32"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.measure.latency import needed
+from bench.measure.latency import min_calls_for_quantile
 from bench.report import tables
 from bench.report.kit.html import render
 from bench.report.page import plots, plots_parts, plots_quality, plots_scaling, sentences
@@ -26,7 +26,7 @@ def html_of(reports: Sequence[BenchReport]) -> str:
         colours=colours_of(devices),
         headline=tables.headline([row for _, row in rows], [name for name, _ in rows] if many else ()),
         few_calls=any(None in (row.timings[0].p90, row.timings[0].p99) for _, row in rows),
-        needed=needed,
+        min_calls_for_quantile=min_calls_for_quantile,
         sentences=sentences,
         tables=tables,
         plots=plots,

@@ -81,8 +81,8 @@ def _levels(own: Row, other: Row) -> str:
 def cautions(report: BenchReport) -> list[str]:
     """What else to know before shipping: how steady the machine was, who is faster, and the predictor to beat."""
     own, constant, noise = report.own, report.constant, report.noise
-    twin = f"The same variant in a second process took {noise.ratio:.3f} times as long"
-    lines = [f"{twin}: the machine was {noise.verdict}."]
+    repeat = f"The same variant in a second process took {noise.ratio:.3f} times as long"
+    lines = [f"{repeat}: the machine was {noise.verdict}."]
     slowest = max(report.rows, key=lambda row: row.timings[0].p50.value)
     if slowest not in (own, reference(report)):
         lines.append(f"Beside the slowest, {_speed(own, slowest, named=True)}, {_levels(own, slowest)}.")

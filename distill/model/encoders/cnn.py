@@ -6,7 +6,6 @@ from collections import OrderedDict
 
 from torch import nn
 
-CNN = "cnn"  # its name in a recipe
 CHANNELS = (32, 64, 128, 256)
 
 

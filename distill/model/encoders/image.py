@@ -1,7 +1,8 @@
 """The image encoder: a vision network without its classifier, pooled or as a grid, and how a recipe names one.
 
 To add a kind of image encoder, load it in `load_image`, rebuild it in `rebuild_image`, and, for fusion=transformer,
-give it a `features` module whose output is the grid.
+give it a `features` module whose output is the grid. The name of one that starts from nothing is one of
+`IMAGE_FROM_SCRATCH` in distill.core.recipe, which all else follows from.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from distill.core.errors import BackboneError
-from distill.core.recipe import ImageTower
-from distill.model.encoders.cnn import CNN, small_cnn
+from distill.core.recipe import CNN, ImageTower
+from distill.model.encoders.cnn import small_cnn
 from distill.model.encoders.weights import loading_errors, pretrained_transformer, untrained_transformer
 from distill.preprocess.images import ImageSpec
 

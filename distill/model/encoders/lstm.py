@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
-LSTM = "lstm"  # its name in a recipe
 VOCABULARY = 8000
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 

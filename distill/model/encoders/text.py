@@ -1,7 +1,15 @@
 """The text encoder: a transformer or an LSTM with pooling, its tokenizer, and how a recipe names one.
 
-To add a kind of text encoder, write its backbone beside lstm.py: a `config` with `hidden_size` and `to_dict`, and a
-forward from ids and mask to `last_hidden_state`. Then load it in `load_text` and rebuild it in `rebuild_text`.
+To add a kind of text encoder that starts from nothing:
+
+1. Write its backbone beside lstm.py: a `config` with `hidden_size` and `to_dict`, and a forward from ids and mask
+   to `last_hidden_state`; its tokenizer too, unless it takes lstm.py's.
+2. Name it in `TEXT_FROM_SCRATCH` in distill.core.recipe, from which its learning rate and the search of `distill
+   tune` follow, and in what users read: the docstring of `TextTower` and recipes/meme.toml.
+3. Load it in `load_text` and rebuild it in `rebuild_text`.
+
+One with pretrained weights needs 1 and 3 alone. Augmentation takes a word's neighbours from its
+`get_input_embeddings`, which transformers' models have.
 """
 
 from __future__ import annotations
@@ -18,9 +26,9 @@ from torch import Tensor, nn
 
 from distill.core.errors import BackboneError, RunError
 from distill.core.files import read_json
-from distill.core.recipe import TextTower
+from distill.core.recipe import LSTM, TextTower
 from distill.core.schema import build_dataclass
-from distill.model.encoders.lstm import LSTM, PAD, Lstm, LstmConfig, train_tokenizer
+from distill.model.encoders.lstm import PAD, Lstm, LstmConfig, train_tokenizer
 from distill.model.encoders.pruning import prune_layers, prune_vocabulary
 from distill.model.encoders.weights import CONFIG, loading_errors, pretrained_transformer, untrained_transformer
 from distill.preprocess.text import TextSpec
@@ -47,10 +55,11 @@ class TextEncoder(nn.Module):
         return states
 
     def pretrained_embeddings(self) -> NDArray[np.float32] | None:
-        """The token embedding table, float32 (V, E); None for an LSTM, whose embeddings start at random."""
-        if isinstance(self.backbone, Lstm):
+        """The token embedding table, float32 (V, E); None for a backbone without pretrained ones."""
+        embeddings = getattr(self.backbone, "get_input_embeddings", None)
+        if embeddings is None:
             return None
-        table: NDArray[np.float32] = self.backbone.get_input_embeddings().weight.detach().float().cpu().numpy()
+        table: NDArray[np.float32] = embeddings().weight.detach().float().cpu().numpy()
         return table
 
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:

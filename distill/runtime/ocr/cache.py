@@ -18,7 +18,7 @@ from distill.data.checks import image_hash
 from distill.runtime.partial_file import lock_file
 
 
-class OcrReader(Protocol):
+class Ocr(Protocol):
     """Reads the text on an image; `name` is the program and its version."""
 
     name: str
@@ -28,16 +28,16 @@ class OcrReader(Protocol):
 
 
 class OcrCache:
-    """An OcrReader that remembers in the file `path` while its `with` lasts.
+    """An Ocr that remembers in the file `path` while its `with` lasts.
 
     The file stays for a later run, unless `discard` was called.
     """
 
-    def __init__(self, path: Path, reader: OcrReader) -> None:
+    def __init__(self, path: Path, ocr: Ocr) -> None:
         self.path = path
-        self.reader = reader
-        self.name = reader.name
-        self._version = f"{reader.name}, distill {__version__}"  # another version may read another text
+        self.ocr = ocr
+        self.name = ocr.name
+        self._version = f"{ocr.name}, distill {__version__}"  # another version may read another text
         self._texts: dict[str, str] = {}
         self._discarded = False
 
@@ -65,15 +65,15 @@ class OcrCache:
             self.path.unlink()
 
     def read(self, source: Path | bytes) -> str:
-        """The text, from the file or from the reader. Raises ImageError, and OutputError when the disk is full."""
+        """The text, from the file or off the image. Raises ImageError, and OutputError when the disk is full."""
         if isinstance(source, bytes):
             key = hashlib.sha256(source).hexdigest()
         elif is_file(source):
             key = image_hash(source)
         else:  # not hashed: a FIFO would never end
-            return self.reader.read(source)
+            return self.ocr.read(source)
         if key not in self._texts:
-            text = self.reader.read(source)
+            text = self.ocr.read(source)
             line = json.dumps({"image": key, "text": text, "reader": self._version})
             with explain_write_errors(self.path):
                 self._handle.write(line.encode() + b"\n")
@@ -87,7 +87,7 @@ class OcrCache:
         self._discarded = True
 
     def _load(self) -> int:
-        """Read the texts of this reader's version and return the size in bytes of the whole lines."""
+        """Read the texts that this very version read and return the size in bytes of the whole lines."""
         size_bytes = 0
         self._handle.seek(0)
         for line in self._handle:

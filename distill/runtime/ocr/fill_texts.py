@@ -22,7 +22,7 @@ from distill.core.untrusted import replace_surrogates
 from distill.data.dataset import SPLIT_NAMES, SUFFIXES, Example, find_split, parse_example, read_rows, relative_path
 from distill.data.labels import LABEL_FILES
 from distill.preprocess.text import has_text
-from distill.runtime.ocr.cache import OcrCache, OcrReader, cache_path
+from distill.runtime.ocr.cache import Ocr, OcrCache, cache_path
 
 TEXT_FROM, OCR = "text_from", "ocr"
 OCR_TEXT = "ocr_text"  # the column of --all
@@ -47,7 +47,7 @@ class FillReport:
     faults: tuple[str, ...]
 
 
-def fill_texts(source: Path, out: Path | None, reader: OcrReader, every: bool) -> FillReport:
+def fill_texts(source: Path, out: Path | None, ocr: Ocr, every: bool) -> FillReport:
     """Fill `source`, a dataset's folder or one file, into the new folder `out`; in place where that is None.
 
     `every` reads all images into the column OCR_TEXT, and not only those of rows without text. A killed run
@@ -59,7 +59,7 @@ def fill_texts(source: Path, out: Path | None, reader: OcrReader, every: bool) -
     files = {path: _rows(path) for path in _files(source)}
     rows = [row for part in files.values() for row in part]
     missing = sum(not has_text(row.example.text) for row in rows)
-    with _open_cache(cache_path(out or source.resolve()), reader) as cache:
+    with _open_cache(cache_path(out or source.resolve()), ocr) as cache:
         faults = tuple(_read(rows, cache, every))
         if out is None:
             for path, part in files.items():
@@ -72,9 +72,9 @@ def fill_texts(source: Path, out: Path | None, reader: OcrReader, every: bool) -
 
 
 @contextmanager
-def _open_cache(path: Path, reader: OcrReader) -> Iterator[OcrCache]:
+def _open_cache(path: Path, ocr: Ocr) -> Iterator[OcrCache]:
     """An OcrCache; a KeyboardInterrupt says that it stays."""
-    with OcrCache(path, reader) as cache:
+    with OcrCache(path, ocr) as cache:
         try:
             yield cache
         except KeyboardInterrupt:

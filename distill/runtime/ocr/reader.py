@@ -22,7 +22,7 @@ MIN_CONFIDENCE = 0.5  # of a line; what is less certain is mostly no text
 
 
 class TextReader:
-    """An OcrReader: rapidocr with the models in its package, for English, Chinese and some fifty languages more."""
+    """An Ocr: rapidocr with the models in its package, for English, Chinese and some fifty languages more."""
 
     def __init__(self, threads: int = 0) -> None:
         """0 threads: as many as this process may use. Raises InstallError if rapidocr cannot be imported."""

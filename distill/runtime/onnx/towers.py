@@ -2,7 +2,8 @@
 
 torch's exporter names nodes as it likes, so towers are found by walking from the graph's inputs: what depends on
 `pixels` alone belongs to the image tower, what depends on `input_ids` or `attention_mask` alone to the text tower,
-and what depends on both to the head.
+and what depends on both to the head. `present`, by which a learned vector replaces a missing text or image, comes
+after the encoders: with `pixels` it belongs to the head, without them it counts as the text tower's.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from distill.core.errors import DataError
 from distill.data import parquet
 from distill.data.dataset import Example
-from distill.data.sources import Fault, Item, Source, example_of_image, json_lines, table_rows
+from distill.data.sources import FailedRow, Item, Source, example_of_image, json_lines, table_rows
 from distill.runtime.predictor import CHUNK_SIZE
 
 MAX_BLOCKS = 1000  # where there would be more, they grow,
@@ -66,11 +66,11 @@ def split_into_blocks(source: Source) -> list[Block]:
     can only be found from the start.
     """
     paths = [path.absolute() for path in source.files]  # a worker's working directory is another
-    if source.kind == "tables":
+    if source.kind == "parquet":
         return list(_table_blocks([parquet.describe(path) for path in paths]))
     if source.kind == "images":
         return list(_image_blocks(paths))
-    if source.kind == "lines":
+    if source.kind == "jsonl":
         return list(_line_blocks(paths[0], rows_per_block(source.count() or 0)))
     return list(_item_blocks(list(replace(source, path=source.path.absolute(), files=tuple(paths)).items())))
 
@@ -143,16 +143,16 @@ def _table_blocks(tables: Sequence[parquet.Table]) -> Iterator[Block]:
             if low < high:
                 spans.append(TableSpan(table, low - begin, high - low))
             begin += table.rows
-        content = _hash((span.table.path.name, span.table.footer, span.first, span.count) for span in spans)
-        yield Block(number, first, stop - first, content, tuple(spans))
+        content_hash = _hash((span.table.path.name, span.table.footer, span.first, span.count) for span in spans)
+        yield Block(number, first, stop - first, content_hash, tuple(spans))
 
 
 def _image_blocks(paths: Sequence[Path]) -> Iterator[Block]:
     rows = rows_per_block(len(paths))
     for number, first in enumerate(range(0, len(paths), rows)):
         chosen = tuple(paths[first : first + rows])
-        content = _hash((path.name, *_sizes(path)) for path in chosen)
-        yield Block(number, first, len(chosen), content, chosen)
+        content_hash = _hash((path.name, *_sizes(path)) for path in chosen)
+        yield Block(number, first, len(chosen), content_hash, chosen)
 
 
 def _sizes(image: Path) -> list[int | None]:
@@ -174,7 +174,7 @@ def _item_blocks(items: Sequence[Item]) -> Iterator[Block]:
 
 
 def _hashed_fields(item: Item) -> tuple[str | None, ...]:
-    if isinstance(item, Fault):
+    if isinstance(item, FailedRow):
         return (item.id, item.error)
     image = item.image if isinstance(item, Example) else None
     return (item.id, item.text, None if image is None else str(image))

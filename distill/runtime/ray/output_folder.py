@@ -1,7 +1,7 @@
 """Writes the predictions of many machines to a folder, one file for each block, so that a broken run can resume.
 
-  OUT/manifest.json                       the source, the Bundle's hash, and whether all blocks are finished
-  OUT/answers-000017-5f0c9a1be3d2.jsonl   the lines of block 17; the hash is of its rows and of the predictor
+  OUT/manifest.json                           the source, the Bundle's hash, and whether all blocks are finished
+  OUT/predictions-000017-5f0c9a1be3d2.jsonl   the lines of block 17; the hash is of its rows and of the predictor
 
 A file is written whole or not at all, and its name says what it holds: a run that resumes writes those that are
 missing. Sorted by name, the files hold the lines in the order of the rows.
@@ -18,7 +18,7 @@ from typing import Any
 
 from distill.core.errors import OutputError
 from distill.core.files import explain_write_errors, read_json, write_bytes, write_json
-from distill.runtime.partial_file import is_fault
+from distill.runtime.partial_file import is_failed_row
 from distill.runtime.ray.blocks import Block
 
 MANIFEST = "manifest.json"
@@ -38,11 +38,13 @@ class OutputFolder:
     def path(self, block: Block) -> Path:
         """The file of a block."""
         identity = json.dumps([block.content_hash, block.count, self.predictor_identity], sort_keys=True)
-        return self.out / f"answers-{block.number:06d}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.jsonl"
+        return (
+            self.out / f"predictions-{block.number:06d}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.jsonl"
+        )
 
     def files(self) -> list[Path]:
         """All files of predictions in the folder, whoever wrote them."""
-        return sorted(self.out.glob("answers-*.jsonl")) if self.out.is_dir() else []
+        return sorted(self.out.glob("predictions-*.jsonl")) if self.out.is_dir() else []
 
     def missing(self, resume: bool) -> list[Block]:
         """The blocks whose file is missing. Raises OutputError rather than lose predictions, or mix them with those
@@ -68,7 +70,7 @@ class OutputFolder:
     def begin(self) -> None:
         """Create the folder with its manifest. Raises OutputError."""
         self.out.mkdir(parents=True, exist_ok=True)
-        self._write_manifest(finished=False, faults=None)
+        self._write_manifest(finished=False, failed_rows=None)
 
     def write(self, block: Block, lines: bytes) -> None:
         """Write the file of one block. Raises OutputError."""
@@ -77,32 +79,32 @@ class OutputFolder:
             write_bytes(path, lines)
 
     def finish(self) -> int:
-        """Mark the folder as finished and return the number of faults in all files. Raises OutputError where a file
-        is missing."""
+        """Mark the folder as finished and return the number of failed rows in all files. Raises OutputError where a
+        file is missing."""
         if missing := self.missing(resume=True):
             raise OutputError(
                 f"{self.out}: {len(missing):,} files of predictions are missing; give the command with --resume"
             )
-        faults = sum(map(_count_faults, self.files()))
-        self._write_manifest(finished=True, faults=faults)
-        return faults
+        failed_rows = sum(map(_count_failed_rows, self.files()))
+        self._write_manifest(finished=True, failed_rows=failed_rows)
+        return failed_rows
 
-    def _write_manifest(self, finished: bool, faults: int | None) -> None:
+    def _write_manifest(self, finished: bool, failed_rows: int | None) -> None:
         manifest = {
             "format": FORMAT,
             "source": str(self.source.absolute()),
-            "answering": self.predictor_identity,
+            "predictor": self.predictor_identity,
             "rows": sum(block.count for block in self.blocks),
             "files": len(self.blocks),
             "finished": finished,
-            "faults": faults,
+            "failed_rows": failed_rows,
         }
         path = self.out / MANIFEST
         if not path.exists() or read_json(path, OutputError) != manifest:
             write_json(path, manifest)
 
 
-def _count_faults(path: Path) -> int:
-    """Parses only lines that may be faults: there may be a hundred million."""
+def _count_failed_rows(path: Path) -> int:
+    """Parses only lines that may be failed rows: there may be a hundred million."""
     with path.open("rb") as handle:
-        return sum(is_fault(line) for line in handle if b'"error"' in line)
+        return sum(is_failed_row(line) for line in handle if b'"error"' in line)

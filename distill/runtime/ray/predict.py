@@ -32,7 +32,7 @@ MAX_ATTEMPTS = 4  # at a block whose workers die; Ray alone would try for ever w
 
 
 def predict_on_ray(folder: Path, source: Source, out: Path, resume: bool, options: RayOptions) -> int:
-    """Write a line for every item of `source` to files in the folder `out`, and return the number of faults.
+    """Write a line for every item of `source` to files in the folder `out`, and return the number of failed rows.
 
     A killed run leaves whole files there, and `resume` adds the others. Raises DataError, BundleError, OutputError,
     and ClusterError when Ray is not installed or cannot be reached, or workers die again and again.

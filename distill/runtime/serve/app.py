@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from distill import __version__
-from distill.data.sources import Fault
+from distill.data.sources import FailedRow
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.serve.openapi import BundleInfo, Status, bundle_info, request_body, responses
@@ -80,9 +80,9 @@ async def _request_error(_: Request, error: Exception) -> Response:
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return Response(json_line(Fault("", str(error.detail))), error.status_code, error.headers, JSON)
+    return Response(json_line(FailedRow("", str(error.detail))), error.status_code, error.headers, JSON)
 
 
 async def _internal_error(_: Request, error: Exception) -> Response:
-    line = json_line(Fault("", "internal error; the service's log says more"))
+    line = json_line(FailedRow("", "internal error; the service's log says more"))
     return Response(line, 500, {"Connection": "close"}, JSON)  # uvicorn closes it after an error that it logs

@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime
 
 from distill import __version__
-from distill.data.sources import Fault
+from distill.data.sources import FailedRow
 from distill.runtime.bundle import Bundle
 from distill.runtime.serve.request import FORM, JSON, Limits, PredictRequest
 
@@ -106,7 +106,7 @@ def responses() -> dict[int | str, dict[str, Any]]:
     for status, (description, error) in ERRORS.items():
         example = {"id": "", "error": error}
         by_status[status] = {
-            "model": Fault,
+            "model": FailedRow,
             "description": description,
             "content": {JSON: {"example": example}},
         }

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from distill.data.sources import Fault
+from distill.data.sources import FailedRow
 from distill.preprocess.text import has_text
 from distill.runtime.predictions import json_line
 
@@ -74,7 +74,7 @@ class RequestError(Exception):
 
     def __init__(self, status: int, error: str, id_: str = "", unread: bool = False) -> None:
         super().__init__(error)
-        self.status, self.fault, self.unread = status, Fault(id_, error), unread
+        self.status, self.failed_row, self.unread = status, FailedRow(id_, error), unread
 
 
 class ErrorResponse(Response):
@@ -90,7 +90,7 @@ class ErrorResponse(Response):
         headers = {"Retry-After": str(RETRY_AFTER_S)} if error.status == 503 else {}
         if error.unread:
             headers["Connection"] = "close"
-        super().__init__(json_line(error.fault), error.status, headers)
+        super().__init__(json_line(error.failed_row), error.status, headers)
         self.unread = error.unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

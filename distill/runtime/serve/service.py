@@ -16,7 +16,7 @@ from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, warn
 from distill.preprocess.images import open_image
 from distill.preprocess.inputs import EncodedExample
-from distill.runtime import golden
+from distill.runtime.golden import replay_golden
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.serve.batching import Batcher
 from distill.runtime.serve.metrics import ServiceMetrics
@@ -149,10 +149,10 @@ class Service:
         try:
             if post.image is not None:
                 open_image(post.image, IMAGE, self.limits.max_pixels).close()
-            image = self.predictor.reader.image(post.image, IMAGE)
+            image = self.predictor.preprocessor.image(post.image, IMAGE)
         except ImageError as error:
             raise RequestError(422, str(error), post.id) from error
-        row = self.predictor.reader.rows([post.text or ""], [image])[0]
+        row = self.predictor.preprocessor.rows([post.text or ""], [image])[0]
         end = time.perf_counter()
         self.metrics.observe_stage("read", end - start)
         return PreparedRequest(post.id, row, end)
@@ -170,14 +170,14 @@ class Service:
 
     async def _verify(self) -> None:
         try:
-            report = await asyncio.get_running_loop().run_in_executor(None, golden.replay, self.predictor)
+            report = await asyncio.get_running_loop().run_in_executor(None, replay_golden, self.predictor)
         except BundleError as error:
             warn(str(error))
             self.state = "not ready: the golden answers cannot be replayed"
             return
         if report.passed:
             self.state = READY
-            note(f"ready: {report.cases} golden answers replayed, logits differ by {report.drift:.2g}")
+            note(f"ready: {report.cases} golden answers replayed, logits differ by {report.logit_rms:.2g}")
         else:
             self.state = "not ready: the Bundle's golden answers are not reproduced on this machine"
             warn(f"{self.state}; `distill verify {self.predictor.bundle.folder}` says more")

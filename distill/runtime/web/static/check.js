@@ -35,14 +35,14 @@ async function replay(client, golden, place, noImage) {
 function judge(rows, golden, thresholds, threads) {
   const exact = rows.filter((row) => row.scale === 1)
   const differences = exact.flatMap((row) => row.logits.map((value, j) => value - golden.logits[row.place][j]))
-  const drift = Math.sqrt(differences.reduce((sum, value) => sum + value * value, 0) / differences.length)
+  const logitRms = Math.sqrt(differences.reduce((sum, value) => sum + value * value, 0) / differences.length)
   const decide = (logit, label) => isPredicted(sigmoid(logit), thresholds[label])
   const flips = rows.flatMap((row) => row.logits.map((value, label) =>
     decide(value, label) !== decide(golden.logits[row.place][label], label)))
   const otherTokens = rows.filter((row) => !row.tokens).length
   return {
-    passed: otherTokens === 0 && drift <= golden.tolerance,
-    drift,
+    passed: otherTokens === 0 && logitRms <= golden.tolerance,
+    logit_rms: logitRms,
     tolerance: golden.tolerance,
     largest: Math.max(...exact.map((row) => row.largest)),
     flipped: flips.filter(Boolean).length,
@@ -71,9 +71,9 @@ function showRow(row) {
 }
 
 function showReport(report) {
-  const { passed, drift, tolerance, largest, scaled } = report
+  const { passed, logit_rms: logitRms, tolerance, largest, scaled } = report
   $('state').textContent = `${passed ? 'Verified' : 'NOT verified: do not trust this page here'}. Logits differ by `
-    + `${drift.toExponential(DIGITS)} (root mean square; ${tolerance.toExponential(DIGITS)} is allowed) and by `
+    + `${logitRms.toExponential(DIGITS)} (root mean square; ${tolerance.toExponential(DIGITS)} is allowed) and by `
     + `${largest.toExponential(DIGITS)} at most. ${report.other_tokens} texts have different tokens, `
     + `${report.other_pixels} images different pixels. ${report.flipped} of ${report.decisions} decisions differ.`
     + (scaled ? ` These figures leave out ${scaled} large JPEG images, which a browser cannot decode at a smaller scale `

@@ -1,7 +1,8 @@
-"""The registry of a benchmark's metrics: what each is called, how it is read and what it depends on.
+"""The registry of a benchmark's metrics, each a column of the headline tables: what each is called, how it is read
+and what it depends on.
 
-The headline tables of terminal, Markdown and page, the rules of `--fail-on` and the comparison of two reports are
-made from it; `bench/__init__.py` says how to add one.
+The headlines of terminal, Markdown and page, the rules of `--fail-on` and the comparison of two reports are made
+from it; `bench/__init__.py` says how to add one.
 """
 
 from __future__ import annotations
@@ -65,17 +66,17 @@ class Metric:
         return figure.value if isinstance(figure, Estimate) else figure
 
 
-def find(name: str) -> Metric | None:
+def find_metric(name: str) -> Metric | None:
     """The metric that a rule calls by this name."""
     return next((metric for metric in REGISTRY.values() if name in (metric.name, *metric.aliases)), None)
 
 
-def names() -> list[str]:
+def metric_names() -> list[str]:
     """All that a rule may call a metric, the aliases first."""
     return [*(alias for metric in REGISTRY.values() for alias in metric.aliases), *REGISTRY]
 
 
-def columns(rows: Sequence[Row]) -> list[Metric]:
+def headline_metrics(rows: Sequence[Row]) -> list[Metric]:
     """The metrics of the headline for these rows."""
     return [m for m in REGISTRY.values() if m.heading and any(m.read(row) is not None for row in rows)]
 
@@ -103,7 +104,7 @@ def _starts(row: Row, gold: Targets | None, generator: np.random.Generator) -> D
 
 
 def _over_rounds(rounds: Sequence[Sequence[float]], percent: int, generator: np.random.Generator) -> Draws | None:
-    """Rounds are drawn whole, with replacement: see `bench.measure.latency.over_rounds`."""
+    """Rounds are drawn whole, with replacement: see `bench.measure.latency.bootstrap_over_rounds`."""
     if len(rounds) < ENOUGH:
         return None
     parts = [np.asarray(part) for part in rounds]

@@ -11,16 +11,16 @@ MARK = b'PART_OF = "distill"'  # a line of each of our packages
 HOME = Path(__file__).parents[2]  # the folder of the distill package and of ours
 
 
-def require_own(*rooms: str) -> None:
-    """Raise InstallError if a package that would be imported as one of `rooms` is not distill's own."""
-    for room in rooms:
-        spec = find_spec(room)
+def require_own(*packages: str) -> None:
+    """Raise InstallError if a package that would be imported as one of `packages` is not distill's own."""
+    for package in packages:
+        spec = find_spec(package)
         if spec is None or spec.origin is None:
-            raise InstallError(f"{HOME / room}: distill's own package is missing; install distill again")
+            raise InstallError(f"{HOME / package}: distill's own package is missing; install distill again")
         origin = Path(spec.origin)
-        if origin.resolve() != (HOME / room / "__init__.py").resolve() or not _is_marked(origin):
+        if origin.resolve() != (HOME / package / "__init__.py").resolve() or not _is_marked(origin):
             raise InstallError(
-                f"{origin}: is imported as {room!r} in place of distill's own package; rename it or take its "
+                f"{origin}: is imported as {package!r} in place of distill's own package; rename it or take its "
                 "folder off PYTHONPATH"
             )
 

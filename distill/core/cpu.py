@@ -8,11 +8,11 @@ from typing import Literal
 
 # x86-avx2 is every x86 without VNNI: it adds int8 products in 16 bits, which overflow silently unless the weights
 # leave one bit free. x86-vnni and arm64 add in 32 bits.
-Target = Literal["x86-avx2", "x86-vnni", "arm64"]
-TARGETS: tuple[Target, ...] = ("x86-avx2", "x86-vnni", "arm64")
+CpuTarget = Literal["x86-avx2", "x86-vnni", "arm64"]
+TARGETS: tuple[CpuTarget, ...] = ("x86-avx2", "x86-vnni", "arm64")
 
 
-def detect_target(cpuinfo: Path = Path("/proc/cpuinfo")) -> Target:
+def detect_target(cpuinfo: Path = Path("/proc/cpuinfo")) -> CpuTarget:
     """The target of this machine. An x86 whose flags cannot be read counts as one without VNNI, because a file for
     that target is correct everywhere."""
     if platform.machine().lower() in ("arm64", "aarch64"):
@@ -37,12 +37,12 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return _field(cpuinfo, "model name") or platform.processor() or platform.machine()
 
 
-def overflows(target: str, here: Target) -> bool:
+def overflows(target: str, here: CpuTarget) -> bool:
     """Whether an int8 file for `target` overflows, and so gives wrong outputs, on a machine of target `here`."""
     return here == "x86-avx2" and target in ("x86-vnni", "arm64")
 
 
-def weight_limit(target: Target) -> int:
+def weight_limit(target: CpuTarget) -> int:
     """The largest |int8 weight| that cannot overflow on the target."""
     return 64 if target == "x86-avx2" else 127
 

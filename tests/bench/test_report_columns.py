@@ -8,8 +8,8 @@ import pytest
 from bench_reports import report
 
 from bench import compare
-from bench.report import metrics, tables
-from bench.report.metrics import REGISTRY, Metric
+from bench.report import tables
+from bench.report.columns import REGISTRY, Metric, find_metric, metric_names
 from bench.report.page import to_html
 from bench.report.types import Row
 from bench.rules import parse
@@ -67,7 +67,7 @@ def test_a_column_without_any_figure_is_left_out_and_one_with_some_shows_dashes(
 def test_every_entry_is_read_as_a_number_in_its_unit_or_not_at_all(name: str) -> None:
     metric = REGISTRY[name]
     assert metric.name == name
-    assert metrics.find(name) is metric
+    assert find_metric(name) is metric
     for row in report().rows:
         figure = metric.read(row)
         assert figure is None or isinstance(figure, float | Estimate)
@@ -76,9 +76,9 @@ def test_every_entry_is_read_as_a_number_in_its_unit_or_not_at_all(name: str) ->
 
 
 def test_names_of_metrics_are_all_different_and_f1_is_micro_f1() -> None:
-    assert len(set(metrics.names())) == len(metrics.names())
-    assert metrics.find("f1") is REGISTRY["micro_f1"]
-    assert metrics.find("speed") is None
+    assert len(set(metric_names())) == len(metric_names())
+    assert find_metric("f1") is REGISTRY["micro_f1"]
+    assert find_metric("speed") is None
 
 
 def test_a_change_that_is_no_chance_has_a_direction() -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from chain import ROOT, Chain
 
-from distill.cli.main import ROOMS
+from distill.cli.main import OPTIONAL_PACKAGES
 from distill.core.errors import InstallError
-from distill.core.rooms import require_own
+from distill.core.package_guard import require_own
 
 
-def foreign(folder: Path, room: str) -> Path:
+def foreign(folder: Path, name: str) -> Path:
     """A package of that name in a folder of its own, which says so when it is imported."""
-    package = folder / room
+    package = folder / name
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("print('imported')\n")
     return package / "__init__.py"
@@ -57,10 +57,10 @@ def test_the_functions_look_first_too(tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_missing_or_overwritten_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InstallError, match="no_room: distill's own package is missing; install distill again"):
-        require_own("no_room")
+    with pytest.raises(InstallError, match="no_package: distill's own package is missing; install distill again"):
+        require_own("no_package")
     origin = foreign(tmp_path, "overwritten")
-    monkeypatch.setattr("distill.core.rooms.HOME", tmp_path)
+    monkeypatch.setattr("distill.core.package_guard.HOME", tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InstallError, match="in place of distill's own"):
         require_own("overwritten")
@@ -72,6 +72,6 @@ def test_every_command_that_imports_a_package_beside_distill_is_known() -> None:
     """By what the files of the commands import; `api` has its own checks, and `demo` runs the others."""
     for path in (ROOT / "distill" / "cli").glob("*.py"):
         text = path.read_text(encoding="utf-8")
-        for room in ("teacher", "student", "export", "bench"):
-            if f"\n    from {room}" in text:
-                assert room in ROOMS[path.stem.replace("_", "-")], path
+        for package in ("teacher", "student", "export", "bench"):
+            if f"\n    from {package}" in text:
+                assert package in OPTIONAL_PACKAGES[path.stem.replace("_", "-")], path

@@ -1,4 +1,4 @@
-"""What a benchmark asks: the examples of a split with their truth, and the constant predictor to beat."""
+"""What a benchmark asks: the examples of a split with their truth, and the constant baseline to beat."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from distill.data.dataset import Example, Splits
 from distill.data.labels import LabelSet
 from distill.scoring.metrics import ConstantBaseline, constant_baseline
 
-TASK = "task.json"
+EVAL_SET = "eval_set.json"
 
 
 @dataclass(frozen=True)
-class Task:
-    """Examples of one split, the label set, and the constant predictor of the training split scored on them."""
+class EvalSet:
+    """The examples of one split, with the constant baseline chosen on train."""
 
     split: str
     examples: tuple[Example, ...]
@@ -28,8 +28,9 @@ class Task:
     constant: ConstantBaseline
 
     @classmethod
-    def of(cls, splits: Splits, split: str) -> Task:
-        """Raises BenchError when no example has a label, as in a test split whose truth is kept secret."""
+    def from_splits(cls, splits: Splits, split: str) -> EvalSet:
+        """The examples of that split. Raises BenchError when none has a label, as in a test split whose truth is
+        kept secret."""
         examples = tuple(splits.examples(split))
         if not any(example.labels for example in examples):
             raise BenchError(
@@ -49,12 +50,12 @@ class Task:
                 shutil.copyfile(example.image, folder / name)
             rows.append({"id": example.id, "text": example.text, "image": name, "labels": example.labels})
         tree = {"split": self.split, "labels": self.labels.names, "constant": asdict(self.constant), "rows": rows}
-        write_json(folder / TASK, tree)
+        write_json(folder / EVAL_SET, tree)
 
     @classmethod
-    def load(cls, folder: Path) -> Task:
+    def load(cls, folder: Path) -> EvalSet:
         """Read what `save` wrote. Raises BenchError."""
-        tree = read_json(folder / TASK, BenchError)
+        tree = read_json(folder / EVAL_SET, BenchError)
         examples = tuple(
             Example(row["id"], row["text"], folder / row["image"] if row["image"] else None, tuple(row["labels"]))
             for row in tree["rows"]
