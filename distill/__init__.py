@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from distill.api import read_dataset as read_dataset
     from distill.api import train_student as train_student
     from distill.api import train_teacher as train_teacher
+    from distill.core import errors as errors
     from distill.core.errors import DistillError as DistillError
     from distill.data.sources import FailedRow as FailedRow
     from distill.runtime.bundle import Bundle as Bundle
@@ -32,6 +33,7 @@ _HOMES = {
     "FailedRow": "distill.data.sources",
     "Prediction": "distill.runtime.predictor",
     "Predictor": "distill.runtime.predictor",
+    "errors": "distill.core.errors",
     "evaluate": "distill.api",
     "export": "distill.api",
     "finetune_int8": "distill.api",
@@ -50,7 +52,7 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     home = import_module(_HOMES[name])
-    value = home if name == "metrics" else getattr(home, name)
+    value = home if name in ("errors", "metrics") else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -10,21 +10,26 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from distill.core.arguments import check_choice, check_integer, to_path, to_paths, translates_os_errors
+from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
+from distill.core.errors import RunError
+from distill.core.files import read_json, refuse_overwriting, refuse_working_directory
 from distill.core.package_guard import require_own
+from distill.runtime.bundle import Bundle, Precision
 
 if TYPE_CHECKING:
     from bench.quality.evaluate import SplitEvaluation
-    from distill.core.cpu import CpuTarget
+    from distill.core.recipe import Recipe
     from distill.data.dataset import Splits
     from distill.model.checkpoint import Checkpoint
-    from distill.runtime.bundle import Bundle, Precision
 
 PathLike = str | os.PathLike[str]
-Overrides = Mapping[str, Any] | Sequence[str]  # {"teacher.epochs": 12}, or ["teacher.epochs=12"]
+Overrides = Mapping[str, Any] | Sequence[str] | None  # {"teacher.epochs": 12}, or ["teacher.epochs=12"]
 
 
+@translates_os_errors
 def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
     """Read and check a dataset: a folder with train, dev and perhaps test, or one file, which is split 70/15/15.
 
@@ -35,8 +40,8 @@ def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
     from distill.data.dataset import read_splits
     from distill.runtime.bundle import labels_of
 
-    owner = None if run is None else Path(run)
-    splits = read_splits(Path(data), None if owner is None else labels_of(owner))
+    owner = None if run is None else to_path("run", run)
+    splits = read_splits(to_path("data", data), None if owner is None else labels_of(owner))
     for line in check_splits(splits, owner):
         warn(line)
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
@@ -44,12 +49,13 @@ def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
     return splits
 
 
+@translates_os_errors
 def train_teacher(
     data: PathLike,
     out: PathLike,
     *,
     recipe: PathLike | None = None,
-    overrides: Overrides = (),
+    overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Checkpoint:
@@ -58,19 +64,19 @@ def train_teacher(
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
     require_own("teacher")
-    from distill.core.recipe import Recipe
-
-    config = Recipe.load(_path(recipe), overrides).teacher
+    folder = _output(out, data)
+    config = _recipe(recipe, overrides).teacher
     splits = read_dataset(data)
     from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import CheckpointFolder
     from teacher.train import fit_teacher
 
-    if not begin_run(Path(out), RunStart("teacher", config, splits), resume, overwrite):
-        return _finished(Path(out))
-    return fit_teacher(config, splits, CheckpointFolder(Path(out), resume))
+    if not begin_run(folder, RunStart("teacher", config, splits), resume, overwrite):
+        return _finished(folder)
+    return fit_teacher(config, splits, CheckpointFolder(folder, resume))
 
 
+@translates_os_errors
 def train_student(
     data: PathLike,
     out: PathLike,
@@ -80,7 +86,7 @@ def train_student(
     control: bool = False,
     seeds: int = 1,
     recipe: PathLike | None = None,
-    overrides: Overrides = (),
+    overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Checkpoint:
@@ -90,9 +96,10 @@ def train_student(
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
     require_own("student", "teacher")
-    from distill.core.recipe import Recipe
-
-    config, teachers = Recipe.load(_path(recipe), overrides).student, _paths(teacher)
+    check_integer("seeds", seeds, 1)
+    teachers, with_control = to_paths("teacher", teacher), control or seeds > 1
+    folder = _output(out, data, *teachers)
+    config = _recipe(recipe, overrides).student
     splits = read_dataset(data, teachers[0])
     from distill.data.checks import content_hash, read_unlabelled
     from distill.data.run_folder import weights_sha256
@@ -103,11 +110,11 @@ def train_student(
     from student.verdict import DistillationVerdict
     from teacher.soft_targets import ensemble_folds, ensemble_soft_targets
 
-    extra = [] if unlabelled is None else read_unlabelled(Path(unlabelled), splits)
+    extra = [] if unlabelled is None else read_unlabelled(to_path("unlabelled", unlabelled), splits)
     depends_on = {"teachers": [weights_sha256(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
-    run = CheckpointFolder(Path(out), resume)
-    if not begin_run(run.folder, RunStart("student", config, splits, depends_on), resume, overwrite):
-        return _finished(run.folder)
+    if not begin_run(folder, RunStart("student", config, splits, depends_on), resume, overwrite):
+        return _finished(folder, with_control)
+    run = CheckpointFolder(folder, resume)
     folds = ensemble_folds(teachers, splits.train) if config.out_of_fold else []
     targets = DistillationTargets(ensemble_soft_targets(teachers, [*splits.train, *extra]), folds, extra)
 
@@ -116,9 +123,10 @@ def train_student(
             config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run.child("training")
         )
 
-    return fit_student(config, splits, targets, run, run_control if control or seeds > 1 else None)
+    return fit_student(config, splits, targets, run, run_control if with_control else None)
 
 
+@translates_os_errors
 def finetune_int8(
     student: PathLike,
     data: PathLike,
@@ -127,7 +135,7 @@ def finetune_int8(
     teacher: PathLike | Sequence[PathLike],
     target: CpuTarget | None = None,
     recipe: PathLike | None = None,
-    overrides: Overrides = (),
+    overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Checkpoint:
@@ -136,11 +144,10 @@ def finetune_int8(
     Raises RecipeError, DataError, RunError and OutputError.
     """
     require_own("student", "teacher")
-    from distill.core.recipe import Recipe
-
-    config = Recipe.load(_path(recipe), overrides).finetune
+    teachers, limit = to_paths("teacher", teacher), weight_limit(_target(target))
+    folder = _output(out, data, student, *teachers)
+    config = _recipe(recipe, overrides).finetune
     splits = read_dataset(data, student)
-    from distill.core.cpu import detect_target, weight_limit
     from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
     from distill.training.run_writer import RunStart, begin_run
@@ -149,26 +156,21 @@ def finetune_int8(
     from student.train import DistillationTargets
     from teacher.soft_targets import ensemble_soft_targets
 
-    teachers, before, limit = (
-        _paths(teacher),
-        Checkpoint.load(Path(student)),
-        weight_limit(target or detect_target()),
-    )
+    before = Checkpoint.load(to_path("student", student))
     depends_on = {
         "student": before.sha256,
         "teachers": [weights_sha256(t) for t in teachers],
         "weight_limit": limit,
         "finetune": [config.epochs, config.learning_rate],
     }
-    run = CheckpointFolder(Path(out), resume)
-    if not begin_run(
-        run.folder, RunStart("student", before.classifier.config, splits, depends_on), resume, overwrite
-    ):
-        return _finished(run.folder)
+    start = RunStart("student", before.classifier.config, splits, depends_on)
+    if not begin_run(folder, start, resume, overwrite):
+        return _finished(folder)
     targets = DistillationTargets(ensemble_soft_targets(teachers, splits.train))
-    return finetune_student(before, config, splits, targets, limit, run)
+    return finetune_student(before, config, splits, targets, limit, CheckpointFolder(folder, resume))
 
 
+@translates_os_errors
 def export(
     student: PathLike,
     data: PathLike,
@@ -178,29 +180,30 @@ def export(
     target: CpuTarget | None = None,
     embed: bool = False,
     recipe: PathLike | None = None,
-    overrides: Overrides = (),
+    overrides: Overrides = None,
 ) -> Bundle:
     """Export a run to a Bundle at `out`; its fp32 parent is written beside an int8 or int4 one, as OUT-fp32.
 
     Raises RecipeError, DataError, RunError, BundleError, ExportError, ParityError and OutputError.
     """
     require_own("export")
-    from distill.core.recipe import Recipe
-
-    config = Recipe.load(_path(recipe), overrides).export
+    check_choice("precision", precision, get_args(Precision))
+    request_target, folder = _target(target), _output(out, data, student)
+    refuse_working_directory(folder)
+    config = _recipe(recipe, overrides).export
     splits = read_dataset(data, student)
-    from distill.core.cpu import detect_target
     from distill.core.terminal import note
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run
 
-    request = ExportRequest(precision, target or detect_target(), Path(out), embed)
-    bundles = export_run(Checkpoint.load(Path(student)), splits, config, request)
+    request = ExportRequest(precision, request_target, folder, embed)
+    bundles = export_run(Checkpoint.load(to_path("student", student)), splits, config, request)
     for bundle in bundles:
         note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
     return bundles[-1]
 
 
+@translates_os_errors
 def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> SplitEvaluation:
     """F1 with intervals of a run or a Bundle on a split. Raises DataError, RunError, BundleError and BenchError."""
     require_own("bench")
@@ -211,22 +214,41 @@ def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> SplitEva
     from bench.runtimes.variants import variant_from_path
 
     eval_set = EvalSet.from_splits(splits, split)
-    evaluation = evaluating.evaluate(open_variant(variant_from_path(Path(model))), eval_set)
+    evaluation = evaluating.evaluate(open_variant(variant_from_path(to_path("model", model))), eval_set)
     evaluating.show(evaluation, eval_set)
     return evaluation
 
 
-def _path(path: PathLike | None) -> Path | None:
-    return None if path is None else Path(path)
+def _recipe(path: PathLike | None, overrides: Overrides) -> Recipe:
+    from distill.core.recipe import Recipe
+
+    return Recipe.load(None if path is None else to_path("recipe", path), overrides or ())
 
 
-def _paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
-    return [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+def _output(out: PathLike, *inputs: PathLike) -> Path:
+    """The folder to write to. Raises OutputError if one of the inputs is there."""
+    folder = to_path("out", out)
+    refuse_overwriting(folder, *(to_path("data, student or teacher", path) for path in inputs))
+    return folder
 
 
-def _finished(run: Path) -> Checkpoint:
+def _target(target: CpuTarget | None) -> CpuTarget:
+    """The processor to quantise for: this one unless it is named."""
+    if target is None:
+        return detect_target()
+    check_choice("target", target, TARGETS)
+    return target
+
+
+def _finished(run: Path, with_control: bool = False) -> Checkpoint:
+    """Open a run that was resumed and is finished. Raises RunError if it lacks the control that is asked for."""
     from distill.core.terminal import note
+    from distill.data.run_folder import METRICS
     from distill.model.checkpoint import Checkpoint
 
+    if with_control and "distillation" not in read_json(run / METRICS, RunError):
+        raise RunError(
+            f"{run}: this run is finished, and without a control; start over with overwrite to train one"
+        )
     note(f"{run}: this run is finished already")
     return Checkpoint.load(run)

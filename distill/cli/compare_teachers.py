@@ -59,7 +59,9 @@ def compare_teachers(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
         )
     from distill.api import read_dataset
+    from distill.core.files import refuse_overwriting
 
+    refuse_overwriting(out, data)
     splits = read_dataset(data)
     from distill.core.terminal import note, output
     from distill.data.run_folder import COMPARISON

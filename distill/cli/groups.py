@@ -10,7 +10,7 @@ import click
 
 from distill.core.errors import DistillError
 from distill.core.extras import extra_of, install_command
-from distill.core.files import DISK_FULL
+from distill.core.files import describe_os_error
 
 
 class Commands(click.Group):
@@ -65,8 +65,7 @@ class Commands(click.Group):
         except OSError as error:
             if error.strerror is None:
                 raise
-            next_step = "; make room and run the same command again" if error.errno in DISK_FULL else ""
-            _fail(ctx, f"{error.filename or 'a file'}: {error.strerror}{next_step}", 2)
+            _fail(ctx, describe_os_error(error), 2)
         except KeyboardInterrupt as stop:  # who knows more than this says so
             what = stop.args[0] if stop.args else "an interrupted training goes on with --resume"
             _fail(ctx, f"interrupted; {what}", 130)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
 from distill.core.files import refuse_working_directory
 
@@ -37,8 +38,7 @@ class NewFolder(click.Path):
 
 BUNDLE = BundlePath()
 NEW_FOLDER = NewFolder()
-# More threads than that only wait for each other, and thousands stop the machine.
-THREADS = click.IntRange(0, 4 * (os.cpu_count() or 1))
+THREADS = click.IntRange(0, max_threads())
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 data_option = click.option(

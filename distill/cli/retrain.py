@@ -64,8 +64,10 @@ def retrain(
       distill retrain runs/current --data november/ --with memes/ --test fixed/test.json \\
           --out runs/teacher-november --current runs/current
     """
+    from distill.core.files import refuse_overwriting
     from teacher.retrain.link import check_link, resolve_run, switch_link
 
+    refuse_overwriting(out, data, test, *([earlier] if earlier else []))
     run = resolve_run(run)  # a link to it may be switched below
     check_link(current, run, out, overwrite)
     from distill.core.terminal import note

@@ -47,12 +47,14 @@ def tune(
       distill tune --data memes/ --out runs/tune --trials 20
       distill train-teacher --data memes/ --out runs/teacher --recipe runs/tune/best.toml
     """
+    from distill.core.files import refuse_overwriting
     from distill.core.recipe import Recipe
 
     require("optuna", "distill tune")
     start = Recipe.load(recipe, overrides)
     from distill.api import read_dataset
 
+    refuse_overwriting(out, data)
     splits = read_dataset(data)
     from distill.core.terminal import note, output
     from distill.training.run_writer import RunStart, begin_run

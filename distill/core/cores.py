@@ -20,6 +20,11 @@ def default_threads(root: Path = ROOT) -> int:
     return max(1, math.floor(granted_cpus(root)))
 
 
+def max_threads() -> int:
+    """The most threads that may be asked for: more only wait for each other, and thousands stop the machine."""
+    return 4 * (os.cpu_count() or 1)
+
+
 def session_threads(root: Path = ROOT) -> int:
     """The default number of threads of an onnxruntime session: 0 leaves it to onnxruntime, which looks at cores but
     not at quotas. The user's ORT_INTRA_OP_NUM_THREADS takes precedence over a quota."""

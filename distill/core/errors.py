@@ -1,6 +1,7 @@
 """The errors that distill raises on purpose. Each message names the thing, the value and the next step.
 
 DistillError              the command line prints its message as one line and exits with its code
+├── ArgumentError         an argument of a Python function
 ├── InstallError          a package is missing, or another one is imported in place of distill's own
 ├── RecipeError           a recipe file, key or value
 ├── DataError             a dataset, a row, a label
@@ -23,6 +24,10 @@ class DistillError(Exception):
     """An error that the user can fix. `exit_code` is what the command line exits with."""
 
     exit_code = 2
+
+
+class ArgumentError(DistillError):
+    """An argument of a Python function is invalid."""
 
 
 class InstallError(DistillError):

@@ -107,6 +107,21 @@ def explain_write_errors(path: Path, size_bytes: int | None = None, then: str = 
         raise
 
 
+def describe_os_error(error: OSError) -> str:
+    """The file and the reason in one line, and what to do about a full disk."""
+    next_step = "; make room and run the same command again" if error.errno in DISK_FULL else ""
+    return f"{error.filename or 'a file'}: {error.strerror or error}{next_step}"
+
+
+def refuse_overwriting(out: Path, *inputs: Path) -> None:
+    """Raise OutputError if `out`, which may be replaced as a whole, is one of the inputs or holds one."""
+    target = Path(os.path.realpath(out))
+    for path in inputs:
+        real = Path(os.path.realpath(path))
+        if target in (real, *real.parents):
+            raise OutputError(f"{out}: is or holds {path}, which is read; choose another folder to write to")
+
+
 def write_error(path: Path, reason: str, size_bytes: int | None = None, then: str = RETRY) -> OutputError:
     """An OutputError for a file that does not fit: its size, the free space, and what to do."""
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())

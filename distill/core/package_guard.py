@@ -14,7 +14,10 @@ HOME = Path(__file__).parents[2]  # the folder of the distill package and of our
 def require_own(*packages: str) -> None:
     """Raise InstallError if a package that would be imported as one of `packages` is not distill's own."""
     for package in packages:
-        spec = find_spec(package)
+        try:
+            spec = find_spec(package)
+        except ValueError:  # a module without a spec, which somebody made by hand, stands in sys.modules
+            raise InstallError(f"sys.modules[{package!r}] is not distill's own package; remove it") from None
         if spec is None or spec.origin is None:
             raise InstallError(f"{HOME / package}: distill's own package is missing; install distill again")
         origin = Path(spec.origin)

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from distill.core.errors import RecipeError
 from distill.core.schema import build_dataclass, merge_table, nested, parse_override, read_toml
+from distill.core.untrusted import short_repr
 
 C = TypeVar("C", bound="ModelConfig")
 
@@ -341,9 +342,13 @@ class Recipe:
             merge_table(tree, read_toml(path), str(path))
         if isinstance(overrides, Mapping):
             for key, value in overrides.items():
-                merge_table(tree, nested(key, value), key)
+                if not isinstance(key, str):
+                    raise RecipeError(f"overrides: a key must be a string; got {short_repr(key)}")
+                merge_table(tree, nested(key, _without_numpy(value)), key)
         else:
-            for override in overrides:
+            for override in [overrides] if isinstance(overrides, str) else overrides:
+                if not isinstance(override, str):
+                    raise RecipeError(f'overrides: expected "KEY=VALUE"; got {short_repr(override)}')
                 merge_table(tree, parse_override(override), f"--set {override}")
         return build_dataclass(cls, tree, "recipe")
 
@@ -362,3 +367,8 @@ def recipes_folder() -> Path:
     package = Path(__file__).parent.parent
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def _without_numpy(value: Any) -> Any:
+    """A number of numpy's, as a search over settings draws it, as one of Python's."""
+    return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value

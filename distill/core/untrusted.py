@@ -17,8 +17,8 @@ _short.maxstring = _short.maxother = _short.maxlong = 120
 
 
 def short_repr(value: object) -> str:
-    """A value's repr for an error message, shortened where it is long or deep."""
-    return _short.repr(value)
+    """A value's repr for an error message: one line, shortened where it is long or deep."""
+    return " ".join(_short.repr(value).split())
 
 
 def replace_surrogates(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,10 +36,10 @@ class Checkpoint:
     weights file."""
 
     folder: Path
-    classifier: Classifier
+    classifier: Classifier = field(repr=False)
     thresholds: Thresholds
     sha256: str
-    ranges: ActivationRanges
+    ranges: ActivationRanges = field(repr=False)
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:

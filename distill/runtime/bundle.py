@@ -20,9 +20,10 @@ Checksums find accidents; they do not say who made a Bundle.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -94,11 +95,22 @@ class Bundle:
     labels: LabelSet
     thresholds: Thresholds
     preprocess: PreprocessSpec
-    tokenizer_json: str
-    golden: dict[str, Any]
-    figures: dict[str, Any]
+    tokenizer_json: str = field(repr=False)
+    golden: dict[str, Any] = field(repr=False)
+    figures: dict[str, Any] = field(repr=False)
     sha256: str
-    model_state: FileState  # when the model was checked
+    model_state: FileState = field(repr=False)  # when the model was checked
+
+    def identity(self) -> str:
+        """A hex SHA-256 of all that decides a prediction: model, tokenizer, preprocessing, labels, thresholds."""
+        parts = (
+            self.sha256,
+            self.tokenizer_json,
+            self.preprocess.to_json(),
+            self.labels.names,
+            self.thresholds.to_json(),
+        )
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def size_bytes(self) -> int:
         """The size of all files that have to be copied to a device."""
@@ -114,6 +126,7 @@ class Bundle:
     @classmethod
     def open(cls, folder: Path) -> Bundle:
         """Check every file and read all but the model. Raises BundleError."""
+        folder = Path(folder)
         try:
             return _open_file(folder) if is_file(folder) else _open_folder(folder)
         except BundleError as error:
@@ -152,7 +165,9 @@ def write_bundle(folder: Path, contents: Contents) -> Bundle:
         write_text(part / "README.md", contents.card)
         checksums = {name: sha256_of(part / name) for name in FILES}
         write_json(part / MANIFEST, contents.manifest() | {"files": checksums})
-    return Bundle.open(folder)
+        bundle = Bundle.open(part)  # what could not be opened is not written
+    model = folder / "model.onnx"
+    return replace(bundle, folder=folder, model=model, model_state=FileState.of(model))
 
 
 def onnx_metadata(contents: Contents) -> dict[str, str]:
@@ -169,6 +184,8 @@ def onnx_metadata(contents: Contents) -> dict[str, str]:
 
 
 def _open_folder(folder: Path) -> Bundle:
+    if run_folder.is_run(folder):
+        raise BundleError(f"{folder}: is a training run, no Bundle; `distill export` makes one of it")
     if not is_bundle(folder):
         raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
     path = folder / MANIFEST

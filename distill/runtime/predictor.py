@@ -14,6 +14,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from distill.core.arguments import check_choice, check_integer, to_path
+from distill.core.cores import max_threads
 from distill.core.cpu import detect_target, overflows
 from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import warn
@@ -49,6 +51,7 @@ class Predictor:
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0, arena: bool = True) -> None:
+        check_integer("threads", threads, 0, max_threads())
         self.bundle = bundle
         self._threads, self._arena = threads, arena
         try:
@@ -88,7 +91,10 @@ class Predictor:
         return self._session
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.bundle.folder.absolute(), self.bundle.sha256, self._threads, self._arena)
+        return _reopen, (self.bundle.folder.absolute(), self.bundle.identity(), self._threads, self._arena)
+
+    def __repr__(self) -> str:
+        return f"Predictor({str(self.bundle.folder)!r}, {self.bundle.precision}, {len(self.labels)} labels)"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -97,8 +103,11 @@ class Predictor:
 
     @property
     def thresholds(self) -> NDArray[np.float32]:
-        """float32 (L,), each in (0, 1): a label is predicted when its probability is at least its threshold."""
-        return self.bundle.thresholds.array()
+        """Read-only float32 (L,), each in (0, 1): a label is predicted when its probability is at least its
+        threshold."""
+        thresholds = self.bundle.thresholds.array()
+        thresholds.flags.writeable = False
+        return thresholds
 
     def predict(self, text: Any = None, image: Any = None, id: Any = "") -> Prediction:
         """Predict for one post; its text or its image may be missing (None or NaN).
@@ -117,10 +126,12 @@ class Predictor:
         """Predict for many posts, in order: dicts with text, image and id, tuples (text, image), or a pandas
         DataFrame with such columns. Texts and images are as in `predict`.
 
-        A row whose image cannot be read raises ImageError; with on_error="return", a FailedRow with its id and the
-        reason stands in its place. Raises DataError for rows of another shape, and BundleError as `predict`.
+        A row whose image cannot be read raises ImageError, and one with another value that is not understood
+        DataError; with on_error="return", a FailedRow with its id and the reason stands in its place. Raises
+        DataError for rows of another shape, and BundleError as `predict`.
         """
-        predictions = list(self.stream(to_items(rows)))
+        check_choice("on_error", on_error, ("raise", "return"))
+        predictions = list(self.stream(to_items(rows, on_error)))
         if on_error == "raise":
             for prediction in predictions:
                 if isinstance(prediction, FailedRow):
@@ -165,30 +176,32 @@ class Predictor:
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """float32 (N, L), in order. Raises ImageError for the first image that cannot be read, and BundleError as
         `predict`."""
+        if not examples:
+            return np.zeros((0, len(self.labels)), dtype=np.float32)
         return predict_probabilities(self.logits, self.preprocessor, examples)
 
     def _predict_items(self, items: Iterable[Item]) -> Iterator[tuple[Item, NDArray[np.float32]]]:
         """Yield each item with its probabilities (L,), or a FailedRow in its place with an array of shape (0,),
         CHUNK_SIZE items at a time."""
         nothing = np.zeros(0, dtype=np.float32)
-        iterator = iter(items)
-        while chunk := list(itertools.islice(iterator, CHUNK_SIZE)):
-            texts, images = [], {}
-            for place, item in enumerate(chunk):
-                if isinstance(item, FailedRow):
-                    continue
-                try:
-                    images[place] = self.preprocessor.image(
-                        item.image, item.name if isinstance(item, InMemoryExample) else None
-                    )
-                except ImageError as error:
-                    chunk[place] = FailedRow(item.id, str(error))
-                else:
-                    texts.append(item.text)
-            rows = _predict_chunk(self.logits, self.preprocessor, texts, list(images.values())) if texts else ()
-            probabilities = dict(zip(images, rows, strict=True))
-            for place, item in enumerate(chunk):
-                yield item, probabilities.get(place, nothing)
+        # Each image is decoded as soon as its row is there: who yields rows may use one buffer for all images.
+        decoded = map(self._decode, items)
+        while chunk := list(itertools.islice(decoded, CHUNK_SIZE)):
+            readable = [(item.text, image) for item, image in chunk if not isinstance(item, FailedRow)]
+            texts, images = zip(*readable, strict=True) if readable else ((), ())
+            rows = iter(_predict_chunk(self.logits, self.preprocessor, texts, images) if texts else ())
+            for item, _ in chunk:
+                yield item, nothing if isinstance(item, FailedRow) else next(rows)
+
+    def _decode(self, item: Item) -> tuple[Item, NDArray[np.uint8] | None]:
+        """The item and its image, uint8 (size, size, 3); a FailedRow for an image that cannot be read."""
+        if isinstance(item, FailedRow):
+            return item, None
+        try:
+            name = item.name if isinstance(item, InMemoryExample) else None
+            return item, self.preprocessor.image(item.image, name)
+        except ImageError as error:
+            return FailedRow(item.id, str(error)), None
 
     def _prediction(self, item: Item, probabilities: NDArray[np.float32]) -> Prediction:
         if isinstance(item, FailedRow):
@@ -204,9 +217,12 @@ class Predictor:
 def load(bundle: str | os.PathLike[str], threads: int = 0) -> Predictor:
     """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the hub.
 
-    0 threads: as many as this process may use. Raises BundleError.
+    0 threads: as many as this process may use. Raises ArgumentError and BundleError.
     """
-    return Predictor.load(hub.resolve(os.fspath(bundle)), threads)
+    name = str(to_path("bundle", bundle))
+    check_integer("threads", threads, 0, max_threads())
+    # Absolute, so that a working directory that changes later does not matter.
+    return Predictor.load(hub.resolve(name).absolute(), threads)
 
 
 def predict_probabilities(
@@ -267,9 +283,9 @@ def _check_signature(session: onnxruntime.InferenceSession, bundle: Bundle) -> N
             )
 
 
-def _reopen(folder: Path, sha256: str, threads: int, arena: bool) -> Predictor:
+def _reopen(folder: Path, identity: str, threads: int, arena: bool) -> Predictor:
     """Unpickle a Predictor. Raises BundleError."""
     predictor = Predictor.load(folder, threads, arena)
-    if predictor.bundle.sha256 != sha256:
+    if predictor.bundle.identity() != identity:
         raise BundleError(f"{folder}: holds another Bundle than the one that was pickled; load it anew")
     return predictor

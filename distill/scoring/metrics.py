@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.core.errors import ArgumentError
 from distill.scoring.estimate import Estimate
 
 Targets = NDArray[np.float32]  # (N, L) in {0, 1}
@@ -76,7 +77,11 @@ def logit(probabilities: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def confusion_counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
-    """True positives, false positives and false negatives of each label, int64 (3, L)."""
+    """True positives, false positives and false negatives of each label, int64 (3, L). Raises ArgumentError unless
+    both are of one shape (N, L) and decisions are bool."""
+    targets, decisions = _same_shape(targets, decisions)
+    if decisions.dtype != bool:
+        raise ArgumentError(f"decisions must be bool, such as probabilities >= thresholds; got {decisions.dtype}")
     gold = targets > 0.5
     parts = (gold & decisions, ~gold & decisions, gold & ~decisions)
     return np.stack([part.sum(0) for part in parts]).astype(np.int64)
@@ -115,15 +120,30 @@ def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.fl
 
 
 def micro_ap(targets: Targets, probabilities: Probabilities) -> float:
-    """Average precision over all (example, label) pairs; 0 without positives."""
+    """Average precision over all (example, label) pairs; 0 without positives. Raises ArgumentError unless both are
+    of one shape (N, L) and finite."""
+    targets, probabilities = _same_shape(targets, probabilities)
     return average_precision(targets.ravel(), probabilities.ravel()) or 0.0
 
 
 def macro_ap(targets: Targets, probabilities: Probabilities) -> float:
-    """Mean average precision of the labels with positives; 0 if there are none."""
+    """Mean average precision of the labels with positives; 0 if there are none. Raises ArgumentError as
+    `micro_ap`."""
+    targets, probabilities = _same_shape(targets, probabilities)
     values = [average_precision(targets[:, i], probabilities[:, i]) for i in range(targets.shape[1])]
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else 0.0
+
+
+def _same_shape(targets: Any, others: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    targets, others = np.asarray(targets), np.asarray(others)
+    if targets.ndim != 2 or targets.shape != others.shape:
+        raise ArgumentError(
+            f"targets and predictions must be of one shape (N, L); got {targets.shape}, {others.shape}"
+        )
+    if not (np.isfinite(targets).all() and np.isfinite(others).all()):
+        raise ArgumentError("targets and predictions must be finite; they hold NaN or infinity")
+    return targets, others
 
 
 def expected_calibration_error(targets: Targets, probabilities: Probabilities, bins: int = 15) -> float:

@@ -75,10 +75,14 @@ class RunStart:
 def begin_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
     """Claim the folder for a run. Returns whether there is anything to train: False for a finished run.
 
-    Raises RunError if the folder holds other files, or a run without `resume` or `overwrite`, or, with `resume`, a
-    run that was started with another recipe or data.
+    Raises RunError for `resume` and `overwrite` together, if the folder is a file or holds other files, or a run
+    without `resume` or `overwrite`, or, with `resume`, a run that was started with another recipe or data.
     """
     check_batch_size(start.config.batch_size)
+    if resume and overwrite:
+        raise RunError(f"{folder}: resume and overwrite exclude each other; give one of them")
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file; choose another folder to write to")
     started = start.to_json()
     for path in (folder, folder / START_FILE):
         remove_leftovers(path)
