@@ -110,7 +110,7 @@ def test_answers_go_on_when_there_is_room_again(chain: Chain, victim: Victim, tm
     assert "go on with --resume" in end.output
     assert victim.distill(*words, "--resume", root=tmp_path).code == 0
     assert len(out.read_bytes().splitlines()) == len(rows)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.jsonl", "posts.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["posts.jsonl", "predictions.jsonl"]
 
 
 def test_figures_of_yesterday_stay(chain: Chain, victim: Victim, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_figures_of_yesterday_stay(chain: Chain, victim: Victim, tmp_path: Path)
     out = tmp_path / "figures.json"
     out.write_text("{}")
     end = victim.distill("verify", chain.int8, "--out", out, root=tmp_path, file_bytes=20)
-    one_line(end, str(out), "too large", "it takes 0.5 kB", "make room, then run the same command again")
+    one_line(end, str(out), "too large", "it takes 0.6 kB", "make room, then run the same command again")
     assert out.read_text() == "{}"
     nothing_half(tmp_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class Frame:
     """As much of a pandas DataFrame as a Predictor asks for."""
 
     columns = ("id", "text", "image")
+    index = SimpleNamespace(names=(None,))
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self.rows = rows
