@@ -12,7 +12,7 @@ import numpy as np
 from bench.report.columns import REGISTRY, Draws, Metric
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.text import NONE
-from bench.report.types import BenchReport, Row, to_decisions
+from bench.report.types import BenchReport, Row, to_targets
 from bench.rules import Rule
 from distill.core.errors import BenchError
 from distill.core.terminal import output
@@ -85,7 +85,7 @@ def compare(new: BenchReport, old: BenchReport, rules: Sequence[Rule]) -> Compar
             raise BenchError(f"{rule.text}: {examples}; run distill bench with the same --data and --split")
         if machines and rule.metric.depends_on == "machine":
             raise BenchError(f"{rule.text}: {machines}; measure both alike on one machine, or drop the rule")
-    gold = None if examples else to_decisions(new.gold, len(new.labels)).astype(np.float32)
+    gold = None if examples else to_targets(new)
     own = {name: _line("", new.own, old.own, metric, gold, bool(machines)) for name, metric in REGISTRY.items()}
     before = {row.name: row for row in old.rows if not row.own}
     others = [

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
+
 import distill
 from bench.measure import machine, peak, work
 from bench.measure.interleave import ROUND, Measured, Plan, by_length, measure
@@ -39,7 +41,7 @@ def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchRepo
         replace(a, int8_gops=max(a.int8_gops, b.int8_gops), fp32_gops=max(a.fp32_gops, b.fp32_gops))
         for a, b in zip(peaks, _peaks(plan), strict=True)
     ]
-    targets = labels.encode([example.labels for example in eval_set.examples])
+    targets = eval_set.targets
     rows = []
     for variant, times, evaluation in zip(variants, measured, evaluations, strict=True):
         differences = tuple(
@@ -67,7 +69,8 @@ def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchRepo
         noise=noise,
         peaks=tuple(peaks),
         labels=labels.names,
-        gold=to_indices(targets > 0.5),
+        gold=to_indices(targets == 1),
+        unknown=to_indices(np.isnan(targets)) if np.isnan(targets).any() else (),
         constant=eval_set.constant,
         rows=tuple(rows),
     )

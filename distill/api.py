@@ -33,7 +33,8 @@ Overrides = Mapping[str, Any] | Sequence[str] | None  # {"teacher.epochs": 12}, 
 def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
     """Read and check a dataset: a folder with train, dev and perhaps test, or one file, which is split 70/15/15.
 
-    With a `run` or Bundle, the label set is its own. Warnings are printed; faults raise DataError.
+    With a `run` or Bundle, the label set is its own. Rows without labels are left out of the splits, see
+    `Splits.with_known_labels`. Warnings are printed; faults raise DataError.
     """
     from distill.core.terminal import note, warn
     from distill.data.checks import check_splits
@@ -44,6 +45,7 @@ def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
     splits = read_splits(to_path("data", data), None if owner is None else labels_of(owner))
     for line in check_splits(splits, owner):
         warn(line)
+    splits = splits.with_known_labels()
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
     note(f"{data}: {sizes} examples, {len(splits.labels)} labels")
     return splits
@@ -111,6 +113,7 @@ def train_student(
     from teacher.soft_targets import ensemble_folds, ensemble_soft_targets
 
     extra = [] if unlabelled is None else read_unlabelled(to_path("unlabelled", unlabelled), splits)
+    extra = [*splits.unlabelled, *extra]
     depends_on = {"teachers": [weights_sha256(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
     if not begin_run(folder, RunStart("student", config, splits, depends_on), resume, overwrite):
         return _finished(folder, with_control)

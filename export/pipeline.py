@@ -15,7 +15,7 @@ from distill.core.errors import RunError
 from distill.core.files import read_json, scratch_folder
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
-from distill.data.dataset import Example, Splits, without_images, without_texts
+from distill.data.dataset import Example, Splits, encode_targets, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs, Preprocessor
@@ -174,7 +174,7 @@ def _predict_with(session: InferenceSession, preprocessor: Preprocessor) -> Pred
 
 
 def _targets(student: Checkpoint, examples: Sequence[Example]) -> Targets:
-    return student.classifier.labels.encode([example.labels for example in examples])
+    return encode_targets(examples, student.classifier.labels)
 
 
 def _evaluate(

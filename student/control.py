@@ -13,7 +13,7 @@ from distill.core.files import write_bytes
 from distill.core.recipe import StudentConfig
 from distill.core.terminal import note
 from distill.data.checks import content_hash
-from distill.data.dataset import Example, Splits
+from distill.data.dataset import Example, Splits, encode_targets
 from distill.model.distributed import on_first_process
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.metrics import Probabilities, Targets, sigmoid
@@ -84,7 +84,7 @@ def _evaluation_rows(
         examples = splits.examples(name)
         content_hashes = [content_hash(example) for example in examples]
         teacher = sigmoid(soft_targets_of(examples).select(content_hashes).logits)
-    return _EvaluationRows(name, splits.labels.encode([example.labels for example in examples]), teacher)
+    return _EvaluationRows(name, encode_targets(examples, splits.labels), teacher)
 
 
 @on_first_process

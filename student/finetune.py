@@ -45,10 +45,9 @@ def finetune_student(
     classifier, settings = student.classifier, student.classifier.config
     if not isinstance(settings, StudentConfig):
         raise RunError(f"{student.folder}: is a {classifier.kind}; give a student's run")
-    soft = targets.whole.select([content_hash(example) for example in (*splits.train, *targets.unlabelled)])
-    data = TrainingData(
-        classifier.encode_train(splits.train, soft, targets.unlabelled), classifier.encode(splits.dev)
-    )
+    examples = [*splits.train, *targets.unlabelled]
+    soft = targets.whole.select([content_hash(example) for example in examples])
+    data = TrainingData(classifier.encode_train(examples, soft), classifier.encode(splits.dev))
     logits_before = classifier.logits(data.train)
     settings = replace(
         settings,
@@ -85,7 +84,7 @@ def _calibrate(classifier: Classifier, train_set: EncodedDataset) -> None:
 def _evaluate(
     classifier: Classifier, data: TrainingData, thresholds: Thresholds, logits_before: NDArray[np.float32]
 ) -> Evaluation:
-    train_targets = data.train.targets[data.train.labelled]
+    train_targets = data.train.targets
     if thresholds.fitted_on.split == "dev":
         return evaluate_run(classifier, train_targets, data.dev, None)
     moved = carry_over(thresholds, logits_before, classifier.logits(data.train), "int8 arithmetic")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.core.errors import RunError
-from distill.core.recipe import Focal, StudentConfig
+from distill.core.recipe import StudentConfig
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from distill.training.focal import focal_loss
@@ -31,7 +31,7 @@ class DistillationLoss(nn.Module):
 
     def forward(self, outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
         """Scalar >= 0 from outputs (B, ...) and their targets (B, ...)."""
-        hard_loss = label_loss(outputs.logits, targets, self.focal)
+        hard_loss = focal_loss(outputs.logits, targets.labels, self.focal)
         if targets.teacher is None:
             return hard_loss
         w, logits, teacher = self.weights, outputs.logits, targets.teacher
@@ -45,13 +45,6 @@ class DistillationLoss(nn.Module):
         if w.label_relations > 0:
             loss = loss + w.label_relations * relation_loss(logits, teacher.logits)
         return loss
-
-
-def label_loss(logits: Tensor, targets: BatchTargets, focal: Focal) -> Tensor:
-    """The focal loss over the labelled examples of a batch; 0 if there are none."""
-    if not targets.labelled.any():
-        return logits.sum() * 0.0
-    return focal_loss(logits[targets.labelled], targets.labels[targets.labelled], focal)
 
 
 def kd_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -20,10 +20,12 @@ from distill.model.classifier import Classifier
 from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
+from distill.scoring.metrics import positive_rates
+from distill.training.focal import focal_loss
 from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict_out_of_fold
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
-from student.losses import DistillationLoss, label_loss
+from student.losses import DistillationLoss
 from student.verdict import DistillationVerdict, show_verdict
 
 
@@ -83,9 +85,9 @@ def prepare_student(
     unlabelled = targets.unlabelled if distilled else []
     content_hashes = [content_hash(example) for example in (*splits.train, *unlabelled)]
     soft = targets.whole.select(content_hashes) if distilled else None
-    train_set = classifier.encode_train(splits.train, soft, unlabelled)
-    labelled = train_set.subset(np.flatnonzero(train_set.labelled))
-    classifier.network.initialise_bias(torch.from_numpy(labelled.targets.mean(0)))
+    train_set = classifier.encode_train([*splits.train, *unlabelled], soft)
+    labelled = train_set.subset(np.arange(len(splits.train)))
+    classifier.network.initialise_bias(torch.from_numpy(positive_rates(labelled.targets)))
     dev = classifier.encode(splits.dev)
     parts = [_fold(labelled, teacher, content_hashes[: len(labelled)], distilled) for teacher in targets.folds]
     folds = Folds(TrainingData(labelled, dev), parts)
@@ -137,7 +139,7 @@ def loss_factory(
     if soft is None:
 
         def loss(outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
-            return label_loss(outputs.logits, targets, config.focal)
+            return focal_loss(outputs.logits, targets.labels, config.focal)
 
         return lambda: loss
     widths, teacher_widths = classifier.output_widths(), soft.map(lambda array: array.shape[1])

@@ -13,7 +13,7 @@ from rich.table import Table
 from distill.core.files import write_json
 from distill.core.recipe import TeacherConfig
 from distill.core.terminal import note
-from distill.data.dataset import Splits
+from distill.data.dataset import Splits, encode_targets
 from distill.data.run_folder import COMPARISON
 from distill.model.distributed import on_first_process
 from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, paired_difference
@@ -92,7 +92,7 @@ def evaluate_recipes(
     first.
 
     Differences are paired: the bootstrap draws the same examples and the same seeds for both."""
-    targets = splits.labels.encode([example.labels for example in splits.train])
+    targets = encode_targets(splits.train, splits.labels)
     names = list(configs)
     reference = configs[names[0]]
     seeds = len(predictions[names[0]].probabilities)

@@ -10,8 +10,8 @@ from torch import Tensor
 from distill.core.recipe import Asymmetric, TeacherConfig
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
-from distill.scoring.metrics import Targets
-from distill.training.focal import elementwise_focal_loss
+from distill.scoring.metrics import Targets, positive_rates
+from distill.training.focal import elementwise_focal_loss, known_mean
 from distill.training.trainer import Loss
 
 BETA = 0.999  # of class-balanced weights: beyond about 1 / (1 - BETA) positives, more do not lower the weight
@@ -34,7 +34,7 @@ def teacher_loss(config: TeacherConfig, targets: Targets) -> Loss:
         else:
             gamma = config.focal.gamma
             elements = elementwise_focal_loss(logits, labels, gamma, alpha.to(logits) if has_alpha else None)
-        return (elements * weights.to(logits)).mean()
+        return known_mean(elements * weights.to(logits), labels)
 
     return loss
 
@@ -44,8 +44,9 @@ def elementwise_asymmetric_loss(logits: Tensor, targets: Tensor, config: Asymmet
 
     Ridnik et al. 2021, "Asymmetric Loss For Multi-Label Classification", eq. 4 to 7: easy negatives weigh less
     than easy positives, and negatives with a probability below `clip` nothing. logits and targets float (B, L),
-    targets in [0, 1].
+    targets in [0, 1], or NaN, unknown, which counts as 0.
     """
+    targets = torch.nan_to_num(targets)
     p = torch.sigmoid(logits)
     q = (p - config.clip).clamp(min=0)
     positive = targets * (1 - p) ** config.gamma_positive * torch.nn.functional.logsigmoid(logits)
@@ -55,7 +56,7 @@ def elementwise_asymmetric_loss(logits: Tensor, targets: Tensor, config: Asymmet
 
 def alpha_from_rates(targets: Targets) -> NDArray[np.float32]:
     """1 - the label's rate, (L,), within ALPHA_RANGE: the rarer a label, the more its positives weigh."""
-    alpha: NDArray[np.float32] = np.clip(1 - targets.mean(0), *ALPHA_RANGE).astype(np.float32)
+    alpha: NDArray[np.float32] = np.clip(1 - positive_rates(targets), *ALPHA_RANGE).astype(np.float32)
     return alpha
 
 
@@ -64,7 +65,7 @@ def class_balanced_weights(targets: Targets) -> NDArray[np.float32]:
 
     Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", eq. 3.
     """
-    positives = np.maximum(targets.sum(0), 1)
+    positives = np.maximum(np.nansum(targets, axis=0), 1)
     weights = (1 - BETA) / (1 - BETA**positives)
     scaled: NDArray[np.float32] = (weights / weights.mean()).astype(np.float32)
     return scaled

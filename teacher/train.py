@@ -15,7 +15,7 @@ from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
-from distill.scoring.metrics import Targets
+from distill.scoring.metrics import Targets, positive_rates
 from distill.training.folds import Folds, evaluate_run, predict_out_of_fold
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
@@ -44,7 +44,7 @@ def prepare_teacher(config: TeacherConfig, splits: Splits) -> UntrainedTeacher:
     """
     classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
     teacher = UntrainedTeacher(classifier, _encode(classifier, splits))
-    classifier.network.initialise_bias(torch.from_numpy(teacher.targets.mean(0)))
+    classifier.network.initialise_bias(torch.from_numpy(positive_rates(teacher.targets)))
     return teacher
 
 

@@ -153,8 +153,8 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
             f"{eval_set.split} has one example; a temperature is judged on others than it is fitted on"
         )
     names, thresholds, seen = eval_set.labels.names, subject.thresholds, subject.leakage
-    targets = eval_set.labels.encode([example.labels for example in eval_set.examples])
-    decisions = decide(thresholds, seen, targets, p)
+    targets = eval_set.targets
+    decisions = decide(thresholds, seen, eval_set, p)
     return Findings(
         name=subject.name,
         split=eval_set.split,
@@ -166,7 +166,7 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         constant=eval_set.constant,
         confusion=confusion(names, targets, decisions),
         curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),
-        co_occurrence=CoOccurrence(together(targets > 0.5), together(decisions)),
+        co_occurrence=CoOccurrence(together(targets == 1), together(decisions)),
         scaling=scaling(p, targets),
         training=subject.training,
         no_training=subject.no_training,
@@ -190,8 +190,9 @@ def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
 
 def confusion(names: Sequence[str], targets: Targets, decisions: Decisions) -> tuple[Confusion, ...]:
     """Of every label."""
-    rows = zip(names, confusion_counts(targets, decisions).T.tolist(), strict=True)
-    return tuple(Confusion(name, tp, fp, fn, len(targets) - tp - fp - fn) for name, (tp, fp, fn) in rows)
+    known = (~np.isnan(targets)).sum(0).tolist()
+    rows = zip(names, known, confusion_counts(targets, decisions).T.tolist(), strict=True)
+    return tuple(Confusion(name, tp, fp, fn, count - tp - fp - fn) for name, count, (tp, fp, fn) in rows)
 
 
 def curves(
@@ -204,10 +205,11 @@ def curves(
     """Of every label; `honest` are the decisions that are counted in place of the thresholds' own."""
     own, values, result = thresholds.apply(p), thresholds.array(), []
     for i, name in enumerate(names):
-        gold = targets[:, i] > 0.5
-        recall, precision = _steps(gold, p[:, i])
-        ap, at = average_precision(targets[:, i], p[:, i]), _point(gold, own[:, i])
-        counted = None if honest is None else _point(gold, honest[:, i])
+        known = ~np.isnan(targets[:, i])
+        gold, scores = targets[known, i] == 1, p[known, i]
+        recall, precision = _steps(gold, scores)
+        ap, at = average_precision(targets[:, i], p[:, i]), _point(gold, own[known, i])
+        counted = None if honest is None else _point(gold, honest[known, i])
         result.append(Curve(name, int(gold.sum()), recall, precision, ap, float(values[i]), at, counted))
     return tuple(result)
 

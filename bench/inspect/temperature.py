@@ -51,8 +51,9 @@ def scaling(probabilities: Probabilities, targets: Targets) -> Scaling:
     """Both (N, L). Raises DataError when there are fewer rows than folds."""
     after, used = cross_scaled(probabilities, targets)
     weights = bootstrap_draws(len(targets), DRAWS, np.random.default_rng(0))
-    eces = [np.abs(weights @ _bin_gaps(targets, p)).sum(1) / targets.size for p in (probabilities, after)]
-    losses = [(weights @ pair_losses(targets, p).mean(1)) / len(targets) for p in (probabilities, after)]
+    known = int((~np.isnan(targets)).sum())
+    eces = [np.abs(weights @ _bin_gaps(targets, p)).sum(1) / known for p in (probabilities, after)]
+    losses = [(weights @ pair_losses(targets, p).sum(1)) / known for p in (probabilities, after)]
     before, scaled = calibrated(targets, probabilities), calibrated(targets, after)
     return Scaling(
         temperature=fit_temperature(probabilities, targets),
@@ -70,7 +71,8 @@ def fit_temperature(probabilities: Probabilities, targets: Targets) -> float:
 
     The loss is convex in 1/T and its slope there, the sum of z (sigmoid(z / T) - y), grows: halving finds its zero.
     """
-    z, y = logit(probabilities).astype(np.float64), targets.astype(np.float64)
+    known = ~np.isnan(targets)
+    z, y = logit(probabilities)[known], targets[known].astype(np.float64)
     low, high = np.log(1 / HOTTEST), np.log(1 / COLDEST)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -81,7 +83,7 @@ def fit_temperature(probabilities: Probabilities, targets: Targets) -> float:
 
 def scale(probabilities: Probabilities, temperature: float) -> Probabilities:
     """The probabilities whose logits are divided by the temperature: float32, the same shape."""
-    result: Probabilities = _sigmoid(logit(probabilities).astype(np.float64) / temperature).astype(np.float32)
+    result: Probabilities = _sigmoid(logit(probabilities) / temperature).astype(np.float32)
     return result
 
 
@@ -100,16 +102,16 @@ def calibrated(targets: Targets, probabilities: Probabilities) -> Calibrated:
     """Both (N, L)."""
     return Calibrated(
         ece=expected_calibration_error(targets, probabilities, BINS),
-        log_loss=float(pair_losses(targets, probabilities).mean()),
+        log_loss=float(pair_losses(targets, probabilities).sum() / (~np.isnan(targets)).sum()),
         bins=reliability(targets, probabilities),
     )
 
 
 def pair_losses(targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
-    """Binary cross-entropy of every (example, label) pair, (N, L), in nats; probabilities are kept 1e-6 from 0
-    and 1."""
-    p, gold = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6), targets > 0.5
-    return np.where(gold, -np.log(p), -np.log1p(-p))
+    """Binary cross-entropy of every (example, label) pair, (N, L), in nats, 0 for an unknown target; probabilities
+    are kept 1e-6 from 0 and 1."""
+    p = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.select([targets == 1, targets == 0], [-np.log(p), -np.log1p(-p)], 0.0)
 
 
 def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -119,5 +121,5 @@ def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def _bin_gaps(targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
     """Probability minus truth, summed over each example's labels in each bin: (N, BINS)."""
     p = probabilities.astype(np.float64)
-    place = np.minimum((p * BINS).astype(int), BINS - 1)
-    return np.stack([((p - targets) * (place == i)).sum(1) for i in range(BINS)], axis=1)
+    place, gaps = np.minimum((p * BINS).astype(int), BINS - 1), np.nan_to_num(p - targets)
+    return np.stack([(gaps * (place == i)).sum(1) for i in range(BINS)], axis=1)

@@ -32,7 +32,7 @@ class LabelDecision:
 @dataclass(frozen=True)
 class Wrong:
     """An example, its place in the split from 0, and its binary cross-entropy in nats, summed over all labels;
-    `verdicts` are of the labels that are gold or decided, the costliest first."""
+    `verdicts` are of the known labels that are gold or decided, the costliest first."""
 
     row: int
     id: str
@@ -50,10 +50,11 @@ def most_wrong(
     worst: int,
 ) -> tuple[Wrong, ...]:
     """The examples with the largest binary cross-entropy summed over labels, the worst first."""
-    losses, gold = pair_losses(targets, p), targets > 0.5
+    false = (targets == 0) & decisions
+    losses, gold = pair_losses(targets, p), targets == 1
     wrong = []
     for row in np.argsort(-losses.sum(1), kind="stable")[:worst].tolist():
-        some = [i for i in np.argsort(-losses[row], kind="stable").tolist() if gold[row, i] or decisions[row, i]]
+        some = [i for i in np.argsort(-losses[row], kind="stable").tolist() if gold[row, i] or false[row, i]]
         verdicts = tuple(
             LabelDecision(names[i], bool(gold[row, i]), bool(decisions[row, i]), float(p[row, i])) for i in some
         )

@@ -11,33 +11,42 @@ from pathlib import Path
 from distill.core.errors import BenchError
 from distill.core.files import read_json, sha256_of, write_json
 from distill.core.schema import build_dataclass
-from distill.data.dataset import Example, Splits
+from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.labels import LabelSet
-from distill.scoring.metrics import ConstantBaseline, constant_baseline
+from distill.scoring.calibration import label_rates
+from distill.scoring.metrics import ConstantBaseline, Targets, constant_baseline
 
 EVAL_SET = "eval_set.json"
 
 
 @dataclass(frozen=True)
 class EvalSet:
-    """The examples of one split, with the constant baseline chosen on train."""
+    """The examples of one split of which labels are known, with the constant baseline chosen on train and the rate
+    of each label there, (L,) in [0, 1]."""
 
     split: str
     examples: tuple[Example, ...]
     labels: LabelSet
     constant: ConstantBaseline
+    train_rates: tuple[float, ...]
+
+    @property
+    def targets(self) -> Targets:
+        """Of the examples, float32 (N, L)."""
+        return encode_targets(self.examples, self.labels)
 
     @classmethod
     def from_splits(cls, splits: Splits, split: str) -> EvalSet:
         """The examples of that split. Raises BenchError when none has a label, as in a test split whose truth is
         kept secret."""
-        examples = tuple(splits.examples(split))
+        examples = tuple(example for example in splits.examples(split) if example.labels is not None)
         if not any(example.labels for example in examples):
             raise BenchError(
                 f"no example of {split} has a label, so nothing can be measured; choose another --split"
             )
-        train, here = (splits.labels.encode([e.labels for e in part]) for part in (splits.train, examples))
-        return cls(split, examples, splits.labels, constant_baseline(splits.labels.names, train, here))
+        train, here = (encode_targets(part, splits.labels) for part in (splits.train, examples))
+        constant = constant_baseline(splits.labels.names, train, here)
+        return cls(split, examples, splits.labels, constant, tuple(label_rates(train).tolist()))
 
     def save(self, folder: Path) -> None:
         """Write it into a new folder, images and all, for `load` on another machine."""
@@ -48,8 +57,9 @@ class EvalSet:
             if example.image is not None:
                 name = f"{number}{example.image.suffix}"
                 shutil.copyfile(example.image, folder / name)
-            rows.append({"id": example.id, "text": example.text, "image": name, "labels": example.labels})
-        tree = {"split": self.split, "labels": self.labels.names, "constant": asdict(self.constant), "rows": rows}
+            rows.append({"id": example.id, "text": example.text, "image": name, **_labels(example)})
+        constant = {"constant": asdict(self.constant), "train_rates": self.train_rates}
+        tree = {"split": self.split, "labels": self.labels.names, **constant, "rows": rows}
         write_json(folder / EVAL_SET, tree)
 
     @classmethod
@@ -57,11 +67,20 @@ class EvalSet:
         """Read what `save` wrote. Raises BenchError."""
         tree = read_json(folder / EVAL_SET, BenchError)
         examples = tuple(
-            Example(row["id"], row["text"], folder / row["image"] if row["image"] else None, tuple(row["labels"]))
+            Example(
+                row["id"],
+                row["text"],
+                folder / row["image"] if row["image"] else None,
+                tuple(row["labels"]),
+                tuple(row["unknown_labels"]),
+            )
             for row in tree["rows"]
         )
-        labels = LabelSet(tuple(tree["labels"]))
-        return cls(tree["split"], examples, labels, build_dataclass(ConstantBaseline, tree["constant"], "constant"))
+        labels, constant = (
+            LabelSet(tuple(tree["labels"])),
+            build_dataclass(ConstantBaseline, tree["constant"], "constant"),
+        )
+        return cls(tree["split"], examples, labels, constant, tuple(tree["train_rates"]))
 
     def sha256(self) -> str:
         """Hex SHA-256 of texts, images and labels, in order, wherever the files are: two reports with the same one
@@ -69,5 +88,13 @@ class EvalSet:
         digest = hashlib.sha256()
         for example in self.examples:
             image = sha256_of(example.image) if example.image else None
-            digest.update(json.dumps([example.id, example.text, image, sorted(example.labels)]).encode())
+            labels = [
+                sorted(example.labels or ()),
+                *([sorted(example.unknown_labels)] if example.unknown_labels else []),
+            ]
+            digest.update(json.dumps([example.id, example.text, image, *labels]).encode())
         return digest.hexdigest()
+
+
+def _labels(example: Example) -> dict[str, tuple[str, ...] | None]:
+    return {"labels": example.labels, "unknown_labels": example.unknown_labels}

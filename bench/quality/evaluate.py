@@ -52,11 +52,11 @@ def evaluate(model: OpenModel, eval_set: EvalSet) -> SplitEvaluation:
     """Run every example of `eval_set` through the model and measure its decisions. Raises ImageError,
     RunError for a run that does not say what it was trained on, and BundleError for a model that fails."""
     names, thresholds = model.labels.names, model.thresholds
-    targets = model.labels.encode([example.labels for example in eval_set.examples])
+    targets = eval_set.targets
     seen, cuts = leakage(model.folder, thresholds, eval_set), thresholds.array()
     whole = probabilities(model, eval_set.examples)
     halves = [probabilities(model, half(eval_set.examples)) for half in (without_images, without_texts)]
-    decisions = [decide(thresholds, seen, targets, whole, p) for p in (whole, *halves)]
+    decisions = [decide(thresholds, seen, eval_set, whole, p) for p in (whole, *halves)]
     quality, text_alone, image_alone = (
         measure_decisions(names, targets, p, decided, cuts)
         for p, decided in zip((whole, *halves), decisions, strict=True)
@@ -75,20 +75,21 @@ def evaluate(model: OpenModel, eval_set: EvalSet) -> SplitEvaluation:
 def decide(
     thresholds: Thresholds,
     seen: Leakage,
-    targets: Targets,
+    eval_set: EvalSet,
     p: Probabilities,
     applied_to: Probabilities | None = None,
 ) -> Decisions:
     """The decisions (N, L) to count, cross-fitted on `p` where the thresholds were fitted on these very examples;
     `applied_to` are other probabilities of the same examples, to be decided in its place."""
     if seen.fitted:
-        return cross_fitted(p, targets, thresholds.objective, applied_to)
+        return cross_fitted(p, eval_set.targets, thresholds.objective, applied_to, np.array(eval_set.train_rates))
     return thresholds.apply(p if applied_to is None else applied_to)
 
 
 def reliability(targets: Targets, p: Probabilities) -> tuple[Bin, ...]:
     """Equal-width bins over all (example, label) pairs that have any (Niculescu-Mizil and Caruana 2005)."""
-    probability, gold = p.ravel().astype(np.float64), targets.ravel() > 0.5
+    known = ~np.isnan(targets)
+    probability, gold = p[known].astype(np.float64), targets[known] == 1
     place = np.minimum((probability * BINS).astype(int), BINS - 1)
     return tuple(
         Bin(

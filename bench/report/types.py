@@ -12,7 +12,7 @@ from distill.core.errors import BenchError, RecipeError
 from distill.core.files import read_json
 from distill.core.schema import build_dataclass
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import ConstantBaseline, Decisions, Quality
+from distill.scoring.metrics import ConstantBaseline, Decisions, Quality, Targets
 
 SCHEMA = 4
 
@@ -232,7 +232,8 @@ class Conditions:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """One run of the benchmark on one device. `gold` holds the true labels' indices of every example."""
+    """One run of the benchmark on one device. `gold` holds the true labels' indices of every example, and `unknown`
+    those of the labels that are not known; it is empty if all are."""
 
     machine: Machine
     conditions: Conditions
@@ -242,6 +243,7 @@ class BenchReport:
     gold: Indices
     constant: ConstantBaseline
     rows: tuple[Row, ...]
+    unknown: Indices = ()
 
     @property
     def own(self) -> Row:
@@ -265,7 +267,11 @@ def read(path: Path) -> BenchReport:
     if sum(row.own for row in report.rows) != 1 or any(not row.timings for row in report.rows):
         raise BenchError(f"{path}: it needs one own row, and timings in each; run distill bench again")
     labels = range(len(report.labels))
-    for lists in (report.gold, *(row.decided for row in report.rows)):
+    for lists in (
+        report.gold,
+        *((report.unknown,) if report.unknown else ()),
+        *(row.decided for row in report.rows),
+    ):
         if len(lists) != len(report.gold) or any(index not in labels for columns in lists for index in columns):
             raise BenchError(f"{path}: labels of another number of examples or labels; run distill bench again")
     return report
@@ -282,6 +288,15 @@ def to_decisions(indices: Indices, labels: int) -> Decisions:
     for row, columns in enumerate(indices):
         decisions[row, list(columns)] = True
     return decisions
+
+
+def to_targets(report: BenchReport) -> Targets:
+    """float32 (N, L): 1, 0 or, where unknown, NaN."""
+    labels = len(report.labels)
+    targets = to_decisions(report.gold, labels).astype(np.float32)
+    if report.unknown:
+        targets[to_decisions(report.unknown, labels)] = np.nan
+    return targets
 
 
 def by_support(quality: Quality) -> list[int]:

@@ -62,7 +62,7 @@ def demo(ctx: click.Context, out: Path) -> None:
     step("verify", bundle)
     first = splits.test[0]
     step("predict", bundle, "--image", str(first.image), "--text", first.text)
-    note(f"  (its true labels: {', '.join(first.labels) or 'none'})")
+    note(f"  (its true labels: {', '.join(first.labels or ()) or 'none'})")
     step("bench", bundle, "--data", data, "--against", teacher, "--against", student)
     note(
         f"\nAll of it took {time.perf_counter() - started:.0f} s. The encoders are tiny and random: int8 has little"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from distill.core.errors import DataError, ImageError
 from distill.core.files import sha256_of
 from distill.core.terminal import track
-from distill.data.dataset import Example, Splits, read_examples
+from distill.data.dataset import Example, Splits, encode_targets, read_examples
 from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.text import has_text
@@ -38,9 +41,9 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
         )
     hashes, broken = _hash_images(rows)
     raise_if_any("image missing or unreadable; fix or remove the row", broken)
-    warnings = _shared_images(hashes)
+    warnings = [*_missing_labels(parts), *_shared_images(hashes)]
     for name, part in (("train", splits.train), ("dev", splits.dev)):
-        counts = splits.labels.encode([example.labels for example in part]).sum(0)
+        counts = np.nansum(encode_targets(part, splits.labels), axis=0)
         empty = [label for label, count in zip(splits.labels.names, counts, strict=True) if count == 0]
         if empty:
             what = "cannot be learned" if name == "train" else "its threshold and F1 cannot be measured"
@@ -54,6 +57,22 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
     return warnings
 
 
+def _missing_labels(parts: dict[str, list[Example]]) -> list[str]:
+    warnings = []
+    for name, part in parts.items():
+        rows = sum(example.labels is None for example in part)
+        pairs = sum(len(example.unknown_labels) for example in part if example.labels is not None)
+        if rows:
+            use = "only a student learns from them" if name == "train" else "they are not measured"
+            warnings.append(
+                f"{name}: {rows} of {len(part)} rows have no 'labels', so theirs are unknown and {use}; write [] "
+                "for a row that has none of the labels"
+            )
+        if pairs:
+            warnings.append(f"{name}: {pairs} labels are null, so unknown: they count in no loss and in no metric")
+    return warnings
+
+
 def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet, owner: Path | None) -> None:
     """Raise DataError for labels outside the label set. `rows` are (name of the split, example); `owner` is as in
     `check_splits`."""
@@ -61,7 +80,7 @@ def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet,
     unknown = [
         f"{example.id!r} ({split}) has label {label!r}"
         for split, example in rows
-        for label in example.labels
+        for label in example.named_labels()
         if label not in names
     ]
     fault = "label not in the label set; fix the row or add the label to labels.txt"
@@ -80,6 +99,7 @@ def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
     _, broken = _hash_images([("unlabelled", example) for example in examples])
     raise_if_any("image missing or unreadable; fix or remove the row", broken)
     in_splits = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
+    examples = [replace(example, labels=None, unknown_labels=()) for example in examples]
     fresh = {hash_: example for example in examples if (hash_ := content_hash(example)) not in in_splits}
     return list(fresh.values())
 

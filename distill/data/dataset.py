@@ -7,9 +7,12 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from distill.core.errors import DataError
 from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
@@ -26,13 +29,28 @@ MAX_FIELD = (
 
 @dataclass(frozen=True)
 class Example:
-    """One example: its text may be empty or its image None, but not both; `labels` is empty if it has none or if
-    they are unknown."""
+    """One example: its text may be empty or its image None, but not both. `labels` are those that it has, None if
+    nothing is known of them; `unknown_labels` are those of which it is not known whether it has them."""
 
     id: str
     text: str
     image: Path | None
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | None
+    unknown_labels: tuple[str, ...] = ()
+
+    def named_labels(self) -> tuple[str, ...]:
+        """Every label that its row names, known or not."""
+        return (*(self.labels or ()), *self.unknown_labels)
+
+
+def encode_targets(examples: Sequence[Example], labels: LabelSet) -> NDArray[np.float32]:
+    """Targets float32 (N, L): 1 for a label that the example has, 0 for one that it has not, NaN where unknown.
+    Raises DataError for a label outside the set."""
+    targets = labels.encode([example.labels or () for example in examples])
+    unknown = labels.encode([example.unknown_labels for example in examples])
+    without_any = np.array([example.labels is None for example in examples], dtype=bool)
+    targets[(unknown == 1) | without_any[:, None]] = np.nan
+    return targets
 
 
 def without_images(examples: Sequence[Example]) -> list[Example]:
@@ -47,12 +65,14 @@ def without_texts(examples: Sequence[Example]) -> list[Example]:
 
 @dataclass(frozen=True)
 class Splits:
-    """A dataset divided into train, dev and test, which may be empty."""
+    """A dataset divided into train, dev and test, which may be empty; `unlabelled` are training examples of which
+    no label is known."""
 
     labels: LabelSet
     train: list[Example]
     dev: list[Example]
     test: list[Example]
+    unlabelled: list[Example] = field(default_factory=list)
 
     def examples(self, name: str) -> list[Example]:
         """The examples of a split. Raises DataError if it is empty or unknown."""
@@ -62,6 +82,18 @@ class Splits:
         if not examples:
             raise DataError(f"the dataset has no {name} split; add {name}.json, {name}.jsonl or {name}.csv")
         return examples
+
+    def with_known_labels(self) -> Splits:
+        """Without the examples of which no label is known; those of train move to `unlabelled`, and a test split
+        of which none is known, as where they are kept secret, stays whole."""
+        train, dev, test = ([e for e in part if e.labels is not None] for part in (self.train, self.dev, self.test))
+        unlabelled = [*self.unlabelled, *(e for e in self.train if e.labels is None)]
+        return replace(self, train=train, dev=dev, test=test or self.test, unlabelled=unlabelled)
+
+
+def collect_labels(examples: Iterable[Example]) -> LabelSet:
+    """The labels that the examples name, in alphabetical order."""
+    return LabelSet.collect(example.named_labels() for example in examples)
 
 
 def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
@@ -74,9 +106,9 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
         from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
 
         rows = read_examples(source)
-        labels = labels or find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
+        labels = labels or find_labels(source.parent) or collect_labels(rows)
         # `check_splits` reports labels outside the set, all of them at once.
-        inside = [[label for label in row.labels if label in labels.names] for row in rows]
+        inside = [[label for label in row.labels or () if label in labels.names] for row in rows]
         parts = stratified_split(labels.encode(inside), tuple(SHARES.values()), SPLIT_SEED)
         train, dev, test = ([rows[index] for index in part] for part in parts)
         return Splits(labels, train, dev, test)
@@ -87,7 +119,7 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
         if files[name] is None:
             raise DataError(f"{source}: no {name}.json, {name}.jsonl or {name}.csv; `distill split` makes them")
     train, dev, test = (read_examples(path) if path else [] for path in files.values())
-    labels = labels or find_labels(source) or LabelSet.collect(row.labels for row in train)
+    labels = labels or find_labels(source) or collect_labels(train)
     return Splits(labels, train, dev, test)
 
 
@@ -156,17 +188,41 @@ def parse_example(row: Any, path: Path, number: int) -> Example:
         raise DataError(f"{where}: id {id_!r} holds a lone surrogate, half a character; write it as UTF-8")
     image = _find_image(path, name, where) if name else None
     # Tokenizers and files would replace surrogates later; here every reader sees the same text.
-    return Example(str(id_), replace_surrogates(text or ""), image, _labels(row.get("labels"), where))
+    return Example(str(id_), replace_surrogates(text or ""), image, *_labels(row.get("labels"), where))
 
 
-def _labels(value: Any, where: str) -> tuple[str, ...]:
+def _labels(value: Any, where: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The labels that a row has, None if it says nothing of them, and those that it names as unknown."""
     if value is None:
-        return ()
+        return None, ()
+    if isinstance(value, dict):
+        strange = [
+            x for x in value.values() if x is not None and (not isinstance(x, int | float) or x not in (0, 1))
+        ]
+        if strange:
+            raise DataError(
+                f"{where}: labels must map each name to 1, 0 or, where unknown, null; got {short_repr(strange[0])}"
+            )
+        unknown = tuple(name for name, x in value.items() if x is None)
+        if unknown and len(unknown) == len(value):
+            return None, unknown
+        return tuple(name for name, x in value.items() if x), unknown
     if isinstance(value, str):
         value = [part.strip() for part in value.split("|") if part.strip()]
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise DataError(f"{where}: labels must be a list of names, or names joined with |; got {short_repr(value)}")
-    return tuple(dict.fromkeys(value))
+        raise DataError(
+            f"{where}: labels must be a list of names, names joined with |, or a name with 1, 0 or null each; "
+            f"got {short_repr(value)}"
+        )
+    return tuple(dict.fromkeys(value)), ()
+
+
+def labels_to_json(example: Example) -> list[str] | dict[str, int | None] | None:
+    """An example's labels in the form that its row would have: names, or, where some are unknown, a name with 1 or
+    null each."""
+    if example.labels is None or not example.unknown_labels:
+        return None if example.labels is None else list(example.labels)
+    return dict.fromkeys(example.labels, 1) | dict.fromkeys(example.unknown_labels, None)
 
 
 def _find_image(path: Path, name: str, where: str) -> Path:
@@ -233,7 +289,7 @@ def examples_to_json(examples: Iterable[Example], relative_to: Path) -> str:
     rows = [
         {
             "id": example.id,
-            "labels": list(example.labels),
+            "labels": labels_to_json(example),
             "text": example.text,
             "image": None if example.image is None else relative_path(example.image, relative_to),
         }

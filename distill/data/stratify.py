@@ -14,13 +14,15 @@ SHARES = {"train": 0.70, "dev": 0.15, "test": 0.15}
 
 
 def stratified_split(targets: NDArray[np.float32], shares: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
-    """Row indices of each part, ascending, from targets (N, L) in {0, 1} and shares > 0 that sum to 1.
+    """Row indices of each part, ascending, from targets (N, L) in {0, 1}, NaN where unknown, and shares > 0 that
+    sum to 1.
 
     Iterative stratification: Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data",
     algorithm 1. The label with the fewest remaining rows is distributed first, each row to the part that still
     needs most of that label, ties to the part that needs most rows, then at random. Rows without a label come last.
     Raises DataError if there are fewer rows than parts.
     """
+    targets = np.nan_to_num(targets)
     rows, _ = targets.shape
     if abs(sum(shares) - 1) > 1e-6 or min(shares) <= 0:
         raise DataError(f"shares must be > 0 and sum to 1; got {tuple(shares)}")

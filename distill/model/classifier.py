@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from distill.core.recipe import ModelConfig
-from distill.data.dataset import Example
+from distill.data.dataset import Example, encode_targets
 from distill.data.labels import LabelSet
 from distill.model import distributed
 from distill.model.augment.image import ImageAugmenter
@@ -61,26 +61,21 @@ class Classifier:
         self,
         examples: Sequence[Example],
         teacher: Outputs[NDArray[np.float32]] | None = None,
-        unlabelled: Sequence[Example] = (),
     ) -> EncodedDataset:
         """As `encode`, for training: with the augmentation of `config.augment`. Raises RecipeError for a share of
         masked tokens where the tokenizer has no mask."""
-        encoded = self.encode(examples, teacher, unlabelled)
-        return replace(encoded, augmentation=self._augmentation([*examples, *unlabelled]))
+        encoded = self.encode(examples, teacher)
+        return replace(encoded, augmentation=self._augmentation(examples))
 
     def encode(
         self,
         examples: Sequence[Example],
         teacher: Outputs[NDArray[np.float32]] | None = None,
-        unlabelled: Sequence[Example] = (),
     ) -> EncodedDataset:
         """What is computed once for all epochs: token ids, targets and, with a frozen image tower, features.
 
-        `unlabelled` examples follow the others; `teacher` holds a teacher's outputs for all of them. Raises
-        ImageError.
+        `teacher` holds a teacher's outputs for the examples. Raises ImageError.
         """
-        labelled = np.arange(len(examples) + len(unlabelled)) < len(examples)
-        examples = [*examples, *(replace(example, labels=()) for example in unlabelled)]
         features = None
         if self.network.modalities == "text":
             features = np.zeros((len(examples), *self.network.image.shape), dtype=np.float32)
@@ -89,8 +84,7 @@ class Classifier:
         return EncodedDataset(
             ids=[example.id for example in examples],
             token_ids=tokenise(load_tokenizer(self.tokenizer_json, self.spec.text), [e.text for e in examples]),
-            targets=self.labels.encode([example.labels for example in examples]),
-            labelled=labelled,
+            targets=encode_targets(examples, self.labels),
             present=np.array([[has_text(e.text), e.image is not None] for e in examples], dtype=np.float32),
             images=[example.image for example in examples],
             image_spec=self.spec.image,

@@ -21,16 +21,15 @@ from distill.preprocess.text import pad
 
 Modality = Literal["text", "image"]
 TEACHER = "teacher_"  # prefix of a teacher's outputs in a flat batch
-TARGETS = ("labels", "labelled", *(f"{TEACHER}{name}" for name in ("logits", "text", "image")))
+TARGETS = ("labels", *(f"{TEACHER}{name}" for name in ("logits", "text", "image")))
 
 
 @dataclass(frozen=True)
 class BatchTargets:
-    """What a loss compares a batch's outputs with: `labels` float (B, L); `labelled` bool (B,), False for an
-    unlabelled example; and a teacher's outputs, None in validation and without a teacher."""
+    """What a loss compares a batch's outputs with: `labels` float (B, L), NaN where unknown, and a
+    teacher's outputs, None in validation and without a teacher."""
 
     labels: Tensor
-    labelled: Tensor
     teacher: Outputs[Tensor] | None = None
 
 
@@ -43,7 +42,7 @@ class Batch:
 
     def flat(self) -> dict[str, Tensor]:
         """All tensors in one dict, as transformers' Trainer moves them to a device and passes them on."""
-        tensors = self.inputs | {"labels": self.targets.labels, "labelled": self.targets.labelled}
+        tensors = self.inputs | {"labels": self.targets.labels}
         teacher = self.targets.teacher
         if teacher is not None:
             tensors |= {f"{TEACHER}{name}": tensor for name, tensor in vars(teacher).items()}
@@ -56,7 +55,7 @@ class Batch:
         if f"{TEACHER}logits" in tensors:
             teacher = Outputs(*(tensors[f"{TEACHER}{name}"] for name in ("logits", "text", "image")))
         inputs = {name: tensor for name, tensor in tensors.items() if name not in TARGETS}
-        return cls(inputs, BatchTargets(tensors["labels"], tensors["labelled"], teacher))
+        return cls(inputs, BatchTargets(tensors["labels"], teacher))
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,6 @@ class DatasetItem:
     token_ids: list[int]
     present: NDArray[np.float32]
     labels: NDArray[np.float32]
-    labelled: np.bool_
     features: NDArray[np.float32] | None
     pixels: NDArray[np.uint8] | None
     teacher: Outputs[NDArray[np.float32]] | None
@@ -93,14 +91,13 @@ class DatasetItem:
 
 @dataclass(frozen=True)
 class EncodedDataset(Dataset[DatasetItem]):
-    """N examples: ids, token ids, targets float32 (N, L), labelled bool (N,), present float32 (N, 2) (1 where there
+    """N examples: ids, token ids, targets float32 (N, L), NaN where unknown, present float32 (N, 2) (1 where there
     is a text, 1 where there is an image), and the images either as cached features float32 (N, *D) or as files that
     are decoded on access. A teacher's outputs and an augmentation are for training."""
 
     ids: list[str]
     token_ids: list[list[int]]
     targets: NDArray[np.float32]
-    labelled: NDArray[np.bool_]
     present: NDArray[np.float32]
     images: list[Path | None]
     image_spec: ImageSpec
@@ -118,7 +115,6 @@ class EncodedDataset(Dataset[DatasetItem]):
             token_ids=self.token_ids[index],
             present=self.present[index],
             labels=self.targets[index],
-            labelled=self.labelled[index],
             features=None if self.features is None else self.features[index],
             pixels=None if self.features is not None else self._pixels(self.images[index]),
             teacher=None if self.teacher is None else self.teacher.map(lambda array: array[index]),
@@ -159,7 +155,6 @@ class EncodedDataset(Dataset[DatasetItem]):
             ids=[self.ids[row] for row in rows],
             token_ids=[self.token_ids[row] for row in rows],
             targets=self.targets[rows],
-            labelled=self.labelled[rows],
             present=self.present[rows],
             images=[self.images[row] for row in rows],
             features=None if self.features is None else self.features[rows],
@@ -191,9 +186,8 @@ class EncodedDataset(Dataset[DatasetItem]):
             columns = zip(*((row.logits, row.text, row.image) for row in rows), strict=True)
             teacher = Outputs(*(torch.from_numpy(np.stack(column)) for column in columns))
         labels = torch.from_numpy(np.stack([item.labels for item in items]))
-        labelled = torch.from_numpy(np.stack([item.labelled for item in items]))
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-        return Batch(tensors, BatchTargets(labels, labelled, teacher))
+        return Batch(tensors, BatchTargets(labels, teacher))
 
 
 class LengthGroupedSampler(Sampler[int]):

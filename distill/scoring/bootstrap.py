@@ -51,8 +51,9 @@ class PairedBootstrap:
     def _average_precision(self, targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
         """Micro-averaged precision in each draw, (1 + ROUNDS,): over all (example, label) pairs, each counted as
         often as its example is drawn."""
-        order = np.argsort(-probabilities.ravel(), kind="stable")
-        gold, rows = targets.ravel()[order] > 0.5, order // targets.shape[1]
+        known = ~np.isnan(targets)
+        order = np.argsort(-probabilities[known], kind="stable")
+        gold, rows = targets[known][order] == 1, np.nonzero(known)[0][order]
         result = np.zeros(len(self.weights))
         for start in range(0, len(self.weights), CHUNK):
             weights = self.weights[start : start + CHUNK, rows]

@@ -8,6 +8,7 @@ from typing import Any
 
 from distill.core.recipe import Objective
 from distill.core.terminal import output
+from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import (
     ConstantBaseline,
     Probabilities,
@@ -23,7 +24,7 @@ from distill.scoring.thresholds import Thresholds, cross_fitted, fit_thresholds
 
 @dataclass(frozen=True)
 class SplitOutputs:
-    """A model's probabilities on the examples of `split`, and their targets, float32 (N, L) each. `alone` holds its
+    """A model's probabilities on the examples of `split`, and their Targets, float32 (N, L) each. `alone` holds its
     probabilities for the same examples with one modality, by its name: "text" or "image"."""
 
     split: str
@@ -70,10 +71,11 @@ def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets:
     thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. Raises DataError
     if there are no positives."""
     names, targets, probabilities = outputs.labels, outputs.targets, outputs.probabilities
-    thresholds = fit_thresholds(probabilities, targets, objective, outputs.split)
+    rates = label_rates(train_targets)
+    thresholds = fit_thresholds(probabilities, targets, objective, outputs.split, rates)
 
     def cross_fitted_quality(applied_to: Probabilities) -> Quality:
-        decisions = cross_fitted(probabilities, targets, objective, applied_to)
+        decisions = cross_fitted(probabilities, targets, objective, applied_to, rates)
         return measure_decisions(names, targets, applied_to, decisions, thresholds.array())
 
     rows = [

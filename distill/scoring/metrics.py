@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from distill.core.errors import ArgumentError
 from distill.scoring.estimate import Estimate
 
-Targets = NDArray[np.float32]  # (N, L) in {0, 1}
+Targets = NDArray[np.float32]  # (N, L) in {0, 1}, NaN where unknown: such pairs count in no metric
 Decisions = NDArray[np.bool_]  # (N, L)
 Probabilities = NDArray[np.float32]  # (N, L) in [0, 1]
+
+SMALLEST, LARGEST = 1e-37, 1 - 2.0**-24  # float32's probabilities next to 0 and 1
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class Quality:
-    """The quality of decisions on a set of examples.
+    """The quality of decisions on a set of examples: `examples` counts those of which any label is known.
 
     `macro_f1` gives a label without positives and decisions an F1 of 0 (scikit-learn's zero_division=0),
     `macro_f1_empty_as_one` gives it 1 (zero_division=1, as the SemEval-2021 Task 6 scorer does). `ece` is the
@@ -64,16 +66,23 @@ class ConstantBaseline:
 
 
 def sigmoid(logits: NDArray[np.float32]) -> Probabilities:
-    """Logistic function, float32, without overflow."""
-    result: Probabilities = (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    """Logistic function, float32, without overflow; small probabilities keep their precision."""
+    tail = np.exp(-np.abs(logits))
+    result: Probabilities = (np.where(logits >= 0, 1.0, tail) / (1.0 + tail)).astype(np.float32)
     return result
 
 
-def logit(probabilities: NDArray[Any]) -> NDArray[np.float32]:
-    """Inverse of `sigmoid`, float32; probabilities are clipped to [1e-6, 1 - 1e-6]."""
-    clipped = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6)
-    result: NDArray[np.float32] = np.log(clipped / (1 - clipped)).astype(np.float32)
+def logit(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """Inverse of `sigmoid`, float64; probabilities are clipped to [SMALLEST, LARGEST]."""
+    clipped = np.clip(probabilities.astype(np.float64), SMALLEST, LARGEST)
+    result: NDArray[np.float64] = np.log(clipped) - np.log1p(-clipped)
     return result
+
+
+def positive_rates(targets: Targets) -> NDArray[np.float64]:
+    """The share of positives among each label's known targets (N, L), float64 (L,); 0 where none is known."""
+    rates: NDArray[np.float64] = np.nansum(targets, axis=0) / np.maximum((~np.isnan(targets)).sum(0), 1)
+    return rates
 
 
 def confusion_counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64]:
@@ -82,9 +91,13 @@ def confusion_counts(targets: Targets, decisions: Decisions) -> NDArray[np.int64
     targets, decisions = _same_shape(targets, decisions)
     if decisions.dtype != bool:
         raise ArgumentError(f"decisions must be bool, such as probabilities >= thresholds; got {decisions.dtype}")
-    gold = targets > 0.5
-    parts = (gold & decisions, ~gold & decisions, gold & ~decisions)
-    return np.stack([part.sum(0) for part in parts]).astype(np.int64)
+    return np.stack([part.sum(0) for part in _pairs(targets, decisions)]).astype(np.int64)
+
+
+def _pairs(targets: Targets, decisions: Decisions) -> tuple[Decisions, Decisions, Decisions]:
+    """Which pairs are true positives, false positives and false negatives, bool (N, L) each; an unknown target is
+    none of them."""
+    return (targets == 1) & decisions, (targets == 0) & decisions, (targets == 1) & ~decisions
 
 
 def f1_from_counts(tp: Any, fp: Any, fn: Any, empty: float = 0.0) -> Any:
@@ -107,6 +120,8 @@ def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> floa
 def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.float32]) -> float | None:
     """Average precision of targets and probabilities (N,): the area under the steps of the precision-recall curve,
     with ties as one step, as in scikit-learn. None without positives."""
+    known = ~np.isnan(targets)
+    targets, probabilities = targets[known], probabilities[known]
     positives = float(targets.sum())
     if positives == 0:
         return None
@@ -121,7 +136,7 @@ def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.fl
 
 def micro_ap(targets: Targets, probabilities: Probabilities) -> float:
     """Average precision over all (example, label) pairs; 0 without positives. Raises ArgumentError unless both are
-    of one shape (N, L) and finite."""
+    of one shape (N, L), targets are 0, 1 or NaN, and probabilities are finite."""
     targets, probabilities = _same_shape(targets, probabilities)
     return average_precision(targets.ravel(), probabilities.ravel()) or 0.0
 
@@ -141,15 +156,19 @@ def _same_shape(targets: Any, others: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         raise ArgumentError(
             f"targets and predictions must be of one shape (N, L); got {targets.shape}, {others.shape}"
         )
-    if not (np.isfinite(targets).all() and np.isfinite(others).all()):
-        raise ArgumentError("targets and predictions must be finite; they hold NaN or infinity")
-    return targets, others
+    strange = targets[(targets != 0) & (targets != 1) & (targets == targets)]  # NaN differs from itself
+    if strange.size:
+        raise ArgumentError(f"targets must be 0, 1 or, where unknown, NaN; got {strange.flat[0]}")
+    if not np.isfinite(others).all():
+        raise ArgumentError("predictions must be finite; they hold NaN or infinity")
+    return targets.astype(np.float32), others
 
 
 def expected_calibration_error(targets: Targets, probabilities: Probabilities, bins: int = 15) -> float:
     """ECE: mean |frequency - mean probability| over equal-width bins of all (example, label) pairs, weighted by bin
     size (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3)."""
-    p, y = probabilities.ravel().astype(np.float64), targets.ravel()
+    known = ~np.isnan(targets)
+    p, y = probabilities[known].astype(np.float64), targets[known]
     index = np.minimum((p * bins).astype(int), bins - 1)
     size = np.bincount(index, minlength=bins)
     gap = np.abs(np.bincount(index, p, bins) - np.bincount(index, y, bins))
@@ -177,8 +196,7 @@ def weighted_f1(
 
     Drawing examples with replacement is weighting them, so one matrix product gives the counts of all rounds.
     """
-    gold = targets > 0.5
-    tp, fp, fn = (weights @ part for part in (gold & decisions, ~gold & decisions, gold & ~decisions))
+    tp, fp, fn = (weights @ part for part in _pairs(targets, decisions))
     return f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)), f1_from_counts(tp, fp, fn).mean(1)
 
 
@@ -218,7 +236,7 @@ def measure_decisions(
     )
     micro, macro = bootstrap_f1(targets, decisions)
     return Quality(
-        examples=len(targets),
+        examples=int((~np.isnan(targets)).any(1).sum()),
         micro_f1=micro,
         macro_f1=macro,
         macro_f1_empty_as_one=macro_f1(targets, decisions, empty=1.0),
@@ -230,7 +248,7 @@ def measure_decisions(
 
 def constant_baseline(names: tuple[str, ...], train: Targets, targets: Targets) -> ConstantBaseline:
     """Choose the baseline's labels on the targets `train`, and measure it on `targets`; both (N, L)."""
-    order = np.argsort(-train.sum(0), kind="stable")
+    order = np.argsort(-np.nansum(train, axis=0), kind="stable")
     candidates = []
     for k in range(1, len(names) + 1):
         mask = np.zeros(len(names), dtype=bool)

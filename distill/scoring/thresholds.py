@@ -12,8 +12,10 @@ from distill.core.errors import DataError
 from distill.core.recipe import Objective
 from distill.core.schema import build_dataclass
 from distill.data.stratify import stratified_folds
-from distill.scoring.calibration import calibrate
+from distill.scoring.calibration import fit_platt
 from distill.scoring.metrics import (
+    LARGEST,
+    SMALLEST,
     Decisions,
     Probabilities,
     Targets,
@@ -21,8 +23,9 @@ from distill.scoring.metrics import (
     logit,
     macro_f1,
     micro_f1,
-    sigmoid,
 )
+
+Rates = NDArray[np.floating[Any]]  # (L,) in [0, 1]
 
 FOLDS = 5
 SEED = 13  # of the folds; fixed, so that a metric is the same wherever it is computed
@@ -31,8 +34,8 @@ MAX_SWEEPS = 20
 
 @dataclass(frozen=True)
 class FittedOn:
-    """The split and the number of its examples that thresholds were fitted on. If they were carried over to the
-    outputs of another model (`carry_over`): its name, and the number of examples that this was done with."""
+    """The split and the number of its labelled examples that thresholds were fitted on. If they were carried over
+    to the outputs of another model (`carry_over`): its name, and the number of examples that this was done with."""
 
     split: str
     examples: int
@@ -72,40 +75,48 @@ class Thresholds:
         return build_dataclass(cls, tree, "thresholds")
 
 
-def fit_thresholds(probabilities: Probabilities, targets: Targets, objective: Objective, split: str) -> Thresholds:
+def fit_thresholds(
+    probabilities: Probabilities, targets: Targets, objective: Objective, split: str, rates: Rates | None = None
+) -> Thresholds:
     """Thresholds that maximise `objective`: "micro" or "macro" F1, or their mean, "balanced".
 
-    probabilities and targets are (N, L). The probabilities are calibrated, and the thresholds maximise the
-    objective that is expected if they are true, each calibrated probability counting as that share of a positive.
-    After Lewis 1995, "Evaluating and Optimizing Autonomous Text Classification Systems", and Koyejo et al. 2015,
-    "Consistent Multilabel Classification". Only the calibration sees the labels, so that thresholds do not overfit
-    the few positives of rare labels. All labels are optimised together by coordinate ascent. Raises DataError if
-    there are no examples or no positives.
+    probabilities and targets are (N, L); `rates` (L,) are the labels' rates in a larger sample, see `fit_platt`.
+    The probabilities are calibrated, and the thresholds maximise the objective that is expected if they are true,
+    each calibrated probability counting as that share of a positive. After Lewis 1995, "Evaluating and Optimizing
+    Autonomous Text Classification Systems", and Koyejo et al. 2015, "Consistent Multilabel Classification". Only
+    the calibration sees the labels, so that thresholds do not overfit the few positives of rare labels, and it
+    standardises each label's logits, so that their scale and shift change no decision. All labels are optimised
+    together by coordinate ascent. Raises DataError if there are no examples or no positives.
     """
-    if len(targets) == 0 or not targets.any():
+    if not (targets == 1).any():
         raise DataError(f"thresholds cannot be fitted on {split}: it has no positive labels")
-    calibration = calibrate(probabilities, targets)
-    expected = calibration.apply(probabilities)
-    values = calibration.invert(_search(expected, expected, objective))
-    return Thresholds(tuple(float(v) for v in values), objective, FittedOn(split, len(targets)))
+    logits = logit(probabilities)
+    calibration = fit_platt(logits, targets, rates)
+    expected = calibration.apply(logits)
+    values = _to_thresholds(calibration.invert(_search(expected, expected, objective)))
+    return Thresholds(values, objective, FittedOn(split, int((~np.isnan(targets)).any(1).sum())))
+
+
+def _to_thresholds(logits: NDArray[np.float64]) -> tuple[float, ...]:
+    """Logits (L,) to probabilities; those that round to 0 or 1, where a threshold decides nothing, stay inside."""
+    return tuple(float(v) for v in np.clip(1 / (1 + np.exp(-np.clip(logits, -700, 700))), SMALLEST, LARGEST))
 
 
 def carry_over(
-    thresholds: Thresholds, before: NDArray[np.float32], after: NDArray[np.float32], to: str
+    thresholds: Thresholds, before: NDArray[np.floating], after: NDArray[np.floating], to: str
 ) -> Thresholds:
     """Carry thresholds over from one model's outputs to another's, such as from fp32 to int8; `to` names the other.
 
-    before, after: logits (N, L) of the two models on the same examples. These may be training examples, because
-    only the difference of the outputs matters. Each label's threshold is mapped by the least-squares line after =
-    slope * before + offset.
+    before, after: logits (N, L) of the two models on the same N examples, at least 1. These may be training
+    examples, because only the difference of the outputs matters. Each label's threshold is mapped by the
+    least-squares line after = slope * before + offset.
     """
     centred = before - before.mean(0)
     slope = (centred * (after - after.mean(0))).sum(0) / np.maximum((centred**2).sum(0), 1e-12)
     offset = after.mean(0) - slope * before.mean(0)
-    values = sigmoid((slope * logit(thresholds.array()) + offset).astype(np.float32))
-    values = values.clip(1e-6, 1 - 1e-6)  # extreme logits round to 0 or 1, where a threshold decides nothing
+    values = _to_thresholds(slope * logit(np.array(thresholds.values)) + offset)
     fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))
-    return replace(thresholds, values=tuple(float(v) for v in values), fitted_on=fitted_on)
+    return replace(thresholds, values=values, fitted_on=fitted_on)
 
 
 def cross_fitted(
@@ -113,16 +124,18 @@ def cross_fitted(
     targets: Targets,
     objective: Objective,
     applied_to: Probabilities | None = None,
+    rates: Rates | None = None,
 ) -> Decisions:
     """Decisions bool (N, L), where each row is decided with thresholds fitted on other rows only (5 folds).
 
     Their F1 is an honest estimate; F1 on the rows that thresholds were fitted on is optimistic. `applied_to` are
-    other probabilities (N, L) for the same rows, to be decided with the same thresholds.
+    other probabilities (N, L) for the same rows, to be decided with the same thresholds; `rates` are as in
+    `fit_thresholds`.
     """
     applied_to = probabilities if applied_to is None else applied_to
     decisions = np.zeros(targets.shape, dtype=bool)
     for held_out, rest in _folds(targets):
-        fitted = fit_thresholds(probabilities[rest], targets[rest], objective, "folds")
+        fitted = fit_thresholds(probabilities[rest], targets[rest], objective, "folds", rates)
         decisions[held_out] = fitted.apply(applied_to[held_out])
     return decisions
 

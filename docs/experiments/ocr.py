@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 from distill.core.terminal import track
-from distill.data.dataset import Example, Splits, read_splits, without_texts
+from distill.data.dataset import Example, Splits, encode_targets, read_splits, without_texts
 from distill.runtime.ocr.reader import TextReader
 from distill.runtime.ocr.reading_order import TextLine, sort_lines
 from distill.runtime.predictor import Predictor
@@ -111,7 +111,7 @@ def error_rates(examples: Sequence[Example], texts: Sequence[str], spaces: bool)
 
 def costs(splits: Splits, texts: Sequence[str], predictor: Predictor) -> dict[str, Any]:
     """F1 and AP on dev with the typed texts, the texts that were read, and none; and the differences in pairs."""
-    targets = splits.labels.encode([example.labels for example in splits.dev])
+    targets = encode_targets(splits.dev, splits.labels)
     read = [replace(example, text=text) for example, text in zip(splits.dev, texts, strict=True)]
     asked = {"typed": splits.dev, "read": read, "none": without_texts(splits.dev)}
     draws = PairedBootstrap(len(targets), 1)

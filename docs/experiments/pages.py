@@ -10,7 +10,7 @@ import click
 
 from distill.core.errors import BenchError
 from distill.core.files import write_text
-from experiments import cluster, export, ocr, reliability, serve, students, teachers, web
+from experiments import cluster, export, ocr, reliability, serve, students, teachers, thresholds, web
 from experiments.results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
@@ -27,7 +27,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "choices": partial(teachers.teachers, "choices"),
         "choices gains": partial(teachers.gains, "choices"),
         "epochs": teachers.epochs,
-        "thresholds": teachers.thresholds,
+        "thresholds": thresholds.ways,
     },
     "docs/results-export.md": {
         "times": export.times,

@@ -1,4 +1,4 @@
-"""Which teacher, which thresholds, and what an epoch costs: docs/results-teacher.md."""
+"""Which teacher, and what an epoch costs: docs/results-teacher.md."""
 
 from __future__ import annotations
 
@@ -10,23 +10,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from distill.core.errors import RunError
 from distill.core.files import read_json
 from distill.core.recipe import Objective, Recipe, TeacherConfig
 from distill.core.schema import build_dataclass
-from distill.data.checks import content_hash
 from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import COMPARISON, START_FILE
-from distill.data.stratify import stratified_folds
 from distill.model.classifier import Classifier
-from distill.model.soft_targets import SoftTargets
-from distill.scoring.bootstrap import PairedBootstrap, estimate
-from distill.scoring.metrics import Decisions, Probabilities, Targets, macro_f1, micro_f1, sigmoid
-from distill.scoring.thresholds import fit_thresholds
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from experiments.results import PATH, conditions, data_option, figure, named, notes, read, table, timed, write
 from teacher.compare import evaluate_recipes, predict_recipe
@@ -40,10 +32,6 @@ EPOCHS = {
     "transformer": "teacher.head.fusion=transformer",
 }
 F1 = "micro-F1 [95 %] | macro-F1 [95 %]"
-REPEATS, FIFTHS = 10, 5
-GRID = np.linspace(0.02, 0.98, 97)
-DEFAULT = "distill, objective balanced (the default)"
-Way = Callable[[Probabilities, Targets], NDArray[np.float32]]
 
 
 @click.command("comparisons")
@@ -120,84 +108,6 @@ def one_epoch(config: TeacherConfig, splits: Splits, folder: Path) -> Callable[[
     return epoch
 
 
-@click.command("thresholds")
-@data_option
-@click.option("--teacher", required=True, type=PATH, metavar="RUN", help="Teacher that was trained with folds.")
-@click.pass_obj
-def measure_thresholds(results: Path, data: Path, teacher: Path) -> None:
-    """Judge ways to choose thresholds on rows that they were not fitted on (thresholds.json).
-
-    The teacher's out-of-fold answers to the training split are decided: each way is fitted on four fifths of the
-    rows and decides the last, in turns, with several divisions into fifths.
-    """
-    splits = read_splits(data)
-    targets = splits.labels.encode([example.labels for example in splits.train])
-    p = out_of_fold(teacher, [content_hash(example) for example in splits.train], targets.shape)
-    draws, scores = PairedBootstrap(len(targets), REPEATS), {}
-    for name, way in WAYS.items():
-        decisions = [decide(way, p, targets, seed) for seed in range(REPEATS)]
-        scores[name] = draws.metric_draws(targets, [p] * REPEATS, decisions)
-    rows = [
-        {
-            "way": name,
-            **{key: asdict(estimate(score[key])) for key in ("micro", "macro", "balanced")},
-            "default_minus": asdict(estimate(scores[DEFAULT]["balanced"] - score["balanced"])),
-        }
-        for name, score in scores.items()
-    ]
-    write(results, "thresholds", conditions(), {"examples": len(targets), "repeats": REPEATS, "rows": rows})
-
-
-def half(_: Probabilities, targets: Targets) -> NDArray[np.float32]:
-    """0.5 for every label (L,)."""
-    return np.full(targets.shape[1], 0.5, dtype=np.float32)
-
-
-def shared(p: Probabilities, targets: Targets) -> NDArray[np.float32]:
-    """One for all labels (L,), the best of a grid by the mean of micro- and macro-F1."""
-    values = [micro_f1(targets, p >= cut) + macro_f1(targets, p >= cut) for cut in GRID]
-    return np.full(targets.shape[1], GRID[int(np.argmax(values))], dtype=np.float32)
-
-
-def naive(p: Probabilities, targets: Targets) -> NDArray[np.float32]:
-    """Each label's own best of a grid (L,), by its own F1."""
-    columns = ([micro_f1(targets[:, [i]], p[:, [i]] >= cut) for cut in GRID] for i in range(targets.shape[1]))
-    return np.array([GRID[int(np.argmax(values))] for values in columns], dtype=np.float32)
-
-
-WAYS: dict[str, Way] = {
-    "0.5 for every label": half,
-    "one for all labels": shared,
-    "each label's own best F1": naive,
-    "distill, objective micro": lambda p, targets: fit_thresholds(p, targets, "micro", "fifths").array(),
-    "distill, objective macro": lambda p, targets: fit_thresholds(p, targets, "macro", "fifths").array(),
-    DEFAULT: lambda p, targets: fit_thresholds(p, targets, "balanced", "fifths").array(),
-}
-
-
-def decide(way: Way, p: Probabilities, targets: Targets, seed: int) -> Decisions:
-    """Every row decided with what was fitted on other rows."""
-    decisions = np.zeros(targets.shape, dtype=bool)
-    for part in stratified_folds(targets, FIFTHS, seed):
-        rest = np.setdiff1d(np.arange(len(targets)), part)
-        decisions[part] = p[part] >= way(p[rest], targets[rest])
-    return decisions
-
-
-def out_of_fold(teacher: Path, content: list[str], shape: tuple[int, ...]) -> Probabilities:
-    """The fold teachers' answers (N, L) to what each has not seen. Raises RunError."""
-    answers = np.full(shape, np.nan, dtype=np.float32)
-    for path in sorted(teacher.glob("soft_targets-fold*.npz")):
-        stored = SoftTargets.read(path)
-        unseen = stored.unseen(content)
-        answers[unseen] = sigmoid(stored.select(content).logits[unseen])
-    if np.isnan(answers).any():
-        raise RunError(
-            f"{teacher}: some training examples have no answer out of fold; train it with teacher.folds=3"
-        )
-    return answers
-
-
 def teachers(name: str) -> str:
     """Every teacher of a comparison: F1 by objective of the thresholds, and AP, which needs none."""
     tree, (compared, balanced, micro, macro) = read("teachers"), _objectives(name)
@@ -250,10 +160,3 @@ def epochs() -> str:
     return table(" | s an epoch, median (least – most) | of text alone, median of the rounds", rows) + notes(
         f"{c['examples']} memes, {rounds} rounds in turns, {c['threads']} thread(s), {c['cpu']}."
     )
-
-
-def thresholds() -> str:
-    """Ways to choose thresholds, on rows that they were not fitted on."""
-    keys = ("micro", "macro", "balanced", "default_minus")
-    rows = ((row["way"], *(figure(row[key]) for key in keys)) for row in read("thresholds")["rows"])
-    return table(f" | {F1} | mean of both [95 %] | the default is better by", rows)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from distill.core.recipe import CardConfig
-from distill.data.dataset import Splits
+from distill.data.dataset import Splits, encode_targets
 from distill.model.classifier import Classifier
 from export.card.metadata import encoder_name, front_matter
 from export.figures import ExportFigures
@@ -21,7 +22,7 @@ def render_card(classifier: Classifier, figures: ExportFigures, splits: Splits, 
     """Front matter and Markdown, from card.md.j2."""
     config, labels = classifier.config, classifier.labels
     name = about.name or f"{classifier.kind.capitalize()}, {figures.precision}"
-    counts = labels.encode([example.labels for example in splits.train]).sum(0)
+    counts = np.nansum(encode_targets(splits.train, labels), axis=0)
     train_counts = {label: int(count) for label, count in zip(labels.names, counts, strict=True)}
     qualities = figures.evaluation.rows[0][1].labels
     environment = Environment(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data.dataset import Example
+from distill.data.dataset import Example, encode_targets
 from distill.data.lineage import Lineage
 from distill.model.checkpoint import Checkpoint
 from distill.model.outputs import Outputs
@@ -109,7 +109,7 @@ class _UnseenOutputs:
         """On the examples as they are and in each bootstrap draw, (1 + ROUNDS,); None without examples."""
         if self.outputs is None:
             return None
-        targets = self.run.classifier.labels.encode([example.labels for example in self.examples])
+        targets = encode_targets(self.examples, self.run.classifier.labels)
         draws = bootstrap_draws(len(self.examples), ROUNDS, np.random.default_rng(seed))
         weights = np.vstack([np.ones(len(self.examples)), draws])
         return weighted_f1(targets, self.run.thresholds.apply(sigmoid(self.outputs.logits)), weights)[0]
@@ -117,7 +117,7 @@ class _UnseenOutputs:
 
 def _indicators(run: Checkpoint, examples: Sequence[Example]) -> NDArray[np.bool_]:
     """bool (N, L + 2): each label, no text, no image."""
-    labels = run.classifier.labels.encode([example.labels for example in examples]) > 0.5
+    labels = encode_targets(examples, run.classifier.labels) == 1
     missing = [[not has_text(example.text), example.image is None] for example in examples]
     return np.hstack([labels, np.array(missing, dtype=bool)])
 

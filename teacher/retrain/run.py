@@ -10,7 +10,7 @@ from distill.core.recipe import TeacherConfig, override_config
 from distill.core.terminal import note, output, warn
 from distill.data import lineage
 from distill.data.checks import check_splits, refuse_unknown_labels
-from distill.data.dataset import Example
+from distill.data.dataset import Example, encode_targets
 from distill.data.lineage import Lineage
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
@@ -69,7 +69,7 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
     else:
         note(f"{options.out}: this run is finished already; it is judged again")
         new = Checkpoint.load(options.out)
-    targets = labels.encode([example.labels for example in splits.test])
+    targets = encode_targets(splits.test, labels)
     new_predictions = _predict(new, splits.test)
     promotion = decide_promotion(
         targets, old_predictions, new_predictions, config.threshold_objective, options.max_f1_drop

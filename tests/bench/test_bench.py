@@ -26,7 +26,7 @@ from bench.quality.evaluate import SplitEvaluation, evaluate
 from bench.report import tables as report
 from bench.report import types as figures
 from bench.run import run, write
-from bench.runtimes.open_model import answer, open_variant
+from bench.runtimes.open_model import answer, open_variant, probabilities
 from bench.runtimes.variants import Variant, select_variants, variant_from_path
 from distill.core.errors import BenchError, BundleError
 from distill.preprocess.inputs import ModelInputs
@@ -186,6 +186,34 @@ def test_every_runtime_answers_as_the_product_does(chain: Chain) -> None:
     expected = [predictor.predict(example.text, example.image).labels for example in some]
     served = open_variant(variant_from_path(chain.int8), 1)
     assert [answer(served, [example.text], [example.image])[0] for example in some] == expected
+
+
+def test_rows_without_labels_change_no_figure(chain: Chain) -> None:
+    """Half of dev lacks labels, train too: every figure is that of the other half, not of 16 rows of negatives."""
+    half = [replace(e, labels=None) if i % 2 else e for i, e in enumerate(chain.splits.dev)]
+    known = replace(chain.splits, dev=chain.splits.dev[::2])
+    model = open_variant(variant_from_path(chain.fp32), 1)
+    with_unknown = EvalSet.from_splits(replace(chain.splits, dev=half), "dev")
+    assert evaluate(model, with_unknown) == evaluate(model, EvalSet.from_splits(known, "dev"))
+
+
+def test_a_label_that_is_unknown_for_some_rows_is_measured_on_the_others(chain: Chain, tmp_path: Path) -> None:
+    partly = [replace(e, unknown_labels=("rally",)) if i < 10 else e for i, e in enumerate(chain.splits.test)]
+    partly = [replace(e, labels=tuple(n for n in e.labels or () if n not in e.unknown_labels)) for e in partly]
+    eval_set = EvalSet.from_splits(replace(chain.splits, test=partly), "test")
+    model = open_variant(variant_from_path(chain.int8), 1)
+    quality = evaluate(model, eval_set).quality
+    place = eval_set.labels.names.index("rally")
+    p = probabilities(model, eval_set.examples)
+    decided, truth = p >= model.thresholds.array(), eval_set.targets
+    known = ~np.isnan(truth)
+    assert known.sum() == truth.size - 10
+    assert quality.micro_f1.value == pytest.approx(f1_score(truth[known], decided[known]))
+    assert quality.labels[place].f1 == pytest.approx(f1_score(truth[10:, place], decided[10:, place]))
+    eval_set.save(tmp_path / "eval")
+    again = EvalSet.load(tmp_path / "eval")
+    assert np.array_equal(again.targets, truth, equal_nan=True)
+    assert again.sha256() == eval_set.sha256() != EvalSet.from_splits(chain.splits, "test").sha256()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,15 @@ from PIL import Image
 
 from distill.core.errors import DataError, DistillError
 from distill.data.checks import check_splits, content_hash
-from distill.data.dataset import MAX_TEXT, Example, Splits, examples_to_json, read_examples, read_splits
+from distill.data.dataset import (
+    MAX_TEXT,
+    Example,
+    Splits,
+    encode_targets,
+    examples_to_json,
+    read_examples,
+    read_splits,
+)
 from distill.data.labels import LabelSet
 from distill.data.sources import FailedRow, Source
 from distill.data.split_file import split_file
@@ -72,7 +80,7 @@ def test_images_are_found_beside_the_file_in_images_and_in_the_splits_folder(tmp
         ('[{"id": "1", "image": 3}]', "image must be a file name; got 3"),
         ('[{"id": "1", "image": "a\\u0000b"}]', "holds a NUL character"),
         ('[{"id": "1", "image": "a", "text": 5}]', "text must be a string; got 5"),
-        ('[{"id": "1", "image": "a", "labels": {"x": 1}}]', "labels must be a list of names"),
+        ('[{"id": "1", "image": "a", "labels": 7}]', "labels must be a list of names"),
         ('[{"id": "1", "image": "a"}, {"id": 1, "image": "b"}]', "rows 1 and 2 have the same id '1'"),
     ],
 )
@@ -289,3 +297,50 @@ def test_a_folder_of_images_takes_its_texts_from_beside_them(tmp_path: Path) -> 
     ]
     with pytest.raises(DataError, match="holds no image"):
         list(Source.open(tmp_path / "empty").items()) if (tmp_path / "empty").mkdir() is None else None
+
+
+def test_absent_labels_are_unknown_and_an_empty_list_is_none_of_them(tmp_path: Path) -> None:
+    labels: list[Any] = [["x"], [], None, "y|x", {"x": 1, "y": 0, "z": None}, {"x": True, "y": False}, {"x": None}]
+    rows: list[dict[str, Any]] = [{"id": f"{i}", "text": "words", "labels": each} for i, each in enumerate(labels)]
+    rows.append({"id": "absent", "text": "words"})
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    examples = read_examples(path)
+    assert [(e.labels, e.unknown_labels) for e in examples] == [
+        (("x",), ()),
+        ((), ()),
+        (None, ()),
+        (("y", "x"), ()),
+        (("x",), ("z",)),
+        (("x",), ()),
+        (None, ("x",)),
+        (None, ()),
+    ]
+    nan = np.nan
+    expected = [[1, 0, 0], [0, 0, 0], [nan] * 3, [1, 1, 0], [1, 0, nan], [1, 0, 0], [nan] * 3, [nan] * 3]
+    assert np.array_equal(encode_targets(examples, LabelSet(("x", "y", "z"))), np.array(expected), equal_nan=True)
+    again = tmp_path / "again.json"
+    again.write_text(examples_to_json(examples, tmp_path))
+    encoded = encode_targets(read_examples(again), LabelSet(("x", "y", "z")))
+    assert np.array_equal(encoded, np.array(expected), equal_nan=True)
+
+
+@pytest.mark.parametrize("value", [{"x": "yes"}, {"x": 0.5}, {"x": 2}, {"x": []}])
+def test_labels_that_are_neither_1_nor_0_nor_null_are_refused(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{"id": "1", "text": "words", "labels": value}]))
+    with pytest.raises(DataError, match=r"rows\.json: row 1: labels must map each name to 1, 0 or, where unknown"):
+        read_examples(path)
+
+
+def test_unknown_labels_are_counted_aloud_and_leave_the_splits(data: Path) -> None:
+    splits = read_splits(data)
+    train = [replace(e, labels=None) if i % 2 else e for i, e in enumerate(splits.train)]
+    dev = [replace(e, unknown_labels=("rally",)) if i < 3 else e for i, e in enumerate(splits.dev)]
+    partly = replace(splits, train=train, dev=dev, test=[replace(e, labels=None) for e in splits.test])
+    warnings = check_splits(partly)
+    assert any(line.startswith("train: 32 of 64 rows have no 'labels', so theirs are unknown") for line in warnings)
+    assert any(line.startswith("dev: 3 labels are null, so unknown") for line in warnings)
+    known = partly.with_known_labels()
+    assert len(known.train) == len(known.unlabelled) == 32
+    assert len(known.test) == 24  # all are secret: it stays, for what needs no labels

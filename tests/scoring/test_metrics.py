@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
+from distill.core.errors import ArgumentError
 from distill.scoring import metrics
+from distill.scoring.bootstrap import PairedBootstrap
 
 
 @pytest.fixture
@@ -72,3 +74,54 @@ def test_bootstrap_intervals_agree_with_drawing_rows_one_by_one(case: tuple[np.n
     reference = np.percentile([metrics.micro_f1(y[rows], d[rows]) for rows in drawn], [2.5, 97.5])
     assert [micro.low, micro.high] == pytest.approx(list(reference), abs=0.01)
     assert macro.low < metrics.macro_f1(y, d) < macro.high
+
+
+def test_unknown_targets_count_in_no_metric(case: tuple[np.ndarray, np.ndarray]) -> None:
+    """Some labels of some rows, and ten whole rows: every figure is that of the known pairs alone."""
+    y, p = case
+    unknown = np.random.default_rng(1).random(y.shape) < 0.3
+    unknown[:10] = True
+    masked, d = np.where(unknown, np.nan, y).astype(np.float32), p >= 0.5
+    known = [~unknown[:, i] for i in range(6)]
+    f1 = [f1_score(y[rows, i], d[rows, i], zero_division=0) for i, rows in enumerate(known)]
+    assert metrics.macro_f1(masked, d) == pytest.approx(np.mean(f1))
+    assert metrics.micro_f1(masked, d) == pytest.approx(f1_score(y[~unknown], d[~unknown]))
+    assert metrics.micro_ap(masked, p) == pytest.approx(average_precision_score(y[~unknown], p[~unknown]))
+    quality = metrics.measure_decisions(tuple("abcdef"), masked, p, d, np.full(6, 0.5, dtype=np.float32))
+    assert quality.examples == 70
+    for i, label in enumerate(quality.labels[:5]):
+        rows = known[i]
+        assert label.support == y[rows, i].sum()
+        assert label.average_precision == pytest.approx(average_precision_score(y[rows, i], p[rows, i]))
+    assert quality.ece == pytest.approx(
+        metrics.expected_calibration_error(y[~unknown][:, None], p[~unknown][:, None])
+    )
+    assert (quality.micro_f1.low, quality.micro_f1.high) == pytest.approx(
+        (quality.micro_f1.value, quality.micro_f1.value), abs=0.2
+    )
+    constant = metrics.constant_baseline(tuple("abcdef"), masked, masked)
+    assert constant.micro_f1 == metrics.micro_f1(masked, np.tile(np.isin(tuple("abcdef"), constant.names), (80, 1)))
+
+
+def test_rows_of_which_nothing_is_known_change_no_figure(case: tuple[np.ndarray, np.ndarray]) -> None:
+    y, p = case
+    more_y = np.concatenate([y, np.full_like(y, np.nan)])
+    more_p = np.concatenate([p, p[::-1]])
+    draws, more = PairedBootstrap(len(y), 1), PairedBootstrap(2 * len(y), 1)
+    ours = draws.metric_draws(y, [p], [p >= 0.5])
+    theirs = more.metric_draws(more_y, [more_p], [more_p >= 0.5])
+    assert {name: values[0] for name, values in ours.items()} == pytest.approx(
+        {name: values[0] for name, values in theirs.items()}
+    )
+
+
+@pytest.mark.parametrize("strange", [2.0, 0.5, -1.0, np.inf])
+def test_targets_other_than_0_1_and_unknown_are_refused(strange: float) -> None:
+    targets = np.array([[1.0, strange]], dtype=np.float32)
+    with pytest.raises(ArgumentError, match="targets must be 0, 1 or, where unknown, NaN; got"):
+        metrics.micro_f1(targets, np.array([[True, False]]))
+
+
+def test_small_probabilities_keep_their_order() -> None:
+    logits = np.array([-60.0, -40.0, -20.0, -17.0, 0.0, 10.0, 15.0], dtype=np.float32)
+    assert metrics.logit(metrics.sigmoid(logits)) == pytest.approx(logits, rel=0.02)

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 from distill.core.errors import DataError, RecipeError
 from distill.core.recipe import Objective
 from distill.scoring import calibration, thresholds
-from distill.scoring.calibration import calibrate
-from distill.scoring.metrics import macro_f1, micro_f1
+from distill.scoring.calibration import fit_platt, label_rates
+from distill.scoring.metrics import macro_f1, micro_f1, sigmoid
 from distill.scoring.thresholds import FittedOn, Thresholds
 
 
@@ -53,37 +53,79 @@ def test_the_best_cut_for_one_label_is_half_of_the_best_f1(objective: Objective)
     assert cut == pytest.approx(f1 / 2, abs=1e-3)
 
 
-def test_calibration_finds_the_line_that_the_probabilities_were_bent_by() -> None:
+@pytest.mark.parametrize("scale", [0.05, 0.1, 1.0, 3.0])
+def test_scaling_and_shifting_a_labels_logits_changes_no_decision(scale: float) -> None:
+    """Down to logits whose spread is a twentieth, as of a focal loss in its first epochs."""
+    p, y = noisy_case(120, [0.5, 0.3, 0.1, 0.05])
+    logits, generator = np.log(p) - np.log1p(-p), np.random.default_rng(4)
+    other = scale * generator.uniform(0.5, 2, 4) * logits + generator.normal(size=4)
+    bent = sigmoid(other.astype(np.float32))
+    for objective in ("micro", "macro", "balanced"):
+        decided, again = (thresholds.fit_thresholds(q, y, objective, "dev").apply(q) for q in (p, bent))
+        assert (decided == again).all()
+
+
+def test_labels_that_are_told_apart_perfectly_are_decided_perfectly() -> None:
+    """However flat the probabilities are: all of them within 0.45 and 0.55."""
+    generator = np.random.default_rng(5)
+    y = (generator.random((48, 3)) < [0.5, 0.25, 0.1]).astype(np.float32)
+    p = (0.45 + 0.06 * y + 0.04 * generator.random(y.shape)).astype(np.float32)
+    for objective in ("micro", "macro", "balanced"):
+        assert (thresholds.fit_thresholds(p, y, objective, "dev").apply(p) == (y > 0.5)).all()
+
+
+def test_calibration_finds_the_lines_that_the_probabilities_were_bent_by() -> None:
     generator = np.random.default_rng(2)
     true = generator.normal(-1.5, 1.5, size=(20_000, 3))
     y = (generator.random(true.shape) < 1 / (1 + np.exp(-true))).astype(np.float32)
-    offsets = np.array([0.5, 1.0, -0.7])
-    bent = (1 / (1 + np.exp(-(true - offsets) / 1.6))).astype(np.float32)
-    found = calibrate(bent, y)
-    assert found.slope == pytest.approx(1.6, abs=0.05)
-    assert found.offsets == pytest.approx(offsets, abs=0.1)
-    assert np.abs(found.apply(bent).mean(0) - y.mean(0)).max() < 0.005
+    slopes, offsets = np.array([1.6, 0.8, 3.0]), np.array([0.5, 1.0, -0.7])
+    bent = (true - offsets) / slopes
+    fitted = fit_platt(bent, y)
+    assert fitted.slopes == pytest.approx(slopes, rel=0.05)
+    assert fitted.offsets == pytest.approx(offsets, abs=0.1)
+    assert np.abs(fitted.apply(bent).mean(0) - y.mean(0)).max() < 0.005
     q = np.array([0.2, 0.5, 0.9])
-    assert found.apply(found.invert(q)[None]) == pytest.approx(q[None], abs=1e-5)
+    assert fitted.apply(fitted.invert(q)[None]) == pytest.approx(q[None], abs=1e-9)
 
 
-def test_calibration_is_the_minimum_that_scipy_finds() -> None:
+def test_the_fit_of_each_label_is_the_minimum_that_scipy_finds() -> None:
     p, y = noisy_case(50, [0.5, 0.1, 0.02])
     z = np.log(p / (1 - p)).astype(np.float64)
+    z = (z - z.mean(0)) / z.std(0)
+    centre = calibration._offsets_for_rates(1.3, z, label_rates(y))
+    slopes, offsets = calibration._fit_labels(z, y, np.ones(y.shape, dtype=bool), 1.3, centre)
+    for i in range(3):
 
-    def penalised(parameters: np.ndarray) -> float:
-        slope, shared, own = parameters[0], parameters[1], parameters[2:]
-        scores = slope * z + shared + own
-        return float(
-            np.logaddexp(0, scores).sum()
-            - (y * scores).sum()
-            + calibration.PRIOR / 2 * ((slope - 1) ** 2 + (own**2).sum())
-        )
+        def penalised(line: np.ndarray, i: int = i) -> float:
+            scores = line[0] * z[:, i] + line[1]
+            likelihood = np.logaddexp(0, scores).sum() - (y[:, i] * scores).sum()
+            prior = calibration.SLOPE_PRECISION / 2 * (line[0] - 1.3) ** 2
+            return float(likelihood + prior + calibration.OFFSET_PRECISION / 2 * (line[1] - centre[i]) ** 2)
 
-    best = minimize(penalised, np.array([1.0, 0, 0, 0, 0]), method="BFGS").x
-    found = calibrate(p, y)
-    assert found.slope == pytest.approx(best[0], abs=1e-3)
-    assert found.offsets == pytest.approx(best[1] + best[2:], abs=1e-3)
+        best = minimize(penalised, np.array([1.0, 0.0]), method="BFGS").x
+        assert (slopes[i], offsets[i]) == pytest.approx(tuple(best), abs=1e-3)
+
+
+def test_offsets_give_the_rate_that_is_asked_for() -> None:
+    z = np.random.default_rng(6).normal(size=(200, 3))
+    rates = np.array([0.9, 0.3, 0.001])
+    offsets = calibration._offsets_for_rates(2.0, z, rates)
+    assert (1 / (1 + np.exp(-(2 * z + offsets)))).mean(0) == pytest.approx(rates, abs=1e-6)
+
+
+def test_unknown_targets_change_nothing_but_how_much_is_known() -> None:
+    """Rows of which nothing is known are as good as absent for the calibration's lines."""
+    p, y = noisy_case(80, [0.5, 0.3, 0.1])
+    logits = np.log(p / (1 - p)).astype(np.float64)
+    unknown = np.concatenate([y, np.full((40, 3), np.nan, dtype=np.float32)])
+    more = np.concatenate([logits, logits[:40]])
+    assert label_rates(unknown) == pytest.approx(label_rates(y))
+    half, whole = unknown.copy(), unknown.copy()
+    half[:40, 0] = np.nan
+    fitted = thresholds.fit_thresholds(sigmoid(more.astype(np.float32)), half, "micro", "dev")
+    assert fitted.fitted_on.examples == 80
+    assert np.isfinite(fitted.array()).all()
+    assert fit_platt(more, whole).slopes == pytest.approx(fit_platt(logits, y).slopes, rel=0.1)
 
 
 def test_a_label_without_positives_still_has_a_threshold() -> None:

@@ -15,7 +15,7 @@ from distill.core.recipe import Focal, Recipe, StudentConfig
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from distill.training.focal import focal_loss
-from student.losses import DistillationLoss, kd_loss, label_loss, relation_loss
+from student.losses import DistillationLoss, kd_loss, relation_loss
 
 
 def student_config(*changes: tuple[str, float]) -> StudentConfig:
@@ -75,7 +75,8 @@ def test_distillation_loss_is_the_weighted_sum_that_its_docstring_says() -> None
         ("label_relations", 4.0),
     )
     loss = DistillationLoss(config, Outputs(labels, 4, 6), Outputs(labels, 7, 2)).double()
-    targets = BatchTargets(torch.tensor(y), torch.tensor(y_known), outputs(t, teacher_text, teacher_image))
+    labels_known = np.where(y_known[:, None], y, np.nan)
+    targets = BatchTargets(torch.tensor(labels_known), outputs(t, teacher_text, teacher_image))
 
     q, p = 1 / (1 + np.exp(-t / 3.0)), 1 / (1 + np.exp(-s / 3.0))
     divergence = (q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))).mean()
@@ -93,14 +94,14 @@ def test_distillation_loss_is_the_weighted_sum_that_its_docstring_says() -> None
     relations = ((np.corrcoef(s.T) - np.corrcoef(t.T)) ** 2).mean()
     expected = 0.7 * hard + 0.3 * 9.0 * divergence + 2.0 * apart[0] + 5.0 * apart[1] + 4.0 * relations
     assert loss(outputs(s, text, image), targets).item() == pytest.approx(expected, rel=1e-6)
-    alone = BatchTargets(targets.labels, targets.labelled)
+    alone = BatchTargets(targets.labels)
     assert loss(outputs(s, text, image), alone).item() == pytest.approx(hard, rel=1e-9)
 
 
 def test_a_batch_without_labels_and_too_small_to_relate_costs_nothing_of_those_terms() -> None:
     logits = torch.randn(2, 3, requires_grad=True)
-    unlabelled = BatchTargets(torch.zeros(2, 3), torch.zeros(2, dtype=torch.bool))
-    total = label_loss(logits, unlabelled, Focal(2.0, 0.25)) + relation_loss(logits, torch.randn(2, 3))
+    total = focal_loss(logits, torch.full((2, 3), torch.nan), Focal(2.0, 0.25))
+    total = total + relation_loss(logits, torch.randn(2, 3))
     total.backward()
     assert total.item() == 0
     assert logits.grad is not None

@@ -83,9 +83,45 @@ def test_balanced_by_alpha_each_label_has_its_own(chain: Chain) -> None:
     assert float(loss) == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("loss", "class_weights"),
+    [
+        ("focal", "none"),
+        ("focal", "focal_alpha"),
+        ("focal", "effective_number"),
+        ("asymmetric", "effective_number"),
+    ],
+)
+def test_unknown_targets_are_masked_in_every_loss(chain: Chain, loss: str, class_weights: str) -> None:
+    """The loss and its gradient are those of the known pairs alone, one label at a time."""
+    config = replace(chain.recipe.teacher, loss=loss, class_weights=class_weights)
+    targets = torch.tensor([[0.0, 1.0, torch.nan], [1.0, torch.nan, torch.nan]])
+    train = np.array([[0, 1, 1], [1, 0, 0], [1, np.nan, 0], [np.nan, 0, 1]], dtype=np.float32)
+    logits = torch.tensor(LOGITS, dtype=torch.float32, requires_grad=True)
+    value = teacher_loss(config, train)(outputs(logits), batch_targets(targets))
+    value.backward()
+    filled = [
+        teacher_loss(config, train)(outputs(logits), batch_targets(torch.where(targets.isnan(), fill, targets)))
+        for fill in (0.0, 1.0)
+    ]
+    assert torch.isfinite(value)
+    assert all(value != other for other in filled)
+    assert logits.grad is not None
+    assert (logits.grad[targets.isnan()] == 0).all()
+    known = LOGITS[:1, :2]
+    whole = teacher_loss(config, train[:, :2])(
+        outputs(torch.tensor(known)), batch_targets(targets[:1, :2].double())
+    )
+    masked = teacher_loss(config, train[:, :2])(
+        outputs(torch.tensor(np.vstack([known, [[5.0, -5.0]]]))),
+        batch_targets(torch.vstack([targets[:1, :2].double(), torch.full((1, 2), torch.nan)])),
+    )
+    assert float(masked) == pytest.approx(float(whole), rel=1e-6)
+
+
 def outputs(logits: torch.Tensor) -> Outputs[torch.Tensor]:
     return Outputs(logits, torch.zeros(0), torch.zeros(0))
 
 
 def batch_targets(targets: torch.Tensor) -> BatchTargets:
-    return BatchTargets(targets, torch.ones(len(targets), dtype=torch.bool))
+    return BatchTargets(targets)
