@@ -14,7 +14,7 @@ from distill.core.schema import build_dataclass
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import ConstantBaseline, Decisions, Quality, Targets
 
-SCHEMA = 4
+SCHEMA = 5
 
 # Of every example, the places of the labels that it has, or that are decided for it.
 Indices = tuple[tuple[int, ...], ...]

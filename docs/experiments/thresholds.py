@@ -49,8 +49,8 @@ def measure(results: Path, folders: tuple[str, ...]) -> None:
         }
         sets[name] = {"examples": len(targets), "labels": len(splits.labels), "sizes": sizes}
         click.echo(f"{name}: {sizes}")
-    settings = {"divisions": DIVISIONS, "folds": FOLDS, "seed": SEED}
-    write(results, "thresholds", conditions(packages=["scikit-learn"], **settings), {"sets": sets})
+    measured_with = conditions(packages=["scikit-learn"], divisions=DIVISIONS, folds=FOLDS, seed=SEED)
+    write(results, "thresholds", measured_with, {"sets": sets})
 
 
 def out_of_fold(splits: Splits) -> NDArray[np.float32]:
@@ -105,8 +105,9 @@ def own_best(p: Probabilities, targets: Targets, objective: Objective) -> NDArra
 def shrunk(p: Probabilities, targets: Targets, objective: Objective) -> NDArray[np.floating[Any]]:
     """Each label's own, drawn towards the shared one the more the fewer positives it has."""
     share = targets.sum(0) / (targets.sum(0) + WEIGHT)
-    mixed: NDArray[np.floating[Any]] = share * own_best(p, targets, objective)
-    return mixed + (1 - share) * shared(p, targets, objective)
+    own, one = own_best(p, targets, objective), shared(p, targets, objective)
+    mixed: NDArray[np.floating[Any]] = share * own + (1 - share) * one
+    return mixed
 
 
 WAYS: dict[str, Way] = {

@@ -382,7 +382,7 @@ def test_reports_of_another_schema_and_reports_that_do_not_fit_are_refused(
 ) -> None:
     path = tmp_path / "old.json"
     path.write_text('{"schema": 3}')
-    with pytest.raises(BenchError, match="not a bench report of schema 4; run distill bench again"):
+    with pytest.raises(BenchError, match="not a bench report of schema 5; run distill bench again"):
         figures.read(path)
     tree = made[0].to_json()
     path.write_text(json.dumps(tree | {"rows": [row | {"own": False} for row in tree["rows"]]}))

@@ -38,6 +38,7 @@ from distill.data.dataset import Example, Splits, read_splits
 from distill.data.generated import write_demo_data
 from distill.data.labels import LabelSet
 from distill.model.training_log import EpochLog, TrainLog
+from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import ConstantBaseline, Probabilities, Targets, sigmoid
 from distill.scoring.thresholds import FittedOn, Thresholds, cross_fitted, fit_thresholds
 
@@ -84,15 +85,20 @@ def made_up(rows: int = 90, labels: int = 4, seed: int = 0) -> tuple[Probabiliti
     return sigmoid((3 * scores).round(1).astype(np.float32)), targets
 
 
-def of_names(names: tuple[str, ...], text: str = "words", split: str = "dev", id_: str = "post") -> Findings:
-    """Findings of made-up probabilities, without images."""
-    p, targets = made_up(labels=len(names))
-    labels = LabelSet(names)
+def eval_set_of(names: tuple[str, ...], text: str = "words", split: str = "dev", id_: str = "post") -> EvalSet:
+    """Made-up examples without images, with the targets of `made_up`."""
+    _, targets = made_up(labels=len(names))
+    labels, constant = LabelSet(names), ConstantBaseline(names[:1], 0.1, 0.1, 0.1)
     examples = tuple(Example(f"{id_} {i}", text, None, labels.decode(row > 0.5)) for i, row in enumerate(targets))
-    eval_set = EvalSet(split, examples, labels, ConstantBaseline(names[:1], 0.1, 0.1, 0.1))
+    return EvalSet(split, examples, labels, constant, tuple(label_rates(targets)))
+
+
+def of_names(names: tuple[str, ...], text: str = "words", split: str = "dev", id_: str = "post") -> Findings:
+    """Findings of made-up probabilities."""
+    p, targets = made_up(labels=len(names))
     thresholds = fit_thresholds(p, targets, "balanced", "dev, 90 examples")
     subject = Subject("model", thresholds, Leakage(split == "dev", None, None), None, "No log.")
-    return findings_of(subject, eval_set, p, 5)
+    return findings_of(subject, eval_set_of(names, text, split, id_), p, 5)
 
 
 def test_confusion_and_co_occurrence_agree_with_sklearn_and_counting(chain: Chain) -> None:
@@ -122,11 +128,12 @@ def test_decisions_are_those_that_evaluate_counts_and_cross_fitted_where_thresho
     assert run.found.cross_fitted == (evaluation.quality_own_thresholds is not None)
     assert [label.name for label in run.found.quality.labels] == [c.name for c in run.found.confusion]
     p, targets = made_up()
+    eval_set = eval_set_of(("a", "b", "c", "d"))
     thresholds = fit_thresholds(p, targets, "balanced", "dev, 90 examples")
     leaks = (Leakage(fitted, None, None) for fitted in (False, True))
-    own, crossed = (to_indices(decide(thresholds, leakage, targets, p)) for leakage in leaks)
+    own, crossed = (to_indices(decide(thresholds, leakage, eval_set, p)) for leakage in leaks)
     assert own == to_indices(thresholds.apply(p))
-    assert crossed == to_indices(cross_fitted(p, targets, "balanced"))
+    assert crossed == to_indices(cross_fitted(p, targets, "balanced", rates=label_rates(targets)))
 
 
 def test_a_split_of_another_data_set_is_decided_with_the_models_own_thresholds(
@@ -339,7 +346,7 @@ def test_two_examples_are_enough_and_one_is_not() -> None:
     p, labels = np.array([[0.9, 0.2], [0.3, 0.6]], dtype=np.float32), LabelSet(("a", "b"))
     examples = (Example("1", "x", None, ("a",)), Example("2", "y", None, ("b",)))
     thresholds = Thresholds((0.5, 0.5), "micro", FittedOn("elsewhere", 9))
-    eval_set = EvalSet("test", examples, labels, ConstantBaseline(("a",), 0.1, 0.1, 0.1))
+    eval_set = EvalSet("test", examples, labels, ConstantBaseline(("a",), 0.1, 0.1, 0.1), (0.5,) * len(labels))
     subject = Subject("model", thresholds, Leakage(False, None, None), None, "No log.")
     assert "test" in to_html(findings_of(subject, eval_set, p, 5), {})
     with pytest.raises(BenchError, match="one example"):

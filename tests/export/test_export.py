@@ -123,12 +123,14 @@ def test_export_keeps_off_folders_that_are_not_bundles(
 
 
 def test_thresholds_are_fitted_on_the_outputs_of_the_very_file(chain: Chain, bundle: Bundle) -> None:
+    from distill.data.dataset import encode_targets
     from distill.runtime.predictor import Predictor
+    from distill.scoring.calibration import label_rates
     from distill.scoring.thresholds import fit_thresholds
 
-    targets = bundle.labels.encode([example.labels for example in chain.splits.dev])
+    train, targets = (encode_targets(part, bundle.labels) for part in (chain.splits.train, chain.splits.dev))
     p = Predictor(bundle).probabilities(chain.splits.dev)
-    again = fit_thresholds(p, targets, chain.recipe.student.threshold_objective, "dev, 32 examples")
+    again = fit_thresholds(p, targets, chain.recipe.student.threshold_objective, "dev", label_rates(train))
     assert again.values == pytest.approx(bundle.thresholds.values, abs=1e-5)
     assert bundle.thresholds.values != Bundle.open(chain.fp32).thresholds.values
 
