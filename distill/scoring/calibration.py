@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from distill.scoring.metrics import Targets, logit
 
-SLOPE_PRECISION = 10.0  # of the Gaussian prior that shrinks each label's slope to the mean of all labels'
+MAX_PRECISION = 10.0  # of the Gaussian prior that shrinks each label's slope to the mean of all labels'
 OFFSET_PRECISION = 16.0  # of the one that shrinks its offset to where its mean probability is its rate
-ROUNDS = 5  # of fitting all labels, then the mean slope
+ROUNDS = 100  # at most, of fitting all labels, then their prior; a dozen is usual
+TOLERANCE = 1e-3  # of the mean slope, relative
 NEWTON_STEPS = 30
 MIN_SLOPE = 0.05  # > 0, so that the order of a label's probabilities is never reversed
 MIN_SPREAD = 1e-9  # of a label's logits; below it they are one value
@@ -34,6 +35,24 @@ class PlattScaling:
         return logits
 
 
+@dataclass(frozen=True)
+class _Prior:
+    """The slopes' mean and precision, and each label's rate (L,)."""
+
+    slope: float
+    precision: float
+    rates: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Of the standardised logits, (L,) each, with the variance of each slope (Laplace's approximation)."""
+
+    slopes: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    slope_variances: NDArray[np.float64]
+
+
 def fit_platt(
     logits: NDArray[np.floating], targets: Targets, rates: NDArray[np.floating] | None = None
 ) -> PlattScaling:
@@ -42,8 +61,10 @@ def fit_platt(
     Platt 1999, "Probabilistic Outputs for Support Vector Machines", for all labels together: the logits of each
     label are standardised, so that neither their scale nor their shift matters, and Gaussian priors shrink the
     slopes to their mean and each offset to the one with which the mean probability is the label's rate. A label
-    with few positives so keeps the others' slope and its own rate. `rates` float (L,) in [0, 1] are those of a
-    larger sample, such as the training split; without them, `label_rates` of the targets.
+    with few positives so keeps the others' slope and its own rate. The slopes' mean and spread are those of the
+    labels themselves (empirical Bayes: the EM updates of Dempster, Laird and Rubin 1977, section 4.5), so that a
+    label that is told apart perfectly is not held back by one that is not. `rates` float (L,) in [0, 1] are those
+    of a larger sample, such as the training split; without them, `label_rates` of the targets.
     """
     known = ~np.isnan(targets)
     y = np.where(known, targets, 0.0)
@@ -53,15 +74,18 @@ def fit_platt(
     spread = np.where(spread > MIN_SPREAD * np.maximum(np.abs(mean), 1.0), spread, np.inf)
     z = (logits - mean) / spread  # a label with one value for all rows has z = 0
     rate = np.clip(label_rates(targets) if rates is None else rates, 1e-4, 1 - 1e-4)
-    shared, slopes = 1.0, np.ones(z.shape[1])
+    prior, lines = _Prior(1.0, MAX_PRECISION, rate), None
     for _ in range(ROUNDS):
-        centre = _offsets_for_rates(shared, z, rate)
-        slopes, offsets = _fit_labels(z, y, known, shared, centre)
-        shared = max(float(slopes.mean()), MIN_SLOPE)
-    slopes = np.maximum(slopes, MIN_SLOPE)
-    flat = ~np.isfinite(spread)
-    own = np.where(flat, 1.0, slopes / spread)
-    return PlattScaling(own, offsets - own * mean)
+        lines = _fit_labels(z, y, known, prior, lines)
+        mean_slope = max(float(lines.slopes.mean()), MIN_SLOPE)
+        variance = float(((lines.slopes - mean_slope) ** 2 + lines.slope_variances).mean())
+        settled = abs(mean_slope - prior.slope) < TOLERANCE * prior.slope
+        prior = _Prior(mean_slope, min(MAX_PRECISION, 1 / variance), rate)
+        if settled:
+            break
+    assert lines is not None  # there is a first round
+    own = np.where(np.isfinite(spread), np.maximum(lines.slopes, MIN_SLOPE) / spread, 1.0)
+    return PlattScaling(own, lines.offsets - own * mean)
 
 
 def label_rates(targets: Targets) -> NDArray[np.float64]:
@@ -83,21 +107,17 @@ def _offsets_for_rates(slope: float, z: NDArray[np.float64], rate: NDArray[np.fl
 
 
 def _fit_labels(
-    z: NDArray[np.float64],
-    y: NDArray[np.float64],
-    known: NDArray[np.bool_],
-    shared: float,
-    centre: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Slopes and offsets (L,) of the highest penalised likelihood, by Newton's method, all labels at once."""
-    slopes, offsets = np.full(z.shape[1], shared), centre.copy()
+    z: NDArray[np.float64], y: NDArray[np.float64], known: NDArray[np.bool_], prior: _Prior, start: _Lines | None
+) -> _Lines:
+    """The lines of the highest penalised likelihood, by Newton's method, all labels at once."""
+    centre = _offsets_for_rates(prior.slope, z, prior.rates)
+    slopes, offsets = (np.full(z.shape[1], prior.slope), centre) if start is None else (start.slopes, start.offsets)
     for _ in range(NEWTON_STEPS):
         p = _sigmoid(slopes * z + offsets)
         error, weight = np.where(known, p - y, 0.0), np.where(known, p * (1 - p), 0.0)
-        slope_gradient = (error * z).sum(0) + SLOPE_PRECISION * (slopes - shared)
+        slope_gradient = (error * z).sum(0) + prior.precision * (slopes - prior.slope)
         offset_gradient = error.sum(0) + OFFSET_PRECISION * (offsets - centre)
-        a = (weight * z * z).sum(0) + SLOPE_PRECISION
-        b = (weight * z).sum(0)
+        a, b = (weight * z * z).sum(0) + prior.precision, (weight * z).sum(0)
         c = weight.sum(0) + OFFSET_PRECISION
         determinant = a * c - b * b  # > 0: the penalised likelihood is strictly concave
         slope_step = (c * slope_gradient - b * offset_gradient) / determinant
@@ -105,9 +125,9 @@ def _fit_labels(
         largest = np.maximum(np.abs(slope_step), np.abs(offset_step))
         damping = 1 / np.maximum(largest, 1.0)
         slopes, offsets = slopes - damping * slope_step, offsets - damping * offset_step
-        if largest.max() < 1e-9:
+        if largest.max() < 1e-8:
             break
-    return slopes, offsets
+    return _Lines(slopes, offsets, c / determinant)
 
 
 def _sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
