@@ -117,9 +117,12 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         raise ImageError(f"{size}, over the limit of {MAX_SIDE:,} for one side; resize it")
 
 
-def image_to_uint8(source: ImageSource, spec: ImageSpec, name: str | None = None) -> NDArray[np.uint8]:
-    """Decode, turn upright, put on white and resize: uint8 (size, size, 3), RGB. Raises ImageError."""
-    return to_pixels(decode(source, spec, name), spec)
+def image_to_uint8(
+    source: ImageSource, spec: ImageSpec, name: str | None = None, max_pixels: int | None = None
+) -> NDArray[np.uint8]:
+    """Decode, turn upright, put on white and resize: uint8 (size, size, 3), RGB. `max_pixels` is as in
+    `open_image`. Raises ImageError."""
+    return to_pixels(decode_rgb(source, spec.size, name, max_pixels), spec)
 
 
 def decode(source: ImageSource, spec: ImageSpec, name: str | None = None) -> Image.Image:
@@ -127,8 +130,10 @@ def decode(source: ImageSource, spec: ImageSpec, name: str | None = None) -> Ima
     return decode_rgb(source, spec.size, name)
 
 
-def decode_rgb(source: ImageSource, side: int, name: str | None = None) -> Image.Image:
-    """Decode to upright RGB on white. Raises ImageError.
+def decode_rgb(
+    source: ImageSource, side: int, name: str | None = None, max_pixels: int | None = None
+) -> Image.Image:
+    """Decode to upright RGB on white. `max_pixels` is as in `open_image`. Raises ImageError.
 
     A JPEG is decoded at its smallest scale that has at least `side` pixels in both directions (Pillow's draft
     mode), several times faster than at full size.
@@ -137,11 +142,13 @@ def decode_rgb(source: ImageSource, side: int, name: str | None = None) -> Image
     try:
         if isinstance(source, Image.Image):
             return to_rgb(source)
-        with open_image(source, name) as image, without_pillow_warnings():
+        with open_image(source, name, max_pixels) as image, without_pillow_warnings():
             image.draft("RGB", (side, side))
             return to_rgb(image)
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageError(f"{name}: takes more memory than there is; resize it") from error
     except Exception as error:  # decoders raise any kind of error
         raise ImageError(f"{name}: the image is damaged: {_reason(error)}") from error
 

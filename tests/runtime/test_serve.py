@@ -36,9 +36,10 @@ from distill.runtime.predictor import Predictor
 httpx = pytest.importorskip("httpx")
 uvicorn = pytest.importorskip("uvicorn")
 
-from distill.runtime.serve import server as server_module  # noqa: E402
+from distill.runtime.serve import connection as connection_module  # noqa: E402
+from distill.runtime.serve.connection import TimedConnection  # noqa: E402
 from distill.runtime.serve.request import Limits  # noqa: E402
-from distill.runtime.serve.server import TimedConnection, listen, uvicorn_config  # noqa: E402
+from distill.runtime.serve.server import listen, uvicorn_config  # noqa: E402
 
 
 class GatedPredictor(Predictor):
@@ -182,7 +183,7 @@ def drawn(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("status", "said", "request_"),
     [
-        (400, "Invalid JSON", {"content": b"{", "headers": {"content-type": "application/json"}}),
+        (400, "not readable as JSON", {"content": b"{", "headers": {"content-type": "application/json"}}),
         (400, "not a multipart form", {"content": b"--x", "headers": {"content-type": "multipart/form-data"}}),
         (
             400,
@@ -225,7 +226,7 @@ def opened(client: Any, head: str) -> socket.socket:
     return connected
 
 
-HEAD = "POST /v1/predict HTTP/1.1\nHost: x\nContent-Type: application/json\n"
+HEAD = "POST /v1/predict HTTP/1.1\nHost: localhost\nContent-Type: application/json\n"
 
 
 def endless(connected: socket.socket, piece: bytes) -> None:
@@ -259,7 +260,7 @@ def test_a_declared_length_is_refused_before_a_byte_is_read(client: Any) -> None
 def test_a_slow_body_a_slow_answer_and_slow_headers_end(
     predictor: GatedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "HEADERS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection_module, "HEADERS_TIMEOUT_S", 0.3)
     with serving(predictor, timeout_s=0.3) as client:
         with opened(client, f"{HEAD}Content-Length: 20\n\n") as slow:
             assert slow.recv(10_000).startswith(b"HTTP/1.1 408")
