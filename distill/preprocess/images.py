@@ -87,13 +87,13 @@ def open_image(source: Path | bytes, name: str | None = None, max_pixels: int | 
 
 def _read(path: Path) -> bytes:
     """The whole file, so that what is looked at is what is decoded. Raises ImageError and OSError."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise ImageError("is not a plain file")  # reading a FIFO would never end
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ImageError(f"has more than {MAX_BYTES:,} bytes, the limit for an image; resize it")
-    return content
+    if status.st_size > MAX_BYTES:
+        raise ImageError(f"{status.st_size:,} bytes, over the limit of {MAX_BYTES:,} for an image; resize it")
+    with path.open("rb", buffering=0) as file:
+        return file.read(status.st_size)
 
 
 def _check_content(content: bytes, max_pixels: int) -> None:

@@ -137,6 +137,7 @@ async def _spawn(spec: WorkerSpec) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        limit=1 << 22,  # bytes of an answer that are buffered: the pixels of a model of 1024 x 1024
         cwd=Path(distill.__file__).parent.parent,  # this distill is imported, and nothing from the caller's folder
         env={**os.environ, **ENVIRONMENT},
         start_new_session=os.name == "posix",  # Ctrl-C is for the service
