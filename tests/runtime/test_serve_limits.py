@@ -7,7 +7,6 @@ import errno
 import io
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -28,6 +27,7 @@ from distill.runtime.predictor import Predictor
 from distill.runtime.serve import connection, service
 from distill.runtime.serve.connection import ConnectionLimits, QuietAccept, connection_limits
 
+resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 
 
@@ -212,6 +212,19 @@ def test_json_is_as_strict_as_in_predict(client: Any, body: bytes, said: str) ->
     refused = client.post("/v1/predict", content=body, headers={"content-type": "application/json"})
     assert refused.status_code == 400
     assert said in refused.json()["error"]
+
+
+def test_a_body_of_countless_fields_is_refused_at_once(client: Any) -> None:
+    head, part = b'--x\r\nContent-Disposition: form-data; name="', b'"\r\n\r\na\r\n'
+    form = b"".join(head + b"field %d" % number + part for number in range(100_000)) + b"--x--\r\n"
+    as_form = {"content-type": "multipart/form-data; boundary=x"}
+    for refused in (
+        post(client, **{f"field {number}": "x" for number in range(100_000)}),
+        client.post("/v1/predict", content=form, headers=as_form),
+    ):
+        assert refused.status_code == 422
+        assert refused.json()["error"] == "more than 16 fields; give id, text and image"
+        assert refused.elapsed.total_seconds() < 3
 
 
 def ask_for_ever(connected: socket.socket) -> None:

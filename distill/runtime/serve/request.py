@@ -31,6 +31,8 @@ from distill.runtime.predictions import json_line
 JSON, FORM = "application/json", "multipart/form-data"
 MAX_TEXT = 100_000  # characters: tokenising so many takes a twentieth of a second, and a model reads some hundred
 MAX_ID = 200  # characters
+MAX_FIELDS = 16  # of which three are known
+TOO_MANY_FIELDS = f"more than {MAX_FIELDS} fields; give id, text and image"
 LARGEST_BODIES = 16  # as many bodies of the largest size fit in memory together
 FORM_CONFIG = {"MAX_MEMORY_FILE_SIZE": float("inf")}  # the body is bounded, and nothing is written to a disk
 FORM_CHUNK = 1 << 20  # bytes
@@ -171,7 +173,10 @@ def parse_request(content_type: str, body: bytes) -> PredictRequest:
     """Raises RequestError: 400 for a body that is not JSON or a form, 422 for one with wrong fields."""
     try:
         if media_type(content_type) == JSON:
-            return PredictRequest.model_validate(parse_strict_json(body, "the body", DataError))
+            tree = parse_strict_json(body, "the body", DataError)
+            if isinstance(tree, dict) and len(tree) > MAX_FIELDS:  # each unknown one would be an error of its own
+                raise RequestError(422, TOO_MANY_FIELDS)
+            return PredictRequest.model_validate(tree)
         return PredictRequest.model_validate(_form_fields(content_type, body))
     except DataError as error:
         raise RequestError(400, str(error)) from error
@@ -188,6 +193,8 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, Any]:
         key = (name or b"").decode("utf-8", "replace")
         if key in fields:
             raise RequestError(422, "the form has a field twice; give each once")
+        if len(fields) >= MAX_FIELDS:
+            raise RequestError(422, TOO_MANY_FIELDS)
         if value or key != "image":  # a browser sends an empty file for an image that was not chosen
             fields[key] = value
 
