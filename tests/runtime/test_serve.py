@@ -150,6 +150,7 @@ def drawn(width: int, height: int) -> bytes:
         (415, "content type must be", {"content": b"text", "headers": {"content-type": "text/plain"}}),
         (415, "content type must be", {"content": b""}),
         (422, "neither a text nor an image", {"json": {"text": " "}}),
+        (422, "must be a JSON object", {"json": [{"text": "a"}]}),
         (422, "not permitted", {"json": {"text": "a", "labels": []}}),
         (422, "not base64", {"json": {"image": "a\nb="}}),
         (422, "text: Input should be a valid string", {"json": {"text": 7}}),

@@ -174,7 +174,9 @@ def parse_request(content_type: str, body: bytes) -> PredictRequest:
     try:
         if media_type(content_type) == JSON:
             tree = parse_strict_json(body, "the body", DataError)
-            if isinstance(tree, dict) and len(tree) > MAX_FIELDS:  # each unknown one would be an error of its own
+            if not isinstance(tree, dict):
+                raise RequestError(422, "the body must be a JSON object with id, text and image")
+            if len(tree) > MAX_FIELDS:  # each unknown one would be an error of its own
                 raise RequestError(422, TOO_MANY_FIELDS)
             return PredictRequest.model_validate(tree)
         return PredictRequest.model_validate(_form_fields(content_type, body))
