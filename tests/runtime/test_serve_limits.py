@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from chain import Chain
 from PIL import Image
-from services import HEAD, counted, encoded, opened, serving, started, until
+from services import HEAD, counted, encoded, opened, send, serving, started, until, workers
 
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
@@ -52,26 +52,6 @@ def png(side: int = 20) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), "red").save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def workers(parent: int, mark: str = "") -> list[int]:
-    """The processes of `parent` that decode images and have `mark` in their arguments."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            ancestor = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            words = (folder / "cmdline").read_bytes().decode()
-        except OSError:
-            continue
-        if ancestor == parent and "image_worker" in words and mark in words:
-            found.append(int(folder.name))
-    return found
-
-
-def send(pids: list[int], signal_: signal.Signals) -> None:
-    assert pids
-    for pid in pids:
-        os.kill(pid, signal_)
 
 
 def post(client: Any, **fields: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -93,3 +94,23 @@ def started(bundle: Path, *words: str) -> tuple[Any, int]:
         said.append(process.stderr.readline())
         assert said[-1], said
     return process, int(next(line for line in said if "http://" in line).rpartition(":")[2])
+
+
+def workers(parent: int, mark: str = "") -> list[int]:
+    """The processes of `parent` that decode images and have `mark` in their arguments."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            ancestor = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (folder / "cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if ancestor == parent and "image_worker" in words and mark in words:
+            found.append(int(folder.name))
+    return found
+
+
+def send(pids: list[int], signal_: signal.Signals) -> None:
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal_)
