@@ -61,6 +61,21 @@ from distill.core.extras import require_extra
     type=click.FloatRange(0.1, 3600),
     help="Seconds to receive a request and to answer it.",
 )
+@click.option(
+    "--image-timeout",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 3600),
+    help="Seconds to decode one image; its process is ended after that.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer requests for this host too (the header Host); repeat for several, '*' for any. Always answered: "
+    "localhost, 127.0.0.1, [::1], --host, and the address that a client connects to.",
+)
 def serve(
     bundle: Path,
     host: str,
@@ -72,6 +87,8 @@ def serve(
     max_mb: float,
     max_megapixels: float,
     timeout: float,
+    image_timeout: float,
+    allow_hosts: tuple[str, ...],
 ) -> None:
     """Serve a Bundle over HTTP.
 
@@ -87,5 +104,5 @@ def serve(
     from distill.runtime.serve import server
     from distill.runtime.serve.request import Limits
 
-    limits = Limits(max_batch, max_wait_ms, max_queue, max_mb, max_megapixels, timeout)
-    server.serve(bundle, host, port, threads, limits)
+    limits = Limits(max_batch, max_wait_ms, max_queue, max_mb, max_megapixels, timeout, image_timeout)
+    server.serve(bundle, host, port, threads, limits, allow_hosts)

@@ -1,5 +1,7 @@
 """Converts images to pixels: opens them by content within limits, turns them upright, puts them on white, resizes.
 
+The limits hold for what is decoded, whatever a header says: `image_limits` looks at each file first.
+
 Training and serving call the same functions, so that a model sees the same pixels on a device as in training.
 """
 
@@ -18,8 +20,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from distill.core.errors import ImageError, RecipeError
 from distill.preprocess.flatten import to_rgb, without_pillow_warnings
+from distill.preprocess.image_limits import avif, jpeg, tiff
+from distill.preprocess.image_limits.kinds import describe
 
 MAX_PIXELS = 100_000_000  # 10,000 x 10,000; a larger image is a mistake or an attack
+MAX_SIDE = 65_535  # pixels, as in a JPEG; resizing takes memory by the longer side
+MAX_BYTES = 500_000_000  # of a file; what 10,000 x 10,000 pixels take uncompressed, and more
+MAX_RLE_PIXELS = 1_000_000  # of a run-length coded BMP, which Pillow decodes in Python
+RLE = (1, 2)  # a BMP's compressions of runs
 # Few formats: each parser can be attacked, and Pillow's EPS parser runs Ghostscript. Older Pillows lack AVIF.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 MAX_SIZE = 1024  # pixels, of a model's input
@@ -53,30 +61,68 @@ def open_image(source: Path | bytes, name: str | None = None, max_pixels: int | 
     """Open an image of at most `max_pixels` (default MAX_PIXELS) by its content, whatever its suffix, without
     decoding it. Errors call it `name`. Raises ImageError."""
     name = name or (str(source) if isinstance(source, Path) else "image")
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
     try:
-        if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
-            raise ImageError(f"{name}: is not a plain file")  # reading a FIFO would never end
+        content = _read(source) if isinstance(source, Path) else source
+        _check_content(content, limit)
         with without_pillow_warnings():
-            image = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS)
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such image") from error
     except (UnidentifiedImageError, KeyError) as error:  # KeyError: a Pillow without AVIF
-        raise ImageError(f"{name}: not an image in a supported format ({', '.join(FORMATS)})") from error
-    except ImageError:
-        raise
+        raise ImageError(
+            f"{name}: not an image in a supported format ({', '.join(FORMATS)}); {describe(content)}"
+        ) from error
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
     except Exception as error:  # parsers raise any kind of error
         raise ImageError(f"{name}: cannot be opened as an image: {_reason(error)}") from error
-    limit = MAX_PIXELS if max_pixels is None else max_pixels
-    if image.width * image.height > limit:
+    try:
+        _check_size(image, limit)
+    except ImageError as error:
         image.close()
-        size = f"{image.width} x {image.height} pixels"
-        raise ImageError(f"{name}: {size}, over the limit of {limit:,}; resize it")
+        raise ImageError(f"{name}: {error}") from error
     return image
 
 
-def image_to_uint8(source: ImageSource, spec: ImageSpec, name: str | None = None) -> NDArray[np.uint8]:
-    """Decode, turn upright, put on white and resize: uint8 (size, size, 3), RGB. Raises ImageError."""
-    return to_pixels(decode(source, spec, name), spec)
+def _read(path: Path) -> bytes:
+    """The whole file, so that what is looked at is what is decoded. Raises ImageError and OSError."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("is not a plain file")  # reading a FIFO would never end
+    if status.st_size > MAX_BYTES:
+        raise ImageError(f"{status.st_size:,} bytes, over the limit of {MAX_BYTES:,} for an image; resize it")
+    with path.open("rb", buffering=0) as file:
+        return file.read(status.st_size)
+
+
+def _check_content(content: bytes, max_pixels: int) -> None:
+    """Raise ImageError for a file that would take more time or memory than its size says."""
+    if content.startswith(jpeg.STARTS):
+        jpeg.check(content, max_pixels)
+    elif content.startswith(tiff.STARTS):
+        tiff.check(content, max_pixels)
+    elif content[4:8] == b"ftyp" and content[8:12] in avif.BRANDS:
+        avif.check(content, max_pixels)
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    size = f"{image.width} x {image.height} pixels"
+    if image.format == "BMP" and image.info.get("compression") in RLE:
+        max_pixels = min(max_pixels, MAX_RLE_PIXELS)
+        size += " in run-length coding"
+    if image.width * image.height > max_pixels:
+        raise ImageError(f"{size}, over the limit of {max_pixels:,}; resize it")
+    if max(image.size) > MAX_SIDE:
+        raise ImageError(f"{size}, over the limit of {MAX_SIDE:,} for one side; resize it")
+
+
+def image_to_uint8(
+    source: ImageSource, spec: ImageSpec, name: str | None = None, max_pixels: int | None = None
+) -> NDArray[np.uint8]:
+    """Decode, turn upright, put on white and resize: uint8 (size, size, 3), RGB. `max_pixels` is as in
+    `open_image`. Raises ImageError."""
+    return to_pixels(decode_rgb(source, spec.size, name, max_pixels), spec)
 
 
 def decode(source: ImageSource, spec: ImageSpec, name: str | None = None) -> Image.Image:
@@ -84,8 +130,10 @@ def decode(source: ImageSource, spec: ImageSpec, name: str | None = None) -> Ima
     return decode_rgb(source, spec.size, name)
 
 
-def decode_rgb(source: ImageSource, side: int, name: str | None = None) -> Image.Image:
-    """Decode to upright RGB on white. Raises ImageError.
+def decode_rgb(
+    source: ImageSource, side: int, name: str | None = None, max_pixels: int | None = None
+) -> Image.Image:
+    """Decode to upright RGB on white. `max_pixels` is as in `open_image`. Raises ImageError.
 
     A JPEG is decoded at its smallest scale that has at least `side` pixels in both directions (Pillow's draft
     mode), several times faster than at full size.
@@ -94,11 +142,13 @@ def decode_rgb(source: ImageSource, side: int, name: str | None = None) -> Image
     try:
         if isinstance(source, Image.Image):
             return to_rgb(source)
-        with open_image(source, name) as image, without_pillow_warnings():
+        with open_image(source, name, max_pixels) as image, without_pillow_warnings():
             image.draft("RGB", (side, side))
             return to_rgb(image)
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageError(f"{name}: takes more memory than there is; resize it") from error
     except Exception as error:  # decoders raise any kind of error
         raise ImageError(f"{name}: the image is damaged: {_reason(error)}") from error
 

@@ -26,12 +26,15 @@ from rich.table import Table
 from distill.core.cpu import cpu_name, detect_target, int8_instructions
 from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, output, warn
+from distill.preprocess.images import image_to_uint8
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.onnx.session import run_session
 from distill.runtime.predictor import LogitsFunction, Predictor
 from distill.scoring.metrics import sigmoid
 
 MAX_CASES = 64
+MAX_IMAGE_PIXELS = 1_000_000  # of one image; those that are recorded are much smaller
+FORMATS = (b"\xff\xd8\xff", b"\x89PNG")
 MIN_TOLERANCE = 1e-4  # of a logit: float sums in another order
 TEXTS = (
     "WHO DID THIS",
@@ -169,9 +172,17 @@ def _batches(preprocessor: Preprocessor, cases: Sequence[dict[str, Any]]) -> lis
         raise ValueError(f"{len(cases):,} cases, over the limit of {MAX_CASES}")
     batches = []
     for case in cases:
-        image = None if case["image"] is None else base64.b64decode(case["image"], validate=True)
-        batches.append(preprocessor.batch(preprocessor.rows([case["text"]], [preprocessor.image(image)])))
+        image = None if case["image"] is None else _decode(case["image"], preprocessor)
+        batches.append(preprocessor.batch(preprocessor.rows([case["text"]], [image])))
     return batches
+
+
+def _decode(encoded: str, preprocessor: Preprocessor) -> NDArray[np.uint8]:
+    """One image of a Bundle that may be a stranger's. Raises ImageError."""
+    content = base64.b64decode(encoded, validate=True)
+    if not content.startswith(FORMATS):
+        raise ImageError("one of their images is neither JPEG nor PNG")
+    return image_to_uint8(content, preprocessor.spec.image, "one of their images", MAX_IMAGE_PIXELS)
 
 
 def _logits(function: LogitsFunction, batches: Sequence[ModelInputs]) -> NDArray[np.float32]:

@@ -17,7 +17,19 @@ import numpy as np
 import pytest
 from chain import Chain
 from click.testing import CliRunner, Result
-from hostile_images import GOOD, IMAGES, HostileImage, saved, with_xmp
+from hostile_images import (
+    GOOD,
+    IMAGES,
+    HostileImage,
+    avif_of_lies,
+    gif_frame,
+    gif_header,
+    jpeg_scans,
+    plain_tiff,
+    red,
+    saved,
+    with_xmp,
+)
 from hostile_rows import HEAD, READ, REFUSED, TEXTS, Rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,7 +43,7 @@ from distill.data.dataset import Example, examples_to_json, read_examples, read_
 from distill.data.labels import LabelSet
 from distill.data.sources import IMAGE_SUFFIXES, FailedRow, Source
 from distill.preprocess import flatten
-from distill.preprocess.images import ImageSpec, image_to_uint8
+from distill.preprocess.images import ImageSpec, image_to_uint8, open_image
 from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import Bundle
 from distill.scoring.metrics import Quality
@@ -61,6 +73,39 @@ def test_an_image_is_read_or_refused_in_one_line(case: HostileImage, fit_: Any, 
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
     assert time.perf_counter() - begun < QUICK_S
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (avif_of_lies((600, 400)), "frames of up to 600 x 400 pixels, over the limit of 100,000"),
+        (plain_tiff(tile_width=(4, 1, 400), tile_height=(4, 1, 400)), "8 x 8 pixels in pieces of 400 x 400, over"),
+        (saved(red(size=(600, 400)), "WEBP"), "600 x 400 pixels, over"),
+        (saved(red(size=(600, 400)), "GIF"), "600 x 400 pixels, over"),
+        (gif_header(1, 1) + gif_frame(600, 400), "600 x 400 pixels, over"),
+        (jpeg_scans(42, (60, 40)), "more than 50 scans, the limit for a JPEG"),
+    ],
+)
+def test_a_limit_of_pixels_holds_for_what_is_decoded_and_not_for_what_a_header_says(
+    content: bytes, said: str
+) -> None:
+    with pytest.raises(ImageError, match=said):
+        open_image(content, max_pixels=100_000)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"<!DOCTYPE html><p>404", "it is an HTML page"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(20), "it is a HEIC"),
+        (b"\x00\x00\x00\x18ftypisom" + bytes(20), "it is a video"),
+        (b"II is how this text begins", "it begins with 49 49 20 69"),
+    ],
+)
+def test_a_file_in_another_format_is_named_by_what_it_is(content: bytes, said: str) -> None:
+    with pytest.raises(ImageError, match=f"not an image in a supported format .*; {said}"):
+        open_image(content)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import onnx
 import pytest
 from chain import BLOCKER, Chain, contents_of
 from click.testing import CliRunner
+from hostile_images import jpeg_scans, red, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
@@ -73,6 +75,20 @@ def test_golden_answers_of_another_form_are_one_line(bundle: Bundle, damage: dic
     broken = {**bundle.golden, **damage} if damage else {}
     with pytest.raises(BundleError, match="its golden answers cannot be read"):
         golden.replay_golden(Predictor(replace(bundle, golden=broken)))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (saved(red(size=(1200, 900)), "JPEG"), "1200 x 900 pixels, over the limit of 1,000,000"),
+        (jpeg_scans(42), "more than 50 scans"),
+        (saved(red(), "AVIF"), "neither JPEG nor PNG"),
+    ],
+)
+def test_golden_answers_of_a_stranger_hold_small_plain_images(bundle: Bundle, content: bytes, said: str) -> None:
+    cases = [{"text": "", "image": base64.b64encode(content).decode()}] * len(bundle.golden["cases"])
+    with pytest.raises(BundleError, match=f"its golden answers cannot be read .*{said}"):
+        golden.replay_golden(Predictor(replace(bundle, golden={**bundle.golden, "cases": cases})))
 
 
 def test_verify_says_what_this_machine_is_and_exits_with_0(chain: Chain) -> None:

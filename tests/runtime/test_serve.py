@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +21,7 @@ from chain import ROOT, Chain
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
+from services import HEAD, counted, encoded, opened, serving, started, until
 
 from distill.cli.main import main
 from distill.data.generated import LABELS
@@ -32,13 +30,8 @@ from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
-
-httpx = pytest.importorskip("httpx")
-uvicorn = pytest.importorskip("uvicorn")
-
-from distill.runtime.serve import server as server_module  # noqa: E402
-from distill.runtime.serve.request import Limits  # noqa: E402
-from distill.runtime.serve.server import TimedConnection, listen, uvicorn_config  # noqa: E402
+from distill.runtime.serve import connection as connection_module
+from distill.runtime.serve.connection import TimedConnection
 
 
 class GatedPredictor(Predictor):
@@ -59,25 +52,6 @@ class GatedPredictor(Predictor):
         if self.failing:
             raise MemoryError("no memory at /secret/place")
         return super().logits(batch)
-
-
-@contextmanager
-def serving(predictor: Predictor, wait_ready: bool = True, **limits: Any) -> Iterator[Any]:
-    """A client of a service that runs in a thread."""
-    listener = listen("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn_config(predictor, Limits(**limits)))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        with httpx.Client(base_url=url, timeout=20, limits=httpx.Limits(max_connections=40)) as client:
-            while wait_ready and client.get("/readyz").status_code != 200:
-                time.sleep(0.01)
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -103,23 +77,6 @@ def image(chain: Chain) -> bytes:
     image = chain.splits.train[0].image
     assert image is not None
     return image.read_bytes()
-
-
-def encoded(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
-
-
-def counted(client: Any, name: str) -> float:
-    lines = client.get("/metrics").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
-
-
-def until(client: Any, name: str, value: float) -> None:
-    """Wait for a gauge to have that value."""
-    end = time.monotonic() + 10
-    while counted(client, name) != value:
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_json_and_forms_with_both_halves_or_one_are_answered_as_by_the_predictor(
@@ -182,7 +139,7 @@ def drawn(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("status", "said", "request_"),
     [
-        (400, "Invalid JSON", {"content": b"{", "headers": {"content-type": "application/json"}}),
+        (400, "not readable as JSON", {"content": b"{", "headers": {"content-type": "application/json"}}),
         (400, "not a multipart form", {"content": b"--x", "headers": {"content-type": "multipart/form-data"}}),
         (
             400,
@@ -193,6 +150,7 @@ def drawn(width: int, height: int) -> bytes:
         (415, "content type must be", {"content": b"text", "headers": {"content-type": "text/plain"}}),
         (415, "content type must be", {"content": b""}),
         (422, "neither a text nor an image", {"json": {"text": " "}}),
+        (422, "must be a JSON object", {"json": [{"text": "a"}]}),
         (422, "not permitted", {"json": {"text": "a", "labels": []}}),
         (422, "not base64", {"json": {"image": "a\nb="}}),
         (422, "text: Input should be a valid string", {"json": {"text": 7}}),
@@ -217,15 +175,6 @@ def test_other_places_have_the_same_form_of_error(client: Any) -> None:
     assert client.get("/nowhere").json() == {"id": "", "error": "Not Found"}
     refused = client.get("/v1/predict")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
-
-
-def opened(client: Any, head: str) -> socket.socket:
-    connected = socket.create_connection((client.base_url.host, client.base_url.port), timeout=15)
-    connected.sendall(head.replace("\n", "\r\n").encode("ascii"))
-    return connected
-
-
-HEAD = "POST /v1/predict HTTP/1.1\nHost: x\nContent-Type: application/json\n"
 
 
 def endless(connected: socket.socket, piece: bytes) -> None:
@@ -259,7 +208,7 @@ def test_a_declared_length_is_refused_before_a_byte_is_read(client: Any) -> None
 def test_a_slow_body_a_slow_answer_and_slow_headers_end(
     predictor: GatedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "HEADERS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection_module, "HEADERS_TIMEOUT_S", 0.3)
     with serving(predictor, timeout_s=0.3) as client:
         with opened(client, f"{HEAD}Content-Length: 20\n\n") as slow:
             assert slow.recv(10_000).startswith(b"HTTP/1.1 408")
@@ -397,32 +346,9 @@ def test_it_says_what_answers_and_describes_itself(client: Any, chain: Chain) ->
     assert client.post("/v1/predict", json=example).status_code == 200
 
 
-def started(chain: Chain, *words: str) -> tuple[Any, int]:
-    """`distill serve` as a process, and its port."""
-    command = [
-        sys.executable,
-        "-m",
-        "distill.cli",
-        "serve",
-        str(chain.int8),
-        "--port",
-        "0",
-        "--threads",
-        "1",
-        *words,
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
-    assert process.stderr is not None
-    said = []
-    while not (said and said[-1].startswith("ready")):
-        said.append(process.stderr.readline())
-        assert said[-1], said
-    return process, int(next(line for line in said if "http://" in line).rpartition(":")[2])
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
 def test_told_to_stop_it_answers_what_it_has_accepted(chain: Chain) -> None:
-    process, port = started(chain)
+    process, port = started(chain.int8)
     body = json.dumps({"text": "words"})
     with socket.create_connection(("127.0.0.1", port), timeout=15) as connected:
         head = f"{HEAD}Content-Length: {len(body)}\n\n".replace("\n", "\r\n")

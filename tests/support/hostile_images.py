@@ -82,7 +82,7 @@ def tiff(entries: list[tuple[int, int, int, int]], after: int = 0, tail: bytes =
 def plain_tiff(**changed: tuple[int, int, int]) -> bytes:
     """An 8 x 8 grey TIFF with tags changed: (type, count, value) by the name below."""
     names = {"width": 256, "height": 257, "bits": 258, "packing": 259, "photometric": 262, "offset": 273}
-    names |= {"samples": 277, "rows": 278, "bytes": 279, "odd": 65000}
+    names |= {"samples": 277, "rows": 278, "bytes": 279, "odd": 65000, "tile_width": 322, "tile_height": 323}
     tags = {"width": (4, 1, 8), "height": (4, 1, 8), "bits": (3, 1, 8), "packing": (3, 1, 1)}
     tags |= {"photometric": (3, 1, 1), "offset": (4, 1, 8), "samples": (3, 1, 1), "rows": (4, 1, 8)}
     tags |= {"bytes": (4, 1, 64)}
@@ -113,6 +113,54 @@ def gif_frame(width: int, height: int) -> bytes:
     return b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02D\x01\x00;"
 
 
+def jpeg_scans(times: int, size: tuple[int, int] = (400, 300)) -> bytes:
+    """A progressive JPEG whose last scan comes `times` times."""
+    whole = saved(noise(size), "JPEG", progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    return whole[:last] + whole[last:-2] * times + b"\xff\xd9"
+
+
+def jpeg_of_two_sizes() -> bytes:
+    """A small JPEG before whose size a larger one is given."""
+    whole = saved(red(), "JPEG")
+    at = whole.index(b"\xff\xc0")
+    larger = whole[at : at + 5] + struct.pack(">HH", 60_000, 60_000) + whole[at + 9 : at + 19]
+    return whole[:at] + larger + whole[at:]
+
+
+def run_length_bmp(width: int, height: int) -> bytes:
+    """A BMP in run-length coding of which each row is one byte of colour."""
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 1024) + head + bytes(1024) + b"\1\1\0\0" * height
+
+
+def avif_of_lies(size: tuple[int, int]) -> bytes:
+    """An AVIF of that size that says it has 64 x 64 pixels."""
+    whole = saved(red(size=size), "AVIF", speed=10)
+    at = whole.index(b"ispe") + 8
+    return whole[:at] + struct.pack(">II", 64, 64) + whole[at + 8 :]
+
+
+def avif_of_frames(times: int) -> bytes:
+    """An AVIF whose one image holds its frame `times` times: each would be decoded."""
+    whole = saved(red(), "AVIF")
+    body = whole.index(b"mdat") + 4
+    frame = whole.index(b"\x32", body)  # the data unit of a frame
+    data = whole[body:frame] + whole[frame:] * times
+    at = whole.index(b"iloc")
+    where = whole.index(struct.pack(">I", len(whole) - body), at)
+    boxes = bytearray(whole[:body])
+    boxes[where : where + 4] = struct.pack(">I", len(data))
+    boxes[body - 8 : body - 4] = struct.pack(">I", len(data) + 8)
+    return bytes(boxes) + data
+
+
+def tags_in_one_place(tags: int) -> bytes:
+    """A TIFF whose private tags are all the same megabyte: a gigabyte of memory."""
+    entries = [(256, 4, 1, 8), (257, 4, 1, 8), *((1000 + tag, 7, 1 << 20, 8) for tag in range(tags))]
+    return tiff(entries, tail=bytes(1 << 20))
+
+
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\n(x) show\nshowpage\n%%EOF\n"
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect/></svg>'
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
@@ -126,6 +174,14 @@ GOOD = {
     "png-named.gif": saved(red(), "PNG"),
     "webp-named.jpg": saved(red(), "WEBP"),
     "avif-named.jpg": saved(red(), "AVIF"),
+    "progressive-cmyk.jpg": saved(noise().convert("CMYK"), "JPEG", progressive=True),
+    "progressive-restarts.jpg": saved(noise(), "JPEG", progressive=True, restart_marker_blocks=1),
+    "runs.bmp": run_length_bmp(40, 30),
+    "alpha.avif": saved(red("RGBA"), "AVIF"),
+    "animated.avif": frames("AVIF"),
+    "deflate.tif": saved(noise(), "TIFF", compression="tiff_adobe_deflate"),
+    "in-jpeg.tif": saved(noise(), "TIFF", compression="jpeg"),
+    "big.tif": saved(noise(), "TIFF", big_tiff=True),
     "cmyk.jpg": saved(red("CMYK"), "JPEG"),
     "cmyk.tif": saved(red("CMYK"), "TIFF"),
     "palette.png": saved(red("P"), "PNG"),
@@ -203,6 +259,22 @@ BAD = {
     "many-values.tif": plain_tiff(offset=(4, 0x3FFFFFFF, 8)),
     "text-as-width.tif": plain_tiff(width=(2, 4, 0x41414141)),
     "65535-samples.tif": plain_tiff(samples=(3, 1, 65_535)),
+    "51-scans.jpg": jpeg_scans(42),
+    "two-sizes.jpg": jpeg_of_two_sizes(),
+    "full-of-comments.jpg": JPEG[:2] + b"\xff\xfe\x00\x02" * 6000 + JPEG[2:],
+    "huge-runs.bmp": run_length_bmp(2000, 1000),
+    "1000000-wide.png": png(1_000_000, 1, body=bytes(3_000_001)),
+    "many-frames.avif": avif_of_frames(9),
+    "half.avif": saved(noise(), "AVIF")[:200],
+    "huge-tile.tif": plain_tiff(tile_width=(4, 1, 25_600), tile_height=(4, 1, 25_600), offset=(4, 1, 8)),
+    "width-twice.tif": tiff([(256, 4, 1, 25_600), (256, 4, 1, 8), (257, 4, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8)]),
+    "many-strips.tif": plain_tiff(offset=(4, 200_000, 8)),
+    "tiny-tiles.tif": plain_tiff(
+        width=(4, 1, 8000), height=(4, 1, 8000), tile_width=(4, 1, 8), tile_height=(4, 1, 8)
+    ),
+    "old-jpeg.tif": plain_tiff(packing=(3, 1, 6)),
+    "big-endian-big.tif": b"MM\x00+" + struct.pack(">HHQ", 8, 0, 16) + bytes(40),
+    "tags-in-one-place.tif": tags_in_one_place(1000),
     "float-nan.tif": floats(float("nan"), 1.0),
     "float-infinite.tif": floats(float("inf"), 1.0),
 }

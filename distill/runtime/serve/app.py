@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,6 +15,7 @@ from distill import __version__
 from distill.data.sources import FailedRow
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Prediction, Predictor
+from distill.runtime.serve.guard import Guard
 from distill.runtime.serve.openapi import BundleInfo, Status, bundle_info, request_body, responses
 from distill.runtime.serve.request import JSON, ErrorResponse, Limits, RequestError
 from distill.runtime.serve.service import READY, Service
@@ -22,8 +23,8 @@ from distill.runtime.serve.service import READY, Service
 SUMMARY = "Labels and probabilities for images with text."
 
 
-def create_app(predictor: Predictor, limits: Limits) -> FastAPI:
-    """The application that serves this Predictor."""
+def create_app(predictor: Predictor, limits: Limits, hosts: Sequence[str] = ()) -> FastAPI:
+    """The application that serves this Predictor, to requests for this machine or for one of `hosts`."""
     service = Service(predictor, limits)
     info = bundle_info(predictor.bundle, limits)
 
@@ -37,6 +38,7 @@ def create_app(predictor: Predictor, limits: Limits) -> FastAPI:
     app = FastAPI(
         title="distill", summary=SUMMARY, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
+    app.add_middleware(Guard, hosts=hosts)
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _internal_error)
@@ -61,9 +63,9 @@ def create_app(predictor: Predictor, limits: Limits) -> FastAPI:
 
     @app.get("/readyz", responses={503: {"model": Status, "description": "Not ready, and why."}})
     async def readyz() -> Status:
-        """Whether the Bundle's golden answers were reproduced on this machine."""
-        status = 200 if service.state == READY else 503
-        return JSONResponse({"status": service.state}, status)  # type: ignore[return-value]
+        """Whether the Bundle's golden answers were reproduced on this machine, and requests are read now."""
+        state = await service.readiness()
+        return JSONResponse({"status": state}, 200 if state == READY else 503)  # type: ignore[return-value]
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:

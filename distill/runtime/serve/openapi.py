@@ -17,7 +17,10 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4
 REQUEST_EXAMPLE = {"id": "7", "text": "WHO DID THIS", "image": PIXEL}
 RESPONSE_EXAMPLE = {"id": "7", "labels": ["Doubt"], "probabilities": {"Doubt": 0.6124, "Smears": 0.2031}}
 ERRORS = {  # by status: a description and an example
-    400: ("The body is not JSON, or not a multipart form.", "request: Invalid JSON: EOF while parsing a value"),
+    400: (
+        "The body is not JSON, or not a multipart form.",
+        "the body: not readable as JSON: Expecting value: line 1 column 1 (char 0)",
+    ),
     408: ("The body did not come in time.", "the body was not complete after 30 s"),
     413: ("The body is too large.", "the body is over the limit of 10,000,000 bytes; shrink the image"),
     415: ("Neither JSON nor a multipart form.", "the content type must be application/json or multipart/form-data"),

@@ -22,6 +22,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from distill.core.errors import DataError
+from distill.core.untrusted import parse_strict_json
 from distill.data.sources import FailedRow
 from distill.preprocess.text import has_text
 from distill.runtime.predictions import json_line
@@ -29,6 +31,8 @@ from distill.runtime.predictions import json_line
 JSON, FORM = "application/json", "multipart/form-data"
 MAX_TEXT = 100_000  # characters: tokenising so many takes a twentieth of a second, and a model reads some hundred
 MAX_ID = 200  # characters
+MAX_FIELDS = 16  # of which three are known
+TOO_MANY_FIELDS = f"more than {MAX_FIELDS} fields; give id, text and image"
 LARGEST_BODIES = 16  # as many bodies of the largest size fit in memory together
 FORM_CONFIG = {"MAX_MEMORY_FILE_SIZE": float("inf")}  # the body is bounded, and nothing is written to a disk
 FORM_CHUNK = 1 << 20  # bytes
@@ -43,7 +47,8 @@ class Limits:
 
     `max_batch` requests run together; one that is ready waits at most `max_wait_ms` for others whose images are
     being decoded. `max_queue` requests may be in progress at once, with bodies of up to `max_mb` megabytes and
-    images of up to `max_megapixels`; `timeout_s` seconds may pass from the first byte to the response.
+    images of up to `max_megapixels`; `timeout_s` seconds may pass from the first byte to the response, of which
+    decoding an image may take `image_timeout_s`.
     """
 
     max_batch: int = 8
@@ -52,6 +57,7 @@ class Limits:
     max_mb: float = 10.0
     max_megapixels: float = 20.0
     timeout_s: float = 30.0
+    image_timeout_s: float = 10.0
 
     @property
     def max_bytes(self) -> int:
@@ -167,8 +173,15 @@ def parse_request(content_type: str, body: bytes) -> PredictRequest:
     """Raises RequestError: 400 for a body that is not JSON or a form, 422 for one with wrong fields."""
     try:
         if media_type(content_type) == JSON:
-            return PredictRequest.model_validate_json(body)
+            tree = parse_strict_json(body, "the body", DataError)
+            if not isinstance(tree, dict):
+                raise RequestError(422, "the body must be a JSON object with id, text and image")
+            if len(tree) > MAX_FIELDS:  # each unknown one would be an error of its own
+                raise RequestError(422, TOO_MANY_FIELDS)
+            return PredictRequest.model_validate(tree)
         return PredictRequest.model_validate(_form_fields(content_type, body))
+    except DataError as error:
+        raise RequestError(400, str(error)) from error
     except ValidationError as error:
         raise _request_error(error) from error
 
@@ -182,6 +195,8 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, Any]:
         key = (name or b"").decode("utf-8", "replace")
         if key in fields:
             raise RequestError(422, "the form has a field twice; give each once")
+        if len(fields) >= MAX_FIELDS:
+            raise RequestError(422, TOO_MANY_FIELDS)
         if value or key != "image":  # a browser sends an empty file for an image that was not chosen
             fields[key] = value
 
@@ -218,4 +233,4 @@ def _request_error(error: ValidationError) -> RequestError:
     for fault in faults[:3]:
         where = ".".join(map(str, fault["loc"]))[:100] or "request"
         lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}")
-    return RequestError(400 if faults[0]["type"] == "json_invalid" else 422, "; ".join(lines))
+    return RequestError(422, "; ".join(lines))

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import math
+import os
 import socket
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from distill.core.errors import ServiceError
 from distill.core.terminal import note, warn
 from distill.runtime.predictor import Predictor
 from distill.runtime.serve.app import create_app
+from distill.runtime.serve.connection import TimedConnection, connection_limits
 from distill.runtime.serve.request import Limits
 
-BACKLOG = 2048
-HEADERS_TIMEOUT_S = 10.0
+KILL_AFTER_S = 5.0  # after the time to finish requests, for threads that nothing else can end
 
 
-def serve(folder: Path, host: str, port: int, threads: int, limits: Limits) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the requests in progress. Raises BundleError and ServiceError."""
+def serve(
+    folder: Path, host: str, port: int, threads: int, limits: Limits, allow_hosts: Sequence[str] = ()
+) -> None:
+    """Serve until SIGINT or SIGTERM, then finish the requests in progress. Requests must be for this machine, for
+    `host`, or for one of `allow_hosts`. Raises BundleError and ServiceError."""
     listener = listen(host, port)
     predictor = Predictor.load(folder, threads)
     address, number = listener.getsockname()[:2]
@@ -31,19 +36,20 @@ def serve(folder: Path, host: str, port: int, threads: int, limits: Limits) -> N
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
         warn(
             f"{shown} can be reached from other machines, and anybody there may send requests: there is no "
-            "password and no encryption. Put a proxy that has both in front, or leave --host out"
+            "password and no encryption. Put a proxy that has both in front, or leave --host out. Requests by any "
+            "other name than this address are refused: allow names with --allow-host"
         )
     note(
         f"{folder.name}: {len(predictor.bundle.labels)} labels, {predictor.bundle.precision}; http://{shown}:{number}"
     )
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once all requests are finished
-        uvicorn.Server(uvicorn_config(predictor, limits)).run(sockets=[listener])
+        _Server(uvicorn_config(predictor, limits, (host, *allow_hosts))).run(sockets=[listener])
 
 
-def uvicorn_config(predictor: Predictor, limits: Limits) -> uvicorn.Config:
+def uvicorn_config(predictor: Predictor, limits: Limits, hosts: Sequence[str] = ()) -> uvicorn.Config:
     """Plain HTTP/1.1, no log of requests, and time to finish those in progress."""
     return uvicorn.Config(
-        create_app(predictor, limits),
+        create_app(predictor, limits, hosts),
         http=TimedConnection,
         ws="none",
         lifespan="on",
@@ -51,7 +57,7 @@ def uvicorn_config(predictor: Predictor, limits: Limits) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
+        backlog=connection_limits().backlog,
         timeout_graceful_shutdown=math.ceil(limits.timeout_s) + 1,
     )
 
@@ -60,46 +66,26 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket at that address; port 0 takes a free one. Raises ServiceError."""
     try:
         return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
+            (host, port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=connection_limits().backlog,
         )
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ServiceError(f"{host}:{port}: {reason}; give another --host or --port") from error
 
 
-class TimedConnection(H11Protocol):
-    """A connection that is closed when the head of a request is not complete within HEADERS_TIMEOUT_S.
+class _Server(uvicorn.Server):
+    """A server that ends its process after the time to finish requests, whatever its threads do."""
 
-    uvicorn waits for ever for the rest of a head, so that clients which send a byte now and then would hold all
-    connections that a process may have. Bodies are timed by the service.
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        super().handle_exit(sig, frame)
+        timer = threading.Timer((self.config.timeout_graceful_shutdown or 0) + KILL_AFTER_S, _end_process)
+        timer.daemon = True
+        timer.start()
 
-    TCP_NODELAY is set because a response is written twice, head and body: where TCP gathers small pieces, the body
-    waits until the client acknowledges the head, about 40 ms on Linux. asyncio sets it too, but only on sockets
-    that name TCP as their protocol, which those that a `socket.create_server` accepts do not.
-    """
 
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timeout."""
-        super().connection_made(transport)
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._deadline = self.loop.call_later(HEADERS_TIMEOUT_S, transport.close)
-
-    def data_received(self, data: bytes) -> None:
-        """Cancel the timeout with a complete head, and start it again with the first byte of the next."""
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._cancel()
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(HEADERS_TIMEOUT_S, self.transport.close)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timeout."""
-        self._cancel()
-        super().connection_lost(exc)
-
-    def _cancel(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+def _end_process() -> None:
+    warn("ended without finishing: a thread was still running")
+    os._exit(1)

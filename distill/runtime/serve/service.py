@@ -7,30 +7,34 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 
 from distill.core.cores import default_threads
 from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, warn
-from distill.preprocess.images import open_image
 from distill.preprocess.inputs import EncodedExample
 from distill.runtime.golden import replay_golden
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.serve.batching import Batcher
+from distill.runtime.serve.connection import QuietAccept
+from distill.runtime.serve.image_readers import ImageReaders
+from distill.runtime.serve.image_worker import WorkerSpec
 from distill.runtime.serve.metrics import ServiceMetrics
 from distill.runtime.serve.request import (
     CLIENT_CLOSED_REQUEST,
     Limits,
+    PredictRequest,
     RequestError,
     media_type,
     parse_request,
     read_body,
 )
 
-IMAGE = "image"  # the name of an image without a file, in an error
-READY = "ready"
+READY, STOPPING = "ready", "stopping"
+MAX_WORKERS = 8  # processes that decode images; each takes some 40 MB, and decodes faster than a core predicts
+ANSWER_WITHIN_S = 2.0  # a service whose readers have not answered for so long is not ready
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,12 @@ class Service:
         self.predictor, self.limits = predictor, limits
         self.state = "starting: replaying the golden answers"
         self.in_progress = 0
+        self._waiting_for_images = 0
+        self._abandoned = 0
         self._bytes_reserved = 0
-        self._readers = ThreadPoolExecutor(default_threads(), "read")  # a decoded image takes up to 200 MB each
+        self._readers = ThreadPoolExecutor(default_threads(), "read")  # parses and tokenises, and decodes nothing
+        spec = WorkerSpec(predictor.preprocessor.spec.image, limits.max_pixels, limits.image_timeout_s)
+        self._images = ImageReaders(spec, min(default_threads(), MAX_WORKERS))
         self.metrics = ServiceMetrics(predictor.bundle, lambda: self.in_progress, lambda: self._batcher.waiting)
 
     async def start(self) -> None:
@@ -59,15 +67,34 @@ class Service:
         self._batcher: Batcher[PreparedRequest, Prediction] = Batcher(
             self._run_batch, lambda request: len(request.row.ids), limits.max_batch, limits.max_wait_ms / 1000
         )
+        asyncio.get_running_loop().set_exception_handler(QuietAccept())
+        self._images.start()
         self._verifying = asyncio.get_running_loop().create_task(self._verify())
 
     async def stop(self) -> None:
-        """Finish what is queued and stop the threads."""
+        """Finish what is queued and stop the threads; end the processes, whatever they do."""
+        self.state = STOPPING
+        await self._images.stop()
         await self._verifying
-        self.state = "stopping"
         await self._batcher.close()
         self._readers.shutdown()
-        note("stopped; all accepted requests were answered")
+        if self._abandoned:
+            warn(f"stopped; {self._abandoned} accepted requests were not answered in time")
+        else:
+            note("stopped; all accepted requests were answered")
+
+    async def readiness(self) -> str:
+        """READY, or why the service should not be asked now."""
+        if self.state != READY:
+            return self.state
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(loop.run_in_executor(self._readers, lambda: None), ANSWER_WITHIN_S)
+        except asyncio.TimeoutError:
+            return "not ready: no thread that reads requests answers"
+        if not await self._images.answer(ANSWER_WITHIN_S):
+            return "not ready: no process that decodes images answers"
+        return READY
 
     async def predict(self, request: Request) -> Prediction:
         """Raises RequestError for a request that cannot be answered, for whatever reason."""
@@ -82,8 +109,9 @@ class Service:
         except RequestError as error:
             status = error.status
             raise
-        except BaseException:
+        except BaseException as error:
             status = 500
+            self._abandoned += isinstance(error, asyncio.CancelledError)
             raise
         finally:
             self.metrics.count_request(status, time.perf_counter() - start)
@@ -93,10 +121,9 @@ class Service:
         """A place among the requests in progress. Yields a function that reserves so many bytes until the end."""
         if self.state != READY:
             raise RequestError(503, self.state, unread=True)
-        if self.in_progress >= self.limits.max_queue:
-            raise RequestError(
-                503, f"{self.in_progress} requests are in progress already; try again later", unread=True
-            )
+        places = self.in_progress - self._waiting_for_images  # those have as many places of their own
+        if places >= self.limits.max_queue:
+            raise RequestError(503, f"{places} requests are in progress already; try again later", unread=True)
         reserved = 0
 
         def reserve(size: int) -> None:
@@ -125,7 +152,7 @@ class Service:
     async def _predict_within(self, seconds: float, request: Request, body: bytes) -> Prediction:
         """The prediction, unless the time is up or the client leaves: then its work is dropped where it stands."""
         loop = asyncio.get_running_loop()
-        preparing = loop.run_in_executor(self._readers, self._prepare, request.headers["content-type"], body)
+        preparing = loop.create_task(self._prepare(request.headers["content-type"], body))
         prediction = loop.create_task(self._batcher.submit(preparing))
         disconnect = loop.create_task(_wait_for_disconnect(request))
         try:
@@ -139,23 +166,36 @@ class Service:
             warn(str(error))  # for the operator alone: it names files
             raise RequestError(500, "the model fails on this request") from error
         finally:
-            prediction.cancel()
-            disconnect.cancel()
-            await asyncio.gather(prediction, disconnect, return_exceptions=True)
+            tasks = (prediction, preparing, disconnect)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _prepare(self, content_type: str, body: bytes) -> PreparedRequest:
+    async def _prepare(self, content_type: str, body: bytes) -> PreparedRequest:
         start = time.perf_counter()
-        post = parse_request(content_type, body)
-        try:
-            if post.image is not None:
-                open_image(post.image, IMAGE, self.limits.max_pixels).close()
-            image = self.predictor.preprocessor.image(post.image, IMAGE)
-        except ImageError as error:
-            raise RequestError(422, str(error), post.id) from error
-        row = self.predictor.preprocessor.rows([post.text or ""], [image])[0]
+        loop = asyncio.get_running_loop()
+        post, row = await loop.run_in_executor(self._readers, self._read, content_type, body)
+        if post.image is not None:
+            row = await self._with_image(row, post.image, post.id)
         end = time.perf_counter()
         self.metrics.observe_stage("read", end - start)
         return PreparedRequest(post.id, row, end)
+
+    def _read(self, content_type: str, body: bytes) -> tuple[PredictRequest, EncodedExample]:
+        """The request, and its text encoded; its image is still to come."""
+        post = parse_request(content_type, body)
+        return post, self.predictor.preprocessor.rows([post.text or ""], [None])[0]
+
+    async def _with_image(self, row: EncodedExample, image: bytes, id_: str) -> EncodedExample:
+        if self._waiting_for_images >= self.limits.max_queue:
+            raise RequestError(503, f"{self._waiting_for_images} images wait already; try again later", id_)
+        self._waiting_for_images += 1
+        try:
+            return replace(row, image=await self._images.read(image))
+        except ImageError as error:
+            raise RequestError(422, str(error), id_) from error
+        finally:
+            self._waiting_for_images -= 1
 
     def _run_batch(self, requests: list[PreparedRequest]) -> list[Prediction]:
         start = time.perf_counter()
@@ -174,6 +214,12 @@ class Service:
         except BundleError as error:
             warn(str(error))
             self.state = "not ready: the golden answers cannot be replayed"
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's Bundle does here, it never gets ready
+            warn(f"the golden answers cannot be replayed: {type(error).__name__}: {error}")
+            self.state = "not ready: the golden answers cannot be replayed"
+            return
+        if self.state == STOPPING:
             return
         if report.passed:
             self.state = READY
