@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from distill.core.errors import DataError
 
 SPLIT_SEED = 13
+PIECE = 1000  # rows
 SHARES = {"train": 0.70, "dev": 0.15, "test": 0.15}
 
 
@@ -29,24 +30,34 @@ def stratified_split(targets: NDArray[np.float32], shares: Sequence[float], seed
     if rows < len(shares):
         raise DataError(f"{rows} rows cannot be divided into {len(shares)} parts; give more rows")
     generator = np.random.default_rng(seed)
-    wanted_rows = np.asarray(shares) * rows
-    wanted = np.outer(shares, targets.sum(0))
-    part_of = np.full(rows, -1)
-    while (free := part_of < 0).any():
-        left = targets[free].sum(0)
-        if left.any():
-            label = int(np.where(left > 0, left, np.inf).argmin())
-            chosen = np.flatnonzero(free & (targets[:, label] > 0))
-            desire = wanted[:, label]
-        else:
-            chosen, desire = np.flatnonzero(free), None
-        row = int(generator.choice(chosen))
-        keys = np.stack([desire if desire is not None else wanted_rows, wanted_rows, generator.random(len(shares))])
-        part = int(np.lexsort(keys[::-1])[-1])
-        part_of[row] = part
-        wanted[part] -= targets[row]
-        wanted_rows[part] -= 1
+    wanted_rows, wanted = np.asarray(shares) * rows, np.outer(shares, targets.sum(0))
+    part_of, left = np.full(rows, -1), targets.sum(0)
+    while (part_of < 0).any():
+        # Every row that is distributed has the rarest label, so that this stays the rarest until it is used up.
+        label = int(np.where(left > 0, left, np.inf).argmin()) if left.any() else None
+        free = part_of < 0 if label is None else (part_of < 0) & (targets[:, label] > 0)
+        for row in _in_random_order(np.flatnonzero(free), generator):
+            desire = wanted_rows if label is None else wanted[:, label]
+            keys = list(zip(desire, wanted_rows, generator.random(len(shares)), strict=True))
+            part = keys.index(max(keys))
+            part_of[row] = part
+            wanted[part] -= targets[row]
+            wanted_rows[part] -= 1
+            left -= targets[row]
     return [np.flatnonzero(part_of == part) for part in range(len(shares))]
+
+
+def _in_random_order(rows: NDArray[np.int64], generator: np.random.Generator) -> Iterator[int]:
+    """The rows in a random order, each drawn when it is asked for. They are kept in pieces, because taking an
+    element out of one list takes a time that grows with its length."""
+    pieces = [piece.tolist() for piece in np.array_split(rows, len(rows) // PIECE + 1)]
+    sizes = np.array([len(piece) for piece in pieces])
+    for count in range(len(rows), 0, -1):
+        ends = np.cumsum(sizes)
+        drawn = int(generator.integers(0, count))
+        place = int(np.searchsorted(ends, drawn, side="right"))
+        sizes[place] -= 1
+        yield pieces[place].pop(drawn - int(ends[place]) + int(sizes[place]) + 1)
 
 
 def stratified_folds(targets: NDArray[np.float32], folds: int, seed: int) -> list[NDArray[np.int64]]:
