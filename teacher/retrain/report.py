@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from distill import __version__
@@ -196,7 +195,7 @@ def _table(title: str, head: Sequence[str], rows: TableRows) -> Table:
     for i, name in enumerate(head):
         table.add_column(name, justify="right" if i else "left", no_wrap=i > 0)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table
 
 
