@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DistillError, OutputError
+from distill.core.untrusted import parse_strict_json, read_bounded
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RETRY = "run the same command again"
+MAX_JSON_BYTES = 256 << 20  # of a run's hashes of four million examples
 KINDS = ("part", "old", "work")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 
@@ -83,13 +85,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, error: type[DistillError]) -> Any:
-    """Parse a JSON file. Raises `error` with the file's name and the reason."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as cause:
-        raise error(f"{path}: no such file") from cause
-    except (OSError, ValueError, RecursionError) as cause:
-        raise error(f"{path}: not readable as JSON: {cause}") from cause
+    """Parse a JSON file as a stranger's: bounded, with finite numbers and distinct keys. Raises `error` with the
+    file's name and the reason."""
+    return parse_strict_json(read_bounded(path, MAX_JSON_BYTES, error, links=True), str(path), error)
 
 
 @contextmanager
