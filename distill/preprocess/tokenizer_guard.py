@@ -16,7 +16,7 @@ from distill.preprocess.tokenizer_parts import KINDS, MAX_ID, MAX_PIECE, MODELS,
 MAX_ADDED = 20_000  # added tokens; each takes 0.1 ms to load, and large models have some thousands
 MAX_PARTS = 16  # of one step, such as the normalizer
 MAX_GROWTH = 400  # characters that normalizer and pre-tokenizer may make of one; ALBERT's make up to 18 x 18
-LONG_TEXT = 10_000  # characters, from which on a text's real growth is measured
+LONG_TEXT = 1000  # characters, from which on a text's real growth is measured, so many at a time
 MAX_NORMALIZED = 2_000_000  # characters of a text after the normalizer, sixty for each of the most tokens
 # Characters that some types make of one: bytes as characters, spaces around ideographs, and "ﷺ" in full.
 GROWTH = {"ByteLevel": 4, "BertNormalizer": 3, "NFKC": 18, "NFKD": 18}

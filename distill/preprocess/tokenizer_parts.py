@@ -2,7 +2,7 @@
 
 Only what is listed here is built: a part of another type, or a parameter without a bound, is refused. The types are
 those of the tokenizers package that encode a text in a time linear in its length; a regular expression may hold one
-character class with a quantifier, since those of the package's engine can take exponential time.
+character class with a small quantifier, since the package's engine can take a time without end for others.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-MAX_PIECES = 1_000_000  # of a vocabulary and of its merges; multilingual ones have 260,000
+MAX_PIECES = 500_000  # of a vocabulary and of its merges; multilingual ones have 260,000
 MAX_PIECE = 512  # characters; long runs of spaces are pieces of some
-MAX_UNIGRAM_PIECE = 64  # at each character a text is compared with all of them; sentencepiece's longest has 16
-MAX_WORD = 128  # characters of a word that WordPiece looks up, in a time that grows with their square; BERT has 100
+MAX_UNIGRAM_PIECE = 32  # at each character a text is compared with all of them; sentencepiece's longest has 16
+MAX_WORD = 100  # characters of a word that WordPiece looks up, in a time that grows with their square; as BERT has
+MAX_PATTERN = 64  # characters
 MAX_AFFIX = 16  # characters that a part puts in, such as "▁" and "##"
 MAX_ID = (1 << 31) - 1
 REGEX = re.compile(
     r"(?:\\[sSdDwW]|\\[pP]\{\w{1,32}\}|\\[^\w\s]|[\w ]|[^\w\s\\(){}|?*+^$.\[\]]|\[(?:\\.|[^\[\]\\&])+\])"
-    r"(?:\+|\{[1-9]\d{0,2}(?:,\d{0,3})?\})?"
+    r"(?:\+|\{[1-9](?:,\d?)?\})?"
 )
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 
@@ -92,7 +93,7 @@ def _is_pattern(value: Any) -> bool:
     if not isinstance(value, dict) or len(value) != 1:
         return False
     ((kind, pattern),) = value.items()
-    if not isinstance(pattern, str) or not 1 <= len(pattern) <= MAX_UNIGRAM_PIECE:
+    if not isinstance(pattern, str) or not 1 <= len(pattern) <= MAX_PATTERN:
         return False
     return kind == "String" or (kind == "Regex" and REGEX.fullmatch(pattern) is not None)
 
