@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DistillError, OutputError
+from distill.core.printable import printable
 from distill.core.untrusted import parse_strict_json, read_bounded
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -80,8 +81,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON. Raises ValueError for NaN and infinities, which are not JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write indented JSON that can be shown on a terminal. Raises ValueError for NaN and infinities, which are not
+    JSON."""
+    write_text(path, printable(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 def read_json(path: Path, error: type[DistillError]) -> Any:

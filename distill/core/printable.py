@@ -20,13 +20,14 @@ _HIDDEN = (
 _JOINER = r"(?<![\u0250-\u200a\u2010-\U0010ffff])[\u200c\u200d]"
 _SELECTOR = r"(?<![0-9#*\xa9\xae\u0250-\u200a\u2010-\ufdff\ufe10-\U0010ffff])[\ufe00-\ufe0f]"
 _UNPRINTABLE = re.compile(f"[{_HIDDEN}]|{_JOINER}|{_SELECTOR}")
+_SUSPECT = re.compile(rf"[{_HIDDEN}\u200c\u200d\ufe00-\ufe0f]")
 _BREAKS = re.compile(r"[\t\n]")
 _MARKDOWN = re.compile(r"[\\`<&|*_~$]|\](?=[(\[:])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
 def printable(text: str) -> str:
     """The text with an escape for every character that commands, reorders or hides; tabs and newlines stay."""
-    if text.isascii() and text.isprintable():  # most lines; twenty times as fast
+    if _SUSPECT.search(text) is None:  # most texts; ten times as fast
         return text
     return _UNPRINTABLE.sub(_escape, text)
 

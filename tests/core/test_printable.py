@@ -21,6 +21,7 @@ from rich.text import Text
 
 from distill.cli.groups import Commands
 from distill.core.errors import DataError, RecipeError
+from distill.core.files import read_json, write_json
 from distill.core.printable import escape_markdown, is_printable, printable, printable_line
 from distill.core.recipe import CardConfig
 from distill.core.streams import printable_streams
@@ -47,6 +48,13 @@ def test_whatever_is_printable_commands_and_hides_nothing(text: str) -> None:
 @given(ANY)
 def test_json_keeps_its_values(text: str) -> None:
     assert json.loads(printable(json.dumps([text], ensure_ascii=False))) == [text]
+
+
+@pytest.mark.parametrize("value", [EVIL, "\ud800", "👨‍👩‍👧"])
+def test_a_json_file_can_be_shown_on_a_terminal_and_keeps_its_values(value: str, tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {value: [value]})
+    assert read_json(tmp_path / "a.json", DataError) == {value: [value]}
+    assert printable(text := (tmp_path / "a.json").read_text()) == text
 
 
 @pytest.mark.parametrize("text", ["👨‍👩‍👧", "❤️‍🔥", "1️⃣", "می‌خواهم", "क्‍ष", "naïve ½", "政治 \u3000ﷺ", "© ®️"])
