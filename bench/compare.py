@@ -247,4 +247,4 @@ def show(comparison: Comparison) -> None:
     for table in to_grid(comparison).to_rich(output.width):
         output.print(table)
     for text in (*(f"warning: {text}" for text in comparison.warnings), *comparison.notes):
-        output.print(text, highlight=False, markup=False, style="dim")
+        output.print(text, style="dim")

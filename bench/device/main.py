@@ -63,9 +63,11 @@ def main() -> None:
     if missing:
         sys.exit(f"error: this device lacks {', '.join(missing)}; pip install {' '.join(NEEDED.values())}")
     from distill.core.errors import DistillError
+    from distill.core.streams import printable_streams
 
     try:
-        measure(prog_name=Path(sys.argv[0]).name)
+        with printable_streams():
+            measure(prog_name=Path(sys.argv[0]).name)
     except DistillError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -18,6 +18,7 @@ from bench.quality.leakage import Leakage, leakage
 from bench.report.types import by_support
 from bench.runtimes.open_model import OpenModel, probabilities
 from distill import __version__
+from distill.core.bounds import SHARE, check_bounds
 from distill.core.errors import BenchError, RecipeError, RunError
 from distill.core.files import read_json
 from distill.core.schema import build_dataclass
@@ -183,7 +184,10 @@ def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
     tree = read_json(folder / METRICS, RunError)
     try:
         log = build_dataclass(TrainLog, tree.get("training") if isinstance(tree, dict) else None, "training")
-    except RecipeError as error:
+        check_bounds(log, dict.fromkeys(("dev_micro_ap", "dev_macro_ap", "dev_balanced_ap"), SHARE), (0, 1e12))
+        if log.epochs and log.best_epoch not in [each.epoch for each in log.epochs]:
+            raise ValueError(f"best_epoch is {log.best_epoch}, which is none of the epochs")
+    except (RecipeError, ValueError) as error:
         raise RunError(f"{folder / METRICS}: damaged: {error}; train again") from error
     return (log, None) if log.epochs else (None, "This run's training has no epochs.")
 

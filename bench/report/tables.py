@@ -14,6 +14,7 @@ from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.style import STAGES
 from bench.report.kit.text import NONE
 from bench.report.types import BenchReport, Bin, Peak, Row, by_support
+from distill.core.printable import escape_markdown
 from distill.core.terminal import output
 from distill.scoring.estimate import Estimate
 
@@ -283,17 +284,21 @@ def show(report: BenchReport) -> None:
             output.print(table)
     loud = noise_sentence(report) if report.noise.verdict == "noisy" else None
     for line in footnotes(report):
-        output.print(f"- {line}", highlight=False, markup=False, style="bold" if line == loud else None)
+        output.print(f"- {line}", style="bold" if line == loud else None)
 
 
 def to_markdown(report: BenchReport) -> str:
     """For a README: the headline and its conditions."""
-    return headline(report.rows).to_markdown() + "\n" + "".join(f"- {note}\n" for note in footnotes(report))
+    return (
+        headline(report.rows).to_markdown()
+        + "\n"
+        + "".join(f"- {escape_markdown(note)}\n" for note in footnotes(report))
+    )
 
 
 def to_whole_markdown(report: BenchReport) -> str:
     """Everything."""
-    rest = "".join(f"\n**{grid.title}**\n\n{grid.to_markdown()}" for grid in grids(report)[1:])
+    rest = "".join(f"\n**{escape_markdown(grid.title)}**\n\n{grid.to_markdown()}" for grid in grids(report)[1:])
     return to_markdown(report) + rest
 
 

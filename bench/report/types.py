@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bench.report.bounds import check_report
 from distill.core.errors import BenchError, RecipeError
 from distill.core.files import read_json
 from distill.core.schema import build_dataclass
@@ -256,24 +257,16 @@ class BenchReport:
 
 
 def read(path: Path) -> BenchReport:
-    """A report from its JSON file. Raises BenchError for another schema and for one that does not fit it."""
+    """A report from its JSON file. Raises BenchError for another schema, for one that does not fit it, and for
+    figures that none can have."""
     tree = read_json(path, BenchError)
     if not isinstance(tree, dict) or tree.pop("schema", None) != SCHEMA:
         raise BenchError(f"{path}: not a bench report of schema {SCHEMA}; run distill bench again")
     try:
         report = build_dataclass(BenchReport, tree, "report")
-    except RecipeError as error:
+        check_report(report)
+    except (RecipeError, ValueError) as error:
         raise BenchError(f"{path}: {error}; run distill bench again") from error
-    if sum(row.own for row in report.rows) != 1 or any(not row.timings for row in report.rows):
-        raise BenchError(f"{path}: it needs one own row, and timings in each; run distill bench again")
-    labels = range(len(report.labels))
-    for lists in (
-        report.gold,
-        *((report.unknown,) if report.unknown else ()),
-        *(row.decided for row in report.rows),
-    ):
-        if len(lists) != len(report.gold) or any(index not in labels for columns in lists for index in columns):
-            raise BenchError(f"{path}: labels of another number of examples or labels; run distill bench again")
     return report
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from distill.core.errors import BenchError
-from distill.core.files import read_json
+from distill.data.run_folder import is_run, read_run
 from distill.runtime.bundle import Bundle, Kind, is_bundle
 
 Runtime = Literal[
@@ -42,8 +42,10 @@ def variant_from_path(folder: Path) -> Variant:
         bundle = Bundle.open(folder)
         name = f"{bundle.kind} {bundle.precision} ONNX"
         return Variant(name, bundle.kind, "onnxruntime", folder, bundle.size_bytes())
-    if (folder / "run.json").is_file():
-        kind = read_json(folder / "run.json", BenchError).get("kind", "run")
+    if is_run(folder):
+        kind: Kind = (
+            "teacher" if read_run(folder).get("kind") == "teacher" else "student"
+        )  # checked when it is opened
         size = sum((folder / name).stat().st_size for name in RUN_FILES if (folder / name).is_file())
         return Variant(f"{kind} PyTorch", kind, "torch", folder, size)
     raise BenchError(f"{folder}: neither a finished run nor a Bundle; train or export it first")

@@ -11,6 +11,8 @@ import click
 from distill.core.errors import DistillError
 from distill.core.extras import extra_of, install_command
 from distill.core.files import describe_os_error
+from distill.core.printable import printable_line
+from distill.core.streams import printable_streams
 
 
 class Commands(click.Group):
@@ -35,6 +37,11 @@ class Commands(click.Group):
             with formatter.section(title):
                 helps = [(name.ljust(width), self.commands[name].get_short_help_str(80)) for name in names]
                 formatter.write_dl(helps)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a program; whatever it prints is made printable."""
+        with printable_streams():
+            return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, translating what it raises."""
@@ -83,7 +90,7 @@ class WithDefault(click.Group):
 
 def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
     if _speaks():
-        click.echo(f"error: {message}", err=True)
+        click.echo(f"error: {printable_line(message)}", err=True)
     ctx.exit(exit_code)
 
 

@@ -19,11 +19,17 @@ DistillError              the command line prints its message as one line and ex
 
 from __future__ import annotations
 
+from distill.core.printable import printable_line
+
 
 class DistillError(Exception):
-    """An error that the user can fix. `exit_code` is what the command line exits with."""
+    """An error that the user can fix. `exit_code` is what the command line exits with; its text is one line, with
+    escapes for what would command a terminal or hide."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return printable_line(super().__str__())
 
 
 class ArgumentError(DistillError):

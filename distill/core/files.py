@@ -21,9 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DistillError, OutputError
+from distill.core.printable import printable
+from distill.core.untrusted import parse_strict_json, read_bounded
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RETRY = "run the same command again"
+MAX_JSON_BYTES = 256 << 20  # of a run's hashes of four million examples
 KINDS = ("part", "old", "work")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 
@@ -78,18 +81,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON. Raises ValueError for NaN and infinities, which are not JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write indented JSON that can be shown on a terminal. Raises ValueError for NaN and infinities, which are not
+    JSON."""
+    write_text(path, printable(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 def read_json(path: Path, error: type[DistillError]) -> Any:
-    """Parse a JSON file. Raises `error` with the file's name and the reason."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as cause:
-        raise error(f"{path}: no such file") from cause
-    except (OSError, ValueError, RecursionError) as cause:
-        raise error(f"{path}: not readable as JSON: {cause}") from cause
+    """Parse a JSON file as a stranger's: bounded, with finite numbers and distinct keys. Raises `error` with the
+    file's name and the reason."""
+    return parse_strict_json(read_bounded(path, MAX_JSON_BYTES, error, links=True), str(path), error)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from distill.core.errors import RecipeError
+from distill.core.printable import is_printable
 from distill.core.schema import build_dataclass, merge_table, nested, parse_override, read_toml
 from distill.core.untrusted import short_repr
 
@@ -291,6 +292,14 @@ class CardConfig:
     license: str
     language: str
     dataset: str
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not is_printable(value):
+                raise RecipeError(
+                    f"export.card.{name} holds a line break, a control character, or one that is invisible or "
+                    f"turns the direction of writing: {value!r}; remove it"
+                )
 
 
 @dataclass(frozen=True)

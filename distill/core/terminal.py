@@ -1,21 +1,45 @@
-"""Progress bars, notes and warnings on standard error, and results on standard output."""
+"""Progress bars, notes and warnings on standard error, and results on standard output.
+
+All of it passes one filter (`distill.core.printable`), so that no name from a file commands the terminal: consoles
+filter what they draw, and the command line's streams (`distill.core.streams`) everything else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from distill.core.printable import printable, printable_line
 
 T = TypeVar("T")
 
 PIPE_WIDTH = 120  # columns of a table that goes to a pipe or a file
 
 
+class PrintableConsole(Console):
+    """A console that shows text as it is: no markup, no emoji codes, and escapes for what is not printable."""
+
+    def __init__(self, stderr: bool, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Filtered before it is measured, so that tables have room for the escapes."""
+        return super().render_str(printable(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Filtered again as it is drawn, for what was never a str; only rich itself makes control segments."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+    console = PrintableConsole(stderr)
+    return console if console.is_terminal else PrintableConsole(stderr, PIPE_WIDTH)
 
 
 console = _console(stderr=True)  # progress, notes and warnings
@@ -34,9 +58,9 @@ def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
 
 def note(text: str) -> None:
     """Print one line of progress to standard error."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(printable_line(text), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Print one warning to standard error."""
-    console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    console.print(printable_line(f"warning: {text}"), style="yellow", soft_wrap=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,17 +36,18 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def read_bounded(path: Path, limit: int, error: type[DistillError]) -> bytes:
-    """The content of a regular file of at most `limit` bytes; no more is read of a larger one. Raises `error`."""
+def read_bounded(path: Path, limit: int, error: type[DistillError], links: bool = False) -> bytes:
+    """The content of a regular file of at most `limit` bytes; no more is read of a larger one. Raises `error`, and
+    without `links` for a symbolic link too."""
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
+        if not stat.S_ISREG((path.stat() if links else path.lstat()).st_mode):
             raise error(f"{path}: is not a plain file; copy it again")
         with path.open("rb") as handle:
             content = handle.read(limit + 1)
     except FileNotFoundError as cause:
         raise error(f"{path}: no such file") from cause
-    except OSError as cause:
-        raise error(f"{path}: cannot be read: {cause.strerror}") from cause
+    except (OSError, ValueError) as cause:  # ValueError: a NUL in its name
+        raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', cause)}") from cause
     if len(content) > limit:
         raise error(f"{path}: has more than {limit:,} bytes, the limit for such a file; copy it again")
     return content
@@ -59,9 +62,11 @@ def parse_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:
 
 
 def parse_strict_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:
-    """Parse JSON without duplicate keys, NaN, infinities and deep nesting. Raises `error`."""
+    """Parse JSON without duplicate keys, NaN, infinities (1e999 is one) and deep nesting. Raises `error`."""
     try:
-        tree = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+        tree = json.loads(
+            text, object_pairs_hook=_distinct, parse_constant=_refuse_constant, parse_float=_finite_float
+        )
         _bound_depth(tree)
     except (ValueError, RecursionError) as cause:
         raise error(f"{where}: not readable as JSON: {cause}") from cause
@@ -71,10 +76,17 @@ def parse_strict_json(text: str | bytes, where: str, error: type[DistillError]) 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        names = [name for name, _ in pairs]
-        duplicate = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        duplicate = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the key {short_repr(duplicate)} appears twice in an object")
     return table
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:40]} is beyond the range of numbers")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -108,7 +108,8 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
         rows = read_examples(source)
         labels = labels or find_labels(source.parent) or collect_labels(rows)
         # `check_splits` reports labels outside the set, all of them at once.
-        inside = [[label for label in row.labels or () if label in labels.names] for row in rows]
+        names = frozenset(labels.names)
+        inside = [[label for label in row.labels or () if label in names] for row in rows]
         parts = stratified_split(labels.encode(inside), tuple(SHARES.values()), SPLIT_SEED)
         train, dev, test = ([rows[index] for index in part] for part in parts)
         return Splits(labels, train, dev, test)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError
+from distill.core.printable import is_printable
 
 LABEL_FILES = ("labels.txt", "techniques.txt")
 
@@ -34,9 +34,12 @@ class LabelSet:
             raise DataError(
                 f"label {untidy[0]!r} is empty or has spaces at its ends, double spaces or a line break"
             )
-        unprintable = [name for name in self.names if any(unicodedata.category(c) in ("Cc", "Cs") for c in name)]
+        unprintable = [name for name in self.names if not is_printable(name)]
         if unprintable:
-            raise DataError(f"label {unprintable[0]!r} holds a control character or a lone surrogate; remove it")
+            raise DataError(
+                f"label {unprintable[0]!r} holds a control character, or one that is invisible or turns the "
+                "direction of writing; remove it"
+            )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -26,6 +26,7 @@ from distill.preprocess.text import load_tokenizer
 from distill.runtime.bundle import Kind
 from distill.scoring.thresholds import Thresholds
 
+MAX_ACTIVATION = 1e9
 # Least and greatest input of each linear layer, by its name, learned by quantisation-aware training.
 ActivationRanges = dict[str, tuple[float, float]]
 
@@ -82,6 +83,8 @@ class Checkpoint:
         )
         load_tokenizer(classifier.tokenizer_json, classifier.spec.text)  # fails now rather than after an epoch
         ranges = {name: (float(low), float(high)) for name, (low, high) in tree["ranges"].items()}
+        if any(not -MAX_ACTIVATION <= low <= high <= MAX_ACTIVATION for low, high in ranges.values()):
+            raise RunError(f"{folder / RUN_FILE}: a range is not from a lower to a higher number; train again")
         thresholds = Thresholds.from_json(tree["thresholds"])
         if len(thresholds.values) != len(labels):
             raise RunError(

@@ -60,8 +60,9 @@ class SoftTargets:
                 f"{path}: not readable as soft targets ({error}); run distill train-teacher again"
             ) from error
         lengths = {len(ids), len(content_hashes), len(text), len(image), len(held_out_mask)}
+        finite = all(np.isfinite(array).all() for array in (logits, text, image))
         misshapen = text.ndim != 2 or image.ndim != 2 or held_out_mask.ndim != 1 or len(lengths) != 1
-        if logits.shape != (len(ids), len(labels)) or misshapen or not np.isfinite(logits).all():
+        if logits.shape != (len(ids), len(labels)) or misshapen or not finite:
             raise RunError(
                 f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite, or the "
                 "features are not 2-dimensional; run distill train-teacher again"

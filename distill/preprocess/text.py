@@ -48,7 +48,8 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text, including special tokens, truncated. Raises BundleError if the tokenizer fails."""
     clean = [replace_surrogates(text) for text in texts]
     with tokenizer_guard.translate_errors():
-        return [encoding.ids for encoding in tokenizer.encode_batch(clean)]
+        bounded = [tokenizer_guard.cut(tokenizer, text) for text in clean]
+        return [encoding.ids for encoding in tokenizer.encode_batch(bounded)]
 
 
 def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

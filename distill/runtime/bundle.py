@@ -30,12 +30,14 @@ from typing import Any, Literal, get_args
 from distill import __version__
 from distill.core.errors import BundleError, DistillError
 from distill.core.files import atomic_folder, sha256_of, write_json, write_text
+from distill.core.printable import is_printable
 from distill.core.untrusted import is_file, parse_strict_json, read_bounded, short_repr
 from distill.data import run_folder
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import PreprocessSpec
 from distill.runtime import hub
 from distill.runtime.bundle_files import ALL_FILES, FILES, MANIFEST, MANIFEST_LIMIT, FileState, read_verified
+from distill.runtime.golden_answers import GoldenAnswers
 from distill.runtime.onnx.guard import check_onnx_file
 from distill.runtime.onnx.metadata import read_metadata
 from distill.scoring.thresholds import Thresholds
@@ -263,7 +265,7 @@ def _validate(bundle: Bundle) -> None:
     for name, choices in {"kind": get_args(Kind), "precision": get_args(Precision)}.items():
         if getattr(bundle, name) not in choices:
             raise ValueError(f"unknown {name} {short_repr(getattr(bundle, name))}; expected {', '.join(choices)}")
-    if not isinstance(bundle.target, str) or not bundle.target.isprintable() or len(bundle.target) > 64:
+    if not isinstance(bundle.target, str) or not is_printable(bundle.target) or len(bundle.target) > 64:
         raise ValueError(f"target {short_repr(bundle.target)} is no name of a processor")
     for name in ("golden", "figures"):
         if not isinstance(getattr(bundle, name), dict):
@@ -273,9 +275,7 @@ def _validate(bundle: Bundle) -> None:
         raise ValueError(f"thresholds for {len(values)} labels, label set has {labels}")
     if labels > MAX_LABELS:
         raise ValueError(f"{labels:,} labels, over the limit of {MAX_LABELS:,}")
-    outside = [value for value in values if not 0 < value < 1]
-    if outside:
-        raise ValueError(f"a threshold of {outside[0]} is not between 0 and 1")
+    GoldenAnswers.from_json(bundle.golden, labels)
 
 
 def _text(value: Any) -> str:

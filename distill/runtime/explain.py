@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape
 from rich.table import Table
 
 from distill.core.errors import DataError
@@ -157,7 +156,7 @@ def to_table(explanation: Explanation) -> Table:
             f"{replace_surrogates(word.text)[:24]} {100 * effect.probability:+.1f}" for word, effect in effects[:3]
         )
         numbers = (f"{label.whole.probability:.2f}", f"{label.threshold:.2f}", *halves)
-        table.add_row(escape(label.label), *numbers, escape(", ".join(words)))
+        table.add_row(label.label, *numbers, ", ".join(words))
     return table
 
 

@@ -11,7 +11,7 @@ import hashlib
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,6 @@ import onnxruntime
 import PIL
 from numpy.typing import NDArray
 from PIL import Image
-from rich.markup import escape
 from rich.table import Table
 
 from distill.core.cpu import cpu_name, detect_target, int8_instructions
@@ -28,14 +27,13 @@ from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, output, warn
 from distill.preprocess.images import image_to_uint8
 from distill.preprocess.inputs import ModelInputs, Preprocessor
+from distill.runtime.golden_answers import MAX_TOLERANCE, MIN_TOLERANCE, NOT_READABLE, Case, GoldenAnswers
 from distill.runtime.onnx.session import run_session
 from distill.runtime.predictor import LogitsFunction, Predictor
 from distill.scoring.metrics import sigmoid
 
-MAX_CASES = 64
 MAX_IMAGE_PIXELS = 1_000_000  # of one image; those that are recorded are much smaller
 FORMATS = (b"\xff\xd8\xff", b"\x89PNG")
-MIN_TOLERANCE = 1e-4  # of a logit: float sums in another order
 TEXTS = (
     "WHO DID THIS",
     "They said it could not be done.\nThen somebody did it in an afternoon.",
@@ -84,19 +82,19 @@ def record_golden(
     Another machine's logits may differ by half of what these differ from the fp32 `parent`'s: int8 kernels round in
     other places, but sums that overflow move logits by more than quantising did.
     """
-    cases = [
-        {"text": text, "image": None if image is None else base64.b64encode(image).decode("ascii")}
+    cases = tuple(
+        Case(text, None if image is None else base64.b64encode(image).decode("ascii"))
         for text, image in zip(TEXTS, _draw_images(), strict=True)
-    ]
+    )
     batches = _batches(preprocessor, cases)
     logits = _logits(partial(run_session, session), batches)
     quantising = _rms(logits - _logits(partial(run_session, parent), batches))
     return {
-        "cases": cases,
+        "cases": [asdict(case) for case in cases],
         "ids": [batch.input_ids[0].tolist() for batch in batches],
         "pixels": [_digest(batch) for batch in batches],
         "logits": [[round(float(v), 7) for v in row] for row in logits],
-        "tolerance": max(MIN_TOLERANCE, quantising / 2),
+        "tolerance": min(MAX_TOLERANCE, max(MIN_TOLERANCE, quantising / 2)),
         "exported_on": describe_machine(),
     }
 
@@ -104,42 +102,39 @@ def record_golden(
 def replay_golden(predictor: Predictor) -> ReplayReport:
     """Run the golden inputs on this machine and compare. Raises BundleError when golden.json is damaged."""
     bundle = predictor.bundle
-    golden = bundle.golden
     try:
-        cases = golden["cases"]
-        expected = np.asarray(golden["logits"], dtype=np.float32).reshape(len(cases), len(bundle.labels))
-        batches = _batches(predictor.preprocessor, cases)
-        ids = [batch.input_ids[0].tolist() != row for batch, row in zip(batches, golden["ids"], strict=True)]
-        pixels = [_digest(batch) != digest for batch, digest in zip(batches, golden["pixels"], strict=True)]
-        tolerance = float(golden["tolerance"])
-        exported_on = {key: _printable(str(value)) for key, value in golden["exported_on"].items()}
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, ImageError) as error:
-        raise BundleError(
-            f"{bundle.folder}: its golden answers cannot be read ({error}); run distill export again"
-        ) from error
+        golden = GoldenAnswers.from_json(bundle.golden, len(bundle.labels))
+        batches = _batches(predictor.preprocessor, golden.cases)
+    except (ValueError, ImageError) as error:
+        raise BundleError(f"{bundle.folder}: {NOT_READABLE}: {error}; run distill export again") from error
+    except BundleError as error:
+        raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
+    expected = golden.array()
+    ids = [tuple(batch.input_ids[0].tolist()) != row for batch, row in zip(batches, golden.ids, strict=True)]
+    pixels = [_digest(batch) != digest for batch, digest in zip(batches, golden.pixels, strict=True)]
     logits = _logits(predictor.logits, batches)
     before, after = (bundle.thresholds.apply(sigmoid(values)) for values in (expected, logits))
     return ReplayReport(
-        cases=len(cases),
+        cases=len(golden.cases),
         other_tokens=sum(ids),
         other_pixels=sum(pixels),
         logit_rms=_rms(logits - expected),
-        tolerance=tolerance,
+        tolerance=golden.tolerance,
         flipped=int((before != after).sum()),
         decisions=before.size,
         target=bundle.target,
-        exported_on=exported_on,
+        exported_on=golden.exported_on,
         here=describe_machine(),
     )
 
 
 def print_report(report: ReplayReport, name: str) -> None:
     """Print both machines, how the logits differ, and what to do about it."""
-    table = Table(title=escape(f"{name}: golden answers replayed"), title_justify="left")
+    table = Table(title=f"{name}: golden answers replayed", title_justify="left")
     for heading in ("", "where it was exported", "here"):
         table.add_column(heading)
     for key, here in report.here.items():
-        table.add_row(key, escape(report.exported_on.get(key, "?")), escape(here))
+        table.add_row(key, report.exported_on.get(key, "?"), here)
     output.print(table)
     note(
         f"{report.cases} cases: {report.other_tokens} with other tokens, {report.other_pixels} with other pixels; "
@@ -166,20 +161,18 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def _batches(preprocessor: Preprocessor, cases: Sequence[dict[str, Any]]) -> list[ModelInputs]:
-    """Each case alone, as a device is asked. Raises ValueError for more cases than any Bundle has."""
-    if len(cases) > MAX_CASES:
-        raise ValueError(f"{len(cases):,} cases, over the limit of {MAX_CASES}")
-    batches = []
-    for case in cases:
-        image = None if case["image"] is None else _decode(case["image"], preprocessor)
-        batches.append(preprocessor.batch(preprocessor.rows([case["text"]], [image])))
-    return batches
+def _batches(preprocessor: Preprocessor, cases: Sequence[Case]) -> list[ModelInputs]:
+    """Each case alone, as a device is asked. Raises ValueError for an image that is not base64, and ImageError."""
+    return [
+        preprocessor.batch(preprocessor.rows([case.text], [_decode(case.image_bytes(), preprocessor)]))
+        for case in cases
+    ]
 
 
-def _decode(encoded: str, preprocessor: Preprocessor) -> NDArray[np.uint8]:
+def _decode(content: bytes | None, preprocessor: Preprocessor) -> NDArray[np.uint8] | None:
     """One image of a Bundle that may be a stranger's. Raises ImageError."""
-    content = base64.b64decode(encoded, validate=True)
+    if content is None:
+        return None
     if not content.startswith(FORMATS):
         raise ImageError("one of their images is neither JPEG nor PNG")
     return image_to_uint8(content, preprocessor.spec.image, "one of their images", MAX_IMAGE_PIXELS)
@@ -192,11 +185,6 @@ def _logits(function: LogitsFunction, batches: Sequence[ModelInputs]) -> NDArray
 def _rms(difference: NDArray[np.float32]) -> float:
     """The root mean square; the largest float, which JSON can hold, when anything in it is not finite."""
     return float(np.sqrt(np.square(difference).mean())) if np.isfinite(difference).all() else sys.float_info.max
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which would command a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text[:200])
 
 
 def _digest(batch: ModelInputs) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from distill.core.errors import ImageError
 from distill.core.files import explain_write_errors
+from distill.core.printable import printable
 from distill.core.terminal import note, track
+from distill.core.untrusted import replace_surrogates
 from distill.data.sources import FailedRow, Item, Source
 from distill.preprocess.text import has_text
 from distill.runtime.ocr.cache import Ocr, OcrCache, cache_path
@@ -52,7 +54,8 @@ def json_line(prediction: Prediction | FailedRow, ocr_text: str | None = None) -
     """One line of a file of predictions. `ocr_text` is what was read off the image, None where nothing was."""
     table = asdict(prediction) | ({} if ocr_text is None else {"ocr_text": ocr_text})
     # Half a surrogate pair has no UTF-8: one such id must not cost the predictions for all other rows.
-    return (json.dumps(table, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+    line = replace_surrogates(json.dumps(table, ensure_ascii=False))
+    return f"{printable(line)}\n".encode()  # JSON's own escapes: the values stay what they are
 
 
 def read_missing_texts(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from distill.scoring.metrics import ConstantBaseline, Quality
@@ -41,7 +40,5 @@ def label_table(quality: Quality) -> Table:
     for label in sorted(quality.labels, key=lambda item: -item.support):
         ap = "–" if label.average_precision is None else f"{label.average_precision:.3f}"
         figures = (f"{value:.3f}" for value in (label.precision, label.recall, label.f1))
-        table.add_row(
-            escape(label.name), str(label.support), str(label.predicted), *figures, ap, f"{label.threshold:.3f}"
-        )
+        table.add_row(label.name, str(label.support), str(label.predicted), *figures, ap, f"{label.threshold:.3f}")
     return table

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.errors import DataError
+from distill.core.errors import DataError, RecipeError
 from distill.core.recipe import Objective
 from distill.core.schema import build_dataclass
 from distill.data.stratify import stratified_folds
@@ -71,8 +71,16 @@ class Thresholds:
 
     @classmethod
     def from_json(cls, tree: Any) -> Thresholds:
-        """The thresholds of such a table. Raises RecipeError for a missing, unknown or mistyped key."""
-        return build_dataclass(cls, tree, "thresholds")
+        """The thresholds of such a table. Raises RecipeError for a missing, unknown or mistyped key, and for values
+        that are no thresholds."""
+        thresholds = build_dataclass(cls, tree, "thresholds")
+        outside = [value for value in thresholds.values if not 0 < value < 1]
+        if outside:
+            raise RecipeError(f"a threshold of {outside[0]} is not between 0 and 1")
+        fitted_on = thresholds.fitted_on
+        if min(fitted_on.examples, fitted_on.carried_with) < 0:
+            raise RecipeError(f"thresholds fitted on {fitted_on}: a number of examples is below 0")
+        return thresholds
 
 
 def fit_thresholds(

@@ -17,6 +17,7 @@ import click
 import hostile_graphs as graphs
 import hostile_images as images
 import hostile_rows as rows
+import hostile_tokenizers
 from hostile_bundles import outcomes
 
 from distill.core.errors import BenchError
@@ -103,7 +104,7 @@ def count_inputs() -> dict[str, int]:
         "files of rows that must be refused": len(rows.REFUSED),
         "hostile graphs in a Bundle": len(graphs.GRAPHS),
         "hostile settings in a Bundle": len(graphs.SPECS),
-        "hostile tokenizers in a Bundle": len(graphs.TOKENIZERS),
+        "hostile tokenizers in a Bundle": len(hostile_tokenizers.TOKENIZERS),
         "hostile manifests": len(graphs.MANIFESTS),
     }
 

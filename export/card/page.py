@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from distill.core.printable import escape_markdown
 from distill.core.recipe import CardConfig
 from distill.data.dataset import Splits, encode_targets
 from distill.model.classifier import Classifier
@@ -19,7 +20,7 @@ PERSUASION = {"Smears", "Loaded Language", "Name calling/Labeling"}  # of SemEva
 
 
 def render_card(classifier: Classifier, figures: ExportFigures, splits: Splits, about: CardConfig) -> str:
-    """Front matter and Markdown, from card.md.j2."""
+    """Front matter and Markdown, from card.md.j2, in which all values but Markdown are escaped."""
     config, labels = classifier.config, classifier.labels
     name = about.name or f"{classifier.kind.capitalize()}, {figures.precision}"
     counts = np.nansum(encode_targets(splits.train, labels), axis=0)
@@ -28,12 +29,13 @@ def render_card(classifier: Classifier, figures: ExportFigures, splits: Splits, 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else escape_markdown(str(value)),
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = escape_cell
+    environment.filters["markdown"] = Markup  # for figures between the bars of a table
     return environment.get_template("card.md.j2").render(
-        front_matter=front_matter(config, figures, name, about),
+        front_matter=Markup(front_matter(config, figures, name, about)),
         name=name,
         about=about,
         classifier=classifier,
@@ -48,8 +50,3 @@ def render_card(classifier: Classifier, figures: ExportFigures, splits: Splits, 
         text_encoder=encoder_name(config.text.model),
         image_encoder=encoder_name(config.image.model),
     )
-
-
-def escape_cell(name: str) -> str:
-    """Escape what would end the cell of a Markdown table, or open code or an HTML tag."""
-    return re.sub(r"([\\|`<])", r"\\\1", name)

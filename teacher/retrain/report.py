@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from distill import __version__
 from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
+from distill.core.printable import escape_markdown
 from distill.core.terminal import note, output, warn
 from distill.scoring.bootstrap import ArmMetrics
 from distill.scoring.drift import ALPHA, DistributionShift, RateChange
@@ -196,7 +196,7 @@ def _table(title: str, head: Sequence[str], rows: TableRows) -> Table:
     for i, name in enumerate(head):
         table.add_column(name, justify="right" if i else "left", no_wrap=i > 0)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table
 
 
@@ -206,8 +206,5 @@ def _grid(head: Sequence[str], rows: TableRows) -> str:
 
 
 def _cell(text: str) -> str:
-    """Escape a name, which may hold anything, so that it cannot end a cell or become a tag or a link."""
-    text = " ".join(text.split())
-    for character in "\\|<*`_":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("](", "]\\(")
+    """A name, which may hold anything, on one line and escaped."""
+    return escape_markdown(" ".join(text.split()))

@@ -245,6 +245,10 @@ def test_learning_curves_are_those_of_the_run(run: Case, tmp_path: Path) -> None
     write_json(tmp_path / "metrics.json", {"training": {"epochs": []}})
     with pytest.raises(RunError, match="damaged"):
         training_of(tmp_path)
+    for change in ({"best_epoch": 99}, {"seconds": -1.0}, {"epochs": [tree["epochs"][0] | {"dev_micro_ap": 7.0}]}):
+        write_json(tmp_path / "metrics.json", {"training": tree | change})
+        with pytest.raises(RunError, match=r"damaged: (best_epoch is 99|seconds is -1|epochs\.dev_micro_ap is 7)"):
+            training_of(tmp_path)
 
 
 def test_the_page_holds_every_label_and_its_figures(run: Case, page: str) -> None:

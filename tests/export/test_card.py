@@ -142,7 +142,7 @@ def test_the_persuasion_labels_bring_their_own_caution(
 
 
 def test_no_name_breaks_a_table_or_opens_a_tag(checkpoint: Checkpoint, chain: Chain, bundle: Bundle) -> None:
-    names = ["a|b", "a\\|b", "<script>", "`code", "{{ label }}", "plain"]
+    names = ["a|b", "a\\|b", "<script>", "`code", "{{ label }}", "[x](http://a)"]
     card = fp32_card(checkpoint, renamed(chain.splits, names), bundle, replace(ABOUT, name="<b>Mine"))
     table = card[card.index("| label | in train") :].split("\n\n")[0]
     rows = table.splitlines()[2:]

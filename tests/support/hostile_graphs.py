@@ -212,41 +212,6 @@ SPECS = [
     Change("a label for a terminal", "labels.txt", lambda _: b"a\x1b[2J\nb\nc\nd\ne\nf\n", "control character"),
     Change("labels no text", "labels.txt", lambda _: b"\xff\xfe", "is not UTF-8"),
 ]
-
-
-def growing(tree: Any) -> None:
-    step = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}
-    tree["normalizer"] = {"type": "Sequence", "normalizers": [step] * 5}
-
-
-def crowded(tree: Any) -> None:
-    plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
-    tree["added_tokens"] = [{"id": i, "content": f"t{i}", **plain} for i in range(100_000)]
-
-
-def talkative(tree: Any) -> None:
-    special = {"SpecialToken": {"id": "[CLS]", "type_id": 0}}
-    tree["post_processor"]["single"] = [special] * 1000 + tree["post_processor"]["single"]
-
-
-def endless_search(tree: Any) -> None:
-    pattern = {"Regex": "(o+o*)+\\d"}
-    tree["pre_tokenizer"] = {"type": "Split", "pattern": pattern, "behavior": "Removed", "invert": False}
-
-
-TOKENIZERS = [
-    Change("growing", "tokenizer.json", growing, "characters of one"),
-    Change("crowded", "tokenizer.json", crowded, "100,000 added tokens"),
-    Change("talkative", "tokenizer.json", talkative, "tokens to every text"),
-    Change("endless search", "tokenizer.json", endless_search, "the tokenizer fails"),
-    Change("no model", "tokenizer.json", lambda t: t.pop("model"), "the tokenizer fails"),
-    Change(
-        "no unknown word", "tokenizer.json", put("model", "unk_token", value="[nothing]"), "the tokenizer fails"
-    ),
-    Change("a list", "tokenizer.json", lambda _: b"[]", "is a list, not an object"),
-    Change("deep", "tokenizer.json", lambda _: b"[" * 90_000, "not readable as JSON"),
-    Change("not text", "tokenizer.json", lambda _: b"\xff", "is not UTF-8"),
-]
 NAMES = [
     "../x",
     "/etc/passwd",
@@ -281,4 +246,4 @@ MANIFESTS = [
     Change("deep", "manifest.json", lambda _: b'{"a":' * 90_000, "not readable as JSON"),
     Change("not text", "manifest.json", lambda _: b"\xff\xff", "not readable as JSON"),
 ]
-CHANGES = [*GRAPHS, *SPECS, *TOKENIZERS, *MANIFESTS]
+CHANGES = [*GRAPHS, *SPECS, *MANIFESTS]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rich.markup import escape
 from rich.table import Table
+
+from distill.core.printable import escape_markdown
 
 Emphasis = Literal["", "strong", "bad", "weak"]
 STYLES = {"": None, "strong": "bold", "bad": "red", "weak": "dim"}  # for rich
@@ -55,16 +56,20 @@ class Grid:
     def to_markdown(self) -> str:
         """A table of Markdown, without its title."""
         brief = self.brief()
-        lines = ["| " + " | ".join(brief.headings) + " |"]
+        lines = [_markdown_row(brief.headings)]
         lines.append("|" + "|".join("---" if i in self.words else "---:" for i in range(len(brief.headings))) + "|")
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in brief.rows]
+        lines += map(_markdown_row, brief.rows)
         return "\n".join(lines) + "\n"
 
     def _table(self, columns: tuple[int, ...], more: str) -> Table:
-        table = Table(title=escape(self.title) + more, title_justify="left")
+        table = Table(title=self.title + more, title_justify="left")
         for i in columns:
             text = i in self.words  # text wraps when the terminal is narrow: figures stay whole
             table.add_column(self.headings[i], justify="left" if text else "right", no_wrap=not text)
         for emphasis, row in self.lines():
-            table.add_row(*(escape(row[i]) for i in columns), style=STYLES[emphasis])
+            table.add_row(*(row[i] for i in columns), style=STYLES[emphasis])
         return table
+
+
+def _markdown_row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(map(escape_markdown, cells))} |"

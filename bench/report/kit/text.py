@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 
+from distill.core.printable import printable
+
 NONE = "–"  # in the place of a figure that does not exist
+_SPACES = re.compile(r"[\t-\r]")
 CHARACTER = 0.6  # mean width of a character over its height, in a wide face
 
 
 def plain(text: str) -> str:
-    """The text with spaces for what a page or an image cannot hold: control characters, lone surrogates and marks
-    that turn the direction of writing."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    """The text for a page or an image: spaces for tabs and newlines, and escapes for control characters, lone
+    surrogates, invisible characters and marks that turn the direction of writing."""
+    return printable(_SPACES.sub(" ", text))
 
 
 def width_of(text: str, size: float) -> float:

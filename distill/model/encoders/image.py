@@ -7,6 +7,7 @@ give it a `features` module whose output is the grid. The name of one that start
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from distill.core.errors import BackboneError
 from distill.core.recipe import CNN, ImageTower
 from distill.model.encoders.cnn import small_cnn
+from distill.model.encoders.config import without_hub
 from distill.model.encoders.weights import loading_errors, pretrained_transformer, untrained_transformer
 from distill.preprocess.images import ImageSpec
 
@@ -120,19 +122,23 @@ def _normalisation(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and std that a Hugging Face vision model was trained with; ImageNet's where it names none."""
     from transformers import AutoImageProcessor
 
+    local = Path(model).is_dir()
     try:
-        processor = AutoImageProcessor.from_pretrained(model, use_fast=True)
+        with without_hub() if local else nullcontext():
+            processor = AutoImageProcessor.from_pretrained(
+                model, use_fast=True, trust_remote_code=False, local_files_only=local
+            )
         return tuple(processor.image_mean), tuple(processor.image_std)
     except (OSError, ValueError, AttributeError):
         return IMAGENET_MEAN, IMAGENET_STD
 
 
 def _torchvision(name: str, weights: str | None) -> nn.Module:
-    from torchvision.models import get_model, list_models
+    from torchvision import models
 
-    if name not in list_models():
+    if name not in models.list_models(module=models):  # those of detection and the like fetch weights of their own
         raise BackboneError(f"image.model={name}: torchvision has no such model, and no directory has that name")
-    model: nn.Module = get_model(name, weights=weights)
+    model: nn.Module = models.get_model(name, weights=weights)
     for attribute in CLASSIFIER_NAMES:
         if hasattr(model, attribute):
             setattr(model, attribute, nn.Identity())

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
+from distill.core.errors import RecipeError
+
 VOCABULARY = 8000
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 
@@ -22,6 +24,12 @@ class LstmConfig:
     hidden_size: int = 256
     dropout: float = 0.2
     model_type: str = "distill-lstm"
+
+    def __post_init__(self) -> None:
+        sizes = {"vocab_size": 1 << 20, "embedding": 1 << 13, "hidden_size": 1 << 13}
+        for name, most in sizes.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise RecipeError(f"text.config.{name} must be 1 to {most}, got {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """The content of config.json, as transformers' configurations give it."""

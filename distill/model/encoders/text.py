@@ -28,9 +28,10 @@ from distill.core.errors import BackboneError, RunError
 from distill.core.files import read_json
 from distill.core.recipe import LSTM, TextTower
 from distill.core.schema import build_dataclass
+from distill.model.encoders.config import CONFIG
 from distill.model.encoders.lstm import PAD, Lstm, LstmConfig, train_tokenizer
 from distill.model.encoders.pruning import prune_layers, prune_vocabulary
-from distill.model.encoders.weights import CONFIG, loading_errors, pretrained_transformer, untrained_transformer
+from distill.model.encoders.weights import loading_errors, pretrained_transformer, untrained_transformer
 from distill.preprocess.text import TextSpec
 
 
@@ -90,8 +91,10 @@ def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText
     from transformers import AutoTokenizer
 
     key = f"{where}.text.model"
-    with loading_errors(config.model, key):
-        tokenizer = AutoTokenizer.from_pretrained(config.model, use_fast=True)
+    with loading_errors(config.model, key) as local:
+        tokenizer = AutoTokenizer.from_pretrained(
+            config.model, use_fast=True, trust_remote_code=False, local_files_only=local
+        )
     backbone = pretrained_transformer(config.model, key)
     if not tokenizer.is_fast:
         raise BackboneError(f"{key}={config.model}: has no tokenizer.json; convert it to a fast one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -13,21 +13,25 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
-from distill.core.errors import BackboneError
-from distill.core.files import write_text
+from distill.core.errors import BackboneError, RunError
+from distill.core.files import read_json, write_text
+from distill.data.run_folder import WEIGHTS
+from distill.model.encoders.config import CONFIG, build_config, without_hub
 
-CONFIG = "config.json"
+SLACK_BYTES = 64 << 20
 
 
 @contextmanager
-def loading_errors(model: str, key: str) -> Iterator[None]:
+def loading_errors(model: str, key: str) -> Iterator[bool]:
     """Turn whatever goes wrong while the weights of `model` load into one BackboneError with the next step; `key`
-    is the recipe's."""
+    is the recipe's. Yields whether `model` is a directory here, for which nothing is fetched."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # its notes about poolers and processors concern parts that are not used
+    local = Path(model).is_dir()
     try:
-        yield
+        with without_hub() if local else nullcontext():
+            yield local
     except (URLError, OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise BackboneError(
@@ -39,17 +43,33 @@ def loading_errors(model: str, key: str) -> Iterator[None]:
 
 def pretrained_transformer(model: str, key: str) -> Any:
     """A transformers backbone with float32 weights, from a hub id or a directory. Raises BackboneError."""
-    from transformers import AutoModel
+    from transformers import AutoModel, PretrainedConfig
 
-    with loading_errors(model, key):
-        return AutoModel.from_pretrained(model, dtype=torch.float32)
+    with loading_errors(model, key) as local:
+        if local:
+            tree = read_json(Path(model) / CONFIG, BackboneError)
+        else:
+            tree, _ = PretrainedConfig.get_config_dict(model)
+        config = build_config(tree, f"{key}={model}", BackboneError)
+        return AutoModel.from_pretrained(
+            model, config=config, dtype=torch.float32, trust_remote_code=False, local_files_only=local
+        )
 
 
 def untrained_transformer(folder: Path) -> Any:
-    """The architecture of the config.json in `folder`, with random weights; needs no hub."""
-    from transformers import AutoConfig, AutoModel
+    """The architecture of the config.json in a run's `folder`, with random weights; needs no hub. Raises RunError,
+    also for one that has far more weights than the run's file."""
+    from transformers import AutoModel
 
-    return AutoModel.from_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    config = build_config(read_json(folder / CONFIG, RunError), str(folder / CONFIG), RunError)
+    with without_hub():
+        with torch.device("meta"):
+            size_bytes = sum(4 * p.numel() for p in AutoModel.from_config(config).parameters())
+        if size_bytes > 2 * (folder.parent / WEIGHTS).stat().st_size + SLACK_BYTES:  # poolers are not saved
+            raise RunError(
+                f"{folder / CONFIG}: describes {size_bytes:,} bytes of weights, {WEIGHTS} is much smaller"
+            )
+        return AutoModel.from_config(config)
 
 
 def save_config(encoder: nn.Module, folder: Path) -> None:

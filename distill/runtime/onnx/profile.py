@@ -80,10 +80,19 @@ def _profiled(
         session = open_session(model, threads, optimised=optimised, profile=Path(folder) / "profile")
         for _ in range(calls):
             run_session(session, batch)
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        events = _read_events(Path(session.end_profiling()))
         graph = read_graph(optimised)
     kernels = iter([event for event in events if event.get("name", "").endswith("_kernel_time")])
     return graph, [_events_of(graph.node, kernels) for _ in range(calls)]
+
+
+def _read_events(path: Path) -> list[dict[str, Any]]:
+    """The events of a profile. Raises ExportError where a name in the graph has spoilt its JSON."""
+    try:
+        events: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ExportError(f"onnxruntime's profile cannot be read: {error}; rename the graph's nodes") from error
+    return events
 
 
 def _events_of(nodes: Sequence[Node], kernels: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:

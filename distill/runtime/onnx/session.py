@@ -32,7 +32,7 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or session_threads()
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised; onnxruntime's own lines show names in the graph as they are
     options.enable_cpu_mem_arena = arena
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
