@@ -44,8 +44,9 @@ def measure(threads: str | None, batches: str, calls: int, starts: int, name: st
         payload = Path(folder) / PAYLOAD
         bundles = sorted((payload / BUNDLES).iterdir(), key=lambda path: int(path.stem))
         report = run(select_variants(bundles[-1], bundles[:-1]), EvalSet.load(payload / EVAL_SET_FOLDER), plan)
+    written = write(report, out)
     show(report)
-    note(f"Written: {', '.join(str(path) for path in write(report, out))}")
+    note(f"Written: {', '.join(str(path) for path in written)}")
 
 
 def _unpack(folder: Path) -> None:
@@ -63,7 +64,9 @@ def main() -> None:
     if missing:
         sys.exit(f"error: this device lacks {', '.join(missing)}; pip install {' '.join(NEEDED.values())}")
     from distill.core.errors import DistillError
+    from distill.core.terminal import escape_unencodable
 
+    escape_unencodable()
     try:
         measure(prog_name=Path(sys.argv[0]).name)
     except DistillError as error:

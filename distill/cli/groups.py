@@ -11,6 +11,7 @@ import click
 from distill.core.errors import DistillError
 from distill.core.extras import extra_of, install_command
 from distill.core.files import describe_os_error
+from distill.core.terminal import escape_unencodable
 
 
 class Commands(click.Group):
@@ -35,6 +36,11 @@ class Commands(click.Group):
             with formatter.section(title):
                 helps = [(name.ljust(width), self.commands[name].get_short_help_str(80)) for name in names]
                 formatter.write_dl(helps)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Where the command line begins."""
+        escape_unencodable()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, translating what it raises."""

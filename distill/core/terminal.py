@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -20,6 +22,13 @@ def _console(stderr: bool) -> Console:
 
 console = _console(stderr=True)  # progress, notes and warnings
 output = _console(stderr=False)  # results
+
+
+def escape_unencodable() -> None:
+    """Write characters that standard output or error cannot encode as escapes: a table must not end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not what another program has put in its place
+            stream.reconfigure(errors="backslashreplace")
 
 
 def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:

@@ -103,7 +103,7 @@ class Victim:
 
 def leftovers(folder: Path) -> list[str]:
     """What a writer that died has left: hidden names, parts, and folders of work."""
-    return [str(path) for path in folder.rglob("*") if path.suffix in (".part", ".old", ".work")]
+    return [str(path) for path in folder.rglob("*") if path.suffix in (".part", ".old", ".work", ".lock")]
 
 
 def anew(folder: Path) -> None:
