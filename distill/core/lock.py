@@ -176,7 +176,8 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 def _name_holder(descriptor: int) -> None:
     with suppress(OSError):  # a full disk
-        os.ftruncate(descriptor, 0)
+        if os.fstat(descriptor).st_size:  # of one who was killed
+            os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps(asdict(Holder.current())).encode())
 
 

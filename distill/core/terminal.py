@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 from rich.console import Console
@@ -28,7 +29,8 @@ def escape_unencodable() -> None:
     """Write characters that standard output or error cannot encode as escapes: a table must not end a command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not what another program has put in its place
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError, ValueError):  # it is closed, or cannot be written anyway
+                stream.reconfigure(errors="backslashreplace")
 
 
 def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
