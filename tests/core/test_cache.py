@@ -86,7 +86,7 @@ def test_features_are_computed_where_they_cannot_be_kept(
     from distill.model.features import FeatureExtractor
 
     classifier = Checkpoint.load(chain.teacher).classifier
-    extractor = FeatureExtractor(classifier.network.image, classifier.spec, torch.device("cpu"))
+    extractor = FeatureExtractor(classifier.network.image, classifier.spec.image, torch.device("cpu"))
     without = extractor.features(chain.splits.dev[:8])
     said = capsys.readouterr().err
     assert said.count("the cache cannot be written") == 1
