@@ -123,9 +123,7 @@ def test_figures_of_yesterday_stay(chain: Chain, victim: Victim, tmp_path: Path)
     nothing_half(tmp_path)
 
 
-def test_a_full_cache_costs_no_training_and_half_a_feature_is_never_used(
-    chain: Chain, victim: Victim, tmp_path: Path
-) -> None:
+def test_half_a_feature_is_never_used(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     """A frozen image tower's cache, filled up on the way: it says so once, and ends where its run finds no room
     either. Then the same training with room."""
     words = ["train-teacher", "--data", str(chain.data), *chain.words(), "--set", "teacher.epochs=1"]

@@ -31,10 +31,8 @@ def writing(target: Path, inside: bool) -> str:
 @contextmanager
 def second_process(source: str, container: bool = False) -> Iterator[subprocess.Popen[str]]:
     """Start it, wait for the line that it prints, and kill it at the end. Source goes on when it reads a line."""
-    command = [*(CONTAINER if container else ()), sys.executable, "-c", source]
-    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+    with subprocess.Popen(_command(source, container), stdin=pipe, stdout=pipe, text=True, env=_home()) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "ready\n"
@@ -51,6 +49,19 @@ def go_on(process: subprocess.Popen[str]) -> int:
     process.stdin.write("\n")
     process.stdin.flush()
     return process.wait(timeout=60)
+
+
+def run_python(source: str, container: bool) -> None:
+    """Run source to its end in a process of its own."""
+    subprocess.run(_command(source, container), env=_home(), check=True)
+
+
+def _command(source: str, container: bool) -> list[str]:
+    return [*(CONTAINER if container else ()), sys.executable, "-c", source]
+
+
+def _home() -> dict[str, str]:
+    return dict(os.environ) | {"PYTHONPATH": str(ROOT)}
 
 
 def require_containers() -> None:
