@@ -87,7 +87,8 @@ def read_json(path: Path, error: type[DistillError]) -> Any:
 
 @contextmanager
 def explain_write_errors(path: Path, size_bytes: int | None = None, then: str = RETRY) -> Iterator[None]:
-    """Turn a full disk into an OutputError about `path`; other OSErrors without a file name get this one.
+    """Turn a full disk into an OutputError about `path`; other OSErrors get this name if they have none, or that of a
+    hidden file beside it.
 
     `size_bytes` is the size of what is written, `then` what to do after making room."""
     try:
@@ -95,7 +96,7 @@ def explain_write_errors(path: Path, size_bytes: int | None = None, then: str = 
     except OSError as error:
         if error.errno in DISK_FULL:
             raise write_error(path, str(error.strerror), size_bytes, then) from error
-        if error.filename is None:
+        if error.filename is None or Path(str(error.filename)).name.startswith(f".{path.name}."):
             error.filename = str(path)
         raise
 

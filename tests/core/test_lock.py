@@ -199,6 +199,15 @@ def test_a_folder_that_vanished_is_no_success(tmp_path: Path) -> None:
         assert names(tmp_path) == ["folder"]
 
 
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("distill.core.files.take", refuse)
+    with pytest.raises(PermissionError, match=f"Permission denied: '{tmp_path}/figures.json'"):
+        write_json(tmp_path / "figures.json", [])
+
+
 def test_a_hidden_name_is_used_once(tmp_path: Path) -> None:
     target = tmp_path / "a"
     with hidden_path(target, "part") as first, hidden_path(target, "part") as second:
