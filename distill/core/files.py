@@ -87,8 +87,8 @@ def read_json(path: Path, error: type[DistillError]) -> Any:
 
 @contextmanager
 def explain_write_errors(path: Path, size_bytes: int | None = None, then: str = RETRY) -> Iterator[None]:
-    """Turn a full disk into an OutputError about `path`; other OSErrors get this name if they have none, or that of a
-    hidden file beside it.
+    """Turn a full disk into an OutputError about `path`; other OSErrors get this name if they have none or that of
+    a hidden file beside it.
 
     `size_bytes` is the size of what is written, `then` what to do after making room."""
     try:
