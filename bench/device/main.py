@@ -64,7 +64,7 @@ def main() -> None:
     if missing:
         sys.exit(f"error: this device lacks {', '.join(missing)}; pip install {' '.join(NEEDED.values())}")
     from distill.core.errors import DistillError
-    from distill.core.terminal import escape_unencodable
+    from distill.core.streams import escape_unencodable
 
     escape_unencodable()
     try:

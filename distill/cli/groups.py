@@ -11,7 +11,7 @@ import click
 from distill.core.errors import DistillError
 from distill.core.extras import extra_of, install_command
 from distill.core.files import describe_os_error
-from distill.core.terminal import escape_unencodable
+from distill.core.streams import escape_unencodable
 
 
 class Commands(click.Group):

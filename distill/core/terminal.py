@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import TypeVar
 
 from rich.console import Console
@@ -23,14 +20,6 @@ def _console(stderr: bool) -> Console:
 
 console = _console(stderr=True)  # progress, notes and warnings
 output = _console(stderr=False)  # results
-
-
-def escape_unencodable() -> None:
-    """Write characters that standard output or error cannot encode as escapes: a table must not end a command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not what another program has put in its place
-            with suppress(OSError, ValueError):  # it is closed, or cannot be written anyway
-                stream.reconfigure(errors="backslashreplace")
 
 
 def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
