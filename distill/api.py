@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from distill.core.arguments import check_choice, check_integer, to_path, to_paths, translates_os_errors
 from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
 from distill.core.errors import RunError
-from distill.core.files import read_json, refuse_overwriting, refuse_working_directory
+from distill.core.files import read_json, refuse_overwriting, refuse_working_directory, write_json
 from distill.core.package_guard import require_own
 from distill.runtime.bundle import Bundle, Precision
 
@@ -69,13 +70,14 @@ def train_teacher(
     folder = _output(out, data)
     config = _recipe(recipe, overrides).teacher
     splits = read_dataset(data)
-    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.run_writer import RunStart, claim_run
     from distill.training.trainer import CheckpointFolder
     from teacher.train import fit_teacher
 
-    if not begin_run(folder, RunStart("teacher", config, splits), resume, overwrite):
-        return _finished(folder)
-    return fit_teacher(config, splits, CheckpointFolder(folder, resume))
+    with claim_run(folder, RunStart("teacher", config, splits), resume, overwrite) as is_unfinished:
+        if not is_unfinished:
+            return _finished(folder)
+        return fit_teacher(config, splits, CheckpointFolder(folder, resume))
 
 
 @translates_os_errors
@@ -105,7 +107,7 @@ def train_student(
     splits = read_dataset(data, teachers[0])
     from distill.data.checks import content_hash, read_unlabelled
     from distill.data.run_folder import weights_sha256
-    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.run_writer import RunStart, claim_run
     from distill.training.trainer import CheckpointFolder
     from student.control import run_control_experiment
     from student.train import DistillationTargets, fit_student
@@ -115,18 +117,19 @@ def train_student(
     extra = [] if unlabelled is None else read_unlabelled(to_path("unlabelled", unlabelled), splits)
     extra = [*splits.unlabelled, *extra]
     depends_on = {"teachers": [weights_sha256(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
-    if not begin_run(folder, RunStart("student", config, splits, depends_on), resume, overwrite):
-        return _finished(folder, with_control)
     run = CheckpointFolder(folder, resume)
-    folds = ensemble_folds(teachers, splits.train) if config.out_of_fold else []
-    targets = DistillationTargets(ensemble_soft_targets(teachers, [*splits.train, *extra]), folds, extra)
+    with claim_run(folder, RunStart("student", config, splits, depends_on), resume, overwrite) as is_unfinished:
+        if not is_unfinished:
+            return _finished(folder, with_control)
+        folds = ensemble_folds(teachers, splits.train) if config.out_of_fold else []
+        targets = DistillationTargets(ensemble_soft_targets(teachers, [*splits.train, *extra]), folds, extra)
 
-    def run_control() -> DistillationVerdict:
-        return run_control_experiment(
-            config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run.child("training")
-        )
+        def run_control() -> DistillationVerdict:
+            return run_control_experiment(
+                config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run.child("training")
+            )
 
-    return fit_student(config, splits, targets, run, run_control if with_control else None)
+        return fit_student(config, splits, targets, run, run_control if with_control else None)
 
 
 @translates_os_errors
@@ -153,7 +156,7 @@ def finetune_int8(
     splits = read_dataset(data, student)
     from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
-    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.run_writer import RunStart, claim_run
     from distill.training.trainer import CheckpointFolder
     from student.finetune import finetune_student
     from student.train import DistillationTargets
@@ -167,10 +170,11 @@ def finetune_int8(
         "finetune": [config.epochs, config.learning_rate],
     }
     start = RunStart("student", before.classifier.config, splits, depends_on)
-    if not begin_run(folder, start, resume, overwrite):
-        return _finished(folder)
-    targets = DistillationTargets(ensemble_soft_targets(teachers, splits.train))
-    return finetune_student(before, config, splits, targets, limit, CheckpointFolder(folder, resume))
+    with claim_run(folder, start, resume, overwrite) as is_unfinished:
+        if not is_unfinished:
+            return _finished(folder)
+        targets = DistillationTargets(ensemble_soft_targets(teachers, splits.train))
+        return finetune_student(before, config, splits, targets, limit, CheckpointFolder(folder, resume))
 
 
 @translates_os_errors
@@ -207,8 +211,13 @@ def export(
 
 
 @translates_os_errors
-def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> SplitEvaluation:
-    """F1 with intervals of a run or a Bundle on a split. Raises DataError, RunError, BundleError and BenchError."""
+def evaluate(
+    model: PathLike, data: PathLike, *, split: str = "dev", out: PathLike | None = None
+) -> SplitEvaluation:
+    """F1 with intervals of a run or a Bundle on a split, also written to `out` as JSON if that is given.
+
+    Raises DataError, RunError, BundleError, BenchError and OutputError.
+    """
     require_own("bench")
     splits = read_dataset(data, model)
     from bench.quality import evaluate as evaluating
@@ -218,6 +227,8 @@ def evaluate(model: PathLike, data: PathLike, *, split: str = "dev") -> SplitEva
 
     eval_set = EvalSet.from_splits(splits, split)
     evaluation = evaluating.evaluate(open_variant(variant_from_path(to_path("model", model))), eval_set)
+    if out is not None:
+        write_json(to_path("out", out), asdict(evaluation))
     evaluating.show(evaluation, eval_set)
     return evaluation
 

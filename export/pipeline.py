@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 from onnxruntime import InferenceSession
 
 from distill.core.cpu import CpuTarget, detect_target, overflows
-from distill.core.errors import RunError
+from distill.core.errors import ExportError, RunError
 from distill.core.files import read_json, scratch_folder
+from distill.core.lock import lock_beside, sole_writer
 from distill.core.recipe import ExportConfig
 from distill.core.terminal import note
 from distill.data.dataset import Example, Splits, encode_targets, without_images, without_texts
@@ -75,9 +77,13 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
 
     Raises BundleError, ParityError or ExportError before anything is written.
     """
-    for out in (request.out, request.fp32_out):
+    outs = {request.out, request.fp32_out}
+    for out in outs:
         bundle.check_replaceable(out)
-    with scratch_folder(request.out) as work:
+    with ExitStack() as stack:
+        for out in outs:
+            stack.enter_context(sole_writer(out, lock_beside(out), ExportError))
+        work = stack.enter_context(scratch_folder(request.out))
         fp32 = _export_fp32(student, splits, config, work / "fp32.onnx")
         models = {request.fp32_out: fp32}
         if request.precision != "fp32":
@@ -91,7 +97,10 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
                 embedded = model.path.with_suffix(".embedded.onnx")
                 embed_contents(model.path, contents[out], embedded)
                 contents[out] = replace(contents[out], model=embedded)
-        return [bundle.write_bundle(out, content) for out, content in contents.items()]
+        written = [bundle.write_bundle(out, content) for out, content in contents.items()]
+    if (quantization := models[request.out].figures.quantization) is not None:
+        show_quantization(quantization, request.precision, request.target)
+    return written
 
 
 def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path: Path) -> _ExportedModel:
@@ -129,7 +138,6 @@ def _quantize(
     evaluation = _evaluate(student, splits, predict, best.probabilities, thresholds)
     effect = measure_quantization_effect(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
     quantization = QuantizationFigures(candidates, coverage, effect)
-    show_quantization(quantization, precision, target)
     figures = replace(
         fp32.figures,
         precision=precision,

@@ -63,10 +63,11 @@ def finetune_student(
     make_loss = loss_factory(settings, classifier, soft)
     log = train_model(classifier.network, settings, data, make_loss(), run.child("training"))
     evaluation = _evaluate(classifier, data, student.thresholds, logits_before)
-    evaluation.show("Student in int8 arithmetic")
     ranges = remove_fake_quant(classifier.network)
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
-    return finish_run(run.folder, classifier, evaluation.thresholds, log, metrics, ranges)
+    finished = finish_run(run.folder, classifier, evaluation.thresholds, log, metrics, ranges)
+    evaluation.show("Student in int8 arithmetic")
+    return finished
 
 
 def _calibrate(classifier: Classifier, train_set: EncodedDataset) -> None:

@@ -122,13 +122,15 @@ def fit_student(
     network = student.classifier.network
     log = train_model(network, config, student.data, student.make_loss(), training.child("all"), epochs)
     evaluation = evaluate_run(student.classifier, student.labelled.targets, student.data.dev, out_of_fold)
-    evaluation.show("Student")
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
-    if run_control is not None:
-        verdict = run_control()
-        show_verdict(verdict)
+    verdict = None if run_control is None else run_control()
+    if verdict is not None:
         metrics["distillation"] = verdict.to_json()
-    return finish_run(run.folder, student.classifier, evaluation.thresholds, log, metrics)
+    finished = finish_run(run.folder, student.classifier, evaluation.thresholds, log, metrics)
+    evaluation.show("Student")
+    if verdict is not None:
+        show_verdict(verdict)
+    return finished
 
 
 def loss_factory(

@@ -78,11 +78,12 @@ def fit_teacher(
         note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
     log = train_model(classifier.network, config, data, loss, training.child("all"), epochs)
     evaluation = evaluate_run(classifier, targets, data.dev, out_of_fold)
-    evaluation.show("Teacher")
     soft_targets = compute_soft_targets(classifier, splits.train, data.train)
     on_first_process(soft_targets.write)(run.folder / FILE)
     metrics = evaluation.to_json() | {"training": asdict(log)}
-    return finish_run(run.folder, classifier, evaluation.thresholds, log, metrics)
+    finished = finish_run(run.folder, classifier, evaluation.thresholds, log, metrics)
+    evaluation.show("Teacher")
+    return finished
 
 
 def _write_fold(folder: Path, splits: Splits, folds: Folds, number: int, teacher: Classifier) -> None:

@@ -44,8 +44,9 @@ def measure(threads: str | None, batches: str, calls: int, starts: int, name: st
         payload = Path(folder) / PAYLOAD
         bundles = sorted((payload / BUNDLES).iterdir(), key=lambda path: int(path.stem))
         report = run(select_variants(bundles[-1], bundles[:-1]), EvalSet.load(payload / EVAL_SET_FOLDER), plan)
+    written = write(report, out)
     show(report)
-    note(f"Written: {', '.join(str(path) for path in write(report, out))}")
+    note(f"Written: {', '.join(str(path) for path in written)}")
 
 
 def _unpack(folder: Path) -> None:

@@ -6,7 +6,6 @@ examples. The device needs Python and the four packages with compiled parts.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from bench.device.main import BUNDLES, EVAL_SET_FOLDER, PAYLOAD
 from bench.quality.eval_set import EvalSet
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
+from distill.core.files import hidden_path
 
 PACKAGES = ("distill", "bench")
 PURE = ("rich", "click")  # their own requirements are not needed for what is used of them
@@ -35,8 +35,7 @@ def pack(variants: Sequence[Variant], eval_set: EvalSet, out: Path) -> None:
         if variant.runtime != "onnxruntime":
             raise BenchError(f"{variant.folder}: only Bundles can be packed, a device has no torch; leave it out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    with hidden_path(out, "part") as part:
         with part.open("wb") as handle:
             handle.write(SHEBANG)
             with zipfile.ZipFile(handle, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -45,8 +44,6 @@ def pack(variants: Sequence[Variant], eval_set: EvalSet, out: Path) -> None:
                 _add_payload(archive, variants, eval_set)
         part.chmod(0o755)
         part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _add_code(archive: zipfile.ZipFile) -> None:

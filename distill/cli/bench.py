@@ -117,8 +117,8 @@ def run(
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
     splits, eval_set = _eval_set(data, bundle, split)
     report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan)
-    show(report)
     written = write(report, out or default_output(bundle, "-bench.json"))
+    show(report)
     note(f"Written: {', '.join(str(path) for path in written)}")
     if old is not None:
         _compare(report, old, fail_on)

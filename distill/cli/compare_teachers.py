@@ -66,7 +66,7 @@ def compare_teachers(
     from distill.core.terminal import note, output
     from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size
-    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.run_writer import RunStart, claim_run
     from distill.training.trainer import CheckpointFolder
     from teacher.compare import compare_recipes, comparison_table
 
@@ -74,6 +74,7 @@ def compare_teachers(
         check_batch_size(config.batch_size)
     asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
     start = RunStart("teacher", next(iter(configs.values())), splits, asked)
-    begin_run(out, start, resume, overwrite)
-    output.print(comparison_table(compare_recipes(configs, splits, folds, seeds, CheckpointFolder(out, resume))))
+    with claim_run(out, start, resume, overwrite):
+        comparison = compare_recipes(configs, splits, folds, seeds, CheckpointFolder(out, resume))
+    output.print(comparison_table(comparison))
     note(f"Written: {out / COMPARISON}")

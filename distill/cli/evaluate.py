@@ -30,10 +30,4 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
     """
     from distill import api
 
-    evaluation = api.evaluate(folder, data, split=split)
-    if out is not None:
-        from dataclasses import asdict
-
-        from distill.core.files import write_json
-
-        write_json(out, asdict(evaluation))
+    api.evaluate(folder, data, split=split, out=out)

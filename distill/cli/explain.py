@@ -78,8 +78,8 @@ def explain(
     predictor = Predictor.load(bundle, threads)
     example = Example(image.name if image else "text", text, image, ())
     found = explain_prediction(predictor, example, names, count, grid)
-    output.print(to_table(found))
     title = f"{example.id} as {bundle.name} sees it"
     write_plot(found, image, predictor.bundle.preprocess.image, title, out)
     write_json(figures, {"bundle": bundle.name, "bundle_sha256": predictor.bundle.sha256, **found.to_json()})
+    output.print(to_table(found))
     note(f"Written: {out}, and all numbers in {figures}")

@@ -76,11 +76,13 @@ def retrain(
 
     options = RetrainOptions(run, data, test, earlier, out, overrides, max_f1_drop, resume, overwrite)
     promotion = retrain_teacher(options)
+    is_promoted = promotion.decision != "KEPT OLD"
+    if is_promoted and current is not None:
+        switch_link(current, out)
     note(f"Written to {out}: {FIGURES}, {PAGE}")
     note(promotion.sentence())
-    if promotion.decision == "KEPT OLD":
+    if not is_promoted:
         click.get_current_context().exit(KEPT)
     if current is not None:
-        switch_link(current, out)
         note(f"{current} points to {out} now")
     note(f"Next: distill train-student --data {data} --teacher {out} --out runs/student")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def tune(
     refuse_overwriting(out, data)
     splits = read_dataset(data)
     from distill.core.terminal import note, output
-    from distill.training.run_writer import RunStart, begin_run
+    from distill.training.run_writer import RunStart, claim_run
     from teacher.tune.cross_validation import CrossValidation
     from teacher.tune.report import compare_command, evaluate_best, search_table, summary_lines, write_study
     from teacher.tune.search import SearchConfig, is_in_space, run_search, search_space, values_line, values_of
@@ -65,31 +67,32 @@ def tune(
     config = SearchConfig(start, trials, folds, seed)
     base, examples = config.base, len(splits.train)
     depends_on = {"tune": {"space": search_space(base), "folds": folds, "seed": seed}}
-    begin_run(out, RunStart("teacher", base, splits, depends_on), resume, overwrite)
-    if not is_in_space(base):
-        line = values_line(values_of(base))
-        note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {line}")
-    cross_validation = CrossValidation(base, splits, folds, out / "trials")
-    finished = run_search(
-        config, cross_validation.scores, out, lambda done: write_study(out, config, examples, done)
-    )
-    best = evaluate_best(cross_validation, base, finished)
-    write_study(out, config, examples, finished, best)
+    with claim_run(out, RunStart("teacher", base, splits, depends_on), resume, overwrite):
+        if not is_in_space(base):
+            line = values_line(values_of(base))
+            note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {line}")
+        cross_validation = CrossValidation(base, splits, folds, out / "trials")
+        finished = run_search(
+            config, cross_validation.scores, out, lambda done: write_study(out, config, examples, done)
+        )
+        best = evaluate_best(cross_validation, base, finished)
+        write_study(out, config, examples, finished, best)
+        say_written = _write_plots(finished, base.threshold_objective, out)
     output.print(search_table(finished, config, examples))
-    _write_plots(finished, base.threshold_objective, out)
+    say_written()
     options = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
     command = compare_command(base, best.trial, data, Path(f"{out}-judged"), options)
     for line in (*summary_lines(best, base, len(finished)), f"Next: {shlex.join(command)}"):
         note(line)
 
 
-def _write_plots(trials: list[Any], objective: str, out: Path) -> None:
-    """Write the plots, or say what they need."""
+def _write_plots(trials: list[Any], objective: str, out: Path) -> Callable[[], None]:
+    """Write the plots; what says so, or what they need."""
     from distill.core.terminal import note, warn
 
     if not can_plot():
-        return warn(f"no plots without matplotlib; {install_command('plots')}, then resume with --resume")
+        return partial(warn, f"no plots without matplotlib; {install_command('plots')}, then resume with --resume")
     from teacher.tune.plots import HISTORY, PARAMETERS, write_search_plots
 
     write_search_plots(trials, objective, out)
-    return note(f"Written to {out}: best.toml, study.json, {HISTORY}, {PARAMETERS}")
+    return partial(note, f"Written to {out}: best.toml, study.json, {HISTORY}, {PARAMETERS}")

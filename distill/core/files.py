@@ -1,10 +1,12 @@
 """Writes files and folders atomically (as a whole or not at all), and hashes content.
 
-New content is written beside its target, under a hidden name with the writer's process id and a kind:
-  .NAME.PID.part   not complete yet, or being removed
-  .NAME.PID.old    the previous folder, where replacing it takes two steps
-  .NAME.PID.work   a folder for temporary files
-A killed writer leaves one of these behind; the next writer of the same target cleans up (`remove_leftovers`).
+New content is written beside its target, under a hidden name with a random token of the writer and a kind:
+  .NAME.TOKEN.part   not complete yet, or being removed
+  .NAME.TOKEN.old    the previous folder, where replacing it takes two steps
+  .NAME.TOKEN.work   a folder for temporary files
+  .NAME.TOKEN.lock   held while the others may be there (distill.core.lock)
+A killed writer leaves these behind; the next writer of the same target cleans up (`remove_leftovers`). Those of a
+living writer, in whatever container or machine, are left alone: of several, the last to finish wins.
 """
 
 from __future__ import annotations
@@ -13,29 +15,26 @@ import errno
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DistillError, OutputError
+from distill.core.lock import take
 from distill.core.printable import printable
 from distill.core.untrusted import parse_strict_json, read_bounded
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RETRY = "run the same command again"
 MAX_JSON_BYTES = 256 << 20  # of a run's hashes of four million examples
-KINDS = ("part", "old", "work")
+KINDS = ("old", "part", "work")
+LEFTOVER = re.compile(r"([0-9a-f]{8})\.(?:lock|old|part|work)")  # after .NAME.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
-
-
-def cache_folder() -> Path:
-    """$DISTILL_CACHE if set, else distill/ in the user's cache folder."""
-    if "DISTILL_CACHE" in os.environ:
-        return Path(os.environ["DISTILL_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "distill"
 
 
 def sha256_of(path: Path) -> str:
@@ -52,18 +51,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises OutputError."""
     refuse_non_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
-    temporary = _temporary_path(path, "part")
-    with explain_write_errors(path, len(content)):
-        try:
-            with temporary.open("wb") as handle:
-                handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with explain_write_errors(path, len(content)), hidden_path(path, "part") as temporary:
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
 
 
 def refuse_non_file(path: Path) -> None:
@@ -94,7 +87,8 @@ def read_json(path: Path, error: type[DistillError]) -> Any:
 
 @contextmanager
 def explain_write_errors(path: Path, size_bytes: int | None = None, then: str = RETRY) -> Iterator[None]:
-    """Turn a full disk into an OutputError about `path`; other OSErrors without a file name get this one.
+    """Turn a full disk into an OutputError about `path`; other OSErrors get this name if they have none or that of
+    a hidden file beside it.
 
     `size_bytes` is the size of what is written, `then` what to do after making room."""
     try:
@@ -102,7 +96,7 @@ def explain_write_errors(path: Path, size_bytes: int | None = None, then: str = 
     except OSError as error:
         if error.errno in DISK_FULL:
             raise write_error(path, str(error.strerror), size_bytes, then) from error
-        if error.filename is None:
+        if error.filename is None or Path(str(error.filename)).name.startswith(f".{path.name}."):
             error.filename = str(path)
         raise
 
@@ -143,20 +137,14 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     refuse_working_directory(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target)
-    fresh = _temporary_path(target, "part")
-    with explain_write_errors(target):
-        try:
-            _remove(fresh)
-            fresh.mkdir()
-            yield fresh
-            for path in fresh.rglob("*"):
-                if path.is_file():
-                    with path.open("r+b") as handle:  # content must reach the disk before the name
-                        os.fsync(handle.fileno())
-            _replace_folder(target, fresh)
-        finally:
-            _remove(fresh)
+    with explain_write_errors(target), hidden_path(target, "part") as fresh:
+        fresh.mkdir()
+        yield fresh
+        for path in fresh.rglob("*"):
+            if path.is_file():
+                with path.open("r+b") as handle:  # content must reach the disk before the name
+                    os.fsync(handle.fileno())
+        _replace_folder(target, fresh)
 
 
 @contextmanager
@@ -166,26 +154,25 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     Other libraries' temporary files go there too, so that those of a killed process are cleaned up with it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target)
-    folder, default = _temporary_path(target, "work"), tempfile.tempdir
-    with explain_write_errors(target):
+    default = tempfile.tempdir
+    with explain_write_errors(target), hidden_path(target, "work") as folder:
         try:
-            _remove(folder)
             folder.mkdir()
             tempfile.tempdir = str(folder)
             yield folder
         finally:
             tempfile.tempdir = default
-            _remove(folder)
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder atomically: it is renamed first, so that a kill cannot leave half of it. Raises
-    OutputError."""
+def remove_folder(folder: Path, keep: str | None = None) -> None:
+    """Remove a folder, but for its file `keep`, atomically: it is renamed first, so that a kill cannot leave half
+    of it. Raises OutputError."""
     refuse_working_directory(folder)
-    doomed = _temporary_path(folder, "part")
-    folder.rename(doomed)
-    _remove(doomed)
+    with hidden_path(folder, "part") as doomed:
+        folder.rename(doomed)
+        if keep is not None and (doomed / keep).exists():
+            folder.mkdir()
+            (doomed / keep).rename(folder / keep)
 
 
 def refuse_working_directory(target: Path) -> None:
@@ -198,50 +185,69 @@ def refuse_working_directory(target: Path) -> None:
 def remove_leftovers(target: Path) -> None:
     """Clean up after killed writers of `target`: restore the folder that one had moved aside, remove the rest."""
     prefix = f".{target.name}."
-    for path in list(target.parent.iterdir()) if target.parent.is_dir() else []:
-        process, _, kind = path.name.removeprefix(prefix).partition(".")
-        if not path.name.startswith(prefix) or not process.isdecimal() or kind not in KINDS:
-            continue
-        own = int(process) == os.getpid()
-        if _is_running(int(process)) and not (own and kind == "old"):
-            continue
-        if kind == "old" and not target.exists():
-            path.rename(target)
-        else:
-            _remove(path)
+    names = [path.name for path in target.parent.iterdir()] if target.parent.is_dir() else []
+    matches = (LEFTOVER.fullmatch(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+    for token in {match.group(1) for match in matches if match}:
+        with suppress(OSError), _hold_token(target, token) as is_free:  # a folder or a lock may be another user's
+            for kind in KINDS if is_free else ():
+                path = target.with_name(f"{prefix}{token}.{kind}")
+                if kind == "old" and path.exists() and not target.exists():
+                    path.rename(target)
+                _remove(path)
 
 
-def _temporary_path(target: Path, kind: str) -> Path:
-    """The name for this process. In a container, a previous process may have had the same id."""
-    return target.with_name(f".{target.name}.{os.getpid()}.{kind}")
+@contextmanager
+def hidden_path(target: Path, kind: str) -> Iterator[Path]:
+    """A name beside `target` that no other writer uses or removes; what is there at the end is removed."""
+    remove_leftovers(target)
+    while True:
+        token = secrets.token_hex(4)
+        with _hold_token(target, token) as is_free:
+            if not is_free:
+                continue
+            path = target.with_name(f".{target.name}.{token}.{kind}")
+            try:
+                yield path
+            finally:
+                _remove(path)
+            return
 
 
-def _is_running(process: int) -> bool:
-    """Whether a process with this id exists; True on Windows, where os.kill would end it."""
-    if os.name != "posix":
-        return True
+@contextmanager
+def _hold_token(target: Path, token: str) -> Iterator[bool]:
+    """Hold the lock of a writer's token; whether it was free."""
+    lock = take(target.with_name(f".{target.name}.{token}.lock"))
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def _replace_folder(target: Path, fresh: Path) -> None:
     """Rename `fresh` to `target`; a previous folder ends up at `fresh`, or is removed."""
-    if not target.exists():
-        fresh.rename(target)
-    elif not _exchange(fresh, target):
-        old = _temporary_path(target, "old")
-        target.rename(old)
-        try:
-            fresh.rename(target)
-        except BaseException:
+    old = fresh.with_suffix(".old")
+    try:
+        while not (_exchange(fresh, target) if target.exists() else _rename_to_free(fresh, target)):
+            with suppress(FileNotFoundError):  # another writer has moved it
+                _remove(old)
+                target.rename(old)
+    except BaseException:
+        if old.exists() and not target.exists():
             old.rename(target)
+        raise
+    _remove(old)
+
+
+def _rename_to_free(fresh: Path, target: Path) -> bool:
+    """Rename a folder; False where another writer has taken the name."""
+    try:
+        fresh.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        _remove(old)
+        return False
+    return True
 
 
 def _exchange(first: Path, second: Path) -> bool:

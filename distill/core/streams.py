@@ -1,10 +1,14 @@
-"""The filter under all that the command line prints: errors, usage, warnings, logs, and what libraries print."""
+"""The filter under all that the command line prints: errors, usage, warnings, logs, and what libraries print.
+
+Imports nothing slow: every command line begins here.
+"""
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 from distill.core.printable import printable
@@ -36,7 +40,9 @@ class PrintableStream:
 
 @contextmanager
 def printable_streams() -> Iterator[None]:
-    """Filter whatever is written to sys.stdout and sys.stderr in the block."""
+    """Filter whatever is written to sys.stdout and sys.stderr in the block, and escape what they cannot encode: a
+    table must not end a command."""
+    escape_unencodable()
     before = sys.stdout, sys.stderr
     if sys.stdout is not None:  # a process may have neither
         sys.stdout = cast(TextIO, PrintableStream(sys.stdout, binary=True))
@@ -46,3 +52,11 @@ def printable_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def escape_unencodable() -> None:
+    """Write characters that standard output or error cannot encode as escapes, from now on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not what another program has put in its place
+            with suppress(OSError, ValueError):  # it is closed, or cannot be written anyway
+                stream.reconfigure(errors="backslashreplace")

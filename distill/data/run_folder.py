@@ -11,6 +11,7 @@ RUN/
   control.npz         the outputs of a control experiment
   retrain.*           of a retrained teacher: its comparison with the one that it started from
   training/           checkpoints of an unfinished training, removed at the end
+  .lock               while a process writes the run (distill.core.lock)
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.core.errors import OutputError
-from distill.core.files import cache_folder, write_bytes
+from distill.core.cache import cache_folder, optional_write
+from distill.core.files import write_bytes
 from distill.core.terminal import note, track
 from distill.data.checks import image_hash
 from distill.data.dataset import Example
@@ -54,7 +54,7 @@ class FeatureExtractor:
         """float32 (N, *encoder.shape) in the order of the examples; zeros for one without an image.
 
         A cached feature is named by the image's content, the encoder's weights and the preprocessing, so that a
-        change of any of them misses the cache. Raises ImageError and OutputError.
+        change of any of them misses the cache. Raises ImageError.
         """
         folder = self._folder()
         images = [example.image for example in examples]
@@ -80,7 +80,7 @@ class FeatureExtractor:
         return cache_folder() / "features" / fingerprint(self.encoder)[:16] / name
 
     def _compute(self, folder: Path, images: list[tuple[str, Path]]) -> dict[str, Features]:
-        """Features by the content of the images; each is also written to the cache."""
+        """Features by the content of the images; each is also written to the cache if possible."""
         computed = {}
         starts = range(0, len(images), BATCH)
         for start in track(starts, "image features", len(starts)):
@@ -88,7 +88,8 @@ class FeatureExtractor:
             pixels = np.stack([self._pixels(content_hash, image) for content_hash, image in batch])
             outputs = _run(self.encoder, normalise(pixels, self.spec), self.device)
             for (content_hash, _), feature in zip(batch, outputs, strict=True):
-                _write(folder / content_hash[:2] / content_hash, feature)
+                with optional_write():
+                    write_bytes(folder / content_hash[:2] / content_hash, feature.tobytes())
                 computed[content_hash] = feature
         return computed
 
@@ -98,10 +99,10 @@ class FeatureExtractor:
         return self.view.pixels(image, content_hash, self.spec)
 
     def _read(self, folder: Path, content_hashes: set[str]) -> dict[str, Features]:
-        """The cached features of these images; a file of another size is ignored, and computed again."""
+        """The cached features of these images; one that is unreadable or of another size is computed again."""
         cached = {}
         for content_hash in content_hashes:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 data = (folder / content_hash[:2] / content_hash).read_bytes()
                 if len(data) == 4 * math.prod(self.encoder.shape):
                     cached[content_hash] = np.frombuffer(data, dtype=np.float32).reshape(self.encoder.shape)
@@ -113,10 +114,3 @@ def _run(encoder: ImageEncoder, pixels: NDArray[np.float32], device: torch.devic
     with torch.no_grad():
         outputs: NDArray[np.float32] = encoder(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
     return outputs
-
-
-def _write(path: Path, feature: Features) -> None:
-    try:
-        write_bytes(path, feature.tobytes())
-    except OutputError as error:
-        raise OutputError(f"{error}; or set DISTILL_CACHE to a folder with room") from error

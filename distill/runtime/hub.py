@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distill.core.cache import cache_folder, cache_folders, writable, write_fault
 from distill.core.errors import BundleError
 from distill.core.extras import require
-from distill.core.files import atomic_folder, cache_folder
+from distill.core.files import atomic_folder
 from distill.core.terminal import note, warn
 from distill.core.untrusted import is_file
 from distill.runtime.bundle_files import ALL_FILES, FILES, LIMITS, MANIFEST, MANIFEST_LIMIT
@@ -47,7 +49,7 @@ def default_output(bundle: Path, ending: str) -> Path:
 
 def is_downloaded(bundle: Path) -> bool:
     """Whether a Bundle lies in distill's cache of downloads from the hub."""
-    return bundle.is_relative_to(cache_folder() / "hub")
+    return any(bundle.is_relative_to(folder / "hub") for folder in cache_folders())
 
 
 def _folder(repository: str, commit: str) -> Path:
@@ -79,11 +81,22 @@ def _snapshot(name: str, repository: str, revision: str) -> Path:
         return _cached(name, repository, revision, f"the hub cannot be reached ({_reason(error)})")
     size_bytes = _check_listing(name, info)
     note(f"{name}: commit {info.sha}, {size_bytes / 1e6:.1f} MB, from the Hugging Face hub or its cache")
+    download = partial(client.snapshot_download, repository, revision=revision, allow_patterns=list(ALL_FILES))
     try:
-        return Path(client.snapshot_download(repository, revision=revision, allow_patterns=list(ALL_FILES)))
+        return Path(_download(download, Path(constants.HF_HUB_CACHE)))
     except Exception as error:
         reason = _reason(error)
         raise BundleError(f"{name}: the download broke off ({reason}); give the same command again") from error
+
+
+def _download(download: Callable[..., str], client_cache: Path) -> str:
+    """Download, beside our own cache where the client's cannot be written."""
+    try:
+        return download()
+    except OSError:
+        if write_fault(client_cache) is None:
+            raise
+        return download(cache_dir=writable(cache_folder() / "client"))
 
 
 def _check_listing(name: str, info: Any) -> int:
@@ -124,6 +137,7 @@ def _copy_without_links(name: str, snapshot: Path, folder: Path) -> Path:
     if folder.is_dir():
         return folder
     _check_complete(name, {file for file in ALL_FILES if is_file(snapshot / file)})
+    folder = writable(folder)
     with atomic_folder(folder) as part:
         for file in ALL_FILES:
             shutil.copyfile(snapshot / file, part / file)

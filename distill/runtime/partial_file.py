@@ -3,6 +3,7 @@
   OUT.part        the lines so far, a chunk at a time
   OUT.part.json   which source they are for and which Bundle made them; written before the first of them
   OUT             all lines; the other two are removed
+  .OUT.lock       held from before OUT.part is read until after it is renamed
 
 Quantised products depend on what shares a batch, so a run resumes at a whole chunk: it then writes the same bytes
 as an uninterrupted run.
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +22,7 @@ from typing import Any, BinaryIO
 from distill import __version__
 from distill.core.errors import OutputError
 from distill.core.files import explain_write_errors, read_json, refuse_non_file, sha256_of, write_json
+from distill.core.lock import lock_beside, sole_writer
 from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
 from distill.runtime.bundle_files import MANIFEST
@@ -52,14 +55,20 @@ class PartialFile:
         """OUT.part.json."""
         return self.out.with_name(f"{self.out.name}.part.json")
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out. Raises OutputError when one is writing the file."""
+        refuse_non_file(self.out)
+        with sole_writer(self.out, lock_beside(self.out), OutputError):
+            yield
+
     def progress(self) -> Progress:
         """How far OUT.part goes; nothing where it does not exist."""
         return _whole_chunks(self.path)
 
     def resume_point(self, resume: bool) -> Progress | None:
-        """Where to start, or None when OUT is complete. Raises OutputError rather than lose predictions, or mix
-        them with those of another source or Bundle."""
-        refuse_non_file(self.out)
+        """Where to start while it is `locked`, or None when OUT is complete. Raises OutputError rather than lose
+        predictions, or mix them with those of another source or Bundle."""
         progress = self.progress()
         if not progress.lines and (self.path.is_file() or not resume):
             return progress  # nothing that took long
@@ -75,9 +84,7 @@ class PartialFile:
 
     def write(self, lines: Iterable[bytes], start: Progress) -> None:
         """Append the lines that follow `start`, chunk by chunk, and rename the file to OUT. Raises OutputError."""
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         with explain_write_errors(self.path, then="go on with --resume"), self.path.open("ab") as handle:
-            lock_file(handle, self.path)
             try:
                 handle.truncate(start.size_bytes)
                 write_json(self.identity_path, self.identity)
@@ -139,18 +146,6 @@ def predictor_identity(bundle: Bundle) -> dict[str, Any]:
 def is_failed_row(line: bytes) -> bool:
     """Whether a line says why a row could not be read. Raises ValueError for a line that is no JSON object."""
     return "error" in dict(json.loads(line))
-
-
-def lock_file(handle: BinaryIO, path: Path) -> None:
-    """Raise OutputError when another process is writing the file. Windows has no such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputError(f"{path}: another process is writing it; wait for it, or give another --out") from error
 
 
 def _whole_chunks(path: Path) -> Progress:

@@ -28,8 +28,8 @@ def predict_source(
     """Write a line for every item of `source`, in order, with a progress bar, and return the number of failed rows.
 
     Without `out`, the lines go to standard output. With it, a killed run leaves its lines in OUT.part, and `resume`
-    continues there. `ocr` reads missing texts off the images. Raises DataError, and OutputError when OUT.part
-    holds predictions and `resume` is False, or predictions of another source or Bundle.
+    continues there. `ocr` reads missing texts off the images. Raises DataError, and OutputError when another
+    process writes OUT, or OUT.part holds predictions and `resume` is False, or those of another source or Bundle.
     """
     if out is None:
         lines = _Lines(predictor, _items(source, 0), ocr)
@@ -39,15 +39,16 @@ def predict_source(
             raise KeyboardInterrupt("with --out FILE an interrupted run can be resumed") from None
         return lines.failed_rows
     part = PartialFile(out, run_identity(source, predictor.bundle, None if ocr is None else ocr.name))
-    start = part.resume_point(resume)
-    if start is None:
-        return _finish(part)
-    if start.lines:
-        note(f"{part.path}: {start.lines:,} predictions are there already")
-    try:
-        return _write(predictor, source, part, start, ocr)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_next_step(part)) from None
+    with part.locked():
+        start = part.resume_point(resume)
+        if start is None:
+            return _finish(part)
+        if start.lines:
+            note(f"{part.path}: {start.lines:,} predictions are there already")
+        try:
+            return _write(predictor, source, part, start, ocr)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_next_step(part)) from None
 
 
 def json_line(prediction: Prediction | FailedRow, ocr_text: str | None = None) -> bytes:
@@ -117,8 +118,8 @@ def _print(lines: Iterable[bytes]) -> None:
 
 
 def _finish(part: PartialFile) -> int:
-    note(f"{part.out}: all rows are predicted already")
     part.identity_path.unlink()
+    note(f"{part.out}: all rows are predicted already")
     with part.out.open("rb") as handle:
         return sum(map(is_failed_row, handle))
 

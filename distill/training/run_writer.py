@@ -1,10 +1,15 @@
-"""A training run's folder: claimed when training begins, written when it ends (layout: distill.data.run_folder)."""
+"""A training run's folder: claimed when training begins, written when it ends (layout: distill.data.run_folder).
+
+From beginning to end one process writes it; of several that train together, the first.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +25,7 @@ from distill.core.files import (
     write_json,
     write_text,
 )
+from distill.core.lock import LOCK_FILE, lock_inside, sole_writer
 from distill.core.recipe import ModelConfig
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits
@@ -38,7 +44,7 @@ from distill.data.run_folder import (
 )
 from distill.model.checkpoint import ActivationRanges, Checkpoint
 from distill.model.classifier import Classifier
-from distill.model.distributed import check_batch_size, on_first_process
+from distill.model.distributed import check_batch_size, on_first_process, rank
 from distill.model.encoders.weights import save_config
 from distill.model.network import TwoTowerNetwork
 from distill.model.training_log import TrainLog
@@ -71,24 +77,46 @@ class RunStart:
         }
 
 
+@contextmanager
+def claim_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> Iterator[bool]:
+    """Claim the folder for a run while the block lasts: whether there is anything to train, which is False for a
+    finished run.
+
+    Raises RunError for `resume` and `overwrite` together, if the folder is a file, another process has claimed it,
+    or it holds other files, or a run without `resume` or `overwrite`, or, with `resume`, one that was started with
+    another recipe or data.
+    """
+    with _only_writer(folder) if rank() == 0 else nullcontext():
+        yield begin_run(folder, start, resume, overwrite)
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file; choose another folder to write to")
+    remove_leftovers(folder)
+    is_new = not folder.exists()
+    try:
+        with sole_writer(folder, lock_inside(folder), RunError):
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # it is no longer empty
+                folder.rmdir()
+
+
 @on_first_process
 def begin_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
-    """Claim the folder for a run. Returns whether there is anything to train: False for a finished run.
-
-    Raises RunError for `resume` and `overwrite` together, if the folder is a file or holds other files, or a run
-    without `resume` or `overwrite`, or, with `resume`, a run that was started with another recipe or data.
-    """
+    """What `claim_run` does once it is the only writer."""
     check_batch_size(start.config.batch_size)
     if resume and overwrite:
         raise RunError(f"{folder}: resume and overwrite exclude each other; give one of them")
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file; choose another folder to write to")
     started = start.to_json()
-    for path in (folder, folder / START_FILE):
-        remove_leftovers(path)
+    remove_leftovers(folder / START_FILE)
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
-        remove_folder(folder)
+        remove_folder(folder, keep=LOCK_FILE)
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    names.discard(LOCK_FILE)
     if names - {START_FILE}:  # started.json alone, such as after its encoders failed to load, is no work to lose
         if not (folder / START_FILE).is_file():
             raise RunError(f"{folder}: holds files that are not a run; choose another --out")

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from distill.core.errors import RunError
-from distill.core.files import explain_write_errors, remove_leftovers
+from distill.core.files import explain_write_errors, hidden_path
 
 
 def check_link(link: Path | None, run: Path, out: Path, overwrite: bool) -> None:
@@ -46,8 +46,6 @@ def target_of(path: Path) -> Path:
 def switch_link(link: Path, run: Path) -> None:
     """Make `link` point to `run`, in one step: it always leads to the old run or to the new one."""
     link.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(link)
-    part = link.with_name(f".{link.name}.{os.getpid()}.part")
-    with explain_write_errors(link):
+    with explain_write_errors(link), hidden_path(link, "part") as part:
         part.symlink_to(os.path.relpath(run.resolve(), link.parent.resolve()), target_is_directory=True)
         part.replace(link)

@@ -14,7 +14,7 @@ from distill.data.dataset import Example, encode_targets
 from distill.data.lineage import Lineage
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
-from distill.training.run_writer import RunStart, begin_run
+from distill.training.run_writer import RunStart, claim_run
 from distill.training.trainer import CheckpointFolder
 from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data
 from teacher.retrain.drift import measure_drift
@@ -59,22 +59,22 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} fixed test examples"
     note(f"{options.data}: {sizes}; {len(data.fresh)} are new; {len(labels)} labels")
     start = RunStart("teacher", config, splits, lineage.retrain_record(seen, old.sha256, splits.test))
-    is_unfinished = begin_run(options.out, start, options.resume, options.overwrite)
-    old_predictions = _predict(old, splits.test)  # before training changes the weights
-    new_examples = measure_drift(old, data, seen)
+    with claim_run(options.out, start, options.resume, options.overwrite) as is_unfinished:
+        old_predictions = _predict(old, splits.test)  # before training changes the weights
+        new_examples = measure_drift(old, data, seen)
+        if is_unfinished:
+            checkpoints = CheckpointFolder(options.out, options.resume)
+            new = fit_teacher(config, splits, checkpoints, replace(old.classifier, config=config))
+        else:
+            note(f"{options.out}: this run is finished already; it is judged again")
+            new = Checkpoint.load(options.out)
+        targets = encode_targets(splits.test, labels)
+        new_predictions = _predict(new, splits.test)
+        promotion = decide_promotion(
+            targets, old_predictions, new_predictions, config.threshold_objective, options.max_f1_drop
+        )
+        write_report(options.out, RetrainReport(options.run, old.sha256, new.sha256, promotion, new_examples))
     show_drift(new_examples)
-    if is_unfinished:
-        checkpoints = CheckpointFolder(options.out, options.resume)
-        new = fit_teacher(config, splits, checkpoints, replace(old.classifier, config=config))
-    else:
-        note(f"{options.out}: this run is finished already; it is judged again")
-        new = Checkpoint.load(options.out)
-    targets = encode_targets(splits.test, labels)
-    new_predictions = _predict(new, splits.test)
-    promotion = decide_promotion(
-        targets, old_predictions, new_predictions, config.threshold_objective, options.max_f1_drop
-    )
-    write_report(options.out, RetrainReport(options.run, old.sha256, new.sha256, promotion, new_examples))
     output.print(f1_table(promotion))
     return promotion
 

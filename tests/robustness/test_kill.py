@@ -7,7 +7,6 @@ bytes. These are the functions that write what is kept; test_kill_commands.py ki
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
 from pathlib import Path
@@ -16,7 +15,8 @@ import pytest
 from chain import Chain
 from victim import End, Victim, anew, every_point, leftovers
 
-from distill.core.files import remove_leftovers, write_json
+from distill.core.files import remove_leftovers
+from distill.core.lock import LOCK_FILE
 from distill.data.run_folder import is_run
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
@@ -42,15 +42,6 @@ def test_a_file_is_the_old_or_the_new_one(victim: Victim, tmp_path: Path) -> Non
         assert json.loads(path.read_text()) == [2]
     victim.run(source, tmp_path)
     assert leftovers(tmp_path) == []
-
-
-def test_what_a_living_process_is_writing_is_let_be(tmp_path: Path) -> None:
-    living, dead = (tmp_path / f".figures.json.{process}.part" for process in (os.getppid(), 2**22 + 1))
-    other = tmp_path / ".figures.json.backup.part"  # of a name that is not ours
-    for path in (living, dead, other):
-        path.write_text("half")
-    write_json(tmp_path / "figures.json", [1])
-    assert {path.name for path in tmp_path.iterdir()} == {"figures.json", living.name, other.name}
 
 
 REWRITE = """
@@ -111,9 +102,10 @@ def test_a_bundle_stays_when_its_successor_is_torn(chain: Chain, victim: Victim,
 BEGIN = """
 import pickle
 from pathlib import Path
-from distill.training.run_writer import RunStart, begin_run
+from distill.training.run_writer import RunStart, claim_run
 config, splits = pickle.loads({state!r})
-begin_run(Path({out!r}), RunStart("teacher", config, splits), {resume}, {overwrite})
+with claim_run(Path({out!r}), RunStart("teacher", config, splits), {resume}, {overwrite}):
+    pass
 """
 
 
@@ -150,7 +142,12 @@ def test_an_overwritten_run_is_whole_or_gone(chain: Chain, victim: Victim, tmp_p
         if is_run(out):
             Checkpoint.load(out)
         else:
-            assert {path.name for path in out.rglob("*") if path.suffix != ".part"} <= {"started.json"}
+            kept = {
+                path.name
+                for path in out.rglob("*")
+                if path.suffix not in (".part", ".lock") and path != out / LOCK_FILE
+            }
+            assert kept <= {"started.json"}
         assert victim.run(over.replace("False, True", "False, False"), tmp_path).code == 0 or is_run(out)
         assert leftovers(tmp_path) == []
 

@@ -183,3 +183,24 @@ def test_without_the_client_one_line_says_what_brings_it(monkeypatch: pytest.Mon
     done = CliRunner().invoke(main, ["verify", ID])
     assert done.exit_code == 2
     assert "looking for it on the Hugging Face hub needs huggingface_hub; pip install 'distill[hub]'" in done.stderr
+
+
+def test_a_bundle_is_used_where_neither_cache_can_be_written(
+    online: Online, caches: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (caches / "file").touch()
+    monkeypatch.setenv("DISTILL_CACHE", str(caches / "file" / "ours"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(caches / "file" / "theirs"))
+    download = online.download
+
+    def only_where_it_can(name: str, **asked: Any) -> str:
+        if "cache_dir" not in asked:
+            raise NotADirectoryError(20, "Not a directory", constants.HF_HUB_CACHE)
+        return download(name, **asked)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", only_where_it_can)
+    folder = hub.resolve(ID)
+    assert Bundle.open(folder).precision == "int8"
+    assert hub.is_downloaded(folder)
+    assert not Path(online.asked["cache_dir"]).is_relative_to(caches)
+    assert capsys.readouterr().err.replace("\n", " ").count("the cache cannot be written") == 1

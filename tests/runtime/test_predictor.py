@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -17,11 +18,13 @@ from pathlib import Path
 import pytest
 from chain import Chain
 from click.testing import CliRunner, Result
+from second_process import second_process, writing
 from victim import Victim
 
 from distill.cli.main import main
 from distill.core.errors import OutputError
 from distill.core.files import refuse_non_file
+from distill.core.lock import lock_beside, take
 from distill.data.dataset import Example
 from distill.data.generated import LABELS
 from distill.data.sources import Source
@@ -215,14 +218,26 @@ def test_answers_may_grow_in_the_folder_that_they_answer(tmp_path: Path, bundle:
     assert run_identity(Source.open(tmp_path), bundle, None) != begun
 
 
-def test_two_runs_do_not_write_one_file(chain: Chain, posts: Path, broken: Path) -> None:
-    fcntl = pytest.importorskip("fcntl")
-    with broken.with_name("predictions.jsonl.part").open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert "another process is writing it" in one_line(
-            distill("predict", chain.int8, posts, "--out", broken, "--resume")
-        )
+def test_two_runs_do_not_write_one_file(
+    chain: Chain, posts: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From before one of them looks how far OUT.part goes until it has given the file its name."""
+    words = ("predict", chain.int8, posts, "--out", broken, "--resume")
+    with second_process(writing(broken, inside=False)) as second:
+        assert f"process {second.pid} on {platform.node()} is writing it" in one_line(distill(*words))
     assert PartialFile(broken, {}).progress().lines == CHUNK_SIZE
+    renamed: list[bool] = []
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if target == broken:
+            renamed.append(take(lock_beside(broken)) is None)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    assert distill(*words).exit_code == 1  # some rows cannot be read
+    assert renamed == [True]
+    assert sorted(path.name for path in broken.parent.iterdir()) == [broken.name]
 
 
 def test_interrupted_it_says_how_to_go_on(chain: Chain, posts: Path, unbroken: bytes, tmp_path: Path) -> None:

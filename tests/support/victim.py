@@ -103,7 +103,7 @@ class Victim:
 
 def leftovers(folder: Path) -> list[str]:
     """What a writer that died has left: hidden names, parts, and folders of work."""
-    return [str(path) for path in folder.rglob("*") if path.suffix in (".part", ".old", ".work")]
+    return [str(path) for path in folder.rglob("*") if path.suffix in (".part", ".old", ".work", ".lock")]
 
 
 def anew(folder: Path) -> None:
@@ -200,6 +200,8 @@ def _operation(event: str, arguments: tuple[Any, ...], root: str) -> str | None:
     name = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
     if event == "open":
         mode, flags = arguments[1], arguments[2]
+        if name.endswith(".lock"):  # killed here, it leaves what it leaves when it is killed just before
+            return None
         writes = any(sign in mode for sign in WRITING) if mode else flags & (os.O_WRONLY | os.O_RDWR)
         return f"open {Path(name).name}" if writes and name.startswith(root) else None
     # What rmtree removes is named relative to an open folder.

@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 from distill import __version__
+from distill.core.errors import OutputError
 from distill.core.files import explain_write_errors
+from distill.core.lock import lock_beside, sole_writer
 from distill.core.untrusted import is_file
 from distill.data.checks import image_hash
-from distill.runtime.partial_file import lock_file
 
 
 class Ocr(Protocol):
@@ -48,21 +50,19 @@ class OcrCache:
 
     def __enter__(self) -> OcrCache:
         """Raises OutputError when another process is writing the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with explain_write_errors(self.path):
-            self._handle = self.path.open("a+b")
-        try:
-            lock_file(self._handle, self.path)
+        with ExitStack() as stack:
+            stack.enter_context(sole_writer(self.path, lock_beside(self.path), OutputError))
+            with explain_write_errors(self.path):
+                self._handle = stack.enter_context(self.path.open("a+b"))
             self._handle.truncate(self._load())
-        except BaseException:
-            self._handle.close()
-            raise
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._handle.close()
-        if self._discarded or self.path.stat().st_size == 0:
-            self.path.unlink()
+        with self._open:
+            self._handle.close()
+            if self._discarded or self.path.stat().st_size == 0:
+                self.path.unlink()
 
     def read(self, source: Path | bytes) -> str:
         """The text, from the file or off the image. Raises ImageError, and OutputError when the disk is full."""

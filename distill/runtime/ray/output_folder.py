@@ -1,6 +1,7 @@
 """Writes the predictions of many machines to a folder, one file for each block, so that a broken run can resume.
 
   OUT/manifest.json                           the source, the Bundle's hash, and whether all blocks are finished
+  OUT/.lock                                   while a run writes here
   OUT/predictions-000017-5f0c9a1be3d2.jsonl   the lines of block 17; the hash is of its rows and of the predictor
 
 A file is written whole or not at all, and its name says what it holds: a run that resumes writes those that are
@@ -11,13 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from distill.core.errors import OutputError
 from distill.core.files import explain_write_errors, read_json, write_bytes, write_json
+from distill.core.lock import lock_inside, sole_writer
 from distill.runtime.partial_file import is_failed_row
 from distill.runtime.ray.blocks import Block
 
@@ -46,13 +49,20 @@ class OutputFolder:
         """All files of predictions in the folder, whoever wrote them."""
         return sorted(self.out.glob("predictions-*.jsonl")) if self.out.is_dir() else []
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out. Raises OutputError when one is writing the folder."""
+        self._refuse_file()
+        with sole_writer(self.out, lock_inside(self.out), OutputError):
+            yield
+
     def missing(self, resume: bool) -> list[Block]:
         """The blocks whose file is missing. Raises OutputError rather than lose predictions, or mix them with those
         of other rows or another Bundle."""
+        self._refuse_file()
         files = set(self.files())
-        if self.out.exists() and not self.out.is_dir():
-            raise OutputError(f"{self.out}: is a file, and --engine ray writes a folder; give another --out")
-        if self.out.is_dir() and not (self.out / MANIFEST).exists() and any(self.out.iterdir()):
+        names = {path.name for path in self.out.iterdir()} if self.out.is_dir() else set()
+        if MANIFEST not in names and not all(name.startswith(".") for name in names):
             raise OutputError(f"{self.out}: holds files that --engine ray did not write; give --out a new folder")
         foreign = files - set(map(self.path, self.blocks))
         if foreign:
@@ -68,8 +78,7 @@ class OutputFolder:
         return [block for block in self.blocks if self.path(block) not in files]
 
     def begin(self) -> None:
-        """Create the folder with its manifest. Raises OutputError."""
-        self.out.mkdir(parents=True, exist_ok=True)
+        """Write the manifest. Raises OutputError."""
         self._write_manifest(finished=False, failed_rows=None)
 
     def write(self, block: Block, lines: bytes) -> None:
@@ -88,6 +97,10 @@ class OutputFolder:
         failed_rows = sum(map(_count_failed_rows, self.files()))
         self._write_manifest(finished=True, failed_rows=failed_rows)
         return failed_rows
+
+    def _refuse_file(self) -> None:
+        if self.out.exists() and not self.out.is_dir():
+            raise OutputError(f"{self.out}: is a file, and --engine ray writes a folder; give another --out")
 
     def _write_manifest(self, finished: bool, failed_rows: int | None) -> None:
         manifest = {

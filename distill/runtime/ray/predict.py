@@ -41,7 +41,12 @@ def predict_on_ray(folder: Path, source: Source, out: Path, resume: bool, option
     bundle = Bundle.open(folder)
     blocks = split_into_blocks(source)
     output = OutputFolder(out, source.path, blocks, predictor_identity(bundle))
-    missing = output.missing(resume)
+    with output.locked():
+        return _predict_missing(bundle, output, resume, options)
+
+
+def _predict_missing(bundle: Bundle, output: OutputFolder, resume: bool, options: RayOptions) -> int:
+    out, blocks, missing = output.out, output.blocks, output.missing(resume)
     if blocks and not missing:
         note(f"{out}: all rows are predicted already")
         return output.finish()

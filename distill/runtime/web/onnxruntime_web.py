@@ -8,10 +8,12 @@ import io
 import shutil
 import subprocess
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
+from distill.core.cache import cache_folder, writable
 from distill.core.errors import ExportError
-from distill.core.files import cache_folder, scratch_folder, write_bytes
+from distill.core.files import scratch_folder, write_bytes
 from distill.core.terminal import note
 from distill.core.untrusted import read_bounded
 
@@ -51,11 +53,13 @@ def load_runtime(package: Path | None) -> dict[str, bytes]:
         return _unpack(package)
     cached = cache_folder() / f"{PACKAGE.replace('@', '-')}.tgz"
     if not cached.is_file():
+        cached = writable(cached)
         _fetch(cached)
     try:
         return _unpack(cached)
     except ExportError:
-        cached.unlink()  # so that the next call fetches it again
+        with suppress(OSError):
+            cached.unlink()  # so that the next call fetches it again
         raise
 
 
@@ -76,7 +80,7 @@ def _fetch(out: Path) -> None:
         raise ExportError(f"--web needs {PACKAGE}, and there is no npm here; {next_step}")
     note(f"fetching {PACKAGE} with npm, once")
     with scratch_folder(out) as work:
-        command = [npm, "pack", PACKAGE, "--pack-destination", str(work), "--silent"]
+        command = [npm, "pack", PACKAGE, "--pack-destination", str(work), "--cache", str(work / "npm"), "--silent"]
         try:
             process = subprocess.run(command, cwd=work, capture_output=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as error:
