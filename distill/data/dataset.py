@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
+from distill.core.inputs import MAX_JSON, bounded_lines, open_input, read_input
 from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
 from distill.data.labels import LABEL_FILES, LabelSet
 
@@ -116,15 +117,13 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
         if path.suffix == ".json":
             yield from enumerate(_json_list(path), 1)
         elif path.suffix == ".jsonl":
-            with path.open(encoding="utf-8-sig") as handle:
-                for number, line in enumerate(handle, 1):
+            with io.TextIOWrapper(open_input(path, DataError), encoding="utf-8-sig") as handle:
+                for number, line in enumerate(bounded_lines(handle, path, DataError), 1):
                     if line.strip():
                         yield number, parse_json(line, f"{path}: row {number}", DataError)
         else:
-            with path.open(encoding="utf-8-sig", newline="") as handle:
-                yield from enumerate(_csv_rows(handle, path), 1)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+            with io.TextIOWrapper(open_input(path, DataError), encoding="utf-8-sig", newline="") as handle:
+                yield from enumerate(_csv_rows(bounded_lines(handle, path, DataError), path), 1)
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
 
@@ -195,7 +194,7 @@ def find_labels(folder: Path) -> LabelSet | None:
 
 
 def _json_list(path: Path) -> list[Any]:
-    tree = parse_json(path.read_text(encoding="utf-8-sig"), str(path), DataError)
+    tree = parse_json(read_input(path, MAX_JSON, DataError).decode("utf-8-sig"), str(path), DataError)
     if not isinstance(tree, list):
         raise DataError(f"{path}: expected a JSON list of rows; got {type(tree).__name__}")
     return tree

@@ -143,7 +143,7 @@ def test_mistakes_are_one_line_with_exit_code_2(chain: Chain, tmp_path: Path) ->
     for words, message in (
         (["train-teacher", "--data", tmp_path / "x", "--out", out], "no such file or folder"),
         (["train-teacher", "--data", data, "--out", out, "--set", "teacher.epochs=no"], "must be of type int"),
-        (["train-teacher", "--data", data, "--out", out, "--recipe", tmp_path / "r.toml"], "no such recipe file"),
+        (["train-teacher", "--data", data, "--out", out, "--recipe", tmp_path / "r.toml"], "r.toml: no such file"),
         (["train-teacher", "--data", data, "--out", chain.teacher], "holds a finished run"),
         (["train-teacher", "--data", data, "--out", out, "--set", "teacher.text.model=no/such"], "no local copy"),
         (["train-student", "--data", data, "--teacher", tmp_path / "x", "--out", out], "no run"),
