@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from distill.core.errors import ImageError
-from distill.core.files import explain_write_errors
 from distill.core.terminal import note, track
 from distill.data.sources import FailedRow, Item, Source
 from distill.preprocess.text import has_text
@@ -109,8 +108,12 @@ def _items(source: Source, skip: int) -> Iterator[Item]:
 
 def _print(lines: Iterable[bytes]) -> None:
     sys.stdout.flush()
-    with explain_write_errors(Path("standard output")):
+    try:
         write_chunks(lines, sys.stdout.buffer, lambda: None)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = "standard output"
+        raise
 
 
 def _finish(part: PartialFile) -> int:

@@ -48,7 +48,7 @@ def compare_a_step(rows: int) -> None:
 tasks = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 for words in tasks["commands"]:
     main(words, standalone_mode=False)
-distributed.init_process_group("train-teacher")
+distributed.init_process_group()
 compare_a_step(8)
 compare_a_step(7)  # one row is repeated, and does not count
 distributed.destroy_process_group()
