@@ -21,12 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import (
-    EarlyStoppingCallback,
-    PrinterCallback,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
 from distill.core.errors import RunError
@@ -37,12 +32,13 @@ from distill.model import distributed
 from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroupedSampler
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
-from distill.model.training_log import EpochLog, TrainLog, convergence_warning
+from distill.model.sync_batch_norm import convert_batch_norms, global_batch_size
+from distill.model.training_log import TrainLog, best_epoch, convergence_warning
 from distill.scoring.metrics import macro_ap, micro_ap, sigmoid
 from distill.training.distributed_trainer import ROWS, DistributedTrainer, RowDataset, collate_shard
+from distill.training.early_stopping import EarlyStoppingCallback, epoch_logs, is_new_best
 from distill.training.optimizer import optimizer_and_schedule, parameter_groups
 from distill.training.progress import EpochProgress
-from distill.training.sync_batch_norm import convert_batch_norms, global_batch_size
 
 STATE_FILE = "trainer_state.json"  # in each checkpoint; Trainer writes it last
 
@@ -103,9 +99,8 @@ def train_model(
         trainer = _trainer(model, config, data, _arguments(config, checkpoints.folder, epochs), epochs)
         history = _run(trainer, last)
         distributed.broadcast_buffers(network)
-    logs = _epoch_logs(history)
-    better = min if config.monitor == "loss" else max
-    best = better(logs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
+    logs = epoch_logs(history)
+    best = best_epoch(logs, config.monitor)
     if warning := convergence_warning(logs, best.epoch):
         warn(warning)
     resumed_after = round(state["epoch"]) if state else 0
@@ -253,24 +248,6 @@ def _dev_metrics(evaluation: Any) -> dict[str, float]:
     return {"micro_ap": micro, "macro_ap": macro, "balanced_ap": (micro + macro) / 2}
 
 
-def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
-    trained = {round(entry["epoch"]): entry for entry in history if "loss" in entry}
-    measured = {round(entry["epoch"]): entry for entry in history if "eval_loss" in entry}
-    return [
-        EpochLog(
-            epoch=epoch,
-            loss=float(trained[epoch]["loss"]),
-            dev_loss=float(entry["eval_loss"]),
-            dev_micro_ap=float(entry["eval_micro_ap"]),
-            dev_macro_ap=float(entry["eval_macro_ap"]),
-            dev_balanced_ap=float(entry["eval_balanced_ap"]),
-            learning_rate=float(trained[epoch]["learning_rate"]),
-        )
-        for epoch, entry in sorted(measured.items())
-        if epoch in trained
-    ]
-
-
 class _TwoTowerTrainer(DistributedTrainer):
     """Trainer with the loss of NetworkWithLoss, which it stops for when it is not finite."""
 
@@ -286,6 +263,14 @@ class _TwoTowerTrainer(DistributedTrainer):
         if not torch.isfinite(loss):
             raise self._not_finite(loss.item(), rows.tolist(), model.training)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """As Trainer's, but of equal epochs the one with the least dev loss is the best."""
+        if not is_new_best(self.state, self.config.monitor):
+            return False
+        self.state.best_metric = metrics[f"eval_{self.config.monitor}"]
+        self.state.best_global_step = self.state.global_step
+        return True
 
     def _not_finite(self, loss: float, rows: list[int], training: bool) -> RunError:
         config, ids = self.config, (self.data.train if training else self.data.dev).ids
