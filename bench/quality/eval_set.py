@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distill.core.errors import BenchError
-from distill.core.files import read_json, sha256_of, write_json
+from distill.core.files import read_json, write_json
 from distill.core.schema import build_dataclass
+from distill.data.checks import image_hash
 from distill.data.dataset import Example, Splits
 from distill.data.labels import LabelSet
 from distill.scoring.metrics import ConstantBaseline, constant_baseline
@@ -45,9 +46,12 @@ class EvalSet:
         rows = []
         for number, example in enumerate(self.examples):
             name = None
-            if example.image is not None:
+            if isinstance(example.image, Path):
                 name = f"{number}{example.image.suffix}"
                 shutil.copyfile(example.image, folder / name)
+            elif example.image is not None:
+                name = f"{number}.image"
+                (folder / name).write_bytes(example.image)
             rows.append({"id": example.id, "text": example.text, "image": name, "labels": example.labels})
         tree = {"split": self.split, "labels": self.labels.names, "constant": asdict(self.constant), "rows": rows}
         write_json(folder / EVAL_SET, tree)
@@ -68,6 +72,6 @@ class EvalSet:
         asked the same."""
         digest = hashlib.sha256()
         for example in self.examples:
-            image = sha256_of(example.image) if example.image else None
+            image = image_hash(example.image) if example.image else None
             digest.update(json.dumps([example.id, example.text, image, sorted(example.labels)]).encode())
         return digest.hexdigest()

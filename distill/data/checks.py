@@ -84,12 +84,14 @@ def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
     return list(fresh.values())
 
 
-def image_hash(path: Path) -> str:
-    """Hex SHA-256 of an image file. Raises ImageError if it cannot be read."""
+def image_hash(image: Path | bytes) -> str:
+    """Hex SHA-256 of an image file, or of the content of one. Raises ImageError if it cannot be read."""
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
     try:
-        return sha256_of(path)
+        return sha256_of(image)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ImageError(f"{image}: cannot be read: {error.strerror}") from error
 
 
 def content_hash(example: Example) -> str:

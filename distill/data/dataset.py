@@ -13,12 +13,12 @@ from typing import Any
 
 from distill.core.errors import DataError
 from distill.core.inputs import MAX_JSON, bounded_lines, open_input, read_input
-from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
+from distill.core.untrusted import parse_json, replace_surrogates, short_repr
+from distill.data.image_names import find_image, to_data_url
 from distill.data.labels import LABEL_FILES, LabelSet
 
 SUFFIXES = (".json", ".jsonl", ".csv")
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
-IMAGE_FOLDERS = ("", "images")
 MAX_TEXT = 1_000_000  # characters; tokenizers read a whole text before they truncate it
 MAX_FIELD = (
     10 * MAX_TEXT
@@ -27,12 +27,13 @@ MAX_FIELD = (
 
 @dataclass(frozen=True)
 class Example:
-    """One example: its text may be empty or its image None, but not both; `labels` is empty if it has none or if
+    """One example: its text may be empty or its image None, but not both; `image` is a file, or the content of one;
+    `labels` is empty if it has none or if
     they are unknown."""
 
     id: str
     text: str
-    image: Path | None
+    image: Path | bytes | None
     labels: tuple[str, ...]
 
 
@@ -129,8 +130,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def parse_example(row: Any, path: Path, number: int) -> Example:
-    """One parsed row to an Example. The image is looked for beside the file, in images/ and in the folder named
-    like the file, and is not opened. Raises DataError."""
+    """One parsed row to an Example. The image is found as `find_image` says, and not opened. Raises DataError."""
     where = f"{path}: row {number}"
     if isinstance(row, DataError):
         raise row
@@ -153,7 +153,7 @@ def parse_example(row: Any, path: Path, number: int) -> Example:
         )
     if replace_surrogates(str(id_)) != str(id_):
         raise DataError(f"{where}: id {id_!r} holds a lone surrogate, half a character; write it as UTF-8")
-    image = _find_image(path, name, where) if name else None
+    image = find_image(path, name, where) if name else None
     # Tokenizers and files would replace surrogates later; here every reader sees the same text.
     return Example(str(id_), replace_surrogates(text or ""), image, _labels(row.get("labels"), where))
 
@@ -166,14 +166,6 @@ def _labels(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
         raise DataError(f"{where}: labels must be a list of names, or names joined with |; got {short_repr(value)}")
     return tuple(dict.fromkeys(value))
-
-
-def _find_image(path: Path, name: str, where: str) -> Path:
-    if "\0" in name:
-        raise DataError(f"{where}: image name {short_repr(name)} holds a NUL character")
-    candidates = [path.parent / folder / name for folder in (*IMAGE_FOLDERS, path.stem)]
-    # `check_splits` reports missing images, all of them at once.
-    return next((candidate for candidate in candidates if is_file(candidate)), candidates[0])
 
 
 def find_split(folder: Path, name: str) -> Path | None:
@@ -227,6 +219,13 @@ def relative_path(path: Path, start: Path) -> str:
     return Path(os.path.relpath(path.parent.resolve() / path.name, start.resolve())).as_posix()
 
 
+def image_name(image: Path | bytes | None, relative_to: Path) -> str | None:
+    """What a row in the folder `relative_to` names an image by."""
+    if isinstance(image, Path):
+        return relative_path(image, relative_to)
+    return None if image is None else to_data_url(image)
+
+
 def examples_to_json(examples: Iterable[Example], relative_to: Path) -> str:
     """The content of a JSON file for `read_examples`, with image paths relative to the folder `relative_to`."""
     rows = [
@@ -234,7 +233,7 @@ def examples_to_json(examples: Iterable[Example], relative_to: Path) -> str:
             "id": example.id,
             "labels": list(example.labels),
             "text": example.text,
-            "image": None if example.image is None else relative_path(example.image, relative_to),
+            "image": image_name(example.image, relative_to),
         }
         for example in examples
     ]

@@ -86,7 +86,7 @@ class Source:
     @classmethod
     def of(cls, row: Example) -> Source:
         """The source of one example."""
-        return cls("single", row.image or Path(row.id), (), row)
+        return cls("single", row.image if isinstance(row.image, Path) else Path(row.id), (), row)
 
     @classmethod
     def _of_folder(cls, folder: Path) -> Source:

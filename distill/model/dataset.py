@@ -102,7 +102,7 @@ class EncodedDataset(Dataset[DatasetItem]):
     targets: NDArray[np.float32]
     labelled: NDArray[np.bool_]
     present: NDArray[np.float32]
-    images: list[Path | None]
+    images: list[Path | bytes | None]
     image_spec: ImageSpec
     pad_id: int
     features: NDArray[np.float32] | None
@@ -124,7 +124,7 @@ class EncodedDataset(Dataset[DatasetItem]):
             teacher=None if self.teacher is None else self.teacher.map(lambda array: array[index]),
         )
 
-    def _pixels(self, image: Path | None) -> NDArray[np.uint8]:
+    def _pixels(self, image: Path | bytes | None) -> NDArray[np.uint8]:
         if image is None:
             return np.zeros((self.image_spec.size, self.image_spec.size, 3), dtype=np.uint8)
         return image_to_uint8(image, self.image_spec)

@@ -13,15 +13,19 @@ from distill.model.training_log import EpochLog, best_epoch
 class EarlyStoppingCallback(transformers.EarlyStoppingCallback):
     """Trainer's, with `best_epoch` in place of the metric alone. Checkpoints know it by its name."""
 
+    early_stopping_patience_counter: int
+
     def check_metric_value(self, args: Any, state: Any, control: Any, metric_value: Any) -> None:
         """Count the epochs since the best one."""
-        waits = not is_new_best(state, args.metric_for_best_model.removeprefix("eval_"))
-        self.early_stopping_patience_counter = self.early_stopping_patience_counter + 1 if waits else 0
+        if is_new_best(state, args.metric_for_best_model.removeprefix("eval_")):
+            self.early_stopping_patience_counter = 0
+        else:
+            self.early_stopping_patience_counter += 1
 
 
 def is_new_best(state: Any, monitor: Monitor) -> bool:
     """Whether the epoch that Trainer's state was just measured in is the best so far."""
-    return best_epoch(epoch_logs(state.log_history), monitor).epoch == round(state.epoch)
+    return bool(best_epoch(epoch_logs(state.log_history), monitor).epoch == round(state.epoch))
 
 
 def epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from distill.core.errors import DataError
 from distill.core.inputs import bounded_lines, open_input
 from distill.data import parquet
+from distill.data.checks import image_hash
 from distill.data.dataset import Example
 from distill.data.sources import FailedRow, Item, Source, example_of_image, json_lines, table_rows
 from distill.runtime.predictor import CHUNK_SIZE
@@ -177,7 +178,11 @@ def _hashed_fields(item: Item) -> tuple[str | None, ...]:
     if isinstance(item, FailedRow):
         return (item.id, item.error)
     image = item.image if isinstance(item, Example) else None
-    return (item.id, item.text, None if image is None else str(image))
+    return (
+        item.id,
+        item.text,
+        image_hash(image) if isinstance(image, bytes) else None if image is None else str(image),
+    )
 
 
 def _hash(rows: Iterable[tuple[str | int | None, ...]]) -> str:
