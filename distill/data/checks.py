@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from distill.core.errors import DataError, ImageError
 from distill.core.files import sha256_of
 from distill.core.terminal import track
+from distill.core.untrusted import short_repr
 from distill.data.dataset import Example, Splits, read_examples
 from distill.data.labels import LabelSet
+from distill.data.likeness import alike, text_key
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.text import has_text
 
+NEAR_TEXT = "text, up to case, spaces and punctuation,"
 MAX_LISTED = 5  # faults of a kind that are named; the rest is counted
 # Every image is decoded once, small: a JPEG is read to its end all the same.
 CHECK_SPEC = ImageSpec(size=32, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -22,9 +25,10 @@ CHECK_SPEC = ImageSpec(size=32, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.
 def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
     """Raise DataError for faults that spoil results, and return a warning for each that may.
 
-    Errors: a label outside the label set, an id in two splits, a missing or unreadable image, a dev split on which
-    no thresholds can be fitted. Warnings: the same image in two splits, a label without a positive example, rows
-    without text or image. `owner` is the run or Bundle that the label set comes from, None if it is the dataset's.
+    Errors: a label outside the label set, an id in two splits, a missing or unreadable image, a training split
+    without a label and a dev split on which no thresholds can be fitted. Warnings: the same image or text in two
+    splits, labels that look alike, a label on no row or on every row, rows without text or image. `owner` is the
+    run or Bundle that the label set comes from, None if it is the dataset's.
     """
     parts = {"train": splits.train, "dev": splits.dev, "test": splits.test}
     rows = [(name, example) for name, part in parts.items() for example in part]
@@ -36,15 +40,16 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
             f"dev: {labelled} of {len(splits.dev)} rows have a label, and thresholds need 2; divide the data again "
             "with distill split, or add rows"
         )
+    if not any(example.labels for example in splits.train):
+        raise DataError(
+            f"train: none of {len(splits.train)} rows has a label, so there is nothing to learn; add labels, or "
+            "divide the data again with distill split"
+        )
     hashes, broken = _hash_images(rows)
     raise_if_any("image missing or unreadable; fix or remove the row", broken)
-    warnings = _shared_images(hashes)
+    warnings = [*_look_alikes(splits.labels), *_shared("image", hashes), *_shared(NEAR_TEXT, _text_keys(rows))]
     for name, part in (("train", splits.train), ("dev", splits.dev)):
-        counts = splits.labels.encode([example.labels for example in part]).sum(0)
-        empty = [label for label, count in zip(splits.labels.names, counts, strict=True) if count == 0]
-        if empty:
-            what = "cannot be learned" if name == "train" else "its threshold and F1 cannot be measured"
-            warnings.append(f"{name}: no positive example of {_first_few(empty)}: {what}")
+        warnings += _one_sided_labels(name, part, splits.labels)
     for what, count in (
         ("text", sum(not has_text(example.text) for _, example in rows)),
         ("image", sum(example.image is None for _, example in rows)),
@@ -52,6 +57,19 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
         if count:
             warnings.append(f"{count} of {len(rows)} rows have no {what}")
     return warnings
+
+
+def _one_sided_labels(name: str, part: Sequence[Example], labels: LabelSet) -> Iterator[str]:
+    """Warnings of labels that no row of a split has, or every row."""
+    counts = labels.encode([example.labels for example in part]).sum(0)
+    empty = [label for label, count in zip(labels.names, counts, strict=True) if count == 0]
+    full = [label for label, count in zip(labels.names, counts, strict=True) if count == len(part)]
+    if empty:
+        what = "cannot be learned" if name == "train" else "its threshold and F1 cannot be measured"
+        yield f"{name}: no positive example of {_first_few(empty)}: {what}"
+    if full:
+        what = "there is nothing to learn" if name == "train" else "its F1 is 1 whatever a model has learned"
+        yield f"{name}: every row has {_first_few(full)}: {what}"
 
 
 def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet, owner: Path | None) -> None:
@@ -127,13 +145,37 @@ def _hash_images(rows: Sequence[tuple[str, Example]]) -> tuple[dict[str, list[tu
     return hashes, broken
 
 
-def _shared_images(hashes: dict[str, list[tuple[str, str]]]) -> list[str]:
-    leaks = [
-        " and ".join(f"{id_!r} ({split})" for split, id_ in examples)
-        for examples in hashes.values()
-        if len({split for split, _ in examples}) > 1
+def _text_keys(rows: Sequence[tuple[str, Example]]) -> dict[str, list[tuple[str, str]]]:
+    """(split, id) of the examples of each text, by its `text_key`."""
+    keys: dict[str, list[tuple[str, str]]] = {}
+    for split, example in rows:
+        if key := text_key(example.text):
+            keys.setdefault(key, []).append((split, example.id))
+    return keys
+
+
+def _shared(what: str, by_content: dict[str, list[tuple[str, str]]]) -> list[str]:
+    """A warning of what is in two splits, with the first example in each."""
+    leaks = []
+    for examples in by_content.values():
+        first: dict[str, str] = {}
+        for split, id_ in examples:
+            first.setdefault(split, id_)
+        if len(first) > 1:
+            leaks.append(" and ".join(f"{short_repr(id_)} ({split})" for split, id_ in first.items()))
+    if not leaks:
+        return []
+    return [f"the same {what} is in two splits, which inflates the metrics: {_first_few(leaks)}"]
+
+
+def _look_alikes(labels: LabelSet) -> list[str]:
+    groups = [" and ".join(map(ascii, group)) for group in alike(labels.names)]
+    if not groups:
+        return []
+    return [
+        "labels differ only in case, Unicode form or invisible characters, and are learned as different ones: "
+        f"{_first_few(groups)}; write each in one way"
     ]
-    return [f"the same image is in two splits, which inflates the metrics: {_first_few(leaks)}"] if leaks else []
 
 
 def raise_if_any(what: str, faults: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,14 +73,11 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
     labels of the training rows. Raises DataError.
     """
     if source.is_file():
-        from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
+        from distill.data.split_file import divide
 
         rows = read_examples(source)
-        labels = labels or find_labels(source.parent) or LabelSet.collect(row.labels for row in rows)
-        # `check_splits` reports labels outside the set, all of them at once.
-        inside = [[label for label in row.labels if label in labels.names] for row in rows]
-        parts = stratified_split(labels.encode(inside), tuple(SHARES.values()), SPLIT_SEED)
-        train, dev, test = ([rows[index] for index in part] for part in parts)
+        labels = labels or find_labels(source.parent) or collect_labels(rows, source)
+        train, dev, test = ([rows[index] for index in part] for part in divide(rows, labels, source))
         return Splits(labels, train, dev, test)
     if not source.is_dir():
         raise DataError(f"{source}: no such file or folder; --data takes a folder with train.json, or one file")
@@ -89,22 +86,39 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
         if files[name] is None:
             raise DataError(f"{source}: no {name}.json, {name}.jsonl or {name}.csv; `distill split` makes them")
     train, dev, test = (read_examples(path) if path else [] for path in files.values())
-    labels = labels or find_labels(source) or LabelSet.collect(row.labels for row in train)
+    labels = labels or find_labels(source) or collect_labels(train, source)
     return Splits(labels, train, dev, test)
 
 
 def read_examples(path: Path) -> list[Example]:
     """All rows of a file. Raises DataError with the number of the first invalid row."""
     examples = [parse_example(row, path, number) for number, row in read_rows(path)]
+    check_ids(examples, path)
+    return examples
+
+
+def check_ids(examples: Sequence[Example], path: Path) -> None:
+    """Raise DataError for a file without rows, or with an id twice."""
     if not examples:
         raise DataError(f"{path}: has no rows")
     row_of: dict[str, int] = {}
     for number, example in enumerate(examples, 1):
         if example.id in row_of:
             rows = f"rows {row_of[example.id]} and {number}"
-            raise DataError(f"{path}: {rows} have the same id {example.id!r}; ids must be unique")
+            raise DataError(f"{path}: {rows} have the same id {short_repr(example.id)}; ids must be unique")
         row_of[example.id] = number
-    return examples
+
+
+def collect_labels(rows: Sequence[Example], source: Path) -> LabelSet:
+    """The labels of all rows of a file or folder. Raises DataError, which names it."""
+    if not any(row.labels for row in rows):
+        raise DataError(
+            f"{source}: none of its {len(rows)} training rows has a label; give each its 'labels', a list of names"
+        )
+    try:
+        return LabelSet.collect(row.labels for row in rows)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -226,14 +240,18 @@ def image_name(image: Path | bytes | None, relative_to: Path) -> str | None:
     return None if image is None else to_data_url(image)
 
 
-def examples_to_json(examples: Iterable[Example], relative_to: Path) -> str:
-    """The content of a JSON file for `read_examples`, with image paths relative to the folder `relative_to`."""
+def examples_to_json(
+    examples: Iterable[Example], relative_to: Path, image_names: Mapping[str, str] | None = None
+) -> str:
+    """The content of a JSON file for `read_examples`, with image paths relative to the folder `relative_to`; by the
+    ids of some examples, what to write in place of these."""
+    kept = image_names or {}
     rows = [
         {
             "id": example.id,
             "labels": list(example.labels),
             "text": example.text,
-            "image": image_name(example.image, relative_to),
+            "image": kept.get(example.id) or image_name(example.image, relative_to),
         }
         for example in examples
     ]

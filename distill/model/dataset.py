@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -151,6 +151,14 @@ class EncodedDataset(Dataset[DatasetItem]):
     def lengths(self) -> list[int]:
         """How many tokens each example has."""
         return [len(row) for row in self.token_ids]
+
+    def content_keys(self) -> list[list[Hashable]]:
+        """For each example what those have in common that are the same to a model: its tokens and its image."""
+        rows = zip(self.token_ids, self.images, self.present, strict=True)
+        return [
+            [*([tuple(ids)] if has_text else []), *([] if image is None else [image])]
+            for ids, image, (has_text, _) in rows
+        ]
 
     def subset(self, rows: NDArray[np.int64]) -> EncodedDataset:
         """The examples of these rows."""
