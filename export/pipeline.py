@@ -77,6 +77,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
     """
     for out in (request.out, request.fp32_out):
         bundle.check_replaceable(out)
+    student.classifier.warn_of_cut_texts(splits)
     with scratch_folder(request.out) as work:
         fp32 = _export_fp32(student, splits, config, work / "fp32.onnx")
         models = {request.fp32_out: fp32}

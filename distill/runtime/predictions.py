@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from distill.core.errors import ImageError
-from distill.core.terminal import note, track
+from distill.core.terminal import note, track, warn
 from distill.data.sources import FailedRow, Item, Source
 from distill.preprocess.text import has_text
 from distill.runtime.ocr.cache import Ocr, OcrCache, cache_path
@@ -28,6 +28,13 @@ def predict_source(
     continues there. `ocr` reads missing texts off the images. Raises DataError, and OutputError when OUT.part
     holds predictions and `resume` is False, or predictions of another source or Bundle.
     """
+    failed_rows = _predict(predictor, source, out, resume, ocr)
+    if line := predictor.preprocessor.describe_cut():
+        warn(f"{source.path}: {line}")
+    return failed_rows
+
+
+def _predict(predictor: Predictor, source: Source, out: Path | None, resume: bool, ocr: Ocr | None) -> int:
     if out is None:
         lines = _Lines(predictor, _items(source, 0), ocr)
         try:

@@ -199,3 +199,18 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     result = distill("--debug", "predict", tmp_path, "--image", "x.jpg")
     assert result.exception is not None
     assert type(result.exception).__name__ == "BundleError"
+
+
+def test_every_command_that_reads_texts_says_how_many_are_cut(chain: Chain, tmp_path: Path) -> None:
+    data = shutil.copytree(chain.data, tmp_path / "memes")
+    for name in ("dev", "test"):
+        rows = json.loads((data / f"{name}.json").read_text(encoding="utf-8"))
+        rows[0]["text"] = "our team " * 40
+        (data / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+    said = "1 of {} text is cut at max_tokens=32: "
+    result = distill("predict", chain.int8, data / "test.json", "--out", tmp_path / "out.jsonl")
+    assert said.format(24) in result.stderr
+    for model in (chain.int8, chain.student):
+        result = distill("evaluate", model, "--data", data)
+        assert result.stderr.count(said.format(32)) == 1
+    assert "max_tokens" not in distill("evaluate", chain.int8, "--data", chain.data).stderr

@@ -1,4 +1,4 @@
-"""Input that never ends, or never begins, is one line: a device, a pipe, a file of gigabytes, a line without an end."""
+"""Input that never ends, or never begins, is one line: a device, a pipe, a file of gigabytes, an endless line."""
 
 from __future__ import annotations
 
