@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DistillError, OutputError
-from distill.core.inputs import MAX_JSON, open_plain, read_input
+from distill.core.inputs import open_plain
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RETRY = "run the same command again"
@@ -86,8 +86,10 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, error: type[DistillError]) -> Any:
     """Parse a JSON file. Raises `error` with the file's name and the reason."""
     try:
-        return json.loads(read_input(path, MAX_JSON, error))
-    except (ValueError, RecursionError) as cause:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise error(f"{path}: no such file") from cause
+    except (OSError, ValueError, RecursionError) as cause:
         raise error(f"{path}: not readable as JSON: {cause}") from cause
 
 

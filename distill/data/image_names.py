@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.untrusted import is_file, short_repr
 
 IMAGE_FOLDERS = ("", "images")
-MAX_NAME = 255  # characters of a file's name
+MAX_NAME = 255  # characters of a name that may be that of a missing file; a longer one is something else
 MAX_PATH = 4096  # characters
 WEB = re.compile(r"(https?|ftp|s3|gs):/", re.IGNORECASE)
 DATA_URL = re.compile(r"data:image/[\w.+*-]+(;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)
@@ -52,17 +53,23 @@ def to_data_url(content: bytes) -> str:
 def find_image(path: Path, name: str, where: str) -> Path | bytes:
     """The image that a row of the file `path` names: a file beside it, in images/ or in the folder named like the
     file, or the content of a data: URL. Raises DataError for a name that no file can have."""
+    return open_name(name, [path.parent / folder for folder in (*IMAGE_FOLDERS, path.stem)], where)
+
+
+def open_name(name: str, folders: Sequence[Path], where: str) -> Path | bytes:
+    """The content of a data: URL, or the file of that name in the first of the folders that has it, else in the
+    first. Raises DataError as `find_image`; other missing files are reported later, all of them at once."""
     if is_data_url(name):
         return from_data_url(name, where)
     if is_on_web(name):
         raise DataError(f"{where}: image is {short_repr(name)}, and nothing is downloaded; save it to a file")
     if "\0" in name:
         raise DataError(f"{where}: image name {short_repr(name)} holds a NUL character")
-    if len(name) > MAX_PATH or any(len(part) > MAX_NAME for part in name.split("/")):
+    candidates = [folder / name for folder in folders]
+    present = next((candidate for candidate in candidates if is_file(candidate)), None)
+    if present is None and len(name) > MAX_NAME:
         raise DataError(
-            f"{where}: image is {short_repr(name)}, {len(name):,} characters, which is no file's name; give an "
-            "image in base64 as data:image/png;base64,..."
+            f"{where}: image is {short_repr(name)}, {len(name):,} characters, which names no file; give an image "
+            "in base64 as data:image/png;base64,..."
         )
-    candidates = [path.parent / folder / name for folder in (*IMAGE_FOLDERS, path.stem)]
-    # `check_splits` reports missing images, all of them at once.
-    return next((candidate for candidate in candidates if is_file(candidate)), candidates[0])
+    return present or candidates[0]

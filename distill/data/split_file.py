@@ -64,7 +64,8 @@ def divide(
     """The row indices of train, dev and test. Rows with the same text, up to how it is written, or the same image
     stay together. `image_names` are those of images that cannot be read, by id. Raises DataError."""
     # `check_splits` reports labels outside the set, all of them at once.
-    inside = [[label for label in row.labels if label in labels.names] for row in rows]
+    names = frozenset(labels.names)
+    inside = [[label for label in row.labels if label in names] for row in rows]
     groups = groups_of([list(_keys(row, image_names or {})) for row in rows])
     try:
         return stratified_split(labels.encode(inside), tuple(SHARES.values()), seed, groups)

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
@@ -35,12 +34,20 @@ from distill.model.outputs import Outputs
 from distill.model.sync_batch_norm import convert_batch_norms, global_batch_size
 from distill.model.training_log import TrainLog, best_epoch, convergence_warning
 from distill.scoring.metrics import macro_ap, micro_ap, sigmoid
+from distill.training.checkpoint_files import (
+    OPTIMIZER,
+    SCHEDULER,
+    STATE_FILE,
+    check_checkpoint,
+    explain_load_errors,
+    read_state,
+    read_weights,
+    set_rate_of_step,
+)
 from distill.training.distributed_trainer import ROWS, DistributedTrainer, RowDataset, collate_shard
 from distill.training.early_stopping import EarlyStoppingCallback, epoch_logs, is_new_best
 from distill.training.optimizer import optimizer_and_schedule, parameter_groups
 from distill.training.progress import EpochProgress
-
-STATE_FILE = "trainer_state.json"  # in each checkpoint; Trainer writes it last
 
 # From a network's outputs and their targets to a scalar. The weights of an nn.Module are trained along.
 Loss = Callable[[Outputs[Tensor], BatchTargets], Tensor]
@@ -90,10 +97,10 @@ def train_model(
     last = (
         distributed.on_first_process(_last_complete_checkpoint)(checkpoints.folder) if checkpoints.resume else None
     )
-    state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
+    state = {} if last is None else read_state(last)
     if last is not None and _has_ended(state, config, epochs):  # killed after its last epoch
         kept = last if epochs is not None else Path(state["best_model_checkpoint"])
-        model.load_state_dict(load_file(kept / "model.safetensors"))
+        model.load_state_dict(read_weights(kept))
         history = state["log_history"]
     else:
         trainer = _trainer(model, config, data, _arguments(config, checkpoints.folder, epochs), epochs)
@@ -142,6 +149,8 @@ def _run(trainer: _TwoTowerTrainer, checkpoint: Path | None) -> list[dict[str, A
     if distributed.world_size() > 1:
         convert_batch_norms(trainer.model)
         torch.manual_seed(trainer.config.seed + distributed.rank())  # dropout must differ between the parts
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
     with trainer.progress.bar, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # epochs may be shorter than a second
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -178,7 +187,7 @@ def _last_complete_checkpoint(folder: Path) -> Path | None:
         except (OSError, ValueError):
             shutil.rmtree(path)
             continue
-        if state.get("best_model_checkpoint"):
+        if isinstance(state, dict) and state.get("best_model_checkpoint"):
             state["best_model_checkpoint"] = str(folder / Path(state["best_model_checkpoint"]).name)
             write_json(path / STATE_FILE, state)
         return path
@@ -271,6 +280,32 @@ class _TwoTowerTrainer(DistributedTrainer):
         self.state.best_metric = metrics[f"eval_{self.config.monitor}"]
         self.state.best_global_step = self.state.global_step
         return True
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """As Trainer's, which loads neither where one of both is missing. Raises RunError."""
+        if checkpoint is None:
+            return
+        folder = Path(checkpoint)
+        missing = [name for name in (OPTIMIZER, SCHEDULER) if not (folder / name).is_file()]
+        with explain_load_errors(folder, OPTIMIZER, SCHEDULER):
+            if not missing:
+                super()._load_optimizer_and_scheduler(checkpoint)
+                return
+            warn(
+                f"{folder}: goes on without {' and '.join(missing)}; it will not end quite as an unbroken training"
+            )
+            if OPTIMIZER not in missing:
+                state = torch.load(folder / OPTIMIZER, map_location=self.args.device, weights_only=True)
+                self.optimizer.load_state_dict(state)
+            set_rate_of_step(folder, self.optimizer, self.lr_scheduler)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """As Trainer's. Raises RunError."""
+        if checkpoint is not None:
+            with explain_load_errors(
+                Path(checkpoint), *(path.name for path in Path(checkpoint).glob("rng_state*"))
+            ):
+                super()._load_rng_state(checkpoint)
 
     def _not_finite(self, loss: float, rows: list[int], training: bool) -> RunError:
         config, ids = self.config, (self.data.train if training else self.data.dev).ids

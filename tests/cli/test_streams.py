@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,14 +106,3 @@ def test_a_training_with_half_of_the_launch_variables_is_one_line(
         with monkeypatch.context() as patch:
             patch.setenv(name, "3")
             assert f"{name}=3 is set, but not RANK" in one_line_error(distill(*words))
-
-
-@pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="needs the rights to become nobody")
-def test_a_user_without_home_and_name_can_run(chain: Chain) -> None:
-    script = (
-        "import os, sys\nos.environ.pop('HOME', None)\nos.environ.pop('XDG_CACHE_HOME', None)\n"
-        "os.environ.pop('DISTILL_CACHE', None)\nimport distill.cli.main as m\nimport distill.model.features\n"
-        "os.setuid(54321)\nsys.argv = ['distill', '--help']\nm.run()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

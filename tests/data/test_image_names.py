@@ -54,11 +54,12 @@ def test_a_data_url_is_the_image_itself(tmp_path: Path) -> None:
         (URL.replace(";base64", ""), "must begin with data:image/TYPE;base64"),
         (URL[:-3] + "*==", "is not base64"),
         (URL.partition(",")[0] + ",", "is empty"),
-        (base64.b64encode(PNG).decode(), "which is no file's name; give an image in base64 as data:image/png"),
+        (base64.b64encode(PNG).decode(), "which names no file; give an image in base64 as data:image/png"),
         ("https://example.org/a.jpg", "nothing is downloaded; save it to a file"),
         ("https://example.org/" + "a" * 50_000, "nothing is downloaded"),
-        ("a" * 300 + ".jpg", "304 characters, which is no file's name"),
-        ("a/" * 3000 + ".jpg", "which is no file's name"),
+        ("a" * 300 + ".jpg", "304 characters, which names no file"),
+        ("a/" * 3000 + ".jpg", "which names no file"),
+        ("/9j/4AAQ" * 60, "480 characters, which names no file"),
     ],
 )
 def test_a_name_that_is_no_image_is_refused_in_a_short_line(name: str, reason: str, tmp_path: Path) -> None:
