@@ -23,6 +23,8 @@ def open_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:  # the lowest free number is this one; only reading, so that writing stays an error
             os.open(os.devnull, os.O_RDONLY)
+    if os.name != "posix":  # on Windows, a console takes text by another way than bytes
+        return
     sys.stdout = StandardOutput(io.BufferedWriter(_NamedFile(1, "w", closefd=False)), **_settings(sys.stdout, 1))
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(_SilentFile(2, "w", closefd=False)), **_settings(sys.stderr, 2))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from distill.core.errors import RecipeError
-from distill.core.untrusted import short_repr
+from distill.core.untrusted import replace_surrogates, short_repr
 
 MAX_STRING = 4096  # characters, of a path or a name
 
@@ -107,5 +106,5 @@ def limit_of(key: str) -> Limit:
 def _check_string(value: str, key: str) -> None:
     if len(value) > MAX_STRING:
         raise RecipeError(f"{key} has {len(value):,} characters, over the limit of {MAX_STRING:,}; shorten it")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
-        raise RecipeError(f"{key} holds a control character or a lone surrogate; got {short_repr(value)}")
+    if "\0" in value or replace_surrogates(value) != value:
+        raise RecipeError(f"{key} holds a NUL character or a lone surrogate; got {short_repr(value)}")

@@ -47,7 +47,7 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
         )
     hashes, broken = _hash_images(rows)
     raise_if_any("image missing or unreadable; fix or remove the row", broken)
-    warnings = [*_look_alikes(splits.labels), *_shared("image", hashes), *_shared(NEAR_TEXT, _text_keys(rows))]
+    warnings = [*look_alikes(splits.labels), *_shared("image", hashes), *_shared(NEAR_TEXT, _text_keys(rows))]
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         warnings += _one_sided_labels(name, part, splits.labels)
     for what, count in (
@@ -168,7 +168,8 @@ def _shared(what: str, by_content: dict[str, list[tuple[str, str]]]) -> list[str
     return [f"the same {what} is in two splits, which inflates the metrics: {_first_few(leaks)}"]
 
 
-def _look_alikes(labels: LabelSet) -> list[str]:
+def look_alikes(labels: LabelSet) -> list[str]:
+    """A warning of labels that differ only in how they are written; none where all differ otherwise."""
     groups = [" and ".join(map(ascii, group)) for group in alike(labels.names)]
     if not groups:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from distill.data.labels import LABEL_FILES, LabelSet
 SUFFIXES = (".json", ".jsonl", ".csv")
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
 MAX_TEXT = 1_000_000  # characters; tokenizers read a whole text before they truncate it
+MAX_COLUMNS = 8  # that an error names
 MAX_FIELD = (
     10 * MAX_TEXT
 )  # of CSV: a text over MAX_TEXT is its row's fault, but an open quote cannot swallow the file
@@ -149,14 +151,16 @@ def parse_example(row: Any, path: Path, number: int) -> Example:
     if isinstance(row, DataError):
         raise row
     if not isinstance(row, dict):
-        raise DataError(f"{where}: expected an object with id, text, image and labels; got {type(row).__name__}")
+        raise DataError(f"{where}: expected an object with id, text, image and labels; got {short_repr(row)}")
     id_, text, name = (row.get(key) for key in ("id", "text", "image"))
     if id_ in (None, ""):
-        raise DataError(f"{where}: has no 'id'; every row needs one")
+        raise DataError(f"{where}: has no 'id'; every row needs one. It has {_columns(row)}")
     if not isinstance(text, str | None):
         raise DataError(f"{where}: text must be a string; got {short_repr(text)}")
     if not name and not (text or "").strip():
-        raise DataError(f"{where}: has neither 'text' nor 'image'; every row needs one of them")
+        raise DataError(
+            f"{where}: has neither 'text' nor 'image'; every row needs one of them. It has {_columns(row)}"
+        )
     if not isinstance(id_, str | int) or isinstance(id_, bool):
         raise DataError(f"{where}: id must be a string or a whole number; got {short_repr(id_)}")
     if not isinstance(name, str | None):
@@ -170,6 +174,12 @@ def parse_example(row: Any, path: Path, number: int) -> Example:
     image = find_image(path, name, where) if name else None
     # Tokenizers and files would replace surrogates later; here every reader sees the same text.
     return Example(str(id_), replace_surrogates(text or ""), image, _labels(row.get("labels"), where))
+
+
+def _columns(names: Iterable[Any]) -> str:
+    """What was found in place of a missing column."""
+    found = [short_repr(name) for name in itertools.islice(names, MAX_COLUMNS + 1)]
+    return ", ".join(found[:MAX_COLUMNS]) + ", ..." * (len(found) > MAX_COLUMNS) if found else "none"
 
 
 def _labels(value: Any, where: str) -> tuple[str, ...]:
@@ -202,7 +212,7 @@ def find_labels(folder: Path) -> LabelSet | None:
 def _json_list(path: Path) -> list[Any]:
     tree = parse_json(read_input(path, MAX_JSON, DataError).decode("utf-8-sig"), str(path), DataError)
     if not isinstance(tree, list):
-        raise DataError(f"{path}: expected a JSON list of rows; got {type(tree).__name__}")
+        raise DataError(f"{path}: expected a JSON list of rows; got {short_repr(tree)}")
     return tree
 
 
@@ -213,7 +223,10 @@ def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str] | Da
         columns = reader.fieldnames or []
         missing = [name for name in ("id", "text", "image") if name not in columns]
         if missing:
-            raise DataError(f"{path}: the header has no column {missing[0]!r}; it needs id,text,image,labels")
+            raise DataError(
+                f"{path}: the header has no column {missing[0]!r}; it needs id,text,image,labels. It has "
+                f"{_columns(columns)}"
+            )
         doubled = [name for name in ("id", "text", "image", "labels") if columns.count(name) > 1]
         if doubled:
             raise DataError(f"{path}: the header has two columns {doubled[0]!r}; keep one of them")

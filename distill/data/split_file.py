@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from distill.core.errors import DataError, ImageError
 from distill.core.files import atomic_folder, sha256_of, write_json, write_text
 from distill.core.terminal import warn
-from distill.data.checks import image_hash, refuse_unknown_labels
+from distill.data.checks import image_hash, look_alikes, refuse_unknown_labels
 from distill.data.dataset import (
     Example,
     check_ids,
@@ -39,6 +39,8 @@ def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
     rows, image_names = _read(source)
     labels = find_labels(source.parent) or collect_labels(rows, source)
+    for line in look_alikes(labels):
+        warn(f"{source}: {line}")
     refuse_unknown_labels([(source.name, row) for row in rows], labels, None)
     targets = labels.encode([row.labels for row in rows])
     parts = divide(rows, labels, source, seed, image_names)

@@ -110,7 +110,7 @@ def _leaves(tree: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:
         ("x" * 50_000, "write it as key=value"),
         ("y" * 50_000 + "=1", "unknown key"),
         ("teacher.text.model=" + "z" * 5_000, "teacher.text.model has 5,000 characters"),
-        ('teacher.text.model="a\\u0000b"', "holds a control character"),
+        ('teacher.text.model="a\\u0000b"', "holds a NUL character"),
     ],
 )
 def test_an_extreme_value_is_refused_in_one_short_line(override: str, message: str) -> None:

@@ -128,3 +128,13 @@ def test_rows_without_any_label_are_named_with_their_file(tmp_path: Path) -> Non
     (tmp_path / "labels.txt").write_text("y\n")
     with pytest.raises(DataError, match=r"'1' \(all\.json\) has label 'x'"):
         split_file(path, tmp_path / "out", 1)
+
+
+def test_a_split_says_which_labels_look_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"id": str(n), "text": f"text {n}", "image": None, "labels": ["Doubt" if n % 2 else "doubt"]}
+        for n in range(20)
+    ]
+    (tmp_path / "all.json").write_text(json.dumps(rows), encoding="utf-8")
+    split_file(tmp_path / "all.json", tmp_path / "out", 13)
+    assert "'Doubt' and 'doubt'; write each in one way" in " ".join(capsys.readouterr().err.split())
