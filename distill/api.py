@@ -224,12 +224,15 @@ def evaluate(
     from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant
     from bench.runtimes.variants import variant_from_path
+    from distill.preprocess.inputs import warn_of_cut_texts
 
     eval_set = EvalSet.from_splits(splits, split)
-    evaluation = evaluating.evaluate(open_variant(variant_from_path(to_path("model", model))), eval_set)
+    opened = open_variant(variant_from_path(to_path("model", model)))
+    evaluation = evaluating.evaluate(opened, eval_set)
     if out is not None:
         write_json(to_path("out", out), asdict(evaluation))
     evaluating.show(evaluation, eval_set)
+    warn_of_cut_texts(split, opened.preprocessor, [example.text for example in eval_set.examples])
     return evaluation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.onnx.session import open_session, run_session
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
+from export.drift import describe_drift
 
+ACCEPTABLE = 0.1  # difference of a logit that may be rounding in an ill-conditioned layer
 TEXTS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
 
 
@@ -69,7 +72,8 @@ def check_parity(
         if not difference <= tolerance:  # also true of nan
             raise ParityError(
                 f"the ONNX graph differs from torch by {difference:.2g} in a logit ({name}), more than "
-                f"export.parity_tolerance={tolerance:g}; nothing was written"
+                f"export.parity_tolerance={tolerance:g}{describe_drift(classifier, model, batch)}; nothing was "
+                f"written. {_next_step(difference)}"
             )
         p, q = sigmoid(expected), sigmoid(actual)
         logit_difference = max(logit_difference, difference)
@@ -77,6 +81,16 @@ def check_parity(
         flipped += int((thresholds.apply(p) != thresholds.apply(q)).sum())
         decisions += expected.size
     return Parity(len(cases), logit_difference, probability_difference, decisions, flipped)
+
+
+def _next_step(difference: float) -> str:
+    if not difference < ACCEPTABLE:  # also true of nan
+        return "That is no rounding but a fault of the export: choose another encoder, or report this one"
+    enough = 10.0 ** math.ceil(math.log10(difference))
+    return (
+        f"To accept it, as decisions can differ only that near to a threshold: --set "
+        f"export.parity_tolerance={enough:g}; else train again, with that layer's tower frozen or on more data"
+    )
 
 
 def measure_quantization_effect(

@@ -80,6 +80,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
     outs = {request.out, request.fp32_out}
     for out in outs:
         bundle.check_replaceable(out)
+    student.classifier.warn_of_cut_texts(splits)
     with ExitStack() as stack:
         for out in outs:
             stack.enter_context(sole_writer(out, lock_beside(out), ExportError))

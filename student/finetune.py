@@ -57,6 +57,7 @@ def finetune_student(
         head_learning_rate=config.learning_rate,
         precision="fp32",  # bf16 rounds more coarsely than int8
     )
+    classifier.warn_of_cut_texts(splits)
     insert_fake_quant(classifier.network, weight_limit)
     _calibrate(classifier, data.train)
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")

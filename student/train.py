@@ -114,6 +114,7 @@ def fit_student(
     that cannot be written.
     """
     student, training = prepare_student(config, splits, targets, distilled=True), run.child("training")
+    student.classifier.warn_of_cut_texts(splits)
     out_of_fold, epochs = None, None
     if config.out_of_fold:
         out_of_fold = student.out_of_fold(training)

@@ -68,6 +68,7 @@ def fit_teacher(
     """
     teacher = prepare_teacher(config, splits) if start is None else UntrainedTeacher(start, _encode(start, splits))
     classifier, data, targets = teacher.classifier, teacher.data, teacher.targets
+    classifier.warn_of_cut_texts(splits)
     loss, training = teacher_loss(config, targets), run.child("training")
     out_of_fold, epochs = None, None
     if config.folds:

@@ -44,12 +44,12 @@ class Thumbnail:
 
 def thumbnails(examples: Sequence[Example], wrong: Sequence[Wrong]) -> dict[int, Thumbnail]:
     """Of each of the wrong ones that has an image, by its row. Raises ImageError."""
-    return {each.row: thumbnail(path) for each in wrong if (path := examples[each.row].image) is not None}
+    return {each.row: thumbnail(image) for each in wrong if (image := examples[each.row].image) is not None}
 
 
-def thumbnail(path: Path) -> Thumbnail:
-    """The model has read the file before: it can be decoded."""
-    with open_image(path) as opened, without_pillow_warnings():
+def thumbnail(source: Path | bytes) -> Thumbnail:
+    """The model has read the image before: it can be decoded."""
+    with open_image(source) as opened, without_pillow_warnings():
         opened.draft("RGB", (SIDE, SIDE))
         image = to_rgb(opened)
     image.thumbnail((SIDE, SIDE))

@@ -23,6 +23,7 @@ from bench.report.types import ColdStart, Memory, Noise, Stage, Timing, WithoutA
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 from distill.core.terminal import track
+from distill.data.checks import image_hash
 from distill.data.dataset import Example
 
 ROUND = 20  # examples; every round asks the same ones, so that its median tells the machine from the data
@@ -59,8 +60,8 @@ class Measured:
 
 def measure(variants: Sequence[Variant], examples: Sequence[Example], plan: Plan) -> tuple[list[Measured], Noise]:
     """All of it; the last variant is the own one, which the verdict on noise measures twice. Raises BenchError."""
-    rows = tuple((e.text, str(e.image.resolve()) if e.image else None) for e in by_length(examples))
     with tempfile.TemporaryDirectory(prefix="distill-bench-") as name:
+        rows = tuple((e.text, _file(e.image, Path(name))) for e in by_length(examples))
         session = _Session(tuple(variants), rows, plan, Path(name))
         starts = [
             [session.start(variant) for _ in range(plan.starts - 1)]
@@ -91,6 +92,15 @@ def by_length(examples: Sequence[Example]) -> list[Example]:
     """A round's examples: from the shortest text to the longest in even steps, some twice when there are few."""
     ordered = sorted(examples, key=lambda example: (len(example.text), example.id))
     return [ordered[index] for index in np.linspace(0, len(ordered) - 1, ROUND).round().astype(int)]
+
+
+def _file(image: Path | bytes | None, folder: Path) -> str | None:
+    """The path of an image, which is written to the folder where it is no file."""
+    if isinstance(image, bytes):
+        path = folder / f"{image_hash(image)}.image"
+        path.write_bytes(image)
+        return str(path)
+    return None if image is None else str(image.resolve())
 
 
 @dataclass(frozen=True)

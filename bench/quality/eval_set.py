@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distill.core.errors import BenchError
-from distill.core.files import read_json, sha256_of, write_json
+from distill.core.files import read_json, write_json
 from distill.core.schema import build_dataclass
+from distill.data.checks import image_hash
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.labels import LabelSet
 from distill.scoring.calibration import label_rates
@@ -54,9 +55,12 @@ class EvalSet:
         rows = []
         for number, example in enumerate(self.examples):
             name = None
-            if example.image is not None:
+            if isinstance(example.image, Path):
                 name = f"{number}{example.image.suffix}"
                 shutil.copyfile(example.image, folder / name)
+            elif example.image is not None:
+                name = f"{number}.image"
+                (folder / name).write_bytes(example.image)
             rows.append({"id": example.id, "text": example.text, "image": name, **_labels(example)})
         constant = {"constant": asdict(self.constant), "train_rates": self.train_rates}
         tree = {"split": self.split, "labels": self.labels.names, **constant, "rows": rows}
@@ -87,11 +91,9 @@ class EvalSet:
         asked the same."""
         digest = hashlib.sha256()
         for example in self.examples:
-            image = sha256_of(example.image) if example.image else None
-            labels = [
-                sorted(example.labels or ()),
-                *([sorted(example.unknown_labels)] if example.unknown_labels else []),
-            ]
+            image = image_hash(example.image) if example.image else None
+            labels = [sorted(example.labels or ())]
+            labels += [sorted(example.unknown_labels)] if example.unknown_labels else []
             digest.update(json.dumps([example.id, example.text, image, *labels]).encode())
         return digest.hexdigest()
 

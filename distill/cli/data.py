@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from distill.cli.options import THREADS
+
 
 @click.group()
 def data() -> None:
@@ -22,9 +24,7 @@ def data() -> None:
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="New folder to write to.")
 @click.option("--in-place", is_flag=True, help="Change the files of DATA instead.")
 @click.option("--all", "every", is_flag=True, help='Read every image, into "ocr_text".')
-@click.option(
-    "--threads", default=0, show_default="CPUs available", type=click.IntRange(0), help="Number of threads."
-)
+@click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
 @click.pass_context
 def ocr(context: click.Context, source: Path, out: Path | None, in_place: bool, every: bool, threads: int) -> None:
     """Fill in missing texts by reading them off the images.

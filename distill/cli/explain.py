@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE
+from distill.cli.options import BUNDLE, IMAGE, THREADS
 from distill.core.extras import require_extra
 
 
 @click.command()
 @click.argument("bundle", type=BUNDLE)
-@click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="Image to explain.")
+@click.option("--image", type=IMAGE, metavar="FILE", help="Image to explain.")
 @click.option("--text", default="", help="Text of that image, or a text without an image.")
 @click.option(
     "--labels", "count", default=3, show_default=True, type=click.IntRange(1), help="Number of labels to explain."
@@ -34,12 +34,10 @@ from distill.core.extras import require_extra
     metavar="FILE",
     help="JSON file to write.  [default: OUT with the suffix .json]",
 )
-@click.option(
-    "--threads", default=0, show_default="CPUs available", type=click.IntRange(0), help="Number of threads."
-)
+@click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
 def explain(
     bundle: Path,
-    image: Path | None,
+    image: Path | bytes | None,
     text: str,
     count: int,
     names: tuple[str, ...],
@@ -76,7 +74,8 @@ def explain(
     for path in (out, figures):
         refuse_non_file(path)
     predictor = Predictor.load(bundle, threads)
-    example = Example(image.name if image else "text", text, image, ())
+    name = image.name if isinstance(image, Path) else "text" if image is None else "image"
+    example = Example(name, text, image, ())
     found = explain_prediction(predictor, example, names, count, grid)
     title = f"{example.id} as {bundle.name} sees it"
     write_plot(found, image, predictor.bundle.preprocess.image, title, out)

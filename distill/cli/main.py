@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 
@@ -17,14 +18,17 @@ from distill.cli.export import export
 from distill.cli.finetune_int8 import finetune_int8
 from distill.cli.groups import Commands
 from distill.cli.inspect import inspect
+from distill.cli.launch import runs_in_several_processes
 from distill.cli.predict import predict
 from distill.cli.retrain import retrain
 from distill.cli.serve import serve
 from distill.cli.split import split
+from distill.cli.streams import open_standard_streams, output_failure
 from distill.cli.train_student import train_student
 from distill.cli.train_teacher import train_teacher
 from distill.cli.tune import tune
 from distill.cli.verify import verify
+from distill.core.files import describe_os_error
 from distill.core.package_guard import require_own
 
 SECTIONS = {
@@ -68,12 +72,12 @@ def main(ctx: click.Context, debug: bool) -> None:
     To see it work on generated data, without any download: distill demo
     """
     require_own(*OPTIONAL_PACKAGES.get(str(ctx.invoked_subcommand), ()))
-    if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun and accelerate launch say so
+    if runs_in_several_processes(str(ctx.invoked_subcommand)):
         # torch would tell each process that all parameters are used, where they are: training.trainer._arguments.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from distill.model.distributed import init_process_group
 
-        init_process_group(str(ctx.invoked_subcommand))
+        init_process_group()
 
 
 main.add_sections(SECTIONS)
@@ -81,4 +85,17 @@ main.add_sections(SECTIONS)
 
 def run() -> None:
     """What the `distill` script calls."""
-    main(prog_name="distill")
+    open_standard_streams()
+    exit_code: object = 0
+    try:
+        main(prog_name="distill")
+    except SystemExit as stop:
+        exit_code = stop.code
+    except OSError as error:  # such as of --help, outside of every command
+        click.echo(f"error: {describe_os_error(error)}", err=True)
+        exit_code = 2
+    failure = output_failure()
+    if failure is not None and not exit_code:
+        click.echo(f"error: {describe_os_error(failure)}", err=True)
+        exit_code = 2
+    sys.exit(exit_code)  # type: ignore[arg-type]

@@ -26,6 +26,18 @@ class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the n
         return value if isinstance(value, Path) else hub.resolve(value)
 
 
+class ImageSource(click.ParamType):  # type: ignore[type-arg]
+    """An image file, or an image in a data: URL, as in a row."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | bytes:
+        """Raises DataError for a name that no file can have."""
+        from distill.data.image_names import open_name
+
+        return value if isinstance(value, Path | bytes) else open_name(value, [Path()], "--image")
+
+
 class NewFolder(click.Path):
     """A folder that a command writes as a whole, or replaces."""
 
@@ -37,7 +49,9 @@ class NewFolder(click.Path):
 
 
 BUNDLE = BundlePath()
+IMAGE = ImageSource()
 NEW_FOLDER = NewFolder()
+SEED = click.IntRange(0, 2**32 - 1)  # numpy's generators take no larger one
 THREADS = click.IntRange(0, max_threads())
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -8,6 +8,7 @@ import click
 
 from distill.cli.options import (
     BUNDLE,
+    IMAGE,
     THREADS,
 )
 
@@ -15,7 +16,7 @@ from distill.cli.options import (
 @click.command()
 @click.argument("bundle", type=BUNDLE)
 @click.argument("source", required=False, type=click.Path(path_type=Path))
-@click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="Predict one image.")
+@click.option("--image", type=IMAGE, metavar="FILE", help="Predict one image.")
 @click.option("--text", default="", help="Text of that image, or a text without an image.")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="File to write instead of standard output."
@@ -39,7 +40,7 @@ from distill.cli.options import (
 def predict(
     bundle: Path,
     source: Path | None,
-    image: Path | None,
+    image: Path | bytes | None,
     text: str,
     out: Path | None,
     ocr: bool,
@@ -88,7 +89,8 @@ def predict(
     from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
 
-    items = Source.open(source) if source else Source.of(Example(image.name if image else "text", text, image, ()))
+    name = image.name if isinstance(image, Path) else "text" if image is None else "image"
+    items = Source.open(source) if source else Source.of(Example(name, text, image, ()))
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions

@@ -8,13 +8,14 @@ import click
 
 from distill.cli.options import (
     NEW_FOLDER,
+    SEED,
 )
 
 
 @click.command()
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="New folder to write to.")
-@click.option("--seed", default=13, show_default=True, help="Seed of the split.")
+@click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the split.")
 def split(source: Path, out: Path, seed: int) -> None:
     """Split a labelled file into train, dev and test.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from distill.cli.options import training_options
+from distill.cli.options import SEED, training_options
 from distill.core.extras import can_plot, install_command, require
 
 
@@ -26,7 +26,7 @@ from distill.core.extras import can_plot, install_command, require
 @click.option(
     "--folds", default=3, show_default=True, type=click.IntRange(2), help="Number of cross-validation folds."
 )
-@click.option("--seed", default=13, show_default=True, type=click.IntRange(0), help="Seed of the search.")
+@click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the search.")
 def tune(
     data: Path,
     out: Path,

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DistillError, OutputError
+from distill.core.inputs import open_plain
 from distill.core.lock import take
 from distill.core.printable import printable
 from distill.core.untrusted import parse_strict_json, read_bounded
@@ -38,9 +39,9 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file, read 1 MiB at a time."""
+    """Hex SHA-256 of a plain file, read 1 MiB at a time. Raises OSError."""
     digest = hashlib.sha256()
-    with path.open("rb") as handle:
+    with open_plain(path) as handle:
         while chunk := handle.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from distill.core.errors import RecipeError
+from distill.core.limits import check_limits
 from distill.core.printable import is_printable
 from distill.core.schema import build_dataclass, merge_table, nested, parse_override, read_toml
-from distill.core.untrusted import short_repr
+from distill.core.untrusted import short_repr, shorten
 
 C = TypeVar("C", bound="ModelConfig")
 
@@ -145,45 +146,12 @@ class ModelConfig:
 
     def check(self, where: str) -> None:
         """Raise RecipeError for a value out of range; `where` is "teacher" or "student"."""
-        self._positive(where, "epochs", "batch_size", "learning_rate", "head_learning_rate", "patience")
-        for name in ("constant_epochs", "decay_per_epoch", "weight_decay", "seed"):
-            if getattr(self, name) < 0:
-                raise RecipeError(f"{where}.{name} must be >= 0, got {getattr(self, name)}")
-        if not 0 <= self.head.dropout < 1:
-            raise RecipeError(f"{where}.head.dropout must be in [0, 1), got {self.head.dropout}")
-        if not 0 <= self.head.modality_dropout < 0.5:
-            raise RecipeError(
-                f"{where}.head.modality_dropout must be in [0, 0.5), got {self.head.modality_dropout}"
-            )
-        if self.head.hidden_size < 1:
-            raise RecipeError(f"{where}.head.hidden_size must be >= 1, got {self.head.hidden_size}")
-        if self.focal.gamma < 0 or self.focal.alpha >= 1:
-            raise RecipeError(f"{where}.focal needs gamma >= 0 and alpha < 1, got {self.focal}")
-        for name in ("layers", "vocab_size"):
-            if getattr(self.text, name) < 0:
-                raise RecipeError(f"{where}.text.{name} must be >= 0 (0 keeps all), got {getattr(self.text, name)}")
-        if self.text.max_tokens < 4:
-            raise RecipeError(f"{where}.text.max_tokens must be >= 4, got {self.text.max_tokens}")
+        check_limits(self, where)
         if not self.image.pretrained and not self.image.trainable:
             raise RecipeError(
                 f"{where}.image.model={self.image.model} has no pretrained weights; set "
                 f"{where}.image.trainable=true"
             )
-        for name in ("word_edit_rate", "token_mask_rate"):
-            if not 0 <= getattr(self.augment, name) < 1:
-                raise RecipeError(f"{where}.augment.{name} must be in [0, 1), got {getattr(self.augment, name)}")
-        strength, views = self.augment.image_strength, self.augment.image_views
-        if not 0 <= strength <= 1:
-            raise RecipeError(f"{where}.augment.image_strength must be in [0, 1], got {strength}")
-        if views < 1:
-            raise RecipeError(f"{where}.augment.image_views must be >= 1, got {views}")
-        if not 16 <= self.image.size <= 1024:
-            raise RecipeError(f"{where}.image.size must be 16 to 1024 pixels, got {self.image.size}")
-
-    def _positive(self, where: str, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) <= 0:
-                raise RecipeError(f"{where}.{name} must be > 0, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -213,16 +181,13 @@ class TeacherConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         self.check("teacher")
-        a = self.asymmetric
-        if a.gamma_positive < 0 or a.gamma_negative < 0 or not 0 <= a.clip < 1:
-            raise RecipeError(f"teacher.asymmetric needs gammas >= 0 and clip in [0, 1), got {a}")
         if self.loss == "asymmetric" and self.class_weights == "focal_alpha":
             raise RecipeError(
                 'teacher.class_weights=focal_alpha needs loss="focal"; with loss="asymmetric" choose none or '
                 "effective_number"
             )
-        if self.folds == 1 or self.folds < 0:
-            raise RecipeError(f"teacher.folds must be 0 or >= 2, got {self.folds}")
+        if self.folds == 1:
+            raise RecipeError("teacher.folds must be 0 or >= 2, got 1")
 
 
 @dataclass(frozen=True)
@@ -238,13 +203,7 @@ class DistillConfig:
     label_relations: float
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise RecipeError(f"student.distill.temperature must be > 0, got {self.temperature}")
-        weights = {name: weight for name, weight in vars(self).items() if name != "temperature"}
-        for name, weight in weights.items():
-            if weight < 0:
-                raise RecipeError(f"student.distill.{name} must be >= 0, got {weight}")
-        if not any(weights.values()):
+        if not any(weight for name, weight in vars(self).items() if name != "temperature"):
             raise RecipeError("student.distill: all weights are 0, so nothing would be learned; set one above 0")
 
 
@@ -278,10 +237,7 @@ class FinetuneConfig:
     learning_rate: float
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise RecipeError(f"finetune.epochs must be >= 1, got {self.epochs}")
-        if self.learning_rate <= 0:
-            raise RecipeError(f"finetune.learning_rate must be > 0, got {self.learning_rate}")
+        check_limits(self, "finetune")
 
 
 @dataclass(frozen=True)
@@ -323,14 +279,7 @@ class ExportConfig:
     card: CardConfig
 
     def __post_init__(self) -> None:
-        if self.parity_tolerance <= 0:
-            raise RecipeError(f"export.parity_tolerance must be > 0, got {self.parity_tolerance}")
-        if not 0 < self.min_int8_share <= 1:
-            raise RecipeError(f"export.min_int8_share must be in (0, 1], got {self.min_int8_share}")
-        if self.max_f1_drop < 0:
-            raise RecipeError(f"export.max_f1_drop must be >= 0, got {self.max_f1_drop}")
-        if self.calibration_examples < 1:
-            raise RecipeError(f"export.calibration_examples must be >= 1, got {self.calibration_examples}")
+        check_limits(self, "export")
 
 
 @dataclass(frozen=True)
@@ -353,12 +302,12 @@ class Recipe:
             for key, value in overrides.items():
                 if not isinstance(key, str):
                     raise RecipeError(f"overrides: a key must be a string; got {short_repr(key)}")
-                merge_table(tree, nested(key, _without_numpy(value)), key)
+                merge_table(tree, nested(key, _without_numpy(value)), shorten(key))
         else:
             for override in [overrides] if isinstance(overrides, str) else overrides:
                 if not isinstance(override, str):
                     raise RecipeError(f'overrides: expected "KEY=VALUE"; got {short_repr(override)}')
-                merge_table(tree, parse_override(override), f"--set {override}")
+                merge_table(tree, parse_override(override), f"--set {shorten(override)}")
         return build_dataclass(cls, tree, "recipe")
 
 
@@ -367,7 +316,7 @@ def override_config(config: C, overrides: Sequence[str], where: str) -> C:
     Raises RecipeError."""
     tree = {where: dataclasses.asdict(config)}
     for override in overrides:
-        merge_table(tree, parse_override(override), f"--set {override}")
+        merge_table(tree, parse_override(override), f"--set {shorten(override)}")
     return build_dataclass(type(config), tree[where], where)
 
 

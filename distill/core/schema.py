@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from distill.core.errors import RecipeError
-from distill.core.untrusted import short_repr
+from distill.core.inputs import read_input
+from distill.core.untrusted import short_repr, shorten
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,6 +19,8 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+
+MAX_TOML = 1 << 20  # bytes; distill's own recipe has 9 kB
 
 
 def build_dataclass(cls: type[T], tree: Any, where: str) -> T:
@@ -66,24 +69,33 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file. Raises RecipeError."""
+    content = read_input(path, MAX_TOML, RecipeError)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RecipeError(f"{path}: no such recipe file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path}: not readable as TOML: {error}") from error
+        return _parse(content.decode("utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{path}: not readable as TOML: {shorten(str(error))}") from error
 
 
 def parse_override(override: str) -> dict[str, Any]:
     """Parse `teacher.epochs=12` into nested tables. Raises RecipeError."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise RecipeError(f"--set {override}: write it as key=value, such as teacher.epochs=12")
+        raise RecipeError(f"--set {shorten(override)}: write it as key=value, such as teacher.epochs=12")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = _parse(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word, such as a path or a model name
+    except ValueError as error:
+        raise RecipeError(f"--set {shorten(override)}: not readable as TOML: {shorten(str(error))}") from error
     return nested(key.strip(), value)
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """Parse TOML. Raises ValueError, also for what would exhaust the interpreter's stack."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
@@ -99,7 +111,7 @@ def merge_table(base: dict[str, Any], top: dict[str, Any], where: str) -> None:
     not in `base`."""
     for key, value in top.items():
         if key not in base:
-            raise RecipeError(f"{where}: unknown key {key!r}; expected {', '.join(sorted(base))}")
+            raise RecipeError(f"{where}: unknown key {short_repr(key)}; expected {', '.join(sorted(base))}")
         if isinstance(base[key], dict) and isinstance(value, dict):
             merge_table(base[key], value, where)
         else:

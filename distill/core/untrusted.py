@@ -13,14 +13,30 @@ from typing import Any, NoReturn
 from distill.core.errors import DistillError
 
 MAX_DEPTH = 64  # of nested lists and objects; distill's own files have 6
-_short = reprlib.Repr()
+MAX_SHOWN = 120  # characters of a value in a message
+
+
+class _ShortRepr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        """Python writes no integer of more than 4300 digits."""
+        return f"an integer of {x.bit_length():,} bits" if x.bit_length() > 4 * MAX_SHOWN else repr(x)
+
+
+_short = _ShortRepr()
 _short.maxlevel = 3
-_short.maxstring = _short.maxother = _short.maxlong = 120
+_short.maxstring = _short.maxother = _short.maxlong = MAX_SHOWN
 
 
 def short_repr(value: object) -> str:
     """A value's repr for an error message: one line, shortened where it is long or deep."""
     return " ".join(_short.repr(value).split())
+
+
+def shorten(text: str) -> str:
+    """Text for an error message as it stands, cut in the middle where it is long."""
+    if len(text) <= 2 * MAX_SHOWN:
+        return text
+    return f"{text[:MAX_SHOWN]}...{text[-MAX_SHOWN // 4 :]} ({len(text):,} characters)"
 
 
 def replace_surrogates(text: str) -> str:

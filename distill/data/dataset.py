@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError
-from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
+from distill.core.inputs import MAX_JSON, bounded_lines, open_input, read_input
+from distill.core.untrusted import parse_json, replace_surrogates, short_repr
+from distill.data.image_names import find_image, to_data_url
 from distill.data.labels import LABEL_FILES, LabelSet
 
 SUFFIXES = (".json", ".jsonl", ".csv")
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
-IMAGE_FOLDERS = ("", "images")
 MAX_TEXT = 1_000_000  # characters; tokenizers read a whole text before they truncate it
+MAX_COLUMNS = 8  # that an error names
 MAX_FIELD = (
     10 * MAX_TEXT
 )  # of CSV: a text over MAX_TEXT is its row's fault, but an open quote cannot swallow the file
@@ -29,12 +32,13 @@ MAX_FIELD = (
 
 @dataclass(frozen=True)
 class Example:
-    """One example: its text may be empty or its image None, but not both. `labels` are those that it has, None if
-    nothing is known of them; `unknown_labels` are those of which it is not known whether it has them."""
+    """One example: its text may be empty or its image None, but not both; `image` is a file, or the content of one.
+    `labels` are those that it has, None if nothing is known of them; `unknown_labels` are those of which it is not
+    known whether it has them."""
 
     id: str
     text: str
-    image: Path | None
+    image: Path | bytes | None
     labels: tuple[str, ...] | None
     unknown_labels: tuple[str, ...] = ()
 
@@ -91,11 +95,6 @@ class Splits:
         return replace(self, train=train, dev=dev, test=test or self.test, unlabelled=unlabelled)
 
 
-def collect_labels(examples: Iterable[Example]) -> LabelSet:
-    """The labels that the examples name, in alphabetical order."""
-    return LabelSet.collect(example.named_labels() for example in examples)
-
-
 def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
     """Read a folder with train, dev and perhaps test files, or one file, which is split 70/15/15.
 
@@ -103,15 +102,11 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
     labels of the training rows. Raises DataError.
     """
     if source.is_file():
-        from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
+        from distill.data.split_file import divide
 
         rows = read_examples(source)
-        labels = labels or find_labels(source.parent) or collect_labels(rows)
-        # `check_splits` reports labels outside the set, all of them at once.
-        names = frozenset(labels.names)
-        inside = [[label for label in row.labels or () if label in names] for row in rows]
-        parts = stratified_split(labels.encode(inside), tuple(SHARES.values()), SPLIT_SEED)
-        train, dev, test = ([rows[index] for index in part] for part in parts)
+        labels = labels or find_labels(source.parent) or collect_labels(rows, source)
+        train, dev, test = ([rows[index] for index in part] for part in divide(rows, labels, source))
         return Splits(labels, train, dev, test)
     if not source.is_dir():
         raise DataError(f"{source}: no such file or folder; --data takes a folder with train.json, or one file")
@@ -120,22 +115,40 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
         if files[name] is None:
             raise DataError(f"{source}: no {name}.json, {name}.jsonl or {name}.csv; `distill split` makes them")
     train, dev, test = (read_examples(path) if path else [] for path in files.values())
-    labels = labels or find_labels(source) or collect_labels(train)
+    labels = labels or find_labels(source) or collect_labels(train, source)
     return Splits(labels, train, dev, test)
 
 
 def read_examples(path: Path) -> list[Example]:
     """All rows of a file. Raises DataError with the number of the first invalid row."""
     examples = [parse_example(row, path, number) for number, row in read_rows(path)]
+    check_ids(examples, path)
+    return examples
+
+
+def check_ids(examples: Sequence[Example], path: Path) -> None:
+    """Raise DataError for a file without rows, or with an id twice."""
     if not examples:
         raise DataError(f"{path}: has no rows")
     row_of: dict[str, int] = {}
     for number, example in enumerate(examples, 1):
         if example.id in row_of:
             rows = f"rows {row_of[example.id]} and {number}"
-            raise DataError(f"{path}: {rows} have the same id {example.id!r}; ids must be unique")
+            raise DataError(f"{path}: {rows} have the same id {short_repr(example.id)}; ids must be unique")
         row_of[example.id] = number
-    return examples
+
+
+def collect_labels(rows: Sequence[Example], source: Path) -> LabelSet:
+    """The labels that the rows of a file or folder name, in alphabetical order. Raises DataError, which names
+    it."""
+    if not any(row.labels for row in rows):
+        raise DataError(
+            f"{source}: none of its {len(rows)} training rows has a label; give each its 'labels', a list of names"
+        )
+    try:
+        return LabelSet.collect(row.named_labels() for row in rows)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -149,34 +162,33 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
         if path.suffix == ".json":
             yield from enumerate(_json_list(path), 1)
         elif path.suffix == ".jsonl":
-            with path.open(encoding="utf-8-sig") as handle:
-                for number, line in enumerate(handle, 1):
+            with io.TextIOWrapper(open_input(path, DataError), encoding="utf-8-sig") as handle:
+                for number, line in enumerate(bounded_lines(handle, path, DataError), 1):
                     if line.strip():
                         yield number, parse_json(line, f"{path}: row {number}", DataError)
         else:
-            with path.open(encoding="utf-8-sig", newline="") as handle:
-                yield from enumerate(_csv_rows(handle, path), 1)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+            with io.TextIOWrapper(open_input(path, DataError), encoding="utf-8-sig", newline="") as handle:
+                yield from enumerate(_csv_rows(bounded_lines(handle, path, DataError), path), 1)
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
 
 
 def parse_example(row: Any, path: Path, number: int) -> Example:
-    """One parsed row to an Example. The image is looked for beside the file, in images/ and in the folder named
-    like the file, and is not opened. Raises DataError."""
+    """One parsed row to an Example. The image is found as `find_image` says, and not opened. Raises DataError."""
     where = f"{path}: row {number}"
     if isinstance(row, DataError):
         raise row
     if not isinstance(row, dict):
-        raise DataError(f"{where}: expected an object with id, text, image and labels; got {type(row).__name__}")
+        raise DataError(f"{where}: expected an object with id, text, image and labels; got {short_repr(row)}")
     id_, text, name = (row.get(key) for key in ("id", "text", "image"))
     if id_ in (None, ""):
-        raise DataError(f"{where}: has no 'id'; every row needs one")
+        raise DataError(f"{where}: has no 'id'; every row needs one. It has {_columns(row)}")
     if not isinstance(text, str | None):
         raise DataError(f"{where}: text must be a string; got {short_repr(text)}")
     if not name and not (text or "").strip():
-        raise DataError(f"{where}: has neither 'text' nor 'image'; every row needs one of them")
+        raise DataError(
+            f"{where}: has neither 'text' nor 'image'; every row needs one of them. It has {_columns(row)}"
+        )
     if not isinstance(id_, str | int) or isinstance(id_, bool):
         raise DataError(f"{where}: id must be a string or a whole number; got {short_repr(id_)}")
     if not isinstance(name, str | None):
@@ -187,9 +199,15 @@ def parse_example(row: Any, path: Path, number: int) -> Example:
         )
     if replace_surrogates(str(id_)) != str(id_):
         raise DataError(f"{where}: id {id_!r} holds a lone surrogate, half a character; write it as UTF-8")
-    image = _find_image(path, name, where) if name else None
+    image = find_image(path, name, where) if name else None
     # Tokenizers and files would replace surrogates later; here every reader sees the same text.
     return Example(str(id_), replace_surrogates(text or ""), image, *_labels(row.get("labels"), where))
+
+
+def _columns(names: Iterable[Any]) -> str:
+    """What was found in place of a missing column."""
+    found = [short_repr(name) for name in itertools.islice(names, MAX_COLUMNS + 1)]
+    return ", ".join(found[:MAX_COLUMNS]) + ", ..." * (len(found) > MAX_COLUMNS) if found else "none"
 
 
 def _labels(value: Any, where: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
@@ -226,14 +244,6 @@ def labels_to_json(example: Example) -> list[str] | dict[str, int | None] | None
     return dict.fromkeys(example.labels, 1) | dict.fromkeys(example.unknown_labels, None)
 
 
-def _find_image(path: Path, name: str, where: str) -> Path:
-    if "\0" in name:
-        raise DataError(f"{where}: image name {short_repr(name)} holds a NUL character")
-    candidates = [path.parent / folder / name for folder in (*IMAGE_FOLDERS, path.stem)]
-    # `check_splits` reports missing images, all of them at once.
-    return next((candidate for candidate in candidates if is_file(candidate)), candidates[0])
-
-
 def find_split(folder: Path, name: str) -> Path | None:
     """The file of a split, None if there is none. Raises DataError if there are two."""
     candidates = (folder / (alias + suffix) for alias in SPLIT_NAMES[name] for suffix in SUFFIXES)
@@ -252,9 +262,9 @@ def find_labels(folder: Path) -> LabelSet | None:
 
 
 def _json_list(path: Path) -> list[Any]:
-    tree = parse_json(path.read_text(encoding="utf-8-sig"), str(path), DataError)
+    tree = parse_json(read_input(path, MAX_JSON, DataError).decode("utf-8-sig"), str(path), DataError)
     if not isinstance(tree, list):
-        raise DataError(f"{path}: expected a JSON list of rows; got {type(tree).__name__}")
+        raise DataError(f"{path}: expected a JSON list of rows; got {short_repr(tree)}")
     return tree
 
 
@@ -265,7 +275,10 @@ def _csv_rows(handle: Iterable[str], path: Path) -> Iterator[dict[str, str] | Da
         columns = reader.fieldnames or []
         missing = [name for name in ("id", "text", "image") if name not in columns]
         if missing:
-            raise DataError(f"{path}: the header has no column {missing[0]!r}; it needs id,text,image,labels")
+            raise DataError(
+                f"{path}: the header has no column {missing[0]!r}; it needs id,text,image,labels. It has "
+                f"{_columns(columns)}"
+            )
         doubled = [name for name in ("id", "text", "image", "labels") if columns.count(name) > 1]
         if doubled:
             raise DataError(f"{path}: the header has two columns {doubled[0]!r}; keep one of them")
@@ -285,14 +298,25 @@ def relative_path(path: Path, start: Path) -> str:
     return Path(os.path.relpath(path.parent.resolve() / path.name, start.resolve())).as_posix()
 
 
-def examples_to_json(examples: Iterable[Example], relative_to: Path) -> str:
-    """The content of a JSON file for `read_examples`, with image paths relative to the folder `relative_to`."""
+def image_name(image: Path | bytes | None, relative_to: Path) -> str | None:
+    """What a row in the folder `relative_to` names an image by."""
+    if isinstance(image, Path):
+        return relative_path(image, relative_to)
+    return None if image is None else to_data_url(image)
+
+
+def examples_to_json(
+    examples: Iterable[Example], relative_to: Path, image_names: Mapping[str, str] | None = None
+) -> str:
+    """The content of a JSON file for `read_examples`, with image paths relative to the folder `relative_to`; by the
+    ids of some examples, what to write in place of these."""
+    kept = image_names or {}
     rows = [
         {
             "id": example.id,
             "labels": labels_to_json(example),
             "text": example.text,
-            "image": None if example.image is None else relative_path(example.image, relative_to),
+            "image": kept.get(example.id) or image_name(example.image, relative_to),
         }
         for example in examples
     ]

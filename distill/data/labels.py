@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError
+from distill.core.inputs import read_input
 from distill.core.printable import is_printable
 
+MAX_BYTES = 1 << 26  # of a file of labels
 LABEL_FILES = ("labels.txt", "techniques.txt")
 
 
@@ -48,8 +50,8 @@ class LabelSet:
     def read(cls, path: Path) -> LabelSet:
         """Read a file of one label per line, skipping empty lines. Raises DataError with the file's name."""
         try:
-            return cls.parse(path.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError, DataError) as error:
+            return cls.parse(read_input(path, MAX_BYTES, DataError).decode("utf-8-sig"))
+        except (UnicodeDecodeError, DataError) as error:
             raise DataError(f"{path}: {error}") from error
 
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any
 
 from distill.core.errors import DataError
 from distill.core.extras import require
+from distill.core.inputs import open_input
 
 SUFFIX = ".parquet"
 COLUMNS = ("id", "text", "image")  # labels are not read: they may be of any type
@@ -80,11 +81,10 @@ def _columns(path: Path, file: Any) -> list[str]:
 def _opened(path: Path) -> Iterator[Any]:
     """A pyarrow ParquetFile. Raises DataError if it cannot be read, InstallError without pyarrow."""
     pyarrow, parquet = (require(module, f"{path}: reading it") for module in ("pyarrow", "pyarrow.parquet"))
+    open_input(path, DataError).close()
     try:
         with parquet.ParquetFile(path) as file:
             yield file
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error

@@ -19,6 +19,7 @@ from PIL import Image
 
 from distill.core.errors import DataError
 from distill.core.files import sha256_of
+from distill.core.inputs import bounded_lines, open_input
 from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
 from distill.data import parquet
 from distill.data.checks import content_hash
@@ -85,7 +86,7 @@ class Source:
     @classmethod
     def of(cls, row: Example) -> Source:
         """The source of one example."""
-        return cls("single", row.image or Path(row.id), (), row)
+        return cls("single", row.image if isinstance(row.image, Path) else Path(row.id), (), row)
 
     @classmethod
     def _of_folder(cls, folder: Path) -> Source:
@@ -118,8 +119,8 @@ class Source:
         if self.kind == "parquet":
             return sum(parquet.describe(path).rows for path in self.files)
         if self.kind == "jsonl" and self.path.is_file():
-            with self.path.open("rb") as handle:
-                return sum(1 for line in handle if line.strip())
+            with open_input(self.path, DataError) as handle:
+                return sum(1 for line in bounded_lines(handle, self.path, DataError) if line.strip())
         return {"images": len(self.files), "single": 1}.get(self.kind)
 
     def digest(self) -> str:
@@ -171,8 +172,8 @@ def _name_and_bytes(image: Any, where: str) -> tuple[Any, bytes | None]:
 def _rows(source: Path) -> Iterator[Example | FailedRow]:
     if source.suffix == ".jsonl":
         try:
-            with source.open("rb") as handle:
-                yield from json_lines(handle, source)
+            with open_input(source, DataError) as handle:
+                yield from json_lines(bounded_lines(handle, source, DataError), source)
         except OSError as error:
             raise DataError(f"{source}: cannot be read: {error.strerror}") from error
     else:

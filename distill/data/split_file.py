@@ -2,37 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from distill.core.errors import DataError
+from distill.core.errors import DataError, ImageError
 from distill.core.files import atomic_folder, sha256_of, write_json, write_text
-from distill.data.dataset import collect_labels, encode_targets, examples_to_json, find_labels, read_examples
-from distill.data.stratify import SHARES, stratified_split
+from distill.core.terminal import warn
+from distill.data.checks import image_hash, look_alikes, refuse_unknown_labels
+from distill.data.dataset import (
+    Example,
+    check_ids,
+    collect_labels,
+    encode_targets,
+    examples_to_json,
+    find_labels,
+    parse_example,
+    read_rows,
+)
+from distill.data.image_names import is_data_url, is_on_web
+from distill.data.labels import LabelSet
+from distill.data.likeness import groups_of, text_key
+from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
 
 
 def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
     """Write train.json, dev.json, test.json, labels.txt and split.json (source, seed, counts) to a new folder, and
     return the sizes of the splits.
 
-    Images stay where they are. The same seed gives the same splits. Raises DataError.
+    Images stay where they are; addresses on the web are kept as they stand. The same seed gives the same splits.
+    Raises DataError.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
-    rows = read_examples(source)
-    labels = find_labels(source.parent) or collect_labels(rows)
+    rows, image_names = _read(source)
+    labels = find_labels(source.parent) or collect_labels(rows, source)
+    for line in look_alikes(labels):
+        warn(f"{source}: {line}")
+    refuse_unknown_labels([(source.name, row) for row in rows], labels, None)
     targets = encode_targets(rows, labels)
-    parts = stratified_split(targets, tuple(SHARES.values()), seed)
+    parts = divide(rows, labels, source, seed, image_names)
     with atomic_folder(out) as folder:
         positives = {}
         for name, part in zip(SHARES, parts, strict=True):
             chosen = [rows[index] for index in part]
-            write_text(folder / f"{name}.json", examples_to_json(chosen, folder))
+            write_text(folder / f"{name}.json", examples_to_json(chosen, folder, image_names))
             counts = np.nansum(targets[part], axis=0)
             positives[name] = {label: int(n) for label, n in zip(labels.names, counts, strict=True)}
         write_text(folder / "labels.txt", "\n".join(labels.names) + "\n")
         record = {"source": source.name, "sha256": sha256_of(source), "seed": seed}
         write_json(folder / "split.json", record | {"shares": SHARES, "positives": positives})
     return tuple(len(part) for part in parts)
+
+
+def divide(
+    rows: Sequence[Example],
+    labels: LabelSet,
+    source: Path,
+    seed: int = SPLIT_SEED,
+    image_names: dict[str, str] | None = None,
+) -> list[NDArray[np.int64]]:
+    """The row indices of train, dev and test. Rows with the same text, up to how it is written, or the same image
+    stay together. `image_names` are those of images that cannot be read, by id. Raises DataError."""
+    # `check_splits` reports labels outside the set, all of them at once.
+    names = frozenset(labels.names)
+    inside = [[label for label in row.labels or () if label in names] for row in rows]
+    groups = groups_of([list(_keys(row, image_names or {})) for row in rows])
+    try:
+        return stratified_split(labels.encode(inside), tuple(SHARES.values()), seed, groups)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+
+
+def _keys(row: Example, image_names: dict[str, str]) -> list[Hashable]:
+    keys: list[Hashable] = [("text", key)] if (key := text_key(row.text)) else []
+    if row.id in image_names:
+        keys.append(("image", image_names[row.id]))
+    elif row.image is not None:
+        try:
+            keys.append(("image", image_hash(row.image)))
+        except ImageError:  # reported before a training, with all others
+            keys.append(("image", str(row.image)))
+    return keys
+
+
+def _read(source: Path) -> tuple[list[Example], dict[str, str]]:
+    """The rows, and by their ids the names of those images that are no files. Raises DataError."""
+    rows, image_names, on_web = [], {}, 0
+    for number, row in read_rows(source):
+        name = row.get("image") if isinstance(row, dict) else None
+        is_address = isinstance(name, str) and is_on_web(name)
+        # A row with an address is validated like any other, under a placeholder for the image's file name.
+        example = parse_example(row | {"image": "image"} if is_address else row, source, number)
+        if isinstance(name, str) and (is_address or is_data_url(name)):
+            image_names[example.id] = name
+        on_web += is_address
+        rows.append(example)
+    check_ids(rows, source)
+    if on_web:
+        warn(
+            f"{source}: {on_web} of {len(rows)} images are addresses on the web, which are kept and never fetched: "
+            "save them to files before training"
+        )
+    return rows, image_names

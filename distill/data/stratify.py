@@ -14,37 +14,52 @@ PIECE = 1000  # rows
 SHARES = {"train": 0.70, "dev": 0.15, "test": 0.15}
 
 
-def stratified_split(targets: NDArray[np.float32], shares: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
+def stratified_split(
+    targets: NDArray[np.float32], shares: Sequence[float], seed: int, groups: NDArray[np.int64] | None = None
+) -> list[NDArray[np.int64]]:
     """Row indices of each part, ascending, from targets (N, L) in {0, 1}, NaN where unknown, and shares > 0 that
-    sum to 1.
+    sum to 1. Rows of one of the `groups` int64 (N,), numbered from 0, stay together; without them, each row is a
+    group.
 
     Iterative stratification: Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data",
     algorithm 1. The label with the fewest remaining rows is distributed first, each row to the part that still
-    needs most of that label, ties to the part that needs most rows, then at random. Rows without a label come last.
-    Raises DataError if there are fewer rows than parts.
+    needs most of that label, ties to the part that needs most rows, then at random. Rows without a label come last,
+    and larger groups before smaller ones. Raises DataError if there are fewer groups than parts.
     """
     targets = np.nan_to_num(targets)
-    rows, _ = targets.shape
+    rows, columns = targets.shape
     if abs(sum(shares) - 1) > 1e-6 or min(shares) <= 0:
         raise DataError(f"shares must be > 0 and sum to 1; got {tuple(shares)}")
-    if rows < len(shares):
-        raise DataError(f"{rows} rows cannot be divided into {len(shares)} parts; give more rows")
+    groups = np.arange(rows) if groups is None else groups
+    sizes = np.bincount(groups)
+    if len(sizes) < len(shares):
+        different = "" if len(sizes) == rows else f", of which {len(sizes)} differ,"
+        raise DataError(f"{rows} rows{different} cannot be divided into {len(shares)} parts; give more rows")
+    counts = np.zeros((len(sizes), columns))
+    np.add.at(counts, groups, targets)
     generator = np.random.default_rng(seed)
-    wanted_rows, wanted = np.asarray(shares) * rows, np.outer(shares, targets.sum(0))
-    part_of, left = np.full(rows, -1), targets.sum(0)
+    wanted_rows, wanted = np.asarray(shares) * rows, np.outer(shares, counts.sum(0))
+    part_of, left = np.full(len(sizes), -1), counts.sum(0)
     while (part_of < 0).any():
-        # Every row that is distributed has the rarest label, so that this stays the rarest until it is used up.
+        # Where each row is a group, the rarest label stays the rarest until it is used up.
         label = int(np.where(left > 0, left, np.inf).argmin()) if left.any() else None
-        free = part_of < 0 if label is None else (part_of < 0) & (targets[:, label] > 0)
-        for row in _in_random_order(np.flatnonzero(free), generator):
+        free = part_of < 0 if label is None else (part_of < 0) & (counts[:, label] > 0)
+        for group in _largest_first(np.flatnonzero(free), sizes, generator):
             desire = wanted_rows if label is None else wanted[:, label]
             keys = list(zip(desire, wanted_rows, generator.random(len(shares)), strict=True))
             part = keys.index(max(keys))
-            part_of[row] = part
-            wanted[part] -= targets[row]
-            wanted_rows[part] -= 1
-            left -= targets[row]
-    return [np.flatnonzero(part_of == part) for part in range(len(shares))]
+            part_of[group] = part
+            wanted[part] -= counts[group]
+            wanted_rows[part] -= sizes[group]
+            left -= counts[group]
+    return [np.flatnonzero(part_of[groups] == part) for part in range(len(shares))]
+
+
+def _largest_first(
+    groups: NDArray[np.int64], sizes: NDArray[np.int64], generator: np.random.Generator
+) -> Iterator[int]:
+    for size in np.unique(sizes[groups])[::-1]:
+        yield from _in_random_order(groups[sizes[groups] == size], generator)
 
 
 def _in_random_order(rows: NDArray[np.int64], generator: np.random.Generator) -> Iterator[int]:
@@ -60,6 +75,8 @@ def _in_random_order(rows: NDArray[np.int64], generator: np.random.Generator) ->
         yield pieces[place].pop(drawn - int(ends[place]) + int(sizes[place]) + 1)
 
 
-def stratified_folds(targets: NDArray[np.float32], folds: int, seed: int) -> list[NDArray[np.int64]]:
-    """Row indices of `folds` parts of equal share. Raises DataError if there are fewer rows than folds."""
-    return stratified_split(targets, [1 / folds] * folds, seed)
+def stratified_folds(
+    targets: NDArray[np.float32], folds: int, seed: int, groups: NDArray[np.int64] | None = None
+) -> list[NDArray[np.int64]]:
+    """Row indices of `folds` parts of equal share. Raises DataError if there are fewer groups than folds."""
+    return stratified_split(targets, [1 / folds] * folds, seed, groups)

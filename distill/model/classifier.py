@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from distill.core.recipe import ModelConfig
-from distill.data.dataset import Example, encode_targets
+from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.labels import LabelSet
 from distill.model import distributed
 from distill.model.augment.image import ImageAugmenter
@@ -22,7 +22,7 @@ from distill.model.features import AugmentedView, FeatureExtractor
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
 from distill.preprocess.images import normalise
-from distill.preprocess.inputs import ModelInputs, PreprocessSpec
+from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec, warn_of_cut_texts
 from distill.preprocess.text import has_text, load_tokenizer, tokenise
 from distill.runtime.bundle import Kind
 
@@ -56,6 +56,12 @@ class Classifier:
         network = TwoTowerNetwork(text.encoder, image.encoder, config.head, len(labels), config.image.trainable)
         spec = PreprocessSpec(image=image.spec, text=text.spec)
         return cls(kind, config, labels, spec, text.tokenizer_json, network)
+
+    def warn_of_cut_texts(self, splits: Splits) -> None:
+        """Print how many texts of train and dev are longer than the model reads."""
+        if self.network.modalities != "image":
+            texts = [example.text for example in (*splits.train, *splits.dev)]
+            warn_of_cut_texts("train and dev", Preprocessor(self.spec, self.tokenizer_json), texts)
 
     def encode_train(
         self,

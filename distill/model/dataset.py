@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -99,7 +99,7 @@ class EncodedDataset(Dataset[DatasetItem]):
     token_ids: list[list[int]]
     targets: NDArray[np.float32]
     present: NDArray[np.float32]
-    images: list[Path | None]
+    images: list[Path | bytes | None]
     image_spec: ImageSpec
     pad_id: int
     features: NDArray[np.float32] | None
@@ -120,7 +120,7 @@ class EncodedDataset(Dataset[DatasetItem]):
             teacher=None if self.teacher is None else self.teacher.map(lambda array: array[index]),
         )
 
-    def _pixels(self, image: Path | None) -> NDArray[np.uint8]:
+    def _pixels(self, image: Path | bytes | None) -> NDArray[np.uint8]:
         if image is None:
             return np.zeros((self.image_spec.size, self.image_spec.size, 3), dtype=np.uint8)
         return image_to_uint8(image, self.image_spec)
@@ -147,6 +147,14 @@ class EncodedDataset(Dataset[DatasetItem]):
     def lengths(self) -> list[int]:
         """How many tokens each example has."""
         return [len(row) for row in self.token_ids]
+
+    def content_keys(self) -> list[list[Hashable]]:
+        """For each example what those have in common that are the same to a model: its tokens and its image."""
+        rows = zip(self.token_ids, self.images, self.present, strict=True)
+        return [
+            [*([tuple(ids)] if has_text else []), *([] if image is None else [image])]
+            for ids, image, (has_text, _) in rows
+        ]
 
     def subset(self, rows: NDArray[np.int64]) -> EncodedDataset:
         """The examples of these rows."""

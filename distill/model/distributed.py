@@ -30,7 +30,6 @@ from distill.core.errors import RecipeError, RunError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-COMMANDS = ("train-teacher", "compare-teachers", "train-student", "finetune-int8")
 TIMEOUT = timedelta(days=7)  # the others wait while the first works alone; its death is noticed without this
 CPU = torch.device("cpu")
 
@@ -39,16 +38,15 @@ _on_first_process = False
 _group_numbers = itertools.count()
 
 
-def init_process_group(command: str) -> None:
-    """Join the other processes of `distill COMMAND`, and print nothing in all but the first. Raises RunError."""
+def init_process_group() -> None:
+    """Join the other processes of this command, and print nothing in all but the first. Raises RunError."""
     global _store
-    is_first = os.environ["RANK"] == "0"
-    terminal.console.quiet = terminal.output.quiet = not is_first
-    if command not in COMMANDS:
-        if not is_first:
-            raise SystemExit(RunError.exit_code)
-        raise RunError(f"distill {command} runs in one process; give it without torchrun or accelerate launch")
-    store, own_rank, size = next(dist.rendezvous("env://"))
+    terminal.console.quiet = terminal.output.quiet = int(os.environ["RANK"]) > 0
+    try:
+        store, own_rank, size = next(dist.rendezvous("env://"))
+    except (ValueError, RuntimeError) as error:  # no such host, or a port in use
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise RunError(f"the first process cannot be met at {address}: {str(error).splitlines()[0]}") from error
     _store = dist.PrefixStore(f"command{next(_group_numbers)}", store)  # a store remembers the group before
     gpus, local_rank = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", "0"))
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"  # what is no tensor of a model goes by way of gloo

@@ -36,7 +36,7 @@ class AugmentedView:
     augmenter: ImageAugmenter
     number: int
 
-    def pixels(self, image: Path, content_hash: str, spec: ImageSpec) -> NDArray[np.uint8]:
+    def pixels(self, image: Path | bytes, content_hash: str, spec: ImageSpec) -> NDArray[np.uint8]:
         """uint8 (size, size, 3) of an image whose content has the SHA-256 `content_hash`. Raises ImageError."""
         return self.augmenter.augment(image, spec, seed=int(content_hash[:12], 16) + self.number)
 
@@ -79,7 +79,7 @@ class FeatureExtractor:
             name += f"-{AUGMENT_VERSION}-{self.view.augmenter.strength:g}-{self.view.number}"
         return cache_folder() / "features" / fingerprint(self.encoder)[:16] / name
 
-    def _compute(self, folder: Path, images: list[tuple[str, Path]]) -> dict[str, Features]:
+    def _compute(self, folder: Path, images: list[tuple[str, Path | bytes]]) -> dict[str, Features]:
         """Features by the content of the images; each is also written to the cache if possible."""
         computed = {}
         starts = range(0, len(images), BATCH)
@@ -93,7 +93,7 @@ class FeatureExtractor:
                 computed[content_hash] = feature
         return computed
 
-    def _pixels(self, content_hash: str, image: Path) -> NDArray[np.uint8]:
+    def _pixels(self, content_hash: str, image: Path | bytes) -> NDArray[np.uint8]:
         if self.view is None:
             return image_to_uint8(image, self.spec)
         return self.view.pixels(image, content_hash, self.spec)

@@ -9,6 +9,7 @@ from distill.core.recipe import Head
 from distill.model.encoders.image import ImageEncoder
 from distill.model.encoders.text import TextEncoder
 from distill.model.fusion import Concat, CrossModal
+from distill.model.image_rows import train_on_images
 from distill.model.outputs import Outputs
 
 
@@ -54,18 +55,19 @@ class TwoTowerNetwork(nn.Module):
         pixels: Tensor | None = None,
         image_features: Tensor | None = None,
     ) -> Outputs[Tensor]:
-        """As `forward`, with the encoders' pooled outputs. `image_features` float (B, *image.shape), cached from a
-        frozen image tower, take the place of `pixels`."""
+        """As `forward`, with the encoders' pooled outputs; the image's are zeros for an example without one.
+        `image_features` float (B, *image.shape), cached from a frozen image tower, take the place of `pixels`."""
         states = self._text_states(input_ids, attention_mask)
         text = self.text.pool(states, attention_mask)
         image = self._image_features(pixels, present) if image_features is None else image_features
+        pooled = (image.mean(1) if image.ndim == 3 else image) * present[:, 1:]
         present = self._drop_modalities(present)
         if isinstance(self.fusion, Concat):
             joint = self.fusion(text, image, present)
         else:
             joint = self.fusion(states, attention_mask, image, present)
         logits: Tensor = self.output(self.dropout(torch.relu(self.dense(self.dropout(joint)))))
-        return Outputs(logits, text, image.mean(1) if image.ndim == 3 else image)
+        return Outputs(logits, text, pooled)
 
     def _text_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         if self.modalities == "image":
@@ -74,9 +76,14 @@ class TwoTowerNetwork(nn.Module):
 
     def _image_features(self, pixels: Tensor | None, present: Tensor) -> Tensor:
         if self.modalities == "text":
-            return self.dense.weight.new_zeros((len(present), *self.image.shape))
+            return self._no_image_features(len(present))
+        if self.training and self.image_trainable and pixels is not None:
+            return train_on_images(self.image, pixels, present[:, 1], lambda: self._no_image_features(len(present)))
         result: Tensor = self.image(pixels)
         return result
+
+    def _no_image_features(self, rows: int) -> Tensor:
+        return self.dense.weight.new_zeros((rows, *self.image.shape))
 
     def _drop_modalities(self, present: Tensor) -> Tensor:
         """`present` (B, 2) without the modality that is not used, and in training after modality dropout, which

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from distill.core.recipe import Monitor
+
 DIVERGED = 1.5  # times the least training loss so far: more than dropout and the order of examples change it
 NOTICEABLE = 0.05  # of the first epoch's loss: a loss near 0 may double by chance
 PLATEAU = 0.02  # of the training loss, over all epochs without a better dev metric
@@ -27,9 +29,9 @@ class EpochLog:
 
 @dataclass(frozen=True)
 class TrainLog:
-    """All epochs of a training. The weights kept are those of `best_epoch`: the best by the recipe's `monitor`, or
-    the last where the number of epochs was fixed. `seconds` are those of the epochs after `resumed_after`, which
-    is 0 for a training that was never interrupted."""
+    """All epochs of a training. The weights kept are those of `best_epoch`: the best by the recipe's
+    `monitor` (as the function of that name says), or the last where the number of epochs was fixed. `seconds` are
+    those of the epochs after `resumed_after`, which is 0 for a training that was never interrupted."""
 
     epochs: tuple[EpochLog, ...]
     best_epoch: int
@@ -41,6 +43,13 @@ class TrainLog:
         """Mean seconds of an epoch, training and validation; nan where none was left to train."""
         trained = len(self.epochs) - self.resumed_after
         return self.seconds / trained if trained > 0 else math.nan
+
+
+def best_epoch(epochs: Sequence[EpochLog], monitor: Monitor) -> EpochLog:
+    """The best on dev by `monitor`; of equal ones, such as with an AP of 1, the one with the least dev loss, and of
+    these the first."""
+    sign = 1 if monitor == "loss" else -1
+    return min(epochs, key=lambda log: (sign * getattr(log, f"dev_{monitor}"), log.dev_loss, log.epoch))
 
 
 def convergence_warning(epochs: Sequence[EpochLog], best_epoch: int) -> str | None:

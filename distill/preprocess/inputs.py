@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.schema import build_dataclass
+from distill.core.terminal import warn
 from distill.preprocess.images import ImageSource, ImageSpec, image_to_uint8
-from distill.preprocess.text import TextSpec, has_text, load_tokenizer, pad, tokenise
+from distill.preprocess.text import CutTexts, TextSpec, has_text, load_tokenizer, pad, tokenise_and_count
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,23 @@ class EncodedExample:
 
 
 class Preprocessor:
-    """Encodes texts and images to ModelInputs with one tokenizer and one PreprocessSpec."""
+    """Encodes texts and images to ModelInputs with one tokenizer and one PreprocessSpec. `cut` counts which of the
+    texts so far were too long."""
 
     def __init__(self, spec: PreprocessSpec, tokenizer_json: str) -> None:
         self.spec = spec
         self.tokenizer = load_tokenizer(tokenizer_json, spec.text)
+        self.cut = CutTexts()
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text. Raises BundleError if the tokenizer fails."""
-        return tokenise(self.tokenizer, texts)
+        ids, cut = tokenise_and_count(self.tokenizer, texts)
+        self.cut += cut
+        return ids
+
+    def describe_cut(self) -> str | None:
+        """One line about the texts that were cut; None where none was."""
+        return self.cut.describe(self.spec.text.max_tokens)
 
     def image(self, source: ImageSource | None, name: str | None = None) -> NDArray[np.uint8] | None:
         """An image as uint8 (size, size, 3), RGB; None for None, a missing image. Raises ImageError."""
@@ -90,3 +99,11 @@ class Preprocessor:
         """Encode texts, and join each with its image (None if missing), for `batch`."""
         ids = self.ids(texts)
         return [EncodedExample(*parts) for parts in zip(ids, map(has_text, texts), images, strict=True)]
+
+
+def warn_of_cut_texts(where: str, preprocessor: Preprocessor, texts: Sequence[str]) -> None:
+    """Print how many of the texts are cut at max_tokens, and by how much; nothing where none is."""
+    preprocessor.cut = CutTexts()
+    preprocessor.ids(texts)
+    if line := preprocessor.describe_cut():
+        warn(f"{where}: {line}")

@@ -44,12 +44,56 @@ def load_tokenizer(text: str, spec: TextSpec) -> Tokenizer:
     return tokenizer
 
 
+@dataclass(frozen=True)
+class CutTexts:
+    """How many of `texts` were `cut` at max_tokens: of their `tokens`, special ones left out, they `lost` so many.
+    `longest` are the tokens of the longest."""
+
+    texts: int = 0
+    cut: int = 0
+    tokens: int = 0
+    lost: int = 0
+    longest: int = 0
+
+    def __add__(self, other: CutTexts) -> CutTexts:
+        return CutTexts(
+            self.texts + other.texts,
+            self.cut + other.cut,
+            self.tokens + other.tokens,
+            self.lost + other.lost,
+            max(self.longest, other.longest),
+        )
+
+    def describe(self, max_tokens: int) -> str | None:
+        """One line; None where no text was cut."""
+        if not self.cut:
+            return None
+        verb = "text is" if self.cut == 1 else "texts are"
+        return (
+            f"{self.cut:,} of {self.texts:,} {verb} cut at max_tokens={max_tokens}: "
+            f"{self.lost / self.tokens:.0%} of their tokens are not read, and the longest has {self.longest:,}"
+        )
+
+
 def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text, including special tokens, truncated. Raises BundleError if the tokenizer fails."""
+    return tokenise_and_count(tokenizer, texts)[0]
+
+
+def tokenise_and_count(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[list[list[int]], CutTexts]:
+    """As `tokenise`, with what truncation cost."""
     clean = [replace_surrogates(text) for text in texts]
     with tokenizer_guard.translate_errors():
         bounded = [tokenizer_guard.cut(tokenizer, text) for text in clean]
-        return [encoding.ids for encoding in tokenizer.encode_batch(bounded)]
+        encodings = tokenizer.encode_batch(bounded)
+        special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    cut = CutTexts(len(encodings))
+    for encoding in encodings:
+        if encoding.overflowing:
+            lost = sum(len(part.ids) - special for part in encoding.overflowing)
+            tokens = len(encoding.ids) - special + lost
+            cut += CutTexts(cut=1, tokens=tokens, lost=lost, longest=tokens)
+    return [encoding.ids for encoding in encodings], cut
 
 
 def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

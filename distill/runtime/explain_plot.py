@@ -65,7 +65,9 @@ class WordBox:
     line: int
 
 
-def write_plot(explanation: Explanation, image: Path | None, spec: ImageSpec, title: str, out: Path) -> None:
+def write_plot(
+    explanation: Explanation, image: Path | bytes | None, spec: ImageSpec, title: str, out: Path
+) -> None:
     """Write the PNG, whole or not at all. Raises ImageError and OutputError."""
     with plain_style():
         figure = draw(explanation, None if image is None else load_grey(image), spec, title)
@@ -82,7 +84,7 @@ def plain_style() -> Iterator[None]:
         yield
 
 
-def load_grey(source: Path) -> Image.Image:
+def load_grey(source: Path | bytes) -> Image.Image:
     """The image, upright and in pale grey, so that the only colours are those of effects."""
     with open_image(source) as opened, without_pillow_warnings():
         opened.draft("RGB", (PIXELS, PIXELS))

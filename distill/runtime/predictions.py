@@ -11,9 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from distill.core.errors import ImageError
-from distill.core.files import explain_write_errors
 from distill.core.printable import printable
-from distill.core.terminal import note, track
+from distill.core.terminal import note, track, warn
 from distill.core.untrusted import replace_surrogates
 from distill.data.sources import FailedRow, Item, Source
 from distill.preprocess.text import has_text
@@ -31,6 +30,13 @@ def predict_source(
     continues there. `ocr` reads missing texts off the images. Raises DataError, and OutputError when another
     process writes OUT, or OUT.part holds predictions and `resume` is False, or those of another source or Bundle.
     """
+    failed_rows = _predict(predictor, source, out, resume, ocr)
+    if line := predictor.preprocessor.describe_cut():
+        warn(f"{source.path}: {line}")
+    return failed_rows
+
+
+def _predict(predictor: Predictor, source: Source, out: Path | None, resume: bool, ocr: Ocr | None) -> int:
     if out is None:
         lines = _Lines(predictor, _items(source, 0), ocr)
         try:
@@ -113,8 +119,12 @@ def _items(source: Source, skip: int) -> Iterator[Item]:
 
 def _print(lines: Iterable[bytes]) -> None:
     sys.stdout.flush()
-    with explain_write_errors(Path("standard output")):
+    try:
         write_chunks(lines, sys.stdout.buffer, lambda: None)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = "standard output"
+        raise
 
 
 def _finish(part: PartialFile) -> int:

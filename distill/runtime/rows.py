@@ -15,11 +15,11 @@ from PIL.ImageFile import ImageFile
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.dataset import MAX_TEXT, Example
+from distill.data.image_names import MAX_PATH, from_data_url, is_data_url, is_on_web
 from distill.data.sources import FailedRow, InMemoryExample, Item
 from distill.preprocess.text import has_text
 
 KEYS = ("id", "text", "image", "labels")  # of a row; labels are accepted and not read
-MAX_PATH = 4096  # characters; a longer str is something else, such as an image in base64
 
 
 def to_item(text: Any = None, image: Any = None, id: Any = "", where: str = "this row") -> Item:
@@ -37,6 +37,8 @@ def to_item(text: Any = None, image: Any = None, id: Any = "", where: str = "thi
         if not has_text(text):
             raise DataError(f"{where}: has neither text nor image; give one of them, or both")
         return Example(id_, text, None, ())
+    if isinstance(image, str) and is_data_url(image):
+        return InMemoryExample(id_, text, from_data_url(image, where), f"{where}: image")
     if isinstance(image, str | PathLike):
         return Example(id_, text, _path(image, where), ())
     return InMemoryExample(id_, text, _in_memory(image, where), f"{where}: image")
@@ -114,9 +116,10 @@ def _path(image: str | PathLike[str], where: str) -> Path:
     name = fspath(image)
     if not isinstance(name, str) or len(name) > MAX_PATH or "\0" in name:
         raise DataError(
-            f"{where}: image is {short_repr(name)}, which is no path; for an image in memory give bytes"
+            f"{where}: image is {short_repr(name)}, which is no path; for an image in memory give bytes, or "
+            "data:image/png;base64,..."
         )
-    if name.startswith(("http://", "https://")):
+    if is_on_web(name):
         raise DataError(f"{where}: image is {short_repr(name)}, and nothing is downloaded; give a path or bytes")
     return Path(name)
 

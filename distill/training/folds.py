@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from distill.core.errors import RunError
 from distill.core.files import read_json, remove_folder, write_bytes, write_json
 from distill.core.terminal import note
+from distill.data.likeness import groups_of
 from distill.data.stratify import stratified_folds
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
@@ -62,8 +63,10 @@ class Folds:
 
     @classmethod
     def stratified(cls, data: TrainingData, count: int, seed: int) -> Folds:
-        """`count` folds with every label in proportion; each row is held out once. Raises DataError if too few."""
-        parts, rows = stratified_folds(data.train.targets, count, seed), np.arange(len(data.train))
+        """`count` folds with every label in proportion; each row is held out once, with those that have its text or
+        its image. Raises DataError if too few."""
+        groups = groups_of(data.train.content_keys())
+        parts, rows = stratified_folds(data.train.targets, count, seed, groups), np.arange(len(data.train))
         return cls(data, [Fold(data.train.subset(np.setdiff1d(rows, part)), part) for part in parts])
 
 

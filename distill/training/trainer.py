@@ -19,14 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import (
-    EarlyStoppingCallback,
-    PrinterCallback,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
 from distill.core.errors import RunError
@@ -37,14 +31,23 @@ from distill.model import distributed
 from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroupedSampler
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
-from distill.model.training_log import EpochLog, TrainLog, convergence_warning
+from distill.model.sync_batch_norm import convert_batch_norms, global_batch_size
+from distill.model.training_log import TrainLog, best_epoch, convergence_warning
 from distill.scoring.metrics import macro_ap, micro_ap, sigmoid
+from distill.training.checkpoint_files import (
+    OPTIMIZER,
+    SCHEDULER,
+    STATE_FILE,
+    check_checkpoint,
+    explain_load_errors,
+    read_state,
+    read_weights,
+    set_rate_of_step,
+)
 from distill.training.distributed_trainer import ROWS, DistributedTrainer, RowDataset, collate_shard
+from distill.training.early_stopping import EarlyStoppingCallback, epoch_logs, is_new_best
 from distill.training.optimizer import optimizer_and_schedule, parameter_groups
 from distill.training.progress import EpochProgress
-from distill.training.sync_batch_norm import convert_batch_norms, global_batch_size
-
-STATE_FILE = "trainer_state.json"  # in each checkpoint; Trainer writes it last
 
 # From a network's outputs and their targets to a scalar. The weights of an nn.Module are trained along.
 Loss = Callable[[Outputs[Tensor], BatchTargets], Tensor]
@@ -94,18 +97,17 @@ def train_model(
     last = (
         distributed.on_first_process(_last_complete_checkpoint)(checkpoints.folder) if checkpoints.resume else None
     )
-    state = {} if last is None else json.loads((last / STATE_FILE).read_text(encoding="utf-8"))
+    state = {} if last is None else read_state(last)
     if last is not None and _has_ended(state, config, epochs):  # killed after its last epoch
         kept = last if epochs is not None else Path(state["best_model_checkpoint"])
-        model.load_state_dict(load_file(kept / "model.safetensors"))
+        model.load_state_dict(read_weights(kept))
         history = state["log_history"]
     else:
         trainer = _trainer(model, config, data, _arguments(config, checkpoints.folder, epochs), epochs)
         history = _run(trainer, last)
         distributed.broadcast_buffers(network)
-    logs = _epoch_logs(history)
-    better = min if config.monitor == "loss" else max
-    best = better(logs, key=lambda log: getattr(log, f"dev_{config.monitor}"))
+    logs = epoch_logs(history)
+    best = best_epoch(logs, config.monitor)
     if warning := convergence_warning(logs, best.epoch):
         warn(warning)
     resumed_after = round(state["epoch"]) if state else 0
@@ -147,6 +149,8 @@ def _run(trainer: _TwoTowerTrainer, checkpoint: Path | None) -> list[dict[str, A
     if distributed.world_size() > 1:
         convert_batch_norms(trainer.model)
         torch.manual_seed(trainer.config.seed + distributed.rank())  # dropout must differ between the parts
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
     with trainer.progress.bar, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "mtime may not be reliable")  # epochs may be shorter than a second
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -183,7 +187,7 @@ def _last_complete_checkpoint(folder: Path) -> Path | None:
         except (OSError, ValueError):
             shutil.rmtree(path)
             continue
-        if state.get("best_model_checkpoint"):
+        if isinstance(state, dict) and state.get("best_model_checkpoint"):
             state["best_model_checkpoint"] = str(folder / Path(state["best_model_checkpoint"]).name)
             write_json(path / STATE_FILE, state)
         return path
@@ -253,24 +257,6 @@ def _dev_metrics(evaluation: Any) -> dict[str, float]:
     return {"micro_ap": micro, "macro_ap": macro, "balanced_ap": (micro + macro) / 2}
 
 
-def _epoch_logs(history: list[dict[str, Any]]) -> list[EpochLog]:
-    trained = {round(entry["epoch"]): entry for entry in history if "loss" in entry}
-    measured = {round(entry["epoch"]): entry for entry in history if "eval_loss" in entry}
-    return [
-        EpochLog(
-            epoch=epoch,
-            loss=float(trained[epoch]["loss"]),
-            dev_loss=float(entry["eval_loss"]),
-            dev_micro_ap=float(entry["eval_micro_ap"]),
-            dev_macro_ap=float(entry["eval_macro_ap"]),
-            dev_balanced_ap=float(entry["eval_balanced_ap"]),
-            learning_rate=float(trained[epoch]["learning_rate"]),
-        )
-        for epoch, entry in sorted(measured.items())
-        if epoch in trained
-    ]
-
-
 class _TwoTowerTrainer(DistributedTrainer):
     """Trainer with the loss of NetworkWithLoss, which it stops for when it is not finite."""
 
@@ -286,6 +272,40 @@ class _TwoTowerTrainer(DistributedTrainer):
         if not torch.isfinite(loss):
             raise self._not_finite(loss.item(), rows.tolist(), model.training)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """As Trainer's, but of equal epochs the one with the least dev loss is the best."""
+        if not is_new_best(self.state, self.config.monitor):
+            return False
+        self.state.best_metric = metrics[f"eval_{self.config.monitor}"]
+        self.state.best_global_step = self.state.global_step
+        return True
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """As Trainer's, which loads neither where one of both is missing. Raises RunError."""
+        if checkpoint is None:
+            return
+        folder = Path(checkpoint)
+        missing = [name for name in (OPTIMIZER, SCHEDULER) if not (folder / name).is_file()]
+        with explain_load_errors(folder, OPTIMIZER, SCHEDULER):
+            if not missing:
+                super()._load_optimizer_and_scheduler(checkpoint)
+                return
+            warn(
+                f"{folder}: goes on without {' and '.join(missing)}; it will not end quite as an unbroken training"
+            )
+            if OPTIMIZER not in missing:
+                state = torch.load(folder / OPTIMIZER, map_location=self.args.device, weights_only=True)
+                self.optimizer.load_state_dict(state)
+            set_rate_of_step(folder, self.optimizer, self.lr_scheduler)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """As Trainer's. Raises RunError."""
+        if checkpoint is not None:
+            with explain_load_errors(
+                Path(checkpoint), *(path.name for path in Path(checkpoint).glob("rng_state*"))
+            ):
+                super()._load_rng_state(checkpoint)
 
     def _not_finite(self, loss: float, rows: list[int], training: bool) -> RunError:
         config, ids = self.config, (self.data.train if training else self.data.dev).ids

@@ -76,7 +76,7 @@ def write_posts(examples: Sequence[Example], rows: int, path: Path) -> None:
     """So many rows as JSON lines."""
     with path.open("w", encoding="utf-8") as handle:
         for number, e in enumerate(itertools.islice(itertools.cycle(examples), rows)):
-            image = None if e.image is None else str(e.image.absolute())
+            image = str(e.image.absolute()) if isinstance(e.image, Path) else None
             handle.write(json.dumps({"id": f"{number}-{e.id}", "text": e.text, "image": image}) + "\n")
 
 

@@ -64,7 +64,7 @@ def conditions(examples: Sequence[Example] = (), packages: Iterable[str] = (), *
 
 def sizes(examples: Sequence[Example]) -> dict[str, float]:
     """Medians over the examples, which say what a time is a time of; sides are the longest ones, in pixels."""
-    images = [example.image for example in examples if example.image]
+    images = [example.image for example in examples if isinstance(example.image, Path)]
     sides = []
     for path in images:
         with Image.open(path) as image:

@@ -88,7 +88,7 @@ def enlarged(examples: Sequence[Example], folder: Path) -> list[Example]:
     folder.mkdir()
     larger = []
     for example in examples:
-        assert example.image is not None
+        assert isinstance(example.image, Path)
         place = folder / f"{example.image.stem}.jpg"
         with Image.open(example.image) as image:
             size = (image.width * ENLARGED, image.height * ENLARGED)
@@ -103,7 +103,7 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
     here, there, tokens, pixels, times = [], [], [], [], []
     asked = [*examples[:WARM_UP], *examples]
     for example in track(asked, what, len(asked)):
-        assert example.image is not None
+        assert isinstance(example.image, Path)
         words = ASK.replace("NAME", json.dumps(f"/images/{example.image.name}"))
         found = tab.run(words.replace("TEXT", json.dumps(example.text)))
         batch, read_s = timed(

@@ -143,7 +143,7 @@ def test_mistakes_are_one_line_with_exit_code_2(chain: Chain, tmp_path: Path) ->
     for words, message in (
         (["train-teacher", "--data", tmp_path / "x", "--out", out], "no such file or folder"),
         (["train-teacher", "--data", data, "--out", out, "--set", "teacher.epochs=no"], "must be of type int"),
-        (["train-teacher", "--data", data, "--out", out, "--recipe", tmp_path / "r.toml"], "no such recipe file"),
+        (["train-teacher", "--data", data, "--out", out, "--recipe", tmp_path / "r.toml"], "r.toml: no such file"),
         (["train-teacher", "--data", data, "--out", chain.teacher], "holds a finished run"),
         (["train-teacher", "--data", data, "--out", out, "--set", "teacher.text.model=no/such"], "no local copy"),
         (["train-student", "--data", data, "--teacher", tmp_path / "x", "--out", out], "no run"),
@@ -199,3 +199,18 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     result = distill("--debug", "predict", tmp_path, "--image", "x.jpg")
     assert result.exception is not None
     assert type(result.exception).__name__ == "BundleError"
+
+
+def test_every_command_that_reads_texts_says_how_many_are_cut(chain: Chain, tmp_path: Path) -> None:
+    data = shutil.copytree(chain.data, tmp_path / "memes")
+    for name in ("dev", "test"):
+        rows = json.loads((data / f"{name}.json").read_text(encoding="utf-8"))
+        rows[0]["text"] = "our team " * 40
+        (data / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+    said = "1 of {} text is cut at max_tokens=32: "
+    result = distill("predict", chain.int8, data / "test.json", "--out", tmp_path / "out.jsonl")
+    assert said.format(24) in result.stderr
+    for model in (chain.int8, chain.student):
+        result = distill("evaluate", model, "--data", data)
+        assert result.stderr.count(said.format(32)) == 1
+    assert "max_tokens" not in distill("evaluate", chain.int8, "--data", chain.data).stderr

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,23 +49,23 @@ def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Pa
         ("teacher.epochs", "write it as key=value"),
         ("teacher.epochs=two", "recipe.teacher.epochs must be of type int; got 'two'"),
         ("teacher.epochs=true", "must be of type int; got True"),
-        ("teacher.epochs=0", "teacher.epochs must be > 0, got 0"),
+        ("teacher.epochs=0", "teacher.epochs must be 1 to 10,000, got 0"),
         ("teacher.learning_rate=nan", "must be a number; got nan"),
         ("teacher.monitor=f1", "must be one of balanced_ap, micro_ap, macro_ap, loss; got 'f1'"),
         ("teacher.folds=1", "teacher.folds must be 0 or >= 2"),
-        ("student.distill.temperature=0", "student.distill.temperature must be > 0, got 0"),
-        ("student.distill.soft_targets=-1", "student.distill.soft_targets must be >= 0, got -1"),
-        ("student.text.layers=-1", "student.text.layers must be >= 0 (0 keeps all), got -1"),
+        ("student.distill.temperature=0", "student.distill.temperature must be 0.01 to 1,000, got 0"),
+        ("student.distill.soft_targets=-1", "student.distill.soft_targets must be 0 to 1,000,000, got -1"),
+        ("student.text.layers=-1", "student.text.layers must be 0 to 1,000 (0 keeps all), got -1"),
         ("student.head.modality_dropout=0.5", "student.head.modality_dropout must be in [0, 0.5), got 0.5"),
         ("student.optimizer=sgd", "must be one of nadam, adamw; got 'sgd'"),
-        ("finetune.epochs=0", "finetune.epochs must be >= 1, got 0"),
+        ("finetune.epochs=0", "finetune.epochs must be 1 to 10,000, got 0"),
         ("student.head.dropout=1.0", "student.head.dropout must be in"),
-        ("student.text.max_tokens=2", "student.text.max_tokens must be >= 4"),
-        ("student.image.size=4", "student.image.size must be 16 to 1024"),
-        ("student.focal.gamma=-1", "student.focal needs gamma >= 0"),
+        ("student.text.max_tokens=2", "student.text.max_tokens must be 4 to 32,768, got 2"),
+        ("student.image.size=4", "student.image.size must be 16 to 1,024 pixels, got 4"),
+        ("student.focal.gamma=-1", "student.focal.gamma must be 0 to 100, got -1"),
         ("teacher.augment.token_mask_rate=1.0", "teacher.augment.token_mask_rate must be in [0, 1), got 1.0"),
-        ("student.augment.image_strength=2", "student.augment.image_strength must be in [0, 1], got 2.0"),
-        ("teacher.augment.image_views=0", "teacher.augment.image_views must be >= 1, got 0"),
+        ("student.augment.image_strength=2", "student.augment.image_strength must be 0 to 1, got 2.0"),
+        ("teacher.augment.image_views=0", "teacher.augment.image_views must be 1 to 1,000, got 0"),
         ("export.min_int8_share=0", "export.min_int8_share must be in"),
         ("export.convolutions=maybe", "must be one of auto, int8, float"),
     ],
@@ -71,8 +76,72 @@ def test_a_bad_value_is_refused_with_its_key_and_value(override: str, message: s
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("where", ["teacher", "student", "finetune", "export"])
+def test_every_number_of_a_recipe_has_a_limit_that_refuses_what_is_beyond_it(where: str) -> None:
+    names = [name for name, value in _leaves(asdict(Recipe.load()), "") if name.split(".")[0] == where]
+    numbers = [name for name, value in _leaves(asdict(Recipe.load()), "") if type(value) in (int, float)]
+    for name in set(names) & set(numbers):
+        for value in (10**400, -(10**400), "1e308"):
+            with pytest.raises(RecipeError, match=re.escape(name)) as caught:
+                Recipe.load(overrides=[f"{name}={value}"])
+            assert len(str(caught.value)) < 300
+
+
+def _leaves(tree: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        path = f"{where}.{name}".lstrip(".")
+        if isinstance(value, dict):
+            yield from _leaves(value, path)
+        else:
+            yield path, value
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("teacher.seed=4294967296", "teacher.seed must be 0 to 4,294,967,295, got 4294967296"),
+        ("teacher.learning_rate=1e308", "teacher.learning_rate must be in (0, 100], got 1e+308"),
+        ("student.head.hidden_size=1_000_000_000", "must be 1 to 65,536, got 1000000000"),
+        ("teacher.seed=" + "9" * 5000, "Exceeds the limit"),
+        ("teacher.seed=0x" + "f" * 5000, "an integer of 20,000 bits"),
+        ("teacher.epochs=" + "[" * 20_000, "nested too deep"),
+        ("teacher.epochs=" + "{a=" * 20_000, "nested too deep"),
+        ("teacher" + ".a" * 20_000 + "=1", "unknown key 'a'"),
+        ("x" * 50_000, "write it as key=value"),
+        ("y" * 50_000 + "=1", "unknown key"),
+        ("teacher.text.model=" + "z" * 5_000, "teacher.text.model has 5,000 characters"),
+        ('teacher.text.model="a\\u0000b"', "holds a NUL character"),
+    ],
+)
+def test_an_extreme_value_is_refused_in_one_short_line(override: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(overrides=[override])
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("content", ["a = " + "[" * 20_000, "a = " + "9" * 5000, "[" + "a." * 20_000 + "b]\n"])
+def test_a_recipe_file_that_exhausts_the_parser_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=r"deep\.toml: ") as caught:
+        Recipe.load(path)
+    assert len(str(caught.value)) < 600
+
+
+def test_an_endless_recipe_is_refused_at_once(tmp_path: Path) -> None:
+    pipe, link, large = (tmp_path / name for name in ("pipe.toml", "link.toml", "large.toml"))
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/zero")
+    with large.open("wb") as handle:
+        handle.truncate(1 << 34)
+    for path, reason in ((pipe, "not a plain file"), (link, "not a plain file"), (large, "has more than")):
+        with pytest.raises(RecipeError, match=reason):
+            Recipe.load(path)
+
+
 def test_a_bad_recipe_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"nowhere\.toml: no such recipe file"):
+    with pytest.raises(RecipeError, match=r"nowhere\.toml: no such file"):
         Recipe.load(tmp_path / "nowhere.toml")
     path = tmp_path / "bad.toml"
     path.write_text("[teacher\n")

@@ -71,7 +71,7 @@ def test_images_are_found_beside_the_file_in_images_and_in_the_splits_folder(tmp
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"id": 1}', "expected a JSON list of rows; got dict"),
+        ('{"id": 1}', "expected a JSON list of rows; got {'id': 1}"),
         ("[1]", "row 1: expected an object"),
         ("[", "not valid JSON"),
         ("[]", "has no rows"),
@@ -383,3 +383,17 @@ def test_unknown_labels_are_counted_aloud_and_leave_the_splits(data: Path) -> No
     known = partly.with_known_labels()
     assert len(known.train) == len(known.unlabelled) == 32
     assert len(known.test) == 24  # all are secret: it stays, for what needs no labels
+
+
+def test_a_missing_column_is_named_beside_those_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id;text;image;labels\n1;a;b;c\n")
+    with pytest.raises(
+        DataError, match=r"no column 'id'; it needs id,text,image,labels. It has 'id;text;image;labels'"
+    ):
+        read_examples(tmp_path / "a.csv")
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "img": "a.jpg"}\n')
+    with pytest.raises(DataError, match=r"row 1: has neither 'text' nor 'image'.* It has 'id', 'img'"):
+        read_examples(tmp_path / "a.jsonl")
+    (tmp_path / "b.jsonl").write_text(json.dumps({f"key{n}": "x" * 500 for n in range(300)}))
+    with pytest.raises(DataError, match=r"row 1: has no 'id'.* It has 'key0', .*'key7', \.\.\.$"):
+        read_examples(tmp_path / "b.jsonl")

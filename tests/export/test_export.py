@@ -49,9 +49,26 @@ def test_parity_finds_a_graph_that_answers_otherwise_and_nothing_is_written(
 
     monkeypatch.setattr(pipeline, "to_onnx", damaged)
     request = ExportRequest("fp32", "x86-avx2", tmp_path / "out")
-    with pytest.raises(ParityError, match=r"differs from torch by 0\.001 .* nothing was written"):
+    with pytest.raises(ParityError, match=r"differs from torch by 0\.001 .* nothing was written") as caught:
         export_run(checkpoint, chain.splits, chain.recipe.export, request)
+    assert "it drifts most in output (node " in str(caught.value)
+    assert "--set export.parity_tolerance=0.01" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_batch_norm_that_enlarges_rounding_is_named(
+    chain: Chain, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    classifier, path = checkpoint.classifier, tmp_path / "model.onnx"
+    norms = {n: m for n, m in classifier.network.image.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    name = list(norms)[-1]
+    norms[name].running_var.fill_(1e-9)
+    to_onnx(classifier, path)
+    norms[name].weight.data *= 1.0 + 1e-3
+    with pytest.raises(ParityError) as caught:
+        parity.check_parity(classifier, path, chain.splits.dev, 1e-6, checkpoint.thresholds)
+    assert f"it drifts most in image.{name} (node " in str(caught.value)
+    assert "a batch norm with a variance of 1e-09" in str(caught.value)
 
 
 def test_parity_does_not_take_nan_for_agreement(

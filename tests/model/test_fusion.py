@@ -175,7 +175,7 @@ def test_what_does_not_go_together_is_refused(chain: Chain) -> None:
         ),
         (("teacher.loss=asymmetric", "teacher.class_weights=focal_alpha"), 'needs loss="focal"'),
         (("student.head.fusion=transformer",), "are for teachers"),
-        (("teacher.asymmetric.clip=1.0",), r"clip in \[0, 1\)"),
+        (("teacher.asymmetric.clip=1.0",), r"clip must be in \[0, 1\)"),
     ):
         with pytest.raises(RecipeError, match=message):
             teacher_config(chain, *changed)

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chain import Chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tokenizers import Tokenizer
 from torchvision.transforms import v2
 
 from distill.core.errors import ImageError, RecipeError
 from distill.preprocess import images
 from distill.preprocess.images import ImageSpec, image_to_uint8
-from distill.preprocess.inputs import Preprocessor, PreprocessSpec
+from distill.preprocess.inputs import Preprocessor, PreprocessSpec, warn_of_cut_texts
 from distill.preprocess.text import TextSpec, pad
+from distill.runtime.bundle import Bundle
 
 SPEC = ImageSpec(size=24, fit="squash", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -180,3 +183,27 @@ def test_a_specification_survives_json_and_refuses_strangers() -> None:
     del tree["image"]["mean"]
     with pytest.raises(RecipeError, match="'mean' is missing"):
         PreprocessSpec.from_json(tree)
+
+
+def test_what_is_cut_of_texts_is_counted_as_the_tokenizer_without_a_limit_counts_it(
+    chain: Chain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Bundle.open(chain.fp32)
+    texts = ["word", "our team " * 40, "", "the train " * 9, "x" * 300]
+    spec = PreprocessSpec(bundle.preprocess.image, TextSpec(max_tokens=8, pad_id=0))
+    preprocessor = Preprocessor(spec, bundle.tokenizer_json)
+    assert max(map(len, preprocessor.ids(texts))) == 8
+    whole = Tokenizer.from_str(bundle.tokenizer_json)
+    whole.no_truncation()
+    lengths = [len(encoding.ids) for encoding in whole.encode_batch(texts, add_special_tokens=False)]
+    read = 8 - whole.num_special_tokens_to_add(is_pair=False)
+    long = [length for length in lengths if length > read]
+    cut = preprocessor.cut
+    assert (cut.texts, cut.cut, cut.tokens, cut.longest) == (5, len(long), sum(long), max(long))
+    assert cut.lost == sum(long) - read * len(long)
+    warn_of_cut_texts("test", preprocessor, texts)
+    line = " ".join(capsys.readouterr().err.split())
+    assert line == f"warning: test: {preprocessor.describe_cut()}"
+    assert f"{len(long)} of 5 texts are cut at max_tokens=8: " in line
+    warn_of_cut_texts("test", preprocessor, ["word"])
+    assert capsys.readouterr().err == ""

@@ -15,7 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from distill.core.errors import BackboneError, RunError
 from distill.core.files import read_json
 from distill.core.recipe import Augment, ImageTower, ModelConfig, Recipe
-from distill.data.dataset import read_splits
+from distill.data.dataset import Example, read_splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import BatchTargets, LengthGroupedSampler
@@ -160,6 +160,60 @@ def test_features_are_computed_once_and_again_only_for_other_weights(chain: Chai
         next(classifier.network.image.parameters()).add_(0.1)
     classifier.encode(chain.splits.dev[:10])
     assert sum(images_run) == 22
+
+
+def test_examples_without_an_image_leave_no_trace_in_the_batch_norms(chain: Chain) -> None:
+    """Blanks in their place pulled running variances to 1e-7, and the exported graph then differed from torch."""
+    without = [replace(example, image=None) for example in chain.splits.train]
+    mixed = [e if number % 3 else w for number, (e, w) in enumerate(zip(chain.splits.train, without, strict=True))]
+
+    def after_training(examples: list[Example]) -> dict[str, torch.Tensor]:
+        classifier = classifier_of(chain)
+        network = classifier.network.train()
+        encoded = classifier.encode(examples)
+        batch = encoded.collate([encoded[row] for row in range(len(examples))])
+        network.outputs(**batch.inputs).logits.sum().backward()
+        return {name: buffer.clone() for name, buffer in network.image.named_buffers()}
+
+    untouched = dict(classifier_of(chain).network.image.named_buffers())
+    assert _same(after_training(without), untouched)
+    with_images = [example for example in mixed if example.image is not None]
+    assert _same(after_training(mixed), after_training(with_images))
+    assert not _same(after_training(mixed), untouched)
+    assert _same(after_training([*without, with_images[0]]), untouched)  # one image has no variance over images
+
+
+def _same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:
+    return all(torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-4) for name in theirs)
+
+
+def test_a_text_without_an_image_has_no_image_features_to_learn_from(chain: Chain) -> None:
+    """So that the student's features match nothing there, as with a frozen tower."""
+    classifier = classifier_of(chain)
+    examples = [replace(chain.splits.train[0], image=None), chain.splits.train[1]]
+    encoded = classifier.encode(examples)
+    batch = encoded.collate([encoded[0], encoded[1]])
+    for network in (classifier.network.eval(), classifier.network.train()):
+        with torch.no_grad():
+            features = network.outputs(**batch.inputs).image
+        assert features[0].abs().sum() == 0
+        assert features[1].abs().sum() > 0
+
+
+def test_of_equal_epochs_the_one_with_the_least_dev_loss_is_kept(chain: Chain, tmp_path: Path) -> None:
+    """An AP that is 1 in many epochs says nothing more; the loss does."""
+    config, classifier = replace(chain.recipe.teacher, epochs=6, patience=2), classifier_of(chain, trainable=False)
+    train, dev = (classifier.encode(part) for part in (chain.splits.train, chain.splits.dev))
+    targets = np.ones_like(dev.targets)  # every order of examples has an AP of 1
+    data = TrainingData(replace(train, targets=np.ones_like(train.targets)), replace(dev, targets=targets))
+    checkpoints = CheckpointFolder(tmp_path, resume=False)
+    log = train_model(classifier.network, config, data, focal(config), checkpoints)
+    losses = [epoch.dev_loss for epoch in log.epochs]
+    assert {epoch.dev_balanced_ap for epoch in log.epochs} == {1.0}
+    assert len(losses) == 6
+    assert losses[log.best_epoch - 1] == min(losses) < losses[0]
+    kept = focal_loss(torch.from_numpy(classifier.logits(data.dev)), torch.from_numpy(targets), config.focal)
+    assert float(kept) == pytest.approx(min(losses), rel=1e-3)
 
 
 def test_training_starts_from_the_label_frequencies(chain: Chain) -> None:

@@ -25,7 +25,7 @@ class ImageAugmenter:
 
     strength: float
 
-    def augment(self, image: Path, spec: ImageSpec, seed: int) -> NDArray[np.uint8]:
+    def augment(self, image: Path | bytes, spec: ImageSpec, seed: int) -> NDArray[np.uint8]:
         """uint8 (size, size, 3); the same seed gives the same result. Raises ImageError."""
         large = image_to_uint8(image, replace(spec, size=min(MAX_SIZE, round(MARGIN * spec.size))))
         s = self.strength

@@ -116,7 +116,7 @@ def _write_folder(files: dict[Path, list[DatasetRow]], out: Path) -> None:
     with atomic_folder(out) as fresh:
         for path, rows in files.items():
             for row in rows:
-                if row.example.image is not None and not Path(row.table["image"]).is_absolute():
+                if isinstance(row.example.image, Path) and not Path(row.table["image"]).is_absolute():
                     row.table["image"] = relative_path(row.example.image, out)
             write_text(fresh / path.name, _text(rows, path.suffix))
         for name in LABEL_FILES:

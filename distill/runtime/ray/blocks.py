@@ -13,10 +13,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from distill.core.errors import DataError
+from distill.core.inputs import bounded_lines, open_input
 from distill.data import parquet
+from distill.data.checks import image_hash
 from distill.data.dataset import Example
 from distill.data.sources import FailedRow, Item, Source, example_of_image, json_lines, table_rows
 from distill.runtime.predictor import CHUNK_SIZE
@@ -96,10 +97,10 @@ def read_block(block: Block) -> Iterator[Item]:
 
 def _line_blocks(path: Path, rows: int) -> Iterator[Block]:
     try:
-        with path.open("rb") as handle:
-            span = LineSpan(path, 1, 0, 0)
+        with open_input(path, DataError) as handle:
+            span, all_lines = LineSpan(path, 1, 0, 0), bounded_lines(handle, path, DataError)
             for number in itertools.count():
-                count, lines, content = _next_lines(handle, rows)
+                count, lines, content = _next_lines(all_lines, rows)
                 if not count:
                     return
                 span = replace(span, size_bytes=len(content))
@@ -109,12 +110,12 @@ def _line_blocks(path: Path, rows: int) -> Iterator[Block]:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _next_lines(handle: BinaryIO, rows: int) -> tuple[int, int, bytes]:
+def _next_lines(all_lines: Iterator[bytes], rows: int) -> tuple[int, int, bytes]:
     """Read up to `rows` lines that are not blank, and the blank ones between: the number of the former, the number
     of both, and their bytes."""
     lines: list[bytes] = []
     count = 0
-    while count < rows and (line := handle.readline()):
+    while count < rows and (line := next(all_lines, b"")):
         lines.append(line)
         count += bool(line.strip())
     return count, len(lines), b"".join(lines)
@@ -177,7 +178,11 @@ def _hashed_fields(item: Item) -> tuple[str | None, ...]:
     if isinstance(item, FailedRow):
         return (item.id, item.error)
     image = item.image if isinstance(item, Example) else None
-    return (item.id, item.text, None if image is None else str(image))
+    return (
+        item.id,
+        item.text,
+        image_hash(image) if isinstance(image, bytes) else None if image is None else str(image),
+    )
 
 
 def _hash(rows: Iterable[tuple[str | int | None, ...]]) -> str:

@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from distill.core.errors import DataError
 from distill.core.untrusted import parse_strict_json
+from distill.data.image_names import from_data_url, is_data_url
 from distill.data.sources import FailedRow
 from distill.preprocess.text import has_text
 from distill.runtime.predictions import json_line
@@ -117,13 +118,22 @@ async def _drain(request: Request) -> None:
 def _from_base64(value: Any) -> Any:
     if not isinstance(value, str):
         return value
+    if is_data_url(value):
+        try:
+            return from_data_url(value, "post")
+        except DataError as error:
+            raise ValueError(str(error).removeprefix("post: ")) from error
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"not base64 in one line ({error}); `base64 -w0 FILE` makes it") from error
 
 
-BASE64 = {"type": "string", "contentEncoding": "base64", "description": "An image file, in base64."}
+BASE64 = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "description": "An image file, in base64 or as a data: URL.",
+}
 
 
 class PredictRequest(BaseModel):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from distill.model import distributed
 
 _batch_size: int | None = None
+_counted: tuple[int, int] | None = None
 
 
 @contextmanager
@@ -27,17 +28,32 @@ def global_batch_size(rows: int) -> Iterator[None]:
         _batch_size = None
 
 
+@contextmanager
+def counted_rows(own: int, total: int) -> Iterator[None]:
+    """Within it, the first `own` rows of what this process passes on count, of `total` in all processes."""
+    global _counted
+    _counted = (own, total)
+    try:
+        yield
+    finally:
+        _counted = None
+
+
+def own_rows(part: int) -> int:
+    """How many of this process's rows, of which there are `part`, count: the first so many."""
+    rows = part * distributed.world_size() if _batch_size is None else _batch_size
+    return min(max(rows - distributed.rank() * part, 0), part)
+
+
 class SyncBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm2d over the parts of all processes, which `distributed.shard` made equally long, on CPUs too:
-    torch's own SyncBatchNorm is for GPUs. In one process, and in eval mode, it is BatchNorm2d."""
+    """BatchNorm2d over the rows of all processes that count, within `counted_rows`, on CPUs too: torch's own
+    SyncBatchNorm is for GPUs. In one process, and in eval mode, it is BatchNorm2d."""
 
     def forward(self, input: Tensor) -> Tensor:
         """As BatchNorm2d, float (B, C, H, W) to the same."""
-        if not self.training or distributed.world_size() == 1 or self.running_mean is None:
+        if not self.training or _counted is None or distributed.world_size() == 1 or self.running_mean is None:
             return super().forward(input)
-        x, part = input.float(), len(input)
-        rows = part * distributed.world_size() if _batch_size is None else _batch_size
-        own = min(max(rows - distributed.rank() * part, 0), part)
+        x, (own, rows) = input.float(), _counted
         values = rows * x[0, 0].numel()
         mean = _AllReduceSum.apply(x[:own].sum((0, 2, 3))) / values
         centred = x - mean[:, None, None]
