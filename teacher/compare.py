@@ -139,6 +139,8 @@ def predict_recipe(
         seeded = replace(config, seed=config.seed + number)
         note(f"{name}, seed {seeded.seed}")
         teacher = prepare_teacher(seeded, splits)
+        if number == 0:
+            teacher.classifier.warn_of_cut_texts(splits)
         same_folds = Folds.stratified(teacher.data, folds, FOLD_SEED)
         make_loss = partial(teacher_loss, seeded, teacher.targets)
         out_of_fold = predict_out_of_fold(

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DistillError, OutputError
-from distill.core.inputs import open_plain
+from distill.core.inputs import open_plain, read_input
 from distill.core.lock import take
 from distill.core.printable import printable
-from distill.core.untrusted import parse_strict_json, read_bounded
+from distill.core.untrusted import parse_strict_json
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RETRY = "run the same command again"
@@ -83,7 +83,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, error: type[DistillError]) -> Any:
     """Parse a JSON file as a stranger's: bounded, with finite numbers and distinct keys. Raises `error` with the
     file's name and the reason."""
-    return parse_strict_json(read_bounded(path, MAX_JSON_BYTES, error, links=True), str(path), error)
+    return parse_strict_json(read_input(path, MAX_JSON_BYTES, error), str(path), error)
 
 
 @contextmanager

@@ -38,8 +38,11 @@ def open_input(path: Path, error: type[DistillError]) -> BinaryIO:
         raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
 
 
-def read_input(path: Path, limit: int, error: type[DistillError]) -> bytes:
-    """The content of a plain file of at most `limit` bytes; no more is read of a larger one. Raises `error`."""
+def read_input(path: Path, limit: int, error: type[DistillError], links: bool = True) -> bytes:
+    """The content of a plain file of at most `limit` bytes; no more is read of a larger one. Raises `error`, and
+    without `links` for a symbolic link too."""
+    if not links and path.is_symlink():
+        raise error(f"{path}: is not a plain file but a link; copy it again")
     with open_input(path, error) as handle:
         try:
             content = handle.read(limit + 1)

@@ -1,11 +1,10 @@
-"""Reads untrusted files and JSON within limits of size and depth, and quotes untrusted values in messages."""
+"""Parses untrusted JSON within limits of depth and number, and quotes untrusted values in messages."""
 
 from __future__ import annotations
 
 import json
 import math
 import reprlib
-import stat
 from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,23 +49,6 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
-
-
-def read_bounded(path: Path, limit: int, error: type[DistillError], links: bool = False) -> bytes:
-    """The content of a regular file of at most `limit` bytes; no more is read of a larger one. Raises `error`, and
-    without `links` for a symbolic link too."""
-    try:
-        if not stat.S_ISREG((path.stat() if links else path.lstat()).st_mode):
-            raise error(f"{path}: is not a plain file; copy it again")
-        with path.open("rb") as handle:
-            content = handle.read(limit + 1)
-    except FileNotFoundError as cause:
-        raise error(f"{path}: no such file") from cause
-    except (OSError, ValueError) as cause:  # ValueError: a NUL in its name
-        raise error(f"{path}: cannot be read: {getattr(cause, 'strerror', cause)}") from cause
-    if len(content) > limit:
-        raise error(f"{path}: has more than {limit:,} bytes, the limit for such a file; copy it again")
-    return content
 
 
 def parse_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:

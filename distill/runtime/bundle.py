@@ -30,8 +30,9 @@ from typing import Any, Literal, get_args
 from distill import __version__
 from distill.core.errors import BundleError, DistillError
 from distill.core.files import atomic_folder, sha256_of, write_json, write_text
+from distill.core.inputs import read_input
 from distill.core.printable import is_printable
-from distill.core.untrusted import is_file, parse_strict_json, read_bounded, short_repr
+from distill.core.untrusted import is_file, parse_strict_json, short_repr
 from distill.data import run_folder
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import PreprocessSpec
@@ -191,7 +192,7 @@ def _open_folder(folder: Path) -> Bundle:
     if not is_bundle(folder):
         raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
     path = folder / MANIFEST
-    manifest = parse_strict_json(read_bounded(path, MANIFEST_LIMIT, BundleError), str(path), BundleError)
+    manifest = parse_strict_json(read_input(path, MANIFEST_LIMIT, BundleError, links=False), str(path), BundleError)
     _check_format(manifest, path)
     model = folder / "model.onnx"
     state = FileState.of(model)

@@ -9,7 +9,8 @@ from typing import Any
 
 from distill.core.errors import BundleError
 from distill.core.files import sha256_of
-from distill.core.untrusted import is_file, read_bounded
+from distill.core.inputs import read_input
+from distill.core.untrusted import is_file
 from distill.runtime.onnx.guard import MAX_BYTES
 
 MANIFEST = "manifest.json"
@@ -71,7 +72,7 @@ def read_verified(folder: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
                 raise BundleError(f"{path}: has more than {limit:,} bytes, which no ONNX file has; copy it again")
             sha256 = sha256_of(path)
         else:
-            contents[name] = read_bounded(path, limit, BundleError)
+            contents[name] = read_input(path, limit, BundleError, links=False)
             sha256 = hashlib.sha256(contents[name]).hexdigest()
         if sha256 != checksums[name]:
             raise BundleError(

@@ -14,8 +14,8 @@ from pathlib import Path
 from distill.core.cache import cache_folder, writable
 from distill.core.errors import ExportError
 from distill.core.files import scratch_folder, write_bytes
+from distill.core.inputs import read_input
 from distill.core.terminal import note
-from distill.core.untrusted import read_bounded
 
 PACKAGE = "onnxruntime-web@1.30.0"
 # As npm publishes it: `npm view onnxruntime-web@1.30.0 dist.integrity`.
@@ -65,7 +65,7 @@ def load_runtime(package: Path | None) -> dict[str, bytes]:
 
 def _unpack(package: Path) -> dict[str, bytes]:
     """FILES from a package with the right checksum. Raises ExportError."""
-    content = read_bounded(package, MAX_BYTES, ExportError)
+    content = read_input(package, MAX_BYTES, ExportError, links=False)
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != SHA512:
         raise ExportError(f"{package}: is not {PACKAGE} as npm publishes it; get it with: npm pack {PACKAGE}")
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
