@@ -87,7 +87,7 @@ def test_golden_answers_of_another_form_are_one_line(bundle: Bundle, damage: dic
 )
 def test_golden_answers_of_a_stranger_hold_small_plain_images(bundle: Bundle, content: bytes, said: str) -> None:
     cases = [{"text": "", "image": base64.b64encode(content).decode()}] * len(bundle.golden["cases"])
-    with pytest.raises(BundleError, match=f"its golden answers cannot be read .*{said}"):
+    with pytest.raises(BundleError, match=f"its golden answers cannot be read: .*{said}"):
         golden.replay_golden(Predictor(replace(bundle, golden={**bundle.golden, "cases": cases})))
 
 
