@@ -25,10 +25,11 @@ RATES = {A: "1e-5", B: "2e-5", OLD: "3e-5"}
 
 @dataclass(frozen=True)
 class Command:
-    """`words` are those of a writer for an OUT, two folders below the writers' inputs. `mark` reads OUT (a file, or the folder itself) and says what
-    of it tells the writers apart; it raises for what is not whole, and returns None for a run that does not claim to
-    be finished. `heavy`: it trains, or starts processes of its own. `work`: it keeps its work at OUT. `fresh`: it refuses
-    an OUT that is there.
+    """`words` are those of a writer for an OUT, two folders below the writers' inputs.
+
+    `mark` reads OUT and says what of it tells the writers apart; it raises for what is not whole, and returns None
+    for a run that does not claim to be finished. `heavy`: it trains, or starts processes of its own. `work`: it
+    keeps its work at OUT. `fresh`: it refuses an OUT that is there.
     """
 
     name: str

@@ -1,14 +1,15 @@
-"""Runs the fuzzer's targets one after the other, each in processes that are started again when an input ends them."""
+"""Runs the fuzzer's targets, one after the other, in processes that are started again when an input ends them."""
 
 from __future__ import annotations
 
 import base64
 import json
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -36,9 +37,14 @@ def fuzz(
     """Give each target an equal share of the seconds, or `count` inputs at random when that comes first.
 
     By coverage where atheris is installed and `count` is 0."""
-    chosen = [TARGETS[name] for name in names] if names else list(TARGETS.values())
-    for target in chosen:
-        _fuzz_target(tally, subject, target.name, seconds / len(chosen), count, seed)
+    chosen = names or tuple(TARGETS)
+    if engine(count) == "random" and count:  # one process for all, as far as it lives
+        with _folder(subject) as folder:
+            _short(tally, list(chosen), folder, seconds, count, seed)
+    else:
+        for name in chosen:
+            with _folder(subject) as folder:
+                _long(tally, name, folder, seconds / len(chosen), seed)
 
 
 def engine(count: int) -> str:
@@ -46,42 +52,59 @@ def engine(count: int) -> str:
     return "coverage" if has_atheris() and not count else "random"
 
 
-def _fuzz_target(tally: Tally, subject: Subject, name: str, seconds: float, count: int, seed: int) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="distill-fuzz-"))
-    try:
+@contextmanager
+def _folder(subject: Subject) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="distill-fuzz-", ignore_cleanup_errors=True) as folder:
         tree = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(subject).items()}
-        (folder / "subject.json").write_text(json.dumps(tree))
-        if engine(count) == "coverage":  # small inputs; large ones take too long with every line counted
-            _stage(tally, name, folder, (seconds * COVERAGE_SHARE, sys.maxsize, seed, "coverage"))
-            _stage(tally, name, folder, (seconds * (1 - COVERAGE_SHARE), sys.maxsize, seed, "random"))
-        else:
-            _stage(tally, name, folder, (seconds, count or sys.maxsize, seed, "random"))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        (Path(folder) / "subject.json").write_text(json.dumps(tree))
+        yield Path(folder)
 
 
-def _stage(tally: Tally, name: str, folder: Path, how: tuple[float, int, int, str]) -> None:
-    seconds, count, seed, chosen = how
-    started, tried = monotonic(), 0
+def _short(tally: Tally, names: list[str], folder: Path, seconds: float, count: int, seed: int) -> None:
+    """`count` inputs for each target; one that ends the process has had its turn."""
+    end = monotonic() + seconds
+    while names and monotonic() < end:
+        started = monotonic()
+        code = _work(folder, (",".join(names), str(end), str(count), str(seed), "random"), seconds)
+        done = json.loads((folder / "count").read_text())
+        _collect(tally, folder)
+        if code:
+            _died(tally, list(done)[-1], folder, code)
+        for name, tried in done.items():
+            tally.count(name, tried, (monotonic() - started) / len(done))
+        names = [name for name in names if name not in done]
+
+
+def _long(tally: Tally, name: str, folder: Path, seconds: float, seed: int) -> None:
+    """By coverage where that is possible, with small inputs: large ones take too long with every line counted."""
+    if has_atheris():
+        _stage(tally, name, folder, (seconds * COVERAGE_SHARE, seed, "coverage"))
+        _stage(tally, name, folder, (seconds * (1 - COVERAGE_SHARE), seed, "random"))
+    else:
+        _stage(tally, name, folder, (seconds, seed, "random"))
+
+
+def _stage(tally: Tally, name: str, folder: Path, how: tuple[float, int, str]) -> None:
+    seconds, seed, chosen = how
+    started = monotonic()
     for attempt in range(MAX_DEATHS):
-        left = seconds - (monotonic() - started)
-        if left < 1 or tried >= count:
+        left, begun = seconds - (monotonic() - started), monotonic()
+        if left < 1:
             break
-        words = (str(started + seconds), str(count - tried), str(seed * 1000 + attempt), chosen)
-        code = _work(name, folder, words, left)
-        tried += _counted(folder) + (code != 0)
-        _collect(tally, name, folder)
+        words = (name, str(started + seconds), str(sys.maxsize), str(seed * 1000 + attempt), chosen)
+        code = _work(folder, words, left)
+        _collect(tally, folder)
+        tally.count(name, json.loads((folder / "count").read_text()).get(name, 0), monotonic() - begun)
         if code == 0:
             break
         _died(tally, name, folder, code)
-    tally.count(name, tried, monotonic() - started)
 
 
-def _work(name: str, folder: Path, words: tuple[str, ...], seconds: float) -> int:
+def _work(folder: Path, words: tuple[str, ...], seconds: float) -> int:
     """A worker's exit code, negative for the signal that ended it."""
-    (folder / "count").write_text("0")
+    (folder / "count").write_text("{}")
     with (folder / "log").open("wb") as log:
-        command = [sys.executable, str(WORKER), name, str(folder), *words]
+        command = [sys.executable, str(WORKER), str(folder), *words]
         process = subprocess.Popen(command, env=environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             return process.wait(seconds + START_S)
@@ -90,17 +113,13 @@ def _work(name: str, folder: Path, words: tuple[str, ...], seconds: float) -> in
             return process.wait()
 
 
-def _counted(folder: Path) -> int:
-    return int((folder / "count").read_text().strip("\0") or 0)
-
-
-def _collect(tally: Tally, name: str, folder: Path) -> None:
+def _collect(tally: Tally, folder: Path) -> None:
     path = folder / "failures.jsonl"
     for line in path.read_text().splitlines() if path.exists() else ():
         record = json.loads(line)
         last = (record["trace"].strip().splitlines()[-1:] or [""])[0]
         what = record["what"] if last in record["what"] else f"{record['what']}: {last}"
-        tally.fail(name, what, base64.b64decode(record["content"]), ".bin", record["what"])
+        tally.fail(record["target"], what, base64.b64decode(record["content"]), ".bin", record["what"])
     path.unlink(missing_ok=True)
 
 

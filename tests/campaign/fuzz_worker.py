@@ -1,4 +1,4 @@
-"""Feeds one target until a time is up, in a process that may die of an input.
+"""Feeds targets until a time is up, in a process that may die of an input.
 
 Each input is written to FOLDER/input before it is tried, so that whoever finds this process dead knows of what. It
 has CPU seconds, set anew for each input, after which the system ends the process; its memory is looked at after
@@ -18,6 +18,7 @@ import random
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -35,7 +36,7 @@ PEAK, RESET_PEAK = "VmHWM", "5"
 class Worker:
     """One target and its state."""
 
-    def __init__(self, name: str, folder: Path, seed: int) -> None:
+    def __init__(self, name: str, folder: Path, seed: int, counts: dict[str, int]) -> None:
         from campaign.subject import Subject
         from campaign.targets import TARGETS
 
@@ -43,16 +44,16 @@ class Worker:
         paths = {key: Path(value) if isinstance(value, str) else tuple(value) for key, value in tree.items()}
         subject = Subject(**paths)
         self.target = TARGETS[name]
-        self.folder, self.seed, self.tried = folder, seed, 0
+        self.folder, self.seed, self.counts = folder, seed, counts
         self.seen: set[str] = set()
         self.seeds = self.target.seeds(subject)
-        work = folder / f"work-{os.getpid()}"
-        work.mkdir()
+        work = Path(tempfile.mkdtemp(dir=folder))
         self.run = self.target.open(subject, work)
         self.input = (folder / "input").open("wb", buffering=0)
         self.count = (folder / "count").open("wb", buffering=0)
+        self.add(0)
         used = _status("VmSize")
-        resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESS_SPACE,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def feed(self, content: bytes) -> None:
@@ -60,14 +61,23 @@ class Worker:
         os.ftruncate(self.input.fileno(), 0)
         os.pwrite(self.input.fileno(), content, 0)
         problem, trace = self.attempt(content)
-        self.tried += 1
-        os.pwrite(self.count.fileno(), str(self.tried).encode(), 0)
+        self.add(1)
         if problem is not None and problem not in self.seen:
             self.seen.add(problem)
             smaller = self.smaller(content, problem)
-            record = {"what": problem, "trace": trace, "content": base64.b64encode(smaller).decode()}
+            record = {
+                "target": self.target.name,
+                "what": problem,
+                "trace": trace,
+                "content": base64.b64encode(smaller).decode(),
+            }
             with (self.folder / "failures.jsonl").open("a") as handle:
                 handle.write(json.dumps(record) + "\n")
+
+    def add(self, tried: int) -> None:
+        """Say how many inputs each target has had."""
+        self.counts[self.target.name] = self.counts.get(self.target.name, 0) + tried
+        os.pwrite(self.count.fileno(), json.dumps(self.counts).encode(), 0)
 
     def attempt(self, content: bytes) -> tuple[str | None, str]:
         """What is wrong with what came of an input, None for nothing, and the traceback."""
@@ -181,18 +191,20 @@ def _importer(by_coverage: bool) -> Callable[[], contextlib.AbstractContextManag
 
 
 def main() -> None:
-    """`python fuzz_worker.py TARGET FOLDER END COUNT SEED ENGINE`; END as time.monotonic() counts."""
-    name, folder, end, count, seed, engine = sys.argv[1:]
+    """`python fuzz_worker.py FOLDER TARGET,TARGET END COUNT SEED ENGINE`; END as time.monotonic() counts."""
+    folder, names, end, count, seed, engine = sys.argv[1:]
     sys.path[:1] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
     warnings.simplefilter("ignore")
     by_coverage = engine == "coverage"
     with _importer(by_coverage)():
         import campaign.targets  # noqa: F401 - instrumented while it is imported
-    worker = Worker(name, Path(folder), int(seed))
-    if by_coverage:
-        worker.by_coverage(float(end) - time.monotonic())
-    else:
-        worker.at_random(float(end), int(count))
+    counts: dict[str, int] = {}
+    for name in names.split(","):
+        worker = Worker(name, Path(folder), int(seed), counts)
+        if by_coverage:
+            worker.by_coverage(float(end) - time.monotonic())
+        else:
+            worker.at_random(float(end), int(count))
 
 
 def has_atheris() -> bool:

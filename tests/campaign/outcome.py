@@ -14,7 +14,7 @@ MAX_KEPT = 3  # reproducers of failures that look alike
 MAX_SHOWN = 400  # characters of a failure in the report
 
 
-class Wrong(Exception):
+class Wrong(Exception):  # noqa: N818 - it is raised by what is tried, of what tries it
     """The product did something that is neither success nor a DistillError in one line: what, and of this input."""
 
     def __init__(self, what: str, detail: str = "") -> None:

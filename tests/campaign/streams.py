@@ -1,5 +1,5 @@
-"""Every command with closed, full, broken and non-UTF-8 standard streams: no traceback, one line of error, exit code 2;
-or exit code 0, and then what it was to write is there."""
+"""Every command with closed, full, broken and non-UTF-8 standard streams: no traceback, one line of error and exit
+code 2; or exit code 0, and then what it was to write is there."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ def break_streams(
     with tempfile.TemporaryDirectory(prefix="distill-streams-") as folder:
         root = Path(folder)
         prepare_inputs(subject, root)
-        _bench_report(subject, root)
+        if any(tried.name == "bench compare" for tried in chosen):
+            _bench_report(subject, root)
         for number, (tried, condition) in enumerate(pairs[:count]):
             if monotonic() > end:
                 break
@@ -139,26 +140,25 @@ def _try(tally: Tally, subject: Subject, tried: Command, condition: Condition, o
 def _run(words: list[str], condition: Condition, folder: Path) -> tuple[int, dict[int, str]]:
     """The exit code, and what was written to each stream that can be written to."""
     files = {name: folder / name for name in ("stdout", "stderr")}
-    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL}
-    streams |= {name: path.open("wb") for name, path in files.items()}
-    streams |= condition.open()
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, **condition.open()}
+    for name, path in files.items():
+        path.touch()
+        streams.setdefault(name, path.open("wb") if name not in streams else None)
     env = environment(DISTILL_CACHE=str(folder / "cache"), **(condition.environment or {}))
     try:
-        code = subprocess.run(
-            command(*words), env=env, cwd=folder, timeout=TIMEOUT_S, check=False, **streams
-        ).returncode
+        done = subprocess.run(command(*words), env=env, cwd=folder, timeout=TIMEOUT_S, check=False, **streams)
     except subprocess.TimeoutExpired:
         raise Wrong("waits without end") from None
     finally:
         for stream in streams.values():
             if hasattr(stream, "close"):
                 stream.close()
-    texts = {number: files[name].read_text(errors="replace") for number, name in ((OUT, "stdout"), (ERR, "stderr"))}
-    return code, texts
+    texts = {OUT: files["stdout"].read_text(errors="replace"), ERR: files["stderr"].read_text(errors="replace")}
+    return done.returncode, texts
 
 
 def _judge(tried: Command, condition: Condition, out: Path, code: int, said: dict[int, str]) -> None:
-    """Raise Wrong for a traceback, another exit code, an error that is not one line, or results that are not there."""
+    """Raise Wrong for a traceback, another exit code, an error that is not one line, or absent results."""
     for text in said.values():
         if any(word in text for word in TROUBLE):
             raise Wrong("a traceback", text.strip()[-300:])

@@ -1,4 +1,4 @@
-"""What the campaign attacks: a dataset, tiny encoders, a teacher, a student and two Bundles, made by the product."""
+"""What the campaign attacks: a dataset, tiny encoders, a teacher, a student, two Bundles, made by the product."""
 
 from __future__ import annotations
 

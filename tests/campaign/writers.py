@@ -1,21 +1,17 @@
 """Two writers and a killer on every --out: OUT is absent, whole old or whole new at every moment, and exit code 0
-means that it is there. Now and then each writer is the first process of a PID namespace of its own, as in containers.
+means that it is there. Now and then each writer is process 1 of a PID namespace of its own, as in containers.
 
 Runs in a process of its own that has imported what is slow, and forks each writer.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import multiprocessing
 import os
 import random
 import shutil
-import signal
 import tempfile
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -24,50 +20,11 @@ from typing import Any
 from campaign.commands import COMMANDS, OLD, WRITERS, A, B, Command, prepare_inputs
 from campaign.outcome import Tally, Wrong
 from campaign.subject import Subject, environment
+from campaign.writer import Writer, can_unshare
 
-NEW_USER, NEW_PID = 0x10000000, 0x20000000  # flags of Linux's unshare
-ALLOWED = (0, 2)  # exit codes
 LOOK_S = 0.02  # between two looks at OUT
 HANG_FACTOR, HANG_S = 20, 120
 UNSHARED = "unshared "  # before the name of what was tried in namespaces
-
-
-@dataclass
-class Writer:
-    """One process that writes, and what it came to."""
-
-    name: str
-    words: list[str]
-    log: Path
-    pid: int = 0
-    code: int | None = None
-    killed: bool = False
-
-    def poll(self) -> bool:
-        """Whether it has ended."""
-        if self.code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.code = os.waitstatus_to_exitcode(status) if pid else None
-        return self.code is not None
-
-    def kill(self) -> None:
-        """End it, and what it has started."""
-        if not self.poll():
-            self.killed = True
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-
-    def problem(self) -> str | None:
-        """What is wrong with how it ended."""
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        if "Traceback" in text:
-            return f"a traceback: {text.strip().splitlines()[-1]}"
-        if self.killed or self.code == 0:
-            return None
-        if self.code not in ALLOWED:
-            return f"exit code {self.code}: {text.strip()[-200:]}"
-        errors = [line for line in text.splitlines() if line.startswith(("error:", "Error:"))]
-        return None if len(errors) == 1 else f"exit code 2 with {len(errors)} lines of error"
 
 
 @dataclass
@@ -92,7 +49,7 @@ class Round:
             folder = Path(f"/proc/self/fd/{handle}")
             return self.command.mark(folder if self.out.is_dir() else self.out)
         except Exception as error:
-            if self.out.exists() and os.path.samestat(os.fstat(handle), os.stat(self.out)):
+            if self.out.exists() and os.path.samestat(os.fstat(handle), self.out.stat()):
                 if self.command.work and not self.settled():
                     return None  # its own folder, which it changes
                 raise Wrong("OUT was seen half written", f"{type(error).__name__}: {error}") from error
@@ -117,7 +74,7 @@ class Round:
 def disturb(
     tally: Tally, subject: Subject, seconds: float, seed: int, names: tuple[str, ...] = (), rounds: int = 0
 ) -> None:
-    """Try the commands, the one with the least time so far next, until the time is up or for so many rounds each."""
+    """Try the commands, the one with the least time so far next, until the time is up or `rounds` of each."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     arguments = (sender, tally, subject, seconds, seed, names, rounds)
@@ -137,10 +94,11 @@ def _in_a_process(
     sender: Any, tally: Tally, subject: Subject, seconds: float, seed: int, names: tuple[str, ...], rounds: int
 ) -> None:
     os.environ.update(environment())
-    from victim import WARM
-
-    exec(WARM)
     commands = [COMMANDS[name] for name in names or COMMANDS]
+    if any(command.heavy for command in commands):
+        from victim import WARM
+
+        exec(WARM)
     with tempfile.TemporaryDirectory(prefix="distill-writers-") as folder:
         root = Path(folder)
         os.environ["DISTILL_CACHE"] = str(root / "cache")
@@ -193,9 +151,7 @@ class _Disturber:
     def start(self, command: Command, name: str, out: Path, unshared: bool = False) -> Writer:
         """Fork a writer."""
         writer = Writer(name, command.words(self.subject, out, name), out.parent / f"{name}.log")
-        writer.pid = os.fork()
-        if writer.pid == 0:
-            _write(writer, unshared)
+        writer.start(unshared)
         return writer
 
     def disturb(self, command: Command) -> None:
@@ -205,7 +161,7 @@ class _Disturber:
         if had_old:
             old = self.root / f"alone-{command.name}-{OLD}".replace(" ", "-")
             shutil.copytree(old, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.log"))
-        unshared = self.rng.random() < 0.3 and _can_unshare()
+        unshared = self.rng.random() < 0.3 and can_unshare()
         delays = sorted((0.0, self.rng.choice((0.0, self.rng.uniform(0, self.alone_s[command.name])))))
         kill_at = self.rng.choice((None, self.rng.uniform(0, 1.5 * self.alone_s[command.name])))
         plan = f"old={had_old} unshared={unshared} second after {delays[1]:.3f} s, kill after {kill_at}"
@@ -283,43 +239,3 @@ class _Disturber:
             log = writer.log.read_text(encoding="utf-8", errors="replace")[-2000:] if writer.log.exists() else ""
             tree[writer.name] = {"words": writer.words, "code": writer.code, "killed": writer.killed, "said": log}
         return json.dumps(tree, indent=1).encode()
-
-
-def _write(writer: Writer, unshared: bool) -> None:
-    """The child: run the command and leave without the parent's clean-up."""
-    code = 70
-    try:
-        os.setpgid(0, 0)
-        log = os.open(writer.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for descriptor in (1, 2):
-            os.dup2(log, descriptor)
-        if unshared:
-            _enter_namespace()
-        from distill.cli.main import main
-
-        os.chdir(writer.log.parent)
-        main(writer.words, prog_name="distill")
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-    except BaseException:  # noqa: BLE001 - nothing may leave the child by another way
-        os.write(2, traceback.format_exc().encode())
-    os._exit(code)
-
-
-def _enter_namespace() -> None:
-    """Go on as process 1 of a new PID namespace; who started this one waits, and ends as it does."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(NEW_PID) != 0 and libc.unshare(NEW_USER | NEW_PID) != 0:
-        os._exit(71)
-    inner = os.fork()
-    if inner:
-        _, status = os.waitpid(inner, 0)
-        os._exit(abs(os.waitstatus_to_exitcode(status)))
-
-
-def _can_unshare() -> bool:
-    pid = os.fork()
-    if pid == 0:
-        _enter_namespace()
-        os._exit(0)
-    return os.waitpid(pid, 0)[1] == 0
