@@ -19,7 +19,7 @@ from campaign.writers import disturb
 from distill.core.files import write_json
 
 PATH = click.Path(path_type=Path)
-KINDS = {"fuzz": 0.55, "metamorphic": 0.1, "writers": 0.2, "streams": 0.15}  # their shares of the time
+KINDS = {"fuzz": 0.45, "metamorphic": 0.05, "writers": 0.3, "streams": 0.2}  # their shares of the time
 WORK = Path(tempfile.gettempdir()) / "distill-campaign"
 
 

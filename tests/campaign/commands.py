@@ -9,33 +9,36 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from campaign.outcome import Wrong
-from campaign.subject import Subject
+from campaign.subject import SIZES, Subject
+from distill.data.generated import write_demo_data
 
 A, B, OLD = WRITERS = ("a", "b", "c")
 ROWS = 300  # of a writer of predictions: more than one chunk
-SEEDS = {A: 1, B: 2, OLD: 3}
+SEEDS = {A: "1", B: "2", OLD: "3"}
 SPLITS = {A: "dev", B: "test", OLD: "train"}
-RATES = {A: "1e-5", B: "2e-5", OLD: "3e-5"}
+EXAMPLES = {A: str(SIZES[1]), B: str(SIZES[2]), OLD: str(SIZES[0])}
+RATES = {A: "1e-05", B: "2e-05", OLD: "3e-05"}
 
 
 @dataclass(frozen=True)
 class Command:
     """`words` are those of a writer for an OUT, two folders below the writers' inputs.
 
-    `mark` reads OUT and says what of it tells the writers apart; it raises for what is not whole, and returns None
-    for a run that does not claim to be finished. `heavy`: it trains, or starts processes of its own. `work`: it
-    keeps its work at OUT. `fresh`: it refuses an OUT that is there.
+    `mark` reads OUT and says which of `marks` it has; it raises for what is not whole, and returns None for a run
+    that does not claim to be finished. `heavy`: it trains, or starts processes of its own. `work`: it keeps its work at
+    OUT. `fresh`: it refuses an OUT that is there.
     """
 
     name: str
     out: str
     words: Callable[[Subject, Path, str], list[str]]
     mark: Callable[[Path], str | None]
+    marks: Mapping[str, str]
     heavy: bool = False
     work: bool = False
     fresh: bool = False
@@ -50,6 +53,7 @@ def prepare_inputs(subject: Subject, folder: Path) -> None:
             {"id": f"{writer}{n}", "text": f"post {n}", "image": str(images[n % len(images)])} for n in range(ROWS)
         ]
         (folder / f"{writer}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write_demo_data(folder / "fixed", (1, 1, 40), seed=99)  # a test set for retrain, of nobody's data
     labelled = json.loads((subject.data / "train.json").read_text())
     for row in labelled:
         row["image"] = str(subject.data / row["image"])
@@ -77,11 +81,12 @@ def _verify(s: Subject, out: Path, writer: str) -> list[str]:
 
 
 def _split(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["split", str(out.parent.parent / "labelled.json"), "--seed", str(SEEDS[writer]), "--out", str(out)]
+    return ["split", str(out.parent.parent / "labelled.json"), "--seed", SEEDS[writer], "--out", str(out)]
 
 
 def _explain(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["explain", str(s.int8), "--text", f"WHO DID {writer}", "--labels", "1", "--out", str(out)]
+    png = ["--out", str(out.with_suffix(".png"))]
+    return ["explain", str(s.int8), "--text", f"WHO DID {writer}", "--labels", "1", *png, "--json", str(out)]
 
 
 def _inspect(s: Subject, out: Path, writer: str) -> list[str]:
@@ -143,7 +148,7 @@ def _tune(s: Subject, out: Path, writer: str) -> list[str]:
         "--folds",
         "2",
     ]
-    return [*words, "--seed", str(SEEDS[writer]), "--out", str(out), "--overwrite"]
+    return [*words, "--seed", SEEDS[writer], "--out", str(out), "--overwrite"]
 
 
 def _compare(s: Subject, out: Path, writer: str) -> list[str]:
@@ -163,18 +168,9 @@ def _compare(s: Subject, out: Path, writer: str) -> list[str]:
 
 
 def _retrain(s: Subject, out: Path, writer: str) -> list[str]:
-    words = ["retrain", str(s.teacher), "--data", str(s.data), "--test", str(s.data / "dev.json")]
+    words = ["retrain", str(s.teacher), "--data", str(s.data), "--test", str(out.parent.parent / "fixed")]
     settings = ["--set", "teacher.epochs=1", "--set", f"teacher.seed={SEEDS[writer]}", "--max-f1-drop", "1"]
     return [*words, *settings, "--out", str(out), "--overwrite"]
-
-
-def _png(out: Path) -> str:
-    from PIL import Image
-
-    content = out.read_bytes()
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()
-    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _json(*path: str | int) -> Callable[[Path], str]:
@@ -193,14 +189,13 @@ def _zip(out: Path) -> str:
     with zipfile.ZipFile(io.BytesIO(out.read_bytes())) as archive:
         if bad := archive.testzip():
             raise Wrong("an archive that is not whole", bad)
-        return hashlib.sha256(b"".join(archive.read(name) for name in sorted(archive.namelist()))).hexdigest()[:12]
+        return str(json.loads(archive.read("payload/eval_set/eval_set.json"))["split"])
 
 
 def _splits(out: Path) -> str:
-    contents = [(out / f"{name}.json").read_bytes() for name in ("train", "dev", "test", "split")]
-    if sum(len(json.loads(content)) for content in contents[:3]) < 64:
+    if sum(len(json.loads((out / f"{name}.json").read_bytes())) for name in ("train", "dev", "test")) != SIZES[0]:
         raise Wrong("a split that is not whole")
-    return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
+    return _json("seed")(out / "split.json")
 
 
 def _inspection(out: Path) -> str:
@@ -240,39 +235,30 @@ def _finished(name: str, *path: str | int) -> Callable[[Path], str | None]:
 
 
 def _table() -> Mapping[str, Command]:
-    seed = ("config", "seed")
-    listed = (
-        Command("predict", "predictions.jsonl", _predict, _predictions),
-        Command("evaluate", "metrics.json", _evaluate, _json("quality", "examples")),
-        Command("verify", "verified.json", _verify, _json("bundle")),
-        Command("split", "split", _split, _splits, fresh=True),
-        Command("explain", "explained.png", _explain, _png),
-        Command("bench pack", "bench.pyz", _pack, _zip),
-        Command("inspect", "inspected", _inspect, _inspection, heavy=True),
-        Command("bench", "bench.json", _bench, _json("machine", "name"), heavy=True),
-        Command("export", "bundle", _export, _bundle, heavy=True),
-        Command("train-teacher", "teacher", _teacher, _run(*seed), heavy=True, work=True),
-        Command("train-student", "student", _student, _run(*seed), heavy=True, work=True),
-        Command(
-            "finetune-int8",
-            "finetuned",
-            _finetune,
-            _run("depends_on", "finetune", 1, file="started.json"),
-            heavy=True,
-            work=True,
-        ),
-        Command("retrain", "retrained", _retrain, _run(*seed), heavy=True, work=True),
-        Command("tune", "tuned", _tune, _finished("study.json", "seed"), heavy=True, work=True),
-        Command(
-            "compare-teachers",
-            "compared",
-            _compare,
-            _finished("comparison.json", "recipes", 1, "name"),
-            heavy=True,
-            work=True,
-        ),
+    seed, names = ("config", "seed"), dict(zip(WRITERS, WRITERS, strict=True))
+    bundles = {writer: f"bundle-{writer}" for writer in WRITERS}
+    light = (
+        Command("predict", "predictions.jsonl", _predict, _predictions, names),
+        Command("evaluate", "metrics.json", _evaluate, _json("quality", "examples"), EXAMPLES),
+        Command("verify", "verified.json", _verify, _json("bundle"), bundles),
+        Command("split", "split", _split, _splits, SEEDS, fresh=True),
+        Command("explain", "explained.json", _explain, _json("words", 2, "text"), names),
+        Command("bench pack", "bench.pyz", _pack, _zip, SPLITS),
+        Command("inspect", "inspected", _inspect, _inspection, SPLITS),
     )
-    return {command.name: command for command in listed}
+    finetuned = _run("depends_on", "finetune", 1, file="started.json")
+    compared = _finished("comparison.json", "recipes", 1, "name")
+    heavy = (
+        Command("bench", "bench.json", _bench, _json("machine", "name"), names),
+        Command("export", "bundle", _export, _bundle, names),
+        Command("train-teacher", "teacher", _teacher, _run(*seed), SEEDS, work=True),
+        Command("train-student", "student", _student, _run(*seed), SEEDS, work=True),
+        Command("finetune-int8", "finetuned", _finetune, finetuned, RATES, work=True),
+        Command("retrain", "retrained", _retrain, _run(*seed), SEEDS, work=True),
+        Command("tune", "tuned", _tune, _finished("study.json", "seed"), SEEDS, work=True),
+        Command("compare-teachers", "compared", _compare, compared, names, work=True),
+    )
+    return {command.name: command for command in (*light, *(replace(command, heavy=True) for command in heavy))}
 
 
 COMMANDS = _table()

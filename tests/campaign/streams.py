@@ -80,7 +80,7 @@ def _printing() -> dict[str, Command]:
     """Commands that write to standard output alone; `mark` is not asked."""
 
     def alone(name: str, words: Callable[[Subject, Path], list[str]]) -> Command:
-        return Command(name, "", lambda subject, out, writer: words(subject, out), lambda out: None)
+        return Command(name, "", lambda subject, out, writer: words(subject, out), lambda out: None, {})
 
     listed = (
         alone("help", lambda s, out: ["--help"]),
@@ -143,7 +143,8 @@ def _run(words: list[str], condition: Condition, folder: Path) -> tuple[int, dic
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, **condition.open()}
     for name, path in files.items():
         path.touch()
-        streams.setdefault(name, path.open("wb") if name not in streams else None)
+        if name not in streams:
+            streams[name] = path.open("wb")
     env = environment(DISTILL_CACHE=str(folder / "cache"), **(condition.environment or {}))
     try:
         done = subprocess.run(command(*words), env=env, cwd=folder, timeout=TIMEOUT_S, check=False, **streams)

@@ -121,7 +121,7 @@ def _check_numbers(value: Any, where: str) -> None:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         most = MAX_FLOAT if isinstance(value, float) else MAX_SEED if where.endswith("seed") else MAX_INTEGER
         if not abs(value) <= most:
-            raise Wrong(f"{where} was accepted beyond all reason", f"{value:.3g}")
+            raise Wrong("a number was accepted beyond all reason", f"{where}={value:.3g}")
 
 
 def _recipe_seeds(subject: Subject) -> list[bytes]:

@@ -17,12 +17,12 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from campaign.commands import COMMANDS, OLD, WRITERS, A, B, Command, prepare_inputs
+from campaign.commands import COMMANDS, OLD, A, B, Command, prepare_inputs
 from campaign.outcome import Tally, Wrong
 from campaign.subject import Subject, environment
 from campaign.writer import Writer, can_unshare
 
-LOOK_S = 0.02  # between two looks at OUT
+LOOK_S = 0.004  # between two looks at OUT
 HANG_FACTOR, HANG_S = 20, 120
 UNSHARED = "unshared "  # before the name of what was tried in namespaces
 
@@ -61,10 +61,11 @@ class Round:
         """Whether nobody writes any more."""
         return all(writer.code is not None for writer in self.writers)
 
-    def allowed(self, marks: dict[str, str | None]) -> set[str | None]:
+    def allowed(self) -> set[str | None]:
         """The marks that OUT may have at the end."""
-        winners = {marks[writer.name] for writer in self.writers if writer.code == 0}
-        killed = {marks[writer.name] for writer in self.writers if writer.killed}
+        marks = self.command.marks
+        winners: set[str | None] = {marks[writer.name] for writer in self.writers if writer.code == 0}
+        killed: set[str | None] = {marks[writer.name] for writer in self.writers if writer.killed}
         old = marks[OLD] if self.had_old else None
         if winners:
             return winners | killed | ({None} if killed and self.command.work else set())
@@ -108,11 +109,10 @@ def _in_a_process(
 
 
 class _Disturber:
-    """Makes the results of each writer alone, once, and then disturbs."""
+    """Has one writer alone succeed at each command, and then disturbs two."""
 
     def __init__(self, tally: Tally, subject: Subject, root: Path, rng: random.Random) -> None:
         self.tally, self.subject, self.root, self.rng = tally, subject, root, rng
-        self.alone: dict[str, dict[str, str | None]] = {}
         self.alone_s: dict[str, float] = {}
 
     def go(self, commands: list[Command], seconds: float, rounds: int) -> None:
@@ -124,7 +124,7 @@ class _Disturber:
                 break
             command = min(left, key=lambda item: spent[item.name])
             started = monotonic()
-            if command.name not in self.alone:
+            if command.name not in self.alone_s:
                 self.learn(command)
             else:
                 self.disturb(command)
@@ -132,21 +132,20 @@ class _Disturber:
             spent[command.name] += monotonic() - started
 
     def learn(self, command: Command) -> None:
-        """Each writer alone: its mark, how long it takes, and what stands there as the old one."""
-        self.alone[command.name] = {}
-        for name in WRITERS:
-            folder = self.root / f"alone-{command.name}-{name}".replace(" ", "-")
-            folder.mkdir()
-            writer = self.start(command, name, folder / command.out)
-            started = monotonic()
-            while not writer.poll():
-                sleep(LOOK_S)
-            self.alone_s[command.name] = monotonic() - started
-            if writer.code != 0:
-                raise SystemExit(f"{' '.join(writer.words)}: {writer.log.read_text()[-2000:]}")
-            self.alone[command.name][name] = command.mark(folder / command.out)
-        if len(set(self.alone[command.name].values())) < len(WRITERS):
-            raise SystemExit(f"{command.name}: the writers cannot be told apart: {self.alone[command.name]}")
+        """One writer alone: how long it takes, and what stands there as the old result."""
+        folder = self.old(command)
+        folder.mkdir()
+        writer = self.start(command, OLD, folder / command.out)
+        started = monotonic()
+        while not writer.poll():
+            sleep(LOOK_S)
+        if writer.code != 0 or command.mark(folder / command.out) != command.marks[OLD]:
+            raise SystemExit(f"{' '.join(writer.words)}: {writer.log.read_text()[-2000:]}")
+        self.alone_s[command.name] = monotonic() - started
+
+    def old(self, command: Command) -> Path:
+        """The folder with the old result."""
+        return self.root / f"old-{command.name}".replace(" ", "-")
 
     def start(self, command: Command, name: str, out: Path, unshared: bool = False) -> Writer:
         """Fork a writer."""
@@ -159,8 +158,7 @@ class _Disturber:
         folder = Path(tempfile.mkdtemp(prefix="round-", dir=self.root))
         out, had_old = folder / command.out, not command.fresh and self.rng.random() < 0.5
         if had_old:
-            old = self.root / f"alone-{command.name}-{OLD}".replace(" ", "-")
-            shutil.copytree(old, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.log"))
+            shutil.copytree(self.old(command), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.log"))
         unshared = self.rng.random() < 0.3 and can_unshare()
         delays = sorted((0.0, self.rng.choice((0.0, self.rng.uniform(0, self.alone_s[command.name])))))
         kill_at = self.rng.choice((None, self.rng.uniform(0, 1.5 * self.alone_s[command.name])))
@@ -194,7 +192,7 @@ class _Disturber:
             for writer in this.writers:
                 writer.poll()
             mark = this.look()
-            if mark not in (None, *self.alone[this.command.name].values()):
+            if mark not in (None, *this.command.marks.values()):
                 raise Wrong("OUT was seen with a content of nobody", str(mark))
             if not this.history or this.history[-1] != str(mark):
                 this.history.append(str(mark))
@@ -208,7 +206,7 @@ class _Disturber:
         mark = this.look()
         if not any(writer.killed or writer.code == 0 for writer in this.writers):
             raise Wrong("both writers refused")
-        if mark not in this.allowed(self.alone[this.command.name]):
+        if mark not in this.allowed():
             raise Wrong("OUT is not the result of who succeeded", f"{mark}")
         if (
             this.command.name != "predict"
@@ -226,7 +224,7 @@ class _Disturber:
             sleep(LOOK_S)
         if writer.code != 0:
             raise Wrong("the next writer fails", writer.log.read_text()[-300:])
-        if this.look() != self.alone[this.command.name][A]:
+        if this.look() != this.command.marks[A]:
             raise Wrong("the next writer's result is not there")
         if left := leftovers(this.out.parent):
             raise Wrong("leftovers of killed writers stay", " ".join(left))
@@ -234,7 +232,6 @@ class _Disturber:
     def story(self, this: Round, plan: str) -> bytes:
         """All that is needed to try it again."""
         tree: dict[str, Any] = {"command": this.command.name, "plan": plan, "seen": this.history[-40:]}
-        tree["alone"] = self.alone[this.command.name]
         for writer in this.writers:
             log = writer.log.read_text(encoding="utf-8", errors="replace")[-2000:] if writer.log.exists() else ""
             tree[writer.name] = {"words": writer.words, "code": writer.code, "killed": writer.killed, "said": log}
