@@ -57,7 +57,10 @@ def run(
         attack(tally, attacked, share * KINDS[kind], count, seed, names)
         write_json(out, report(tallies, seed, count))
     print(summary(tallies))
-    if any(tally.failures for tally in tallies):
+    idle = [tally.kind for tally in tallies if not tally.tried]
+    if idle:
+        print(f"error: nothing was tried of {', '.join(idle)}; give more --minutes")
+    if idle or any(tally.failures for tally in tallies):
         raise SystemExit(1)
 
 

@@ -30,7 +30,7 @@ class Command:
     """`words` are those of a writer for an OUT, two folders below the writers' inputs.
 
     `mark` reads OUT and says which of `marks` it has; it raises for what is not whole, and returns None for a run
-    that does not claim to be finished. `heavy`: it trains, or starts processes of its own. `work`: it keeps its work at
+    that does not claim to be finished. `heavy`: it trains, plots or starts processes. `work`: it keeps its work at
     OUT. `fresh`: it refuses an OUT that is there.
     """
 
@@ -244,11 +244,11 @@ def _table() -> Mapping[str, Command]:
         Command("split", "split", _split, _splits, SEEDS, fresh=True),
         Command("explain", "explained.json", _explain, _json("words", 2, "text"), names),
         Command("bench pack", "bench.pyz", _pack, _zip, SPLITS),
-        Command("inspect", "inspected", _inspect, _inspection, SPLITS),
     )
     finetuned = _run("depends_on", "finetune", 1, file="started.json")
     compared = _finished("comparison.json", "recipes", 1, "name")
     heavy = (
+        Command("inspect", "inspected", _inspect, _inspection, SPLITS),
         Command("bench", "bench.json", _bench, _json("machine", "name"), names),
         Command("export", "bundle", _export, _bundle, names),
         Command("train-teacher", "teacher", _teacher, _run(*seed), SEEDS, work=True),
