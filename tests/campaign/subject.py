@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.core.errors import BundleError
-from distill.runtime.bundle import Bundle
-
 ROOT = Path(__file__).parent.parent.parent
 TINY = ROOT / "recipes" / "tiny.toml"
+PACKAGES = ("distill", "teacher", "student", "export", "recipes")
 SIZES = (64, 32, 24)
 QUICK = ("teacher.epochs=2", "student.epochs=2", "export.calibration_examples=8", "teacher.image.size=32")
 QUICK += ("student.image.size=32", "export.matmuls=dynamic", "export.convolutions=float")
@@ -52,7 +52,7 @@ def command(*words: object) -> list[str]:
 
 
 def prepare(folder: Path) -> Subject:
-    """Make the subject in `folder`, or use the one that is there. It takes about a minute."""
+    """Make the subject in `folder`, or use the one that this very code made there. It takes about a minute."""
     encoders = {
         f"{kind}.{tower}.model": folder / "encoders" / f"{kind}-{tower}"
         for kind in ("teacher", "student")
@@ -62,21 +62,27 @@ def prepare(folder: Path) -> Subject:
     settings = ("--recipe", str(TINY), *(part for value in values for part in ("--set", value)))
     teacher, student, bundle, data = (folder / name for name in ("teacher", "student", "bundle", "data"))
     subject = Subject(data, settings, teacher, student, folder / "bundle-fp32", bundle)
-    if not _is_ready(subject):
-        folder.mkdir(parents=True, exist_ok=True)
+    made_by = folder / "made-by.txt"
+    if not made_by.exists() or made_by.read_text() != _sources():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         _run([sys.executable, "-c", MAKE_DATA, str(folder), *map(str, SIZES)])
         common = ("--data", data, *settings)
         _run(command("train-teacher", "--out", teacher, "--overwrite", *common))
         _run(command("train-student", "--teacher", teacher, "--out", student, "--overwrite", *common))
         _run(command("export", student, "--int8", "--out", bundle, *common))
+        made_by.write_text(_sources())
     return subject
 
 
-def _is_ready(subject: Subject) -> bool:
-    try:
-        return bool(Bundle.open(subject.int8)) and bool(Bundle.open(subject.fp32))
-    except BundleError:  # none, or of another format
-        return False
+def _sources() -> str:
+    """A hash of all code that makes the subject."""
+    digest = hashlib.sha256()
+    for path in sorted(
+        path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".toml")
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _run(words: list[str]) -> None:
