@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 EDGE = .venv-edge
+CAMPAIGN_MINUTES ?= 30
 EMULATE = PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/emulate.sh
 
-.PHONY: install demo test slow check edge emulation real docs clean
+.PHONY: install demo test slow check edge emulation campaign real docs clean
 
 install: $(VENV)/ready
 
@@ -53,6 +54,10 @@ emulation: demo/bundle/manifest.json  ## Bundles on arm64 and on x86 without VNN
 	EMULATE_CPU=cortex-a53 $(EMULATE) arm64 .emulation -- verify demo/bundle-arm64
 	$(EMULATE) x86-avx2 .emulation -- verify demo/bundle-fp32
 	$(EMULATE) x86-avx2 .emulation -- verify demo/bundle-arm64
+
+campaign: install  ## inject faults for CAMPAIGN_MINUTES and count them; a short form is part of make slow
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[campaign]"
+	$(BIN)/python docs/experiments campaign --minutes $(CAMPAIGN_MINUTES)
 
 real: install  ## the chain on a slice of real memes; set DISTILL_REAL_DATA and DISTILL_REAL_WEIGHTS
 	$(BIN)/python -m pytest -m real

@@ -12,13 +12,25 @@ ROOT = Path(__file__).parents[2]
 sys.path[:1] = [str(ROOT / "docs"), str(ROOT / "tests" / "support")]
 
 from distill.cli.groups import Commands  # noqa: E402
-from experiments import cluster, licences, ocr, pages, reliability, serve, students, teachers, thresholds, web  # noqa: E402
+from experiments import (  # noqa: E402
+    campaign,
+    cluster,
+    licences,
+    ocr,
+    pages,
+    reliability,
+    serve,
+    students,
+    teachers,
+    thresholds,
+    web,
+)
 from experiments.results import PATH, RESULTS  # noqa: E402
 
 SECTIONS = {
     "Measure, into docs/results": (
         *(teachers.judge_comparisons, teachers.measure_epochs, thresholds.measure, students.collect),
-        *(ocr.measure, cluster.measure, serve.measure, web.measure, reliability.measure),
+        *(ocr.measure, cluster.measure, serve.measure, web.measure, reliability.measure, campaign.measure),
     ),
     "Write": (pages.pages, licences.licences, web.screenshot),
 }

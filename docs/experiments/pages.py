@@ -10,7 +10,7 @@ import click
 
 from distill.core.errors import BenchError
 from distill.core.files import write_text
-from experiments import cluster, export, ocr, reliability, serve, students, teachers, thresholds, web
+from experiments import campaign, cluster, export, ocr, reliability, serve, students, teachers, thresholds, web
 from experiments.results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
@@ -46,6 +46,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "long": reliability.long_sentence,
         "found": reliability.found,
         "open": reliability.still_open,
+        "campaign": campaign.sentence,
+        "campaign tried": campaign.tried,
     },
     "docs/ocr.md": {"ocr": ocr.rates, "ocr-f1": ocr.f1},
     "docs/cluster.md": {"cluster": cluster.rates, "cost": cluster.costs},
