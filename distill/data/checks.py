@@ -97,7 +97,7 @@ def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet,
     `check_splits`."""
     names = set(labels.names)
     unknown = [
-        f"{example.id!r} ({split}) has label {label!r}"
+        f"{short_repr(example.id)} ({split}) has label {short_repr(label)}"
         for split, example in rows
         for label in example.named_labels()
         if label not in names
@@ -146,7 +146,7 @@ def _shared_ids(parts: dict[str, list[Example]]) -> list[str]:
     for split, part in parts.items():
         for example in part:
             if split_of.setdefault(example.id, split) != split:
-                shared.append(f"{example.id!r} in {split_of[example.id]} and {split}")
+                shared.append(f"{short_repr(example.id)} in {split_of[example.id]} and {split}")
     return shared
 
 
@@ -162,7 +162,7 @@ def _hash_images(rows: Sequence[tuple[str, Example]]) -> tuple[dict[str, list[tu
             image_to_uint8(example.image, CHECK_SPEC)
             hashes.setdefault(image_hash(example.image), []).append((split, example.id))
         except ImageError as error:
-            broken.append(f"{example.id!r} ({split}): {error}")
+            broken.append(f"{short_repr(example.id)} ({split}): {error}")
     return hashes, broken
 
 

@@ -81,7 +81,7 @@ class Splits:
     def examples(self, name: str) -> list[Example]:
         """The examples of a split. Raises DataError if it is empty or unknown."""
         if name not in SPLIT_NAMES:
-            raise DataError(f"unknown split {name!r}; expected {', '.join(SPLIT_NAMES)}")
+            raise DataError(f"unknown split {short_repr(name)}; expected {', '.join(SPLIT_NAMES)}")
         examples: list[Example] = getattr(self, name)
         if not examples:
             raise DataError(f"the dataset has no {name} split; add {name}.json, {name}.jsonl or {name}.csv")
@@ -198,7 +198,9 @@ def parse_example(row: Any, path: Path, number: int) -> Example:
             f"{where}: text has {len(text or ''):,} characters, over the limit of {MAX_TEXT:,}; shorten it"
         )
     if replace_surrogates(str(id_)) != str(id_):
-        raise DataError(f"{where}: id {id_!r} holds a lone surrogate, half a character; write it as UTF-8")
+        raise DataError(
+            f"{where}: id {short_repr(id_)} holds a lone surrogate, half a character; write it as UTF-8"
+        )
     image = find_image(path, name, where) if name else None
     # Tokenizers and files would replace surrogates later; here every reader sees the same text.
     return Example(str(id_), replace_surrogates(text or ""), image, *_labels(row.get("labels"), where))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from distill.core.errors import DataError
 from distill.core.inputs import read_input
 from distill.core.printable import is_printable
+from distill.core.untrusted import short_repr
 
 MAX_BYTES = 1 << 26  # of a file of labels
 LABEL_FILES = ("labels.txt", "techniques.txt")
@@ -30,16 +31,16 @@ class LabelSet:
             raise DataError("a label set needs at least one label")
         duplicates = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if duplicates:
-            raise DataError(f"label {duplicates[0]!r} is listed twice; remove one of the two")
+            raise DataError(f"label {short_repr(duplicates[0])} is listed twice; remove one of the two")
         untidy = [name for name in self.names if not name or name != " ".join(name.split())]
         if untidy:
             raise DataError(
-                f"label {untidy[0]!r} is empty or has spaces at its ends, double spaces or a line break"
+                f"label {short_repr(untidy[0])} is empty or has spaces at its ends, double spaces or a line break"
             )
         unprintable = [name for name in self.names if not is_printable(name)]
         if unprintable:
             raise DataError(
-                f"label {unprintable[0]!r} holds a control character, or one that is invisible or turns the "
+                f"label {short_repr(unprintable[0])} holds a control character, or one that is invisible or turns the "
                 "direction of writing; remove it"
             )
 
@@ -72,7 +73,7 @@ class LabelSet:
         for row, labels in enumerate(rows):
             for label in labels:
                 if label not in column:
-                    raise DataError(f"label {label!r} is not in the label set of {len(self)} labels")
+                    raise DataError(f"label {short_repr(label)} is not in the label set of {len(self)} labels")
                 targets[row, column[label]] = 1.0
         return targets
 

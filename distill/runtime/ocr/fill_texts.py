@@ -18,7 +18,7 @@ from typing import Any
 from distill.core.errors import DataError, ImageError
 from distill.core.files import atomic_folder, write_text
 from distill.core.terminal import track
-from distill.core.untrusted import replace_surrogates
+from distill.core.untrusted import replace_surrogates, short_repr
 from distill.data.dataset import SPLIT_NAMES, SUFFIXES, Example, find_split, parse_example, read_rows, relative_path
 from distill.data.labels import LABEL_FILES
 from distill.preprocess.text import has_text
@@ -103,7 +103,7 @@ def _read(rows: list[DatasetRow], cache: OcrCache, every: bool) -> Iterator[str]
         try:
             text = cache.read(row.example.image)
         except ImageError as error:
-            yield f"{row.example.id!r}: {error}"
+            yield f"{short_repr(row.example.id)}: {error}"
             continue
         if every:
             row.table[OCR_TEXT] = text
