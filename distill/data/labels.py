@@ -40,8 +40,8 @@ class LabelSet:
         unprintable = [name for name in self.names if not is_printable(name)]
         if unprintable:
             raise DataError(
-                f"label {short_repr(unprintable[0])} holds a control character, or one that is invisible or turns the "
-                "direction of writing; remove it"
+                f"label {short_repr(unprintable[0])} holds a control character, or one that is invisible or turns "
+                "the direction of writing; remove it"
             )
 
     def __len__(self) -> int:
