@@ -57,8 +57,8 @@ def iter_answer_rows(path: Path, labels: tuple[str, ...]) -> Iterator[AnswerRow]
         yield _parse(row, f"{path}: row {number}", names)
 
 
-def to_number(value: Any, where: str) -> float:
-    """A value as a number, NaN where there is no answer. Raises DataError with `where`."""
+def to_number(value: Any, where: str, label: str) -> float:
+    """A label's value as a number, NaN where there is no answer. Raises DataError with `where`."""
     if value is None:
         return math.nan
     if isinstance(value, str):
@@ -74,7 +74,8 @@ def to_number(value: Any, where: str) -> float:
         number = math.inf
     if math.isinf(number):
         raise DataError(
-            f"{where}: expected a finite number, or nothing where there is no answer; got {short_repr(value)}"
+            f"{where}: {short_repr(label)}: expected a finite number, or nothing where there is no answer; got "
+            f"{short_repr(value)}"
         )
     return number
 

@@ -169,7 +169,7 @@ class _Tally:
                 self.by_annotator.add(vote)
             self.rows.append(number)
             self.columns.append(column)
-            self.numbers.append(to_number(value, f"{row.where}: {short_repr(label)}"))
+            self.numbers.append(to_number(value, row.where, label))
 
     def votes_and_means(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Of each id and label: the number of answers, int64 (N, L), and their mean, float64 (N, L). Raises
