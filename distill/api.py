@@ -9,20 +9,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from distill.core.arguments import check_choice, check_integer, to_path, to_paths, translates_os_errors
+from distill.core.arguments import check_choice, check_integer, to_path, translates_os_errors
 from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
 from distill.core.errors import RunError
 from distill.core.files import read_json, refuse_overwriting, refuse_working_directory, write_json
 from distill.core.package_guard import require_own
+from distill.data.teacher_sources import TeacherSources
 from distill.runtime.bundle import Bundle, Precision
 
 if TYPE_CHECKING:
     from bench.quality.evaluate import SplitEvaluation
     from distill.core.recipe import Recipe
+    from distill.data.answer_rows import Scale
     from distill.data.dataset import Splits
     from distill.model.checkpoint import Checkpoint
 
@@ -85,7 +86,9 @@ def train_student(
     data: PathLike,
     out: PathLike,
     *,
-    teacher: PathLike | Sequence[PathLike],
+    teacher: PathLike | Sequence[PathLike] | None = None,
+    teacher_answers: PathLike | None = None,
+    answers_are: Scale | None = None,
     unlabelled: PathLike | None = None,
     control: bool = False,
     seeds: int = 1,
@@ -94,39 +97,44 @@ def train_student(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Checkpoint:
-    """Distil a teacher's run, or an ensemble of several, into a small model and write its run to `out`.
+    """Distil a teacher's run, an ensemble of several, or a file of answers into a small model, a run at `out`.
 
+    `teacher_answers` holds a probability or logit for each id and label, from whoever gave it; with `teacher` too,
+    it is one teacher more, and logits are averaged. `answers_are` says which of the two, where the values do not.
     `control`, or more than one seed, also trains the same student without the teacher and judges the difference.
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
     require_own("student", "teacher")
     check_integer("seeds", seeds, 1)
-    teachers, with_control = to_paths("teacher", teacher), control or seeds > 1
-    folder = _output(out, data, *teachers)
+    with_control = control or seeds > 1
+    sources = TeacherSources.of(teacher, teacher_answers, answers_are)
+    more = [] if unlabelled is None else [to_path("unlabelled", unlabelled)]
+    folder = _output(out, data, *sources.paths(), *more)
     config = _recipe(recipe, overrides).student
-    splits = read_dataset(data, teachers[0])
+    splits = read_dataset(data, sources.runs[0] if sources.runs else None)
     from distill.data.checks import content_hash, read_unlabelled
-    from distill.data.run_folder import weights_sha256
     from distill.training.run_writer import RunStart, claim_run
     from distill.training.trainer import CheckpointFolder
     from student.control import run_control_experiment
     from student.train import DistillationTargets, fit_student
     from student.verdict import DistillationVerdict
-    from teacher.soft_targets import ensemble_folds, ensemble_soft_targets
+    from teacher.teachers import Teachers
 
-    extra = [] if unlabelled is None else read_unlabelled(to_path("unlabelled", unlabelled), splits)
-    extra = [*splits.unlabelled, *extra]
-    depends_on = {"teachers": [weights_sha256(t) for t in teachers], "unlabelled": sorted(map(content_hash, extra))}
+    teachers = Teachers.open(sources, splits.labels)
+    extra = [*splits.unlabelled, *(example for path in more for example in read_unlabelled(path, splits))]
+    teachers.introduce(config.distill, splits, extra)
+    extra = teachers.taught(extra)
+    depends_on = teachers.depends_on() | {"unlabelled": sorted(map(content_hash, extra))}
     run = CheckpointFolder(folder, resume)
     with claim_run(folder, RunStart("student", config, splits, depends_on), resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder, with_control)
-        folds = ensemble_folds(teachers, splits.train) if config.out_of_fold else []
-        targets = DistillationTargets(ensemble_soft_targets(teachers, [*splits.train, *extra]), folds, extra)
+        folds = teachers.folds(splits.train) if config.out_of_fold else []
+        targets = DistillationTargets(teachers.soft_targets([*splits.train, *extra]), folds, extra)
 
         def run_control() -> DistillationVerdict:
             return run_control_experiment(
-                config, splits, targets, partial(ensemble_soft_targets, teachers), seeds, run.child("training")
+                config, splits, targets, teachers.soft_targets, seeds, run.child("training")
             )
 
         return fit_student(config, splits, targets, run, run_control if with_control else None)
@@ -138,7 +146,9 @@ def finetune_int8(
     data: PathLike,
     out: PathLike,
     *,
-    teacher: PathLike | Sequence[PathLike],
+    teacher: PathLike | Sequence[PathLike] | None = None,
+    teacher_answers: PathLike | None = None,
+    answers_are: Scale | None = None,
     target: CpuTarget | None = None,
     recipe: PathLike | None = None,
     overrides: Overrides = None,
@@ -147,25 +157,27 @@ def finetune_int8(
 ) -> Checkpoint:
     """Train a student's run on in int8 arithmetic, for a `target` processor (this one by default), into `out`.
 
-    Raises RecipeError, DataError, RunError and OutputError.
+    Its teachers are those of `train_student`. Raises RecipeError, DataError, RunError and OutputError.
     """
     require_own("student", "teacher")
-    teachers, limit = to_paths("teacher", teacher), weight_limit(_target(target))
-    folder = _output(out, data, student, *teachers)
+    limit = weight_limit(_target(target))
+    sources = TeacherSources.of(teacher, teacher_answers, answers_are)
+    folder = _output(out, data, student, *sources.paths())
     config = _recipe(recipe, overrides).finetune
     splits = read_dataset(data, student)
-    from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
     from distill.training.run_writer import RunStart, claim_run
     from distill.training.trainer import CheckpointFolder
-    from student.finetune import finetune_student
+    from student.finetune import finetune_student, settings_of
     from student.train import DistillationTargets
-    from teacher.soft_targets import ensemble_soft_targets
+    from teacher.teachers import Teachers
 
     before = Checkpoint.load(to_path("student", student))
+    teachers = Teachers.open(sources, splits.labels)
+    teachers.introduce(settings_of(before).distill, splits)
     depends_on = {
         "student": before.sha256,
-        "teachers": [weights_sha256(t) for t in teachers],
+        **teachers.depends_on(),
         "weight_limit": limit,
         "finetune": [config.epochs, config.learning_rate],
     }
@@ -173,7 +185,7 @@ def finetune_int8(
     with claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder)
-        targets = DistillationTargets(ensemble_soft_targets(teachers, splits.train))
+        targets = DistillationTargets(teachers.soft_targets(splits.train))
         return finetune_student(before, config, splits, targets, limit, CheckpointFolder(folder, resume))
 
 

@@ -21,7 +21,7 @@ from distill.training.trainer import CheckpointFolder, train_model
 from student.train import DistillationTargets, UntrainedStudent, prepare_student
 from student.verdict import Arms, DistillationVerdict, judge_distillation
 
-PROBABILITIES = "control.npz"  # targets, teacher, distilled-seedN and control-seedN, float32 (N, L) each
+PROBABILITIES = "control.npz"  # targets, teacher, if it answered, distilled-seedN and control-seedN, float32 (N, L)
 
 # Soft targets for examples outside the training split.
 SoftTargetsOf = Callable[[list[Example]], SoftTargets]
@@ -54,7 +54,8 @@ def run_control_experiment(
             probabilities = _probabilities(student, splits, training, checkpoints)
             (arms.distilled if distilled else arms.control).append(probabilities)
     rows = _evaluation_rows(config, splits, targets, soft_targets_of)
-    arms.teacher.append(rows.teacher)
+    if rows.teacher is not None:
+        arms.teacher.append(rows.teacher)
     used_seeds = [seed_config.seed for seed_config in configs]
     _write_probabilities(training.folder.parent / PROBABILITIES, rows.targets, arms, used_seeds)
     return judge_distillation(rows.targets, arms, used_seeds, config.threshold_objective, rows.name)
@@ -67,16 +68,18 @@ def _labelled_split(splits: Splits) -> str:
 
 @dataclass(frozen=True)
 class _EvaluationRows:
-    """Rows that the arms are compared on, with the teacher's probabilities for them, float32 (N, L)."""
+    """Rows that the arms are compared on, with the teacher's probabilities for them, float32 (N, L), None if it did
+    not answer for all of them."""
 
     name: str
     targets: Targets
-    teacher: Probabilities
+    teacher: Probabilities | None
 
 
 def _evaluation_rows(
     config: StudentConfig, splits: Splits, targets: DistillationTargets, soft_targets_of: SoftTargetsOf
 ) -> _EvaluationRows:
+    teacher: Probabilities | None
     if config.out_of_fold:
         name, examples, teacher = "out-of-fold train", splits.train, _teacher_out_of_fold(targets, splits)
     else:
@@ -84,13 +87,16 @@ def _evaluation_rows(
         examples = splits.examples(name)
         content_hashes = [content_hash(example) for example in examples]
         teacher = sigmoid(soft_targets_of(examples).select(content_hashes).logits)
+    if np.isnan(teacher).any():
+        note(f"{name}: the teacher's answers do not cover these rows, so that it is not judged beside the students")
+        teacher = None
     return _EvaluationRows(name, encode_targets(examples, splits.labels), teacher)
 
 
 @on_first_process
 def _write_probabilities(path: Path, targets: Targets, arms: Arms, seeds: Sequence[int]) -> None:
     """Keep all that the verdict rests on, for other statistical tests than ours."""
-    arrays = {"targets": targets, "teacher": arms.teacher[0]}
+    arrays = {"targets": targets} | dict(zip(["teacher"], arms.teacher, strict=False))
     for name, outputs in (("distilled", arms.distilled), ("control", arms.control)):
         arrays |= {f"{name}-seed{seed}": p for seed, p in zip(seeds, outputs, strict=True)}
     buffer = io.BytesIO()

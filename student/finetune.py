@@ -42,9 +42,7 @@ def finetune_student(
     outputs; others are fitted on dev again. Raises RunError for a run that is not a student, for examples that the
     teacher's soft targets lack and for a loss that is not finite, ImageError and OutputError.
     """
-    classifier, settings = student.classifier, student.classifier.config
-    if not isinstance(settings, StudentConfig):
-        raise RunError(f"{student.folder}: is a {classifier.kind}; give a student's run")
+    classifier, settings = student.classifier, settings_of(student)
     examples = [*splits.train, *targets.unlabelled]
     soft = targets.whole.select([content_hash(example) for example in examples])
     data = TrainingData(classifier.encode_train(examples, soft), classifier.encode(splits.dev))
@@ -69,6 +67,14 @@ def finetune_student(
     finished = finish_run(run.folder, classifier, evaluation.thresholds, log, metrics, ranges)
     evaluation.show("Student in int8 arithmetic")
     return finished
+
+
+def settings_of(student: Checkpoint) -> StudentConfig:
+    """A student's recipe. Raises RunError for a run that is not a student."""
+    settings = student.classifier.config
+    if not isinstance(settings, StudentConfig):
+        raise RunError(f"{student.folder}: is a {student.classifier.kind}; give a student's run")
+    return settings
 
 
 def _calibrate(classifier: Classifier, train_set: EncodedDataset) -> None:

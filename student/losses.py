@@ -7,18 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.core.errors import RunError
-from distill.core.recipe import StudentConfig
+from distill.core.recipe import DistillConfig, StudentConfig
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
-from distill.training.focal import focal_loss
+from distill.training.focal import focal_loss, known_mean
 
 
 class DistillationLoss(nn.Module):
     """labels * focal_loss + soft * kd_loss + (text + image) * feature_loss + relations * relation_loss.
 
     The weights are those of `student.distill`; a term of weight 0 is not computed. Two projections from the
-    student's feature widths to the teacher's are trained with the student and dropped with this loss. In
-    validation, where there are no soft targets, it is the focal loss on the labels.
+    student's feature widths to the teacher's are trained with the student and dropped with this loss. Where the
+    labels or the teacher's logits are NaN, unknown, they count in no term. In validation, where there are no soft
+    targets, it is the focal loss on the labels.
     """
 
     def __init__(self, config: StudentConfig, widths: Outputs[int], teacher_widths: Outputs[int]) -> None:
@@ -26,8 +27,9 @@ class DistillationLoss(nn.Module):
         hold no features."""
         super().__init__()
         self.weights, self.focal = config.distill, config.focal
-        self.text = _projection(self.weights.text_features, widths.text, teacher_widths.text, "text_features")
-        self.image = _projection(self.weights.image_features, widths.image, teacher_widths.image, "image_features")
+        check_features(self.weights, teacher_widths)
+        self.text = _projection(self.weights.text_features, widths.text, teacher_widths.text)
+        self.image = _projection(self.weights.image_features, widths.image, teacher_widths.image)
 
     def forward(self, outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
         """Scalar >= 0 from outputs (B, ...) and their targets (B, ...)."""
@@ -47,18 +49,31 @@ class DistillationLoss(nn.Module):
         return loss
 
 
+def check_features(weights: DistillConfig, teacher_widths: Outputs[int]) -> None:
+    """Raise RunError for a feature weight above 0 with soft targets that hold no features."""
+    for which, width in (("text_features", teacher_widths.text), ("image_features", teacher_widths.image)):
+        weight = getattr(weights, which)
+        if weight > 0 and width == 0:
+            raise RunError(
+                f"student.distill.{which}={weight}: an ensemble's features cannot be matched, and answers have "
+                f"none; set student.distill.{which}=0 or give one --teacher"
+            )
+
+
 def kd_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(sigmoid(t / T) || sigmoid(s / T)) of teacher logits t and student logits s, float (B, L) to a scalar.
+    """T^2 KL(sigmoid(t / T) || sigmoid(s / T)) of teacher logits t and student logits s, float (B, L) to a scalar:
+    the mean over the teacher's logits that are known, which are not NaN, and 0 if there are none.
 
     Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, with one binary
     problem per label in place of the softmax; T^2 keeps the size of the gradient as T changes. The divergence is
     their cross-entropy less the teacher's own entropy, which has no gradient: >= 0, and 0 for a student with the
     teacher's logits.
     """
-    soft = torch.sigmoid(teacher / temperature)
-    cross_entropy = F.binary_cross_entropy_with_logits(logits / temperature, soft)
-    entropy = F.binary_cross_entropy_with_logits(teacher / temperature, soft)
-    return temperature**2 * (cross_entropy - entropy)
+    known = torch.nan_to_num(teacher) / temperature
+    soft = torch.sigmoid(known)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits / temperature, soft, reduction="none")
+    entropy = F.binary_cross_entropy_with_logits(known, soft, reduction="none")
+    return temperature**2 * known_mean(cross_entropy - entropy, teacher)
 
 
 def feature_loss(projected: Tensor, teacher: Tensor) -> Tensor:
@@ -76,24 +91,19 @@ def relation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     float (B, L) each.
 
     After Park et al. 2019, "Relational Knowledge Distillation", with correlations of labels over a batch in place
-    of distances of examples. 0 for a batch of fewer than 3 examples, which have no correlation.
+    of distances of examples. Where the teacher's logits are NaN, unknown, the student's do not count either; labels
+    with fewer than 3 known examples in the batch have no correlations and count 0.
     """
-    if len(logits) < 3:
-        return logits.sum() * 0.0
-    return F.mse_loss(_correlations(logits), _correlations(teacher))
+    known = ~torch.isnan(teacher)
+    known = known & (known.sum(0) >= 3)
+    return F.mse_loss(_correlations(logits, known), _correlations(torch.nan_to_num(teacher), known))
 
 
-def _correlations(logits: Tensor) -> Tensor:
-    columns = F.normalize(logits - logits.mean(0), dim=0, eps=1e-6)
+def _correlations(logits: Tensor, known: Tensor) -> Tensor:
+    mean = (logits * known).sum(0) / known.sum(0).clamp(min=1)
+    columns = F.normalize((logits - mean) * known, dim=0, eps=1e-6)
     return columns.T @ columns
 
 
-def _projection(weight: float, width: int, teacher_width: int, which: str) -> nn.Linear | None:
-    if weight == 0:
-        return None
-    if teacher_width == 0:
-        raise RunError(
-            f"student.distill.{which}={weight}: an ensemble's features cannot be matched; "
-            f"set student.distill.{which}=0 or give one --teacher"
-        )
-    return nn.Linear(width, teacher_width)
+def _projection(weight: float, width: int, teacher_width: int) -> nn.Linear | None:
+    return None if weight == 0 else nn.Linear(width, teacher_width)

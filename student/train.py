@@ -25,7 +25,7 @@ from distill.training.focal import focal_loss
 from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict_out_of_fold
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
-from student.losses import DistillationLoss
+from student.losses import DistillationLoss, check_features
 from student.verdict import DistillationVerdict, show_verdict
 
 
@@ -81,6 +81,8 @@ def prepare_student(
             "student.out_of_fold=true needs a teacher that was trained with folds: train it with "
             "--set teacher.folds=3, or set student.out_of_fold=false"
         )
+    if distilled:
+        check_features(config.distill, targets.whole.outputs.map(lambda array: array.shape[1]))
     classifier = Classifier.pretrained("student", config, splits.labels, [e.text for e in splits.train])
     unlabelled = targets.unlabelled if distilled else []
     content_hashes = [content_hash(example) for example in (*splits.train, *unlabelled)]

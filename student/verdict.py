@@ -31,8 +31,9 @@ class DistillationVerdict:
     """The student against its control, and both against the teacher, on the same rows.
 
     `gain` holds distilled minus control in micro-F1, macro-F1, their mean, "balanced", and "micro_ap", which needs
-    no threshold; `retention` holds distilled over teacher. `outcome` judges the gain in `objective`: BEATS if its
-    interval lies above 0, NO BETTER if it lies below MARGIN, INCONCLUSIVE if the data cannot tell.
+    no threshold; `retention` holds distilled over teacher. Where the teacher did not answer for these rows,
+    `teacher` is None and `retention` empty. `outcome` judges the gain in `objective`: BEATS if its interval lies
+    above 0, NO BETTER if it lies below MARGIN, INCONCLUSIVE if the data cannot tell.
     """
 
     outcome: Outcome
@@ -40,7 +41,7 @@ class DistillationVerdict:
     judged_on: str
     examples: int
     seeds: tuple[int, ...]
-    teacher: ArmMetrics
+    teacher: ArmMetrics | None
     distilled: ArmMetrics
     control: ArmMetrics
     gain: dict[str, Estimate]
@@ -52,20 +53,21 @@ class DistillationVerdict:
 
     def sentence(self) -> str:
         """One line for a terminal, a report or a card."""
-        gain, retained = self.gain[self.objective], self.retention["micro"]
+        gain = self.gain[self.objective]
         seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
+        kept = "the teacher did not answer for these rows"
+        if self.retention:
+            kept = f"the student keeps {self.retention['micro']:.1%} of the teacher's micro-F1"
         return (
             f"distillation {PHRASES[self.outcome]}: {self.objective} F1 {gain:+.3f} "
-            f"on {self.judged_on} ({self.examples} examples, "
-            f"{seeds}); the student keeps {retained:.1%} of "
-            "the teacher's micro-F1"
+            f"on {self.judged_on} ({self.examples} examples, {seeds}); {kept}"
         )
 
 
 @dataclass(frozen=True)
 class Arms:
     """Probabilities float32 (N, L) on the same rows. `distilled` and `control` hold one array a seed, in the same
-    order; `teacher` holds one for all seeds, or one a seed."""
+    order; `teacher` holds one for all seeds, or one a seed, or none where the teacher did not answer."""
 
     teacher: list[Probabilities]
     distilled: list[Probabilities]
@@ -84,10 +86,13 @@ def judge_distillation(
     scores = {
         name: draws.metric_draws(targets, outputs, [cross_fitted(p, targets, objective) for p in outputs])
         for name, outputs in vars(arms).items()
+        if outputs
     }
-    distilled, control, teacher = scores["distilled"], scores["control"], scores["teacher"]
+    distilled, control, teacher = scores["distilled"], scores["control"], scores.get("teacher")
     gains = paired_difference(distilled, control)
-    retention = {name: estimate(distilled[name] / np.maximum(teacher[name], 1e-9)) for name in distilled}
+    retention = {}
+    if teacher is not None:
+        retention = {name: estimate(distilled[name] / np.maximum(teacher[name], 1e-9)) for name in distilled}
     outcome: Outcome = "INCONCLUSIVE"
     if gains[objective].low > 0:
         outcome = "BEATS"
@@ -99,7 +104,7 @@ def judge_distillation(
         judged_on=judged_on,
         examples=len(targets),
         seeds=tuple(seeds),
-        teacher=arm_metrics(teacher),
+        teacher=None if teacher is None else arm_metrics(teacher),
         distilled=arm_metrics(distilled),
         control=arm_metrics(control),
         gain=gains,
@@ -114,9 +119,14 @@ def show_verdict(verdict: DistillationVerdict) -> None:
     table.add_column("")
     for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, a in (("teacher", verdict.teacher), ("distilled", verdict.distilled), ("control", verdict.control)):
+    arms = {"teacher": verdict.teacher, "distilled": verdict.distilled, "control": verdict.control}
+    for name, a in arms.items():
+        if a is None:
+            continue
         table.add_row(name, f"{a.micro_f1:.3f}", f"{a.macro_f1:.3f}", f"{a.micro_ap:.3f}")
     for name, figures in (("distilled - control", verdict.gain), ("distilled / teacher", verdict.retention)):
+        if not figures:
+            continue
         table.add_row(name, *(f"{figures[key]:.3f}" for key in ("micro", "macro", "micro_ap")))
     output.print(table)
     note(verdict.sentence())

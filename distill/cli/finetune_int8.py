@@ -9,19 +9,21 @@ import click
 
 from distill.cli.options import (
     target_option,
-    teacher_option,
+    teacher_options,
     training_options,
 )
 
 
 @click.command()
 @click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
-@teacher_option
+@teacher_options
 @target_option
 @training_options
 def finetune_int8(
     run: Path,
     teachers: tuple[Path, ...],
+    teacher_answers: Path | None,
+    answers_are: Any,
     target: Any,
     data: Path,
     out: Path,
@@ -48,7 +50,9 @@ def finetune_int8(
         run,
         data,
         out,
-        teacher=teachers,
+        teacher=teachers or None,
+        teacher_answers=teacher_answers,
+        answers_are=answers_are,
         target=target,
         recipe=recipe,
         overrides=overrides,

@@ -77,15 +77,34 @@ target_option = click.option(
     "--target", type=click.Choice(TARGETS), help="Processor to quantise for.  [default: this one]"
 )
 
-teacher_option = click.option(
-    "--teacher",
-    "teachers",
-    required=True,
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Output folder of train-teacher. Repeatable, for an ensemble.",
-)
+
+def teacher_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Who teaches a student: a run, several, or answers in a file."""
+    options: list[Decorator] = [
+        click.option(
+            "--teacher",
+            "teachers",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="RUN",
+            help="Output folder of train-teacher. Repeatable, for an ensemble.",
+        ),
+        click.option(
+            "--teacher-answers",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="A probability or logit for each id and label, from any other model or from annotators (.jsonl, "
+            ".json, .csv, .tsv, .parquet, .npz). In place of --teacher, or as one teacher more.",
+        ),
+        click.option(
+            "--answers-are",
+            type=click.Choice(("probabilities", "logits")),
+            help="What --teacher-answers holds, where its values do not tell.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:

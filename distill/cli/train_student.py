@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from distill.cli.options import (
-    teacher_option,
+    teacher_options,
     training_options,
 )
 
 
 @click.command()
-@teacher_option
+@teacher_options
 @click.option(
     "--unlabelled",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Unlabelled rows (.json, .jsonl, .csv) that the teacher labels for the student.",
+    help="Unlabelled rows (.json, .jsonl, .csv) that the teacher, or the answers, label for the student.",
 )
 @click.option("--control", is_flag=True, help="Also train the student without the teacher, and compare.")
 @click.option(
@@ -32,6 +33,8 @@ from distill.cli.options import (
 def train_student(
     data: Path,
     teachers: tuple[Path, ...],
+    teacher_answers: Path | None,
+    answers_are: Any,
     unlabelled: Path | None,
     control: bool,
     seeds: int,
@@ -46,10 +49,14 @@ def train_student(
     The student learns from the labels and from the teacher's stored soft targets. With --control, the same student
     is also trained without the teacher, and the difference is reported with its interval.
 
+    A teacher need not be a run: --teacher-answers FILE takes a probability or logit for each id and label from a
+    vision-language model, another toolkit or several annotators. Rows without an answer learn from their labels.
+
     \b
     Examples:
       distill train-student --data memes/ --teacher runs/teacher --out runs/student
       distill train-student --data memes/ --teacher runs/teacher --out runs/student --control --seeds 3
+      distill train-student --data memes/ --teacher-answers answers.jsonl --out runs/student
     """
     from distill import api
     from distill.core.terminal import note
@@ -59,7 +66,9 @@ def train_student(
     api.train_student(
         data,
         out,
-        teacher=teachers,
+        teacher=teachers or None,
+        teacher_answers=teacher_answers,
+        answers_are=answers_are,
         unlabelled=unlabelled,
         control=control,
         seeds=seeds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,17 @@ def iter_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[
             wanted = batch.slice(max(0, first - start), max(0, stop - max(first, start)))
             yield from enumerate(wanted.to_pylist(), max(first, start) + 1)
             start += batch.num_rows
+
+
+def iter_whole_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """All rows with all of their columns. Raises DataError, also for a column name that stands twice."""
+    with _opened(path) as file:
+        names = list(file.schema_arrow.names)
+        doubled = next((name for name, count in Counter(names).items() if count > 1), None)
+        if doubled is not None:
+            raise DataError(f"{path}: has two columns {doubled!r}; keep one of them")
+        for batch in file.iter_batches(BATCH_ROWS):
+            yield from batch.to_pylist()
 
 
 def _groups(file: Any, first: int, stop: int) -> tuple[list[int], int]:

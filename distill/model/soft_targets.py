@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from distill.core.errors import RunError
 from distill.core.files import write_bytes
+from distill.data.answers import TeacherAnswers
+from distill.data.checks import content_hash
+from distill.data.dataset import Example
 from distill.model.outputs import Outputs
 
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """`outputs` of a teacher for the examples `ids`, logits in the order of `labels`.
+    """`outputs` of a teacher for the examples `ids`, logits in the order of `labels`. They are NaN where answers of
+    other origin (`TeacherAnswers`) say nothing, and never in a file.
 
     `content_hashes` are the examples' hashes over text and image, by which they are looked up. `held_out_mask` bool
     (N,) marks the examples that the teacher was not trained on: a fold's, or none. `teacher_sha256` is the
@@ -68,6 +72,42 @@ class SoftTargets:
                 "features are not 2-dimensional; run distill train-teacher again"
             )
         return cls(ids, content_hashes, labels, Outputs(logits, text, image), held_out_mask, sha256)
+
+    @classmethod
+    def from_answers(cls, answers: TeacherAnswers, examples: Sequence[Example]) -> SoftTargets:
+        """What a file says of these examples, without features. Examples of one content have the mean of what it
+        says of each."""
+        hashes = [content_hash(example) for example in examples]
+        row_of = {hash_: row for row, hash_ in enumerate(dict.fromkeys(hashes))}
+        id_of = dict(zip(reversed(hashes), (example.id for example in reversed(examples)), strict=True))
+        sums, counts = (np.zeros((len(row_of), len(answers.labels)), dtype=np.float32) for _ in range(2))
+        logits = answers.logits()
+        for hash_, example in zip(hashes, examples, strict=True):
+            if example.id in answers.row_of:
+                row, said = row_of[hash_], logits[answers.row_of[example.id]]
+                sums[row] += np.nan_to_num(said)
+                counts[row] += ~np.isnan(said)
+        no_features = np.zeros((len(row_of), 0), dtype=np.float32)
+        return cls(
+            ids=tuple(id_of[hash_] for hash_ in row_of),
+            content_hashes=tuple(row_of),
+            labels=answers.labels.names,
+            outputs=Outputs(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), no_features, no_features),
+            held_out_mask=np.zeros(len(row_of), dtype=bool),
+            teacher_sha256=answers.file.sha256,
+        )
+
+    def with_answers(self, answers: SoftTargets, teachers: int) -> SoftTargets:
+        """These, the mean of `teachers`, with `answers` as one teacher more where it has any: the mean of all
+        logits. The features stay."""
+        own, said = self.outputs.logits, answers.select(self.content_hashes).logits
+        mean = (own * teachers + said) / np.float32(teachers + 1)
+        logits = np.where(np.isnan(said), own, mean)
+        return replace(
+            self,
+            outputs=replace(self.outputs, logits=logits),
+            teacher_sha256=f"{self.teacher_sha256}+{answers.teacher_sha256}",
+        )
 
     def select(self, content_hashes: Sequence[str]) -> Outputs[NDArray[np.float32]]:
         """The outputs for the M examples of these hashes, in this order. Raises RunError if one is missing."""
