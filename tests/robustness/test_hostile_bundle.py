@@ -215,7 +215,8 @@ import sys
 seen = []
 def hook(event, details):
     if event in ("open", "pickle.find_class", "subprocess.Popen", "os.system", "socket.connect", "ctypes.dlopen"):
-        seen.append((event, str(details[0])))
+        if not isinstance(details[0], int):  # a descriptor, of what was opened by its name
+            seen.append((event, str(details[0])))
 from distill.runtime.predictor import Predictor
 import numpy, PIL.Image, rich.progress
 PIL.Image.init()
