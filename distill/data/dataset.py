@@ -80,18 +80,27 @@ def read_splits(
             raise DataError(f"{source}: no {name}.json, {name}.jsonl or {name}.csv; `distill split` makes them")
     known, parts, before = labels or find_labels(source), {}, ReadBefore()
     for name, path in files.items():
-        parts[name] = read_examples(path, replace(ask, labels=known), before) if path else []
+        parts[name] = read_examples(path, before.ask_next(replace(ask, labels=known)), before) if path else []
         known = known or collect_labels(parts[name], source)
     assert known is not None
     return Splits(known, parts["train"], parts["dev"], parts["test"], columns=used)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ReadBefore:
-    """What the files of a dataset that were read before have said, and the ids of their examples."""
+    """What the files of a dataset that were read before have said, the ids of their examples, and the columns of
+    labels of the first that has some."""
 
     notes: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
+    labels: tuple[str, ...] = ()
+
+    def ask_next(self, ask: Ask) -> Ask:
+        """What to ask of the next file: it has the same columns of labels, or, as a test split may, none."""
+        if not self.labels:
+            return ask
+        remembered = replace(ask.columns.over(ask.remembered), labels=self.labels)
+        return replace(ask, columns=replace(ask.columns, labels=()), remembered=remembered)
 
 
 def read_examples(path: Path, ask: Ask | None = None, before: ReadBefore | None = None) -> list[Example]:
@@ -110,6 +119,7 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None) -> list[Exam
         examples = _with_ids(pairs, opened.reader.ids_are_numbers, path, before.ids)
     check_ids(examples, path)
     say(path, opened.all_notes(), before.notes)
+    before.labels = before.labels or (opened.reader.roles.labels.columns if opened.reader.roles.labels else ())
     before.ids.update(example.id for example in examples)
     return examples
 

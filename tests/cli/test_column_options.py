@@ -23,19 +23,8 @@ from distill.runtime.bundle import Bundle, columns_of
 from distill.training.run_writer import RunStart, begin_run
 
 OPTIONS = {"id_column", "text_column", "image_column", "label_columns", "label_separator", "label_cut", "images"}
-READERS = [
-    *(
-        "train-teacher",
-        "train-student",
-        "finetune-int8",
-        "export",
-        "evaluate",
-        "inspect",
-        "tune",
-        "compare-teachers",
-    ),
-    *("retrain", "predict", "split", "data ocr", "bench run", "bench pack"),
-]
+READERS = "train-teacher,train-student,finetune-int8,export,evaluate,inspect,tune,compare-teachers,retrain,predict"
+READERS += ",split,data ocr,bench run,bench pack"
 
 
 def command(words: str) -> click.Command:
@@ -46,7 +35,7 @@ def command(words: str) -> click.Command:
     return found
 
 
-@pytest.mark.parametrize("words", READERS)
+@pytest.mark.parametrize("words", READERS.split(","))
 def test_every_command_that_reads_rows_has_the_options(words: str) -> None:
     assert {parameter.name for parameter in command(words).params} >= OPTIONS
 
@@ -76,7 +65,7 @@ def renamed(data: Path, out: Path, names: dict[str, str]) -> Path:
 
 
 def test_a_run_remembers_its_columns_so_that_later_commands_need_no_repetition(
-    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    chain: Chain, tmp_path: Path
 ) -> None:
     data = renamed(chain.data, tmp_path / "data", {"text": "plot", "labels": "mood", "image": "file_name"})
     said = Columns(text="plot", labels=("mood",))
@@ -86,7 +75,6 @@ def test_a_run_remembers_its_columns_so_that_later_commands_need_no_repetition(
     assert read_run_columns(tmp_path / "run") == said
     assert read_splits(data, remembered=said) == splits
     assert read_splits(chain.data, remembered=said).train == chain.splits.train  # where they fit
-    assert "text is column 'plot'; labels are column 'mood'" not in capsys.readouterr().out
 
 
 def test_a_bundle_remembers_its_columns(chain: Chain, tmp_path: Path) -> None:
