@@ -7,11 +7,9 @@ values are. In NPZ: the arrays ids (N,), labels (L,), and (N, L) of one of the f
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +18,17 @@ from typing import Any, Literal
 import numpy as np
 
 from distill.core.errors import DataError
-from distill.core.inputs import MAX_JSON, bounded_lines, open_input, read_input
-from distill.core.untrusted import parse_json, replace_surrogates, short_repr
-from distill.data import parquet
+from distill.core.inputs import MAX_JSON, read_input
+from distill.core.untrusted import replace_surrogates, short_repr
+from distill.data.formats.open_table import SUFFIXES as TABLES
+from distill.data.formats.open_table import open_table
 
 Scale = Literal["probabilities", "logits"]
-SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", parquet.SUFFIX, ".npz")
+SUFFIXES = (*TABLES, ".npz")
 NESTED: dict[str, Scale | None] = {"answers": None, "probabilities": "probabilities", "logits": "logits"}
 VALUES: dict[str, Scale | None] = {"value": None, "probability": "probabilities", "logit": "logits"}
 BESIDE = ("labels", "text", "image", "ocr_text")  # columns of datasets and predictions; they are not read
 UNKNOWN = ("", "nan", "null", "none", "na")  # in text files, where there is no answer
-MAX_CELL = 10_000_000  # characters of a cell of CSV
 
 
 @dataclass(frozen=True)
@@ -128,51 +126,11 @@ def _listed(names: Iterable[Any]) -> str:
 
 
 def _table_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """(number from 1, row) of any table; of JSON whatever stands there."""
-    if path.suffix == parquet.SUFFIX:
-        yield from enumerate(parquet.iter_whole_rows(path), 1)
-        return
-    try:
-        if path.suffix == ".json":
-            tree = parse_json(read_input(path, MAX_JSON, DataError).decode("utf-8-sig"), str(path), DataError)
-            if not isinstance(tree, list):
-                raise DataError(f"{path}: expected a JSON list of rows; got {short_repr(tree)}")
-            yield from enumerate(tree, 1)
-            return
-        with io.TextIOWrapper(open_input(path, DataError), encoding="utf-8-sig", newline="") as handle:
-            lines = bounded_lines(handle, path, DataError)
-            if path.suffix == ".jsonl":
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        yield number, parse_json(line, f"{path}: row {number}", DataError)
-            else:
-                yield from enumerate(_csv_rows(lines, path), 1)
-    except (UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
-
-
-def _csv_rows(lines: Iterator[str], path: Path) -> Iterator[dict[str, str]]:
-    """Rows separated by whichever of comma, semicolon and tab gives a column 'id'."""
-    csv.field_size_limit(max(MAX_CELL, csv.field_size_limit()))  # global to the process: raised, never lowered
-    header = next(lines, "")
-    try:
-        headers = {mark: next(csv.reader([header], delimiter=mark, strict=True), []) for mark in ",;\t"}
-        mark = next((mark for mark, columns in headers.items() if "id" in columns), ",")
-        columns = headers[mark]
-        if "id" not in columns:
-            raise DataError(f"{path}: the header has no column 'id'; it has {_listed(columns) or 'none'}")
-        doubled = next((name for name, count in Counter(columns).items() if count > 1), None)
-        if doubled is not None:
-            raise DataError(f"{path}: the header has two columns {short_repr(doubled)}; keep one of them")
-        reader = csv.reader(lines, delimiter=mark, strict=True)
-        for cells in reader:
-            if len(cells) not in (0, len(columns)):
-                where = f"{path}: line {reader.line_num + 1}"
-                raise DataError(f"{where}: expected {len(columns)} fields, got {len(cells)}; check the quoting")
-            if cells:
-                yield dict(zip(columns, cells, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path}: broken CSV: {error}") from error
+    """(number from 1, row) of any table."""
+    for number, row in open_table(path).rows:
+        if isinstance(row, DataError):
+            raise row
+        yield number, row
 
 
 def _npz_rows(path: Path) -> Iterator[AnswerRow]:

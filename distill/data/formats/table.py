@@ -16,9 +16,10 @@ class Table:
     """`format` names what was read for its user, such as "CSV, separated by ;". `rows` are (number from 1, row by
     column), or a DataError in place of a row that cannot be read, and are read once. `columns` is what the format
     itself says of its columns, and `image_folders` where it keeps its images, beside the places where every image
-    is looked for."""
+    is looked for. `is_text` says that every cell is a string, where "nan" may stand for nothing."""
 
     format: str
     rows: Iterator[tuple[int, dict[str, Any] | DataError]]
     columns: Columns = field(default_factory=Columns)
     image_folders: tuple[Path, ...] = ()
+    is_text: bool = False
