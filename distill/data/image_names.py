@@ -6,12 +6,14 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.untrusted import is_file, short_repr
 
 IMAGE_FOLDERS = ("", "images")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 MAX_NAME = 255  # characters of a name that may be that of a missing file; a longer one is something else
 MAX_PATH = 4096  # characters
 WEB = re.compile(r"(https?|ftp|s3|gs):/", re.IGNORECASE)
@@ -50,15 +52,18 @@ def to_data_url(content: bytes) -> str:
     return f"data:image/*;base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def find_image(path: Path, name: str, where: str) -> Path | bytes:
-    """The image that a row of the file `path` names: a file beside it, in images/ or in the folder named like the
-    file, or the content of a data: URL. Raises DataError for a name that no file can have."""
-    return open_name(name, [path.parent / folder for folder in (*IMAGE_FOLDERS, path.stem)], where)
+def find_image(path: Path, name: str, where: str, folders: Sequence[Path] = ()) -> Path | bytes:
+    """The image that a row of the file `path` names: a file in one of the `folders`, beside it, in images/ or in
+    the folder named like the file, or the content of a data: URL. Raises DataError for a name that no file can
+    have."""
+    beside = [path.parent / folder for folder in (*IMAGE_FOLDERS, path.stem)]
+    return open_name(name, [*folders, *beside], where)
 
 
 def open_name(name: str, folders: Sequence[Path], where: str) -> Path | bytes:
-    """The content of a data: URL, or the file of that name in the first of the folders that has it, else in the
-    first. Raises DataError as `find_image`; other missing files are reported later, all of them at once."""
+    """The content of a data: URL, or the file of that name in the first of the folders that has it, also without
+    its suffix or in other case, else in the first. Raises DataError as `find_image`; other missing files are
+    reported later, all of them at once."""
     if is_data_url(name):
         return from_data_url(name, where)
     if is_on_web(name):
@@ -72,4 +77,34 @@ def open_name(name: str, folders: Sequence[Path], where: str) -> Path | bytes:
             f"{where}: image is {short_repr(name)}, {len(name):,} characters, which names no file; give an image "
             "in base64 as data:image/png;base64,..."
         )
-    return present or candidates[0]
+    return present or _alike(candidates, where) or candidates[0]
+
+
+def _alike(candidates: Sequence[Path], where: str) -> Path | None:
+    """The file that one of the candidates means without its suffix or in other case, None if there is none. Raises
+    DataError for two."""
+    for candidate in candidates:
+        try:
+            listing = _listing(candidate.parent, candidate.parent.stat().st_mtime_ns)
+        except OSError:
+            continue
+        names = listing.get(candidate.name.casefold(), ())
+        if len(names) > 1:
+            raise DataError(
+                f"{where}: image {short_repr(candidate.name)} could be {' or '.join(map(short_repr, names[:3]))}; "
+                "write its whole name"
+            )
+        if names:
+            return candidate.with_name(names[0])
+    return None
+
+
+@lru_cache(maxsize=16)
+def _listing(folder: Path, changed_ns: int) -> dict[str, tuple[str, ...]]:
+    """The images of a folder by their names in lower case, with and without their suffixes."""
+    listing: dict[str, tuple[str, ...]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            for key in {path.name.casefold(), path.stem.casefold()}:
+                listing[key] = (*listing.get(key, ()), path.name)
+    return listing

@@ -20,12 +20,19 @@ from PIL import Image
 from distill.core.errors import DataError
 from distill.core.files import sha256_of
 from distill.core.inputs import bounded_lines, open_input
-from distill.core.untrusted import is_file, parse_json, replace_surrogates, short_repr
-from distill.data import parquet
+from distill.core.untrusted import is_file, replace_surrogates
 from distill.data.checks import content_hash
-from distill.data.dataset import MAX_TEXT, SUFFIXES, Example, parse_example, read_rows
+from distill.data.columns import Columns
+from distill.data.dataset import MAX_TEXT, SUFFIXES, Example, say
+from distill.data.formats import parquet
+from distill.data.formats.json_rows import is_json, is_json_lines, json_row
+from distill.data.formats.open_table import is_table
+from distill.data.formats.text import encoding_of
+from distill.data.image_names import IMAGE_SUFFIXES
+from distill.data.roles import Ask
+from distill.data.rows import FIRST_ROWS, RowReader, open_rows
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
+NO_LABELS = Ask(wants_labels=False)
 
 
 @dataclass(frozen=True)
@@ -59,29 +66,31 @@ class Source:
     """The input of predict. `kind` says what its `files` are, in order:
 
     "single"       no files: the one example `row`
-    "json_or_csv"  a JSON list or CSV, which can be read from the start only
+    "json_or_csv"  a table that can be read from the start only, such as a JSON list or CSV
     "jsonl"        JSON Lines
     "parquet"      Parquet files
     "images"       images, each with its text in NAME.txt beside it
+
+    `ask` says which columns the files have.
     """
 
     kind: Literal["single", "json_or_csv", "jsonl", "parquet", "images"]
     path: Path
     files: tuple[Path, ...]
     row: Example | None = None
+    ask: Ask = NO_LABELS
 
     @classmethod
-    def open(cls, path: Path) -> Source:
+    def open(cls, path: Path, ask: Ask = NO_LABELS) -> Source:
         """The source at `path`, by its suffix or by the content of a folder. Raises DataError for any other; a file
         is not opened before its items are read."""
         if path.is_dir():
-            return cls._of_folder(path)
-        if path.suffix == parquet.SUFFIX:
-            return cls("parquet", path, (path,))
-        if path.suffix in SUFFIXES:
-            return cls("jsonl" if path.suffix == ".jsonl" else "json_or_csv", path, (path,))
-        suffixes = ", ".join((*SUFFIXES, parquet.SUFFIX))
-        raise DataError(f"{path}: give a folder of images or a file ending in {suffixes}")
+            return cls._of_folder(path, ask)
+        if parquet.is_parquet(path):
+            return cls("parquet", path, (path,), ask=ask)
+        if is_table(path):
+            return cls("jsonl" if _can_seek_lines(path) else "json_or_csv", path, (path,), ask=ask)
+        raise DataError(f"{path}: give a folder of images or a file ending in {', '.join(SUFFIXES)}")
 
     @classmethod
     def of(cls, row: Example) -> Source:
@@ -89,7 +98,7 @@ class Source:
         return cls("single", row.image if isinstance(row.image, Path) else Path(row.id), (), row)
 
     @classmethod
-    def _of_folder(cls, folder: Path) -> Source:
+    def _of_folder(cls, folder: Path, ask: Ask) -> Source:
         try:
             names = sorted(folder.iterdir())
         except OSError as error:
@@ -101,7 +110,7 @@ class Source:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
         if not tables and not images:
             raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-        return cls("parquet", folder, tables) if tables else cls("images", folder, images)
+        return cls("parquet", folder, tables, ask=ask) if tables else cls("images", folder, images)
 
     def items(self) -> Iterator[Item]:
         """Every row, as an example or a FailedRow. Raises DataError if the source itself cannot be read."""
@@ -110,9 +119,20 @@ class Source:
         elif self.kind == "images":
             yield from map(example_of_image, self.files)
         else:
-            read = table_rows if self.kind == "parquet" else _rows
+            said: set[str] = set()
             for path in self.files:
-                yield from read(path)
+                opened = open_rows(path, self.ask, FIRST_ROWS)
+                say(path, opened.all_notes(), said)
+                yield from items_of(opened.rows, opened.reader)
+
+    def readers(self) -> dict[Path, RowReader]:
+        """What makes examples of the rows of each file, for those who read parts of them. Raises DataError."""
+        readers, said = {}, set[str]()
+        for path in self.files:
+            opened = open_rows(path, self.ask, FIRST_ROWS)
+            say(path, opened.all_notes(), said)
+            readers[path] = opened.reader
+        return readers
 
     def count(self) -> int | None:
         """The number of items, None if it is not cheap to know."""
@@ -125,7 +145,16 @@ class Source:
 
     def digest(self) -> str:
         """Hex SHA-256 that changes with the input: of a file's content, of a folder's file names and sizes, or of
-        one example's text and image. Raises DataError and ImageError."""
+        one example's text and image; and with what is said of its columns. Raises DataError and ImageError."""
+        digest, columns = self._content_digest(), self.columns_identity()
+        return hashlib.sha256(f"{digest} {columns}".encode("utf-8", "replace")).hexdigest() if columns else digest
+
+    def columns_identity(self) -> dict[str, str]:
+        """What is said of the columns, as part of what decides predictions; nothing where nothing is said."""
+        columns = self.ask.columns.over(self.ask.remembered)
+        return {} if columns == Columns() else {"columns": str(columns)}
+
+    def _content_digest(self) -> str:
         if self.row is not None:
             return content_hash(self.row)
         if self.path.is_file():
@@ -138,73 +167,36 @@ class Source:
         return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
-def table_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Item]:
-    """`count` rows of a Parquet file after the first `first`. Images are file names, bytes, or the {"bytes",
-    "path"} of Hugging Face datasets. Raises DataError if the file cannot be read."""
-    for number, row in parquet.iter_rows(path, first, count):
+def _can_seek_lines(path: Path) -> bool:
+    """Whether a file's rows are lines that can be read from any one."""
+    if not is_file(path):  # reported when it is read
+        return path.suffix == ".jsonl"
+    return is_json(path) and is_json_lines(path) and encoding_of(path) != "utf-16"
+
+
+def items_of(rows: Iterable[tuple[int, dict[str, Any] | DataError]], reader: RowReader) -> Iterator[Item]:
+    """Every row as an example or a FailedRow."""
+    for number, row in rows:
         try:
-            name, content = _name_and_bytes(row.get("image"), f"{path}: row {number}")
+            example = reader.read(row, number)
         except DataError as error:
-            yield FailedRow(_name(row, number), str(error))
+            yield FailedRow(reader.name(row, number), str(error))
             continue
-        # A row with image bytes is validated like any other, under a placeholder for the image's file name.
-        item = _item(row | {"image": name if content is None else "image"}, path, number)
-        if isinstance(item, Example) and content is not None:
-            yield InMemoryExample(item.id, item.text, content, f"{path}: row {number}: image")
+        if (
+            isinstance(row, dict)
+            and isinstance(example.image, bytes)
+            and not isinstance(row[reader.roles.image], str)
+        ):
+            where = f"{reader.path}: row {number}: image"
+            yield InMemoryExample(example.id, example.text, example.image, where)
         else:
-            yield item
+            yield example
 
 
-def _name_and_bytes(image: Any, where: str) -> tuple[Any, bytes | None]:
-    """The file name of a row's image, and its bytes if the row holds them. Raises DataError."""
-    if isinstance(image, bytes):
-        return None, image
-    if not isinstance(image, dict):
-        return image, None
-    if "bytes" not in image and "path" not in image:
-        raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {short_repr(list(image))}")
-    content = image.get("bytes")
-    if not isinstance(content, bytes | None):
-        raise DataError(f"{where}: the 'bytes' of image must be binary; got {short_repr(content)}")
-    return image.get("path"), content
-
-
-def _rows(source: Path) -> Iterator[Example | FailedRow]:
-    if source.suffix == ".jsonl":
-        try:
-            with open_input(source, DataError) as handle:
-                yield from json_lines(bounded_lines(handle, source, DataError), source)
-        except OSError as error:
-            raise DataError(f"{source}: cannot be read: {error.strerror}") from error
-    else:
-        for number, row in read_rows(source):
-            yield _item(row, source, number)
-
-
-def json_lines(lines: Iterable[bytes], source: Path, first: int = 1) -> Iterator[Example | FailedRow]:
+def json_lines(lines: Iterable[bytes], reader: RowReader, first: int = 1) -> Iterator[Item]:
     """Examples of JSON Lines, numbered from `first`; a line that is not valid JSON becomes a FailedRow."""
-    for number, line in enumerate(lines, first):
-        if not line.strip():
-            continue
-        try:
-            row = parse_json(line, f"{source}: row {number}", DataError)
-        except DataError as error:
-            yield FailedRow(f"row {number}", str(error))
-        else:
-            yield _item(row, source, number)
-
-
-def _item(row: Any, source: Path, number: int) -> Example | FailedRow:
-    try:
-        return parse_example(row, source, number)
-    except DataError as error:
-        return FailedRow(_name(row, number), str(error))
-
-
-def _name(row: Any, number: int) -> str:
-    id_ = row.get("id") if isinstance(row, dict) else None
-    valid = isinstance(id_, str | int) and not isinstance(id_, bool) and id_ != ""
-    return str(id_) if valid else f"row {number}"
+    numbered = ((number, line) for number, line in enumerate(lines, first) if line.strip())
+    yield from items_of(((number, json_row(line, reader.path, number)) for number, line in numbered), reader)
 
 
 def example_of_image(path: Path) -> Example | FailedRow:

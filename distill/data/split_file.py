@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,34 +14,36 @@ from distill.core.errors import DataError, ImageError
 from distill.core.files import atomic_folder, sha256_of, write_json, write_text
 from distill.core.terminal import warn
 from distill.data.checks import image_hash, look_alikes, refuse_unknown_labels
+from distill.data.columns import Columns
 from distill.data.dataset import (
     Example,
-    check_ids,
     collect_labels,
     encode_targets,
+    examples_of,
     examples_to_json,
     find_labels,
-    parse_example,
-    read_rows,
 )
 from distill.data.image_names import is_data_url, is_on_web
 from distill.data.labels import LabelSet
 from distill.data.likeness import groups_of, text_key
+from distill.data.roles import Ask
+from distill.data.rows import open_rows
 from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
 
 
-def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
+def split_file(source: Path, out: Path, seed: int, columns: Columns | None = None) -> tuple[int, ...]:
     """Write train.json, dev.json, test.json, labels.txt and split.json (source, seed, counts) to a new folder, and
     return the sizes of the splits.
 
     Images stay where they are; addresses on the web are kept as they stand. The same seed gives the same splits.
-    Raises DataError.
+    `columns` are those that the user names. Raises DataError.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
-    rows, image_names = _read(source)
-    labels = find_labels(source.parent) or collect_labels(rows, source)
+    labels = find_labels(source.parent)
+    rows, image_names = _read(source, Ask(columns or Columns(), labels=labels))
+    labels = labels or collect_labels(rows, source)
     for line in look_alikes(labels):
         warn(f"{source}: {line}")
     refuse_unknown_labels([(source.name, row) for row in rows], labels, None)
@@ -89,22 +93,26 @@ def _keys(row: Example, image_names: dict[str, str]) -> list[Hashable]:
     return keys
 
 
-def _read(source: Path) -> tuple[list[Example], dict[str, str]]:
+def _read(source: Path, ask: Ask) -> tuple[list[Example], dict[str, str]]:
     """The rows, and by their ids the names of those images that are no files. Raises DataError."""
-    rows, image_names, on_web = [], {}, 0
-    for number, row in read_rows(source):
-        name = row.get("image") if isinstance(row, dict) else None
-        is_address = isinstance(name, str) and is_on_web(name)
-        # A row with an address is validated like any other, under a placeholder for the image's file name.
-        example = parse_example(row | {"image": "image"} if is_address else row, source, number)
-        if isinstance(name, str) and (is_address or is_data_url(name)):
-            image_names[example.id] = name
-        on_web += is_address
-        rows.append(example)
-    check_ids(rows, source)
-    if on_web:
+    opened = open_rows(source, ask)
+    addresses: dict[int, str] = {}  # by the index of the row
+
+    def without_addresses() -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+        column = opened.reader.roles.image
+        for index, (number, row) in enumerate(opened.rows):
+            name = row.get(column) if column and isinstance(row, dict) else None
+            if isinstance(name, str) and (is_on_web(name) or is_data_url(name)):
+                addresses[index] = name
+            # A row with an address is validated like any other, under a placeholder for the image's file name.
+            if isinstance(row, dict) and isinstance(name, str) and is_on_web(name):
+                row = row | {column: "image"}
+            yield number, row
+
+    rows = examples_of(replace(opened, rows=without_addresses()))
+    if on_web := sum(map(is_on_web, addresses.values())):
         warn(
             f"{source}: {on_web} of {len(rows)} images are addresses on the web, which are kept and never fetched: "
             "save them to files before training"
         )
-    return rows, image_names
+    return rows, {rows[index].id: name for index, name in addresses.items()}

@@ -13,8 +13,11 @@ from PIL import Image
 
 from distill.core.errors import DataError
 from distill.data.checks import content_hash
-from distill.data.dataset import Example, examples_to_json, parse_example, read_examples
+from distill.data.dataset import Example, examples_to_json, read_examples
 from distill.data.image_names import find_image, from_data_url, to_data_url
+from distill.data.label_cells import LabelCells
+from distill.data.roles import Roles
+from distill.data.rows import RowReader
 from distill.data.sources import FailedRow, Source
 from distill.data.split_file import split_file
 from distill.runtime.rows import to_item
@@ -31,7 +34,9 @@ URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 
 def row_of(image: str) -> Example:
-    return parse_example({"id": "1", "text": "", "image": image, "labels": []}, Path("rows.json"), 3)
+    roles = Roles("id", "text", "image", LabelCells("names", ("labels",)))
+    reader = RowReader(Path("rows.json"), roles, ids_are_numbers=False, has_words=False, known=frozenset())
+    return reader.read({"id": "1", "text": "", "image": image, "labels": []}, 3)
 
 
 def test_a_data_url_is_the_image_itself(tmp_path: Path) -> None:

@@ -19,8 +19,14 @@ from distill.core.errors import DataError, ImageError
 from distill.core.files import atomic_folder, write_text
 from distill.core.terminal import track
 from distill.core.untrusted import replace_surrogates
-from distill.data.dataset import SPLIT_NAMES, SUFFIXES, Example, find_split, parse_example, read_rows, relative_path
+from distill.data.columns import Columns
+from distill.data.dataset import SPLIT_NAMES, SUFFIXES, Example, find_split, relative_path, say
+from distill.data.formats.delimited import SEPARATORS
+from distill.data.formats.json_rows import LINES_SUFFIXES
+from distill.data.formats.parquet import is_parquet
 from distill.data.labels import LABEL_FILES
+from distill.data.roles import Ask
+from distill.data.rows import open_rows
 from distill.preprocess.text import has_text
 from distill.runtime.ocr.cache import Ocr, OcrCache, cache_path
 
@@ -31,10 +37,12 @@ MAX_FAULTS_SHOWN = 5  # the others are only counted
 
 @dataclass
 class DatasetRow:
-    """One row as it stands in its file, and the Example made of it."""
+    """One row as it stands in its file, the Example made of it, and the columns of its text and its image."""
 
     table: dict[str, Any]
     example: Example
+    text_column: str
+    image_column: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class FillReport:
     faults: tuple[str, ...]
 
 
-def fill_texts(source: Path, out: Path | None, ocr: Ocr, every: bool) -> FillReport:
+def fill_texts(source: Path, out: Path | None, ocr: Ocr, every: bool, columns: Columns | None = None) -> FillReport:
     """Fill `source`, a dataset's folder or one file, into the new folder `out`; in place where that is None.
 
     `every` reads all images into the column OCR_TEXT, and not only those of rows without text. A killed run
@@ -56,7 +64,8 @@ def fill_texts(source: Path, out: Path | None, ocr: Ocr, every: bool) -> FillRep
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
     out = None if out is None else out.resolve()  # rows name their images relative to where a link leads
-    files = {path: _rows(path) for path in _files(source)}
+    ask, said = Ask(columns or Columns(), wants_labels=False), set[str]()
+    files = {path: _rows(path, ask, said) for path in _files(source)}
     rows = [row for part in files.values() for row in part]
     missing = sum(not has_text(row.example.text) for row in rows)
     with _open_cache(cache_path(out or source.resolve()), ocr) as cache:
@@ -67,7 +76,7 @@ def fill_texts(source: Path, out: Path | None, ocr: Ocr, every: bool) -> FillRep
         else:
             _write_folder(files, out)
         cache.discard()
-    still = sum(not has_text(row.table.get("text") or "") for row in rows)
+    still = sum(not has_text(row.table.get(row.text_column) or "") for row in rows)
     return FillReport(len(rows), missing, still, faults)
 
 
@@ -91,8 +100,15 @@ def _files(source: Path) -> list[Path]:
     return paths
 
 
-def _rows(path: Path) -> list[DatasetRow]:
-    return [DatasetRow(row, parse_example(row, path, number)) for number, row in read_rows(path)]
+def _rows(path: Path, ask: Ask, said: set[str]) -> list[DatasetRow]:
+    if is_parquet(path):
+        raise DataError(f"{path}: texts are filled into JSON, JSON Lines, CSV and TSV; save it as one of them")
+    opened = open_rows(path, ask)
+    say(path, opened.notes, said)
+    reader, text, image = opened.reader, opened.reader.roles.text or "text", opened.reader.roles.image
+    # `read` raises for a row that is none.
+    pairs = [(row, reader.read(row, number)) for number, row in opened.rows]
+    return [DatasetRow(row, example, text, image) for row, example in pairs if isinstance(row, dict)]
 
 
 def _read(rows: list[DatasetRow], cache: OcrCache, every: bool) -> Iterator[str]:
@@ -108,7 +124,7 @@ def _read(rows: list[DatasetRow], cache: OcrCache, every: bool) -> Iterator[str]
         if every:
             row.table[OCR_TEXT] = text
         if text and not has_text(row.example.text):
-            row.table |= {"text": text, TEXT_FROM: OCR}
+            row.table |= {row.text_column: text, TEXT_FROM: OCR}
 
 
 def _write_folder(files: dict[Path, list[DatasetRow]], out: Path) -> None:
@@ -116,8 +132,8 @@ def _write_folder(files: dict[Path, list[DatasetRow]], out: Path) -> None:
     with atomic_folder(out) as fresh:
         for path, rows in files.items():
             for row in rows:
-                if isinstance(row.example.image, Path) and not Path(row.table["image"]).is_absolute():
-                    row.table["image"] = relative_path(row.example.image, out)
+                if isinstance(row.example.image, Path) and not Path(row.table[row.image_column]).is_absolute():
+                    row.table[row.image_column] = relative_path(row.example.image, out)
             write_text(fresh / path.name, _text(rows, path.suffix))
         for name in LABEL_FILES:
             label_file = next(iter(files)).parent / name
@@ -127,9 +143,9 @@ def _write_folder(files: dict[Path, list[DatasetRow]], out: Path) -> None:
 
 def _text(rows: list[DatasetRow], suffix: str) -> str:
     """A file's content, in the format of its suffix."""
-    if suffix == ".csv":
-        return _csv([row.table for row in rows])
-    if suffix == ".jsonl":
+    if suffix.lower() in SEPARATORS:
+        return _csv([row.table for row in rows], SEPARATORS[suffix.lower()])
+    if suffix.lower() in LINES_SUFFIXES:
         return "".join(_json(row.table) + "\n" for row in rows)
     return _json([row.table for row in rows], indent=1) + "\n"
 
@@ -140,10 +156,10 @@ def _json(value: Any, indent: int | None = None) -> str:
     return text if replace_surrogates(text) == text else json.dumps(value, indent=indent)
 
 
-def _csv(tables: list[dict[str, Any]]) -> str:
+def _csv(tables: list[dict[str, Any]], separator: str) -> str:
     columns = list(dict.fromkeys(column for table in tables for column in table))
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n", delimiter=separator)
     writer.writeheader()
     writer.writerows(tables)
     return buffer.getvalue()

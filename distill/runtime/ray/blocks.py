@@ -10,16 +10,17 @@ import hashlib
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.inputs import bounded_lines, open_input
-from distill.data import parquet
 from distill.data.checks import image_hash
 from distill.data.dataset import Example
-from distill.data.sources import FailedRow, Item, Source, example_of_image, json_lines, table_rows
+from distill.data.formats import parquet
+from distill.data.rows import RowReader
+from distill.data.sources import FailedRow, Item, Source, example_of_image, items_of, json_lines
 from distill.runtime.predictor import CHUNK_SIZE
 
 MAX_BLOCKS = 1000  # where there would be more, they grow,
@@ -30,7 +31,7 @@ MAX_CHUNKS = 16  # up to so many chunks, so that a killed worker loses no more t
 class LineSpan:
     """Lines of a JSONL file: the number and byte of the first, and their size."""
 
-    path: Path
+    reader: RowReader
     first_line: int
     start: int
     size_bytes: int
@@ -40,7 +41,8 @@ class LineSpan:
 class TableSpan:
     """`count` rows of a Parquet file, after its first `first`."""
 
-    table: parquet.Table
+    table: parquet.Footer
+    reader: RowReader
     first: int
     count: int
 
@@ -66,14 +68,15 @@ def split_into_blocks(source: Source) -> list[Block]:
     JSONL is read once for its hashes, Parquet's footers are read, and CSV and JSON are read whole, since their rows
     can only be found from the start.
     """
-    paths = [path.absolute() for path in source.files]  # a worker's working directory is another
+    paths = tuple(path.absolute() for path in source.files)  # a worker's working directory is another
+    source = replace(source, path=source.path.absolute(), files=paths)
     if source.kind == "parquet":
-        return list(_table_blocks([parquet.describe(path) for path in paths]))
+        return list(_table_blocks([parquet.describe(path) for path in paths], source.readers()))
     if source.kind == "images":
         return list(_image_blocks(paths))
     if source.kind == "jsonl":
-        return list(_line_blocks(paths[0], rows_per_block(source.count() or 0)))
-    return list(_item_blocks(list(replace(source, path=source.path.absolute(), files=tuple(paths)).items())))
+        return list(_line_blocks(source.readers()[paths[0]], rows_per_block(source.count() or 0)))
+    return list(_item_blocks(list(source.items())))
 
 
 def rows_per_block(total: int) -> int:
@@ -90,15 +93,16 @@ def read_block(block: Block) -> Iterator[Item]:
         if isinstance(row, TableSpan):
             if parquet.describe(row.table.path) != row.table:
                 raise DataError(f"{row.table.path}: changed while it was read; give the same command again")
-            yield from table_rows(row.table.path, row.first, row.count)
+            yield from items_of(parquet.iter_rows(row.table.path, row.first, row.count), row.reader)
         else:
             yield example_of_image(row) if isinstance(row, Path) else row
 
 
-def _line_blocks(path: Path, rows: int) -> Iterator[Block]:
+def _line_blocks(reader: RowReader, rows: int) -> Iterator[Block]:
+    path = reader.path
     try:
         with open_input(path, DataError) as handle:
-            span, all_lines = LineSpan(path, 1, 0, 0), bounded_lines(handle, path, DataError)
+            span, all_lines = LineSpan(reader, 1, 0, 0), bounded_lines(handle, path, DataError)
             for number in itertools.count():
                 count, lines, content = _next_lines(all_lines, rows)
                 if not count:
@@ -122,18 +126,19 @@ def _next_lines(all_lines: Iterator[bytes], rows: int) -> tuple[int, int, bytes]
 
 
 def _read_lines(block: Block, span: LineSpan) -> Iterator[Item]:
+    path = span.reader.path
     try:
-        with span.path.open("rb") as handle:
+        with path.open("rb") as handle:
             handle.seek(span.start)
             content = handle.read(span.size_bytes)
     except OSError as error:
-        raise DataError(f"{span.path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != block.content_hash:
-        raise DataError(f"{span.path}: changed while it was read; give the same command again")
-    yield from json_lines(io.BytesIO(content), span.path, span.first_line)
+        raise DataError(f"{path}: changed while it was read; give the same command again")
+    yield from json_lines(io.BytesIO(content), span.reader, span.first_line)
 
 
-def _table_blocks(tables: Sequence[parquet.Table]) -> Iterator[Block]:
+def _table_blocks(tables: Sequence[parquet.Footer], readers: Mapping[Path, RowReader]) -> Iterator[Block]:
     """Blocks continue from one file into the next, as chunks do where one process reads them all."""
     total = sum(table.rows for table in tables)
     rows = rows_per_block(total)
@@ -142,7 +147,7 @@ def _table_blocks(tables: Sequence[parquet.Table]) -> Iterator[Block]:
         for table in tables:
             low, high = max(first, begin), min(stop, begin + table.rows)
             if low < high:
-                spans.append(TableSpan(table, low - begin, high - low))
+                spans.append(TableSpan(table, readers[table.path], low - begin, high - low))
             begin += table.rows
         content_hash = _hash((span.table.path.name, span.table.footer, span.first, span.count) for span in spans)
         yield Block(number, first, stop - first, content_hash, tuple(spans))

@@ -40,7 +40,7 @@ def predict_on_ray(folder: Path, source: Source, out: Path, resume: bool, option
     check_ray_installed()
     bundle = Bundle.open(folder)
     blocks = split_into_blocks(source)
-    output = OutputFolder(out, source.path, blocks, predictor_identity(bundle))
+    output = OutputFolder(out, source.path, blocks, predictor_identity(bundle) | source.columns_identity())
     with output.locked():
         return _predict_missing(bundle, output, resume, options)
 

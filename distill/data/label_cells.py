@@ -1,0 +1,199 @@
+"""How the cells of a table say which labels a row has: decided once a file, then read row by row."""
+
+from __future__ import annotations
+
+import ast
+import io
+import math
+import tokenize
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from distill.core.errors import DataError
+from distill.core.untrusted import short_repr
+from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
+
+SEPARATOR = "|"
+OTHER_SEPARATORS = (",", ";", "\t")
+SEPARATOR_NAMES = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}
+MAX_LIST = 100_000  # characters of a list in a cell
+Labels = tuple[tuple[str, ...] | None, tuple[str, ...]]  # those that a row has, None if unknown; those unknown
+
+
+@dataclass(frozen=True)
+class LabelCells:
+    """How to read the labels of a row.
+
+    "names"    one column of names: a list, one name, several with a separator between them, or a name with 1, 0 or
+               null each
+    "flags"    a column a label, of 0, 1 or null; with a `cut`, of numbers
+    "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none
+
+    `names` are the labels of flags, and the classes. `known` are labels of which it is known that they are labels.
+    """
+
+    kind: Literal["names", "flags", "classes"]
+    columns: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    separator: str = SEPARATOR
+    is_separator_said: bool = False
+    cut: float | None = None
+    known: frozenset[str] = frozenset()
+
+    def read(self, row: Mapping[str, Any], where: str) -> Labels:
+        """The labels of a row. Raises DataError."""
+        if self.kind == "flags":
+            return self._flags(row, where)
+        value, column = row.get(self.columns[0]), self.columns[0]
+        if value is None or (is_missing(value) and value != ""):
+            return None, ()
+        if isinstance(value, str) and value in EMPTY_WORDS and value not in self.known:
+            return None, ()
+        if self.kind == "classes":
+            return self._class(value, f"{where}: {column}"), ()
+        return self._names(value, where)
+
+    def _flags(self, row: Mapping[str, Any], where: str) -> Labels:
+        pairs = [(name, row.get(column)) for name, column in zip(self.names, self.columns, strict=True)]
+        unknown = tuple(name for name, x in pairs if is_missing(x) or (isinstance(x, str) and x in EMPTY_WORDS))
+        if len(unknown) == len(pairs):
+            return None, unknown if len(pairs) > 1 else ()
+        has = []
+        for name, value in pairs:
+            flag = 0 if name in unknown else flag_of(value) if self.cut is None else above(value, self.cut)
+            if flag is None:
+                wanted = "a number" if self.cut is not None else "0, 1 or nothing"
+                raise DataError(
+                    f"{where}: {short_repr(name)} must be {wanted}; got {short_repr(value)}. For other numbers, "
+                    "--label-cut gives the least that counts as 1; for classes, list their names in labels.txt"
+                )
+            has += [name] * flag
+        return tuple(has), unknown
+
+    def _class(self, value: Any, where: str) -> tuple[str, ...] | None:
+        if value == "":
+            return None
+        number = whole_number(value)
+        if number is None or number >= max(len(self.names), 1 << 31) or (self.names and number >= len(self.names)):
+            of = f" below {len(self.names)}, the number of labels" if self.names else ""
+            raise DataError(f"{where} must be a whole number{of}; got {short_repr(value)}")
+        if number < 0:  # of a class that is kept secret
+            return None
+        return (self.names[number] if self.names else str(number),)
+
+    def _names(self, value: Any, where: str) -> Labels:
+        if isinstance(value, str):
+            value = self._parts(value, where)
+        if isinstance(value, dict):
+            return _named_flags(value, where)
+        if isinstance(value, tuple | set | frozenset):
+            value = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
+        if isinstance(value, list) and self.names:
+            value = [self.names[x] if isinstance(x, int) and 0 <= x < len(self.names) else x for x in value]
+        if isinstance(value, list) and any(each is None for each in value):
+            return None, ()
+        if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+            hint = ""
+            if isinstance(value, list) and all(isinstance(each, int) for each in value):
+                hint = ". Numbers count the lines of labels.txt, from 0"
+            raise DataError(
+                f"{where}: {self._column()} must be a list of names, names joined with {self.separator}, or a name "
+                f"with 1, 0 or null each; got {short_repr(value)}{hint}"
+            )
+        return tuple(dict.fromkeys(value)), ()
+
+    def _column(self) -> str:
+        name = self.columns[0]
+        return name if name == "labels" else f"the labels in column {short_repr(name)}"
+
+    def _parts(self, cell: str, where: str) -> Any:
+        """The names in one cell, or what Python has written there."""
+        cell = cell.strip()
+        if cell in self.known:
+            return [cell]
+        if cell[:1] + cell[-1:] in ("[]", "{}"):
+            return python_value(cell, where)
+        if self.separator not in cell and not self.is_separator_said:
+            for other in OTHER_SEPARATORS:
+                if other in cell:
+                    raise DataError(
+                        f"{where}: {self._column()} holds {short_repr(cell)}: if {SEPARATOR_NAMES[other]} stands "
+                        f"between labels, give --label-separator {short_repr(other)}; if it is part of a name, "
+                        f"list the names in labels.txt or give --label-separator '|'"
+                    )
+        return [part.strip() for part in cell.split(self.separator) if part.strip()]
+
+
+def _named_flags(value: Mapping[str, Any], where: str) -> Labels:
+    strange = [x for x in value.values() if x is not None and (not isinstance(x, int | float) or x not in (0, 1))]
+    if strange:
+        raise DataError(
+            f"{where}: labels must map each name to 1, 0 or, where unknown, null; got {short_repr(strange[0])}"
+        )
+    unknown = tuple(name for name, x in value.items() if x is None)
+    if unknown and len(unknown) == len(value):
+        return None, unknown
+    return tuple(name for name, x in value.items() if x), unknown
+
+
+def above(value: Any, cut: float) -> int | None:
+    """1 if a number is at least `cut`, 0 if it is less, None if it is no number."""
+    number = number_of(value)
+    return None if number is None else int(number >= cut)
+
+
+def number_of(value: Any) -> float | None:
+    """A finite number, also one that is written as a string."""
+    if not isinstance(value, int | float | str) or (isinstance(value, str) and len(value) > 40):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def whole_number(value: Any) -> int | None:
+    """A whole number, also one that is written as a float or a string."""
+    number = number_of(value)
+    return int(number) if number is not None and number == int(number) else None
+
+
+def python_value(cell: str, where: str) -> Any:
+    """The list or dictionary of literals that Python has written into a cell. Raises DataError."""
+    if len(cell) > MAX_LIST:
+        raise DataError(f"{where}: a list of {len(cell):,} characters, over the limit of {MAX_LIST:,}")
+    try:
+        value = ast.literal_eval(cell)
+        strings = sum(
+            token.type == tokenize.STRING for token in tokenize.generate_tokens(io.StringIO(cell).readline)
+        )
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError, tokenize.TokenError) as error:
+        raise DataError(f"{where}: labels are {short_repr(cell)}, which is no list of names") from error
+    if isinstance(value, list | set) and strings > sum(isinstance(each, str) for each in value):
+        # Python joins strings without a comma between them.
+        raise DataError(
+            f"{where}: labels are {short_repr(cell)}, a list without commas, as numpy writes it; "
+            "save it as a list: column.apply(list)"
+        )
+    return value
+
+
+def proven_separator(cells: Sequence[str], known: frozenset[str]) -> str:
+    """What stands between labels, proven by labels that are `known`, or by the other cells, each of whose parts is
+    then part of another cell; "" if nothing is proven."""
+    if any(SEPARATOR in cell for cell in cells):
+        return ""
+    for separator in OTHER_SEPARATORS:
+        parts = {cell: {part.strip() for part in cell.split(separator)} - {""} for cell in cells}
+        joined = [cell for cell in cells if separator in cell and cell.strip() not in known]
+        if not joined:
+            continue
+        counts: dict[str, int] = {}
+        for each in parts.values():
+            for part in each:
+                counts[part] = counts.get(part, 0) + 1
+        if all(part in known if known else counts[part] > 1 for cell in joined for part in parts[cell]):
+            return separator
+    return ""

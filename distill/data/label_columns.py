@@ -1,0 +1,102 @@
+"""Decides how the columns of labels are read, by what they hold, and says so in one note."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from distill.core.errors import DataError
+from distill.core.untrusted import short_repr
+from distill.data.column_survey import ColumnSurvey, Survey, flag_of
+from distill.data.columns import Columns, list_columns
+from distill.data.label_cells import (
+    SEPARATOR,
+    SEPARATOR_NAMES,
+    LabelCells,
+    number_of,
+    proven_separator,
+    whole_number,
+)
+from distill.data.labels import LabelSet
+
+MAX_CLASSES = 100  # different whole numbers in a column of classes; more of them measure something
+
+
+def decide_labels(
+    survey: Survey, names: tuple[str, ...], columns: Columns, known: LabelSet | None, path: Path
+) -> tuple[LabelCells, str]:
+    """How to read the columns of these names, and a note of it, "" where nothing is to be said. Raises
+    DataError."""
+    labels = known.names if known else ()
+    if len(names) > 1 or columns.cut is not None:
+        return _flags(survey, names, columns.cut, path)
+    name, column = names[0], survey.columns.get(names[0], ColumnSurvey())
+    values = list(column.distinct.values())
+    if values and all(flag_of(value) is not None for value in values) and not {"0", "1"} <= set(labels):
+        if len(labels) == 2 and name not in labels:
+            return _classes(name, labels)
+        label = labels[0] if len(labels) == 1 else name
+        return LabelCells("flags", (name,), (label,)), f"label {label!r} is column {name!r}, of 0 and 1"
+    if values and all(number_of(value) is not None for value in values):
+        return _numbers(name, column, labels, path)
+    return _names(name, values, columns.separator, labels)
+
+
+def _flags(survey: Survey, names: tuple[str, ...], cut: float | None, path: Path) -> tuple[LabelCells, str]:
+    for name in names:
+        column = survey.columns.get(name, ColumnSurvey())
+        for value in column.distinct.values():
+            if (flag_of(value) if cut is None else number_of(value)) is None:
+                number = number_of(value) is not None
+                raise DataError(
+                    f"{path}: column {short_repr(name)} holds {short_repr(value)}, where a label's column holds "
+                    + (
+                        "numbers for --label-cut"
+                        if cut is not None
+                        else "0, 1 or nothing"
+                        + ("; --label-cut NUMBER gives the least that counts as 1" if number else "")
+                    )
+                )
+    what = "0 and 1" if cut is None else f"numbers, where {cut:g} and more is 1"
+    many = f"labels are the {len(names)} columns" if len(names) > 1 else "label is the column"
+    return LabelCells("flags", names, names, cut=cut), f"{many} {list_columns(names)}, of {what}"
+
+
+def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path) -> tuple[LabelCells, str]:
+    """A column of numbers as classes. Raises DataError for what is none."""
+    numbers = [whole_number(value) for value in column.distinct.values()]
+    where = f"{path}: column {short_repr(name)}"
+    if any(number is None for number in numbers):
+        strange = next(value for value in column.distinct.values() if whole_number(value) is None)
+        raise DataError(
+            f"{where} holds {short_repr(strange)}: of numbers, --label-cut NUMBER gives the least that counts as 1"
+        )
+    classes = sorted({number for number in numbers if number is not None and number >= 0})
+    if set(map(str, classes)) <= set(labels):
+        return LabelCells("classes", (name,)), f"labels are the numbers in column {name!r}"
+    if labels:
+        return _classes(name, tuple(labels))
+    if not column.is_whole or not 2 <= len(classes) <= MAX_CLASSES or classes[-1] > MAX_CLASSES:
+        raise DataError(
+            f"{where} holds whole numbers, such as {list_columns(numbers[:3])}; labels must be a list of names or "
+            "the numbers of classes, whose names labels.txt lists from 0; otherwise --label-cut NUMBER gives the "
+            "least that counts as 1"
+        )
+    shown = ", ".join(map(str, classes[:5])) + ", ..." * (len(classes) > 5)
+    note = f"labels are the numbers in column {name!r}: {shown}; labels.txt can name them, from 0"
+    return LabelCells("classes", (name,)), note
+
+
+def _classes(name: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
+    return LabelCells("classes", (name,), labels), f"column {name!r} counts the {len(labels)} labels, from 0"
+
+
+def _names(name: str, values: Sequence[object], separator: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
+    known = frozenset(labels)
+    cells = [value for value in values if isinstance(value, str) and not value.lstrip().startswith(("[", "{"))]
+    note = "" if name == "labels" else f"labels are column {name!r}"
+    if not separator and (proven := proven_separator(cells, known)):
+        said = f"{note + ',' if note else 'labels are'} separated by {SEPARATOR_NAMES[proven]}"
+        return LabelCells("names", (name,), labels, proven, known=known), said
+    is_said = bool(separator) or any(SEPARATOR in cell for cell in cells)
+    return LabelCells("names", (name,), labels, separator or SEPARATOR, is_said, known=known), note

@@ -1,0 +1,206 @@
+"""Decides which column of a table holds ids, texts, images and labels; what it cannot decide, it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from distill.core.errors import DataError
+from distill.core.untrusted import shorten
+from distill.data.column_survey import Survey
+from distill.data.columns import (
+    FILE_NAMES,
+    NO_COLUMN,
+    OPTIONS,
+    ROLES,
+    SYNONYMS,
+    Columns,
+    Role,
+    is_pandas_index,
+    list_columns,
+    normal_name,
+)
+from distill.data.label_cells import LabelCells
+from distill.data.label_columns import decide_labels
+from distill.data.labels import LabelSet
+
+MAX_LISTED = 20  # columns without a role
+OWN = frozenset(("text_from",))  # written by `distill data ocr`, for readers
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked of a table: `columns` are what its user says, `remembered` what a run does, which counts where
+    it fits. `labels` are those that are known already. Without `wants_labels`, none are read."""
+
+    columns: Columns = field(default_factory=Columns)
+    remembered: Columns = field(default_factory=Columns)
+    labels: LabelSet | None = None
+    wants_labels: bool = True
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The columns of a file by their roles, "" and None for a role that none plays."""
+
+    id: str
+    text: str
+    image: str
+    labels: LabelCells | None
+
+    def column(self, role: Role) -> str:
+        """The column of a role; the first of several."""
+        if role == "labels":
+            return self.labels.columns[0] if self.labels else ""
+        return str(getattr(self, role))
+
+    def names(self) -> set[str]:
+        """Every column with a role."""
+        return {self.id, self.text, self.image, *(self.labels.columns if self.labels else ())} - {""}
+
+
+def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[Roles, list[str]]:
+    """The roles, and notes of what was decided. `table` is what the format says of its columns. Raises
+    DataError."""
+    decision = _Decision(survey, path)
+    decision.take_said(ask)
+    decision.take_where_present(ask.remembered, ask.wants_labels)
+    decision.take_where_present(table, ask.wants_labels)
+    for role in ROLES:
+        if role != "labels" or ask.wants_labels:
+            decision.take_by_name(role)
+    taken = decision.taken
+    decision.refuse_unfilled(ask.wants_labels)
+    cells, label_note = None, ""
+    if taken.get("labels"):
+        said = ask.columns.over(ask.remembered)
+        cells, label_note = decide_labels(survey, taken["labels"], said, ask.labels, path)
+    first = {role: names[0] if names else "" for role, names in taken.items()}
+    roles = Roles(first.get("id", ""), first.get("text", ""), first.get("image", ""), cells)
+    notes = [f"{role} is column {name!r}" for role, name in first.items() if role in decision.by_synonym]
+    notes += [label_note] * bool(label_note)
+    return roles, notes
+
+
+def unused_columns(survey: Survey, roles: Roles) -> str:
+    """A note of the columns without a role, "" if all have one."""
+    unused = [name for name in survey.columns if name not in roles.names() | OWN and not is_pandas_index(name)]
+    more = f" and {len(unused) - MAX_LISTED} more" if len(unused) > MAX_LISTED else ""
+    return f"columns not used: {', '.join(map(shorten, unused[:MAX_LISTED]))}{more}" if unused else ""
+
+
+class _Decision:
+    """The columns taken so far, by their roles; () for a role that is said to have none."""
+
+    def __init__(self, survey: Survey, path: Path) -> None:
+        self.survey, self.path = survey, path
+        self.taken: dict[Role, tuple[str, ...]] = {}
+        self.by_synonym: set[Role] = set()
+
+    def free(self) -> list[str]:
+        """The columns without a role."""
+        taken = {name for names in self.taken.values() for name in names}
+        return [name for name in self.survey.columns if name not in taken and not is_pandas_index(name)]
+
+    def take_said(self, ask: Ask) -> None:
+        """Take the columns that the user names. Raises DataError for one that is not there."""
+        for role in ROLES:
+            said = _said(ask.columns, role)
+            if said == (NO_COLUMN,):
+                self.taken[role] = ()
+            elif said and (role != "labels" or ask.wants_labels):
+                self.taken[role] = tuple(
+                    dict.fromkeys(name for each in said for name in self._matching(each, role))
+                )
+
+    def take_where_present(self, columns: Columns, wants_labels: bool) -> None:
+        """Take the columns of roles without one, if all are there."""
+        for role in ROLES:
+            names = _said(columns, role)
+            if role in self.taken or not names or (role == "labels" and not wants_labels):
+                continue
+            if names == (NO_COLUMN,):
+                self.taken[role] = ()
+            elif all(self._matches(each) for each in names):
+                self.taken[role] = tuple(dict.fromkeys(name for each in names for name in self._matches(each)))
+
+    def _matches(self, pattern: str) -> list[str]:
+        if pattern in self.survey:
+            return [pattern]
+        if not any(sign in pattern for sign in "*?["):
+            return []
+        return [name for name in self.free() if fnmatchcase(name, pattern)]
+
+    def _matching(self, pattern: str, role: Role) -> list[str]:
+        names = self._matches(pattern)
+        if not names:
+            raise DataError(
+                f"{self.path}: has no column {pattern!r}, which {OPTIONS[role]} names. It has "
+                f"{list_columns(self.survey.columns)}"
+            )
+        return names
+
+    def take_by_name(self, role: Role) -> None:
+        """Take the column of a role's own name, or else the one of a well-known name. Raises DataError for two."""
+        if role in self.taken:
+            return
+        if role in self.survey:
+            self.taken[role] = (role,)
+            return
+        names = [name for name in self.free() if normal_name(name) in SYNONYMS[role]]
+        if role == "image":
+            names += [
+                name
+                for name in self.free()
+                if normal_name(name) in FILE_NAMES and self.survey.columns[name].holds("image")
+            ]
+        if len(names) > 1:
+            raise DataError(
+                f"{self.path}: {len(names)} columns could be the {role}: {list_columns(names)}; name one "
+                f"with {OPTIONS[role]}"
+            )
+        if names:
+            self.taken[role] = (names[0],)
+            self.by_synonym.add(role)
+
+    def refuse_unfilled(self, wants_labels: bool) -> None:
+        """Raise DataError if a column looks like a role that none has, or if there is neither text nor image."""
+        self._refuse_likely("image")
+        self._refuse_likely("text")
+        if self.survey.rows and not (self.taken.get("text") or self.taken.get("image")):
+            raise DataError(
+                f"{self.path}: has no column for texts or images; name one with --text-column or --image-column. "
+                f"It has {list_columns(self.survey.columns)}"
+            )
+        if wants_labels:
+            self._refuse_likely("labels")
+
+    def _refuse_likely(self, role: Role) -> None:
+        if role in self.taken:
+            return
+        likely = [name for name in self.free() if name not in OWN and self.survey.columns[name].holds(role)]
+        if likely:
+            example = _quoted(",".join(likely) if role == "labels" else likely[0])
+            raise DataError(
+                f"{self.path}: no column is known to be the {role}, but {list_columns(likely)} "
+                f"look{'s' * (len(likely) == 1)} like {'labels' if role == 'labels' else 'one'}; give "
+                f"{OPTIONS[role]} {example}, or {OPTIONS[role]} - if there is none"
+            )
+
+
+def _said(columns: Columns, role: Role) -> tuple[str, ...]:
+    if role == "labels":
+        return columns.labels
+    name = str(getattr(columns, role))
+    return (name,) if name else ()
+
+
+def _quoted(names: str) -> str:
+    return names if len(names) <= 60 and names.replace("_", "").replace(",", "").isalnum() else "NAME"
+
+
+def could_be(role: Role, names: Iterable[str]) -> list[str]:
+    """Those names that are well-known ones of a role."""
+    return [name for name in names if normal_name(name) in SYNONYMS[role]]

@@ -1,0 +1,178 @@
+"""Reads the rows of one file as Examples: its columns' roles are decided first, by what all of its rows hold or,
+where they are streamed, the first ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from distill.core.errors import DataError
+from distill.core.untrusted import replace_surrogates, short_repr
+from distill.data.column_survey import EMPTY_WORDS, Survey, is_missing
+from distill.data.columns import OPTIONS, Role, list_columns
+from distill.data.examples import MAX_TEXT, Example
+from distill.data.formats.open_table import open_table
+from distill.data.formats.table import Table
+from distill.data.image_names import find_image
+from distill.data.roles import Ask, Roles, could_be, decide_roles, unused_columns
+
+FIRST_ROWS = 1000  # by which the columns of a stream are decided
+USUAL_FORMATS = ("JSON", "JSON Lines", "CSV", "TSV", "Parquet")
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Makes Examples of the rows of the file `path`.
+
+    Without a column of ids, they are the names of the images, without their suffixes, or, with `ids_are_numbers`,
+    the numbers of the rows. `has_words` says that texts may be "nan" for nothing, as pandas writes to CSV. `known`
+    are the columns by which the roles were decided.
+    """
+
+    path: Path
+    roles: Roles
+    ids_are_numbers: bool
+    has_words: bool
+    known: frozenset[str]
+    image_folders: tuple[Path, ...] = ()
+
+    def read(self, row: dict[str, Any] | DataError, number: int) -> Example:
+        """One row as an Example. Its image is found as `find_image` says, and not opened. Raises DataError."""
+        if isinstance(row, DataError):
+            raise row
+        where = f"{self.path}: row {number}"
+        self._refuse_other_columns(row, where)
+        text, image = self._text(row, where), self._image(row, where)
+        if image is None and not text.strip():
+            columns = " nor ".join(repr(name) for name in (self.roles.text or "text", self.roles.image or "image"))
+            raise DataError(
+                f"{where}: has neither {columns}; every row needs one of them. It has {list_columns(row)}"
+            )
+        labels = self.roles.labels.read(row, where) if self.roles.labels else (None, ())
+        # Tokenizers and files would replace surrogates later; here every reader sees the same text.
+        return Example(self._id(row, number, where), replace_surrogates(text), image, *labels)
+
+    def name(self, row: dict[str, Any] | DataError, number: int) -> str:
+        """What a row that cannot be read is called: its id, or its number."""
+        if isinstance(row, DataError) or not self.roles.id:
+            return f"row {number}"
+        id_ = row.get(self.roles.id)
+        valid = isinstance(id_, str | int) and not isinstance(id_, bool) and id_ != ""
+        return str(id_) if valid else f"row {number}"
+
+    def _id(self, row: dict[str, Any], number: int, where: str) -> str:
+        if not self.roles.id:
+            name = None if self.ids_are_numbers else _file_name(row.get(self.roles.image))
+            return str(number) if not name else replace_surrogates(Path(name).stem)
+        id_ = row.get(self.roles.id)
+        if is_missing(id_):
+            raise DataError(f"{where}: has no {self.roles.id!r}; every row needs one. It has {list_columns(row)}")
+        if not isinstance(id_, str | int) or isinstance(id_, bool):
+            raise DataError(f"{where}: id must be a string or a whole number; got {short_repr(id_)}")
+        if replace_surrogates(str(id_)) != str(id_):
+            raise DataError(f"{where}: id {id_!r} holds a lone surrogate, half a character; write it as UTF-8")
+        return str(id_)
+
+    def _text(self, row: dict[str, Any], where: str) -> str:
+        text = row.get(self.roles.text) if self.roles.text else None
+        if is_missing(text) or (self.has_words and text in EMPTY_WORDS):
+            return ""
+        if not isinstance(text, str):
+            raise DataError(f"{where}: text must be a string; got {short_repr(text)}")
+        if len(text) > MAX_TEXT:
+            raise DataError(
+                f"{where}: text has {len(text):,} characters, over the limit of {MAX_TEXT:,}; shorten it"
+            )
+        return text
+
+    def _image(self, row: dict[str, Any], where: str) -> Path | bytes | None:
+        image = row.get(self.roles.image) if self.roles.image else None
+        if isinstance(image, dict):  # as Hugging Face datasets write it
+            if "bytes" not in image and "path" not in image:
+                raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {short_repr(list(image))}")
+            content = image.get("bytes")
+            if not isinstance(content, bytes | None):
+                raise DataError(f"{where}: the 'bytes' of image must be binary; got {short_repr(content)}")
+            image = image.get("path") if content is None else content
+        if is_missing(image) or (self.has_words and image in EMPTY_WORDS):
+            return None
+        if isinstance(image, bytes):
+            return image or None
+        if not isinstance(image, str):
+            raise DataError(f"{where}: image must be a file name; got {short_repr(image)}")
+        return find_image(self.path, image, where, self.image_folders)
+
+    def _refuse_other_columns(self, row: dict[str, Any], where: str) -> None:
+        """Raise DataError for a row that has a column of a well-known name in place of the one that is read."""
+        roles: tuple[Role, ...] = ("text", "image", "labels") if self.roles.labels else ("text", "image")
+        if all(name in row for name in self.roles.names()) and self.known.issuperset(row):
+            return
+        for role in roles:
+            column = self.roles.column(role)
+            others = could_be(role, row.keys() - self.roles.names()) if column not in row else []
+            if others:
+                instead = f"has no {column!r} but" if column else "has a new column"
+                raise DataError(
+                    f"{where}: {instead} {list_columns(others)}, which may be its {role}; write all rows with the "
+                    f"same columns, or name one with {OPTIONS[role]}"
+                )
+
+
+def _file_name(image: Any) -> str | None:
+    """The name of the file in a cell, None for what has none."""
+    name = image.get("path") if isinstance(image, dict) else image
+    return name if isinstance(name, str) and len(name) <= 1000 and not name.startswith("data:") else None
+
+
+@dataclass(frozen=True)
+class OpenRows:
+    """The rows of a file, read once, the reader that makes Examples of them, notes of how they are read, and one of
+    the columns that are not."""
+
+    rows: Iterator[tuple[int, dict[str, Any] | DataError]]
+    reader: RowReader
+    notes: tuple[str, ...]
+    unused: str
+
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes of what is read and what is not."""
+        return (*self.notes, *([self.unused] if self.unused else []))
+
+
+def open_rows(path: Path, ask: Ask, first_rows: int | None = None) -> OpenRows:
+    """Decide the columns of a file by its first rows, all of them for None, and open it. Raises DataError."""
+    survey = Survey.of(itertools.islice(open_table(path).rows, first_rows), path)
+    table = open_table(path)
+    reader, notes = make_reader(path, table, survey, ask)
+    return OpenRows(table.rows, reader, notes, unused_columns(survey, reader.roles))
+
+
+def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[RowReader, tuple[str, ...]]:
+    """The reader of a table by the survey of its rows, and notes of how they are read. Raises DataError."""
+    roles, notes = decide_roles(survey, table.columns, ask, path)
+    folder = ask.columns.over(ask.remembered).images
+    folders = ((Path(folder),) if folder else ()) + table.image_folders
+    has_words = table.format.startswith(("CSV", "TSV"))
+    reader = RowReader(path, roles, False, has_words, frozenset(survey.columns), folders)
+    if not roles.id and survey.rows:
+        reader = replace(reader, ids_are_numbers=not _has_distinct_images(survey, roles.image))
+        what = "row numbers" if reader.ids_are_numbers else "names of the images, without suffixes"
+        notes = [f"ids are the {what}", *notes]
+    if table.format not in USUAL_FORMATS:
+        notes = [f"read as {table.format}", *notes]
+    if has_words and roles.text and survey.columns[roles.text].empty_words:
+        notes.append("'nan' and the like in place of a text are read as no text")
+    return reader, tuple(notes)
+
+
+def _has_distinct_images(survey: Survey, column: str) -> bool:
+    """Whether each image has a name of its own, as far as the survey has kept them."""
+    if not column:
+        return False
+    images = survey.columns[column]
+    stems = [Path(name).stem for value in images.distinct.values() if (name := _file_name(value))]
+    is_each = images.filled == survey.rows and len(stems) == len(images.distinct) > 0
+    return is_each and len(set(stems)) == len(stems) and (not images.is_whole or len(stems) == images.filled)
