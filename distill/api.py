@@ -41,9 +41,12 @@ def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
     from distill.data.checks import check_splits
     from distill.data.dataset import read_splits
     from distill.runtime.bundle import labels_of
+    from distill.runtime.hub_dataset import resolve_dataset
 
     owner = None if run is None else to_path("run", run)
-    splits = read_splits(to_path("data", data), None if owner is None else labels_of(owner))
+    splits = read_splits(
+        resolve_dataset(os.fspath(to_path("data", data))), None if owner is None else labels_of(owner)
+    )
     for line in check_splits(splits, owner):
         warn(line)
     splits = splits.with_known_labels()

@@ -4,7 +4,7 @@ where they are streamed, the first ones."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from distill.data.column_survey import EMPTY_WORDS, Survey, is_missing
 from distill.data.columns import OPTIONS, Role, list_columns
 from distill.data.examples import MAX_TEXT, Example
 from distill.data.formats.open_table import open_table
-from distill.data.formats.table import Table
+from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
 from distill.data.image_names import find_image
 from distill.data.roles import Ask, Roles, could_be, decide_roles, unused_columns
 
+Opener = Callable[[Path, bool], Table]  # of a file; True for its rows as they stand in it
 FIRST_ROWS = 1000  # by which the columns of a stream are decided
 USUAL_FORMATS = ("JSON", "JSON Lines", "CSV", "TSV", "Parquet")
 
@@ -38,6 +39,11 @@ class RowReader:
     has_words: bool
     known: frozenset[str]
     image_folders: tuple[Path, ...] = ()
+    convert: Convert | None = None
+
+    def converted(self, rows: Iterable[NumberedRow]) -> Iterator[NumberedRow]:
+        """Rows as they stand in the file, in the columns that are read."""
+        return convert_rows(rows, self.convert, self.path)
 
     def read(self, row: dict[str, Any] | DataError, number: int) -> Example:
         """One row as an Example. Its image is found as `find_image` says, and not opened. Raises DataError."""
@@ -136,18 +142,23 @@ class OpenRows:
     reader: RowReader
     notes: tuple[str, ...]
     unused: str
+    published: bool = False
 
     def all_notes(self) -> tuple[str, ...]:
         """The notes of what is read and what is not."""
         return (*self.notes, *([self.unused] if self.unused else []))
 
 
-def open_rows(path: Path, ask: Ask, first_rows: int | None = None) -> OpenRows:
-    """Decide the columns of a file by its first rows, all of them for None, and open it. Raises DataError."""
-    survey = Survey.of(itertools.islice(open_table(path).rows, first_rows), path)
-    table = open_table(path)
+def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opener = open_table) -> OpenRows:
+    """Decide the columns of a file by its first rows, all of them for None, and open it. A user who names columns
+    means those of the file itself. Raises DataError."""
+    as_is = any((ask.columns.id, ask.columns.text, ask.columns.image, ask.columns.labels))
+    first = opened(path, as_is)
+    survey = Survey.of(itertools.islice(convert_rows(first.rows, first.convert, path), first_rows), path)
+    table = opened(path, as_is)
     reader, notes = make_reader(path, table, survey, ask)
-    return OpenRows(table.rows, reader, notes, unused_columns(survey, reader.roles))
+    rows = reader.converted(table.rows)
+    return OpenRows(rows, reader, notes, unused_columns(survey, reader.roles), table.published)
 
 
 def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[RowReader, tuple[str, ...]]:
@@ -156,7 +167,7 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
     folder = ask.columns.over(ask.remembered).images
     folders = ((Path(folder),) if folder else ()) + table.image_folders
     has_words = table.format.startswith(("CSV", "TSV"))
-    reader = RowReader(path, roles, False, has_words, frozenset(survey.columns), folders)
+    reader = RowReader(path, roles, False, has_words, frozenset(survey.columns), folders, table.convert)
     if not roles.id and survey.rows:
         reader = replace(reader, ids_are_numbers=not _has_distinct_images(survey, roles.image))
         what = "row numbers" if reader.ids_are_numbers else "names of the images, without suffixes"

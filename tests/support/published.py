@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-SIZES = {"train": 12, "dev": 6, "test": 4}
+SIZES = {"train": 24, "dev": 6, "test": 4}
 TECHNIQUES = ("Smears", "Loaded Language", "Slogans", "Transfer")
 
 
@@ -373,7 +373,7 @@ CLASSES = ("rain", "soup", "trains")
 FORMS = (
     Form("Hateful Memes", hateful_memes, ("hateful",), ALL_SPLITS),
     Form("HarMeme", harmeme, HARM, ALL_SPLITS),
-    Form("MAMI", mami, MAMI, {"train": 12, "test": 4}),
+    Form("MAMI", mami, MAMI, {"train": SIZES["train"], "test": SIZES["test"]}),
     Form("Memotion 7k", memotion_7k, MEMOTION, UNDIVIDED),
     Form("Memotion 2", memotion_2, MEMOTION, TRAIN_DEV),
     Form("MMHS150K", mmhs150k, MMHS, ALL_SPLITS),

@@ -37,13 +37,15 @@ def convert(path: Path, row: dict[str, Any]) -> dict[str, Any]:
     return {"id": row[IMAGE], "text": text_of(row[TEXT]), "image": row[IMAGE], "labels": labels}
 
 
-@lru_cache(maxsize=4)
 def _test_labels(path: Path) -> dict[str, dict[str, int | None]]:
     """The labels in a file of their own, by image; none where there is no such file. Raises DataError."""
     places = [folder / TEST_LABELS for folder in (path.parent, path.parent.parent)]
     file = next((place for place in places if is_file(place)), None)
-    if file is None:
-        return {}
+    return {} if file is None else _read_labels(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read_labels(file: Path, changed_ns: int) -> dict[str, dict[str, int | None]]:
     try:
         rows = csv.reader(io.StringIO(read_input(file, MAX_JSON, DataError).decode("utf-8-sig")), delimiter="\t")
         return {row[0]: {name: flag(x) for name, x in zip(LABELS, row[1:], strict=True)} for row in rows if row}

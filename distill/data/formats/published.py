@@ -77,6 +77,8 @@ TREE_FORMS = (
 def recognise(table: Table, path: Path) -> Table:
     """The table of the file `path`, with how its rows are converted if the first that can be read is of a published
     form."""
+    if table.published:
+        return table
     rows = iter(table.rows)
     first = list(itertools.islice(rows, FIRST_ROWS))
     rows = itertools.chain(first, rows)
@@ -92,6 +94,7 @@ def recognise(table: Table, path: Path) -> Table:
         columns=CANONICAL,
         image_folders=(*table.image_folders, *_near(path, form.image_folders(path))),
         convert=partial(form.convert, path),
+        published=True,
     )
 
 
@@ -106,6 +109,7 @@ def open_tree(tree: Any, path: Path) -> Table | None:
         ((n, _placed(row, path, n) if isinstance(row, DataError) else row) for n, row in rows),
         form.columns,
         _near(path, form.image_folders(path)),
+        published=True,
     )
 
 

@@ -18,6 +18,7 @@ SPLIT_OF_WORD = {word: split for split, words in WORDS.items() for word in words
 BETTER = frozenset(("labeled", "labelled", "gold", "seen", "instances"))
 WORSE = frozenset(("unlabeled", "unlabelled", "unseen"))
 SHARD = re.compile(r"-?\d+(-of-\d+)?$")
+SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 
 
 def split_of(name: str) -> str | None:
@@ -33,14 +34,16 @@ def _words(name: str) -> list[str]:
 
 def choose(files: Iterable[Path], split: str, folder: Path) -> tuple[Path, ...]:
     """The files of a split: one, or the shards of one. Raises DataError if several could be it."""
-    ranks: dict[int, dict[Path, list[Path]]] = {}
-    for file in sorted(files):
+    ranks: dict[tuple[bool, int], dict[Path, list[Path]]] = {}
+    for file in sorted(files, key=lambda file: (file.parent, file.stem, SUFFIXES.index(file.suffix.lower()))):
+        stem = file.name.split(".")[0]
         words = set(_words(str(file.relative_to(folder))))
-        whole = file.with_name(SHARD.sub("", file.name.split(".")[0]))
-        ranks.setdefault(bool(words & BETTER) - bool(words & WORSE), {}).setdefault(whole, []).append(file)
-    best = list(ranks[max(ranks)].values())
-    if len(best) > 1 or len({file.suffix for file in best[0]}) > 1:
-        first, second = (best[0][0], best[1][0]) if len(best) > 1 else best[0][:2]
+        rank = (stem.lower() in WORDS[split], bool(words & BETTER) - bool(words & WORSE))
+        ranks.setdefault(rank, {}).setdefault(file.with_name(SHARD.sub("", stem)), []).append(file)
+    groups = list(ranks[max(ranks)].values())
+    shards = groups[0]
+    if len(groups) > 1 or (len(shards) > 1 and not all(SHARD.search(file.stem) for file in shards)):
+        first, second = (shards[0], groups[1][0]) if len(groups) > 1 else shards[:2]
         names = f"{first.relative_to(folder)} and {second.relative_to(folder)}"
         raise DataError(f"{folder}: both {names} could be the {split} split; keep one, or give the folder of one")
-    return tuple(best[0])
+    return tuple(shards)
