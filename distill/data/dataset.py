@@ -66,6 +66,8 @@ def read_splits(
     ask = Ask(columns or Columns(), remembered or Columns(), labels)
     used = ask.columns.over(ask.remembered)
     parts = _parts_of(source)
+    if ALL not in parts and "train" not in parts:
+        raise DataError(f"{source}: no train split, only {', '.join(parts)}; `distill split` divides a file")
     known, read, before = labels or find_labels(source if source.is_dir() else source.parent), {}, ReadBefore()
     for name in (ALL, *SPLIT_NAMES):
         read[name] = _read_parts(parts.get(name, ()), replace(ask, labels=known), before)
@@ -95,6 +97,11 @@ def _parts_of(source: Path) -> Mapping[str, tuple[Part, ...]]:
     if layout.left_out:
         say(source, [f"not read: {', '.join(str(file.relative_to(source)) for file in layout.left_out)}"], set())
     return layout.parts
+
+
+def read_split(source: Path, name: str, ask: Ask | None = None) -> list[Example]:
+    """The examples of one split of a folder, none if it has none. Raises DataError."""
+    return _read_parts(_parts_of(source).get(name, ()), ask or Ask(), ReadBefore())
 
 
 def _read_parts(parts: Sequence[Part], ask: Ask, before: ReadBefore) -> list[Example]:

@@ -61,18 +61,27 @@ class Layout:
 def find_parts(folder: Path) -> Layout:
     """The parts of a dataset's folder, none if it holds no dataset. Raises DataError if two files could be the same
     split."""
-    files = list(_files(folder, DEPTH))
-    for depth in range(DEPTH + 1):
-        level = [file for file in files if len(file.relative_to(folder).parts) == depth + 1]
-        by_split: dict[str, list[Path]] = {}
-        for file in level:
-            if split := _split_of(file, folder):
-                by_split.setdefault(split, []).append(file)
-        if "train" in by_split:
-            chosen = {split: choose(by_split[split], split, folder) for split in WORDS if split in by_split}
-            left_out = tuple(file for split in chosen for file in by_split[split] if file not in chosen[split])
-            return Layout({split: tuple(map(Part.of, paths)) for split, paths in chosen.items()}, left_out)
-    return Layout(_undivided(folder, files) or _classes(folder))
+    levels: list[list[Path]] = [[] for _ in range(DEPTH + 1)]
+    for file in _files(folder, DEPTH):
+        levels[len(file.relative_to(folder).parts) - 1].append(file)
+    named = [_by_split(files, folder) for files in levels]
+    with_train = next((by_split for by_split in named if "train" in by_split), None)
+    if with_train is None:
+        top = next((depth for depth, files in enumerate(levels) if files), 0)
+        if not named[top]:
+            return Layout(_undivided(folder, levels[top]) or _classes(folder))
+        with_train = named[top]  # such as a test split alone
+    chosen = {split: choose(with_train[split], split, folder) for split in WORDS if split in with_train}
+    left_out = tuple(file for split in chosen for file in with_train[split] if file not in chosen[split])
+    return Layout({split: tuple(map(Part.of, paths)) for split, paths in chosen.items()}, left_out)
+
+
+def _by_split(files: list[Path], folder: Path) -> dict[str, list[Path]]:
+    by_split: dict[str, list[Path]] = {}
+    for file in files:
+        if split := _split_of(file, folder):
+            by_split.setdefault(split, []).append(file)
+    return by_split
 
 
 def _split_of(file: Path, folder: Path) -> str | None:
@@ -111,15 +120,13 @@ def _undivided(folder: Path, files: list[Path]) -> dict[str, tuple[Part, ...]]:
     """The parts of a folder with one file for all splits, empty if it has none. Raises DataError for several."""
     if not files:
         return {}
-    depth = min(len(file.parts) for file in files)
-    top = [file for file in files if len(file.parts) == depth]
-    if len(top) > 1:
-        names = ", ".join(str(file.relative_to(folder)) for file in top[:3])
+    if len(files) > 1:
+        names = ", ".join(str(file.relative_to(folder)) for file in files[:3])
         raise DataError(
             f"{folder}: {names} could all be its rows; give the one that is, or call it train, and others dev "
             "or test"
         )
-    file = top[0]
+    file = files[0]
     ids = {split: file.parent / "splits" / name for split, name in MMHS_IDS.items()}
     if all(map(is_file, ids.values())):
         return {split: (Part(file, split, _with_id(path)),) for split, path in ids.items()}
