@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from distill.core.arguments import check_choice, check_integer, to_path, to_paths, translates_os_errors
+from distill.core.columns import Columns
 from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
 from distill.core.errors import RunError
 from distill.core.files import read_json, refuse_overwriting, refuse_working_directory, write_json
@@ -27,26 +28,28 @@ if TYPE_CHECKING:
     from distill.model.checkpoint import Checkpoint
 
 PathLike = str | os.PathLike[str]
+ColumnsLike = Columns | Mapping[str, Any] | None  # Columns(text="caption"), or {"text": "caption"}
 Overrides = Mapping[str, Any] | Sequence[str] | None  # {"teacher.epochs": 12}, or ["teacher.epochs=12"]
 
 
 @translates_os_errors
-def read_dataset(data: PathLike, run: PathLike | None = None) -> Splits:
-    """Read and check a dataset: a folder with train, dev and perhaps test, or one file, which is split 70/15/15.
+def read_dataset(data: PathLike, run: PathLike | None = None, columns: ColumnsLike = None) -> Splits:
+    """Read and check a dataset: a folder, one file, which is split 70/15/15, or OWNER/NAME on the Hugging Face hub.
 
-    With a `run` or Bundle, the label set is its own. Rows without labels are left out of the splits, see
+    With a `run` or Bundle, the label set is its own, and so are the columns that it was trained on, as far as
+    `columns` names no others. Rows without labels are left out of the splits, see
     `Splits.with_known_labels`. Warnings are printed; faults raise DataError.
     """
     from distill.core.terminal import note, warn
     from distill.data.checks import check_splits
     from distill.data.dataset import read_splits
-    from distill.runtime.bundle import labels_of
+    from distill.runtime.bundle import columns_of, labels_of
     from distill.runtime.hub_dataset import resolve_dataset
 
     owner = None if run is None else to_path("run", run)
-    splits = read_splits(
-        resolve_dataset(os.fspath(to_path("data", data))), None if owner is None else labels_of(owner)
-    )
+    asked, remembered = Columns.of(columns), None if owner is None else columns_of(owner)
+    source = resolve_dataset(os.fspath(to_path("data", data)))
+    splits = read_splits(source, None if owner is None else labels_of(owner), asked, remembered)
     for line in check_splits(splits, owner):
         warn(line)
     splits = splits.with_known_labels()
@@ -64,6 +67,7 @@ def train_teacher(
     overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
+    columns: ColumnsLike = None,
 ) -> Checkpoint:
     """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is.
 
@@ -71,8 +75,9 @@ def train_teacher(
     """
     require_own("teacher")
     folder = _output(out, data)
-    config = _recipe(recipe, overrides).teacher
-    splits = read_dataset(data)
+    settings = _recipe(recipe, overrides)
+    config, columns = settings.teacher, Columns.of(columns).over(settings.data.columns)
+    splits = read_dataset(data, columns=columns)
     from distill.training.run_writer import RunStart, claim_run
     from distill.training.trainer import CheckpointFolder
     from teacher.train import fit_teacher
@@ -96,6 +101,7 @@ def train_student(
     overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
+    columns: ColumnsLike = None,
 ) -> Checkpoint:
     """Distil a teacher's run, or an ensemble of several, into a small model and write its run to `out`.
 
@@ -106,8 +112,9 @@ def train_student(
     check_integer("seeds", seeds, 1)
     teachers, with_control = to_paths("teacher", teacher), control or seeds > 1
     folder = _output(out, data, *teachers)
-    config = _recipe(recipe, overrides).student
-    splits = read_dataset(data, teachers[0])
+    settings = _recipe(recipe, overrides)
+    config, columns = settings.student, Columns.of(columns).over(settings.data.columns)
+    splits = read_dataset(data, teachers[0], columns)
     from distill.data.checks import content_hash, read_unlabelled
     from distill.data.run_folder import weights_sha256
     from distill.training.run_writer import RunStart, claim_run
@@ -147,6 +154,7 @@ def finetune_int8(
     overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
+    columns: ColumnsLike = None,
 ) -> Checkpoint:
     """Train a student's run on in int8 arithmetic, for a `target` processor (this one by default), into `out`.
 
@@ -155,8 +163,9 @@ def finetune_int8(
     require_own("student", "teacher")
     teachers, limit = to_paths("teacher", teacher), weight_limit(_target(target))
     folder = _output(out, data, student, *teachers)
-    config = _recipe(recipe, overrides).finetune
-    splits = read_dataset(data, student)
+    settings = _recipe(recipe, overrides)
+    config, columns = settings.finetune, Columns.of(columns).over(settings.data.columns)
+    splits = read_dataset(data, student, columns)
     from distill.data.run_folder import weights_sha256
     from distill.model.checkpoint import Checkpoint
     from distill.training.run_writer import RunStart, claim_run
@@ -191,6 +200,7 @@ def export(
     embed: bool = False,
     recipe: PathLike | None = None,
     overrides: Overrides = None,
+    columns: ColumnsLike = None,
 ) -> Bundle:
     """Export a run to a Bundle at `out`; its fp32 parent is written beside an int8 or int4 one, as OUT-fp32.
 
@@ -200,8 +210,9 @@ def export(
     check_choice("precision", precision, get_args(Precision))
     request_target, folder = _target(target), _output(out, data, student)
     refuse_working_directory(folder)
-    config = _recipe(recipe, overrides).export
-    splits = read_dataset(data, student)
+    settings = _recipe(recipe, overrides)
+    config, columns = settings.export, Columns.of(columns).over(settings.data.columns)
+    splits = read_dataset(data, student, columns)
     from distill.core.terminal import note
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run
@@ -215,14 +226,19 @@ def export(
 
 @translates_os_errors
 def evaluate(
-    model: PathLike, data: PathLike, *, split: str = "dev", out: PathLike | None = None
+    model: PathLike,
+    data: PathLike,
+    *,
+    split: str = "dev",
+    out: PathLike | None = None,
+    columns: ColumnsLike = None,
 ) -> SplitEvaluation:
     """F1 with intervals of a run or a Bundle on a split, also written to `out` as JSON if that is given.
 
     Raises DataError, RunError, BundleError, BenchError and OutputError.
     """
     require_own("bench")
-    splits = read_dataset(data, model)
+    splits = read_dataset(data, model, columns)
     from bench.quality import evaluate as evaluating
     from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant

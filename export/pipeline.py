@@ -93,7 +93,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
         for out, model in models.items():
             answers = record_golden(model.preprocessor, model.session, fp32.session)
             card = render_card(student.classifier, model.figures, splits, config.card)
-            contents[out] = _contents(student, model, answers, card)
+            contents[out] = replace(_contents(student, model, answers, card), columns=splits.columns)
             if request.embed:
                 embedded = model.path.with_suffix(".embedded.onnx")
                 embed_contents(model.path, contents[out], embedded)

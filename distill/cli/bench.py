@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill.cli.groups import WithDefault
-from distill.cli.options import BUNDLE, data_option
+from distill.cli.options import BUNDLE, column_options, data_option
+from distill.core.columns import Columns
 
 if TYPE_CHECKING:
     from bench.peers.make import Peer
@@ -74,6 +75,7 @@ def bench() -> None:
 )
 @click.option("--compare", type=click.Path(path_type=Path), metavar="FILE", help="Older report to compare with.")
 @fail_option
+@column_options
 def run(
     bundle: Path,
     data: Path,
@@ -88,6 +90,7 @@ def run(
     out: Path | None,
     compare: Path | None,
     fail_on: str | None,
+    columns: Columns,
 ) -> None:
     """Benchmark a Bundle beside other runs, Bundles and toolkits.
 
@@ -115,7 +118,7 @@ def run(
         raise click.UsageError("--fail-on compares with an older report; give it with --compare OLD.json")
     old = read(compare) if compare else None
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
-    splits, eval_set = _eval_set(data, bundle, split)
+    splits, eval_set = _eval_set(data, bundle, split, columns)
     report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan)
     written = write(report, out or default_output(bundle, "-bench.json"))
     show(report)
@@ -172,7 +175,10 @@ def page(reports: tuple[Path, ...], out: Path) -> None:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="File to write, e.g. bench.pyz."
 )
-def pack(bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split: str | None, out: Path) -> None:
+@column_options
+def pack(
+    bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split: str | None, out: Path, columns: Columns
+) -> None:
     """Pack the benchmark into one file for a device.
 
     The device needs Python, onnxruntime, numpy, pillow and tokenizers. The file contains images, texts and labels
@@ -187,16 +193,16 @@ def pack(bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split
     from bench.runtimes.variants import select_variants
     from distill.core.terminal import note
 
-    _, eval_set = _eval_set(data, bundle, split)
+    _, eval_set = _eval_set(data, bundle, split, columns)
     packing.pack(select_variants(bundle, against, with_parent=not alone), eval_set, out)
     note(f"Written: {out}, {out.stat().st_size / 1e6:.0f} MB; on the device: python3 {out.name} --out device.json")
 
 
-def _eval_set(data: Path, bundle: Path, split: str | None) -> tuple[Any, EvalSet]:
+def _eval_set(data: Path, bundle: Path, split: str | None, columns: Columns) -> tuple[Any, EvalSet]:
     from bench.quality.eval_set import EvalSet
     from distill.api import read_dataset
 
-    splits = read_dataset(data, bundle)
+    splits = read_dataset(data, bundle, columns)
     chosen = split or ("test" if any(example.labels for example in splits.test) else "dev")
     return splits, EvalSet.from_splits(splits, chosen)
 

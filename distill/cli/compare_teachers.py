@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import training_options
+from distill.cli.options import column_options, training_options
+from distill.core.columns import Columns
 
 TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
 
@@ -27,6 +28,7 @@ TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
     "--folds", default=5, show_default=True, type=click.IntRange(2), help="Number of cross-validation folds."
 )
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Number of seeds in each fold.")
+@column_options
 def compare_teachers(
     data: Path,
     out: Path,
@@ -37,6 +39,7 @@ def compare_teachers(
     tries: tuple[str, ...],
     folds: int,
     seeds: int,
+    columns: Columns,
 ) -> None:
     """Compare several teachers by cross-validation.
 
@@ -54,6 +57,7 @@ def compare_teachers(
 
     pairs = [words.partition("=")[::2] for words in tries]
     configs = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))).teacher for name, words in pairs}
+    data_config = Recipe.load(recipe, overrides).data
     if len(configs) < len(pairs) or not all(TRY.fullmatch(name) for name in configs):
         raise click.UsageError(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
@@ -62,7 +66,7 @@ def compare_teachers(
     from distill.core.files import refuse_overwriting
 
     refuse_overwriting(out, data)
-    splits = read_dataset(data)
+    splits = read_dataset(data, columns=columns.over(data_config.columns))
     from distill.core.terminal import note, output
     from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import THREADS
+from distill.cli.options import THREADS, column_options
+from distill.core.columns import Columns
 
 
 @click.group()
@@ -26,7 +27,16 @@ def data() -> None:
 @click.option("--all", "every", is_flag=True, help='Read every image, into "ocr_text".')
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
 @click.pass_context
-def ocr(context: click.Context, source: Path, out: Path | None, in_place: bool, every: bool, threads: int) -> None:
+@column_options
+def ocr(
+    context: click.Context,
+    source: Path,
+    out: Path | None,
+    in_place: bool,
+    every: bool,
+    threads: int,
+    columns: Columns,
+) -> None:
     """Fill in missing texts by reading them off the images.
 
     DATA is a folder with train, dev or test files (.json, .jsonl, .csv), or one such file. A filled row says
@@ -44,7 +54,7 @@ def ocr(context: click.Context, source: Path, out: Path | None, in_place: bool, 
     from distill.runtime.ocr.fill_texts import MAX_FAULTS_SHOWN, fill_texts
     from distill.runtime.ocr.reader import TextReader
 
-    report = fill_texts(source, out, TextReader(threads), every)
+    report = fill_texts(source, out, TextReader(threads), every, columns)
     note(
         f"{out or source}: {report.rows:,} rows, {report.missing:,} without a text before and "
         f"{report.still_missing:,} now"

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import (
-    BUNDLE,
-    data_option,
-)
+from distill.cli.options import BUNDLE, column_options, data_option
+from distill.core.columns import Columns
 
 
 @click.command()
@@ -19,7 +17,8 @@ from distill.cli.options import (
     "--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]), help="Split to use."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the metrics as JSON.")
-def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
+@column_options
+def evaluate(folder: Path, data: Path, split: str, out: Path | None, columns: Columns) -> None:
     """Measure F1 of a run or a Bundle on a split.
 
     Prints micro- and macro-F1 with bootstrap intervals, each label, and the constant predictor for comparison.
@@ -30,4 +29,4 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None) -> None:
     """
     from distill import api
 
-    api.evaluate(folder, data, split=split, out=out)
+    api.evaluate(folder, data, split=split, out=out, columns=columns)

@@ -7,9 +7,26 @@ from typing import Any
 
 import click
 
-from distill.cli.options import NEW_FOLDER, recipe_option, set_option, target_option
+from distill.cli.options import NEW_FOLDER, column_options, recipe_option, set_option, target_option
+from distill.core.columns import Columns
 
-STUDENT_OPTIONS = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "recipe", "overrides")
+STUDENT_OPTIONS = (
+    "id_column",
+    "text_column",
+    "image_column",
+    "label_columns",
+    "label_separator",
+    "label_cut",
+    "images",
+    "data",
+    "int8",
+    "int4",
+    "target",
+    "max_f1_drop",
+    "embed",
+    "recipe",
+    "overrides",
+)
 
 
 @click.command()
@@ -39,6 +56,7 @@ STUDENT_OPTIONS = ("data", "int8", "int4", "target", "max_f1_drop", "embed", "re
 )
 @recipe_option
 @set_option
+@column_options
 def export(
     run: Path,
     data: Path | None,
@@ -52,6 +70,7 @@ def export(
     ort_web: Path | None,
     recipe: Path | None,
     overrides: tuple[str, ...],
+    columns: Columns,
 ) -> None:
     """Export a student to a Bundle, the folder that ships.
 
@@ -92,7 +111,17 @@ def export(
     if web:  # refuse the page before the long work, not after it
         _prepare(run, page, ort_web)
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
-    api.export(run, data, out, precision=precision, target=target, embed=embed, recipe=recipe, overrides=overrides)
+    api.export(
+        run,
+        data,
+        out,
+        precision=precision,
+        target=target,
+        embed=embed,
+        recipe=recipe,
+        overrides=overrides,
+        columns=columns,
+    )
     if web:
         _page(out, page, ort_web)
     return note(f"Next: distill bench {out} --data {data} --against {run}")

@@ -7,11 +7,8 @@ from typing import Any
 
 import click
 
-from distill.cli.options import (
-    target_option,
-    teacher_option,
-    training_options,
-)
+from distill.cli.options import column_options, target_option, teacher_option, training_options
+from distill.core.columns import Columns
 
 
 @click.command()
@@ -19,6 +16,7 @@ from distill.cli.options import (
 @teacher_option
 @target_option
 @training_options
+@column_options
 def finetune_int8(
     run: Path,
     teachers: tuple[Path, ...],
@@ -29,6 +27,7 @@ def finetune_int8(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    columns: Columns,
 ) -> None:
     """Fine-tune a student with quantisation-aware training.
 
@@ -54,6 +53,7 @@ def finetune_int8(
         overrides=overrides,
         resume=resume,
         overwrite=overwrite,
+        columns=columns,
     )
     if not was_finished:
         note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, NEW_FOLDER, data_option
+from distill.cli.options import BUNDLE, NEW_FOLDER, column_options, data_option
+from distill.core.columns import Columns
 
 
 @click.command()
@@ -22,7 +23,8 @@ from distill.cli.options import BUNDLE, NEW_FOLDER, data_option
     "--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="New folder for the page and its plots."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing inspection at --out.")
-def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwrite: bool) -> None:
+@column_options
+def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwrite: bool, columns: Columns) -> None:
     """Show what a model gets right and wrong, on one page.
 
     Writes an HTML page, its plots as PNG and its figures as JSON: errors by label, precision-recall curves with the
@@ -38,7 +40,7 @@ def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwri
     ready(out, overwrite)  # what is in the way is found before the long work
     from distill.api import read_dataset
 
-    splits = read_dataset(data, folder)
+    splits = read_dataset(data, folder, columns)
     from bench.inspect import inspect as inspect_model
     from bench.inspect import write
     from bench.quality.eval_set import EvalSet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from distill.core.columns import Columns
 from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
 from distill.core.files import refuse_working_directory
@@ -60,7 +62,8 @@ data_option = click.option(
     required=True,
     type=click.Path(path_type=Path),
     metavar="DATA",
-    help="Folder with train, dev and optionally test files (.json, .jsonl, .csv), or one file, split 70/15/15.",
+    help="Folder with train, dev and optionally test files (.json, .jsonl, .csv, .tsv, .parquet), one file, split "
+    "70/15/15, a published dataset (docs/data.md), or OWNER/NAME on the Hugging Face hub.",
 )
 
 recipe_option = click.option(
@@ -111,3 +114,51 @@ def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+TABS = ("tab", "\\t")  # how a shell's user writes one
+_COLUMN_OPTIONS: list[Decorator] = [
+    *(
+        click.option(f"--{role}-column", default="", metavar="NAME", help=f"Column of the {what}; - for none.")
+        for role, what in (("id", "ids"), ("text", "texts"), ("image", "images"))
+    ),
+    click.option(
+        "--label-columns",
+        "--label-column",
+        "label_columns",
+        multiple=True,
+        metavar="NAME,...",
+        help='Column of label names, or one column of 0 and 1 for each label; "is_*" is all that it matches.',
+    ),
+    click.option("--label-separator", default="", metavar="TEXT", help="What stands between labels of one cell."),
+    click.option(
+        "--label-cut", type=float, metavar="NUMBER", help="Least number that counts as 1 in label columns."
+    ),
+    click.option(
+        "--images", default="", type=click.Path(), metavar="FOLDER", help="Folder that the rows' images are in."
+    ),
+]
+
+
+def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of commands that read rows, which they get as one argument, `columns`."""
+
+    @functools.wraps(command)
+    def with_columns(*arguments: Any, **options: Any) -> Any:
+        labels = tuple(name.strip() for names in options.pop("label_columns") for name in names.split(","))
+        separator = options.pop("label_separator")
+        columns = Columns(
+            id=options.pop("id_column"),
+            text=options.pop("text_column"),
+            image=options.pop("image_column"),
+            labels=tuple(name for name in labels if name),
+            separator="\t" if separator in TABS else separator,
+            cut=options.pop("label_cut"),
+            images=os.fsdecode(options.pop("images")),
+        )
+        return command(*arguments, columns=columns, **options)
+
+    with_options: Callable[..., Any] = with_columns
+    for option in reversed(_COLUMN_OPTIONS):
+        with_options = option(with_options)
+    return with_options

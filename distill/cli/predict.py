@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import (
-    BUNDLE,
-    IMAGE,
-    THREADS,
-)
+from distill.cli.options import BUNDLE, IMAGE, THREADS, column_options
+from distill.core.columns import Columns
+
+OTHER_FORMATS = (".csv", ".tsv", ".parquet")  # whose readers would not understand JSON Lines
 
 
 @click.command()
@@ -37,6 +36,7 @@ from distill.cli.options import (
 @click.option(
     "--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS", help="Ray cluster to use.  [default: this machine]"
 )
+@column_options
 def predict(
     bundle: Path,
     source: Path | None,
@@ -49,12 +49,13 @@ def predict(
     engine: str,
     workers: int,
     ray_address: str | None,
+    columns: Columns,
 ) -> None:
     """Predict labels and probabilities as JSON lines.
 
-    SOURCE is a file of rows (.jsonl, .json, .csv, .parquet) or a folder of images, where the text of a.jpg is read
-    from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error", the
-    others are predicted, and the exit code is 1.
+    SOURCE is a file of rows (.jsonl, .json, .csv, .tsv, .parquet) or a folder of images, where the text of a.jpg is
+    read from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error",
+    the others are predicted, and the exit code is 1.
 
     With --out, an interrupted run continues from OUT.part with --resume. With --ocr, the text read off an image is
     added as "ocr_text". With --engine ray, OUT is a folder with a file for each block of rows.
@@ -83,14 +84,23 @@ def predict(
         )
     if workers and engine != "ray":
         raise click.UsageError("--workers are those of --engine ray; for one process there is --threads")
+    if out is not None and engine == "local" and out.suffix.lower() in OTHER_FORMATS:
+        raise click.UsageError(
+            f"--out {out}: predictions are written as JSON Lines; name it {out.with_suffix('.jsonl').name}"
+        )
     from distill.data.dataset import Example
+    from distill.data.roles import Ask
     from distill.data.sources import Source
     from distill.runtime.ocr.reader import TextReader
     from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
 
     name = image.name if isinstance(image, Path) else "text" if image is None else "image"
-    items = Source.open(source) if source else Source.of(Example(name, text, image, ()))
+    items = (
+        Source.open(source, Ask(columns, wants_labels=False))
+        if source
+        else Source.of(Example(name, text, image, ()))
+    )
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions
@@ -98,6 +108,7 @@ def predict(
         failed_rows = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
     else:
         predictor = Predictor.load(bundle, threads)
+        items = items.remembering(predictor.bundle.columns)
         failed_rows = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
     if failed_rows:
         click.echo(f"error: {failed_rows} row(s) could not be read; their lines say why", err=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import retraining_options
+from distill.cli.options import column_options, retraining_options
+from distill.core.columns import Columns
 
 KEPT = 3  # exit code; 1 would be a crash, too
 
@@ -41,6 +42,7 @@ KEPT = 3  # exit code; 1 would be a crash, too
     metavar="LINK",
     help="Symbolic link to switch to the new run when it is promoted.",
 )
+@column_options
 def retrain(
     run: Path,
     data: Path,
@@ -52,6 +54,7 @@ def retrain(
     earlier: Path | None,
     max_f1_drop: float,
     current: Path | None,
+    columns: Columns,
 ) -> None:
     """Train a teacher further on new data, and promote it if it is not worse.
 
@@ -74,7 +77,7 @@ def retrain(
     from teacher.retrain.report import FIGURES, PAGE
     from teacher.retrain.run import RetrainOptions, retrain_teacher
 
-    options = RetrainOptions(run, data, test, earlier, out, overrides, max_f1_drop, resume, overwrite)
+    options = RetrainOptions(run, data, test, earlier, out, overrides, max_f1_drop, resume, overwrite, columns)
     promotion = retrain_teacher(options)
     is_promoted = promotion.decision != "KEPT OLD"
     if is_promoted and current is not None:

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import (
-    NEW_FOLDER,
-    SEED,
-)
+from distill.cli.options import NEW_FOLDER, SEED, column_options
+from distill.core.columns import Columns
 
 
 @click.command()
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="New folder to write to.")
 @click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the split.")
-def split(source: Path, out: Path, seed: int) -> None:
+@column_options
+def split(source: Path, out: Path, seed: int, columns: Columns) -> None:
     """Split a labelled file into train, dev and test.
 
     Splits 70/15/15 by iterative stratification, so that each label keeps its proportion.
@@ -28,5 +27,5 @@ def split(source: Path, out: Path, seed: int) -> None:
     from distill.core.terminal import note
     from distill.data.split_file import split_file
 
-    sizes = split_file(source, out, seed)
+    sizes = split_file(source, out, seed, columns)
     note(f"{out}: {sizes[0]} train, {sizes[1]} dev, {sizes[2]} test; how it was made stands in split.json")

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import (
-    teacher_option,
-    training_options,
-)
+from distill.cli.options import column_options, teacher_option, training_options
+from distill.core.columns import Columns
 
 
 @click.command()
@@ -29,6 +27,7 @@ from distill.cli.options import (
     help="Seeds of the comparison; more than 1 implies --control.",
 )
 @training_options
+@column_options
 def train_student(
     data: Path,
     teachers: tuple[Path, ...],
@@ -40,6 +39,7 @@ def train_student(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    columns: Columns,
 ) -> None:
     """Distil a teacher into a small student model.
 
@@ -67,6 +67,7 @@ def train_student(
         overrides=overrides,
         resume=resume,
         overwrite=overwrite,
+        columns=columns,
     )
     if not was_finished:
         note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")

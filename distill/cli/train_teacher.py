@@ -6,13 +6,21 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import training_options
+from distill.cli.options import column_options, training_options
+from distill.core.columns import Columns
 
 
 @click.command()
 @training_options
+@column_options
 def train_teacher(
-    data: Path, out: Path, recipe: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    columns: Columns,
 ) -> None:
     """Train the teacher, the full-size model.
 
@@ -28,6 +36,8 @@ def train_teacher(
     from distill.data.run_folder import is_run
 
     was_finished = is_run(out) and not overwrite
-    api.train_teacher(data, out, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite)
+    api.train_teacher(
+        data, out, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite, columns=columns
+    )
     if not was_finished:
         note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")

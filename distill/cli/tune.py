@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from distill.cli.options import SEED, training_options
+from distill.cli.options import SEED, column_options, training_options
+from distill.core.columns import Columns
 from distill.core.extras import can_plot, install_command, require
 
 
@@ -27,6 +28,7 @@ from distill.core.extras import can_plot, install_command, require
     "--folds", default=3, show_default=True, type=click.IntRange(2), help="Number of cross-validation folds."
 )
 @click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the search.")
+@column_options
 def tune(
     data: Path,
     out: Path,
@@ -37,6 +39,7 @@ def tune(
     trials: int,
     folds: int,
     seed: int,
+    columns: Columns,
 ) -> None:
     """Search for a teacher's best hyperparameters.
 
@@ -57,7 +60,7 @@ def tune(
     from distill.api import read_dataset
 
     refuse_overwriting(out, data)
-    splits = read_dataset(data)
+    splits = read_dataset(data, columns=columns.over(start.data.columns))
     from distill.core.terminal import note, output
     from distill.training.run_writer import RunStart, claim_run
     from teacher.tune.cross_validation import CrossValidation

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from distill.core.errors import ArgumentError, RecipeError
+from distill.core.schema import build_dataclass
 
 NO_COLUMN = "-"  # says that a role has no column, where one would be found or asked for
 
@@ -24,6 +29,28 @@ class Columns:
     separator: str = ""
     cut: float | None = None
     images: str = ""
+
+    @classmethod
+    def of(cls, value: Columns | Mapping[str, Any] | None, where: str = "columns") -> Columns:
+        """Columns from a mapping, {"text": "caption", "labels": ["sad", "glad"]}. Raises ArgumentError."""
+        if value is None or isinstance(value, Columns):
+            return value or cls()
+        if not isinstance(value, Mapping):
+            raise ArgumentError(f"{where} must be distill.Columns or a mapping; got {type(value).__name__}")
+        labels = value.get("labels", ())
+        tree = dataclasses.asdict(cls()) | dict(value) | {"labels": [labels] if isinstance(labels, str) else labels}
+        try:
+            return build_dataclass(cls, tree, where)
+        except RecipeError as error:
+            raise ArgumentError(str(error)) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """What is said, without the folder of images, which is a place on one machine."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+            if name != "images" and value not in ("", (), None)
+        }
 
     def over(self, other: Columns) -> Columns:
         """These, completed by the `other` where they say nothing."""

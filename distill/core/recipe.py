@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from distill.core.columns import Columns
 from distill.core.errors import RecipeError
 from distill.core.limits import check_limits
 from distill.core.printable import is_printable
@@ -283,9 +284,17 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class DataConfig:
+    """Which columns of the dataset hold what, where their names do not say it."""
+
+    columns: Columns
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All settings of training and export."""
 
+    data: DataConfig
     teacher: TeacherConfig
     student: StudentConfig
     finetune: FinetuneConfig
@@ -296,6 +305,7 @@ class Recipe:
         """The packaged defaults, overridden by the file at `path` and then by `overrides`, ["teacher.epochs=12"] or
         {"teacher.epochs": 12}. Raises RecipeError for an unknown key or an invalid value."""
         tree = read_toml(recipes_folder() / "meme.toml")
+        tree["data"]["columns"]["cut"] = None  # which TOML cannot write
         if path is not None:
             merge_table(tree, read_toml(path), str(path))
         if isinstance(overrides, Mapping):

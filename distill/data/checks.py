@@ -16,6 +16,7 @@ from distill.core.untrusted import short_repr
 from distill.data.dataset import Example, Splits, encode_targets, read_examples
 from distill.data.labels import LabelSet
 from distill.data.likeness import alike, text_key
+from distill.data.roles import Ask
 from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.text import has_text
 
@@ -114,7 +115,7 @@ def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet,
 def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
     """Examples for a teacher to label; their own labels are not used. Examples whose content is in a split, and
     duplicates, are left out. Raises DataError for rows and images that cannot be read."""
-    examples = read_examples(path)
+    examples = read_examples(path, Ask(remembered=splits.columns, wants_labels=False))
     _, broken = _hash_images([("unlabelled", example) for example in examples])
     raise_if_any("image missing or unreadable; fix or remove the row", broken)
     in_splits = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}

@@ -79,7 +79,9 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
         cells, label_note = decide_labels(survey, taken["labels"], said, ask.labels, path)
     first = {role: names[0] if names else "" for role, names in taken.items()}
     roles = Roles(first.get("id", ""), first.get("text", ""), first.get("image", ""), cells)
-    notes = [f"{role} is column {name!r}" for role, name in first.items() if role in decision.by_synonym]
+    notes = [
+        f"{role} is column {name!r}" for role, name in first.items() if role in decision.by_synonym - {"labels"}
+    ]
     notes += [label_note] * bool(label_note)
     return roles, notes
 
@@ -124,6 +126,7 @@ class _Decision:
             if names == (NO_COLUMN,):
                 self.taken[role] = ()
             elif all(self._matches(each) for each in names):
+                self.by_synonym |= {role} if names != (role,) and role != "labels" else set()
                 self.taken[role] = tuple(dict.fromkeys(name for each in names for name in self._matches(each)))
 
     def _matches(self, pattern: str) -> list[str]:
@@ -131,7 +134,7 @@ class _Decision:
             return [pattern]
         if not any(sign in pattern for sign in "*?["):
             return []
-        return [name for name in self.free() if fnmatchcase(name, pattern)]
+        return [name for name in self.free() if fnmatchcase(name, pattern) and name not in ROLES]
 
     def _matching(self, pattern: str, role: Role) -> list[str]:
         names = self._matches(pattern)

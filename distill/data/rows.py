@@ -3,6 +3,7 @@ where they are streamed, the first ones."""
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.untrusted import replace_surrogates, short_repr
 from distill.data.column_survey import EMPTY_WORDS, Survey, is_missing
-from distill.data.columns import OPTIONS, Role, list_columns
+from distill.data.columns import NO_COLUMN, OPTIONS, Columns, Role, list_columns
 from distill.data.examples import MAX_TEXT, Example
 from distill.data.formats.open_table import open_table
 from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
@@ -150,15 +151,30 @@ class OpenRows:
 
 
 def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opener = open_table) -> OpenRows:
-    """Decide the columns of a file by its first rows, all of them for None, and open it. A user who names columns
-    means those of the file itself. Raises DataError."""
-    as_is = any((ask.columns.id, ask.columns.text, ask.columns.image, ask.columns.labels))
+    """Decide the columns of a file by its first rows, all of them for None, and open it. Raises
+    DataError."""
+    as_is = _are_columns_named(path, ask, opened)
     first = opened(path, as_is)
     survey = Survey.of(itertools.islice(convert_rows(first.rows, first.convert, path), first_rows), path)
     table = opened(path, as_is)
     reader, notes = make_reader(path, table, survey, ask)
     rows = reader.converted(table.rows)
     return OpenRows(rows, reader, notes, unused_columns(survey, reader.roles), table.published)
+
+
+def _are_columns_named(path: Path, ask: Ask, opened: Opener) -> bool:
+    """Whether columns of the file itself are meant, and not those of its published form: a user names some, or a
+    run has learned from some that it has."""
+    if _named(ask.columns):
+        return True
+    if not (names := _named(ask.remembered)) or not opened(path, False).published:
+        return False
+    row = next((row for _, row in opened(path, True).rows if isinstance(row, dict)), {})
+    return all(fnmatch.filter(row, name) for name in names)
+
+
+def _named(columns: Columns) -> set[str]:
+    return {columns.id, columns.text, columns.image, *columns.labels} - {"", NO_COLUMN}
 
 
 def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[RowReader, tuple[str, ...]]:

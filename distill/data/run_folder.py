@@ -19,7 +19,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from distill.core.errors import DataError, RunError
+from distill.core.columns import Columns
+from distill.core.errors import ArgumentError, DataError, RunError
 from distill.core.files import read_json
 from distill.core.untrusted import short_repr
 from distill.data.labels import LabelSet
@@ -86,6 +87,15 @@ def read_run_labels(folder: Path) -> LabelSet:
         return LabelSet(tuple(names))
     except DataError as error:
         raise RunError(f"{folder / RUN_FILE}: {error}; train again") from error
+
+
+def read_run_columns(folder: Path) -> Columns:
+    """What was said of the columns of the data that a run was trained on. Raises RunError."""
+    tree = read_json(folder / START_FILE, RunError) if (folder / START_FILE).is_file() else {}
+    try:
+        return Columns.of(tree.get("columns") if isinstance(tree, dict) else None)
+    except ArgumentError as error:
+        raise RunError(f"{folder / START_FILE}: {error}; train again") from error
 
 
 def weights_sha256(folder: Path) -> str:

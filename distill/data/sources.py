@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,6 +118,10 @@ class Source:
         if not tables and not images:
             raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
         return cls("parquet", folder, tables, ask=ask) if tables else cls("images", folder, images)
+
+    def remembering(self, columns: Columns) -> Source:
+        """The same source, read by these columns of a Bundle's data where it has them and nothing else is said."""
+        return replace(self, ask=replace(self.ask, remembered=columns))
 
     def items(self) -> Iterator[Item]:
         """Every row, as an example or a FailedRow. Raises DataError if the source itself cannot be read."""

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from distill import __version__
+from distill.core.columns import Columns
 from distill.core.errors import BundleError, DistillError
 from distill.core.files import atomic_folder, sha256_of, write_json, write_text
 from distill.core.printable import is_printable
@@ -71,6 +72,7 @@ class Contents:
     golden: dict[str, Any]
     card: str
     run_sha256: str
+    columns: Columns = field(default_factory=Columns)  # of the data that it was trained on
 
     def manifest(self) -> dict[str, Any]:
         """The manifest without the files' checksums."""
@@ -82,6 +84,7 @@ class Contents:
             "target": self.target,
             "run_sha256": self.run_sha256,
             "figures": self.figures,
+            **({"columns": said} if (said := self.columns.to_json()) else {}),
         }
 
 
@@ -102,6 +105,7 @@ class Bundle:
     figures: dict[str, Any] = field(repr=False)
     sha256: str
     model_state: FileState = field(repr=False)  # when the model was checked
+    columns: Columns = field(default_factory=Columns)  # of the data that it was trained on
 
     def identity(self) -> str:
         """A hex SHA-256 of all that decides a prediction: model, tokenizer, preprocessing, labels, thresholds."""
@@ -145,6 +149,11 @@ def is_bundle(folder: Path) -> bool:
 def labels_of(folder: Path) -> LabelSet:
     """The label set of a Bundle or of a finished training run. Raises BundleError or RunError."""
     return Bundle.open(folder).labels if is_bundle(folder) else run_folder.read_run_labels(folder)
+
+
+def columns_of(folder: Path) -> Columns:
+    """The columns of the data that a Bundle or a training run was made from. Raises BundleError or RunError."""
+    return Bundle.open(folder).columns if is_bundle(folder) else run_folder.read_run_columns(folder)
 
 
 def check_replaceable(folder: Path) -> None:
@@ -251,6 +260,7 @@ def _assemble(folder: Path, model: Path, sha256: str, state: FileState, parts: d
             figures=manifest["figures"],
             sha256=sha256,
             model_state=state,
+            columns=Columns.of(manifest.get("columns")),
         )
         _validate(bundle)
     except KeyError as error:

@@ -68,7 +68,10 @@ class RunStart:
             name: sorted(content_hash(example) for example in self.splits.examples(name))
             for name in ("train", "dev")
         }
+        columns = self.splits.columns
+        said = columns.to_json() | ({"images": str(Path(columns.images).absolute())} if columns.images else {})
         return {
+            **({"columns": said} if said else {}),
             "kind": self.kind,
             "config": asdict(self.config),
             "labels": list(self.splits.labels.names),

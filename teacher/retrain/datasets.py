@@ -10,8 +10,8 @@ from distill.core.errors import DataError
 from distill.core.terminal import note
 from distill.data.checks import content_hash, raise_if_any
 from distill.data.dataset import Example, Splits, read_examples, read_split, read_splits
-from distill.data.labels import LabelSet
 from distill.data.lineage import Lineage
+from distill.data.roles import Ask
 
 MIN_TEST = 30  # test examples: a bootstrap over fewer is not to be trusted
 EARLIER = "earlier/"  # before the ids of earlier examples, which may be those of new ones
@@ -27,9 +27,9 @@ class RetrainData:
     reference: list[Example]
 
 
-def read_test(source: Path) -> list[Example]:
+def read_test(source: Path, ask: Ask | None = None) -> list[Example]:
     """All rows of a file, or the test split of a folder. Raises DataError for too few rows, or no label."""
-    examples = read_split(source, "test") if source.is_dir() else read_examples(source)
+    examples = read_split(source, "test", ask) if source.is_dir() else read_examples(source, ask)
     if not examples:
         raise DataError(f"{source}: no test.json, test.jsonl or test.csv; give --test a labelled file")
     if len(examples) < MIN_TEST:
@@ -41,17 +41,19 @@ def read_test(source: Path) -> list[Example]:
     return examples
 
 
-def read_retrain_data(data: Path, earlier: Path | None, test: Path, labels: LabelSet, seen: Lineage) -> RetrainData:
-    """Read the new data, the `earlier` data and the test set, for a successor of a run that has `seen` so much.
+def read_retrain_data(data: Path, earlier: Path | None, test: Path, ask: Ask, seen: Lineage) -> RetrainData:
+    """Read the new data, the `earlier` data and the test set, for a successor of a run that has `seen` so much. All
+    are read as `ask` says, with the labels of the run.
 
     Raises DataError for leaks, which would spoil the comparison of both runs: test examples that either learns
     from, and dev examples that the earlier run was trained on, by which epoch and thresholds would be chosen.
     """
-    fixed, new = read_test(test), read_splits(data, labels)
-    before = None if earlier is None else read_splits(earlier, labels)
+    fixed, labels = read_test(test, ask), ask.labels
+    new = read_splits(data, labels, ask.columns, ask.remembered)
+    before = None if earlier is None else read_splits(earlier, labels, ask.columns, ask.remembered)
     new_content = {content_hash(example) for example in (*new.train, *new.dev)}
     replayed = [] if before is None else [_renamed(e) for e in before.train if content_hash(e) not in new_content]
-    splits = Splits(labels, [*new.train, *replayed], new.dev, fixed)
+    splits = Splits(new.labels, [*new.train, *replayed], new.dev, fixed, columns=new.columns)
     _refuse_leaks(splits, seen)
     further = [] if before is None else [*before.train, *before.dev, *_labelled_test(before, earlier)]
     reference = _distinct([*fixed, *map(_renamed, further)], set())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from distill.core.columns import Columns
 from distill.core.errors import RecipeError, RunError
 from distill.core.recipe import TeacherConfig, override_config
 from distill.core.terminal import note, output, warn
@@ -12,6 +13,8 @@ from distill.data import lineage
 from distill.data.checks import check_splits, refuse_unknown_labels
 from distill.data.dataset import Example, encode_targets
 from distill.data.lineage import Lineage
+from distill.data.roles import Ask
+from distill.data.run_folder import read_run_columns
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
 from distill.training.run_writer import RunStart, claim_run
@@ -38,6 +41,7 @@ class RetrainOptions:
     max_f1_drop: float
     resume: bool
     overwrite: bool
+    columns: Columns = field(default_factory=Columns)
 
 
 def retrain_teacher(options: RetrainOptions) -> Promotion:
@@ -50,7 +54,8 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
     old = Checkpoint.load(options.run)
     labels, seen = old.classifier.labels, lineage.read_lineage(options.run)
     config = retrain_config(old, options.overrides)
-    data = read_retrain_data(options.data, options.earlier, options.test, labels, seen)
+    ask = Ask(options.columns, read_run_columns(options.run), labels)
+    data = read_retrain_data(options.data, options.earlier, options.test, ask, seen)
     splits = data.splits
     _refuse_folds(config, data, seen)
     for line in (*check_splits(splits, options.run), *comparison_cautions(splits, seen)):

@@ -24,6 +24,7 @@ from distill.core.errors import DataError, RecipeError, RunError
 from distill.data import lineage
 from distill.data.dataset import Example, Splits, examples_to_json, read_splits
 from distill.data.generated import write_demo_data
+from distill.data.roles import Ask
 from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import Decisions, Targets
@@ -285,14 +286,14 @@ def test_examples_that_either_run_learned_from_are_refused_with_their_names(
     ):
         test = write_test([*new.test, spoilt], tmp_path)
         with pytest.raises(DataError, match=message):
-            read_retrain_data(new_data, None, test, labels, seen)
+            read_retrain_data(new_data, None, test, Ask(labels=labels), seen)
     test = write_test(new.test, tmp_path)
     swapped = tmp_path / "swapped"
     swapped.mkdir()
     for name, part in (("train", new.train), ("dev", chain.splits.train)):
         (swapped / f"{name}.json").write_text(examples_to_json(part, swapped), encoding="utf-8")
     with pytest.raises(DataError, match="64 x dev example that the earlier run was trained on"):
-        read_retrain_data(swapped, None, test, labels, seen)
+        read_retrain_data(swapped, None, test, Ask(labels=labels), seen)
 
 
 def test_what_bends_the_comparison_a_little_is_told(chain: Chain, new_data: Path) -> None:
@@ -322,7 +323,7 @@ def test_earlier_examples_join_once_and_new_ones_are_those_that_are_not_in_the_r
     for name, part in (("train", [*new.train, *old]), ("dev", new.dev)):
         (mixed / f"{name}.json").write_text(examples_to_json(part, mixed), encoding="utf-8")
     seen = lineage.read_lineage(chain.teacher)
-    data = read_retrain_data(mixed, chain.data, new_data, chain.splits.labels, seen)
+    data = read_retrain_data(mixed, chain.data, new_data, Ask(labels=chain.splits.labels), seen)
     assert len(data.splits.train) == 40 + 64
     assert [e.id for e in data.splits.train[42:44]] == ["earlier/train-0002", "earlier/train-0003"]
     assert [e.id for e in data.fresh] == [e.id for e in (*new.train, *new.dev)]
@@ -342,7 +343,7 @@ def test_an_earlier_test_split_whose_labels_are_secret_is_no_reference(
         earlier.mkdir()
         for split, part in (("train", old.train), ("dev", old.dev), ("test", test)):
             (earlier / f"{split}.json").write_text(examples_to_json(part, earlier), encoding="utf-8")
-        data = read_retrain_data(new_data, earlier, new_data, labels, seen)
+        data = read_retrain_data(new_data, earlier, new_data, Ask(labels=labels), seen)
         assert len(data.reference) == expected
         assert ("no row of its test split has a label" in capsys.readouterr().err) == (name == "secret")
 
@@ -446,7 +447,7 @@ def test_names_cannot_break_the_page(promoted: tuple[Setup, Path, Result], chain
     setup, _, _ = promoted
     old = Checkpoint.load(chain.teacher)
     data = read_retrain_data(
-        setup.data, None, setup.data, old.classifier.labels, lineage.read_lineage(chain.teacher)
+        setup.data, None, setup.data, Ask(labels=old.classifier.labels), lineage.read_lineage(chain.teacher)
     )
     report = measure_drift(old, data, lineage.read_lineage(chain.teacher))
     assert report is not None

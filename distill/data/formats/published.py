@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
+from distill.core.untrusted import short_repr
 from distill.data.columns import Columns
 from distill.data.formats import coco, hateful_memes, label_studio, mami, memotion, mmhs150k, semeval_2024
-from distill.data.formats.table import Table
+from distill.data.formats.table import NumberedRow, Table
 
 Row = dict[str, Any]
 FIRST_ROWS = 20  # among which one can be read
@@ -103,18 +105,31 @@ def open_tree(tree: Any, path: Path) -> Table | None:
     form = next((form for form in TREE_FORMS if form.fits(tree)), None)
     if form is None:
         return None
-    rows = enumerate(form.rows(tree, path), 1)
+    with _understood(form, path):
+        name = form.name + form.describe(tree, path)
     return Table(
-        form.name + form.describe(tree, path),
-        ((n, _placed(row, path, n) if isinstance(row, DataError) else row) for n, row in rows),
+        name,
+        _numbered(form, tree, path),
         form.columns,
         _near(path, form.image_folders(path)),
         published=True,
     )
 
 
-def _placed(error: DataError, path: Path, number: int) -> DataError:
-    return DataError(f"{path}: row {number}: {error}")
+def _numbered(form: TreeForm, tree: Any, path: Path) -> Iterator[NumberedRow]:
+    with _understood(form, path):
+        for number, row in enumerate(form.rows(tree, path), 1):
+            yield number, DataError(f"{path}: row {number}: {row}") if isinstance(row, DataError) else row
+
+
+@contextmanager
+def _understood(form: TreeForm, path: Path) -> Iterator[None]:
+    """Raise DataError for a file of a form that has values of other types than the form's."""
+    try:
+        yield
+    except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
+        reason = f"has no {error}" if isinstance(error, KeyError) else short_repr(str(error))
+        raise DataError(f"{path}: begins as {form.name} and is not: {reason}") from error
 
 
 def _near(path: Path, names: Iterable[str]) -> tuple[Path, ...]:

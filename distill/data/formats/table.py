@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
+from distill.core.untrusted import short_repr
 from distill.data.columns import Columns
 
 Convert = Callable[[dict[str, Any]], dict[str, Any]]
@@ -41,5 +42,7 @@ def convert_rows(rows: Iterable[NumberedRow], convert: Convert | None, path: Pat
             yield number, convert(row)
         except KeyError as error:
             yield number, DataError(f"{path}: row {number}: has no {error}")
+        except (TypeError, ValueError) as error:
+            yield number, DataError(f"{path}: row {number}: {short_repr(str(error))}")
         except DataError as error:
             yield number, DataError(f"{path}: row {number}: {error}")

@@ -39,6 +39,7 @@ def predict_on_ray(folder: Path, source: Source, out: Path, resume: bool, option
     """
     check_ray_installed()
     bundle = Bundle.open(folder)
+    source = source.remembering(bundle.columns)
     blocks = split_into_blocks(source)
     output = OutputFolder(out, source.path, blocks, predictor_identity(bundle) | source.columns_identity())
     with output.locked():

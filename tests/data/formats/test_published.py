@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from published import FORMS, Form
 
 from distill.core.errors import DataError
 from distill.data.checks import check_splits
+from distill.data.columns import Columns
 from distill.data.dataset import Example, Splits, read_examples, read_splits
 from distill.data.formats import class_folders
 from distill.data.formats.folders import find_parts
 from distill.data.formats.published import ROW_FORMS, TREE_FORMS
 from distill.data.formats.splits import split_of
+from distill.data.roles import Ask
 from distill.data.sources import FailedRow, InMemoryExample, Source
 
 PLAIN = {
@@ -209,6 +212,54 @@ def test_a_folder_without_a_dataset_is_refused_with_what_it_lacks(tmp_path: Path
         (tmp_path / name).write_text("id,text,labels\n1,x,y\n")
     with pytest.raises(DataError, match=r"a\.csv, b\.csv could all be its rows; give the one"):
         read_splits(tmp_path)
+
+
+ODD = [None, 7, -0.5, "", "x" * 300, [], {}, [[]], {"a": [1]}, True, [None], {"id": {}}, "\ud800"]
+
+
+def spoil(value: Any, generator: random.Random) -> Any:
+    """The value with one of its parts replaced, left out, or moved a level up."""
+    if isinstance(value, dict) and value and generator.random() < 0.85:
+        key = generator.choice(sorted(value))
+        if generator.random() < 0.15:
+            return {name: part for name, part in value.items() if name != key}
+        return value | {key: spoil(value[key], generator)}
+    if isinstance(value, list) and value and generator.random() < 0.85:
+        index = generator.randrange(min(3, len(value)))
+        return [*value[:index], spoil(value[index], generator), *value[index + 1 :]]
+    return generator.choice(ODD)
+
+
+@pytest.mark.parametrize(
+    "name", ["COCO", "MMHS150K", "Label Studio", "Label Studio MIN", "SemEval-2024 Task 4, 2a"]
+)
+def test_spoilt_files_are_read_or_refused_in_our_words(name: str, tmp_path: Path) -> None:
+    form = next(form for form in FORMS if form.name == name)
+    data = form.write(tmp_path / "data")
+    path = data if data.is_file() else next(part.path for part in find_parts(data).parts["train"])
+    tree, generator = json.loads(path.read_text()), random.Random(13)
+    tree = tree[:5] if isinstance(tree, list) else tree
+    spoilt = path.with_name(f"spoilt_{path.name}")
+    refused = []
+    for _ in range(150):
+        spoilt.write_text(json.dumps(spoil(tree, generator)))
+        try:
+            read_examples(spoilt)
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > 10
+    assert not any("\n" in message or len(message) > 1000 for message in refused)
+
+
+def test_who_names_columns_means_those_of_the_file(tmp_path: Path) -> None:
+    path = published.mami(tmp_path) / "TRAINING/training.csv"
+    named = Columns(labels=("misogynous", "violence"))
+    for ask in (Ask(named), Ask(remembered=named)):
+        rows = read_examples(path, ask)
+        assert rows[7].labels == ("misogynous", "violence")
+        assert {label for row in rows for label in row.labels or ()} == {"misogynous", "violence"}
+    elsewhere = Ask(remembered=Columns(text="caption", labels=("mood",)))
+    assert read_examples(path, elsewhere)[1].labels == ("misogynous", "shaming")
 
 
 def test_rows_of_a_published_form_that_are_broken_are_named(tmp_path: Path) -> None:

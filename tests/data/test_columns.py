@@ -1,0 +1,340 @@
+"""Columns: what is understood, what must be said, and that nothing is dropped without a word."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from distill.core.columns import Columns
+from distill.core.errors import ArgumentError, DataError
+from distill.data.dataset import Example, read_examples, read_splits
+from distill.data.labels import LabelSet
+from distill.data.roles import Ask
+from distill.data.sources import FailedRow, Source
+from distill.data.split_file import split_file
+
+SIX = {"crowd", "fear", "irony", "praise", "rally", "sunny"}
+
+
+def write(path: Path, content: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes(content.encode(encoding))
+    return path
+
+
+def read(path: Path, content: str, known: tuple[str, ...] = (), **columns: Any) -> list[Example]:
+    labels = LabelSet(known) if known else None
+    return read_examples(write(path, content), Ask(Columns(**columns), labels=labels))
+
+
+def labels_of(examples: list[Example]) -> list[tuple[str, ...] | None]:
+    return [example.labels for example in examples]
+
+
+def lines(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("name", ["img", "Image", "image_path", "picture", "file_name", "IMG-Path"])
+def test_images_under_their_usual_names_are_read_in_training_and_prediction_alike(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    content = lines({"id": "1", "text": "word", name: "a.png", "label": 1}, {"id": "2", name: "a.png", "label": 0})
+    (first, second) = read(tmp_path / "train.jsonl", content)
+    assert first.image == second.image == tmp_path / "a.png"
+    assert (first.labels, second.labels) == (("label",), ())
+    assert f"image is column '{name}'; label 'label' is column 'label', of 0 and 1" in capsys.readouterr().err
+    items = list(Source.open(tmp_path / "train.jsonl").items())
+    assert [item.image for item in items if not isinstance(item, FailedRow)] == [tmp_path / "a.png"] * 2
+    assert "columns not used: label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "a", "img": "a.jpg", "picture": "b.jpg"}, "2 columns could be the image: 'img', 'picture'"),
+        ({"caption": "a", "tweet": "b"}, "could be the text: 'caption', 'tweet'; name one with --text-column"),
+        ({"text": "a", "tags": ["x"], "label": 1}, "could be the labels: 'tags', 'label'"),
+        ({"text": "a", "shown": "b.JPG"}, "'shown' looks like one; give --image-column shown"),
+        ({"img": "a.jpg", "plot": "Long ago and far away"}, "'plot' looks like one; give --text-column plot"),
+        ({"text": "a", "sad": 1, "glad": 0}, "'sad', 'glad' look like labels; give --label-columns sad,glad"),
+        ({"text": "a", "mood": "['sad', 'glad']"}, "'mood' looks like labels"),
+        ({"key": "a", "other": "b"}, "has no column for texts or images"),
+    ],
+)
+def test_what_is_not_clear_is_refused_with_the_option_that_makes_it_so(
+    tmp_path: Path, row: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError) as refused:
+        read(tmp_path / "a.jsonl", lines({"id": "1"} | row))
+    assert message in str(refused.value)
+
+
+def test_columns_are_what_their_user_says(tmp_path: Path) -> None:
+    content = lines({"key": 7, "text": "no", "plot": "yes", "url": "a.jpg", "mood": "sad/glad"})
+    said = {"id": "key", "text": "plot", "image": "-", "labels": ("mood",), "separator": "/"}
+    assert read(tmp_path / "a.jsonl", content, **said) == [Example("7", "yes", None, ("sad", "glad"))]
+    with pytest.raises(DataError, match=r"no column 'mod', which --label-columns names. It has 'key', 'text'"):
+        read(tmp_path / "a.jsonl", content, **(said | {"labels": ("mod",)}))
+
+
+def test_columns_in_python_are_a_mapping_or_refused() -> None:
+    assert Columns.of({"labels": "mood", "cut": 3}) == Columns(labels=("mood",), cut=3.0)
+    with pytest.raises(ArgumentError, match="unknown key 'label'; expected id, text"):
+        Columns.of({"label": "mood"})
+    assert Columns(text="a").over(Columns(text="b", image="c")) == Columns(text="a", image="c")
+
+
+def test_a_column_a_label_is_named_or_matched_and_its_empty_cells_are_unknown(tmp_path: Path) -> None:
+    content = "id,text,is_sad,is_glad\na,one two,1,0\nb,three,0,\nc,four,,\nd,five,1.0,True\n"
+    for said in (("is_sad", "is_glad"), ("is_*",)):
+        examples = read(tmp_path / "a.csv", content, labels=said)
+        assert labels_of(examples) == [("is_sad",), (), None, ("is_sad", "is_glad")]
+        assert examples[1].unknown_labels == ("is_glad",)
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels", "expected"),
+    [
+        (["['sad', 'glad']", "[]", '"[""war""]"'], (), [("sad", "glad"), (), ("war",)]),
+        (["sad, glad", "sad", "glad"], (), [("sad", "glad"), ("sad",), ("glad",)]),
+        (["sad; war", "sad", "war; sad"], ("sad", "war"), [("sad", "war"), ("sad",), ("war", "sad")]),
+        (["sad, war", "sad"], ("sad, war", "sad"), [("sad, war",), ("sad",)]),
+        (["a, b|c", "c"], (), [("a, b", "c"), ("c",)]),
+        (["0", "1", "0"], (), [(), ("mood",), ()]),
+        (["0", "1", "0"], ("sad", "glad"), [("sad",), ("glad",), ("sad",)]),
+        (["0", "2", "1"], (), [("0",), ("2",), ("1",)]),
+        (["2.0", "", "1.0"], ("sad", "glad", "war"), [("war",), None, ("glad",)]),
+        (["sad", "nan", "None"], (), [("sad",), None, None]),
+        (["sad", "None", "glad"], ("sad", "glad", "None"), [("sad",), ("None",), ("glad",)]),
+        (["True", "False", "nan"], (), [("mood",), (), None]),
+    ],
+)
+def test_cells_of_labels_are_read_as_they_are_meant(
+    tmp_path: Path, cells: list[str], labels: tuple[str, ...], expected: list[tuple[str, ...] | None]
+) -> None:
+    quoted = [cell if cell.startswith('"') else f'"{cell}"' for cell in cells]
+    content = "id,text,mood\n" + "".join(f"{n},word,{cell}\n" for n, cell in enumerate(quoted))
+    assert labels_of(read(tmp_path / "a.csv", content, labels, labels=("mood",))) == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["sad, glad", "war"], "if a comma stands between labels, give --label-separator ','"),
+        (["['sad' 'glad']"], "a list without commas, as numpy writes it"),
+        (["['sad', 'glad'"], "which is no list of names|if a comma stands"),
+        (["0.25", "0.75"], "--label-cut NUMBER gives the least that counts as 1"),
+        ([str(n) for n in range(300)], "--label-cut NUMBER gives the least that counts as 1"),
+    ],
+)
+def test_cells_that_could_be_misread_are_refused(tmp_path: Path, cells: list[str], message: str) -> None:
+    content = "id,text,mood\n" + "".join(f'{n},word,"{cell}"\n' for n, cell in enumerate(cells))
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "a.csv", content, labels=("mood",))
+
+
+def test_numbers_are_cut_where_their_user_says(tmp_path: Path) -> None:
+    content = "id,text,fun,harm\n1,a,3,0.5\n2,b,1,\n3,c,2,0.7\n"
+    examples = read(tmp_path / "a.csv", content, labels=("fun", "harm"), cut=2.0)
+    assert labels_of(examples) == [("fun",), (), ("fun",)]
+    with pytest.raises(
+        DataError, match="column 'fun' holds '3', where a label's column holds 0, 1 or nothing; --l"
+    ):
+        read(tmp_path / "a.csv", content, labels=("fun", "harm"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator", "end", "said"),
+    [
+        ("utf-8", ",", "\n", ""),
+        ("utf-8-sig", ";", "\r\n", "CSV separated by semicolons"),
+        ("utf-16", "\t", "\r\n", "CSV separated by tabs"),
+        ("cp1252", "|", "\n", "CSV separated by | in Windows-1252, as it is not UTF-8"),
+    ],
+)
+def test_encodings_and_separators_are_found_and_said(
+    tmp_path: Path, encoding: str, separator: str, end: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [["", "id", "text", "labels"], ["0", "a", "café, olé", "sad"], ["1", "b", "words", "glad"]]
+    path = write(tmp_path / "a.csv", end.join(separator.join(row) for row in rows), encoding)
+    if separator == ",":
+        write(path, path.read_text(encoding="utf-8").replace("café, olé", '"café, olé"'))
+    assert [(e.id, e.text, e.labels) for e in read_examples(path)] == [
+        ("a", "café, olé", ("sad",)),
+        ("b", "words", ("glad",)),
+    ]
+    assert capsys.readouterr().err == (f"{path}: read as {said}\n" if said else "")  # pandas' index is no column
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".ndjson", ".txt"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_is_known_by_its_content(tmp_path: Path, suffix: str, encoding: str) -> None:
+    rows = [{"id": "1", "text": "é", "labels": ["x"]}, {"id": "2", "text": "ü", "labels": []}]
+    for number, content in enumerate((lines(*rows), json.dumps(rows), json.dumps(rows, indent=1))):
+        path = write(tmp_path / f"{number}{suffix}", content, encoding)
+        assert [example.text for example in read_examples(path)] == ["é", "ü"]
+        assert [item.id for item in Source.open(path).items()] == ["1", "2"]
+
+
+def test_a_missing_id_is_the_name_of_the_image_or_the_number_of_the_row(tmp_path: Path) -> None:
+    images = [{"img": "a/1.jpg", "labels": ["x"]}, {"img": "a/2.jpg", "labels": []}]
+    assert [e.id for e in read(tmp_path / "train.jsonl", lines(*images))] == ["1", "2"]
+    assert [e.id for e in Source.open(tmp_path / "train.jsonl").items()] == ["1", "2"]
+    again = [*images, {"img": "b/1.jpg", "labels": []}]
+    assert [e.id for e in read(tmp_path / "train.jsonl", lines(*again))] == ["train-1", "train-2", "train-3"]
+    assert [e.id for e in Source.open(tmp_path / "train.jsonl").items()] == ["1", "2", "3"]
+    write(tmp_path / "train.jsonl", lines(*images))
+    write(tmp_path / "dev.jsonl", lines(*images))
+    splits = read_splits(tmp_path)
+    assert [e.id for e in (*splits.train, *splits.dev)] == ["1", "2", "dev-1", "dev-2"]
+
+
+def test_rows_that_name_a_column_in_another_way_are_noticed(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "text": "word", "labels" if n % 2 else "Labels": ["x"]} for n in range(4)]
+    with pytest.raises(DataError, match="row 1: has no 'labels' but 'Labels', which may be its labels"):
+        read(tmp_path / "a.jsonl", lines(*rows))
+    stream = [{"id": str(n), "text": "word"} for n in range(2000)] + [{"id": "new", "caption": "word"}]
+    stream[-2] |= {"img": "a.jpg"}
+    path = write(tmp_path / "b.jsonl", lines(*stream))
+    *good, other, last = Source.open(path).items()
+    assert not any(isinstance(item, FailedRow) for item in good)
+    assert isinstance(other, FailedRow)
+    assert "row 2000: has a new column 'img', which may be its image" in other.error
+    assert isinstance(last, FailedRow)
+    assert "has no 'text' but 'caption', which may be its text" in last.error
+
+
+def test_an_empty_cell_of_pandas_is_no_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = "id,text,image,labels\n1,NaN,a.jpg,x\n2,None,b.jpg,nan\n3,Nan bread,nan,x\n"
+    assert [(e.text, e.image is None, e.labels) for e in read(tmp_path / "a.csv", content)] == [
+        ("", False, ("x",)),
+        ("", False, None),
+        ("Nan bread", True, ("x",)),
+    ]
+    assert "'nan' and the like in place of a text are read as no text" in capsys.readouterr().err
+    rows = [{"id": "1", "text": float("nan"), "image": "a.jpg"}, {"id": "2", "text": "NaN", "labels": ["x"]}]
+    assert [e.text for e in read(tmp_path / "a.json", json.dumps(rows))] == ["", "NaN"]
+
+
+def test_images_are_found_without_their_suffix_in_other_case_and_in_the_folder_that_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("1.JPG", "2.jpg", "3.png", "3.jpg"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+    content = "id,image,labels\na,1.jpg,x\nb,2,x\n"
+    examples = read(tmp_path / "a.csv", content, images=str(folder))
+    assert [e.image for e in examples] == [folder / "1.JPG", folder / "2.jpg"]
+    with pytest.raises(DataError, match=r"image '3' could be '3.jpg' or '3.png'; write its whole name"):
+        read(tmp_path / "a.csv", "id,image,labels\na,3,x\n", images=str(folder))
+
+
+def test_parquet_of_hugging_face_trains_with_its_own_class_names_and_images(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "PNG")
+    classes = {"names": ["sad", "glad"], "_type": "ClassLabel"}
+    for labels, feature, expected in (
+        ([[0, 1], []], {"feature": classes, "_type": "Sequence"}, [("sad", "glad"), ()]),
+        ([[0, 1], []], [classes], [("sad", "glad"), ()]),
+        ([1, -1], classes, [("glad",), None]),
+    ):
+        features = {"picture": {"_type": "Image"}, "caption": {"dtype": "string"}, "mood": feature}
+        table = pyarrow.table(
+            {
+                "picture": [{"bytes": buffer.getvalue(), "path": f"{n}.png"} for n in range(2)],
+                "caption": ["one", None],
+                "mood": labels,
+            }
+        )
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+        parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+        examples = read_examples(tmp_path / "a.parquet")
+        assert [(e.id, e.text, e.image, e.labels) for e in examples] == [
+            ("0", "one", buffer.getvalue(), expected[0]),
+            ("1", "", buffer.getvalue(), expected[1]),
+        ]
+
+
+def test_splits_are_made_of_mapped_columns(tmp_path: Path) -> None:
+    rows = "".join(f"t{n} and some words;{n % 2};{n % 3 % 2}\n" for n in range(40))
+    write(tmp_path / "all.csv", "caption;sad;glad\n" + rows)
+    split_file(tmp_path / "all.csv", tmp_path / "out", 13, Columns(labels=("sad", "glad")))
+    splits = read_splits(tmp_path / "out")
+    assert splits.labels.names == ("glad", "sad")
+    assert len(splits.train) == 28
+    assert all(("sad" in (e.labels or ())) == bool(int(e.text[1:].split()[0]) % 2) for e in splits.train)
+
+
+names = st.text(st.characters(codec="ascii", categories=("L", "N", "Pd")) | st.sampled_from("_ "), min_size=1)
+usual = st.sampled_from(["text", "Caption", "img", "file", "tags", "Label", "id", "uid", "other", "col"])
+columns = st.lists(
+    st.tuples(
+        usual | names.map(str.strip).filter(bool), st.sampled_from(["image", "text", "flag", "list", "word"])
+    ),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda pair: pair[0],
+)
+
+
+def cells(kind: str, column: int) -> list[str]:
+    """Four cells that no other column has, but for flags."""
+    return {
+        "image": [f"{column}{n}.png" for n in range(4)],
+        "text": [f"here are {column} more words of {n}" for n in range(4)],
+        "flag": ["0", "1", "1", "0"],
+        "list": [f"['x{column}']", f"['x{column}', 'y{column}']", "[]", f"['y{column}']"],
+        "word": [f"x{column}", f"y{column}", f"x{column}", f"y{column}"],
+    }[kind]
+
+
+def content_of(example: Example) -> set[str]:
+    """Everything that has become of a row."""
+    image = {example.image.name} if isinstance(example.image, Path) else set[str]()
+    return {example.id, example.text, *image, *(example.labels or ()), repr(list(example.labels or ()))}
+
+
+@given(
+    columns,
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    st.sampled_from([".csv", ".tsv", ".jsonl"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_no_column_that_looks_like_an_image_a_text_or_labels_is_dropped_without_a_word(
+    kinds: list[tuple[str, str]], encoding: str, suffix: str
+) -> None:
+    """Read, the column's content is in the examples, or its name is in a note; or it is refused."""
+    table = {name: cells(kind, column) for column, (name, kind) in enumerate(kinds)}
+    rows = [{name: table[name][row] for name in table} for row in range(4)]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        said: list[str] = []
+        patch.setattr("distill.core.terminal.note", said.append)
+        path = Path(folder) / f"a{suffix}"
+        if suffix == ".jsonl":
+            write(path, lines(*rows), "utf-8" if encoding == "cp1252" else encoding)
+        else:
+            buffer = io.StringIO(newline="")
+            writer = csv.DictWriter(
+                buffer, [name for name, _ in kinds], delimiter="," if suffix == ".csv" else "\t"
+            )
+            writer.writeheader()
+            writer.writerows(rows)
+            write(path, buffer.getvalue(), encoding)
+        try:
+            examples = read_examples(path)
+        except DataError:
+            return
+        content, notes = set().union(*map(content_of, examples)), "".join(said)
+        for name, kind in kinds:
+            assert kind == "word" or name in notes or name in content or not content.isdisjoint(table[name])
