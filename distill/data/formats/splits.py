@@ -34,12 +34,12 @@ def _words(name: str) -> list[str]:
 
 def choose(files: Iterable[Path], split: str, folder: Path) -> tuple[Path, ...]:
     """The files of a split: one, or the shards of one. Raises DataError if several could be it."""
-    ranks: dict[tuple[bool, int], dict[Path, list[Path]]] = {}
+    ranks: dict[tuple[bool, int], dict[tuple[Path, str], list[Path]]] = {}
     for file in sorted(files, key=lambda file: (file.parent, file.stem, SUFFIXES.index(file.suffix.lower()))):
         stem = file.name.split(".")[0]
         words = set(_words(str(file.relative_to(folder))))
         rank = (stem.lower() in WORDS[split], bool(words & BETTER) - bool(words & WORSE))
-        ranks.setdefault(rank, {}).setdefault(file.with_name(SHARD.sub("", stem)), []).append(file)
+        ranks.setdefault(rank, {}).setdefault((file.parent, SHARD.sub("", stem)), []).append(file)
     groups = list(ranks[max(ranks)].values())
     shards = groups[0]
     if len(groups) > 1 or (len(shards) > 1 and not all(SHARD.search(file.stem) for file in shards)):

@@ -196,6 +196,25 @@ def test_a_split_is_known_by_a_whole_word(name: str, split: str | None) -> None:
     assert split_of(name) == split
 
 
+def test_other_places_of_the_same_files_are_known(tmp_path: Path) -> None:
+    """Roboflow's COCO, whose ids begin anew in each split, and the hub's own Parquet."""
+    coco = published.coco(tmp_path / "coco")
+    for name, split in (("train2017", "train"), ("val2017", "valid")):
+        (coco / name).rename(coco / split)
+        (coco / f"annotations/instances_{name}.json").rename(coco / split / "_annotations.coco.json")
+    for captions in (coco / "annotations").iterdir():
+        captions.unlink()
+    splits = read_splits(coco)
+    assert (len(splits.train), len(splits.dev)) == (published.SIZES["train"], published.SIZES["dev"])
+    assert all(isinstance(row.image, Path) and row.image.is_file() and not row.text for row in every(splits))
+    hub = published.parquet_shards(tmp_path / "hub")
+    for path in sorted((hub / "data").iterdir()):
+        split, number = path.stem.split("-")[:2]
+        (hub / "default" / split).mkdir(parents=True, exist_ok=True)
+        path.rename(hub / "default" / split / f"{number[1:]}.parquet")
+    assert len(read_splits(hub).train) == published.SIZES["train"]
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     for n in range(12):
         published.image(tmp_path / ("car", "train", "bus")[n % 3] / f"{n}.jpg", n)
