@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distill.api import train_student as train_student
     from distill.api import train_teacher as train_teacher
     from distill.core import errors as errors
+    from distill.core.columns import Columns as Columns
     from distill.core.errors import DistillError as DistillError
     from distill.data.sources import FailedRow as FailedRow
     from distill.runtime.bundle import Bundle as Bundle
@@ -39,6 +40,7 @@ _HOMES = {
     "finetune_int8": "distill.api",
     "load": "distill.runtime.predictor",
     "metrics": "distill.scoring.metrics",
+    "Columns": "distill.core.columns",
     "read_dataset": "distill.api",
     "train_student": "distill.api",
     "train_teacher": "distill.api",

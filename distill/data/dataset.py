@@ -106,8 +106,10 @@ def read_split(source: Path, name: str, ask: Ask | None = None) -> list[Example]
 
 def _read_parts(parts: Sequence[Part], ask: Ask, before: ReadBefore) -> list[Example]:
     """The examples of a split. Raises DataError."""
-    read = [examples_of(open_rows(part.path, ask, opened=part.open), before, part.name) for part in parts]
-    examples = [example for part in read for example in part]
+    examples: list[Example] = []
+    for part in parts:
+        opened = open_rows(part.path, before.ask_next(ask), opened=part.open)
+        examples += examples_of(opened, before, part.name)
     if len(parts) > 1:
         check_ids(examples, parts[0].path.parent)
     return examples
@@ -123,12 +125,21 @@ def _divided(
     return {name: [rows[index] for index in part] for name, part in zip(names, parts, strict=True)}
 
 
-@dataclass(frozen=True)
+@dataclass
 class ReadBefore:
-    """What the files of a dataset that were read before have said, and the ids of their examples."""
+    """What the files of a dataset that were read before have said, the ids of their examples, and the columns of
+    labels of the first that has some."""
 
     notes: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
+    labels: tuple[str, ...] = ()
+
+    def ask_next(self, ask: Ask) -> Ask:
+        """What to ask of the next file: it has the same columns of labels, or, as a test split may, none."""
+        if not self.labels:
+            return ask
+        remembered = replace(ask.columns.over(ask.remembered), labels=self.labels)
+        return replace(ask, columns=replace(ask.columns, labels=()), remembered=remembered)
 
 
 def read_examples(path: Path, ask: Ask | None = None, before: ReadBefore | None = None) -> list[Example]:
@@ -147,6 +158,8 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = 
         examples = _with_ids(pairs, opened.reader.ids_are_numbers, name or path.stem, before.ids)
     check_ids(examples, path)
     say(path, opened.all_notes(), before.notes)
+    if opened.reader.roles.labels and not opened.published:
+        before.labels = before.labels or opened.reader.roles.labels.columns
     before.ids.update(example.id for example in examples)
     return examples
 

@@ -31,6 +31,7 @@ class LabelCells:
     "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none
 
     `names` are the labels of flags, and the classes. `known` are labels of which it is known that they are labels.
+    `has_words` says that "nan" may stand for nothing, as pandas writes it to CSV.
     """
 
     kind: Literal["names", "flags", "classes"]
@@ -40,6 +41,7 @@ class LabelCells:
     is_separator_said: bool = False
     cut: float | None = None
     known: frozenset[str] = frozenset()
+    has_words: bool = False
 
     def read(self, row: Mapping[str, Any], where: str) -> Labels:
         """The labels of a row. Raises DataError."""
@@ -48,15 +50,18 @@ class LabelCells:
         value, column = row.get(self.columns[0]), self.columns[0]
         if value is None or (is_missing(value) and value != ""):
             return None, ()
-        if isinstance(value, str) and value in EMPTY_WORDS and value not in self.known:
+        if self._is_word_for_nothing(value):
             return None, ()
         if self.kind == "classes":
             return self._class(value, f"{where}: {column}"), ()
         return self._names(value, where)
 
+    def _is_word_for_nothing(self, value: Any) -> bool:
+        return self.has_words and isinstance(value, str) and value in EMPTY_WORDS and value not in self.known
+
     def _flags(self, row: Mapping[str, Any], where: str) -> Labels:
         pairs = [(name, row.get(column)) for name, column in zip(self.names, self.columns, strict=True)]
-        unknown = tuple(name for name, x in pairs if is_missing(x) or (isinstance(x, str) and x in EMPTY_WORDS))
+        unknown = tuple(name for name, x in pairs if is_missing(x) or self._is_word_for_nothing(x))
         if len(unknown) == len(pairs):
             return None, unknown if len(pairs) > 1 else ()
         has = []

@@ -72,7 +72,7 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
         if role != "labels" or ask.wants_labels:
             decision.take_by_name(role)
     taken = decision.taken
-    decision.refuse_unfilled(ask.wants_labels)
+    decision.refuse_unfilled(ask.wants_labels and not ask.remembered.labels)
     cells, label_note = None, ""
     if taken.get("labels"):
         said = ask.columns.over(ask.remembered)

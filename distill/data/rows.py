@@ -180,9 +180,11 @@ def _named(columns: Columns) -> set[str]:
 def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[RowReader, tuple[str, ...]]:
     """The reader of a table by the survey of its rows, and notes of how they are read. Raises DataError."""
     roles, notes = decide_roles(survey, table.columns, ask, path)
+    has_words = table.is_text
     folder = ask.columns.over(ask.remembered).images
     folders = ((Path(folder),) if folder else ()) + table.image_folders
-    has_words = table.format.startswith(("CSV", "TSV"))
+    if roles.labels:
+        roles = replace(roles, labels=replace(roles.labels, has_words=has_words))
     reader = RowReader(path, roles, False, has_words, frozenset(survey.columns), folders, table.convert)
     if not roles.id and survey.rows:
         reader = replace(reader, ids_are_numbers=not _has_distinct_images(survey, roles.image))
@@ -192,6 +194,8 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
         notes = [f"read as {table.format}", *notes]
     if has_words and roles.text and survey.columns[roles.text].empty_words:
         notes.append("'nan' and the like in place of a text are read as no text")
+    if has_words and roles.labels and any(survey.columns[name].empty_words for name in roles.labels.columns):
+        notes.append("'nan' and the like in place of labels are read as unknown, but for labels in labels.txt")
     return reader, tuple(notes)
 
 

@@ -151,7 +151,7 @@ def test_mistakes_are_one_line_with_exit_code_2(chain: Chain, tmp_path: Path) ->
         (["bench", tmp_path / "x", "--data", data], "no run"),
         (["evaluate", chain.int8, "--data", tmp_path / "x"], "no such file or folder"),
         (["predict", tmp_path / "x", "--image", tmp_path / "a.jpg"], "no Bundle"),
-        (["predict", chain.int8, tmp_path / "a.txt"], "give a folder of images or a file"),
+        (["predict", chain.int8, tmp_path / "a.doc"], "give a folder of images or a file"),
         (["split", tmp_path / "a.json", "--out", tmp_path / "new"], "no such file"),
     ):
         assert message in one_line_error(distill(*words))

@@ -338,3 +338,20 @@ def test_no_column_that_looks_like_an_image_a_text_or_labels_is_dropped_without_
         content, notes = set().union(*map(content_of, examples)), "".join(said)
         for name, kind in kinds:
             assert kind == "word" or name in notes or name in content or not content.isdisjoint(table[name])
+
+
+def test_a_test_split_whose_labels_are_kept_secret_needs_no_columns_of_them(tmp_path: Path) -> None:
+    for name, cells in (("train", ",1,0"), ("dev", ",0,1")):
+        write(tmp_path / f"{name}.csv", f"id,text,sad,glad\n{name},word{cells}\n")
+    write(tmp_path / "test.csv", "id,text,old\ntest,word,1\n")
+    splits = read_splits(tmp_path, columns=Columns(labels=("sad", "glad")))
+    assert [labels_of(part) for part in (splits.train, splits.dev, splits.test)] == [
+        [("sad",)],
+        [("glad",)],
+        [None],
+    ]
+
+
+def test_a_label_none_of_json_is_a_name(tmp_path: Path) -> None:
+    content = lines({"id": "1", "text": "a", "labels": "None"}, {"id": "2", "text": "b", "labels": "sad"})
+    assert labels_of(read(tmp_path / "a.jsonl", content)) == [("None",), ("sad",)]

@@ -35,7 +35,7 @@ def open_delimited(path: Path) -> Table:
         name += f" separated by {NAMES[separator]}"
     if encoding == "cp1252":
         name += " in Windows-1252, as it is not UTF-8"
-    return Table(name, _rows(path, encoding, separator))
+    return Table(name, _rows(path, encoding, separator), is_text=True)
 
 
 def _sniff(path: Path, encoding: str, usual: str) -> str:

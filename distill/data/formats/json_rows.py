@@ -65,6 +65,10 @@ def _rows_of(lines: Iterable[str | bytes], path: Path) -> Iterator[tuple[int, di
 def json_row(line: str | bytes, path: Path, number: int) -> dict[str, Any] | DataError:
     """The row of one line, or what is wrong with it."""
     try:
+        line = line.decode("utf-8-sig") if isinstance(line, bytes) else line
+    except UnicodeDecodeError as error:
+        return DataError(f"{path}: row {number}: not readable as UTF-8 text: {error}")
+    try:
         return _row(parse_json(line, f"{path}: row {number}", DataError), path, number)
     except DataError as error:
         return error

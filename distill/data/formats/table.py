@@ -20,14 +20,16 @@ class Table:
     """`format` names what was read for its user, such as "CSV, separated by ;". `rows` are (number from 1, row by
     column), or a DataError in place of a row that cannot be read, and are read once. `columns` is what the format
     itself says of its columns, and `image_folders` where it keeps its images, beside the places where every image
-    is looked for. `convert` makes of each row what its published form means by it, in the columns `columns`; it
-    raises DataError or KeyError for a row that it cannot. `published` says that a file is of another form than rows
-    by column, or that its columns mean something else than their names."""
+    is looked for. `is_text` says that every cell is a string, where "nan" may stand for nothing. `convert` makes of
+    each row what its published form means by it, in the columns `columns`; it raises DataError or KeyError for one
+    that it cannot read. `published` says that a file is of another form than rows by column, or that its columns mean
+    something else than their names."""
 
     format: str
     rows: Iterator[NumberedRow]
     columns: Columns = field(default_factory=Columns)
     image_folders: tuple[Path, ...] = ()
+    is_text: bool = False
     convert: Convert | None = None
     published: bool = False
 
