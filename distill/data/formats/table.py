@@ -22,8 +22,8 @@ class Table:
     itself says of its columns, and `image_folders` where it keeps its images, beside the places where every image
     is looked for. `is_text` says that every cell is a string, where "nan" may stand for nothing. `convert` makes of
     each row what its published form means by it, in the columns `columns`; it raises DataError or KeyError for one
-    that it cannot read. `published` says that a file is of another form than rows by column, or that its columns mean
-    something else than their names."""
+    that it cannot read. `published` says that a file is of another form than rows by column, or that its columns
+    mean something else than their names."""
 
     format: str
     rows: Iterator[NumberedRow]
