@@ -24,6 +24,7 @@ from distill.data.checks import content_hash
 from distill.data.columns import Columns
 from distill.data.dataset import SUFFIXES, Example, say
 from distill.data.formats import parquet
+from distill.data.formats.class_folders import folders
 from distill.data.formats.folders import METADATA, find_parts
 from distill.data.formats.json_rows import is_json, is_json_lines, json_row
 from distill.data.formats.open_table import is_table
@@ -114,6 +115,7 @@ class Source:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
         if not images and not tables and (parts := find_parts(folder).parts):
             example = next(iter(parts.values()))[0].path
+            example = folders(example)[0] if example.is_dir() else example  # one class
             raise DataError(f"{folder}: holds a dataset; give one of its parts, such as {example}")
         if not tables and not images:
             raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")

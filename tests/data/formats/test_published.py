@@ -60,6 +60,7 @@ def test_predict_reads_each_published_form_or_names_the_parts(form: Form, tmp_pa
             Source.open(data)
         assert str(tmp_path) in str(refused.value)
         assert "\n" not in str(refused.value)
+        Source.open(Path(str(refused.value).rpartition("such as ")[2]))
         sources = [
             part.path for parts in find_parts(data).parts.values() for part in parts if not part.path.is_dir()
         ]
