@@ -35,7 +35,7 @@ Overrides = Mapping[str, Any] | Sequence[str] | None  # {"teacher.epochs": 12}, 
 
 @translates_os_errors
 def read_dataset(data: PathLike, run: PathLike | None = None, columns: ColumnsLike = None) -> Splits:
-    """Read and check a dataset: a folder with train, dev and perhaps test, or one file, which is split 70/15/15.
+    """Read and check a dataset: a folder, one file, which is split 70/15/15, or OWNER/NAME on the Hugging Face hub.
 
     With a `run` or Bundle, the label set is its own, and so are the columns that it was trained on, as far as
     `columns` names no others. Rows without labels are left out of the splits, see
@@ -45,10 +45,12 @@ def read_dataset(data: PathLike, run: PathLike | None = None, columns: ColumnsLi
     from distill.data.checks import check_splits
     from distill.data.dataset import read_splits
     from distill.runtime.bundle import columns_of, labels_of
+    from distill.runtime.hub_dataset import resolve_dataset
 
     owner = None if run is None else to_path("run", run)
     asked, remembered = Columns.of(columns), None if owner is None else columns_of(owner)
-    splits = read_splits(to_path("data", data), None if owner is None else labels_of(owner), asked, remembered)
+    source = resolve_dataset(os.fspath(to_path("data", data)))
+    splits = read_splits(source, None if owner is None else labels_of(owner), asked, remembered)
     for line in check_splits(splits, owner):
         warn(line)
     splits = splits.with_known_labels()

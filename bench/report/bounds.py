@@ -19,7 +19,7 @@ BOUNDS: dict[str, Range] = {
     **dict.fromkeys(("round_spread", "joules", "of_peak", "load"), (0, 1e6)),
     **dict.fromkeys(("int8_gops", "fp32_gops"), (0, 1e9)),
     **dict.fromkeys(("precision", "recall", "f1", "average_precision", "threshold", "ece"), SHARE),
-    **dict.fromkeys(("micro_f1", "macro_f1", "macro_f1_empty_as_one", "micro_ap"), SHARE),
+    **dict.fromkeys(("micro_f1", "macro_f1", "macro_f1_empty_as_one", "micro_ap", "hierarchical_f1"), SHARE),
     **dict.fromkeys(("Bin.low", "Bin.high", "mean_probability", "frequency"), SHARE),
     **dict.fromkeys(("Difference.micro_f1", "Difference.macro_f1"), CHANGE),
     "ratio": (1e-6, 1e6),

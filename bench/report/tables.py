@@ -185,14 +185,18 @@ def quality(rows: Sequence[Row], report: BenchReport) -> Grid:
         yield from (f"{figure:.3f}" for figure in (q.macro_f1_empty_as_one, q.micro_ap, q.ece))
         yield from (f"{half.micro_f1.value:.3f}" for half in (row.quality_text_alone, row.quality_image_alone))
         yield from (f"{f1.value:.3f}" for f1 in (own.micro_f1, own.macro_f1)) if own else (NONE, NONE)
+        if q.hierarchical_f1 is not None:
+            yield f"{q.hierarchical_f1:.3f}"
 
     names = ("micro-F1 [95 %]", "macro-F1 [95 %]", "macro-F1, empty label = 1", "micro-AP", "ECE")
     halves = ("micro-F1, text alone", "micro-F1, image alone")
-    own = ("micro-F1, own thresholds", "macro-F1, own thresholds")
+    own: tuple[str, ...] = ("micro-F1, own thresholds", "macro-F1, own thresholds")
+    if rows[0].quality.hierarchical_f1 is not None:
+        own += ("hierarchical F1",)
     title = f"Quality on {report.conditions.split}, {rows[0].quality.examples} examples"
     grid, c = _grid(title, names + halves + own, rows, cells), report.constant
     f1s = (f"{f1:.3f}" for f1 in (c.micro_f1, c.macro_f1, c.macro_f1_empty_as_one))
-    constant = (f"always {', '.join(c.names)}", *f1s, *[NONE] * 6)
+    constant = (f"always {', '.join(c.names)}", *f1s, *[NONE] * (len(own) + 4))
     return replace(grid, rows=(*grid.rows, constant), emphasis=(*grid.emphasis, ""))
 
 

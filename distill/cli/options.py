@@ -62,8 +62,8 @@ data_option = click.option(
     required=True,
     type=click.Path(path_type=Path),
     metavar="DATA",
-    help="Folder with train, dev and optionally test files (.json, .jsonl, .csv, .tsv, .parquet), or one file, "
-    "split 70/15/15.",
+    help="Folder with train, dev and optionally test files (.json, .jsonl, .csv, .tsv, .parquet), one file, split "
+    "70/15/15, a published dataset (docs/data.md), or OWNER/NAME on the Hugging Face hub.",
 )
 
 recipe_option = click.option(

@@ -24,20 +24,22 @@ MAX_TOML = 1 << 20  # bytes; distill's own recipe has 9 kB
 
 
 def build_dataclass(cls: type[T], tree: Any, where: str) -> T:
-    """A frozen dataclass from a TOML or JSON table that has exactly its fields, each of its type.
+    """A frozen dataclass from a TOML or JSON table that has exactly its fields, each of its type; only those
+    that are None by default may be missing.
 
     `where` names the table in errors. Raises RecipeError for a missing, unknown or mistyped key."""
     if not isinstance(tree, dict):
         raise RecipeError(f"{where}: expected a table, got {short_repr(tree)}")
     kinds = get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    names = list(defaults)
     unknown = sorted(set(tree) - set(names))
     if unknown:
         raise RecipeError(f"{where}: unknown key {short_repr(unknown[0])}; expected {', '.join(names)}")
-    missing = [name for name in names if name not in tree]
+    missing = [name for name in names if name not in tree and defaults[name] is not None]
     if missing:
         raise RecipeError(f"{where}: key {missing[0]!r} is missing")
-    return cls(**{name: _convert(kinds[name], tree[name], f"{where}.{name}") for name in names})
+    return cls(**{name: _convert(kinds[name], tree.get(name), f"{where}.{name}") for name in names})
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:

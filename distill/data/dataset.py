@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from distill.data.examples import examples_to_json as examples_to_json
 from distill.data.examples import relative_path as relative_path
 from distill.data.examples import without_images as without_images
 from distill.data.examples import without_texts as without_texts
+from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.open_table import SUFFIXES as SUFFIXES
 from distill.data.labels import LABEL_FILES, LabelSet
 from distill.data.roles import Ask
@@ -64,26 +65,64 @@ def read_splits(
     """
     ask = Ask(columns or Columns(), remembered or Columns(), labels)
     used = ask.columns.over(ask.remembered)
-    if source.is_file():
-        from distill.data.split_file import divide
+    parts = _parts_of(source)
+    if ALL not in parts and "train" not in parts:
+        raise DataError(f"{source}: no train split, only {', '.join(parts)}; `distill split` divides a file")
+    known, read, before = labels or find_labels(source if source.is_dir() else source.parent), {}, ReadBefore()
+    for name in (ALL, *SPLIT_NAMES):
+        read[name] = _read_parts(parts.get(name, ()), replace(ask, labels=known), before)
+        if read[name]:
+            known = known or collect_labels(read[name], source)
+    assert known is not None
+    if read[ALL]:
+        read |= _divided(read[ALL], ("train", "dev", "test"), known, source)
+    elif not read["dev"]:
+        say(source, ["no dev split: a part of train becomes dev, by a fixed seed"], before.notes)
+        read |= _divided(read["train"], ("train", "dev"), known, source)
+    return Splits(known, read["train"], read["dev"], read["test"], columns=used)
 
-        known = labels or find_labels(source.parent)
-        rows = read_examples(source, replace(ask, labels=known))
-        labels = known or collect_labels(rows, source)
-        train, dev, test = ([rows[index] for index in part] for part in divide(rows, labels, source))
-        return Splits(labels, train, dev, test, columns=used)
+
+def _parts_of(source: Path) -> Mapping[str, tuple[Part, ...]]:
+    """The files and folders with the rows of each split. Raises DataError if there are none."""
+    if source.is_file():
+        return {ALL: (Part.of(source),)}
     if not source.is_dir():
         raise DataError(f"{source}: no such file or folder; --data takes a folder with train.json, or one file")
-    files = {name: find_split(source, name) for name in SPLIT_NAMES}
-    for name in ("train", "dev"):
-        if files[name] is None:
-            raise DataError(f"{source}: no {name}.json, {name}.jsonl or {name}.csv; `distill split` makes them")
-    known, parts, before = labels or find_labels(source), {}, ReadBefore()
-    for name, path in files.items():
-        parts[name] = read_examples(path, before.ask_next(replace(ask, labels=known)), before) if path else []
-        known = known or collect_labels(parts[name], source)
-    assert known is not None
-    return Splits(known, parts["train"], parts["dev"], parts["test"], columns=used)
+    layout = find_parts(source)
+    if not layout.parts:
+        raise DataError(
+            f"{source}: no train.json, train.jsonl or train.csv, and no other form of dataset that is known (see "
+            "docs/data.md); `distill split` divides a file"
+        )
+    if layout.left_out:
+        say(source, [f"not read: {', '.join(str(file.relative_to(source)) for file in layout.left_out)}"], set())
+    return layout.parts
+
+
+def read_split(source: Path, name: str, ask: Ask | None = None) -> list[Example]:
+    """The examples of one split of a folder, none if it has none. Raises DataError."""
+    return _read_parts(_parts_of(source).get(name, ()), ask or Ask(), ReadBefore())
+
+
+def _read_parts(parts: Sequence[Part], ask: Ask, before: ReadBefore) -> list[Example]:
+    """The examples of a split. Raises DataError."""
+    examples: list[Example] = []
+    for part in parts:
+        opened = open_rows(part.path, before.ask_next(ask), opened=part.open)
+        examples += examples_of(opened, before, part.name)
+    if len(parts) > 1:
+        check_ids(examples, parts[0].path.parent)
+    return examples
+
+
+def _divided(
+    rows: Sequence[Example], names: Sequence[str], labels: LabelSet, source: Path
+) -> dict[str, list[Example]]:
+    """Examples by split, in parts of the usual sizes. Raises DataError."""
+    from distill.data.split_file import divide
+
+    parts = divide(rows, labels, source, names=names)
+    return {name: [rows[index] for index in part] for name, part in zip(names, parts, strict=True)}
 
 
 @dataclass
@@ -110,16 +149,17 @@ def read_examples(path: Path, ask: Ask | None = None, before: ReadBefore | None 
     return examples_of(open_rows(path, ask or Ask()), before)
 
 
-def examples_of(opened: OpenRows, before: ReadBefore | None = None) -> list[Example]:
-    """The same of opened rows."""
+def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = "") -> list[Example]:
+    """The same of opened rows, whose ids have the `name` before them where it takes one to tell them apart."""
     path, before = opened.reader.path, before or ReadBefore()
     pairs = [(number, opened.reader.read(row, number)) for number, row in opened.rows]
     examples = [example for _, example in pairs]
     if not opened.reader.roles.id:
-        examples = _with_ids(pairs, opened.reader.ids_are_numbers, path, before.ids)
+        examples = _with_ids(pairs, opened.reader.ids_are_numbers, name or path.stem, before.ids)
     check_ids(examples, path)
     say(path, opened.all_notes(), before.notes)
-    before.labels = before.labels or (opened.reader.roles.labels.columns if opened.reader.roles.labels else ())
+    if opened.reader.roles.labels and not opened.published:
+        before.labels = before.labels or opened.reader.roles.labels.columns
     before.ids.update(example.id for example in examples)
     return examples
 
@@ -133,16 +173,14 @@ def say(path: Path, notes: Sequence[str], said: set[str]) -> None:
         said.update(new)
 
 
-def _with_ids(
-    pairs: Sequence[tuple[int, Example]], are_numbers: bool, path: Path, taken: set[str]
-) -> list[Example]:
+def _with_ids(pairs: Sequence[tuple[int, Example]], are_numbers: bool, name: str, taken: set[str]) -> list[Example]:
     """The examples of a file without ids: by the names of their images, else by the numbers of the rows, after the
     name of the file where another file has the same."""
     ids = [example.id for _, example in pairs]
     if len(set(ids)) < len(ids):
         ids, are_numbers = [str(number) for number, _ in pairs], True
     if are_numbers or not taken.isdisjoint(ids):
-        ids = [f"{path.stem}-{id_}" for id_ in ids]
+        ids = [f"{name}-{id_}" for id_ in ids]
     return [replace(example, id=id_) for id_, (_, example) in zip(ids, pairs, strict=True)]
 
 

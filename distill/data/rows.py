@@ -3,8 +3,9 @@ where they are streamed, the first ones."""
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.untrusted import replace_surrogates, short_repr
 from distill.data.column_survey import EMPTY_WORDS, Survey, is_missing
-from distill.data.columns import OPTIONS, Role, list_columns
+from distill.data.columns import NO_COLUMN, OPTIONS, Columns, Role, list_columns
 from distill.data.examples import MAX_TEXT, Example
 from distill.data.formats.open_table import open_table
-from distill.data.formats.table import Table
+from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
 from distill.data.image_names import find_image
 from distill.data.roles import Ask, Roles, could_be, decide_roles, unused_columns
 
+Opener = Callable[[Path, bool], Table]  # of a file; True for its rows as they stand in it
 FIRST_ROWS = 1000  # by which the columns of a stream are decided
 USUAL_FORMATS = ("JSON", "JSON Lines", "CSV", "TSV", "Parquet")
 
@@ -38,6 +40,11 @@ class RowReader:
     has_words: bool
     known: frozenset[str]
     image_folders: tuple[Path, ...] = ()
+    convert: Convert | None = None
+
+    def converted(self, rows: Iterable[NumberedRow]) -> Iterator[NumberedRow]:
+        """Rows as they stand in the file, in the columns that are read."""
+        return convert_rows(rows, self.convert, self.path)
 
     def read(self, row: dict[str, Any] | DataError, number: int) -> Example:
         """One row as an Example. Its image is found as `find_image` says, and not opened. Raises DataError."""
@@ -136,18 +143,38 @@ class OpenRows:
     reader: RowReader
     notes: tuple[str, ...]
     unused: str
+    published: bool = False
 
     def all_notes(self) -> tuple[str, ...]:
         """The notes of what is read and what is not."""
         return (*self.notes, *([self.unused] if self.unused else []))
 
 
-def open_rows(path: Path, ask: Ask, first_rows: int | None = None) -> OpenRows:
-    """Decide the columns of a file by its first rows, all of them for None, and open it. Raises DataError."""
-    survey = Survey.of(itertools.islice(open_table(path).rows, first_rows), path)
-    table = open_table(path)
+def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opener = open_table) -> OpenRows:
+    """Decide the columns of a file by its first rows, all of them for None, and open it. Raises
+    DataError."""
+    as_is = _are_columns_named(path, ask, opened)
+    first = opened(path, as_is)
+    survey = Survey.of(itertools.islice(convert_rows(first.rows, first.convert, path), first_rows), path)
+    table = opened(path, as_is)
     reader, notes = make_reader(path, table, survey, ask)
-    return OpenRows(table.rows, reader, notes, unused_columns(survey, reader.roles))
+    rows = reader.converted(table.rows)
+    return OpenRows(rows, reader, notes, unused_columns(survey, reader.roles), table.published)
+
+
+def _are_columns_named(path: Path, ask: Ask, opened: Opener) -> bool:
+    """Whether columns of the file itself are meant, and not those of its published form: a user names some, or a
+    run has learned from some that it has."""
+    if _named(ask.columns):
+        return True
+    if not (names := _named(ask.remembered)) or not opened(path, False).published:
+        return False
+    row = next((row for _, row in opened(path, True).rows if isinstance(row, dict)), {})
+    return all(fnmatch.filter(row, name) for name in names)
+
+
+def _named(columns: Columns) -> set[str]:
+    return {columns.id, columns.text, columns.image, *columns.labels} - {"", NO_COLUMN}
 
 
 def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[RowReader, tuple[str, ...]]:
@@ -158,7 +185,7 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
     folders = ((Path(folder),) if folder else ()) + table.image_folders
     if roles.labels:
         roles = replace(roles, labels=replace(roles.labels, has_words=has_words))
-    reader = RowReader(path, roles, False, has_words, frozenset(survey.columns), folders)
+    reader = RowReader(path, roles, False, has_words, frozenset(survey.columns), folders, table.convert)
     if not roles.id and survey.rows:
         reader = replace(reader, ids_are_numbers=not _has_distinct_images(survey, roles.image))
         what = "row numbers" if reader.ids_are_numbers else "names of the images, without suffixes"

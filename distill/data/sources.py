@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,14 +22,17 @@ from distill.core.inputs import bounded_lines, open_input
 from distill.core.untrusted import is_file, replace_surrogates
 from distill.data.checks import content_hash
 from distill.data.columns import Columns
-from distill.data.dataset import MAX_TEXT, SUFFIXES, Example, say
+from distill.data.dataset import SUFFIXES, Example, say
 from distill.data.formats import parquet
+from distill.data.formats.class_folders import folders
+from distill.data.formats.folders import METADATA, find_parts
 from distill.data.formats.json_rows import is_json, is_json_lines, json_row
 from distill.data.formats.open_table import is_table
 from distill.data.formats.text import encoding_of
 from distill.data.image_names import IMAGE_SUFFIXES
 from distill.data.roles import Ask
 from distill.data.rows import FIRST_ROWS, RowReader, open_rows
+from distill.data.text_beside import text_beside
 
 NO_LABELS = Ask(wants_labels=False)
 
@@ -103,11 +105,18 @@ class Source:
             names = sorted(folder.iterdir())
         except OSError as error:
             raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
+        rows = [path for path in names if is_file(path) and _is_about(path, folder)]
+        if len(rows) == 1:
+            return cls.open(rows[0], ask)
         # A file that has an image's suffix but is not one becomes a FailedRow: it is not skipped.
         images = tuple(path for path in names if path.suffix.lower() in IMAGE_SUFFIXES)
         tables = tuple(path for path in names if path.suffix == parquet.SUFFIX)
         if tables and images:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
+        if not images and not tables and (parts := find_parts(folder).parts):
+            example = next(iter(parts.values()))[0].path
+            example = folders(example)[0] if example.is_dir() else example  # one class
+            raise DataError(f"{folder}: holds a dataset; give one of its parts, such as {example}")
         if not tables and not images:
             raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
         return cls("parquet", folder, tables, ask=ask) if tables else cls("images", folder, images)
@@ -171,6 +180,12 @@ class Source:
         return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
+def _is_about(path: Path, folder: Path) -> bool:
+    """Whether a file is rows about the images in its folder: metadata.jsonl, or named like the folder."""
+    named = path.stem.lower() in (METADATA, folder.name.lower())
+    return named and (path.suffix.lower() in SUFFIXES or is_json(path))
+
+
 def _can_seek_lines(path: Path) -> bool:
     """Whether a file's rows are lines that can be read from any one."""
     if not is_file(path):  # reported when it is read
@@ -200,28 +215,13 @@ def items_of(rows: Iterable[tuple[int, dict[str, Any] | DataError]], reader: Row
 def json_lines(lines: Iterable[bytes], reader: RowReader, first: int = 1) -> Iterator[Item]:
     """Examples of JSON Lines, numbered from `first`; a line that is not valid JSON becomes a FailedRow."""
     numbered = ((number, line) for number, line in enumerate(lines, first) if line.strip())
-    yield from items_of(((number, json_row(line, reader.path, number)) for number, line in numbered), reader)
+    rows = ((number, json_row(line, reader.path, number)) for number, line in numbered)
+    yield from items_of(reader.converted(rows), reader)
 
 
 def example_of_image(path: Path) -> Example | FailedRow:
     """The example of an image in a folder, with the text beside it."""
     try:
-        return Example(replace_surrogates(path.name), _text_beside(path), path, ())
+        return Example(replace_surrogates(path.name), text_beside(path), path, ())
     except DataError as error:
         return FailedRow(path.name, str(error))
-
-
-def _text_beside(image: Path) -> str:
-    """The content of NAME.txt, "" if there is none. Raises DataError if it cannot be read."""
-    path = image.with_suffix(".txt")
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"{path}: is not a plain file")
-        if status.st_size > 4 * MAX_TEXT:
-            raise DataError(f"{path}: has {status.st_size:,} bytes, over the limit of {4 * MAX_TEXT:,}; shorten it")
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error

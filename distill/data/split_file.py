@@ -68,15 +68,17 @@ def divide(
     source: Path,
     seed: int = SPLIT_SEED,
     image_names: dict[str, str] | None = None,
+    names: Sequence[str] = tuple(SHARES),
 ) -> list[NDArray[np.int64]]:
-    """The row indices of train, dev and test. Rows with the same text, up to how it is written, or the same image
+    """The row indices of the splits `names`. Rows with the same text, up to how it is written, or the same image
     stay together. `image_names` are those of images that cannot be read, by id. Raises DataError."""
     # `check_splits` reports labels outside the set, all of them at once.
-    names = frozenset(labels.names)
-    inside = [[label for label in row.labels or () if label in names] for row in rows]
+    known = frozenset(labels.names)
+    inside = [[label for label in row.labels or () if label in known] for row in rows]
+    total = sum(SHARES[name] for name in names)
     groups = groups_of([list(_keys(row, image_names or {})) for row in rows])
     try:
-        return stratified_split(labels.encode(inside), tuple(SHARES.values()), seed, groups)
+        return stratified_split(labels.encode(inside), tuple(SHARES[name] / total for name in names), seed, groups)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
 

@@ -78,18 +78,18 @@ def _snapshot(name: str, repository: str, revision: str) -> Path:
             "hf auth login)"
         ) from error
     except Exception as error:  # noqa: BLE001  # requests' errors or httpx's, by the client's version
-        return _cached(name, repository, revision, f"the hub cannot be reached ({_reason(error)})")
+        return _cached(name, repository, revision, f"the hub cannot be reached ({reason_of(error)})")
     size_bytes = _check_listing(name, info)
     note(f"{name}: commit {info.sha}, {size_bytes / 1e6:.1f} MB, from the Hugging Face hub or its cache")
     download = partial(client.snapshot_download, repository, revision=revision, allow_patterns=list(ALL_FILES))
     try:
-        return Path(_download(download, Path(constants.HF_HUB_CACHE)))
+        return Path(download_from(download, Path(constants.HF_HUB_CACHE)))
     except Exception as error:
-        reason = _reason(error)
+        reason = reason_of(error)
         raise BundleError(f"{name}: the download broke off ({reason}); give the same command again") from error
 
 
-def _download(download: Callable[..., str], client_cache: Path) -> str:
+def download_from(download: Callable[..., str], client_cache: Path) -> str:
     """Download, beside our own cache where the client's cannot be written."""
     try:
         return download()
@@ -144,7 +144,7 @@ def _copy_without_links(name: str, snapshot: Path, folder: Path) -> Path:
     return folder
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The hub's or the system's message; for a failed connection, the error's type alone."""
     message = str(error) if getattr(error, "response", None) is not None else getattr(error, "strerror", None)
     return " ".join((message or type(error).__name__).split())[:160]

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import ArgumentError
+from distill.data.hierarchy import is_hierarchical
 from distill.scoring.estimate import Estimate
+from distill.scoring.hierarchy import fill_ancestors
 
 Targets = NDArray[np.float32]  # (N, L) in {0, 1}, NaN where unknown: such pairs count in no metric
 Decisions = NDArray[np.bool_]  # (N, L)
@@ -38,7 +40,7 @@ class Quality:
 
     `macro_f1` gives a label without positives and decisions an F1 of 0 (scikit-learn's zero_division=0),
     `macro_f1_empty_as_one` gives it 1 (zero_division=1, as the SemEval-2021 Task 6 scorer does). `ece` is the
-    expected calibration error.
+    expected calibration error. `hierarchical_f1` is None for labels without a hierarchy.
     """
 
     examples: int
@@ -48,6 +50,7 @@ class Quality:
     micro_ap: float
     ece: float
     labels: tuple[LabelQuality, ...]
+    hierarchical_f1: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON table."""
@@ -115,6 +118,14 @@ def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> floa
     """Mean of the labels' F1; `empty` is the F1 of a label without positives and decisions."""
     tp, fp, fn = confusion_counts(targets, decisions)
     return float(f1_from_counts(tp, fp, fn, empty).mean())
+
+
+def hierarchical_f1(names: tuple[str, ...], targets: Targets, decisions: Decisions) -> float:
+    """Micro-F1 of targets and decisions with the labels above each one filled in: hF of Kiritchenko et al. 2006,
+    "Learning and Evaluation in the Presence of Class Hierarchies", as SemEval-2024 Task 4 counts it, where the root
+    is no label. 0 without positives and decisions."""
+    filled = np.where(fill_ancestors(names, targets == 1), np.float32(1), targets)
+    return micro_f1(filled, fill_ancestors(names, decisions))
 
 
 def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.float32]) -> float | None:
@@ -243,6 +254,7 @@ def measure_decisions(
         micro_ap=micro_ap(targets, probabilities),
         ece=expected_calibration_error(targets, probabilities),
         labels=labels,
+        hierarchical_f1=hierarchical_f1(names, targets, decisions) if is_hierarchical(names) else None,
     )
 
 

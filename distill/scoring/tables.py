@@ -15,15 +15,12 @@ def quality_table(title: str, rows: Sequence[tuple[str, Quality]], constant: Con
     table.add_column("")  # the one that wraps when the terminal is narrow: figures stay whole
     for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "empty = 1", "micro-AP", "ECE"):
         table.add_column(name, justify="right", no_wrap=True)
+    if any(q.hierarchical_f1 is not None for _, q in rows):
+        table.add_column("hierarchical F1", justify="right", no_wrap=True)
     for name, q in rows:
-        table.add_row(
-            name,
-            f"{q.micro_f1:.3f}",
-            f"{q.macro_f1:.3f}",
-            f"{q.macro_f1_empty_as_one:.3f}",
-            f"{q.micro_ap:.3f}",
-            f"{q.ece:.3f}",
-        )
+        figures = (q.micro_f1, q.macro_f1, q.macro_f1_empty_as_one, q.micro_ap, q.ece)
+        above = (f"{q.hierarchical_f1:.3f}",) if q.hierarchical_f1 is not None else ()
+        table.add_row(name, *(f"{figure:.3f}" for figure in figures), *above)
     if constant is not None:
         empty = f"{constant.macro_f1_empty_as_one:.3f}"
         name = f"constant ({len(constant.names)} labels)"

@@ -9,7 +9,7 @@ from pathlib import Path
 from distill.core.errors import DataError
 from distill.core.terminal import note
 from distill.data.checks import content_hash, raise_if_any
-from distill.data.dataset import Example, Splits, find_split, read_examples, read_splits
+from distill.data.dataset import Example, Splits, read_examples, read_split, read_splits
 from distill.data.lineage import Lineage
 from distill.data.roles import Ask
 
@@ -29,16 +29,15 @@ class RetrainData:
 
 def read_test(source: Path, ask: Ask | None = None) -> list[Example]:
     """All rows of a file, or the test split of a folder. Raises DataError for too few rows, or no label."""
-    path = find_split(source, "test") if source.is_dir() else source
-    if path is None:
+    examples = read_split(source, "test", ask) if source.is_dir() else read_examples(source, ask)
+    if not examples:
         raise DataError(f"{source}: no test.json, test.jsonl or test.csv; give --test a labelled file")
-    examples = read_examples(path, ask)
     if len(examples) < MIN_TEST:
         raise DataError(
-            f"{path}: {len(examples)} test examples are too few to compare two runs; at least {MIN_TEST}"
+            f"{source}: {len(examples)} test examples are too few to compare two runs; at least {MIN_TEST}"
         )
     if not any(example.labels for example in examples):
-        raise DataError(f"{path}: no row has a label, so nothing can be measured; add labels")
+        raise DataError(f"{source}: no row has a label, so nothing can be measured; add labels")
     return examples
 
 

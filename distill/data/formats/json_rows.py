@@ -9,6 +9,7 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.inputs import MAX_JSON, bounded_lines, open_input, read_input
 from distill.core.untrusted import parse_json, short_repr
+from distill.data.formats.published import open_tree
 from distill.data.formats.table import Table
 from distill.data.formats.text import encoding_of, head, open_text
 
@@ -40,7 +41,8 @@ def open_json(path: Path) -> Table:
     """A JSON list or JSON Lines. Raises DataError."""
     if is_json_lines(path):
         return Table("JSON Lines", _lines(path))
-    return Table("JSON", _list(path))
+    tree = _tree(path)
+    return open_tree(tree, path) or Table("JSON", _list(tree, path))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
@@ -72,12 +74,15 @@ def json_row(line: str | bytes, path: Path, number: int) -> dict[str, Any] | Dat
         return error
 
 
-def _list(path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+def _tree(path: Path) -> Any:
     content = read_input(path, MAX_JSON, DataError)
     try:
-        tree = parse_json(content.decode(encoding_of(path)), str(path), DataError)
+        return parse_json(content.decode(encoding_of(path)), str(path), DataError)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
+
+
+def _list(tree: Any, path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
     if not isinstance(tree, list):
         raise DataError(f"{path}: expected a JSON list of rows; got {short_repr(tree)}")
     for number, row in enumerate(tree, 1):

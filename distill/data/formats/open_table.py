@@ -9,6 +9,7 @@ from distill.core.errors import DataError
 from distill.data.formats.delimited import is_delimited, open_delimited
 from distill.data.formats.json_rows import is_json, open_json
 from distill.data.formats.parquet import is_parquet, open_parquet
+from distill.data.formats.published import recognise
 from distill.data.formats.table import Table
 
 # The suffixes of files that are looked for; a file that is named may have others.
@@ -26,10 +27,11 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in (*SUFFIXES, ".ndjson", ".tab", ".txt")
 
 
-def open_table(path: Path) -> Table:
-    """The rows of a file by column. Raises DataError for one of no known format."""
+def open_table(path: Path, as_is: bool = False) -> Table:
+    """The rows of a file by column, of a published form unless they are to be read `as_is`. Raises DataError for a
+    file of no known format."""
     if is_table(path):
         for is_format, opened in FORMATS:
             if is_format(path):
-                return opened(path)
+                return opened(path) if as_is else recognise(opened(path), path)
     raise DataError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")

@@ -104,6 +104,11 @@ def _rows(path: Path, ask: Ask, said: set[str]) -> list[DatasetRow]:
     if is_parquet(path):
         raise DataError(f"{path}: texts are filled into JSON, JSON Lines, CSV and TSV; save it as one of them")
     opened = open_rows(path, ask)
+    if opened.published:
+        raise DataError(
+            f"{path}: is read in a published form ({'; '.join(opened.notes)}), into which texts are not filled; "
+            "name its columns, or divide it with distill split first"
+        )
     say(path, opened.notes, said)
     reader, text, image = opened.reader, opened.reader.roles.text or "text", opened.reader.roles.image
     # `read` raises for a row that is none.

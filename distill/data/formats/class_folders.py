@@ -1,0 +1,61 @@
+"""One folder of images per class, whose name is the label of every image in it; NAME.txt beside an image is its
+text, as for predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from distill.core.errors import DataError
+from distill.data.columns import Columns
+from distill.data.formats.table import Table
+from distill.data.image_names import IMAGE_SUFFIXES
+from distill.data.text_beside import text_beside
+
+CANONICAL = Columns(id="id", text="text", image="image", labels=("labels",))
+
+
+def folders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name, without hidden ones. Raises DataError."""
+    try:
+        return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
+
+
+def has_images(folder: Path) -> bool:
+    """Whether a folder holds an image itself."""
+    return next(_images(folder), None) is not None
+
+
+def is_of_classes(folder: Path) -> bool:
+    """Whether a folder is of this form: two or more folders, all of them with images."""
+    classes = folders(folder)
+    return len(classes) > 1 and all(map(has_images, classes))
+
+
+def open_classes(folder: Path, prefix: str = "") -> Table:
+    """The images of all classes. An image's id is the prefix and its name within the folder."""
+    return Table("one folder per class", _rows(folder, prefix), CANONICAL, (folder,), published=True)
+
+
+def _rows(folder: Path, prefix: str) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+    number = 0
+    for label in folders(folder):
+        for image in sorted(_images(label)):
+            number += 1
+            name = f"{label.name}/{image.name}"
+            try:
+                text = text_beside(image)
+            except DataError as error:
+                yield number, error
+            else:
+                yield number, {"id": prefix + name, "text": text, "image": name, "labels": [label.name]}
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    try:
+        yield from (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,161 @@
+"""Datasets that are published as folders: where the rows of each split are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from distill.core.errors import DataError
+from distill.core.inputs import MAX_JSON, read_input
+from distill.core.untrusted import is_file
+from distill.data.formats.class_folders import folders, is_of_classes, open_classes
+from distill.data.formats.open_table import SUFFIXES, open_table
+from distill.data.formats.splits import WORDS, choose, split_of
+from distill.data.formats.table import Table
+
+NO_ROWS = ("dataset_infos.json", "dataset_dict.json", "state.json", "split.json", "metadata.json")
+DEPTH = 3  # of folders: defaults/annotations/train.jsonl, en/train/0000.parquet
+ALL = "all"  # the rows of a dataset that is not divided
+METADATA = "metadata"
+MMHS_IDS = {"train": "train_ids.txt", "dev": "val_ids.txt", "test": "test_ids.txt"}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file, or a folder of classes, with rows of a split: those that `keep` keeps. `name` distinguishes its ids
+    from those of other parts."""
+
+    path: Path
+    name: str
+    keep: Callable[[Row], bool] = lambda row: True
+
+    @classmethod
+    def of(cls, path: Path) -> Part:
+        """All of a file."""
+        return cls(path, path.parent.name if path.stem == METADATA else path.stem)
+
+    def open(self, path: Path, as_is: bool) -> Table:
+        """Its table, see `open_table`. Raises DataError."""
+        if path.is_dir():
+            return open_classes(path, f"{self.name}/" * bool(self.name))
+        table = open_table(path, as_is)
+        rows = ((n, row) for n, row in table.rows if isinstance(row, DataError) or self.keep(row))
+        form = table.format + " of a Hugging Face imagefolder" * (self.path.stem == METADATA)
+        return replace(table, format=form, rows=rows)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of each split of a dataset by "train", "dev" and "test", or of all rows by "all", and files that
+    are named after a split and not of it."""
+
+    parts: Mapping[str, tuple[Part, ...]]
+    left_out: tuple[Path, ...] = ()
+
+
+def find_parts(folder: Path) -> Layout:
+    """The parts of a dataset's folder, none if it holds no dataset. Raises DataError if two files could be the same
+    split."""
+    levels: list[list[Path]] = [[] for _ in range(DEPTH + 1)]
+    for file in _files(folder, DEPTH):
+        levels[len(file.relative_to(folder).parts) - 1].append(file)
+    named = [_by_split(files, folder) for files in levels]
+    with_train = next((by_split for by_split in named if "train" in by_split), None)
+    if with_train is None:
+        top = next((depth for depth, files in enumerate(levels) if files), 0)
+        if not named[top]:
+            return Layout(_undivided(folder, levels[top]) or _classes(folder))
+        with_train = named[top]  # such as a test split alone
+    chosen = {split: choose(with_train[split], split, folder) for split in WORDS if split in with_train}
+    left_out = tuple(file for split in chosen for file in with_train[split] if file not in chosen[split])
+    return Layout({split: tuple(map(Part.of, paths)) for split, paths in chosen.items()}, left_out)
+
+
+def _by_split(files: list[Path], folder: Path) -> dict[str, list[Path]]:
+    by_split: dict[str, list[Path]] = {}
+    for file in files:
+        if split := _split_of(file, folder):
+            by_split.setdefault(split, []).append(file)
+    return by_split
+
+
+def _split_of(file: Path, folder: Path) -> str | None:
+    """The split after which a file, or else the nearest folder above it, is named."""
+    parts = (file.stem, *reversed(file.relative_to(folder).parts[:-1]))
+    return next((split for part in parts if (split := split_of(part))), None)
+
+
+def _files(folder: Path, depth: int) -> Iterator[Path]:
+    """Files that may hold rows, down to `depth` folders. Raises DataError."""
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
+    for entry in listed:
+        path = Path(entry.path)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if depth:
+                yield from _files(path, depth - 1)
+        elif entry.name not in NO_ROWS and (path.suffix.lower() in SUFFIXES or _is_split_in_txt(path)):
+            yield path
+
+
+def _is_split_in_txt(path: Path) -> bool:
+    """Whether a file is rows in JSON under the name training_set_task3.txt, as SemEval-2021 has them."""
+    if path.suffix != ".txt" or split_of(path.stem) is None:
+        return False
+    with path.open("rb") as handle:
+        return handle.read(1) == b"["
+
+
+def _undivided(folder: Path, files: list[Path]) -> dict[str, tuple[Part, ...]]:
+    """The parts of a folder with one file for all splits, empty if it has none. Raises DataError for several."""
+    if not files:
+        return {}
+    if len(files) > 1:
+        names = ", ".join(str(file.relative_to(folder)) for file in files[:3])
+        raise DataError(
+            f"{folder}: {names} could all be its rows; give the one that is, or call it train, and others dev "
+            "or test"
+        )
+    file = files[0]
+    ids = {split: file.parent / "splits" / name for split, name in MMHS_IDS.items()}
+    if all(map(is_file, ids.values())):
+        return {split: (Part(file, split, _with_id(path)),) for split, path in ids.items()}
+    named = sorted({split for each in folders(file.parent) if (split := split_of(each.name))})
+    if file.stem == METADATA and "train" in named:
+        return {split: (Part(file, split, _in_folder_of(split)),) for split in named}
+    return {ALL: (Part.of(file),)}
+
+
+def _with_id(path: Path) -> Callable[[Row], bool]:
+    ids = frozenset(read_input(path, MAX_JSON, DataError).decode("utf-8-sig").split())
+    return lambda row: str(row.get("id")) in ids
+
+
+def _in_folder_of(split: str) -> Callable[[Row], bool]:
+    """Whether a row's image is in a folder of the split."""
+    return lambda row: split_of(str(row.get("file_name")).partition("/")[0]) == split
+
+
+def _classes(folder: Path) -> dict[str, tuple[Part, ...]]:
+    """The parts of a folder with a folder for each class, in the folders of its splits or without these."""
+    if is_of_classes(folder):
+        return {ALL: (Part(folder, ""),)}
+    parts: dict[str, tuple[Part, ...]] = {}
+    for each in folders(folder):
+        split = split_of(each.name)
+        if split and is_of_classes(each):
+            if split in parts:
+                both = f"{parts[split][0].name} and {each.name}"
+                raise DataError(f"{folder}: both {both} could be the {split} split; keep one")
+            parts[split] = (Part(each, each.name),)
+    return parts if "train" in parts else {}

@@ -1,0 +1,49 @@
+"""Which files or folders of a dataset are its train, dev and test splits, whatever its publisher calls them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from distill.core.errors import DataError
+
+WORDS = {
+    "train": ("train", "training"),
+    "dev": ("dev", "val", "validation", "valid", "development"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+SPLIT_OF_WORD = {word: split for split, words in WORDS.items() for word in words}
+# Where a release has two files of a split: with labels rather than without, and the examples of the first round.
+BETTER = frozenset(("labeled", "labelled", "gold", "seen", "instances"))
+WORSE = frozenset(("unlabeled", "unlabelled", "unseen"))
+SHARD = re.compile(r"-?\d+(-of-\d+)?$")
+SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
+
+
+def split_of(name: str) -> str | None:
+    """The split that a file or folder is named after, such as dev for val2017 or dev_set_task3_labeled; None if it
+    is none, or more than one."""
+    splits = {SPLIT_OF_WORD[word] for word in _words(name) if word in SPLIT_OF_WORD}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[^a-z]+", name.lower())
+
+
+def choose(files: Iterable[Path], split: str, folder: Path) -> tuple[Path, ...]:
+    """The files of a split: one, or the shards of one. Raises DataError if several could be it."""
+    ranks: dict[tuple[bool, int], dict[tuple[Path, str], list[Path]]] = {}
+    for file in sorted(files, key=lambda file: (file.parent, file.stem, SUFFIXES.index(file.suffix.lower()))):
+        stem = file.name.split(".")[0]
+        words = set(_words(str(file.relative_to(folder))))
+        rank = (stem.lower() in WORDS[split], bool(words & BETTER) - bool(words & WORSE))
+        ranks.setdefault(rank, {}).setdefault((file.parent, SHARD.sub("", stem)), []).append(file)
+    groups = list(ranks[max(ranks)].values())
+    shards = groups[0]
+    if len(groups) > 1 or (len(shards) > 1 and not all(SHARD.search(file.stem) for file in shards)):
+        first, second = (shards[0], groups[1][0]) if len(groups) > 1 else shards[:2]
+        names = f"{first.relative_to(folder)} and {second.relative_to(folder)}"
+        raise DataError(f"{folder}: both {names} could be the {split} split; keep one, or give the folder of one")
+    return tuple(shards)
