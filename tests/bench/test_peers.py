@@ -325,7 +325,7 @@ def test_torchs_towers_are_shares_and_follow_a_tower_that_is_slow(chain: Chain, 
     assert sum(shares.values()) == pytest.approx(1)
     assert min(shares.values()) > 0
     for tower in ("text", "image"):
-        hook = getattr(served.network, tower).backbone.register_forward_hook(lambda *_: time.sleep(0.03))
+        hook = getattr(served.network, tower).backbone.register_forward_hook(lambda *_: time.sleep(0.1))
         slow = served.towers(batch)
         hook.remove()
         assert slow is not None
