@@ -102,7 +102,7 @@ def read_splits(source: Path, labels: LabelSet | None = None) -> Splits:
     labels of the training rows. Raises DataError.
     """
     if source.is_file():
-        from distill.data.split_file import divide
+        from distill.data.division import divide
 
         rows = read_examples(source)
         labels = labels or find_labels(source.parent) or collect_labels(rows, source)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from distill.core.errors import DataError, ImageError
+from distill.core.errors import DataError
 from distill.core.files import atomic_folder, sha256_of, write_json, write_text
 from distill.core.terminal import warn
-from distill.data.checks import image_hash, look_alikes, refuse_unknown_labels
+from distill.core.untrusted import short_repr
+from distill.data.checks import look_alikes, refuse_unknown_labels
 from distill.data.dataset import (
     Example,
     check_ids,
@@ -22,29 +23,38 @@ from distill.data.dataset import (
     parse_example,
     read_rows,
 )
+from distill.data.division import Order, divide
 from distill.data.image_names import is_data_url, is_on_web
-from distill.data.labels import LabelSet
-from distill.data.likeness import groups_of, text_key
-from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
+from distill.data.stratify import SHARES
+from distill.data.time_order import parse_time
 
 
-def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class OrderColumns:
+    """The columns that say what stays together and what comes first; "" for none."""
+
+    group: str = ""
+    time: str = ""
+
+
+def split_file(source: Path, out: Path, seed: int, columns: OrderColumns | None = None) -> tuple[int, ...]:
     """Write train.json, dev.json, test.json, labels.txt and split.json (source, seed, counts) to a new folder, and
     return the sizes of the splits.
 
     Images stay where they are; addresses on the web are kept as they stand. The same seed gives the same splits.
     Raises DataError.
     """
+    columns = columns or OrderColumns()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
-    rows, image_names = _read(source)
+    rows, image_names, order = _read(source, columns)
     labels = find_labels(source.parent) or collect_labels(rows, source)
     for line in look_alikes(labels):
         warn(f"{source}: {line}")
     refuse_unknown_labels([(source.name, row) for row in rows], labels, None)
     targets = encode_targets(rows, labels)
-    parts = divide(rows, labels, source, seed, image_names)
+    parts = divide(rows, labels, source, seed, order)
     with atomic_folder(out) as folder:
         positives = {}
         for name, part in zip(SHARES, parts, strict=True):
@@ -53,45 +63,15 @@ def split_file(source: Path, out: Path, seed: int) -> tuple[int, ...]:
             counts = np.nansum(targets[part], axis=0)
             positives[name] = {label: int(n) for label, n in zip(labels.names, counts, strict=True)}
         write_text(folder / "labels.txt", "\n".join(labels.names) + "\n")
-        record = {"source": source.name, "sha256": sha256_of(source), "seed": seed}
+        record = {"source": source.name, "sha256": sha256_of(source), "seed": seed, "columns": asdict(columns)}
         write_json(folder / "split.json", record | {"shares": SHARES, "positives": positives})
     return tuple(len(part) for part in parts)
 
 
-def divide(
-    rows: Sequence[Example],
-    labels: LabelSet,
-    source: Path,
-    seed: int = SPLIT_SEED,
-    image_names: dict[str, str] | None = None,
-) -> list[NDArray[np.int64]]:
-    """The row indices of train, dev and test. Rows with the same text, up to how it is written, or the same image
-    stay together. `image_names` are those of images that cannot be read, by id. Raises DataError."""
-    # `check_splits` reports labels outside the set, all of them at once.
-    names = frozenset(labels.names)
-    inside = [[label for label in row.labels or () if label in names] for row in rows]
-    groups = groups_of([list(_keys(row, image_names or {})) for row in rows])
-    try:
-        return stratified_split(labels.encode(inside), tuple(SHARES.values()), seed, groups)
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from error
-
-
-def _keys(row: Example, image_names: dict[str, str]) -> list[Hashable]:
-    keys: list[Hashable] = [("text", key)] if (key := text_key(row.text)) else []
-    if row.id in image_names:
-        keys.append(("image", image_names[row.id]))
-    elif row.image is not None:
-        try:
-            keys.append(("image", image_hash(row.image)))
-        except ImageError:  # reported before a training, with all others
-            keys.append(("image", str(row.image)))
-    return keys
-
-
-def _read(source: Path) -> tuple[list[Example], dict[str, str]]:
-    """The rows, and by their ids the names of those images that are no files. Raises DataError."""
-    rows, image_names, on_web = [], {}, 0
+def _read(source: Path, columns: OrderColumns) -> tuple[list[Example], dict[str, str], Order]:
+    """The rows, by their ids the names of those images that are no files, and what is read of them besides. Raises
+    DataError."""
+    rows, image_names, groups, times = [], {}, [], []
     for number, row in read_rows(source):
         name = row.get("image") if isinstance(row, dict) else None
         is_address = isinstance(name, str) and is_on_web(name)
@@ -99,12 +79,31 @@ def _read(source: Path) -> tuple[list[Example], dict[str, str]]:
         example = parse_example(row | {"image": "image"} if is_address else row, source, number)
         if isinstance(name, str) and (is_address or is_data_url(name)):
             image_names[example.id] = name
-        on_web += is_address
+        where = f"{source}: row {number}"
+        if columns.group:
+            groups.append(_group(row, columns.group, where))
+        if columns.time:
+            times.append(parse_time(_cell(row, columns.time, where), f"{where}: {columns.time}"))
         rows.append(example)
     check_ids(rows, source)
-    if on_web:
+    addresses = {id_: name for id_, name in image_names.items() if is_on_web(name)}
+    if addresses:
         warn(
-            f"{source}: {on_web} of {len(rows)} images are addresses on the web, which are kept and never fetched: "
-            "save them to files before training"
+            f"{source}: {len(addresses)} of {len(rows)} images are addresses on the web, which are kept and never "
+            "fetched: save them to files before training"
         )
-    return rows, image_names
+    return rows, image_names, Order(tuple(groups), tuple(times), addresses)
+
+
+def _cell(row: dict[str, Any], column: str, where: str) -> Any:
+    if column not in row:
+        raise DataError(f"{where}: has no column {column!r}; it has {', '.join(map(short_repr, row))}")
+    return row[column]
+
+
+def _group(row: dict[str, Any], column: str, where: str) -> str | None:
+    """The name of a row's group; None for an empty cell, which is no group."""
+    value = _cell(row, column, where)
+    if not isinstance(value, str | int | float | None):
+        raise DataError(f"{where}: {column} is {short_repr(value)}; a group is named by a text or a number")
+    return None if value is None or value == "" else str(value)

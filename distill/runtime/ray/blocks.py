@@ -17,8 +17,8 @@ from pathlib import Path
 from distill.core.errors import DataError
 from distill.core.inputs import bounded_lines, open_input
 from distill.data import parquet
-from distill.data.checks import image_hash
 from distill.data.dataset import Example
+from distill.data.image_facts import image_hash
 from distill.data.sources import FailedRow, Item, Source, example_of_image, json_lines, table_rows
 from distill.runtime.predictor import CHUNK_SIZE
 

@@ -1,0 +1,96 @@
+"""What is known of an image once it was decoded: its content's hash, format and size, and what it looks like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.core.errors import ImageError
+from distill.core.files import sha256_of
+from distill.core.terminal import track
+from distill.data.dataset import Example
+from distill.preprocess.images import ImageSpec, image_to_uint8, open_image
+
+SIDE = 32
+# Every image is decoded once, small: a JPEG is read to its end all the same.
+SPEC = ImageSpec(size=SIDE, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+FREQUENCIES = np.arange(1, 9)  # the lowest of the cosine transform, without the mean
+COSINES = np.cos(np.pi / (2 * SIDE) * np.outer(FREQUENCIES, 2 * np.arange(SIDE) + 1))
+FLAT = 2.0  # levels; what deviates less from its mean shows nothing that a hash could tell apart
+CELLS = 4  # a side
+
+
+@dataclass(frozen=True)
+class Look:
+    """`bits` is a perceptual hash of 64 bits, `colours` the mean of each of 4 x 4 cells, in RGB: 48 bytes."""
+
+    bits: int
+    colours: bytes
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """`sha256` is of the content, `width` and `height` in pixels; `look` is None for an image of one colour."""
+
+    sha256: str
+    format: str
+    width: int
+    height: int
+    look: Look | None
+
+
+def image_hash(image: Path | bytes) -> str:
+    """Hex SHA-256 of an image file, or of the content of one. Raises ImageError if it cannot be read."""
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    try:
+        return sha256_of(image)
+    except OSError as error:
+        raise ImageError(f"{image}: cannot be read: {error.strerror}") from error
+
+
+def image_facts(image: Path | bytes) -> ImageFacts:
+    """Decode an image. Raises ImageError."""
+    name = str(image) if isinstance(image, Path) else "image"
+    with open_image(image, name) as opened:
+        kind, (width, height) = str(opened.format), opened.size
+    return ImageFacts(image_hash(image), kind, width, height, look_of(image_to_uint8(image, SPEC, name)))
+
+
+def look_of(pixels: NDArray[np.uint8]) -> Look | None:
+    """The look of pixels uint8 (32, 32, 3); None for those of one colour.
+
+    The hash is that of Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions", section
+    3.2.1: the discrete cosine transform of the grey image, its 8 x 8 lowest frequencies, and of each whether it is
+    above their median.
+    """
+    grey = pixels @ LUMA
+    cell = SIDE // CELLS
+    colours = pixels.reshape(CELLS, cell, CELLS, cell, 3).mean((1, 3)).round().astype(np.uint8)
+    if grey.std() < FLAT:
+        return None
+    waves = (COSINES @ grey @ COSINES.T).ravel()
+    bits = int.from_bytes(np.packbits(waves > np.median(waves)).tobytes(), "big")
+    return Look(bits, colours.tobytes())
+
+
+def facts_of(rows: Sequence[tuple[str, Example]]) -> tuple[list[ImageFacts | None], list[str]]:
+    """The facts of each row's image, None where it has none or none that can be read, and the faults of the
+    latter. `rows` are (name of the split, example)."""
+    facts: list[ImageFacts | None] = []
+    broken = []
+    for split, example in track(rows, "checking images", len(rows)):
+        fact = None
+        if example.image is not None:
+            try:
+                fact = image_facts(example.image)
+            except ImageError as error:
+                broken.append(f"{example.id!r} ({split}): {error}")
+        facts.append(fact)
+    return facts, broken
