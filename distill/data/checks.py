@@ -29,13 +29,13 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
     or on every row, rows without text or image. `owner` is the run or Bundle that the label set comes from, None if
     it is the dataset's.
     """
-    for fault in faults_of(splits, owner):
-        raise DataError(fault)
     rows = rows_of(splits)
+    for fault in faults_of(splits, rows, owner):
+        raise DataError(fault)
     facts, broken = facts_of(rows)
     for fault in image_faults(broken):
         raise DataError(fault)
-    return warnings_of(splits, find_duplicates(rows, facts))
+    return warnings_of(splits, rows, find_duplicates(rows, facts))
 
 
 def rows_of(splits: Splits) -> list[Row]:
@@ -43,10 +43,10 @@ def rows_of(splits: Splits) -> list[Row]:
     return [(name, example) for name in SPLIT_NAMES for example in getattr(splits, name)]
 
 
-def faults_of(splits: Splits, owner: Path | None = None) -> Iterator[str]:
-    """What `check_splits` raises, a line for each kind of fault; images are not opened."""
-    yield from _listed(*_unknown_labels(rows_of(splits), splits.labels, owner))
-    yield from _listed("id in two splits; give each post to one split", _shared_ids(rows_of(splits)))
+def faults_of(splits: Splits, rows: Sequence[Row], owner: Path | None = None) -> Iterator[str]:
+    """What `check_splits` raises, a line for each kind of fault; images are not opened. `rows` are all of them."""
+    yield from _listed(*_unknown_labels(rows, splits.labels, owner))
+    yield from _listed("id in two splits; give each post to one split", _shared_ids(rows))
     labelled = sum(bool(example.labels) for example in splits.dev)
     if labelled < 2:  # cross-fitting holds one out; otherwise training would end in this error, hours later
         yield (
@@ -65,10 +65,9 @@ def image_faults(broken: Sequence[str]) -> Iterator[str]:
     return _listed("image missing or unreadable; fix or remove the row", broken)
 
 
-def warnings_of(splits: Splits, duplicates: Sequence[Duplicates]) -> list[str]:
-    """What `check_splits` returns."""
+def warnings_of(splits: Splits, rows: Sequence[Row], duplicates: Sequence[Duplicates]) -> list[str]:
+    """What `check_splits` returns; `rows` are all of them."""
     parts = {name: getattr(splits, name) for name in SPLIT_NAMES}
-    rows = rows_of(splits)
     warnings = [*_missing_labels(parts), *look_alikes(splits.labels), *_duplicate_warnings(rows, duplicates)]
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         warnings += _one_sided_labels(name, part, splits.labels)

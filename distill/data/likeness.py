@@ -17,6 +17,8 @@ BETWEEN_WORDS = re.compile(r"[\W_]+")
 
 def label_key(name: str) -> str:
     """What labels share that differ only in case, Unicode form or invisible characters."""
+    if name.isascii():  # most are, and it saves most of the time
+        return name.casefold().strip()
     return unicodedata.normalize("NFKC", INVISIBLE.sub("", name)).casefold().strip()
 
 

@@ -151,7 +151,7 @@ def survey(splits: Splits, source: Path) -> Surveyed:
     rows = rows_of(splits)
     facts, broken = facts_of(rows)
     duplicates = find_duplicates(rows, facts)
-    labels = tuple(_labels(splits))
+    labels = tuple(_labels(splits, rows))
     report = Survey(
         str(source),
         tuple(_split(name, part) for name in SPLIT_NAMES if (part := getattr(splits, name))),
@@ -159,8 +159,8 @@ def survey(splits: Splits, source: Path) -> Surveyed:
         _images([fact for fact in facts if fact]),
         tuple(_duplicates(kind, rows, [group for group in duplicates if group.kind == kind]) for kind in WORDS),
         tuple(_never_together(rows, labels)),
-        (*faults_of(splits), *image_faults(broken)),
-        tuple(warnings_of(splits, duplicates)),
+        (*faults_of(splits, rows), *image_faults(broken)),
+        tuple(warnings_of(splits, rows, duplicates)),
     )
     return Surveyed(report, rows, duplicates)
 
@@ -179,14 +179,14 @@ def _split(name: str, part: Sequence[Example]) -> SplitSurvey:
     )
 
 
-def _labels(splits: Splits) -> Iterator[LabelSurvey]:
+def _labels(splits: Splits, rows: Sequence[Row]) -> Iterator[LabelSurvey]:
     """Those of the label set, in its order, and behind them those outside of it."""
     counts = {
         name: Counter(label for example in getattr(splits, name) for label in example.labels or ())
         for name in SPLIT_NAMES
         if getattr(splits, name)
     }
-    unknown = Counter(label for _, example in rows_of(splits) for label in example.unknown_labels)
+    unknown = Counter(label for _, example in rows for label in example.unknown_labels)
     named = {label for count in (*counts.values(), unknown) for label in count}
     for label in (*splits.labels.names, *sorted(named - set(splits.labels.names))):
         yield LabelSurvey(label, {name: count[label] for name, count in counts.items()}, unknown[label])
