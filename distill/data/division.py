@@ -38,22 +38,28 @@ class Order:
 
 
 def divide(
-    rows: Sequence[Example], labels: LabelSet, source: Path, seed: int = SPLIT_SEED, order: Order | None = None
+    rows: Sequence[Example],
+    labels: LabelSet,
+    source: Path,
+    seed: int = SPLIT_SEED,
+    order: Order | None = None,
+    names: Sequence[str] = tuple(SHARES),
 ) -> list[NDArray[np.int64]]:
-    """The row indices of train, dev and test.
+    """The row indices of the splits `names`, in their order.
 
     Rows of one group stay together, and so do rows with the same text, up to how it is written, or with images that
     look the same. Without times, each label keeps its share in each part; with them, train is the earliest. Raises
     DataError, which names the file `source`.
     """
     order = order or Order()
-    path = cache_folder() / "divisions" / _digest(rows, labels, seed, order)
+    shares = [SHARES[name] / sum(SHARES[each] for each in names) for name in names]
+    path = cache_folder() / "divisions" / _digest(rows, (VERSION, seed, shares, labels.names), order)
     with suppress(OSError):
         part_of = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-        if len(part_of) == len(rows) and part_of.max(initial=0) < len(SHARES):
-            return [np.flatnonzero(part_of == part) for part in range(len(SHARES))]
+        if len(part_of) == len(rows) and part_of.max(initial=0) < len(names):
+            return [np.flatnonzero(part_of == part) for part in range(len(names))]
     try:
-        parts = _divide(rows, labels, seed, order)
+        parts = _divide(rows, labels, shares, seed, order)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
     part_of = np.zeros(len(rows), dtype=np.uint8)
@@ -64,17 +70,19 @@ def divide(
     return parts
 
 
-def _divide(rows: Sequence[Example], labels: LabelSet, seed: int, order: Order) -> list[NDArray[np.int64]]:
+def _divide(
+    rows: Sequence[Example], labels: LabelSet, shares: Sequence[float], seed: int, order: Order
+) -> list[NDArray[np.int64]]:
     here = [("", replace(row, image=None) if row.id in order.addresses else row) for row in rows]
     looks = image_groups(facts_of(here)[0])
     keys = (_keys(row, looks[number], order, number) for number, row in enumerate(rows))
     groups = groups_of(track(keys, "comparing rows", len(rows)))
     if order.times:
-        return time_split(np.array(order.times), tuple(SHARES.values()), groups)
+        return time_split(np.array(order.times), shares, groups)
     # `check_splits` reports labels outside the set, all of them at once.
     names = frozenset(labels.names)
     inside = [[label for label in row.labels or () if label in names] for row in rows]
-    return stratified_split(labels.encode(inside), tuple(SHARES.values()), seed, groups)
+    return stratified_split(labels.encode(inside), shares, seed, groups)
 
 
 def _keys(row: Example, look: int | None, order: Order, number: int) -> Iterator[Hashable]:
@@ -91,9 +99,9 @@ def _keys(row: Example, look: int | None, order: Order, number: int) -> Iterator
         yield hash(("file", str(row.image)))
 
 
-def _digest(rows: Sequence[Example], labels: LabelSet, seed: int, order: Order) -> str:
+def _digest(rows: Sequence[Example], settings: Hashable, order: Order) -> str:
     """Hex SHA-256 of all that a division depends on; image files by their name, size and time of change."""
-    digest = hashlib.sha256(repr((VERSION, SHARES, seed, labels.names)).encode())
+    digest = hashlib.sha256(repr(settings).encode())
     for number, row in enumerate(rows):
         image = order.addresses.get(row.id) or _identity(row.image)
         group = order.groups[number] if order.groups else None

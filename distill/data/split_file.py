@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from distill.core.errors import DataError
-from distill.core.files import atomic_folder, sha256_of, write_json, write_text
+from distill.core.files import atomic_folder, refuse_filled, sha256_of, write_json, write_text
 from distill.core.terminal import warn
 from distill.core.untrusted import short_repr
 from distill.data.checks import look_alikes, refuse_unknown_labels
@@ -45,8 +45,7 @@ def split_file(source: Path, out: Path, seed: int, columns: OrderColumns | None 
     Raises DataError.
     """
     columns = columns or OrderColumns()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
+    refuse_filled(out)
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
     rows, image_names, order = _read(source, columns)
     labels = find_labels(source.parent) or collect_labels(rows, source)

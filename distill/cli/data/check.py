@@ -34,7 +34,7 @@ def check(context: click.Context, source: Path, out: Path | None, page: Path | N
     if out is not None and page is not None and out.absolute() == page.absolute():
         raise click.UsageError("--out and --page name the same file")
     for path in filter(None, (out, page)):
-        refuse_overwriting(path, source)
+        refuse_overwriting(path, source, *_files_of(source))
         refuse_non_file(path)
     if page is not None:
         from distill.core.extras import require_extra
@@ -64,3 +64,13 @@ def check(context: click.Context, source: Path, out: Path | None, page: Path | N
         click.echo(f"error: {line}", err=True)
     if report.errors:
         context.exit(1)
+
+
+def _files_of(source: Path) -> list[Path]:
+    """The files of rows and labels in a dataset's folder."""
+    from distill.data.dataset import SPLIT_NAMES, find_split
+    from distill.data.labels import LABEL_FILES
+
+    if not source.is_dir():
+        return []
+    return [path for name in SPLIT_NAMES if (path := find_split(source, name))] + [source / n for n in LABEL_FILES]
