@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from distill.core.files import write_bytes
 from distill.core.terminal import track
 from distill.data.dataset import Example
 from distill.data.duplicates import image_groups
-from distill.data.image_facts import facts_of
+from distill.data.image_facts import read_facts
 from distill.data.labels import LabelSet
 from distill.data.likeness import groups_of, text_key
 from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
@@ -73,8 +73,7 @@ def divide(
 def _divide(
     rows: Sequence[Example], labels: LabelSet, shares: Sequence[float], seed: int, order: Order
 ) -> list[NDArray[np.int64]]:
-    here = [("", replace(row, image=None) if row.id in order.addresses else row) for row in rows]
-    looks = image_groups(facts_of(here)[0])
+    looks = image_groups(read_facts([None if row.id in order.addresses else row.image for row in rows]))
     keys = (_keys(row, looks[number], order, number) for number, row in enumerate(rows))
     groups = groups_of(track(keys, "comparing rows", len(rows)))
     if order.times:

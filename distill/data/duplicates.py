@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from distill.core.errors import ImageError
 from distill.data.dataset import Example
 from distill.data.image_facts import ImageFacts
 from distill.data.likeness import text_key
@@ -59,10 +60,10 @@ def _by_look(members: Sequence[int], looks: Sequence[int | None]) -> list[list[i
     return list(by_look.values())
 
 
-def image_groups(facts: Sequence[ImageFacts | None]) -> list[int | None]:
-    """The number of the group of each image that looks like others, None for no image."""
-    numbers = iter(similar_groups([fact for fact in facts if fact is not None]).tolist())
-    return [None if fact is None else next(numbers) for fact in facts]
+def image_groups(facts: Sequence[ImageFacts | ImageError | None]) -> list[int | None]:
+    """The number of the group of each image, those that look the same in one; None for no image."""
+    numbers = iter(similar_groups([fact for fact in facts if isinstance(fact, ImageFacts)]).tolist())
+    return [next(numbers) if isinstance(fact, ImageFacts) else None for fact in facts]
 
 
 def _shared(keys: Sequence[Hashable | None]) -> Iterator[list[int]]:

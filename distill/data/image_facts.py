@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ FREQUENCIES = np.arange(1, 9)  # the lowest of the cosine transform, without the
 COSINES = np.cos(np.pi / (2 * SIDE) * np.outer(FREQUENCIES, 2 * np.arange(SIDE) + 1))
 FLAT = 2.0  # levels; what deviates less from its mean shows nothing that a hash could tell apart
 CELLS = 4  # a side
+MEMORY = 1 << 17  # files whose facts are kept, about 500 bytes each
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,22 @@ def image_hash(image: Path | bytes) -> str:
 
 
 def image_facts(image: Path | bytes) -> ImageFacts:
-    """Decode an image. Raises ImageError."""
-    name = str(image) if isinstance(image, Path) else "image"
+    """Decode an image; a file that has not changed since is decoded once in a process. Raises ImageError."""
+    if isinstance(image, bytes):
+        return _decoded(image, "image")
+    try:
+        status = image.stat()
+    except OSError:
+        return _decoded(image, str(image))
+    return _facts_of_file(image, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(MEMORY)
+def _facts_of_file(path: Path, size_bytes: int, changed_ns: int) -> ImageFacts:
+    return _decoded(path, str(path))
+
+
+def _decoded(image: Path | bytes, name: str) -> ImageFacts:
     with open_image(image, name) as opened:
         kind, (width, height) = str(opened.format), opened.size
     return ImageFacts(image_hash(image), kind, width, height, look_of(image_to_uint8(image, SPEC, name)))
@@ -80,17 +96,24 @@ def look_of(pixels: NDArray[np.uint8]) -> Look | None:
     return Look(bits, colours.tobytes())
 
 
+def read_facts(images: Sequence[Path | bytes | None]) -> list[ImageFacts | ImageError | None]:
+    """The facts of each image, or the error of one that cannot be read."""
+    facts: list[ImageFacts | ImageError | None] = []
+    for image in track(images, "checking images", len(images)):
+        try:
+            facts.append(None if image is None else image_facts(image))
+        except ImageError as error:
+            facts.append(error)
+    return facts
+
+
 def facts_of(rows: Sequence[tuple[str, Example]]) -> tuple[list[ImageFacts | None], list[str]]:
     """The facts of each row's image, None where it has none or none that can be read, and the faults of the
     latter. `rows` are (name of the split, example)."""
-    facts: list[ImageFacts | None] = []
-    broken = []
-    for split, example in track(rows, "checking images", len(rows)):
-        fact = None
-        if example.image is not None:
-            try:
-                fact = image_facts(example.image)
-            except ImageError as error:
-                broken.append(f"{example.id!r} ({split}): {error}")
-        facts.append(fact)
-    return facts, broken
+    read = read_facts([example.image for _, example in rows])
+    broken = [
+        f"{example.id!r} ({split}): {fact}"
+        for (split, example), fact in zip(rows, read, strict=True)
+        if isinstance(fact, ImageError)
+    ]
+    return [fact if isinstance(fact, ImageFacts) else None for fact in read], broken

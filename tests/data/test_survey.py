@@ -1,4 +1,4 @@
-"""A survey of a dataset: counts, duplicates that leak or clash, labels that exclude each other, all errors at once."""
+"""A survey of a dataset: counts, duplicates that leak or clash, labels that exclude each other, every error."""
 
 from __future__ import annotations
 
