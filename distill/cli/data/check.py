@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from distill.cli.options import column_options
 from distill.core.columns import Columns
+
+if TYPE_CHECKING:
+    from distill.data.survey import Survey
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -47,8 +51,7 @@ def check(context: click.Context, source: str, out: Path | None, page: Path | No
         from distill.core.extras import require_extra
 
         require_extra("plots", "the page")
-    from bench.dataset.tables import grids
-    from distill.core.terminal import note, output, warn
+    from distill.core.terminal import note
     from distill.data.dataset import read_splits
     from distill.data.survey import survey
 
@@ -60,6 +63,19 @@ def check(context: click.Context, source: str, out: Path | None, page: Path | No
         from bench.dataset.page import to_html
 
         write_text(page, to_html(surveyed))
+    _show(report)
+    for path in filter(None, (out, page)):
+        note(f"Written: {path}")
+    for line in report.errors:
+        click.echo(f"error: {line}", err=True)
+    if report.errors:
+        context.exit(1)
+
+
+def _show(report: Survey) -> None:
+    from bench.dataset.tables import grids
+    from distill.core.terminal import note, output, warn
+
     for line in report.read_as:
         note(line)
     for grid in grids(report):
@@ -67,12 +83,6 @@ def check(context: click.Context, source: str, out: Path | None, page: Path | No
             output.print(table)
     for line in report.warnings:
         warn(line)
-    for path in filter(None, (out, page)):
-        note(f"Written: {path}")
-    for line in report.errors:
-        click.echo(f"error: {line}", err=True)
-    if report.errors:
-        context.exit(1)
 
 
 def _files_of(source: Path) -> list[Path]:
