@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -16,47 +13,18 @@ from bench.inspect.wrong import Wrong
 from bench.report.kit import plot as kit
 from bench.report.kit.style import GRID, INK, MUTED
 from bench.report.kit.text import fit, wrapped
+from bench.report.kit.thumbnail import Thumbnail, thumbnail
 from distill.data.dataset import Example
-from distill.preprocess.flatten import to_rgb, without_pillow_warnings
-from distill.preprocess.images import open_image
 
-SIDE = 320  # pixels; a thumbnail's longer side at most
-QUALITY = 72
 ACROSS = 4
 CARD, IMAGE = 190.0, 150.0
 SHOWN = 6  # labels of a card in the PNG file; the page has all
 BELOW = 46 + 12.0 * (SHOWN + 1)  # height of what is below the image
 
 
-@dataclass(frozen=True)
-class Thumbnail:
-    """A small JPEG without metadata, and its size in pixels."""
-
-    jpeg: bytes
-    width: int
-    height: int
-
-    @property
-    def source(self) -> str:
-        """For the src of an <img>."""
-        return f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode('ascii')}"
-
-
 def thumbnails(examples: Sequence[Example], wrong: Sequence[Wrong]) -> dict[int, Thumbnail]:
     """Of each of the wrong ones that has an image, by its row. Raises ImageError."""
     return {each.row: thumbnail(image) for each in wrong if (image := examples[each.row].image) is not None}
-
-
-def thumbnail(source: Path | bytes) -> Thumbnail:
-    """The model has read the image before: it can be decoded."""
-    with open_image(source) as opened, without_pillow_warnings():
-        opened.draft("RGB", (SIDE, SIDE))
-        image = to_rgb(opened)
-    image.thumbnail((SIDE, SIDE))
-    image.info.clear()  # Pillow would carry comments over
-    written = io.BytesIO()
-    image.save(written, "JPEG", quality=QUALITY, optimize=True)
-    return Thumbnail(written.getvalue(), image.width, image.height)
 
 
 @kit.drawing()

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 from bench.inspect import curves, examples, plots, sentences, tables
 from bench.inspect.colours import GOLD, KINDS, PREDICTED
-from bench.inspect.examples import Thumbnail
 from bench.inspect.findings import Findings
 from bench.inspect.temperature import Calibrated
 from bench.report.kit.html import render
 from bench.report.kit.plot import Plot
 from bench.report.kit.reliability import Series, reliability
+from bench.report.kit.thumbnail import Thumbnail
 from bench.report.tables import reliability as reliability_table
 
 

@@ -23,8 +23,8 @@ from bench.report.types import ColdStart, Memory, Noise, Stage, Timing, WithoutA
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 from distill.core.terminal import track
-from distill.data.checks import image_hash
 from distill.data.dataset import Example
+from distill.data.image_facts import image_hash
 
 ROUND = 20  # examples; every round asks the same ones, so that its median tells the machine from the data
 ARENA_ROUNDS = 3

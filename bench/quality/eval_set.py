@@ -11,8 +11,8 @@ from pathlib import Path
 from distill.core.errors import BenchError
 from distill.core.files import read_json, write_json
 from distill.core.schema import build_dataclass
-from distill.data.checks import image_hash
 from distill.data.dataset import Example, Splits, encode_targets
+from distill.data.image_facts import image_hash
 from distill.data.labels import LabelSet
 from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import ConstantBaseline, Targets, constant_baseline

@@ -1,4 +1,4 @@
-"""`distill split`: one labelled file into train, dev and test."""
+"""`distill split`, also `distill data split`: one labelled file into train, dev and test."""
 
 from __future__ import annotations
 
@@ -14,18 +14,27 @@ from distill.core.columns import Columns
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="New folder to write to.")
 @click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the split.")
+@click.option(
+    "--group-column", "group", default="", metavar="NAME", help="Column whose equal values stay in one split."
+)
+@click.option(
+    "--time-column", "time", default="", metavar="NAME", help="Column of times: the earliest rows are for training."
+)
 @column_options
-def split(source: Path, out: Path, seed: int, columns: Columns) -> None:
+def split(source: Path, out: Path, seed: int, group: str, time: str, columns: Columns) -> None:
     """Split a labelled file into train, dev and test.
 
-    Splits 70/15/15 by iterative stratification, so that each label keeps its proportion.
+    Splits 70/15/15 by iterative stratification, so that each label keeps its proportion, or by time. Rows with
+    equal texts, or with images that are equal or look the same, stay in one split; with --group-column, so do the
+    posts of one author or thread.
 
     \b
-    Example:
+    Examples:
       distill split all.json --out memes/
+      distill split all.csv --out memes/ --group-column author --time-column date
     """
     from distill.core.terminal import note
-    from distill.data.split_file import split_file
+    from distill.data.split_file import OrderColumns, split_file
 
-    sizes = split_file(source, out, seed, columns)
+    sizes = split_file(source, out, seed, columns, OrderColumns(group, time))
     note(f"{out}: {sizes[0]} train, {sizes[1]} dev, {sizes[2]} test; how it was made stands in split.json")

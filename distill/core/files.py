@@ -117,6 +117,12 @@ def refuse_overwriting(out: Path, *inputs: Path) -> None:
             raise OutputError(f"{out}: is or holds {path}, which is read; choose another folder to write to")
 
 
+def refuse_filled(out: Path) -> None:
+    """Raise OutputError if `out` is a file, or a folder that holds something."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out}: exists and is not empty; choose a new folder")
+
+
 def write_error(path: Path, reason: str, size_bytes: int | None = None, then: str = RETRY) -> OutputError:
     """An OutputError for a file that does not fit: its size, the free space, and what to do."""
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())

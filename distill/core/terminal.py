@@ -6,6 +6,7 @@ filter what they draw, and the command line's streams (`distill.core.streams`) e
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from distill.core.printable import printable, printable_line
 
 T = TypeVar("T")
 
+UPDATE_S = 0.1  # between two updates of a progress bar
 PIPE_WIDTH = 120  # columns of a table that goes to a pipe or a file
 
 
@@ -48,12 +50,17 @@ output = _console(stderr=False)  # results
 
 def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
     """Yield the items under a progress bar on standard error; `total=None` shows a count alone."""
+    if not console.is_terminal:
+        yield from items
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        for item in items:
+    with Progress(*columns, console=console, transient=True) as progress:
+        task, shown = progress.add_task(what, total=total), 0.0
+        for done, item in enumerate(items, 1):
             yield item
-            progress.advance(task)
+            if (now := time.monotonic()) > shown + UPDATE_S:  # an update takes longer than many an item
+                progress.update(task, completed=done)
+                shown = now
 
 
 def note(text: str) -> None:

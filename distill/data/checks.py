@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from distill.core.errors import DataError, ImageError
-from distill.core.files import sha256_of
-from distill.core.terminal import track
+from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
-from distill.data.dataset import Example, Splits, encode_targets, read_examples
+from distill.data.dataset import SPLIT_NAMES, Example, Splits, read_examples
+from distill.data.duplicates import WORDS, Duplicates, Row, find_duplicates
+from distill.data.image_facts import facts_of, image_hash
 from distill.data.labels import LabelSet
-from distill.data.likeness import alike, text_key
+from distill.data.likeness import alike
 from distill.data.roles import Ask
-from distill.preprocess.images import ImageSpec, image_to_uint8
 from distill.preprocess.text import has_text
 
-NEAR_TEXT = "text, up to case, spaces and punctuation,"
 MAX_LISTED = 5  # faults of a kind that are named; the rest is counted
-# Every image is decoded once, small: a JPEG is read to its end all the same.
-CHECK_SPEC = ImageSpec(size=32, fit="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
@@ -31,28 +26,50 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
 
     Errors: a label outside the label set, an id in two splits, a missing or unreadable image, a training split
     without a label and a dev split on which no thresholds can be fitted. Warnings: the same image or text in two
-    splits, labels that look alike, a label on no row or on every row, rows without text or image. `owner` is the
-    run or Bundle that the label set comes from, None if it is the dataset's.
+    splits, or an image that looks the same, duplicates with other labels, labels that look alike, a label on no row
+    or on every row, rows without text or image. `owner` is the run or Bundle that the label set comes from, None if
+    it is the dataset's.
     """
-    parts = {"train": splits.train, "dev": splits.dev, "test": splits.test}
-    rows = [(name, example) for name, part in parts.items() for example in part]
-    refuse_unknown_labels(rows, splits.labels, owner)
-    raise_if_any("id in two splits; give each post to one split", _shared_ids(parts))
+    rows = rows_of(splits)
+    for fault in faults_of(splits, rows, owner):
+        raise DataError(fault)
+    facts, broken = facts_of(rows)
+    for fault in image_faults(broken):
+        raise DataError(fault)
+    return warnings_of(splits, rows, find_duplicates(rows, facts))
+
+
+def rows_of(splits: Splits) -> list[Row]:
+    """The examples of train, dev and test, in this order, each behind the name of its split."""
+    return [(name, example) for name in SPLIT_NAMES for example in getattr(splits, name)]
+
+
+def faults_of(splits: Splits, rows: Sequence[Row], owner: Path | None = None) -> Iterator[str]:
+    """What `check_splits` raises, a line for each kind of fault; images are not opened. `rows` are all of them."""
+    yield from _listed(*_unknown_labels(rows, splits.labels, owner))
+    yield from _listed("id in two splits; give each post to one split", _shared_ids(rows))
     labelled = sum(bool(example.labels) for example in splits.dev)
     if labelled < 2:  # cross-fitting holds one out; otherwise training would end in this error, hours later
-        raise DataError(
+        yield (
             f"dev: {labelled} of {len(splits.dev)} rows have a label, and thresholds need 2; divide the data again "
             "with distill split, or add rows"
         )
     if not any(example.labels for example in splits.train):
-        raise DataError(
+        yield (
             f"train: none of {len(splits.train)} rows has a label, so there is nothing to learn; add labels, or "
             "divide the data again with distill split"
         )
-    hashes, broken = _hash_images(rows)
-    raise_if_any("image missing or unreadable; fix or remove the row", broken)
-    warnings = [*_missing_labels(parts), *look_alikes(splits.labels)]
-    warnings += [*_shared("image", hashes), *_shared(NEAR_TEXT, _text_keys(rows))]
+
+
+def image_faults(broken: Sequence[str]) -> Iterator[str]:
+    """The line about images that cannot be read, as `facts_of` lists them; none where all can."""
+    return _listed("image missing or unreadable; fix or remove the row", broken)
+
+
+def warnings_of(splits: Splits, rows: Sequence[Row], duplicates: Sequence[Duplicates]) -> list[str]:
+    """What `check_splits` returns; `rows` are all of them."""
+    parts = {name: getattr(splits, name) for name in SPLIT_NAMES}
+    warnings = [*_missing_labels(parts), *look_alikes(splits.labels), *_duplicate_warnings(rows, duplicates)]
     for name, part in (("train", splits.train), ("dev", splits.dev)):
         warnings += _one_sided_labels(name, part, splits.labels)
     for what, count in (
@@ -62,6 +79,29 @@ def check_splits(splits: Splits, owner: Path | None = None) -> list[str]:
         if count:
             warnings.append(f"{count} of {len(rows)} rows have no {what}")
     return warnings
+
+
+def _duplicate_warnings(rows: Sequence[Row], duplicates: Sequence[Duplicates]) -> Iterator[str]:
+    """Of each kind, what is in two splits, and what is the same under other labels."""
+    for kind, words in WORDS.items():
+        leaks = [_names(rows, group, 1) for group in duplicates if group.kind == kind and group.leak]
+        if leaks:
+            yield f"{words} is in two splits, which inflates the metrics: {_first_few(leaks)}"
+    for kind, words in WORDS.items():
+        clashes = [_names(rows, group, 2) for group in duplicates if group.kind == kind and group.clash]
+        if clashes:
+            yield f"{words} has different labels in different rows ({len(clashes)} x): {_first_few(clashes)}"
+
+
+def _names(rows: Sequence[Row], group: Duplicates, of_each: int) -> str:
+    """The first rows of a group, so many of each split."""
+    taken: Counter[str] = Counter()
+    names = []
+    for split, example in (rows[row] for row in group.rows):
+        taken[split] += 1
+        if taken[split] <= of_each:
+            names.append(f"{short_repr(example.id)} ({split})")
+    return " and ".join(names)
 
 
 def _missing_labels(parts: dict[str, list[Example]]) -> Iterator[str]:
@@ -81,10 +121,11 @@ def _missing_labels(parts: dict[str, list[Example]]) -> Iterator[str]:
 
 def _one_sided_labels(name: str, part: Sequence[Example], labels: LabelSet) -> Iterator[str]:
     """Warnings of labels that no row of a split has, or every row of which it is known."""
-    targets = encode_targets(part, labels)
-    positives, known = np.nansum(targets, axis=0), (~np.isnan(targets)).sum(0)
-    empty = [label for label, count in zip(labels.names, positives, strict=True) if count == 0]
-    full = [label for label, one, all_ in zip(labels.names, positives, known, strict=True) if one == all_ > 0]
+    positives = Counter(label for example in part for label in example.labels or ())
+    known = [example for example in part if example.labels is not None]
+    unknown = Counter(label for example in known for label in example.unknown_labels)
+    empty = [label for label in labels.names if not positives[label]]
+    full = [label for label in labels.names if positives[label] and positives[label] == len(known) - unknown[label]]
     if empty:
         what = "cannot be learned" if name == "train" else "its threshold and F1 cannot be measured"
         yield f"{name}: no positive example of {_first_few(empty)}: {what}"
@@ -93,9 +134,15 @@ def _one_sided_labels(name: str, part: Sequence[Example], labels: LabelSet) -> I
         yield f"{name}: every row has {_first_few(full)}: {what}"
 
 
-def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet, owner: Path | None) -> None:
+def refuse_unknown_labels(rows: Sequence[Row], labels: LabelSet, owner: Path | None) -> None:
     """Raise DataError for labels outside the label set. `rows` are (name of the split, example); `owner` is as in
     `check_splits`."""
+    for fault in _listed(*_unknown_labels(rows, labels, owner)):
+        raise DataError(fault)
+
+
+def _unknown_labels(rows: Sequence[Row], labels: LabelSet, owner: Path | None) -> tuple[str, list[str]]:
+    """What is wrong with labels outside the label set, and every one of them."""
     names = set(labels.names)
     unknown = [
         f"{short_repr(example.id)} ({split}) has label {short_repr(label)}"
@@ -109,29 +156,20 @@ def refuse_unknown_labels(rows: Sequence[tuple[str, Example]], labels: LabelSet,
             f"label not in the label set of {owner}, whose {len(labels)} labels are fixed; remove it from the row, "
             "or train a new model"
         )
-    raise_if_any(fault, unknown)
+    return fault, unknown
 
 
 def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
     """Examples for a teacher to label; their own labels are not used. Examples whose content is in a split, and
     duplicates, are left out. Raises DataError for rows and images that cannot be read."""
     examples = read_examples(path, Ask(remembered=splits.columns, wants_labels=False))
-    _, broken = _hash_images([("unlabelled", example) for example in examples])
-    raise_if_any("image missing or unreadable; fix or remove the row", broken)
+    _, broken = facts_of([("unlabelled", example) for example in examples])
+    for fault in image_faults(broken):
+        raise DataError(fault)
     in_splits = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
     examples = [replace(example, labels=None, unknown_labels=()) for example in examples]
     fresh = {hash_: example for example in examples if (hash_ := content_hash(example)) not in in_splits}
     return list(fresh.values())
-
-
-def image_hash(image: Path | bytes) -> str:
-    """Hex SHA-256 of an image file, or of the content of one. Raises ImageError if it cannot be read."""
-    if isinstance(image, bytes):
-        return hashlib.sha256(image).hexdigest()
-    try:
-        return sha256_of(image)
-    except OSError as error:
-        raise ImageError(f"{image}: cannot be read: {error.strerror}") from error
 
 
 def content_hash(example: Example) -> str:
@@ -141,53 +179,13 @@ def content_hash(example: Example) -> str:
     return hashlib.sha256(image + text).hexdigest()
 
 
-def _shared_ids(parts: dict[str, list[Example]]) -> list[str]:
+def _shared_ids(rows: Sequence[Row]) -> list[str]:
     split_of: dict[str, str] = {}
     shared = []
-    for split, part in parts.items():
-        for example in part:
-            if split_of.setdefault(example.id, split) != split:
-                shared.append(f"{short_repr(example.id)} in {split_of[example.id]} and {split}")
-    return shared
-
-
-def _hash_images(rows: Sequence[tuple[str, Example]]) -> tuple[dict[str, list[tuple[str, str]]], list[str]]:
-    """(split, id) of the examples of each image, by the image's hash, and the faults of images that cannot be
-    read."""
-    hashes: dict[str, list[tuple[str, str]]] = {}
-    broken = []
-    for split, example in track(rows, "checking images", len(rows)):
-        if example.image is None:
-            continue
-        try:
-            image_to_uint8(example.image, CHECK_SPEC)
-            hashes.setdefault(image_hash(example.image), []).append((split, example.id))
-        except ImageError as error:
-            broken.append(f"{short_repr(example.id)} ({split}): {error}")
-    return hashes, broken
-
-
-def _text_keys(rows: Sequence[tuple[str, Example]]) -> dict[str, list[tuple[str, str]]]:
-    """(split, id) of the examples of each text, by its `text_key`."""
-    keys: dict[str, list[tuple[str, str]]] = {}
     for split, example in rows:
-        if key := text_key(example.text):
-            keys.setdefault(key, []).append((split, example.id))
-    return keys
-
-
-def _shared(what: str, by_content: dict[str, list[tuple[str, str]]]) -> list[str]:
-    """A warning of what is in two splits, with the first example in each."""
-    leaks = []
-    for examples in by_content.values():
-        first: dict[str, str] = {}
-        for split, id_ in examples:
-            first.setdefault(split, id_)
-        if len(first) > 1:
-            leaks.append(" and ".join(f"{short_repr(id_)} ({split})" for split, id_ in first.items()))
-    if not leaks:
-        return []
-    return [f"the same {what} is in two splits, which inflates the metrics: {_first_few(leaks)}"]
+        if (first := split_of.setdefault(example.id, split)) != split:
+            shared.append(f"{short_repr(example.id)} in {first} and {split}")
+    return shared
 
 
 def look_alikes(labels: LabelSet) -> list[str]:
@@ -203,8 +201,14 @@ def look_alikes(labels: LabelSet) -> list[str]:
 
 def raise_if_any(what: str, faults: Sequence[str]) -> None:
     """Raise DataError if there are any faults, with their number and the first of them."""
+    for fault in _listed(what, faults):
+        raise DataError(fault)
+
+
+def _listed(what: str, faults: Sequence[str]) -> Iterator[str]:
+    """A line with the number of the faults and the first of them, if there are any."""
     if faults:
-        raise DataError(f"{len(faults)} x {what}: {_first_few(faults)}")
+        yield f"{len(faults)} x {what}: {_first_few(faults)}"
 
 
 def _first_few(items: Sequence[str]) -> str:

@@ -28,7 +28,8 @@ SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test":
 @dataclass(frozen=True)
 class Splits:
     """A dataset divided into train, dev and test, which may be empty; `unlabelled` are training examples of which
-    no label is known. `columns` is what was said of the columns."""
+    no label is known. `columns` is what was said of the columns, and `read_as` how the files were read, see
+    `OpenRows.read_as`."""
 
     labels: LabelSet
     train: list[Example]
@@ -36,6 +37,7 @@ class Splits:
     test: list[Example]
     unlabelled: list[Example] = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
+    read_as: tuple[str, ...] = field(default=(), compare=False)
 
     def examples(self, name: str) -> list[Example]:
         """The examples of a split. Raises DataError if it is empty or unknown."""
@@ -79,7 +81,8 @@ def read_splits(
     elif not read["dev"]:
         say(source, ["no dev split: a part of train becomes dev, by a fixed seed"], before.notes)
         read |= _divided(read["train"], ("train", "dev"), known, source)
-    return Splits(known, read["train"], read["dev"], read["test"], columns=used)
+    read_as = tuple(f"{path}: {how}" for how, path in before.read_as.items())
+    return Splits(known, read["train"], read["dev"], read["test"], columns=used, read_as=read_as)
 
 
 def _parts_of(source: Path) -> Mapping[str, tuple[Part, ...]]:
@@ -119,7 +122,7 @@ def _divided(
     rows: Sequence[Example], names: Sequence[str], labels: LabelSet, source: Path
 ) -> dict[str, list[Example]]:
     """Examples by split, in parts of the usual sizes. Raises DataError."""
-    from distill.data.split_file import divide
+    from distill.data.division import divide
 
     parts = divide(rows, labels, source, names=names)
     return {name: [rows[index] for index in part] for name, part in zip(names, parts, strict=True)}
@@ -127,12 +130,13 @@ def _divided(
 
 @dataclass
 class ReadBefore:
-    """What the files of a dataset that were read before have said, the ids of their examples, and the columns of
-    labels of the first that has some."""
+    """What the files of a dataset that were read before have said, the ids of their examples, the columns of labels
+    of the first that has some, and how they were read, with the first file that was read so."""
 
     notes: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     labels: tuple[str, ...] = ()
+    read_as: dict[str, Path] = field(default_factory=dict)
 
     def ask_next(self, ask: Ask) -> Ask:
         """What to ask of the next file: it has the same columns of labels, or, as a test split may, none."""
@@ -158,6 +162,7 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = 
         examples = _with_ids(pairs, opened.reader.ids_are_numbers, name or path.stem, before.ids)
     check_ids(examples, path)
     say(path, opened.all_notes(), before.notes)
+    before.read_as.setdefault(opened.read_as(), path)
     if opened.reader.roles.labels and not opened.published:
         before.labels = before.labels or opened.reader.roles.labels.columns
     before.ids.update(example.id for example in examples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ BETWEEN_WORDS = re.compile(r"[\W_]+")
 
 def label_key(name: str) -> str:
     """What labels share that differ only in case, Unicode form or invisible characters."""
+    if name.isascii():  # most are, and it saves most of the time
+        return name.casefold().strip()
     return unicodedata.normalize("NFKC", INVISIBLE.sub("", name)).casefold().strip()
 
 
@@ -34,10 +36,10 @@ def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in by_key.values() if len(group) > 1]
 
 
-def groups_of(keys: Sequence[Iterable[Hashable]]) -> NDArray[np.int64]:
+def groups_of(keys: Iterable[Iterable[Hashable]]) -> NDArray[np.int64]:
     """The number of each row's group, int64 (N,), from 0 in the order of their first rows. Rows that share one of
     their keys, directly or by way of others, are in one group."""
-    parent = list(range(len(keys)))
+    parent: list[int] = []
 
     def root(row: int) -> int:
         while parent[row] != row:
@@ -47,9 +49,10 @@ def groups_of(keys: Sequence[Iterable[Hashable]]) -> NDArray[np.int64]:
 
     first_row: dict[Hashable, int] = {}
     for row, own in enumerate(keys):
+        parent.append(row)
         for key in own:
             a, b = root(first_row.setdefault(key, row)), root(row)
             parent[max(a, b)] = min(a, b)
-    roots = [root(row) for row in range(len(keys))]
+    roots = [root(row) for row in range(len(parent))]
     numbers = {each: number for number, each in enumerate(dict.fromkeys(roots))}
     return np.array([numbers[each] for each in roots], dtype=np.int64)

@@ -33,12 +33,14 @@ OWN = frozenset(("text_from",))  # written by `distill data ocr`, for readers
 @dataclass(frozen=True)
 class Ask:
     """What is asked of a table: `columns` are what its user says, `remembered` what a run does, which counts where
-    it fits. `labels` are those that are known already. Without `wants_labels`, none are read."""
+    it fits. `labels` are those that are known already. Without `wants_labels`, none are read. `others` are columns
+    that the one who asks reads by themselves."""
 
     columns: Columns = field(default_factory=Columns)
     remembered: Columns = field(default_factory=Columns)
     labels: LabelSet | None = None
     wants_labels: bool = True
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
     return roles, notes
 
 
-def unused_columns(survey: Survey, roles: Roles) -> str:
-    """A note of the columns without a role, "" if all have one."""
-    unused = [name for name in survey.columns if name not in roles.names() | OWN and not is_pandas_index(name)]
+def unused_columns(survey: Survey, used: set[str]) -> str:
+    """A note of the columns that are not `used`, "" if all are."""
+    unused = [name for name in survey.columns if name not in used | OWN and not is_pandas_index(name)]
     more = f" and {len(unused) - MAX_LISTED} more" if len(unused) > MAX_LISTED else ""
     return f"columns not used: {', '.join(map(shorten, unused[:MAX_LISTED]))}{more}" if unused else ""
 

@@ -143,7 +143,16 @@ class OpenRows:
     reader: RowReader
     notes: tuple[str, ...]
     unused: str
+    format: str
     published: bool = False
+
+    def read_as(self) -> str:
+        """The format of the file, and its column of each role: "CSV: id 'id', text 'caption'"."""
+        roles = self.reader.roles
+        labels = roles.labels.columns if roles.labels else ()
+        columns = (("id", [roles.id]), ("text", [roles.text]), ("image", [roles.image]), ("labels", labels))
+        named = (f"{role} {list_columns(filter(None, names))}" for role, names in columns)
+        return f"read as {self.format}: {', '.join(named)}"
 
     def all_notes(self) -> tuple[str, ...]:
         """The notes of what is read and what is not."""
@@ -159,7 +168,8 @@ def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opene
     table = opened(path, as_is)
     reader, notes = make_reader(path, table, survey, ask)
     rows = reader.converted(table.rows)
-    return OpenRows(rows, reader, notes, unused_columns(survey, reader.roles), table.published)
+    unused = unused_columns(survey, reader.roles.names() | {*ask.others})
+    return OpenRows(rows, reader, notes, unused, table.format, table.published)
 
 
 def _are_columns_named(path: Path, ask: Ask, opened: Opener) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError
+from distill.core.terminal import track
 
 SPLIT_SEED = 13
 PIECE = 1000  # rows
@@ -38,8 +39,23 @@ def stratified_split(
     counts = np.zeros((len(sizes), columns))
     np.add.at(counts, groups, targets)
     generator = np.random.default_rng(seed)
-    wanted_rows, wanted = np.asarray(shares) * rows, np.outer(shares, counts.sum(0))
-    part_of, left = np.full(len(sizes), -1), counts.sum(0)
+    part_of = np.full(len(sizes), -1)
+    for _ in track(_distribute(part_of, counts, sizes, np.asarray(shares), generator), "dividing rows", len(sizes)):
+        pass
+    return [np.flatnonzero(part_of[groups] == part) for part in range(len(shares))]
+
+
+def _distribute(
+    part_of: NDArray[np.int64],
+    counts: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    generator: np.random.Generator,
+) -> Iterator[int]:
+    """Give each group (G,) its part in `part_of`, and yield it. `counts` (G, L) are its positives, `sizes` (G,) its
+    rows."""
+    wanted_rows, wanted = shares * sizes.sum(), np.outer(shares, counts.sum(0))
+    left = counts.sum(0)
     while (part_of < 0).any():
         # Where each row is a group, the rarest label stays the rarest until it is used up.
         label = int(np.where(left > 0, left, np.inf).argmin()) if left.any() else None
@@ -52,7 +68,7 @@ def stratified_split(
             wanted[part] -= counts[group]
             wanted_rows[part] -= sizes[group]
             left -= counts[group]
-    return [np.flatnonzero(part_of[groups] == part) for part in range(len(shares))]
+            yield group
 
 
 def _largest_first(

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from distill.data.duplicates import image_groups
+from distill.data.image_facts import read_facts
 from distill.model.augment.image import ImageAugmenter
 from distill.model.augment.text import TextAugmenter, TokenizedText
 from distill.model.outputs import Outputs
@@ -149,11 +151,12 @@ class EncodedDataset(Dataset[DatasetItem]):
         return [len(row) for row in self.token_ids]
 
     def content_keys(self) -> list[list[Hashable]]:
-        """For each example what those have in common that are the same to a model: its tokens and its image."""
-        rows = zip(self.token_ids, self.images, self.present, strict=True)
+        """For each example what those have in common that are the same to a model: its tokens, and what its image
+        looks like."""
+        rows = zip(self.token_ids, image_groups(read_facts(self.images)), self.present, strict=True)
         return [
-            [*([tuple(ids)] if has_text else []), *([] if image is None else [image])]
-            for ids, image, (has_text, _) in rows
+            [*([tuple(ids)] if has_text else []), *([] if look is None else [look])]
+            for ids, look, (has_text, _) in rows
         ]
 
     def subset(self, rows: NDArray[np.int64]) -> EncodedDataset:

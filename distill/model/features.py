@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from distill.core.cache import cache_folder, optional_write
 from distill.core.files import write_bytes
 from distill.core.terminal import note, track
-from distill.data.checks import image_hash
 from distill.data.dataset import Example
+from distill.data.image_facts import image_hash
 from distill.model import distributed
 from distill.model.augment.image import ImageAugmenter
 from distill.model.encoders.image import ImageEncoder

@@ -64,7 +64,7 @@ class Folds:
     @classmethod
     def stratified(cls, data: TrainingData, count: int, seed: int) -> Folds:
         """`count` folds with every label in proportion; each row is held out once, with those that have its text or
-        its image. Raises DataError if too few."""
+        an image that looks the same. Raises DataError if too few."""
         groups = groups_of(data.train.content_keys())
         parts, rows = stratified_folds(data.train.targets, count, seed, groups), np.arange(len(data.train))
         return cls(data, [Fold(data.train.subset(np.setdiff1d(rows, part)), part) for part in parts])

@@ -17,7 +17,7 @@ from distill.core.errors import OutputError
 from distill.core.files import explain_write_errors
 from distill.core.lock import lock_beside, sole_writer
 from distill.core.untrusted import is_file
-from distill.data.checks import image_hash
+from distill.data.image_facts import image_hash
 
 
 class Ocr(Protocol):

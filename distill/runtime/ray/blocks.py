@@ -16,9 +16,9 @@ from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.inputs import bounded_lines, open_input
-from distill.data.checks import image_hash
 from distill.data.dataset import Example
 from distill.data.formats import parquet
+from distill.data.image_facts import image_hash
 from distill.data.rows import RowReader
 from distill.data.sources import FailedRow, Item, Source, example_of_image, items_of, json_lines
 from distill.runtime.predictor import CHUNK_SIZE

@@ -1,4 +1,4 @@
-"""The commands about a dataset's own files: thin, as in cli.py."""
+"""`distill data ocr`: fills in the texts of a dataset that stand on its images alone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,7 @@ from distill.cli.options import THREADS, column_options
 from distill.core.columns import Columns
 
 
-@click.group()
-def data() -> None:
-    """Prepare a dataset's files.
-
-    \b
-    Example:
-      distill data ocr memes/ --out memes-with-text
-    """
-
-
-@data.command()
+@click.command()
 @click.argument("source", metavar="DATA", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="New folder to write to.")
 @click.option("--in-place", is_flag=True, help="Change the files of DATA instead.")
