@@ -64,8 +64,7 @@ def demo(ctx: click.Context, out: Path) -> None:
     step("predict", bundle, "--image", str(first.image), "--text", first.text)
     note(f"  (its true labels: {', '.join(first.labels or ()) or 'none'})")
     step("bench", bundle, "--data", data, "--against", teacher, "--against", student)
-    note(
-        f"\nAll of it took {time.perf_counter() - started:.0f} s. The encoders are tiny and random: int8 has little"
-    )
+    note("")
+    note(f"All of it took {time.perf_counter() - started:.0f} s. The encoders are tiny and random: int8 has little")
     note("to win on them, and the figures say that the chain works, not how good it can be. Your own data next:")
     note("  distill train-teacher --data DIR --out runs/teacher")
