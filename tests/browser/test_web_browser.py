@@ -146,6 +146,9 @@ def site(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     word = load_tokenizer(bundle.tokenizer_json, bundle.preprocess.text).encode("vote").ids[1]
     known = KNOWN.replace("LABELS", str(len(bundle.labels))).replace("WORD", str(word))
     write_page(chain.int8, root / "known", dict.fromkeys(FILES, known.encode()))
+    thresholds = root / "known" / "bundle" / "thresholds.json"
+    tree = json.loads(thresholds.read_text())
+    thresholds.write_text(json.dumps(tree | {"values": [0.5] * len(tree["values"])}))
     if PACKAGE is not None:
         runtime = load_runtime(Path(PACKAGE))
         write_page(chain.int8, root / "int8", runtime)
