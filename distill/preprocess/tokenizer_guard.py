@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from distill.core.errors import BundleError
-from distill.core.untrusted import parse_strict_json, short_repr
+from distill.core.untrusted import parse_strict_json, short_repr, shorten
 from distill.preprocess.tokenizer_parts import KINDS, MAX_ID, MAX_PIECE, MODELS, PARAMETERS, Kind, charsmap_growth
 
 MAX_ADDED = 20_000  # added tokens; each takes 0.1 ms to load, and large models have some thousands
@@ -130,4 +130,5 @@ def translate_errors() -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit, BundleError):
         raise
     except BaseException as error:  # pyo3's PanicException is not an Exception and cannot be imported
-        raise BundleError(f"the tokenizer fails: {' '.join(str(error).split()) or type(error).__name__}") from error
+        reason = shorten(" ".join(str(error).split())) or type(error).__name__
+        raise BundleError(f"the tokenizer fails: {reason}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -181,16 +182,17 @@ def _change(tree: Any, draw: _Draw) -> None:
             del tree[key]
         elif do in (1, 2) and isinstance(tree, dict):
             name = rng.choice((*STRINGS, f"{key} ", str(key).upper(), "more", "img", "labels"))
-            tree[name] = tree.pop(key) if do == 1 else inner
+            tree[name] = tree.pop(key) if do == 1 else copy.deepcopy(inner)
         elif do == 3 and isinstance(tree, list):
-            tree *= min(times(rng, draw.most), 1000)
+            tree += copy.deepcopy(tree * min(times(rng, draw.most), 1000))
         elif do in (4, 5):
             tree[key] = draw.literal()
         elif do in (6, 7) and draw.words:
-            tree[key] = rng.choice(draw.words)
+            tree[key] = copy.deepcopy(rng.choice(draw.words))
         elif do == 8 and isinstance(inner, str):
             tree[key] = (inner or "a") * times(rng, draw.most)
         elif do == 9:
+            inner = copy.deepcopy(inner)
             tree[key] = rng.choice((None, True, False, [], {}, [[]], [None], {"": {}}, {str(key): inner}, [inner]))
         elif do == 10 and isinstance(inner, int | float):
             tree[key] = inner * rng.choice((-1, 2, 10, 1000, 1 << 40)) + rng.choice((-1, 0, 1))
