@@ -355,3 +355,17 @@ def test_a_test_split_whose_labels_are_kept_secret_needs_no_columns_of_them(tmp_
 def test_a_label_none_of_json_is_a_name(tmp_path: Path) -> None:
     content = lines({"id": "1", "text": "a", "labels": "None"}, {"id": "2", "text": "b", "labels": "sad"})
     assert labels_of(read(tmp_path / "a.jsonl", content)) == [("None",), ("sad",)]
+
+
+def test_a_parquet_file_whose_column_has_two_types_is_refused(tmp_path: Path) -> None:
+    """pyarrow ends the process for it."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.table({"id": ["a"], "text": ["words"], "labels": [["x"]]}), path)
+    # As thrift writes the metadata of a column: its type, BYTE_ARRAY or INT64, then a list of encodings.
+    byte_array, integer = b"\x15\x0c\x19", b"\x15\x04\x19"
+    content = path.read_bytes()
+    assert content.count(byte_array) == 3
+    path.write_bytes(content.replace(byte_array, integer, 1))
+    with pytest.raises(DataError, match="damaged: its column 'id' has two types; write the file again"):
+        read_examples(path)

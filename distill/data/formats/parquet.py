@@ -123,6 +123,17 @@ def _groups(file: Any, first: int, stop: int) -> tuple[list[int], int]:
     return groups, skipped
 
 
+def _refuse_mismatched(path: Path, file: Any) -> None:
+    """Raise DataError where a column is of another type in its metadata than in the schema, which pyarrow ends the
+    process for."""
+    metadata = file.metadata
+    for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
+        for place in range(metadata.num_columns):
+            if group.column(place).physical_type != file.schema.column(place).physical_type:
+                name = short_repr(file.schema.column(place).name)
+                raise DataError(f"{path}: damaged: its column {name} has two types; write the file again")
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A pyarrow ParquetFile. Raises DataError if it cannot be read, InstallError without pyarrow."""
@@ -131,6 +142,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(path) as file:
             _refuse_doubled(path, file.schema_arrow.names)
+            _refuse_mismatched(path, file)
             yield file
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
