@@ -35,8 +35,9 @@ class Duplicates:
 def find_duplicates(rows: Sequence[Row], facts: Sequence[ImageFacts | None]) -> list[Duplicates]:
     """Every group of duplicates, those that leak first, then those that clash, then larger ones.
 
-    Images that look the same are a group only where not all of them are equal. Equal texts clash only where their
-    images look the same too, or are missing.
+    Images that look the same are a group only where not all of them are equal, and clash only where their texts are
+    equal too: a meme's template is the same with any text. Equal texts clash only where their images look the same
+    too, or are missing.
     """
     shas = [fact.sha256 if fact else None for fact in facts]
     looks = image_groups(facts)
@@ -44,20 +45,21 @@ def find_duplicates(rows: Sequence[Row], facts: Sequence[ImageFacts | None]) -> 
     groups = [
         *(_group("image", rows, members, [members]) for members in _shared(shas)),
         *(
-            _group("similar image", rows, each, [each])
+            _group("similar image", rows, each, _by(each, texts))
             for each in _shared(looks)
             if len({shas[i] for i in each}) > 1
         ),
-        *(_group("text", rows, each, _by_look(each, looks)) for each in _shared(texts)),
+        *(_group("text", rows, each, _by(each, looks)) for each in _shared(texts)),
     ]
     return sorted(groups, key=lambda group: (not group.leak, not group.clash, -len(group.rows), group.rows))
 
 
-def _by_look(members: Sequence[int], looks: Sequence[int | None]) -> list[list[int]]:
-    by_look: dict[int | None, list[int]] = {}
+def _by(members: Sequence[int], keys: Sequence[Hashable | None]) -> list[list[int]]:
+    """The members of each key."""
+    by_key: dict[Hashable | None, list[int]] = {}
     for row in members:
-        by_look.setdefault(looks[row], []).append(row)
-    return list(by_look.values())
+        by_key.setdefault(keys[row], []).append(row)
+    return list(by_key.values())
 
 
 def image_groups(facts: Sequence[ImageFacts | ImageError | None]) -> list[int | None]:
