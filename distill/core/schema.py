@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from distill.core.errors import RecipeError
 from distill.core.inputs import read_input
-from distill.core.untrusted import short_repr, shorten
+from distill.core.untrusted import MAX_DEPTH, bound_depth, short_repr, shorten
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -95,13 +95,17 @@ def parse_override(override: str) -> dict[str, Any]:
 def _parse(text: str) -> dict[str, Any]:
     """Parse TOML. Raises ValueError, also for what would exhaust the interpreter's stack."""
     try:
-        return tomllib.loads(text)
+        tree = tomllib.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+    bound_depth(tree)  # dotted keys nest without the parser's stack
+    return tree
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
-    """`teacher.epochs` and 12 as nested tables."""
+    """`teacher.epochs` and 12 as nested tables. Raises RecipeError for a key of more parts than any."""
+    if key.count(".") > MAX_DEPTH:
+        raise RecipeError(f"{shorten(key)}: unknown key of {key.count('.') + 1:,} parts")
     tree: Any = value
     for part in reversed(key.split(".")):
         tree = {part: tree}

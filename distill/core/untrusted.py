@@ -65,7 +65,7 @@ def parse_strict_json(text: str | bytes, where: str, error: type[DistillError]) 
         tree = json.loads(
             text, object_pairs_hook=_distinct, parse_constant=_refuse_constant, parse_float=_finite_float
         )
-        _bound_depth(tree)
+        bound_depth(tree)
     except (ValueError, RecursionError) as cause:
         raise error(f"{where}: not readable as JSON: {cause}") from cause
     return tree
@@ -91,7 +91,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _bound_depth(tree: Any) -> None:
+def bound_depth(tree: Any) -> None:
+    """Raise ValueError for lists and objects in each other, more than MAX_DEPTH deep."""
     level = [tree]
     for _ in range(MAX_DEPTH):
         inner = [item for item in level if isinstance(item, dict | list)]

@@ -106,6 +106,8 @@ def _leaves(tree: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:
         ("teacher.seed=0x" + "f" * 5000, "an integer of 20,000 bits"),
         ("teacher.epochs=" + "[" * 20_000, "nested too deep"),
         ("teacher.epochs=" + "{a=" * 20_000, "nested too deep"),
+        ("teacher.epochs={" + "a." * 20_000 + "a=1}", "nested more than 64 deep"),
+        ("teacher." * 20_000 + "epochs=1", "unknown key of 20,001 parts"),
         ("teacher" + ".a" * 20_000 + "=1", "unknown key 'a'"),
         ("x" * 50_000, "write it as key=value"),
         ("y" * 50_000 + "=1", "unknown key"),
