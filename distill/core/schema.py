@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from distill.core.errors import RecipeError
 from distill.core.inputs import read_input
-from distill.core.untrusted import MAX_DEPTH, bound_depth, short_repr, shorten
+from distill.core.untrusted import bound_depth, short_repr, shorten
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -103,9 +103,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
-    """`teacher.epochs` and 12 as nested tables. Raises RecipeError for a key of more parts than any."""
-    if key.count(".") > MAX_DEPTH:
-        raise RecipeError(f"{shorten(key)}: unknown key of {key.count('.') + 1:,} parts")
+    """`teacher.epochs` and 12 as nested tables."""
     tree: Any = value
     for part in reversed(key.split(".")):
         tree = {part: tree}
@@ -120,5 +118,7 @@ def merge_table(base: dict[str, Any], top: dict[str, Any], where: str) -> None:
             raise RecipeError(f"{where}: unknown key {short_repr(key)}; expected {', '.join(sorted(base))}")
         if isinstance(base[key], dict) and isinstance(value, dict):
             merge_table(base[key], value, where)
+        elif isinstance(value, dict):
+            raise RecipeError(f"{where}: {key} is a value, not a table; got {short_repr(value)}")
         else:
             base[key] = value
