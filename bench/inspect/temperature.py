@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bench.quality.evaluate import DRAWS, reliability
 from bench.report.types import Bin
 from distill.data.stratify import stratified_folds
+from distill.scoring.calibration import sigmoid64
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import (
     Probabilities,
@@ -76,14 +77,14 @@ def fit_temperature(probabilities: Probabilities, targets: Targets) -> float:
     low, high = np.log(1 / HOTTEST), np.log(1 / COLDEST)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        slope = (z * (_sigmoid(z * np.exp(middle)) - y)).sum()
+        slope = (z * (sigmoid64(z * np.exp(middle)) - y)).sum()
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(np.exp(-(low + high) / 2))
 
 
 def scale(probabilities: Probabilities, temperature: float) -> Probabilities:
     """The probabilities whose logits are divided by the temperature: float32, the same shape."""
-    result: Probabilities = _sigmoid(logit(probabilities) / temperature).astype(np.float32)
+    result: Probabilities = sigmoid64(logit(probabilities) / temperature).astype(np.float32)
     return result
 
 
@@ -112,10 +113,6 @@ def pair_losses(targets: Targets, probabilities: Probabilities) -> NDArray[np.fl
     are kept 1e-6 from 0 and 1."""
     p = np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6)
     return np.select([targets == 1, targets == 0], [-np.log(p), -np.log1p(-p)], 0.0)
-
-
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0.5 * (1.0 + np.tanh(0.5 * logits))
 
 
 def _bin_gaps(targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ class PlattScaling:
 
     def apply(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Logits (N, L) to calibrated probabilities, float64 (N, L)."""
-        return _sigmoid(self.slopes * logits + self.offsets)
+        return sigmoid64(self.slopes * logits + self.offsets)
 
     def invert(self, calibrated: NDArray[np.float64]) -> NDArray[np.float64]:
         """Calibrated probabilities (L,) in (0, 1) back to the model's logits, float64 (L,)."""
@@ -100,7 +100,7 @@ def _offsets_for_rates(slope: float, z: NDArray[np.float64], rate: NDArray[np.fl
     low, high = (logit(rate) + side * (slope * np.abs(z).max() + 1) for side in (-1, 1))
     for _ in range(40):
         middle = (low + high) / 2
-        above = _sigmoid(slope * z + middle).mean(0) > rate
+        above = sigmoid64(slope * z + middle).mean(0) > rate
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     centre: NDArray[np.float64] = (low + high) / 2
     return centre
@@ -113,7 +113,7 @@ def _fit_labels(
     centre = _offsets_for_rates(prior.slope, z, prior.rates)
     slopes, offsets = (np.full(z.shape[1], prior.slope), centre) if start is None else (start.slopes, start.offsets)
     for _ in range(NEWTON_STEPS):
-        p = _sigmoid(slopes * z + offsets)
+        p = sigmoid64(slopes * z + offsets)
         error, weight = np.where(known, p - y, 0.0), np.where(known, p * (1 - p), 0.0)
         slope_gradient = (error * z).sum(0) + prior.precision * (slopes - prior.slope)
         offset_gradient = error.sum(0) + OFFSET_PRECISION * (offsets - centre)
@@ -130,6 +130,7 @@ def _fit_labels(
     return _Lines(slopes, offsets, c / determinant)
 
 
-def _sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+def sigmoid64(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Logistic function in float64, without overflow."""
     result: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(logits, -700, 700)))
     return result

@@ -12,7 +12,7 @@ from distill.core.errors import DataError, RecipeError
 from distill.core.recipe import Objective
 from distill.core.schema import build_dataclass
 from distill.data.stratify import stratified_folds
-from distill.scoring.calibration import fit_platt
+from distill.scoring.calibration import fit_platt, sigmoid64
 from distill.scoring.metrics import (
     LARGEST,
     SMALLEST,
@@ -107,7 +107,7 @@ def fit_thresholds(
 
 def _to_thresholds(logits: NDArray[np.float64]) -> tuple[float, ...]:
     """Logits (L,) to probabilities; those that round to 0 or 1, where a threshold decides nothing, stay inside."""
-    return tuple(float(v) for v in np.clip(1 / (1 + np.exp(-np.clip(logits, -700, 700))), SMALLEST, LARGEST))
+    return tuple(float(v) for v in np.clip(sigmoid64(logits), SMALLEST, LARGEST))
 
 
 def carry_over(
