@@ -23,6 +23,7 @@ from bench.report.types import ColdStart, Memory, Noise, Stage, Timing, WithoutA
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 from distill.core.terminal import track
+from distill.core.untrusted import short_repr
 from distill.data.dataset import Example
 from distill.data.image_facts import image_hash
 
@@ -82,9 +83,9 @@ def numbers(text: str) -> tuple[int, ...]:
     try:
         values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
-        raise BenchError(f"{text!r}: give whole numbers with commas between them, such as 1,4") from error
+        raise BenchError(f"{short_repr(text)}: give whole numbers with commas between them, such as 1,4") from error
     if min(values) < 1 or max(values) > 1024:
-        raise BenchError(f"{text!r}: each number must be from 1 to 1024, such as 1,4")
+        raise BenchError(f"{short_repr(text)}: each number must be from 1 to 1024, such as 1,4")
     return values
 
 

@@ -255,7 +255,7 @@ class CardConfig:
             if not is_printable(value):
                 raise RecipeError(
                     f"export.card.{name} holds a line break, a control character, or one that is invisible or "
-                    f"turns the direction of writing: {value!r}; remove it"
+                    f"turns the direction of writing: {short_repr(value)}; remove it"
                 )
 
 

@@ -20,7 +20,7 @@ else:
 
 T = TypeVar("T")
 
-MAX_TOML = 1 << 20  # bytes; distill's own recipe has 9 kB
+MAX_TOML = 1 << 17  # bytes; distill's own recipe has 9 kB, and tomllib's time is quadratic for some
 
 
 def build_dataclass(cls: type[T], tree: Any, where: str) -> T:

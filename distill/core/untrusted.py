@@ -56,7 +56,7 @@ def parse_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as cause:
-        raise error(f"{where}: not valid JSON: {cause}") from cause
+        raise error(f"{where}: not valid JSON: {shorten(str(cause))}") from cause
 
 
 def parse_strict_json(text: str | bytes, where: str, error: type[DistillError]) -> Any:

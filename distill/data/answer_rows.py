@@ -103,7 +103,7 @@ def _values(cells: dict[str, Any], where: str, labels: frozenset[str]) -> tuple[
     if nested:
         name, values = nested[0], cells[nested[0]]
         if len(cells) > 1:
-            raise DataError(f"{where}: expected id and {name!r} alone; it has {_listed(cells)} as well")
+            raise DataError(f"{where}: expected id and {short_repr(name)} alone; it has {_listed(cells)} as well")
         if not isinstance(values, dict):
             raise DataError(f"{where}: {name} must be an object of labels and values; got {short_repr(values)}")
         return values, NESTED[name]

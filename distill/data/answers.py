@@ -202,8 +202,8 @@ class _Tally:
         if rows.size:
             id_, label = list(self.row_of)[rows[0]], self.labels.names[columns[0]]
             raise DataError(
-                f"{self.path}: id {short_repr(id_)} lacks the label {label!r}; give it a value, or null (in CSV "
-                "nothing) where there is no answer"
+                f"{self.path}: id {short_repr(id_)} lacks the label {short_repr(label)}; give it a value, or null "
+                "(in CSV nothing) where there is no answer"
             )
 
     def check_range(self, scale: Scale) -> None:
@@ -214,7 +214,7 @@ class _Tally:
         if outside.size:
             id_, label = list(self.row_of)[self.rows[outside[0]]], self.labels.names[self.columns[outside[0]]]
             raise DataError(
-                f"{self.path}: id {short_repr(id_)}, {label!r}: {scale} must be {low:g} to {high:g}, got "
+                f"{self.path}: id {short_repr(id_)}, {short_repr(label)}: {scale} must be {low:g} to {high:g}, got "
                 f"{numbers[outside[0]]:g}"
             )
 

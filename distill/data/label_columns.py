@@ -36,7 +36,8 @@ def decide_labels(
         if len(labels) == 2 and name not in labels:
             return _classes(name, labels)
         label = labels[0] if len(labels) == 1 else name
-        return LabelCells("flags", (name,), (label,)), f"label {label!r} is column {name!r}, of 0 and 1"
+        note = f"label {short_repr(label)} is column {short_repr(name)}, of 0 and 1"
+        return LabelCells("flags", (name,), (label,)), note
     if values and all(number_of(value) is not None for value in values):
         return _numbers(name, column, labels, path)
     return _names(name, values, columns.separator, labels)
@@ -73,7 +74,7 @@ def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path)
         )
     classes = sorted({number for number in numbers if number is not None and number >= 0})
     if set(map(str, classes)) <= set(labels):
-        return LabelCells("classes", (name,)), f"labels are the numbers in column {name!r}"
+        return LabelCells("classes", (name,)), f"labels are the numbers in column {short_repr(name)}"
     if labels:
         return _classes(name, tuple(labels))
     if not column.is_whole or not 2 <= len(classes) <= MAX_CLASSES or classes[-1] > MAX_CLASSES:
@@ -83,18 +84,19 @@ def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path)
             "least that counts as 1"
         )
     shown = ", ".join(map(str, classes[:5])) + ", ..." * (len(classes) > 5)
-    note = f"labels are the numbers in column {name!r}: {shown}; labels.txt can name them, from 0"
+    note = f"labels are the numbers in column {short_repr(name)}: {shown}; labels.txt can name them, from 0"
     return LabelCells("classes", (name,)), note
 
 
 def _classes(name: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
-    return LabelCells("classes", (name,), labels), f"column {name!r} counts the {len(labels)} labels, from 0"
+    note = f"column {short_repr(name)} counts the {len(labels)} labels, from 0"
+    return LabelCells("classes", (name,), labels), note
 
 
 def _names(name: str, values: Sequence[object], separator: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
     known = frozenset(labels)
     cells = [value for value in values if isinstance(value, str) and not value.lstrip().startswith(("[", "{"))]
-    note = "" if name == "labels" else f"labels are column {name!r}"
+    note = "" if name == "labels" else f"labels are column {short_repr(name)}"
     if not separator and (proven := proven_separator(cells, known)):
         said = f"{note + ',' if note else 'labels are'} separated by {SEPARATOR_NAMES[proven]}"
         return LabelCells("names", (name,), labels, proven, known=known), said

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from distill.core.errors import DataError
-from distill.core.untrusted import shorten
+from distill.core.untrusted import short_repr, shorten
 from distill.data.column_survey import Survey
 from distill.data.columns import (
     FILE_NAMES,
@@ -82,7 +82,9 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
     first = {role: names[0] if names else "" for role, names in taken.items()}
     roles = Roles(first.get("id", ""), first.get("text", ""), first.get("image", ""), cells)
     notes = [
-        f"{role} is column {name!r}" for role, name in first.items() if role in decision.by_synonym - {"labels"}
+        f"{role} is column {short_repr(name)}"
+        for role, name in first.items()
+        if role in decision.by_synonym - {"labels"}
     ]
     notes += [label_note] * bool(label_note)
     return roles, notes
@@ -142,7 +144,7 @@ class _Decision:
         names = self._matches(pattern)
         if not names:
             raise DataError(
-                f"{self.path}: has no column {pattern!r}, which {OPTIONS[role]} names. It has "
+                f"{self.path}: has no column {short_repr(pattern)}, which {OPTIONS[role]} names. It has "
                 f"{list_columns(self.survey.columns)}"
             )
         return names

@@ -76,7 +76,9 @@ class RowReader:
             return str(number) if not name else replace_surrogates(Path(name).stem)
         id_ = row.get(self.roles.id)
         if is_missing(id_):
-            raise DataError(f"{where}: has no {self.roles.id!r}; every row needs one. It has {list_columns(row)}")
+            raise DataError(
+                f"{where}: has no {short_repr(self.roles.id)}; every row needs one. It has {list_columns(row)}"
+            )
         if not isinstance(id_, str | int) or isinstance(id_, bool):
             raise DataError(f"{where}: id must be a string or a whole number; got {short_repr(id_)}")
         if replace_surrogates(str(id_)) != str(id_):
@@ -121,7 +123,7 @@ class RowReader:
             column = self.roles.column(role)
             others = could_be(role, row.keys() - self.roles.names()) if column not in row else []
             if others:
-                instead = f"has no {column!r} but" if column else "has a new column"
+                instead = f"has no {short_repr(column)} but" if column else "has a new column"
                 raise DataError(
                     f"{where}: {instead} {list_columns(others)}, which may be its {role}; write all rows with the "
                     f"same columns, or name one with {OPTIONS[role]}"

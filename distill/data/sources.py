@@ -150,7 +150,7 @@ class Source:
     def count(self) -> int | None:
         """The number of items, None if it is not cheap to know."""
         if self.kind == "parquet":
-            return sum(parquet.describe(path).rows for path in self.files)
+            return sum(footer.rows for footer in parquet.describe(self.files))
         if self.kind == "jsonl" and self.path.is_file():
             with open_input(self.path, DataError) as handle:
                 return sum(1 for line in bounded_lines(handle, self.path, DataError) if line.strip())

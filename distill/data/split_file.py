@@ -135,7 +135,7 @@ class _OrderCells:
 
 def _cell(row: dict[str, Any], column: str, where: str) -> Any:
     if column not in row:
-        raise DataError(f"{where}: has no column {column!r}; it has {list_columns(row)}")
+        raise DataError(f"{where}: has no column {short_repr(column)}; it has {list_columns(row)}")
     return row[column]
 
 

@@ -113,6 +113,7 @@ def _leaves(tree: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:
         ("y" * 50_000 + "=1", "unknown key"),
         ("teacher.text.model=" + "z" * 5_000, "teacher.text.model has 5,000 characters"),
         ('teacher.text.model="a\\u0000b"', "holds a NUL character"),
+        ('export.card.language="' + "\\u202e" * 900 + '"', "turns the direction of writing"),
     ],
 )
 def test_an_extreme_value_is_refused_in_one_short_line(override: str, message: str) -> None:
@@ -122,7 +123,11 @@ def test_an_extreme_value_is_refused_in_one_short_line(override: str, message: s
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("content", ["a = " + "[" * 20_000, "a = " + "9" * 5000, "[" + "a." * 20_000 + "b]\n"])
+@pytest.mark.parametrize(
+    "content",
+    ["a = " + "[" * 20_000, "a = " + "9" * 5000, "[" + "a." * 20_000 + "b]\n", "a ." * 50_000],
+    ids=["lists", "digits", "tables", "dotted keys, for which the parser takes quadratic time"],
+)
 def test_a_recipe_file_that_exhausts_the_parser_is_refused_by_name(tmp_path: Path, content: str) -> None:
     path = tmp_path / "deep.toml"
     path.write_text(content)

@@ -17,6 +17,7 @@ from PIL import Image
 from distill.core.columns import Columns
 from distill.core.errors import ArgumentError, DataError
 from distill.data.dataset import Example, read_examples, read_splits
+from distill.data.formats.parquet import describe
 from distill.data.labels import LabelSet
 from distill.data.roles import Ask
 from distill.data.sources import FailedRow, Source
@@ -357,8 +358,8 @@ def test_a_label_none_of_json_is_a_name(tmp_path: Path) -> None:
     assert labels_of(read(tmp_path / "a.jsonl", content)) == [("None",), ("sad",)]
 
 
-def test_a_parquet_file_whose_column_has_two_types_is_refused(tmp_path: Path) -> None:
-    """pyarrow ends the process for it."""
+def test_a_parquet_file_that_makes_pyarrow_abort_is_refused(tmp_path: Path) -> None:
+    """A column is of one type in the schema and of another in its metadata."""
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "rows.parquet"
     parquet.write_table(pyarrow.table({"id": ["a"], "text": ["words"], "labels": [["x"]]}), path)
@@ -367,5 +368,5 @@ def test_a_parquet_file_whose_column_has_two_types_is_refused(tmp_path: Path) ->
     content = path.read_bytes()
     assert content.count(byte_array) == 3
     path.write_bytes(content.replace(byte_array, integer, 1))
-    with pytest.raises(DataError, match="damaged: its column 'id' has two types; write the file again"):
-        read_examples(path)
+    with pytest.raises(DataError, match="damaged: reading it ended pyarrow's process"):
+        describe([path])

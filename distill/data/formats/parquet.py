@@ -1,25 +1,28 @@
-"""Reads Parquet files, whole or some rows by their numbers. pyarrow is imported only when such a file is read."""
+"""Reads Parquet files, whole or some rows by their numbers, in a process of their own (`parquet_process`)."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import distill
 from distill.core.errors import DataError
 from distill.core.extras import require
 from distill.core.inputs import open_input
-from distill.core.untrusted import short_repr
+from distill.core.untrusted import shorten
 from distill.data.columns import Columns
 from distill.data.formats.table import Table
 
 SUFFIX = ".parquet"
-BATCH_ROWS = 256  # each may hold an image
+REFUSED = 65  # as in parquet_process, which cannot be imported without pyarrow
 Row = tuple[int, dict[str, Any] | DataError]
 
 
@@ -31,8 +34,8 @@ def is_parquet(path: Path) -> bool:
 def open_parquet(path: Path) -> Table:
     """The rows of a file, with what Hugging Face datasets have written of its columns: a class stands for its
     number, and an Image column holds the images. Raises DataError."""
-    with _opened(path) as file:
-        features = _features(file)
+    with _rows(path, 0, 0) as stream:
+        features = _features(stream.schema)
     images = [name for name, feature in features.items() if feature.get("_type") == "Image"]
     classes = list(_class_names(features))
     columns = Columns(
@@ -51,42 +54,40 @@ class Footer:
     footer: str
 
 
-def describe(path: Path) -> Footer:
-    """Read a file's footer. Raises DataError if it is not a Parquet file."""
-    with _opened(path) as file:
-        rows = int(file.metadata.num_rows)
-        groups = [file.metadata.row_group(number).to_dict() for number in range(file.metadata.num_row_groups)]
-        footer = repr((path.stat().st_size, str(file.schema_arrow), groups))
-    return Footer(path, rows, hashlib.sha256(footer.encode()).hexdigest())
+def describe(paths: Sequence[Path]) -> list[Footer]:
+    """Read the files' footers. Raises DataError if one is not a Parquet file."""
+    footers: list[Footer] = []
+    asked = "".join(f"{path.absolute()}\n" for path in paths).encode(errors="surrogateescape")
+    with _process(paths, ["footers"], asked) as process:
+        for path, line in zip(paths, process.stdout, strict=False):
+            footers.append(Footer(path, *json.loads(line)))
+        if len(footers) < len(paths):
+            raise process.refusal(paths[len(footers)])
+    return footers
 
 
 def iter_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Row]:
     """(row number from 1, row) of `count` rows after the first `first`, all of them for None, read in batches.
     Raises DataError."""
-    with _opened(path) as file:
-        stop = file.metadata.num_rows if count is None else first + count
-        groups, start = _groups(file, first, stop)
-        classes = _class_names(_features(file))
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups) if groups else ():
-            wanted = batch.slice(max(0, first - start), max(0, stop - max(first, start)))
-            for number, row in enumerate(wanted.to_pylist(), max(first, start) + 1):
-                yield number, row | {name: _named(row[name], names) for name, names in classes.items()}
-            start += batch.num_rows
+    stop = sys.maxsize if count is None else first + count
+    with _rows(path, first, stop) as stream:
+        classes = _class_names(_features(stream.schema))
+        rows = (row for batch in stream for row in batch.to_pylist())
+        for number, row in enumerate(rows, first + 1):
+            yield number, row | {name: _named(row[name], names) for name, names in classes.items()}
 
 
-def _features(file: Any) -> dict[str, Any]:
+def _features(schema: Any) -> dict[str, Any]:
     """By column, what Hugging Face datasets have written of it; nothing where they have not written the file."""
     try:
-        features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     except (TypeError, KeyError, ValueError, RecursionError):
         return {}
     if not isinstance(features, dict):
         return {}
     # A sequence is written as a list of one feature, or as an object around it.
     features = {name: each[0] if isinstance(each, list) and each else each for name, each in features.items()}
-    return {
-        name: each for name, each in features.items() if isinstance(each, dict) and name in file.schema_arrow.names
-    }
+    return {name: each for name, each in features.items() if isinstance(each, dict) and name in schema.names}
 
 
 def _class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -110,46 +111,63 @@ def _named(value: Any, names: list[str]) -> Any:
     return value
 
 
-def _groups(file: Any, first: int, stop: int) -> tuple[list[int], int]:
-    """The row groups with rows of first..stop, and the number of rows before them."""
-    groups: list[int] = []
-    start = skipped = 0
-    for number in range(file.metadata.num_row_groups):
-        end = start + file.metadata.row_group(number).num_rows
-        if start < stop and end > first:
-            skipped = skipped if groups else start
-            groups.append(number)
-        start = end
-    return groups, skipped
+@contextmanager
+def _rows(path: Path, first: int, stop: int) -> Iterator[Any]:
+    """An Arrow stream of the rows first..stop, to be read to its end. Raises DataError, InstallError without
+    pyarrow."""
+    pyarrow = require("pyarrow", f"{path}: reading it")
+    with _process([path], ["rows", str(path.absolute()), str(first), str(stop)]) as process:
+        try:
+            yield pyarrow.ipc.open_stream(process.stdout)
+        except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
+            raise process.refusal(path, error) from error
+        if process.wait():  # a stream that breaks off between two batches reads as if it had ended
+            raise process.refusal(path)
 
 
-def _refuse_mismatched(path: Path, file: Any) -> None:
-    """Raise DataError where a column is of another type in its metadata than in the schema, which pyarrow ends the
-    process for."""
-    metadata = file.metadata
-    for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
-        for place in range(metadata.num_columns):
-            if group.column(place).physical_type != file.schema.column(place).physical_type:
-                name = short_repr(file.schema.column(place).name)
-                raise DataError(f"{path}: damaged: its column {name} has two types; write the file again")
+class _Process(subprocess.Popen[bytes]):
+    """parquet_process, whose standard error is `errors`."""
+
+    stdout: IO[bytes]
+    errors: IO[bytes]
+
+    def refusal(self, path: Path, error: Exception | None = None) -> DataError:
+        """Why it gave up reading a file, or else the error in what it had written."""
+        self.stdout.close()  # it ends now, if it has not yet
+        code = self.wait()
+        self.errors.seek(0)
+        said = self.errors.read(2000).decode(errors="replace").strip()
+        if code == 0:
+            return DataError(f"{path}: cannot be read as Parquet: {shorten(str(error))}")
+        if code == REFUSED:
+            return DataError(f"{path}: cannot be read as Parquet: {said}")
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return DataError(
+            f"{path}: damaged: reading it ended pyarrow's process ({name}: {shorten(said)}); write the file again"
+        )
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A pyarrow ParquetFile. Raises DataError if it cannot be read, InstallError without pyarrow."""
-    pyarrow, parquet = (require(module, f"{path}: reading it") for module in ("pyarrow", "pyarrow.parquet"))
-    open_input(path, DataError).close()
-    try:
-        with parquet.ParquetFile(path) as file:
-            _refuse_doubled(path, file.schema_arrow.names)
-            _refuse_mismatched(path, file)
-            yield file
-    except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error
-
-
-def _refuse_doubled(path: Path, names: list[str]) -> None:
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise DataError(f"{path}: has two columns {short_repr(name)}; keep one of them")
+def _process(paths: Sequence[Path], arguments: Sequence[str], asked: bytes = b"") -> Iterator[_Process]:
+    for path in paths:
+        require("pyarrow.parquet", f"{path}: reading it")
+        open_input(path, DataError).close()
+    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as questions:
+        questions.write(asked)
+        questions.seek(0)
+        process = _Process(
+            [sys.executable, "-m", "distill.data.formats.parquet_process", *arguments],
+            stdin=questions,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=Path(
+                distill.__file__
+            ).parent.parent,  # this distill is imported, and nothing from the caller's folder
+        )
+        process.errors = errors
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()

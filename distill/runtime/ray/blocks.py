@@ -71,7 +71,7 @@ def split_into_blocks(source: Source) -> list[Block]:
     paths = tuple(path.absolute() for path in source.files)  # a worker's working directory is another
     source = replace(source, path=source.path.absolute(), files=paths)
     if source.kind == "parquet":
-        return list(_table_blocks([parquet.describe(path) for path in paths], source.readers()))
+        return list(_table_blocks(parquet.describe(paths), source.readers()))
     if source.kind == "images":
         return list(_image_blocks(paths))
     if source.kind == "jsonl":
@@ -91,7 +91,7 @@ def read_block(block: Block) -> Iterator[Item]:
         return
     for row in block.rows:
         if isinstance(row, TableSpan):
-            if parquet.describe(row.table.path) != row.table:
+            if parquet.describe([row.table.path]) != [row.table]:
                 raise DataError(f"{row.table.path}: changed while it was read; give the same command again")
             rows = parquet.iter_rows(row.table.path, row.first, row.count)
             yield from items_of(row.reader.converted(rows), row.reader)
