@@ -83,7 +83,9 @@ def _rows_file(root: Path) -> Path | None:
     """The file with the rows of train, if it is a text."""
     files = [path for path in sorted(root.rglob("*")) if path.suffix in TABLES and path.stat().st_size]
     texts = [path for path in files if path.suffix == ".csv" or path.read_text(encoding="utf-8")[0] in "{["]
-    named = [path for path in texts if "train" in str(path.relative_to(root)).lower() and "captions" not in path.stem]
+    named = [
+        path for path in texts if "train" in str(path.relative_to(root)).lower() and "captions" not in path.stem
+    ]
     return next(iter([*named, *texts]), None)
 
 
@@ -115,5 +117,5 @@ def _cut(tree: Any) -> Any:
 
 def _example(example: Example, root: Path) -> str:
     image = str(example.image).replace(f"{root.parent}/", "") if isinstance(example.image, Path) else "(bytes)"
-    row = {"id": example.id, "text": example.text, "image": image, "labels": list(example.labels)}
+    row = {"id": example.id, "text": example.text, "image": image, "labels": list(example.labels or ())}
     return json.dumps(row, ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""Every key of the recipe, from recipes/meme.toml with its comments, the recipe's types, and the limits of numbers."""
+"""Every key of the recipe: recipes/meme.toml with its comments, the recipe's types, and the limits of numbers."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ def on_site(page: Path, text: str, files: dict[Path, str]) -> str:
         full = Path(os.path.normpath(page.parent / path))
         if not full.exists():
             raise BenchError(f"{page.relative_to(ROOT)}: the link to {target} leads nowhere")
-        return None if full not in files else os.path.relpath(files[full], here).replace(os.sep, "/") + hash_ + anchor
+        return (
+            None if full not in files else os.path.relpath(files[full], here).replace(os.sep, "/") + hash_ + anchor
+        )
 
     def link(match: re.Match[str]) -> str:
         target = new_target(match["target"])
