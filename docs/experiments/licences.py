@@ -31,8 +31,8 @@ HEAD = """\
 
 distill itself is MIT. `python docs/experiments licences` writes this page from what each package says of itself,
 with the versions of [constraints.txt](../constraints.txt) on Linux and Python 3.11. The packages of the extras
-`dev`, `docs` and `campaign` are not shipped and not listed. NVIDIA's packages come with PyTorch's default wheels for
-Linux; a CPU needs none.
+`dev`, `docs` and `campaign` are not shipped and not listed. NVIDIA's packages come with PyTorch's default wheels
+for Linux; a CPU needs none.
 
 The wheel of opencv-python-headless bundles FFmpeg (LGPL) and OpenSSL; rapidocr's models are PaddleOCR's
 (Apache-2.0). A page that `distill export --web` writes holds onnxruntime-web (MIT), its licence text beside it.
