@@ -51,7 +51,7 @@ def _shown_form(title: str, write: Callable[[Path], Path]) -> str:
         if rows := _rows_file(root):
             parts.append(_block(f"`{rows.relative_to(root)}`, cut to one row", *_first_row(rows)))
         lines = said.getvalue().replace(f"{root.parent}/", "")
-        notes = f"; it is noted as\n\n```text\n{lines}```\n" if lines else ".\n"
+        notes = f"; distill notes:\n\n```text\n{lines}```\n" if lines else ".\n"
         parts.append(f"Give `--data {given.relative_to(root.parent)}`{notes}")
         parts.append(_block("That row becomes" if rows else "A row of it", "json", _example(splits.train[0], root)))
         parts.append(f"Labels: {', '.join(f'`{label}`' for label in splits.labels.names)}.\n")

@@ -14,7 +14,7 @@ from distill.core.files import write_text
 from experiments.results import ROOT
 
 PAGES = ROOT / ".site" / "pages"  # mkdocs.yml: docs_dir
-IMAGES = (".png", ".svg")
+SHOWN = (".png", ".svg", ".css")
 NOT_PAGES = ("experiments", "results")
 # Pages that stand outside of docs, and their names on the site.
 OUTSIDE = {ROOT / "README.md": "index.md", ROOT / "CHANGELOG.md": "changelog.md"}
@@ -24,9 +24,9 @@ BLOCK = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
 def site_files() -> dict[Path, str]:
-    """Every page and image of the site: where it stands in the repository, and its name on the site."""
+    """Every page, image and style of the site: where it stands in the repository, and its name on the site."""
     docs = ROOT / "docs"
-    inside = sorted(path for path in docs.rglob("*") if path.suffix in (".md", *IMAGES))
+    inside = sorted(path for path in docs.rglob("*") if path.suffix in (".md", *SHOWN))
     names = {path: path.relative_to(docs).as_posix() for path in inside}
     return OUTSIDE | {path: name for path, name in names.items() if name.partition("/")[0] not in NOT_PAGES}
 

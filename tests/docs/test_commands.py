@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -14,6 +15,13 @@ from distill.cli.main import main
 from distill.core.recipe import Recipe
 from distill.core.schema import read_toml
 
+MODULES = sorted((ROOT / "docs" / "experiments").glob("[!_]*.py"))
+EXPERIMENTS = {
+    value.name
+    for path in MODULES
+    for value in vars(import_module(f"experiments.{path.stem}")).values()
+    if isinstance(value, click.Command)
+}
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 # Options of other programs that pages name.
 OTHERS = {"--arm64", "--avx2", "--avx512_vnni", "--onnx_model", "--per_channel", "--atol", "--task", "--model"}
@@ -105,6 +113,8 @@ def test_every_other_block_is_what_it_says(page: Path) -> None:
     typed = [line for line in shell_lines(page) if line.startswith("make ")]
     for line in (*typed, *(span for span in INLINE.findall(text) if span.startswith("make "))):
         assert line.split()[1] in targets
+    for command in re.findall(r"^(?:`)?python docs/experiments ([a-z]+)", text, re.MULTILINE):
+        assert command in EXPERIMENTS
     for language, block in blocks(page):
         if language == "json":
             json.loads(block)
