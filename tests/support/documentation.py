@@ -15,10 +15,10 @@ from distill.cli.main import main
 ROOT = Path(__file__).parent.parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHELL = ("", "bash")
+SHELL = ("", "bash", "sh")
 # What may stand before distill: a step of CI, or what starts it in several processes.
 STARTS = re.compile(r"^(?:- run: |torchrun .*? |accelerate launch .*? -m )?distill(?:\.cli)? (?P<words>.*)$")
-ENDS = {"|", ">", ">>", ";", "&&", "done"}
+ENDS = {"|", "<", ">", ">>", ";", "&&", "done"}
 OPEN = re.compile(r"\.\.\.|…|\[.*")  # a word that leaves something out
 
 
@@ -43,7 +43,7 @@ def shell_lines(page: Path) -> Iterator[str]:
     prose = BLOCK.sub("", page.read_text(encoding="utf-8"))
     indented = "\n".join(line[4:] for line in prose.splitlines() if line.startswith("    "))
     for text in (*fenced, indented):
-        yield from (line.strip() for line in text.replace("\\\n", " ").splitlines())
+        yield from (line.strip() for line in re.sub(r"\\\n\s*", " ", text).splitlines())
 
 
 def distill_words(line: str) -> list[str] | None:
@@ -53,7 +53,7 @@ def distill_words(line: str) -> list[str] | None:
     if match is None:
         return None
     text = re.sub(r"\$\([^)]*\)+|\$[A-Z]+\b(?![\w/])", "...", match["words"])
-    words = shlex.split(text, comments=True)
+    words = shlex.split(re.split(r"\s{3,}", text)[0], comments=True)  # and what is said of it, set apart
     end = next((n for n, word in enumerate(words) if word in ENDS), len(words))
     return words[:end]
 
@@ -75,10 +75,12 @@ def parse(words: list[str], all_of_it: bool = True) -> dict[str, object]:
         context = click.Context(command, context, command.name)
         if not isinstance(command, click.Group):
             break
-        if isinstance(command, WithDefault) and rest and rest[0] not in (*command.commands, "-h", "--help"):
-            rest = ["run", *rest]
-        _, rest, _ = command.make_parser(context).parse_args(rest)
         if not rest or rest[0].isupper():  # `distill COMMAND --help`
+            return {}
+        if isinstance(command, WithDefault) and rest[0] not in (*command.commands, "-h", "--help"):
+            rest = [getattr(command, "default", "run"), *rest]
+        _, rest, _ = command.make_parser(context).parse_args(rest)
+        if not rest:
             return {}
         if rest[0] not in command.commands:
             raise click.UsageError(f"no command {rest[0]} in {command.name}")
