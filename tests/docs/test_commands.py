@@ -24,7 +24,17 @@ EXPERIMENTS = {
 }
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 # Options of other programs that pages name.
-OTHERS = {"--arm64", "--avx2", "--avx512_vnni", "--onnx_model", "--per_channel", "--atol", "--task", "--model"}
+OTHERS = {
+    "--arm64",
+    "--avx2",
+    "--avx512_vnni",
+    "--onnx_model",
+    "--per_channel",
+    "--atol",
+    "--task",
+    "--model",
+    "--use_xnnpack",
+}
 
 
 def every_command(page: Path) -> list[tuple[list[str], bool]]:
