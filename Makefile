@@ -14,7 +14,7 @@ install: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,parquet,ray,serve]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,parquet,ray,serve,docs]"
 	touch $@
 
 demo: install  ## train, distil, export, measure and predict on generated images
@@ -62,8 +62,10 @@ campaign: install  ## inject faults for CAMPAIGN_MINUTES and count them; a short
 real: install  ## the chain on a slice of real memes; set DISTILL_REAL_DATA and DISTILL_REAL_WEIGHTS
 	$(BIN)/python -m pytest -m real
 
-docs: install  ## the tables of README.md and docs again from docs/results
+docs: install  ## README.md and docs again, from docs/results and the code, and their site in .site/html; needs Python 3.11
 	$(BIN)/python docs/experiments pages
+	$(BIN)/python docs/experiments site
+	$(BIN)/zensical build --strict --clean
 
 clean:
-	rm -rf $(VENV) $(EDGE) .emulation demo dist build
+	rm -rf $(VENV) $(EDGE) .emulation .site .cache demo dist build

@@ -8,7 +8,7 @@ from typing import Any
 
 from distill.core.errors import InstallError
 
-# Import names of the packages of every extra in pyproject.toml, except [dev] and [campaign].
+# Import names of the packages of every extra in pyproject.toml, except [dev], [campaign] and [docs].
 EXTRAS = {
     "train": (
         *("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "onnxscript", "onnx_ir"),

@@ -20,6 +20,7 @@ from experiments import (  # noqa: E402
     pages,
     reliability,
     serve,
+    site,
     students,
     teachers,
     thresholds,
@@ -32,7 +33,7 @@ SECTIONS = {
         *(teachers.judge_comparisons, teachers.measure_epochs, thresholds.measure, students.collect),
         *(ocr.measure, cluster.measure, serve.measure, web.measure, reliability.measure, campaign.measure),
     ),
-    "Write": (pages.pages, licences.licences, web.screenshot),
+    "Write": (pages.pages, site.site, licences.licences, web.screenshot),
 }
 
 

@@ -30,8 +30,9 @@ HEAD = """\
 # Licences of what distill installs
 
 distill itself is MIT. `python docs/experiments licences` writes this page from what each package says of itself,
-with the versions of [constraints.txt](../constraints.txt) on Linux and Python 3.11. The packages of the `dev` extra
-are not shipped and not listed. NVIDIA's packages come with PyTorch's default wheels for Linux; a CPU needs none.
+with the versions of [constraints.txt](../constraints.txt) on Linux and Python 3.11. The packages of the extras
+`dev`, `docs` and `campaign` are not shipped and not listed. NVIDIA's packages come with PyTorch's default wheels
+for Linux; a CPU needs none.
 
 The wheel of opencv-python-headless bundles FFmpeg (LGPL) and OpenSSL; rapidocr's models are PaddleOCR's
 (Apache-2.0). A page that `distill export --web` writes holds onnxruntime-web (MIT), its licence text beside it.

@@ -1,4 +1,4 @@
-"""Puts the results into README.md and the pages of docs, each table between its two markers."""
+"""Puts the results, and what the code says, into README.md and the pages of docs, each between its two markers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ import click
 
 from distill.core.errors import BenchError
 from distill.core.files import write_text
-from experiments import campaign, cluster, export, ocr, reliability, serve, students, teachers, thresholds, web
+from experiments import (
+    campaign,
+    cluster,
+    export,
+    formats,
+    ocr,
+    recipe_keys,
+    reliability,
+    serve,
+    students,
+    teachers,
+    thresholds,
+    web,
+)
 from experiments.results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
@@ -53,6 +66,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/cluster.md": {"cluster": cluster.rates, "cost": cluster.costs},
     "docs/web.md": {"web": web.answers},
     "docs/serve.md": {"serving": serve.loads, "serving memory": serve.memory},
+    "docs/recipe.md": {"keys": recipe_keys.recipe_keys},
+    **{f"docs/formats/{page}.md": {"form": partial(formats.shown, page)} for page in formats.PAGES},
 }
 
 
@@ -69,7 +84,7 @@ def render(page: str, text: str) -> str:
 
 @click.command()
 def pages() -> None:
-    """Write the tables of README.md and docs, and docs/front.svg, from docs/results."""
+    """Write the tables of README.md and docs, and docs/front.svg, from docs/results and from the code."""
     write_text(ROOT / "docs" / "front.svg", export.front())
     for page in PAGES:
         path = ROOT / page

@@ -17,7 +17,7 @@ IMPORT_NAMES = {"scikit-learn": "sklearn"}  # where it is not the package's own
 
 def test_the_table_is_that_of_pyproject() -> None:
     declared = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
-    del declared["dev"], declared["campaign"]
+    del declared["dev"], declared["campaign"], declared["docs"]
     for extra, requirements in declared.items():
         packages = [re.split(r"[\[<>=;]", requirement)[0] for requirement in requirements]
         names = [IMPORT_NAMES.get(package, package.replace("-", "_")) for package in packages]

@@ -1,4 +1,4 @@
-"""The README's figures are those of the committed measurements."""
+"""The figures of README.md and docs are those of the committed measurements, and the tree is that of the code."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def test_the_pages_figures_are_made_from_the_committed_json() -> None:
         assert pages.render(page, text) == text
 
 
-def test_the_tree_in_the_readme_names_every_package() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_tree_of_the_code_names_every_package() -> None:
+    page = (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
     packages = [path.parent for name in PACKAGES for path in (ROOT / name).rglob("__init__.py")]
-    assert [path.name for path in packages if f"{path.name}/" not in readme] == []
+    assert [path.name for path in packages if f"{path.name}/" not in page] == []
 
 
 def test_the_image_in_the_readme_shows_every_variant_of_the_measurement() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def test_the_base_install_brings_no_torch_and_nothing_that_trains() -> None:
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="constraints.txt pins for Python 3.11")
 def test_every_package_is_pinned_to_the_version_that_is_tested() -> None:
     pins, missing = pinned(), {}
-    for extra in (*licences.EXTRAS, "dev"):
+    site = ("docs",) if find_spec("zensical") else ()
+    for extra in (*licences.EXTRAS, "dev", *site):
         for name, package in licences.closure(extra).items():
             if not ON_A_GPU.search(name) and pins.get(name) != package.version:
                 missing[name] = (pins.get(name), package.version)
