@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
@@ -42,7 +43,7 @@ class NgramLogits(nn.Module):
         count = count.clamp(min=1.0)
         weight = idf * (1 + torch.log(count))
         norm = (weight**2 / count).sum(1, keepdim=True).clamp(min=1e-12).sqrt()
-        logits: Tensor = ((weight / count / norm)[:, :, None] * self.weight[buckets]).sum(1)
+        logits: Tensor = ((weight / count / norm)[:, :, None] * F.embedding(buckets, self.weight)).sum(1)
         return logits
 
     def fit_idf(self, token_ids: Sequence[Sequence[int]]) -> None:
