@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from distill.api import evaluate as evaluate
     from distill.api import export as export
     from distill.api import finetune_int8 as finetune_int8
+    from distill.api import fit_baselines as fit_baselines
     from distill.api import read_dataset as read_dataset
     from distill.api import train_student as train_student
     from distill.api import train_teacher as train_teacher
@@ -37,6 +38,7 @@ _HOMES = {
     "errors": "distill.core.errors",
     "evaluate": "distill.api",
     "export": "distill.api",
+    "fit_baselines": "distill.api",
     "finetune_int8": "distill.api",
     "load": "distill.runtime.predictor",
     "metrics": "distill.scoring.metrics",

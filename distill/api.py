@@ -90,6 +90,41 @@ def train_teacher(
 
 
 @translates_os_errors
+def fit_baselines(
+    data: PathLike,
+    out: PathLike,
+    *,
+    use: str | None = None,
+    recipe: PathLike | None = None,
+    overrides: Overrides = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    columns: ColumnsLike = None,
+) -> Checkpoint:
+    """Compare logistic regressions on n-grams and on frozen encoders' features, and write the one that `use` names
+    ("n-grams", "text", "image", "text + image" or "text + image + n-grams"), or else the best, as a run to `out`.
+
+    Raises RecipeError, DataError, BackboneError, RunError and OutputError.
+    """
+    require_own("teacher")
+    folder = _output(out, data)
+    settings = _recipe(recipe, overrides)
+    config, columns = settings.teacher, Columns.of(columns).over(settings.data.columns)
+    from distill.training.run_writer import RunStart, claim_run
+    from distill.training.trainer import CheckpointFolder
+    from teacher import baseline
+
+    if use is not None:
+        check_choice("use", use, tuple(baseline.PARTS))
+    splits = read_dataset(data, columns=columns)
+    start = RunStart("teacher", config, splits, {"baseline": use or "the best"})
+    with claim_run(folder, start, resume, overwrite) as is_unfinished:
+        if not is_unfinished:
+            return _finished(folder)
+        return baseline.fit_baselines(config, splits, CheckpointFolder(folder, resume), use)[1]
+
+
+@translates_os_errors
 def train_student(
     data: PathLike,
     out: PathLike,

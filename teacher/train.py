@@ -31,6 +31,13 @@ class UntrainedTeacher:
     data: TrainingData
 
     @property
+    def config(self) -> TeacherConfig:
+        """The teacher's settings."""
+        config = self.classifier.config
+        assert isinstance(config, TeacherConfig)
+        return config
+
+    @property
     def targets(self) -> Targets:
         """Of the training split, float32 (N, L)."""
         return self.data.train.targets
@@ -67,8 +74,13 @@ def fit_teacher(
     be fitted, RunError for a loss that is not finite, and OutputError for a file that cannot be written.
     """
     teacher = prepare_teacher(config, splits) if start is None else UntrainedTeacher(start, _encode(start, splits))
-    classifier, data, targets = teacher.classifier, teacher.data, teacher.targets
-    classifier.warn_of_cut_texts(splits)
+    teacher.classifier.warn_of_cut_texts(splits)
+    return fit_prepared(teacher, splits, run)
+
+
+def fit_prepared(teacher: UntrainedTeacher, splits: Splits, run: CheckpointFolder) -> Checkpoint:
+    """As `fit_teacher`, from encoded data."""
+    classifier, data, targets, config = teacher.classifier, teacher.data, teacher.targets, teacher.config
     loss, training = teacher_loss(config, targets), run.child("training")
     out_of_fold, epochs = None, None
     if config.folds:

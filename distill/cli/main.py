@@ -8,6 +8,7 @@ import sys
 import click
 
 from distill import __version__
+from distill.cli.baseline import baseline
 from distill.cli.bench import bench
 from distill.cli.compare_teachers import compare_teachers
 from distill.cli.data import data
@@ -33,7 +34,7 @@ from distill.core.package_guard import require_own
 
 SECTIONS = {
     "Start here": (demo,),
-    "Train": (train_teacher, train_student, compare_teachers, tune, retrain, finetune_int8),
+    "Train": (baseline, train_teacher, train_student, compare_teachers, tune, retrain, finetune_int8),
     "Export and measure": (export, evaluate, inspect, bench),
     "Use a Bundle": (predict, explain, serve, verify),
     "Data": (split, data),
@@ -41,6 +42,7 @@ SECTIONS = {
 
 # The packages beside distill that a command imports; the others need none.
 OPTIONAL_PACKAGES = {
+    "baseline": ("teacher",),
     "train-teacher": ("teacher",),
     "retrain": ("teacher",),
     "compare-teachers": ("teacher",),

@@ -12,7 +12,7 @@ from distill.core.errors import InstallError
 EXTRAS = {
     "train": (
         *("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "onnxscript", "onnx_ir"),
-        *("safetensors", "huggingface_hub", "jinja2", "sklearn"),
+        *("safetensors", "huggingface_hub", "jinja2", "sklearn", "scipy"),
     ),
     "peers": ("openvino", "nncf"),
     "ocr": ("rapidocr",),

@@ -42,7 +42,7 @@ FOCUS = Limit(0, 100)  # the exponents of focal and asymmetric loss
 
 # By the key in a recipe; "model" stands for teacher and student.
 LIMITS = {
-    "model.epochs": EPOCHS,
+    "model.epochs": Limit(0, 10_000, note=' (0 with head_start = "probe" alone)'),
     "model.batch_size": Limit(1, 65_536),
     "model.learning_rate": RATE,
     "model.head_learning_rate": RATE,
@@ -55,7 +55,7 @@ LIMITS = {
     "model.text.vocab_size": Limit(0, 10_000_000, note=" (0 keeps all)"),
     "model.text.max_tokens": Limit(4, 32_768),
     "model.image.size": Limit(16, 1024, note=" pixels"),
-    "model.head.hidden_size": Limit(1, 65_536),
+    "model.head.hidden_size": Limit(0, 65_536, note=" (0 is a linear head)"),
     "model.head.dropout": SHARE,
     "model.head.modality_dropout": Limit(0, 0.5, below=True),
     "model.focal.gamma": FOCUS,

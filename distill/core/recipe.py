@@ -40,7 +40,12 @@ class TextTower:
     `lowercase` lowers the text before tokenization, because a cased vocabulary splits captions in capitals into
     many tokens; it becomes part of tokenizer.json. `layers` > 0 keeps that many of the pretrained layers, evenly
     spaced; `vocab_size` > 0 keeps about that many entries of the vocabulary. These three are for pretrained
-    encoders. `pooling` is the mean over tokens, or "cls", the first token.
+    encoders. `pooling` is the mean over tokens, or "cls", the first token. A tower that is not `trainable` is
+    frozen: with fusion "concat", its features are computed once.
+
+    `ngrams` "add" adds a linear layer on the TF-IDF of the tokens and their pairs to the network's logits (a wide
+    part beside the deep one, Cheng et al. 2016, "Wide & Deep Learning for Recommender Systems"); "only" puts it in
+    place of the encoder, of which only the tokenizer remains.
     """
 
     model: str
@@ -49,6 +54,8 @@ class TextTower:
     lowercase: bool
     max_tokens: int
     pooling: Literal["mean", "cls"]
+    trainable: bool
+    ngrams: Literal["off", "add", "only"]
 
     @property
     def pretrained(self) -> bool:
@@ -84,6 +91,7 @@ class Head:
     `fusion` joins the modalities: "concat" concatenates pooled features, "transformer" lets tokens and image cells
     attend to each other. `modalities` are those that the model uses. `modality_dropout` is the share of training
     examples that lose their text, and as many their image, so that the model can predict from either alone.
+    `hidden_size` 0 is a linear head.
     """
 
     fusion: Literal["concat", "transformer"]
@@ -124,13 +132,19 @@ class Augment:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The settings that teacher and student share: one model and its training."""
+    """The settings that teacher and student share: one model and its training.
+
+    `head_start` "probe" begins with a linear head that is fitted to the features of the untrained encoders, by
+    logistic regression; training may go on from there, or with `epochs` 0 stop (Kumar et al. 2022, "Fine-Tuning can
+    Distort Pretrained Features and Underperform Out-of-Distribution").
+    """
 
     text: TextTower
     image: ImageTower
     head: Head
     focal: Focal
     augment: Augment
+    head_start: Literal["random", "probe"]
     epochs: int
     batch_size: int
     precision: TrainingPrecision
@@ -153,6 +167,35 @@ class ModelConfig:
                 f"{where}.image.model={self.image.model} has no pretrained weights; set "
                 f"{where}.image.trainable=true"
             )
+        self._check_head(where)
+
+    def _check_head(self, where: str) -> None:
+        if self.text.model == LSTM and (not self.text.trainable or self.text.ngrams != "off"):
+            raise RecipeError(
+                f'{where}.text.model={LSTM} starts from nothing; it needs trainable=true and ngrams="off"'
+            )
+        if self.head.modalities == "image" and self.text.ngrams != "off":
+            raise RecipeError(
+                f"{where}.text.ngrams={self.text.ngrams} reads texts; {where}.head.modalities=image does not"
+            )
+        if self.text.ngrams == "only" and (self.text.layers or self.text.vocab_size):
+            raise RecipeError(
+                f"{where}.text.ngrams=only has no encoder to prune; set {where}.text.layers=0 and vocab_size=0"
+            )
+        if self.head.fusion != "concat" and (self.head.hidden_size == 0 or self.text.ngrams == "only"):
+            raise RecipeError(
+                f"{where}.head.fusion={self.head.fusion} needs an encoder of texts and hidden_size above 0; set "
+                f"{where}.head.fusion=concat"
+            )
+        if self.head_start == "probe" and (self.head.fusion != "concat" or self.head.hidden_size > 0):
+            raise RecipeError(
+                f"{where}.head_start=probe fits a linear head to features; set {where}.head.hidden_size=0 and "
+                f"{where}.head.fusion=concat"
+            )
+        if self.head_start == "probe" and not (self.text.pretrained and self.image.pretrained):
+            raise RecipeError(f"{where}.head_start=probe needs pretrained encoders, not {LSTM} or {CNN}")
+        if self.epochs == 0 and self.head_start != "probe":
+            raise RecipeError(f"{where}.epochs=0 trains nothing; set {where}.head_start=probe, or epochs above 0")
 
 
 @dataclass(frozen=True)
@@ -222,6 +265,11 @@ class StudentConfig(ModelConfig):
             raise RecipeError(
                 f"student.head: fusion={self.head.fusion} and modalities={self.head.modalities} are for teachers; "
                 'a student needs fusion="concat" and modalities="both", and can predict from either alone'
+            )
+        if self.distill.text_features > 0 and self.text.ngrams == "only":
+            raise RecipeError(
+                f"student.distill.text_features={self.distill.text_features} matches features of a text encoder, "
+                "which student.text.ngrams=only has not; set it to 0"
             )
         if self.distill.image_features > 0 and not self.image.trainable:
             raise RecipeError(

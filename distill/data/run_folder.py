@@ -34,6 +34,7 @@ TRAINING = "training"
 RESUME = "go on with --resume"
 START_FILE = "started.json"
 STUDY, BEST, COMPARISON = "study.json", "best.toml", "comparison.json"  # of distill tune and compare-teachers
+BASELINES = "baselines.json"  # of distill baseline, beside its run
 MAX_LISTED = 3  # entries of a list that is shown whole
 SHA256_LENGTH = 64  # hex digits
 

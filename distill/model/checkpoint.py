@@ -71,7 +71,7 @@ class Checkpoint:
         labels = read_run_labels(folder)
         text = rebuild_text(folder / "text", config.text)
         image = rebuild_image(folder / "image", config.image, config.head.grid)
-        network = TwoTowerNetwork(text, image, config.head, len(labels), config.image.trainable)
+        network = TwoTowerNetwork(text, image, config, len(labels))
         network.load_state_dict(load_file(folder / WEIGHTS))
         classifier = Classifier(
             kind=tree["kind"],

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from distill.core.recipe import ModelConfig
+from distill.core.terminal import track
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.labels import LabelSet
 from distill.model import distributed
@@ -19,11 +20,12 @@ from distill.model.dataset import Augmentation, EncodedDataset
 from distill.model.encoders.image import load_image
 from distill.model.encoders.text import load_text
 from distill.model.features import AugmentedView, FeatureExtractor
+from distill.model.fusion import Concat
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
 from distill.preprocess.images import normalise
 from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec, warn_of_cut_texts
-from distill.preprocess.text import has_text, load_tokenizer, tokenise
+from distill.preprocess.text import has_text, load_tokenizer, pad, tokenise
 from distill.runtime.bundle import Kind
 
 EVAL_BATCH = 32
@@ -53,7 +55,9 @@ class Classifier:
         text = load_text(config.text, kind, texts)
         image = load_image(config.image, kind, config.head.grid)
         torch.manual_seed(config.seed)
-        network = TwoTowerNetwork(text.encoder, image.encoder, config.head, len(labels), config.image.trainable)
+        network = TwoTowerNetwork(text.encoder, image.encoder, config, len(labels))
+        if network.ngrams is not None:
+            network.ngrams.fit_idf(tokenise(load_tokenizer(text.tokenizer_json, text.spec), list(texts)))
         spec = PreprocessSpec(image=image.spec, text=text.spec)
         return cls(kind, config, labels, spec, text.tokenizer_json, network)
 
@@ -71,14 +75,17 @@ class Classifier:
         """As `encode`, for training: with the augmentation of `config.augment`. Raises RecipeError for a share of
         masked tokens where the tokenizer has no mask."""
         encoded = self.encode(examples, teacher)
-        return replace(encoded, augmentation=self._augmentation(examples))
+        augmentation = self._augmentation(examples)
+        if augmentation is not None and augmentation.text is not None:
+            encoded = replace(encoded, text_features=None)  # they would be those of the texts as they are
+        return replace(encoded, augmentation=augmentation)
 
     def encode(
         self,
         examples: Sequence[Example],
         teacher: Outputs[NDArray[np.float32]] | None = None,
     ) -> EncodedDataset:
-        """What is computed once for all epochs: token ids, targets and, with a frozen image tower, features.
+        """What is computed once for all epochs: token ids, targets and the features of frozen towers.
 
         `teacher` holds a teacher's outputs for the examples. Raises ImageError.
         """
@@ -87,7 +94,7 @@ class Classifier:
             features = np.zeros((len(examples), *self.network.image.shape), dtype=np.float32)
         elif not self.network.image_trainable:
             features = self._extractor().features(examples)
-        return EncodedDataset(
+        encoded = EncodedDataset(
             ids=[example.id for example in examples],
             token_ids=tokenise(load_tokenizer(self.tokenizer_json, self.spec.text), [e.text for e in examples]),
             targets=encode_targets(examples, self.labels),
@@ -96,8 +103,28 @@ class Classifier:
             image_spec=self.spec.image,
             pad_id=self.spec.text.pad_id,
             features=features,
+            text_features=None,
             teacher=teacher,
         )
+        return replace(encoded, text_features=self._text_features(encoded))
+
+    def _text_features(self, encoded: EncodedDataset) -> NDArray[np.float32] | None:
+        """Pooled features (N, W) of a frozen text tower, None where it is trained or its tokens are needed."""
+        network = self.network
+        if network.text_trainable or network.modalities == "image" or not isinstance(network.fusion, Concat):
+            return None
+        device = default_device()
+        tower = network.text.to(device).eval()
+        features = np.zeros((len(encoded), tower.width), dtype=np.float32)
+        order = np.argsort(encoded.lengths(), kind="stable")
+        starts = range(0, len(order) if tower.width else 0, EVAL_BATCH)
+        with torch.no_grad():
+            for start in track(starts, "text features", len(starts)):
+                rows = order[start : start + EVAL_BATCH]
+                batch = pad([encoded.token_ids[row] for row in rows], encoded.pad_id)
+                ids, mask = (torch.from_numpy(array).to(device) for array in batch)
+                features[rows] = tower(ids, mask).float().cpu().numpy()
+        return features
 
     def _extractor(self, view: AugmentedView | None = None) -> FeatureExtractor:
         device = default_device()

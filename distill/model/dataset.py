@@ -81,13 +81,14 @@ class Augmentation:
 @dataclass(frozen=True)
 class DatasetItem:
     """One example of an EncodedDataset, with its image either as `features` float32 (*D) or as `pixels` uint8
-    (H, W, 3)."""
+    (H, W, 3), and with `text_features` float32 (W,) of a frozen text tower."""
 
     token_ids: list[int]
     present: NDArray[np.float32]
     labels: NDArray[np.float32]
     features: NDArray[np.float32] | None
     pixels: NDArray[np.uint8] | None
+    text_features: NDArray[np.float32] | None
     teacher: Outputs[NDArray[np.float32]] | None
 
 
@@ -95,7 +96,8 @@ class DatasetItem:
 class EncodedDataset(Dataset[DatasetItem]):
     """N examples: ids, token ids, targets float32 (N, L), NaN where unknown, present float32 (N, 2) (1 where there
     is a text, 1 where there is an image), and the images either as cached features float32 (N, *D) or as files that
-    are decoded on access. A teacher's outputs and an augmentation are for training."""
+    are decoded on access. `text_features` float32 (N, W) are those of a frozen text tower. A teacher's outputs and
+    an augmentation are for training."""
 
     ids: list[str]
     token_ids: list[list[int]]
@@ -105,6 +107,7 @@ class EncodedDataset(Dataset[DatasetItem]):
     image_spec: ImageSpec
     pad_id: int
     features: NDArray[np.float32] | None
+    text_features: NDArray[np.float32] | None
     teacher: Outputs[NDArray[np.float32]] | None
     augmentation: Augmentation | None = None
 
@@ -118,6 +121,7 @@ class EncodedDataset(Dataset[DatasetItem]):
             present=self.present[index],
             labels=self.targets[index],
             features=None if self.features is None else self.features[index],
+            text_features=None if self.text_features is None else self.text_features[index],
             pixels=None if self.features is not None else self._pixels(self.images[index]),
             teacher=None if self.teacher is None else self.teacher.map(lambda array: array[index]),
         )
@@ -169,6 +173,7 @@ class EncodedDataset(Dataset[DatasetItem]):
             present=self.present[rows],
             images=[self.images[row] for row in rows],
             features=None if self.features is None else self.features[rows],
+            text_features=None if self.text_features is None else self.text_features[rows],
             teacher=None if self.teacher is None else self.teacher.map(lambda array: array[rows]),
             augmentation=None if self.augmentation is None else self.augmentation.subset(rows),
         )
@@ -191,6 +196,10 @@ class EncodedDataset(Dataset[DatasetItem]):
         else:
             pixels = np.stack([item.pixels for item in items if item.pixels is not None])
             inputs["pixels"] = normalise(pixels, self.image_spec)
+        if self.text_features is not None:
+            inputs["text_features"] = np.stack(
+                [item.text_features for item in items if item.text_features is not None]
+            )
         rows = [item.teacher for item in items if item.teacher is not None]
         teacher = None
         if rows:

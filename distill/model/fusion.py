@@ -11,11 +11,12 @@ FEED_FORWARD = 2  # width of the feed-forward layers, in widths of the model
 
 
 class Concat(nn.Module):
-    """Pooled vectors, each layer-normed, concatenated; a learned vector replaces a missing text or image."""
+    """Pooled vectors, each layer-normed, concatenated; a learned vector replaces a missing text or image. There is
+    no vector of texts where `text`, its width, is 0."""
 
     def __init__(self, text: int, image: int) -> None:
         super().__init__()
-        self.text_norm = nn.LayerNorm(text)
+        self.text_norm = nn.LayerNorm(text) if text else nn.Identity()
         self.image_norm = nn.LayerNorm(image)
         self.text_absent = nn.Parameter(torch.zeros(text))
         self.image_absent = nn.Parameter(torch.zeros(image))
@@ -25,13 +26,11 @@ class Concat(nn.Module):
         """Float (B, width) from text (B, text), image (B, image) and present (B, 2): 1 where there is a text,
         1 where there is an image."""
         has_text, has_image = present[:, :1], present[:, 1:]
-        return torch.cat(
-            [
-                self.text_norm(text) * has_text + self.text_absent * (1 - has_text),
-                self.image_norm(image) * has_image + self.image_absent * (1 - has_image),
-            ],
-            dim=1,
-        )
+        from_image = self.image_norm(image) * has_image + self.image_absent * (1 - has_image)
+        if not len(self.text_absent):
+            return from_image
+        from_text = self.text_norm(text) * has_text + self.text_absent * (1 - has_text)
+        return torch.cat([from_text, from_image], dim=1)
 
 
 class CrossModal(nn.Module):

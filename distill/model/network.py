@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from distill.core.recipe import Head
+from distill.core.recipe import ModelConfig
 from distill.model.encoders.image import ImageEncoder
-from distill.model.encoders.text import TextEncoder
+from distill.model.encoders.text import NoText, TextEncoder
 from distill.model.fusion import Concat, CrossModal
 from distill.model.image_rows import train_on_images
+from distill.model.ngrams import NgramLogits
 from distill.model.outputs import Outputs
 
 
 class TwoTowerNetwork(nn.Module):
-    """Text and image features, fused as `head.fusion` says, through dense layers to logits.
+    """Text and image features, fused as `head.fusion` says, through dense layers to logits, to which a linear layer
+    on the text's n-grams may be added.
 
     A learned vector replaces a missing text or image. In training, modality dropout removes the text of a share
     `head.modality_dropout` of the examples that have both, and the image of another such share, so that these
@@ -22,14 +24,14 @@ class TwoTowerNetwork(nn.Module):
     modality is always missing, and its encoder does not run.
     """
 
-    def __init__(
-        self, text: TextEncoder, image: ImageEncoder, head: Head, labels: int, image_trainable: bool
-    ) -> None:
+    def __init__(self, text: TextEncoder | NoText, image: ImageEncoder, config: ModelConfig, labels: int) -> None:
         super().__init__()
+        head = config.head
         self.text = text
         self.image = image
-        self.image_trainable = image_trainable
-        self.image.requires_grad_(image_trainable)
+        self.text_trainable, self.image_trainable = config.text.trainable, config.image.trainable
+        self.text.requires_grad_(self.text_trainable)
+        self.image.requires_grad_(self.image_trainable)
         self.modalities = head.modalities
         self.fusion: Concat | CrossModal
         if head.fusion == "concat":
@@ -37,8 +39,9 @@ class TwoTowerNetwork(nn.Module):
         else:
             cells, width = image.shape
             self.fusion = CrossModal(text.width, width, cells, head.hidden_size, head.dropout)
-        self.dense = nn.Linear(self.fusion.width, head.hidden_size)
-        self.output = nn.Linear(head.hidden_size, labels)
+        self.dense = nn.Linear(self.fusion.width, head.hidden_size) if head.hidden_size else None
+        self.output = nn.Linear(head.hidden_size or self.fusion.width, labels)
+        self.ngrams = NgramLogits(labels) if config.text.ngrams != "off" else None
         self.dropout = nn.Dropout(head.dropout)
         self.modality_dropout = head.modality_dropout
 
@@ -54,38 +57,54 @@ class TwoTowerNetwork(nn.Module):
         present: Tensor,
         pixels: Tensor | None = None,
         image_features: Tensor | None = None,
+        text_features: Tensor | None = None,
     ) -> Outputs[Tensor]:
         """As `forward`, with the encoders' pooled outputs; the image's are zeros for an example without one.
-        `image_features` float (B, *image.shape), cached from a frozen image tower, take the place of `pixels`."""
-        states = self._text_states(input_ids, attention_mask)
-        text = self.text.pool(states, attention_mask)
+        `image_features` float (B, *image.shape), cached from a frozen image tower, take the place of `pixels`, and
+        `text_features` float (B, text.width) that of a frozen text tower's."""
         image = self._image_features(pixels, present) if image_features is None else image_features
         pooled = (image.mean(1) if image.ndim == 3 else image) * present[:, 1:]
-        present = self._drop_modalities(present)
+        present = self.drop_modalities(present)
         if isinstance(self.fusion, Concat):
+            text = self._pooled_text(input_ids, attention_mask) if text_features is None else text_features
             joint = self.fusion(text, image, present)
         else:
+            states = self._text_states(input_ids, attention_mask)
+            text = self.text.pool(states, attention_mask)
             joint = self.fusion(states, attention_mask, image, present)
-        logits: Tensor = self.output(self.dropout(torch.relu(self.dense(self.dropout(joint)))))
+        logits = self._head(joint)
+        if self.ngrams is not None:
+            logits = logits + self.ngrams(input_ids, attention_mask) * present[:, :1]
         return Outputs(logits, text, pooled)
+
+    def _head(self, joint: Tensor) -> Tensor:
+        if self.dense is not None:
+            joint = torch.relu(self.dense(self.dropout(joint)))
+        logits: Tensor = self.output(self.dropout(joint))
+        return logits
+
+    def _pooled_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.text.pool(self._text_states(input_ids, attention_mask), attention_mask)
 
     def _text_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         if self.modalities == "image":
-            return self.dense.weight.new_zeros((*input_ids.shape, self.text.width))
+            return self.output.weight.new_zeros((*input_ids.shape, self.text.width))
         return self.text.hidden_states(input_ids, attention_mask)
 
     def _image_features(self, pixels: Tensor | None, present: Tensor) -> Tensor:
         if self.modalities == "text":
-            return self._no_image_features(len(present))
+            return self._no_image_features(present.shape[0])
         if self.training and self.image_trainable and pixels is not None:
-            return train_on_images(self.image, pixels, present[:, 1], lambda: self._no_image_features(len(present)))
+            return train_on_images(
+                self.image, pixels, present[:, 1], lambda: self._no_image_features(present.shape[0])
+            )
         result: Tensor = self.image(pixels)
         return result
 
     def _no_image_features(self, rows: int) -> Tensor:
-        return self.dense.weight.new_zeros((rows, *self.image.shape))
+        return self.output.weight.new_zeros((rows, *self.image.shape))
 
-    def _drop_modalities(self, present: Tensor) -> Tensor:
+    def drop_modalities(self, present: Tensor) -> Tensor:
         """`present` (B, 2) without the modality that is not used, and in training after modality dropout, which
         leaves every example at least one."""
         if self.modalities != "both":
@@ -99,8 +118,11 @@ class TwoTowerNetwork(nn.Module):
         return torch.where(present.sum(1, keepdim=True) == 2, kept, present)
 
     def train(self, mode: bool = True) -> TwoTowerNetwork:
-        """As in torch, but a frozen image tower stays in eval mode: its batch norms must not be updated."""
+        """As in torch, but a frozen tower stays in eval mode: its batch norms must not be updated and nothing of it
+        dropped out."""
         super().train(mode)
+        if not self.text_trainable:
+            self.text.eval()
         if not self.image_trainable:
             self.image.eval()
         return self

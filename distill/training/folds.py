@@ -133,7 +133,8 @@ def _write_fold(path: Path, log: TrainLog, probabilities: ModalityProbabilities)
     epoch_s = log.epoch_s if math.isfinite(log.epoch_s) else None
     write_json(path.with_suffix(".json"), {"best_epoch": log.best_epoch, "epoch_s": epoch_s})
     write_bytes(path, np.stack([probabilities.both, probabilities.text, probabilities.image]).tobytes())
-    remove_folder(path.with_suffix(""))
+    if (checkpoints := path.with_suffix("")).is_dir():  # a probe has none
+        remove_folder(checkpoints)
 
 
 def evaluate_run(

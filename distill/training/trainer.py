@@ -47,6 +47,7 @@ from distill.training.checkpoint_files import (
 from distill.training.distributed_trainer import ROWS, DistributedTrainer, RowDataset, collate_shard
 from distill.training.early_stopping import EarlyStoppingCallback, epoch_logs, is_new_best
 from distill.training.optimizer import optimizer_and_schedule, parameter_groups
+from distill.training.probe import fit_probe, probe_targets
 from distill.training.progress import EpochProgress
 
 # From a network's outputs and their targets to a scalar. The weights of an nn.Module are trained along.
@@ -82,7 +83,8 @@ def train_model(
     epochs: int | None = None,
 ) -> TrainLog:
     """Train in place and leave the network with the weights of its best epoch; with `epochs`, train for exactly
-    that many without early stopping and keep the last one's.
+    that many without early stopping and keep the last one's. With `config.head_start` "probe" the head is fitted
+    first, and without epochs that is all.
 
     The folder gets a checkpoint an epoch; a resumed training ends as it would have without the interruption.
     Raises RunError for a loss that is not finite and OutputError for a checkpoint that cannot be written; neither
@@ -93,6 +95,10 @@ def train_model(
     checkpoints of another number of processes.
     """
     started = time.perf_counter()
+    if config.head_start == "probe":
+        fit_probe(network, data.train, probe_targets(config, data.train))
+        if config.epochs == 0:
+            return TrainLog((), 0, time.perf_counter() - started)
     model = NetworkWithLoss(network, loss)
     last = (
         distributed.on_first_process(_last_complete_checkpoint)(checkpoints.folder) if checkpoints.resume else None

@@ -49,7 +49,7 @@ def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Pa
         ("teacher.epochs", "write it as key=value"),
         ("teacher.epochs=two", "recipe.teacher.epochs must be of type int; got 'two'"),
         ("teacher.epochs=true", "must be of type int; got True"),
-        ("teacher.epochs=0", "teacher.epochs must be 1 to 10,000, got 0"),
+        ("teacher.epochs=-1", "teacher.epochs must be 0 to 10,000"),
         ("teacher.learning_rate=nan", "must be a number; got nan"),
         ("teacher.monitor=f1", "must be one of balanced_ap, micro_ap, macro_ap, loss; got 'f1'"),
         ("teacher.folds=1", "teacher.folds must be 0 or >= 2"),
@@ -101,7 +101,7 @@ def _leaves(tree: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:
     [
         ("teacher.seed=4294967296", "teacher.seed must be 0 to 4,294,967,295, got 4294967296"),
         ("teacher.learning_rate=1e308", "teacher.learning_rate must be in (0, 100], got 1e+308"),
-        ("student.head.hidden_size=1_000_000_000", "must be 1 to 65,536, got 1000000000"),
+        ("student.head.hidden_size=1_000_000_000", "must be 0 to 65,536 (0 is a linear head), got 1000000000"),
         ("teacher.seed=" + "9" * 5000, "Exceeds the limit"),
         ("teacher.seed=0x" + "f" * 5000, "an integer of 20,000 bits"),
         ("teacher.epochs=" + "[" * 20_000, "nested too deep"),

@@ -50,7 +50,7 @@ def test_modality_dropout_takes_one_half_of_its_share_and_never_both(chain: Chai
     present = torch.ones(20_000, 2)
     present[:1000, 0] = 0
     torch.manual_seed(1)
-    kept = network.train()._drop_modalities(present)
+    kept = network.train().drop_modalities(present)
     assert (kept.sum(1) >= 1).all()
     assert torch.equal(kept[:1000], present[:1000])
     assert (kept[1000:] == 0).float().mean(0).tolist() == pytest.approx([0.2, 0.2], abs=0.01)

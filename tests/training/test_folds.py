@@ -27,6 +27,7 @@ def test_copies_of_an_image_in_other_files_are_held_out_together(tmp_path: Path)
         image_spec=ImageSpec(8, "squash", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         pad_id=0,
         features=None,
+        text_features=None,
         teacher=None,
     )
     folds = Folds.stratified(TrainingData(encoded, encoded), 3, seed=1)

@@ -71,11 +71,33 @@ class TextEncoder(nn.Module):
         return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
 
+class NoText(nn.Module):
+    """In place of a text encoder where n-grams alone read the texts: features of width 0."""
+
+    width = 0
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Float (B, 0)."""
+        return self.pool(self.hidden_states(input_ids, attention_mask), attention_mask)
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Float (B, T, 0)."""
+        return attention_mask.new_zeros((*input_ids.shape, 0)).float()
+
+    def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Float (B, T, 0) to (B, 0)."""
+        return hidden[:, 0]
+
+    def pretrained_embeddings(self) -> None:
+        """There are none."""
+        return
+
+
 @dataclass(frozen=True)
 class LoadedText:
     """A text encoder with the content of its tokenizer.json and its preprocessing."""
 
-    encoder: TextEncoder
+    encoder: TextEncoder | NoText
     tokenizer_json: str
     spec: TextSpec
 
@@ -95,12 +117,12 @@ def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText
         tokenizer = AutoTokenizer.from_pretrained(
             config.model, use_fast=True, trust_remote_code=False, local_files_only=local
         )
-    backbone = pretrained_transformer(config.model, key)
+    backbone = None if config.ngrams == "only" else pretrained_transformer(config.model, key)
     if not tokenizer.is_fast:
         raise BackboneError(f"{key}={config.model}: has no tokenizer.json; convert it to a fast one")
     if tokenizer.pad_token_id is None:
         raise BackboneError(f"{key}={config.model}: its tokenizer names no padding token")
-    limit = int(getattr(backbone.config, "max_position_embeddings", config.max_tokens))
+    limit = int(getattr(getattr(backbone, "config", None), "max_position_embeddings", config.max_tokens))
     if config.max_tokens > limit:
         raise BackboneError(f"{where}.text.max_tokens={config.max_tokens}: {config.model} takes {limit} at most")
     backend = tokenizer.backend_tokenizer
@@ -114,11 +136,14 @@ def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText
         tokenizer_json = prune_vocabulary(backbone, tokenizer_json, texts, config.vocab_size)
     pad_id = Tokenizer.from_str(tokenizer_json).token_to_id(tokenizer.pad_token)
     spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(pad_id))
-    return LoadedText(TextEncoder(backbone, config.pooling), tokenizer_json, spec)
+    encoder = NoText() if backbone is None else TextEncoder(backbone, config.pooling)
+    return LoadedText(encoder, tokenizer_json, spec)
 
 
-def rebuild_text(folder: Path, config: TextTower) -> TextEncoder:
+def rebuild_text(folder: Path, config: TextTower) -> TextEncoder | NoText:
     """The architecture that `save_config` wrote to `folder`, with random weights for a checkpoint to fill."""
+    if config.ngrams == "only":
+        return NoText()
     if config.model == LSTM:
         lstm = Lstm(build_dataclass(LstmConfig, read_json(folder / CONFIG, RunError), "text.config"))
         return TextEncoder(lstm, config.pooling)

@@ -75,7 +75,7 @@ def untrained_transformer(folder: Path) -> Any:
 def save_config(encoder: nn.Module, folder: Path) -> None:
     """Write the encoder's config.json into `folder`, where it has one: torchvision's models and the CNN are rebuilt
     from the recipe alone."""
-    config = getattr(encoder.backbone, "config", None)
+    config = getattr(getattr(encoder, "backbone", None), "config", None)
     if config is not None:
         folder.mkdir(exist_ok=True)
         write_text(folder / CONFIG, json.dumps(config.to_dict(), indent=1))

@@ -1,0 +1,50 @@
+"""`distill baseline`: what frozen encoders and logistic regression give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from distill.cli.options import column_options, training_options
+from distill.core.columns import Columns
+
+
+@click.command()
+@training_options
+@click.option(
+    "--use",
+    metavar="NAME",
+    help='Baseline that becomes the run: "n-grams", text, image, "text + image" or "text + image + n-grams".  '
+    "[default: the best]",
+)
+@column_options
+def baseline(
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    overwrite: bool,
+    use: str | None,
+    columns: Columns,
+) -> None:
+    """Measure what needs no training.
+
+    Fits logistic regressions on the TF-IDF of n-grams and on the features of the teacher's frozen encoders, and
+    compares them by cross-validation. The best one becomes a run, which can be exported, taught from and compared
+    with like a teacher's.
+
+    \b
+    Example:
+      distill baseline --data memes/ --out runs/baseline
+    """
+    from distill import api
+    from distill.core.terminal import note, output
+    from teacher.baseline import Baselines, baseline_table
+
+    api.fit_baselines(
+        data, out, use=use, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite, columns=columns
+    )
+    output.print(baseline_table(Baselines.read(out)))
+    note(f"Baseline in {out}. Next: distill export {out} --data {data} --out runs/baseline-bundle")

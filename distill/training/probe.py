@@ -1,0 +1,155 @@
+"""A linear probe: a network's linear head, fitted to frozen features by L2-penalised logistic regression.
+
+The penalty is chosen by the log loss of held-out rows, one for all labels. With a teacher's answers in the data,
+the probe learns the mixture of labels and answers that the student's loss weighs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags, hstack, issparse
+from sklearn.linear_model import LogisticRegression
+
+from distill.core.recipe import ModelConfig, StudentConfig
+from distill.core.terminal import note, track
+from distill.data.stratify import stratified_folds
+from distill.model.dataset import EncodedDataset
+from distill.model.network import TwoTowerNetwork
+from distill.scoring.metrics import Targets, logit, positive_rates, sigmoid
+
+# Inverse strengths of the penalty that are tried, for features whose vectors have length 1 a modality.
+PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+FOLDS = 3
+SEED = 13  # of the folds that choose the penalty
+MAX_ROTATED = 3_000  # rows up to which features are rotated into the space of the rows, which is exact and quicker
+BATCH = 256
+MAX_BIAS = 8.0  # of a label without positives or without negatives
+
+Matrix = Any  # NDArray[np.float64] or csr_matrix, (N, W)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear layer: `weight` float64 (W, L) on the features and `bias` (L,), fitted with `penalty`."""
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    penalty: float
+
+
+def fit_probe(network: TwoTowerNetwork, encoded: EncodedDataset, targets: Targets | None = None) -> None:
+    """Fit the network's linear head, and the weights of its n-grams, to the features of these examples, in place.
+
+    `targets` float32 (N, L) in [0, 1], NaN where unknown, are the labels by default. The network's encoders are not
+    changed.
+    """
+    targets = encoded.targets if targets is None else targets
+    joint = joint_features(network, encoded)
+    scale = _scale(network)
+    features: Matrix = joint * scale
+    if network.ngrams is not None:
+        has_text = diags(encoded.present[:, 0].astype(np.float64))
+        features = hstack([csr_matrix(features), has_text @ network.ngrams.features(encoded.token_ids)]).tocsr()
+    probe = fit_linear(features, targets)
+    note(f"linear probe: {features.shape[1]} features, penalty 1/{probe.penalty:g}")
+    width = joint.shape[1]
+    with torch.no_grad():
+        network.output.weight.copy_(torch.from_numpy((probe.weight[:width] * scale[:, None]).T))
+        network.output.bias.copy_(torch.from_numpy(probe.bias))
+        if network.ngrams is not None:
+            network.ngrams.weight.copy_(torch.from_numpy(probe.weight[width:]))
+
+
+def probe_targets(config: ModelConfig, encoded: EncodedDataset) -> Targets:
+    """What a probe learns, float32 (N, L): the labels, mixed with a teacher's probabilities by the weights of a
+    student's loss where there are some; labels that are unknown leave the teacher's alone, and the other way."""
+    labels = encoded.targets
+    if encoded.teacher is None or not isinstance(config, StudentConfig):
+        return labels
+    answers = sigmoid(encoded.teacher.logits)
+    weights = config.distill.hard_labels * ~np.isnan(labels), config.distill.soft_targets * ~np.isnan(answers)
+    with np.errstate(invalid="ignore"):
+        mixed = (np.nan_to_num(labels) * weights[0] + np.nan_to_num(answers) * weights[1]) / (
+            weights[0] + weights[1]
+        )
+    return mixed.astype(np.float32)
+
+
+def joint_features(network: TwoTowerNetwork, encoded: EncodedDataset) -> NDArray[np.float64]:
+    """What the linear head of an untrained network sees of these examples, float64 (N, W)."""
+    parts = []
+    network.eval()
+    device = network.output.weight.device
+    with torch.no_grad():
+        for start in track(range(0, len(encoded), BATCH), "features", -(-len(encoded) // BATCH)):
+            rows = range(start, min(start + BATCH, len(encoded)))
+            batch = encoded.collate([encoded[row] for row in rows])
+            inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
+            outputs = network.outputs(**inputs)
+            joint = network.fusion(outputs.text, outputs.image, network.drop_modalities(inputs["present"]))
+            parts.append(joint.double().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _scale(network: TwoTowerNetwork) -> NDArray[np.float64]:
+    """By which the features of each modality are multiplied so that their vector has about length 1."""
+    widths = [width for width in (network.text.width, network.image.width) if width]
+    return np.concatenate([np.full(width, width**-0.5) for width in widths])
+
+
+def fit_linear(features: Matrix, targets: Targets) -> Probe:
+    """The logistic regression of targets (N, L) on features (N, W), with the penalty whose held-out log loss is the
+    least."""
+    rows = features.shape[0]
+    rotated, back = _rotate(features) if rows <= MAX_ROTATED else (features, None)
+    penalty = 1.0
+    if rows >= 2 * FOLDS:
+        parts = stratified_folds(np.round(targets), FOLDS, SEED)
+        penalty = min(PENALTIES, key=lambda each: _held_out_loss(rotated, targets, parts, each))
+    weight, bias = _solve(rotated, targets, penalty)
+    return Probe(weight if back is None else back(weight), bias, penalty)
+
+
+def _rotate(features: Matrix) -> tuple[NDArray[np.float64], Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
+    """The features (N, W) in coordinates (N, R) of the space that their rows span, in which penalised regression
+    has the same solution, and how to turn a solution (R, L) back into one of W features."""
+    gram = features @ features.T
+    values, vectors = np.linalg.eigh(gram.toarray() if issparse(gram) else gram)
+    kept = values > values[-1] * 1e-10
+    lengths, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    return vectors * lengths, lambda weight: np.asarray(features.T @ (vectors / lengths @ weight))
+
+
+def _held_out_loss(features: Matrix, targets: Targets, parts: list[NDArray[np.int64]], penalty: float) -> float:
+    """The mean log loss of the rows of each part by a regression on the others."""
+    losses = []
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(targets)), part)
+        weight, bias = _solve(features[rest], targets[rest], penalty)
+        logits = features[part] @ weight + bias
+        losses.append(np.nanmean(np.logaddexp(0, logits) - targets[part] * logits))
+    return float(np.mean(losses))
+
+
+def _solve(features: Matrix, targets: Targets, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (W, L) and biases (L,), a regression for each label on the rows where it is known. A target between 0
+    and 1 counts as that share of a positive. A label without positives or without negatives has its rate alone."""
+    weight = np.zeros((features.shape[1], targets.shape[1]))
+    bias = np.clip(logit(positive_rates(targets)), -MAX_BIAS, MAX_BIAS)
+    for label, column in enumerate(targets.T):
+        known = np.flatnonzero(~np.isnan(column))
+        positive, negative = known[column[known] > 0], known[column[known] < 1]
+        if not len(positive) or not len(negative):
+            continue
+        rows = np.concatenate([positive, negative])
+        classes = np.repeat([1, 0], [len(positive), len(negative)])
+        shares = np.concatenate([column[positive], 1 - column[negative]])
+        model = LogisticRegression(C=penalty, max_iter=1000).fit(features[rows], classes, shares)
+        weight[:, label], bias[label] = model.coef_[0], model.intercept_[0]
+    return weight, bias

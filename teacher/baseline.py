@@ -1,0 +1,191 @@
+"""Baselines that cost no training: logistic regressions on n-grams and on the features of frozen encoders.
+
+All are compared out of fold on the training split, and the one that is wanted becomes a run like a teacher's: it
+can be exported, taught from and compared with.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from distill.core.errors import RecipeError, RunError
+from distill.core.files import read_json, write_json
+from distill.core.recipe import TeacherConfig
+from distill.core.schema import build_dataclass
+from distill.core.terminal import note
+from distill.data.dataset import Splits
+from distill.data.run_folder import BASELINES
+from distill.model.checkpoint import Checkpoint
+from distill.model.distributed import on_first_process
+from distill.model.encoders.text import NoText
+from distill.model.network import TwoTowerNetwork
+from distill.scoring.metrics import macro_ap, micro_ap
+from distill.training.folds import Folds, predict_out_of_fold
+from distill.training.trainer import CheckpointFolder, TrainingData
+from teacher.compare import FOLD_SEED, RecipeComparison, RecipePredictions, evaluate_recipes
+from teacher.losses import teacher_loss
+from teacher.train import UntrainedTeacher, fit_prepared, prepare_teacher
+
+# By name, the n-grams and the modalities that a baseline reads.
+PARTS: dict[str, tuple[str, str]] = {
+    "n-grams": ("only", "text"),
+    "text": ("off", "text"),
+    "image": ("off", "image"),
+    "text + image": ("off", "both"),
+    "text + image + n-grams": ("add", "both"),
+}
+TIMED_POSTS = 20
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one answer takes in PyTorch, the median in ms of one post at a time from token ids and pixels, and the
+    bytes of the fp32 weights that it reads."""
+
+    latency_ms: float
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """All baselines, compared with the `chosen` one, and what each costs."""
+
+    comparison: RecipeComparison
+    costs: dict[str, Cost]
+    chosen: str
+    torch_threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of baselines.json."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, folder: Path) -> Baselines:
+        """What `fit_baselines` wrote into a run's folder. Raises RunError."""
+        return build_dataclass(cls, read_json(folder / BASELINES, RunError), str(folder / BASELINES))
+
+
+def fit_baselines(
+    config: TeacherConfig, splits: Splits, run: CheckpointFolder, use: str | None
+) -> tuple[Baselines, Checkpoint]:
+    """Compare all baselines in `config.folds` folds (5 where it has none) and write the run of the one that `use`
+    names, or else of the one with the best mean of micro- and macro-AP, with baselines.json beside it.
+
+    Raises as `teacher.train.prepare_teacher`, and RecipeError for encoders without pretrained weights.
+    """
+    if not (config.text.pretrained and config.image.pretrained):
+        raise RecipeError("a baseline reads pretrained encoders; set teacher.text.model and teacher.image.model")
+    folds = config.folds or 5
+    whole = prepare_teacher(_probe_config(config, "add", "both", folds), splits)
+    whole.classifier.warn_of_cut_texts(splits)
+    teachers = {name: _part(whole, *part) for name, part in PARTS.items()}
+    predictions = {name: _predict(name, each, folds, run) for name, each in teachers.items()}
+    targets = whole.targets
+    quality = {
+        name: micro_ap(targets, each.probabilities[0]) + macro_ap(targets, each.probabilities[0])
+        for name, each in predictions.items()
+    }
+    chosen = use or max(quality, key=lambda name: quality[name])
+    order = sorted(teachers, key=lambda name: name != chosen)  # the first is what the others are compared with
+    comparison = evaluate_recipes(
+        {name: teachers[name].classifier.config for name in order},  # type: ignore[misc]
+        {name: predictions[name] for name in order},
+        splits,
+        folds,
+    )
+    costs = {name: _cost(each) for name, each in teachers.items()}
+    baselines = Baselines(comparison, costs, chosen, torch.get_num_threads())
+    on_first_process(write_json)(run.folder / BASELINES, baselines.to_json())
+    note(f"writing {chosen!r} as a run")
+    teacher = teachers[chosen]
+    return baselines, fit_prepared(teacher, splits, run)
+
+
+def _probe_config(config: TeacherConfig, ngrams: Any, modalities: Any, folds: int) -> TeacherConfig:
+    text = replace(config.text, trainable=False, ngrams=ngrams)
+    return replace(
+        config,
+        text=replace(text, layers=0, vocab_size=0) if ngrams == "only" else text,
+        image=replace(config.image, trainable=False),
+        head=replace(config.head, fusion="concat", modalities=modalities, hidden_size=0),
+        augment=replace(config.augment, word_edit_rate=0.0, token_mask_rate=0.0, image_strength=0.0),
+        head_start="probe",
+        epochs=0,
+        folds=folds,
+    )
+
+
+def _part(whole: UntrainedTeacher, ngrams: str, modalities: str) -> UntrainedTeacher:
+    """A baseline of some of the parts, with the encoders and features of the `whole`."""
+    classifier, config = whole.classifier, whole.config
+    own = _probe_config(config, ngrams, modalities, config.folds)
+    source = classifier.network
+    text = NoText() if ngrams == "only" else source.text
+    network = TwoTowerNetwork(text, source.image, own, len(classifier.labels))
+    if network.ngrams is not None and source.ngrams is not None:
+        network.ngrams.load_state_dict(source.ngrams.state_dict())
+    data = whole.data
+    if ngrams == "only":
+        data = TrainingData(
+            *(replace(each, text_features=_no_features(len(each))) for each in (data.train, data.dev))
+        )
+    return UntrainedTeacher(replace(classifier, config=own, network=network), data)
+
+
+def _no_features(rows: int) -> Any:
+    return np.zeros((rows, 0), dtype=np.float32)
+
+
+def _predict(name: str, teacher: UntrainedTeacher, folds: int, run: CheckpointFolder) -> RecipePredictions:
+    note(f"baseline {name}")
+    started = time.perf_counter()
+    parts = Folds.stratified(teacher.data, folds, FOLD_SEED)
+    make_loss = partial(teacher_loss, teacher.config, teacher.targets)
+    checkpoints = run.child("training").child(name)
+    out_of_fold = predict_out_of_fold(teacher.classifier, parts, make_loss, checkpoints)
+    seconds = (time.perf_counter() - started) / folds
+    return RecipePredictions([out_of_fold.probabilities.both], out_of_fold.epochs, seconds)
+
+
+def _cost(teacher: UntrainedTeacher) -> Cost:
+    """Measured on the first training examples, each from its tokens and the pixels of a grey image."""
+    classifier, train = teacher.classifier, teacher.data.train
+    network, size = classifier.network.cpu().eval(), classifier.spec.image.size
+    pixels = torch.zeros(1, 3, size, size)
+    times = []
+    with torch.inference_mode():
+        for row in range(min(TIMED_POSTS, len(train))):
+            ids = torch.tensor([train.token_ids[row]])
+            started = time.perf_counter()
+            network(ids, torch.ones_like(ids), pixels, torch.ones(1, 2))
+            times.append(1000 * (time.perf_counter() - started))
+    unused = {"text": "image.", "image": "text."}.get(network.modalities)
+    weights = [p for name, p in network.named_parameters() if unused is None or not name.startswith(unused)]
+    return Cost(float(np.median(times)), sum(4 * p.numel() for p in weights))
+
+
+def baseline_table(baselines: Baselines) -> Table:
+    """For the terminal: quality out of fold with its difference from the chosen baseline, and what it costs."""
+    c, objective = baselines.comparison, baselines.comparison.objective
+    title = f"Logistic regression on frozen features, out of fold on {c.examples} examples, {c.folds} folds"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{objective} F1 - chosen", "ms", "MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for recipe in c.recipes:
+        arm, cost = recipe.arm, baselines.costs[recipe.name]
+        gain = "" if recipe.gain is None else f"{recipe.gain[objective]:+.3f}"
+        quality = (f"{arm.micro_f1:.3f}", f"{arm.macro_f1:.3f}", f"{arm.micro_ap.value:.3f}", gain)
+        name = f"{recipe.name} (chosen)" if recipe.gain is None else recipe.name
+        table.add_row(name, *quality, f"{cost.latency_ms:.2f}", f"{cost.size_bytes / 1e6:.1f}")
+    quality = (f"{c.constant.micro_f1:.3f}", f"{c.constant.macro_f1:.3f}", "", f"{c.constant_gain[objective]:+.3f}")
+    table.add_row(f"always {len(c.constant_names)} labels", *quality, "", "")
+    return table

@@ -1,0 +1,69 @@
+"""`distill baseline`: what frozen encoders and logistic regression give, and the run that it leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chain import Chain
+from click.testing import CliRunner
+
+from distill.cli.main import main
+from distill.core.errors import ArgumentError
+from distill.model.checkpoint import Checkpoint
+from distill.runtime.predictor import load
+from teacher.baseline import PARTS, Baselines
+
+
+@pytest.fixture(scope="module")
+def baseline(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("baseline") / "run"
+    words = ["baseline", "--data", str(chain.data), "--out", str(out), *chain.words("teacher.folds=2")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert all(name in result.output for name in ("n-grams", "text + image", "always"))
+    return out
+
+
+def test_every_baseline_is_measured_beside_the_chosen_one(baseline: Path) -> None:
+    measured = Baselines.read(baseline)
+    rows = measured.comparison.recipes
+    assert {row.name for row in rows} == set(PARTS)
+    assert [row.name for row in rows if row.gain is None] == [measured.chosen]
+    assert measured.costs["n-grams"].size_bytes < measured.costs["text + image + n-grams"].size_bytes
+    assert json.loads((baseline / "baselines.json").read_text())["comparison"]["folds"] == 2
+
+
+def test_it_leaves_a_run_that_teaches_and_is_exported(baseline: Path, chain: Chain, tmp_path: Path) -> None:
+    """The Bundle answers a batch as torch does, so that batch and text length are free in its graph."""
+    bundle = tmp_path / "bundle"
+    words = ["export", str(baseline), "--data", str(chain.data), "--out", str(bundle), *chain.words()]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    examples = chain.splits.dev[:20]
+    expected = 1 / (1 + np.exp(-Checkpoint.load(baseline).logits(examples)))
+    rows = [{"text": each.text, "image": each.image} for each in examples]
+    np.testing.assert_allclose(load(bundle).predict_proba(rows), expected, atol=1e-4)
+    student = ["train-student", "--data", str(chain.data), "--teacher", str(baseline), "--out", str(tmp_path / "s")]
+    result = CliRunner().invoke(main, [*student, *chain.words("student.epochs=1")])
+    assert result.exit_code == 0, result.output
+
+
+def test_one_of_texts_alone_is_exported_in_int8(chain: Chain, tmp_path: Path) -> None:
+    out, bundle = tmp_path / "run", tmp_path / "bundle"
+    more = ["teacher.folds=2", "export.max_f1_drop=0.5", "export.matmuls=dynamic", "export.convolutions=float"]
+    words = ["baseline", "--data", str(chain.data), "--out", str(out), "--use", "n-grams", *chain.words(*more)]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    words = ["export", str(out), "--data", str(chain.data), "--int8", "--out", str(bundle), *chain.words(*more)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert (bundle / "model.onnx").stat().st_size < 0.5 * (tmp_path / "bundle-fp32" / "model.onnx").stat().st_size
+
+
+def test_an_unknown_baseline_is_refused(chain: Chain, tmp_path: Path) -> None:
+    from distill.api import fit_baselines
+
+    with pytest.raises(ArgumentError, match="use must be one of n-grams, text, image"):
+        fit_baselines(chain.data, tmp_path / "run", use="words")

@@ -1,0 +1,126 @@
+"""Linear probes: logistic regression on frozen features, against scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from chain import Chain
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+
+from distill.core.errors import RecipeError
+from distill.core.recipe import Recipe
+from distill.model.checkpoint import Checkpoint
+from distill.training import probe
+from distill.training.probe import Probe, fit_linear, probe_targets
+from teacher.train import prepare_teacher
+
+PROBE = ["teacher.head.hidden_size=0", "teacher.head_start=probe", "teacher.text.trainable=false"]
+PROBE += ["teacher.image.trainable=false", "teacher.epochs=0"]
+
+
+def problem(rows: int = 60, width: int = 9) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    generator = np.random.default_rng(2)
+    features = generator.normal(size=(rows, width))
+    noise = generator.normal(size=(rows, 2))
+    return features, ((features[:, :2] + noise) > 0.3).astype(np.float32)
+
+
+def sklearn_logits(
+    features: NDArray[np.float64], targets: NDArray[np.float32], fitted: Probe
+) -> NDArray[np.float64]:
+    models = [LogisticRegression(C=fitted.penalty, tol=1e-8, max_iter=5000).fit(features, y) for y in targets.T]
+    return np.stack([model.decision_function(features) for model in models], axis=1)
+
+
+@pytest.mark.parametrize("most_rotated", [0, 1000])
+@pytest.mark.parametrize("width", [9, 200])
+def test_it_is_scikit_learns_regression(monkeypatch: pytest.MonkeyPatch, most_rotated: int, width: int) -> None:
+    monkeypatch.setattr(probe, "MAX_ROTATED", most_rotated)
+    features, targets = problem(width=width)
+    fitted = fit_linear(csr_matrix(features), targets)
+    logits = features @ fitted.weight + fitted.bias
+    np.testing.assert_allclose(logits, sklearn_logits(features, targets, fitted), atol=0.02)
+
+
+def test_rows_of_unknown_label_and_labels_of_one_class_change_nothing_else() -> None:
+    features, targets = problem()
+    known = fit_linear(features[:50], targets[:50])
+    unknown = np.concatenate([targets, np.ones((60, 1), dtype=np.float32)], axis=1)
+    unknown[50:, :2] = np.nan
+    fitted = fit_linear(features, unknown)
+    expected = LogisticRegression(C=fitted.penalty, tol=1e-8).fit(features[:50], targets[:50, 0]).coef_[0]
+    np.testing.assert_allclose(fitted.weight[:, 0], expected, atol=0.02)
+    assert known.weight.shape == (9, 2)
+    assert (fitted.weight[:, 2] == 0).all()
+    assert fitted.bias[2] == probe.MAX_BIAS
+
+
+def test_a_target_between_0_and_1_counts_as_that_share_of_a_positive() -> None:
+    """Four copies of each row, one of them negative, are the same as a target of 0.75."""
+    features, targets = problem()
+    soft = np.where(targets[:, :1] == 1, 0.75, 0.0).astype(np.float32)
+    copies = np.repeat(features, 4, axis=0)
+    hard = np.stack([np.arange(4) < 4 * target for target in soft[:, 0]]).reshape(-1, 1).astype(np.float32)
+    weight, bias = probe._solve(features, soft, penalty=4.0)
+    expected, intercept = probe._solve(copies, hard, penalty=1.0)
+    np.testing.assert_allclose(weight, expected, atol=0.02)
+    np.testing.assert_allclose(bias, intercept, atol=0.02)
+
+
+def test_a_students_probe_learns_labels_and_answers_mixed(chain: Chain) -> None:
+    learned = Checkpoint.load(chain.student).classifier
+    examples = chain.splits.train[:4]
+    teacher = Checkpoint.load(chain.teacher).classifier
+    answers = teacher.outputs(teacher.encode(examples))
+    encoded = learned.encode(examples, answers)
+    mixed = probe_targets(chain.recipe.student, encoded)
+    sides = (encoded.targets + 1 / (1 + np.exp(-answers.logits))) / 2
+    np.testing.assert_allclose(mixed, sides, atol=1e-6)
+
+
+@pytest.mark.parametrize("ngrams", ["off", "add", "only"])
+def test_the_network_answers_as_the_regression_does(chain: Chain, ngrams: str) -> None:
+    """Its logits are those of a regression on the normed features, and its encoders stay as they were."""
+    config = Recipe.load(None, [*chain.overrides, *PROBE, f"teacher.text.ngrams={ngrams}"]).teacher
+    teacher = prepare_teacher(config, chain.splits)
+    before = {name: value.clone() for name, value in teacher.classifier.network.text.state_dict().items()}
+    network, train = teacher.classifier.network, teacher.data.train
+    features = probe.joint_features(network, train) * probe._scale(network)
+    if network.ngrams is not None:
+        features = np.concatenate([features, network.ngrams.features(train.token_ids).toarray()], axis=1)
+    probe.fit_probe(network, train)
+    expected = fit_linear(features, train.targets)
+    logits = features @ expected.weight + expected.bias
+    np.testing.assert_allclose(teacher.classifier.logits(train), logits, atol=0.02)
+    assert all(torch.equal(value, before[name]) for name, value in network.text.state_dict().items())
+
+
+def test_features_of_a_frozen_text_tower_are_those_of_its_tokens(chain: Chain) -> None:
+    config = replace(chain.recipe.teacher, text=replace(chain.recipe.teacher.text, trainable=False))
+    teacher = prepare_teacher(config, chain.splits)
+    classifier, train = teacher.classifier, teacher.data.train
+    assert train.text_features is not None
+    from_tokens = classifier.logits(replace(train, text_features=None))
+    np.testing.assert_allclose(classifier.logits(train), from_tokens, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("teacher.epochs=0", "teacher.epochs=0 trains nothing"),
+        ("teacher.head_start=probe", "set teacher.head.hidden_size=0"),
+        ("teacher.text.ngrams=add teacher.head.modalities=image", "ngrams=add reads texts"),
+        ("teacher.text.ngrams=only teacher.text.layers=2", "no encoder to prune"),
+        ("teacher.text.ngrams=only teacher.head.fusion=transformer", "needs an encoder of texts"),
+        ("teacher.text.model=lstm teacher.text.ngrams=add", "lstm starts from nothing"),
+        ("student.text.ngrams=only student.distill.text_features=1", "which student.text.ngrams=only has not"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.load(None, override.split())
