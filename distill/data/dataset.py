@@ -18,6 +18,7 @@ from distill.data.examples import without_images as without_images
 from distill.data.examples import without_texts as without_texts
 from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.open_table import SUFFIXES as SUFFIXES
+from distill.data.formats.other_content import OTHER_SUFFIXES, refuse_other_content
 from distill.data.labels import LABEL_FILES, LabelSet
 from distill.data.roles import Ask
 from distill.data.rows import OpenRows, open_rows
@@ -87,16 +88,19 @@ def read_splits(
 
 def _parts_of(source: Path) -> Mapping[str, tuple[Part, ...]]:
     """The files and folders with the rows of each split. Raises DataError if there are none."""
-    if source.is_file():
-        return {ALL: (Part.of(source),)}
-    if not source.is_dir():
+    if not source.is_dir() and not source.is_file():
         raise DataError(f"{source}: no such file or folder; --data takes a folder with train.json, or one file")
     layout = find_parts(source)
     if not layout.parts:
+        for file in sorted(source.iterdir()):
+            if file.suffix.lower() in OTHER_SUFFIXES:
+                refuse_other_content(file)
         raise DataError(
             f"{source}: no train.json, train.jsonl or train.csv, and no other form of dataset that is known (see "
             "docs/data.md); `distill split` divides a file"
         )
+    if column := next((part.column for each in layout.parts.values() for part in each if part.column), ""):
+        say(source, [f"splits are those that column {column!r} says"], set())
     if layout.left_out:
         say(source, [f"not read: {', '.join(str(file.relative_to(source)) for file in layout.left_out)}"], set())
     return layout.parts
@@ -111,7 +115,8 @@ def _read_parts(parts: Sequence[Part], ask: Ask, before: ReadBefore) -> list[Exa
     """The examples of a split. Raises DataError."""
     examples: list[Example] = []
     for part in parts:
-        opened = open_rows(part.path, before.ask_next(ask), opened=part.open)
+        asked = replace(before.ask_next(ask), others=(*ask.others, part.column))
+        opened = open_rows(part.path, asked, opened=part.open)
         examples += examples_of(opened, before, part.name)
     if len(parts) > 1:
         check_ids(examples, parts[0].path.parent)

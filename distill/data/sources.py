@@ -21,13 +21,15 @@ from distill.core.files import sha256_of
 from distill.core.inputs import bounded_lines, open_input
 from distill.core.untrusted import is_file, replace_surrogates
 from distill.data.checks import content_hash
-from distill.data.columns import Columns
+from distill.data.columns import Columns, list_columns
 from distill.data.dataset import SUFFIXES, Example, say
 from distill.data.formats import parquet
-from distill.data.formats.class_folders import folders
+from distill.data.formats.class_folders import folders, has_images
 from distill.data.formats.folders import METADATA, find_parts
 from distill.data.formats.json_rows import is_json, is_json_lines, json_row
 from distill.data.formats.open_table import is_table
+from distill.data.formats.other_content import refuse_other_content
+from distill.data.formats.splits import split_of
 from distill.data.formats.text import encoding_of
 from distill.data.image_names import IMAGE_SUFFIXES
 from distill.data.roles import Ask
@@ -92,6 +94,7 @@ class Source:
             return cls("parquet", path, (path,), ask=ask)
         if is_table(path):
             return cls("jsonl" if _can_seek_lines(path) else "json_or_csv", path, (path,), ask=ask)
+        refuse_other_content(path)
         raise DataError(f"{path}: give a folder of images or a file ending in {', '.join(SUFFIXES)}")
 
     @classmethod
@@ -113,13 +116,20 @@ class Source:
         tables = tuple(path for path in names if path.suffix == parquet.SUFFIX)
         if tables and images:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
-        if not images and not tables and (parts := find_parts(folder).parts):
+        is_about_images = any(is_file(path) and is_table(path) and split_of(path.stem) for path in names)
+        if not tables and (is_about_images or not images) and (parts := find_parts(folder).parts):
             example = next(iter(parts.values()))[0].path
             example = folders(example)[0] if example.is_dir() else example  # one class
             raise DataError(f"{folder}: holds a dataset; give one of its parts, such as {example}")
         if not tables and not images:
             raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-        return cls("parquet", folder, tables, ask=ask) if tables else cls("images", folder, images)
+        if tables:
+            return cls("parquet", folder, tables, ask=ask)
+        texts = {path.with_suffix(".txt") for path in images}
+        others = [path.name for path in names if _may_hold_posts(path) and path not in texts]
+        if others:
+            say(folder, [f"{len(images)} images; not read: {list_columns(others)}"], set())
+        return cls("images", folder, images)
 
     def remembering(self, columns: Columns) -> Source:
         """The same source, read by these columns of a Bundle's data where it has them and nothing else is said."""
@@ -184,6 +194,13 @@ def _is_about(path: Path, folder: Path) -> bool:
     """Whether a file is rows about the images in its folder: metadata.jsonl, or named like the folder."""
     named = path.stem.lower() in (METADATA, folder.name.lower())
     return named and (path.suffix.lower() in SUFFIXES or is_json(path))
+
+
+def _may_hold_posts(path: Path) -> bool:
+    """Whether a path in a folder of images is a file of rows, or a folder of images itself."""
+    if path.name.startswith("."):
+        return False
+    return has_images(path) if path.is_dir() else is_file(path) and is_table(path)
 
 
 def _can_seek_lines(path: Path) -> bool:

@@ -84,7 +84,12 @@ def _tree(path: Path) -> Any:
 
 def _list(tree: Any, path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
     if not isinstance(tree, list):
-        raise DataError(f"{path}: expected a JSON list of rows; got {short_repr(tree)}")
+        hint = ""
+        if isinstance(tree, dict) and tree:
+            hint = '; from pandas, write to_json(orient="records")'
+            if inner := next((key for key, value in tree.items() if isinstance(value, list)), None):
+                hint = f"; save the list under {short_repr(inner)} alone, if that is it"
+        raise DataError(f"{path}: expected a JSON list of rows; got {short_repr(tree)}{hint}")
     for number, row in enumerate(tree, 1):
         yield number, _row(row, path, number)
 
