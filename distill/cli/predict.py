@@ -1,4 +1,4 @@
-"""`distill predict`: labels and probabilities as JSON lines."""
+"""`distill predict`: labels and probabilities as JSON lines or as a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from distill.cli.options import BUNDLE, IMAGE, THREADS, column_options
 from distill.core.columns import Columns
 
-OTHER_FORMATS = (".csv", ".tsv", ".parquet")  # whose readers would not understand JSON Lines
+WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
 @click.command()
@@ -51,19 +51,22 @@ def predict(
     ray_address: str | None,
     columns: Columns,
 ) -> None:
-    """Predict labels and probabilities as JSON lines.
+    """Predict labels and probabilities.
 
     SOURCE is a file of rows (.jsonl, .json, .csv, .tsv, .parquet) or a folder of images, where the text of a.jpg is
     read from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error",
     the others are predicted, and the exit code is 1.
 
-    With --out, an interrupted run continues from OUT.part with --resume. With --ocr, the text read off an image is
-    added as "ocr_text". With --engine ray, OUT is a folder with a file for each block of rows.
+    Predictions are JSON lines, or by the suffix of --out a table in CSV, TSV or Parquet, with the columns id,
+    labels, a probability for each label, and error. With --out, an interrupted run continues from OUT.part with
+    --resume. With --ocr, the text read off an image is added as "ocr_text". With --engine ray, OUT is a folder with
+    a file for each block of rows.
 
     \b
     Examples:
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
       distill predict runs/bundle posts.jsonl --out predictions.jsonl
+      distill predict runs/bundle posts.csv --out predictions.csv
       distill predict runs/bundle images/ --ocr
       distill predict someone/meme-student@v1 --image meme.jpg      # a Bundle on the Hugging Face hub
       distill predict runs/bundle posts.parquet --out predictions/ --engine ray --workers 8
@@ -84,9 +87,9 @@ def predict(
         )
     if workers and engine != "ray":
         raise click.UsageError("--workers are those of --engine ray; for one process there is --threads")
-    if out is not None and engine == "local" and out.suffix.lower() in OTHER_FORMATS:
+    if out is not None and engine == "local" and out.suffix and out.suffix.lower() not in WRITTEN:
         raise click.UsageError(
-            f"--out {out}: predictions are written as JSON Lines; name it {out.with_suffix('.jsonl').name}"
+            f"--out {out}: the suffix must be one of {', '.join(WRITTEN)}; name it {out.with_suffix('.jsonl').name}"
         )
     from distill.data.dataset import Example
     from distill.data.roles import Ask

@@ -103,10 +103,3 @@ def test_images_under_img_are_answered_as_images(chain: Chain, tmp_path: Path) -
         assert "columns not used: label" in result.stderr
     assert answers[0] == answers[1]
     assert answers[0].count("\n") == 2
-
-
-def test_predictions_are_not_written_as_what_they_are_not(chain: Chain, tmp_path: Path) -> None:
-    words = ["predict", str(chain.int8), str(chain.data / "dev.json"), "--out", str(tmp_path / "a.csv")]
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == 2
-    assert "predictions are written as JSON Lines; name it a.jsonl" in result.stderr
