@@ -219,15 +219,6 @@ def collect_labels(rows: Sequence[Example], source: Path) -> LabelSet:
         raise DataError(f"{source}: {error}") from error
 
 
-def find_split(folder: Path, name: str) -> Path | None:
-    """The file of a split, None if there is none. Raises DataError if there are two."""
-    candidates = (folder / (alias + suffix) for alias in SPLIT_NAMES[name] for suffix in SUFFIXES)
-    files = [path for path in candidates if path.is_file()]
-    if len(files) > 1:
-        raise DataError(f"{folder}: both {files[0].name} and {files[1].name} could be the {name} split; keep one")
-    return files[0] if files else None
-
-
 def find_labels(folder: Path) -> LabelSet | None:
     """The label set declared in a file beside the data, if there is one."""
     for name in LABEL_FILES:

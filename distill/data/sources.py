@@ -25,7 +25,7 @@ from distill.data.columns import Columns, list_columns
 from distill.data.dataset import SUFFIXES, Example, say
 from distill.data.formats import parquet
 from distill.data.formats.class_folders import folders, has_images
-from distill.data.formats.folders import METADATA, find_parts
+from distill.data.formats.folders import ALL, METADATA, find_parts
 from distill.data.formats.json_rows import is_json, is_json_lines, json_row
 from distill.data.formats.open_table import is_table
 from distill.data.formats.other_content import refuse_other_content
@@ -98,6 +98,22 @@ class Source:
         raise DataError(f"{path}: give a folder of images or a file ending in {', '.join(SUFFIXES)}")
 
     @classmethod
+    def of_split(cls, folder: Path, split: str, ask: Ask = NO_LABELS) -> Source:
+        """The source of one split of a dataset's folder. Raises DataError if it has none, or not as files of its
+        own."""
+        parts = find_parts(folder).parts if folder.is_dir() else {}
+        if split not in parts:
+            raise DataError(f"{folder}: has no {split} split; it has {list_columns(parts)}")
+        files = tuple(part.path for part in parts[split])
+        if all(map(parquet.is_parquet, files)):
+            return cls("parquet", folder, files, ask=ask)
+        if len(files) > 1 or files[0].is_dir() or parts[split][0].keep:
+            raise DataError(
+                f"{folder}: its {split} split is no file of its own; write one with distill data convert --to jsonl"
+            )
+        return cls.open(files[0], ask)
+
+    @classmethod
     def of(cls, row: Example) -> Source:
         """The source of one example."""
         return cls("single", row.image if isinstance(row.image, Path) else Path(row.id), (), row)
@@ -120,7 +136,8 @@ class Source:
         if not tables and (is_about_images or not images) and (parts := find_parts(folder).parts):
             example = next(iter(parts.values()))[0].path
             example = folders(example)[0] if example.is_dir() else example  # one class
-            raise DataError(f"{folder}: holds a dataset; give one of its parts, such as {example}")
+            splits = "" if ALL in parts else f"--split with one of {', '.join(parts)}, or "
+            raise DataError(f"{folder}: holds a dataset; give {splits}one of its parts, such as {example}")
         if not tables and not images:
             raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
         if tables:

@@ -30,11 +30,12 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Part:
     """A file, or a folder of classes, with rows of a split: those that `keep` keeps. `name` distinguishes its ids
-    from those of other parts, and `column` is the one by which rows are kept, if one is."""
+    from those of other parts, and `column` is the one by which rows are kept, if one is. Without `keep`, they are
+    all rows."""
 
     path: Path
     name: str
-    keep: Callable[[Row], bool] = lambda row: True
+    keep: Callable[[Row], bool] | None = None
     column: str = ""
 
     @classmethod
@@ -47,7 +48,9 @@ class Part:
         if path.is_dir():
             return open_classes(path, f"{self.name}/" * bool(self.name))
         table = open_table(path, as_is)
-        rows = ((n, row) for n, row in table.rows if isinstance(row, DataError) or self.keep(row))
+        keep, rows = self.keep, table.rows
+        if keep is not None:
+            rows = ((n, row) for n, row in rows if isinstance(row, DataError) or keep(row))
         form = table.format + " of a Hugging Face imagefolder" * (self.path.stem == METADATA)
         return replace(table, format=form, rows=rows)
 
@@ -68,7 +71,8 @@ def find_parts(source: Path) -> Layout:
     layout = _layout_of(source) if source.is_dir() else Layout({ALL: (Part.of(source),)})
     part = layout.parts[ALL][0] if ALL in layout.parts else None
     by_column = _by_column(part) if part and not part.path.is_dir() else {}
-    return replace(layout, parts=by_column) if by_column else layout
+    parts = by_column or layout.parts
+    return replace(layout, parts={name: parts[name] for name in (ALL, *WORDS) if name in parts})
 
 
 def _by_column(part: Part) -> dict[str, tuple[Part, ...]]:

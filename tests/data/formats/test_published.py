@@ -56,7 +56,7 @@ def test_predict_reads_each_published_form_or_names_the_parts(form: Form, tmp_pa
     data = form.write(tmp_path / "data")
     sources = [data]
     if data.is_dir() and not (data / "metadata.csv").is_file():
-        with pytest.raises(DataError, match="holds a dataset; give one of its parts, such as") as refused:
+        with pytest.raises(DataError, match=r"holds a dataset; give .*one of its parts, such as") as refused:
             Source.open(data)
         assert str(tmp_path) in str(refused.value)
         assert "\n" not in str(refused.value)
@@ -320,7 +320,10 @@ def test_images_beside_rows_are_not_predicted_without_their_texts(
 ) -> None:
     published.delimited(tmp_path / "train.csv", ("img", "text", "label"), [("1.jpg", "word", "a")])
     published.image(tmp_path / "1.jpg", 1)
-    with pytest.raises(DataError, match=r"holds a dataset; give one of its parts, such as .*train\.csv"):
+    with pytest.raises(
+        DataError,
+        match=r"holds a dataset; give --split with one of train, or one of its parts, such as .*train\.csv",
+    ):
         Source.open(tmp_path)
     (tmp_path / "train.csv").rename(tmp_path / "posts.csv")
     published.image(tmp_path / "more" / "2.jpg", 2)
