@@ -329,3 +329,24 @@ def test_images_beside_rows_are_not_predicted_without_their_texts(
     published.image(tmp_path / "more" / "2.jpg", 2)
     assert Source.open(tmp_path).count() == 1
     assert "1 images; not read: 'more', 'posts.csv'" in capsys.readouterr().err
+
+
+def test_techniques_of_fragments_become_labels_of_their_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fragment(technique: str, start: int) -> dict[str, Any]:
+        return {"start": start, "end": start + 3, "technique": technique, "text_fragment": "abc"}
+
+    rows = [{"id": str(n), "text": f"abc words {n}", "labels": []} for n in range(8)]
+    rows[5] |= {"labels": [fragment("Smears", 0), fragment("Doubt", 4), fragment("Smears", 8)]}
+    for split in ("training", "dev"):
+        published.json_file(
+            tmp_path / f"{split}_set_task2.txt", [{**row, "id": f"{split} {row['id']}"} for row in rows]
+        )
+    splits = read_splits(tmp_path)
+    assert [example.labels for example in splits.train] == [()] * 5 + [("Smears", "Doubt")] + [()] * 2
+    assert splits.labels.names == ("Doubt", "Smears")
+    assert "read as SemEval-2021 Task 6, subtask 2 (JSON)" in capsys.readouterr().err
+    published.json_file(tmp_path / "training_set_task2.txt", [rows[5], {**rows[6], "labels": ["Smears"]}])
+    with pytest.raises(DataError, match="row 2: a fragment needs start, end and technique; got 'Smears'"):
+        read_splits(tmp_path)
