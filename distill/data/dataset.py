@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from distill.data.formats.open_table import SUFFIXES as SUFFIXES
 from distill.data.formats.other_content import OTHER_SUFFIXES, refuse_other_content
 from distill.data.labels import LABEL_FILES, LabelSet
 from distill.data.roles import Ask
-from distill.data.rows import OpenRows, open_rows
+from distill.data.rows import OpenRows, open_rows, read_slowly
 
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
 
@@ -161,7 +162,8 @@ def read_examples(path: Path, ask: Ask | None = None, before: ReadBefore | None 
 def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = "") -> list[Example]:
     """The same of opened rows, whose ids have the `name` before them where it takes one to tell them apart."""
     path, before = opened.reader.path, before or ReadBefore()
-    pairs = [(number, opened.reader.read(row, number)) for number, row in opened.rows]
+    with closing(read_slowly(opened.rows, path, "reading")) as rows:
+        pairs = [(number, opened.reader.read(row, number)) for number, row in rows]
     examples = [example for _, example in pairs]
     if not opened.reader.roles.id:
         examples = _with_ids(pairs, opened.reader.ids_are_numbers, name or path.stem, before.ids)

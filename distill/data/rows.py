@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from distill.core.untrusted import is_file, replace_surrogates, short_repr
 from distill.data.column_survey import EMPTY_WORDS, Survey, is_missing
 from distill.data.columns import NO_COLUMN, OPTIONS, Columns, Role, list_columns
 from distill.data.examples import MAX_TEXT, Example
+from distill.data.formats.json_rows import parsed_once
 from distill.data.formats.open_table import open_table
 from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
 from distill.data.image_names import MAX_NAME, file_stem, find_image
 from distill.data.roles import Ask, Roles, could_be, decide_roles, unused_columns
 
 Opener = Callable[[Path, bool], Table]  # of a file; True for its rows as they stand in it
+LARGE = 16 << 20  # bytes of a file that takes a second to read
 FEW = 3  # ids that are looked for as images
 FIRST_ROWS = 1000  # by which the columns of a stream are decided
 USUAL_FORMATS = ("JSON", "JSON Lines", "CSV", "TSV", "Parquet")
@@ -170,14 +172,26 @@ class OpenRows:
 def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opener = open_table) -> OpenRows:
     """Decide the columns of a file by its first rows, all of them for None, and open it. Raises
     DataError."""
-    as_is = _are_columns_named(path, ask, opened)
-    first = opened(path, as_is)
-    survey = Survey.of(itertools.islice(convert_rows(first.rows, first.convert, path), first_rows), path)
-    table = opened(path, as_is)
+    with parsed_once():
+        as_is = _are_columns_named(path, ask, opened)
+        first = opened(path, as_is)
+        rows = convert_rows(first.rows, first.convert, path)
+        # Who reads the first rows alone shows a bar of its own, and there can be but one.
+        with closing(read_slowly(rows, path, "looking at") if first_rows is None else rows) as some:
+            survey = Survey.of(itertools.islice(some, first_rows), path)
+        table = opened(path, as_is)
     reader, notes = make_reader(path, table, survey, ask)
     rows = reader.converted(table.rows)
     unused = unused_columns(survey, reader.roles.names() | {*ask.others})
     return OpenRows(rows, reader, notes, unused, table.format, table.published)
+
+
+def read_slowly(rows: Iterator[NumberedRow], path: Path, what: str) -> Generator[NumberedRow, None, None]:
+    """The rows, under a progress bar where the file is large."""
+    from distill.core.terminal import track  # a device that measures a packed benchmark may lack it
+
+    is_large = is_file(path) and path.stat().st_size > LARGE
+    yield from track(rows, f"{what} {path.name}", None) if is_large else rows
 
 
 def _are_columns_named(path: Path, ask: Ask, opened: Opener) -> bool:

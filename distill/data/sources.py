@@ -163,7 +163,10 @@ class Source:
             for path in self.files:
                 opened = open_rows(path, self.ask, FIRST_ROWS)
                 say(path, opened.all_notes(), said)
-                yield from items_of(opened.rows, opened.reader)
+                rows = opened.rows
+                if parquet.is_parquet(path) and opened.reader.convert is None:
+                    rows = parquet.iter_rows(path, columns=opened.reader.roles.names())
+                yield from items_of(rows, opened.reader)
 
     def readers(self) -> dict[Path, RowReader]:
         """What makes examples of the rows of each file, for those who read parts of them. Raises DataError."""

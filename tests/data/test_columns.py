@@ -17,6 +17,7 @@ from PIL import Image
 from distill.core.columns import Columns
 from distill.core.errors import ArgumentError, DataError
 from distill.data.dataset import Example, read_examples, read_splits
+from distill.data.formats import json_rows
 from distill.data.labels import LabelSet
 from distill.data.roles import Ask
 from distill.data.sources import FailedRow, Source
@@ -467,3 +468,70 @@ def test_a_column_that_names_splits_divides_a_file(tmp_path: Path, capsys: pytes
     write(tmp_path / "all.csv", content.replace("val", "maybe"))
     assert len(read_splits(tmp_path).dev) != 4
     assert "columns not used: Split" in capsys.readouterr().err
+
+
+def test_of_parquet_predict_reads_the_columns_that_it_needs_in_batches_of_bounded_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = {
+        "text": [f"word {n} " + "x" * 1000 for n in range(300)],
+        "id": list(range(300)),
+        "labels": [["a"]] * 300,
+    }
+    parquet.write_table(pa.table(table), tmp_path / "a.parquet", row_group_size=200)
+    asked: list[tuple[int, list[str]]] = []
+    real = parquet.ParquetFile.iter_batches
+
+    def spy(self: Any, batch_size: int, **options: Any) -> Any:
+        asked.append((batch_size, options["columns"]))
+        return real(self, batch_size, **options)
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", spy)
+    monkeypatch.setattr("distill.data.formats.parquet.BATCH_BYTES", 1 << 12)
+    items = list(Source.open(tmp_path / "a.parquet").items())
+    assert [item.id for item in items] == [str(n) for n in range(300)]
+    assert not any(isinstance(item, FailedRow) for item in items)
+    (_, first), *_, (rows, then) = asked
+    assert set(first) == {"text", "id", "labels"}  # those by which the columns are decided
+    assert set(then) == {"text", "id"}
+    assert 1 <= rows < 100  # not all 300 of the file in one batch
+
+
+def test_a_json_list_is_parsed_once_for_each_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    real = json_rows.parse_json
+
+    def spy(text: str | bytes, name: str, error: type[DataError]) -> Any:
+        parsed.append(name)
+        return real(text, name, error)
+
+    monkeypatch.setattr(json_rows, "parse_json", spy)
+    path = write(tmp_path / "train.json", json.dumps([{"id": "1", "text": "word", "labels": ["a"]}]))
+    for _ in range(2):  # what has changed since is seen
+        assert len(read_examples(path)) == 1
+    assert len(parsed) == 2
+    list(Source.open(path).items())
+    assert len(parsed) == 3
+    assert json_rows._parsed.get() is None  # nothing is held
+
+
+def test_a_large_file_is_read_under_a_bar_and_predict_shows_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def spy(items: Any, what: str, total: int | None) -> Any:
+        shown.append(what)
+        return iter(items)
+
+    monkeypatch.setattr("distill.core.terminal.track", spy)
+    path = write(tmp_path / "train.jsonl", lines({"id": "1", "text": "word", "labels": ["a"]}))
+    read_examples(path)
+    assert shown == []
+    monkeypatch.setattr("distill.data.rows.LARGE", 10)
+    read_examples(path)
+    assert shown == ["looking at train.jsonl", "reading train.jsonl"]
+    list(Source.open(path).items())
+    assert len(shown) == 2

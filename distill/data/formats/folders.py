@@ -14,10 +14,13 @@ from distill.core.inputs import MAX_JSON, read_input
 from distill.core.untrusted import is_file
 from distill.data.formats.class_folders import folders, is_of_classes, open_classes
 from distill.data.formats.open_table import SUFFIXES, open_table
+from distill.data.formats.parquet import is_parquet
 from distill.data.formats.splits import WORDS, choose, split_of
 from distill.data.formats.table import Table
+from distill.data.formats.text import head
 
 NO_ROWS = ("dataset_infos.json", "dataset_dict.json", "state.json", "split.json", "metadata.json")
+BEGIN = 1 << 16  # bytes of a file in which its columns are named
 DEPTH = 3  # of folders: defaults/annotations/train.jsonl, en/train/0000.parquet
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 ALL = "all"  # the rows of a dataset that is not divided
@@ -78,6 +81,10 @@ def find_parts(source: Path) -> Layout:
 def _by_column(part: Part) -> dict[str, tuple[Part, ...]]:
     """The splits of a file by its column of their names; none if a row has another value there, or none is for
     training. Raises DataError."""
+    if not is_parquet(part.path):  # a quick look, before a file is read once more
+        begin = head(part.path, BEGIN).replace(b"\0", b"").lower()
+        if not any(name.encode() in begin for name in SPLIT_COLUMNS):
+            return {}
     rows = (row for _, row in open_table(part.path, as_is=True).rows if isinstance(row, dict))
     first = next(rows, {})
     column = next((name for name in first if name.strip().lower() in SPLIT_COLUMNS), None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from distill.data.formats.text import encoding_of, head, open_text
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 LINES_SUFFIXES = (".jsonl", ".ndjson")
+_parsed: ContextVar[dict[Path, Any] | None] = ContextVar("parsed", default=None)
 HEAD = 1 << 16  # bytes in which the first row of JSON Lines ends, or they are known by their suffix alone
 
 
@@ -74,7 +77,27 @@ def json_row(line: str | bytes, path: Path, number: int) -> dict[str, Any] | Dat
         return error
 
 
+@contextmanager
+def parsed_once() -> Iterator[None]:
+    """Parse a file that is opened more than once in this context the first time alone. Its value is held until then
+    and by what is open, and not changed."""
+    token = _parsed.set({})
+    try:
+        yield
+    finally:
+        _parsed.reset(token)
+
+
 def _tree(path: Path) -> Any:
+    known = _parsed.get()
+    if known is None:
+        return _parse(path)
+    if path not in known:
+        known[path] = _parse(path)
+    return known[path]
+
+
+def _parse(path: Path) -> Any:
     content = read_input(path, MAX_JSON, DataError)
     try:
         return parse_json(content.decode(encoding_of(path)), str(path), DataError)

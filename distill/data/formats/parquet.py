@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,9 @@ from distill.data.columns import Columns
 from distill.data.formats.table import Table
 
 SUFFIX = ".parquet"
-BATCH_ROWS = 256  # each may hold an image
+BATCH_ROWS = 256
+BATCH_BYTES = 32 << 20  # of rows that hold images, if they are as large as the others of the file
+BUFFER_BYTES = 1 << 20  # of a column that is read at a time, where it would be a whole group of rows
 Row = tuple[int, dict[str, Any] | DataError]
 
 
@@ -60,18 +62,29 @@ def describe(path: Path) -> Footer:
     return Footer(path, rows, hashlib.sha256(footer.encode()).hexdigest())
 
 
-def iter_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Row]:
-    """(row number from 1, row) of `count` rows after the first `first`, all of them for None, read in batches.
-    Raises DataError."""
+def iter_rows(
+    path: Path, first: int = 0, count: int | None = None, columns: Collection[str] | None = None
+) -> Iterator[Row]:
+    """(row number from 1, row) of `count` rows after the first `first`, all of them for None, with these `columns`
+    alone, and read in batches. Raises DataError."""
     with _opened(path) as file:
         stop = file.metadata.num_rows if count is None else first + count
         groups, start = _groups(file, first, stop)
-        classes = _class_names(_features(file))
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups) if groups else ():
+        names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+        classes = {name: each for name, each in _class_names(_features(file)).items() if name in names}
+        size = _batch_rows(file.metadata, groups)
+        for batch in file.iter_batches(size, row_groups=groups, columns=names) if groups else ():
             wanted = batch.slice(max(0, first - start), max(0, stop - max(first, start)))
             for number, row in enumerate(wanted.to_pylist(), max(first, start) + 1):
                 yield number, row | {name: _named(row[name], names) for name, names in classes.items()}
             start += batch.num_rows
+
+
+def _batch_rows(metadata: Any, groups: Sequence[int]) -> int:
+    """The rows of a batch, so many that they take some BATCH_BYTES at most."""
+    parts = [metadata.row_group(number) for number in groups]
+    row_bytes = sum(part.total_byte_size for part in parts) / max(1, sum(part.num_rows for part in parts))
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(1, row_bytes))))
 
 
 def _features(file: Any) -> dict[str, Any]:
@@ -140,7 +153,7 @@ def _opened(path: Path) -> Iterator[Any]:
     pyarrow, parquet = (require(module, f"{path}: reading it") for module in ("pyarrow", "pyarrow.parquet"))
     open_input(path, DataError).close()
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
             _refuse_doubled(path, file.schema_arrow.names)
             _refuse_mismatched(path, file)
             yield file

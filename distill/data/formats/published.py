@@ -32,8 +32,9 @@ CANONICAL = Columns(id="id", text="text", image="image", labels=("labels",))
 
 @dataclass(frozen=True)
 class RowForm:
-    """A form whose file is a plain table. `fits` knows its first row, or with `by_any_row` one of the first; `convert` puts a row of a file into the
-    columns id, text, image and labels, and raises DataError or KeyError for one that it cannot."""
+    """A form whose file is a plain table. `fits` knows its first row, or with `by_any_row` one of the first;
+    `convert` puts a row of a file into the columns id, text, image and labels, and raises DataError or KeyError for
+    one that it cannot."""
 
     name: str
     fits: Callable[[Mapping[str, Any]], bool]
