@@ -181,9 +181,9 @@ def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opene
             survey = Survey.of(itertools.islice(some, first_rows), path)
         table = opened(path, as_is)
     reader, notes = make_reader(path, table, survey, ask)
-    rows = reader.converted(table.rows)
+    read = reader.converted(table.rows)
     unused = unused_columns(survey, reader.roles.names() | {*ask.others})
-    return OpenRows(rows, reader, notes, unused, table.format, table.published)
+    return OpenRows(read, reader, notes, unused, table.format, table.published)
 
 
 def read_slowly(rows: Iterator[NumberedRow], path: Path, what: str) -> Generator[NumberedRow, None, None]:
