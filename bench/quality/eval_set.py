@@ -24,8 +24,8 @@ EVAL_SET = "eval_set.json"
 @dataclass(frozen=True)
 class EvalSet:
     """The examples of one split of which labels are known, with the constant baseline chosen on train and the rate
-    of each label there, (L,) in [0, 1]. `own` has the same examples by the folders of runs that read them from other
-    columns."""
+    of each label there, (L,) in [0, 1]. `own` has the same examples by the folders of runs that read them from
+    other columns."""
 
     split: str
     examples: tuple[Example, ...]

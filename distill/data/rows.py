@@ -104,6 +104,8 @@ class RowReader:
 
     def _image(self, row: dict[str, Any], where: str) -> Path | bytes | None:
         image = row.get(self.roles.image) if self.roles.image else None
+        if isinstance(image, int) and not isinstance(image, bool):
+            image = str(image)  # the name of a file without its suffix
         if isinstance(image, dict):  # as Hugging Face datasets write it
             if "bytes" not in image and "path" not in image:
                 raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {short_repr(list(image))}")
@@ -115,8 +117,6 @@ class RowReader:
             return None
         if isinstance(image, bytes):
             return image or None
-        if isinstance(image, int) and not isinstance(image, bool):
-            image = str(image)
         if not isinstance(image, str):
             raise DataError(f"{where}: image must be a file name; got {short_repr(image)}")
         return find_image(self.path, image, where, self.image_folders, self.said_folder)

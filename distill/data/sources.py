@@ -166,7 +166,12 @@ class Source:
                 rows = opened.rows
                 if parquet.is_parquet(path) and opened.reader.convert is None:
                     rows = parquet.iter_rows(path, columns=opened.reader.roles.names())
-                yield from items_of(rows, opened.reader)
+                is_empty = True
+                for item in items_of(rows, opened.reader):
+                    is_empty = False
+                    yield item
+                if is_empty:
+                    say(path, ["has no rows"], said)
 
     def readers(self) -> dict[Path, RowReader]:
         """What makes examples of the rows of each file, for those who read parts of them. Raises DataError."""

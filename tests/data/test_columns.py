@@ -535,3 +535,11 @@ def test_a_large_file_is_read_under_a_bar_and_predict_shows_its_own(
     assert shown == ["looking at train.jsonl", "reading train.jsonl"]
     list(Source.open(path).items())
     assert len(shown) == 2
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", "id,text\n"), ("a.jsonl", ""), ("a.json", "[]")])
+def test_a_file_without_rows_is_said_to_have_none(
+    tmp_path: Path, name: str, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(Source.open(write(tmp_path / name, content)).items()) == []
+    assert f"{name}: has no rows" in capsys.readouterr().err.replace("\n", "")
