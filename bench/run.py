@@ -94,7 +94,7 @@ def _evaluate(variants: Sequence[Variant], eval_set: EvalSet) -> tuple[LabelSet,
     for variant in variants:
         note(f"quality of {variant.name} on {eval_set.split}")
         model = open_variant(variant)
-        evaluations.append(evaluate(model, eval_set))
+        evaluations.append(evaluate(model, eval_set.as_read_by(variant.folder)))
     return model.labels, evaluations
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from distill.core.errors import BenchError
@@ -23,13 +24,32 @@ EVAL_SET = "eval_set.json"
 @dataclass(frozen=True)
 class EvalSet:
     """The examples of one split of which labels are known, with the constant baseline chosen on train and the rate
-    of each label there, (L,) in [0, 1]."""
+    of each label there, (L,) in [0, 1]. `own` has the same examples by the folders of runs that read them from
+    other columns."""
 
     split: str
     examples: tuple[Example, ...]
     labels: LabelSet
     constant: ConstantBaseline
     train_rates: tuple[float, ...]
+    own: Mapping[Path, tuple[Example, ...]] = field(default_factory=dict)
+
+    def as_read_by(self, folder: Path) -> EvalSet:
+        """The same for a run or Bundle, from its own columns."""
+        return replace(self, examples=self.own.get(folder, self.examples), own={})
+
+    def with_own(self, folder: Path, splits: Splits) -> EvalSet:
+        """With the examples of a dataset as a run reads it. Raises BenchError if they are other rows, or have other
+        labels."""
+        theirs = EvalSet.from_splits(splits, self.split).examples
+        if [(e.id, e.labels, e.unknown_labels) for e in theirs] != [
+            (e.id, e.labels, e.unknown_labels) for e in self.examples
+        ]:
+            raise BenchError(
+                f"{folder}: reads other rows or labels from the columns that it was trained on; name the "
+                "columns of both, such as --label-columns NAME"
+            )
+        return self if theirs == self.examples else replace(self, own={**self.own, folder: theirs})
 
     @property
     def targets(self) -> Targets:
@@ -50,7 +70,13 @@ class EvalSet:
         return cls(split, examples, splits.labels, constant, tuple(label_rates(train).tolist()))
 
     def save(self, folder: Path) -> None:
-        """Write it into a new folder, images and all, for `load` on another machine."""
+        """Write it into a new folder, images and all, for `load` on another machine. Raises BenchError where a run
+        reads it from other columns."""
+        if self.own:
+            raise BenchError(
+                f"{next(iter(self.own))}: was trained on other columns, and one file holds one set of examples; "
+                "name the columns of both, such as --text-column NAME"
+            )
         folder.mkdir(parents=True)
         rows = []
         for number, example in enumerate(self.examples):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bench.report.types import Row, to_decisions
 from distill.scoring.estimate import Estimate
+from distill.scoring.hierarchy import fill_ancestors, fill_targets
 from distill.scoring.metrics import Targets, bootstrap_draws, weighted_f1
 
 Draws = NDArray[np.float64]
@@ -93,6 +94,15 @@ def _f1(average: Literal[0, 1]) -> Draw:
     return draws
 
 
+def _hierarchical_f1(row: Row, gold: Targets | None, generator: np.random.Generator) -> Draws | None:
+    """Over examples drawn with replacement."""
+    if gold is None or row.quality.hierarchical_f1 is None:
+        return None
+    names = tuple(label.name for label in row.quality.labels)
+    decided = fill_ancestors(names, to_decisions(row.decided, len(names)))
+    return weighted_f1(fill_targets(names, gold), decided, bootstrap_draws(len(gold), DRAWS, generator))[0]
+
+
 def _percentile(percent: int) -> Draw:
     """A percentile of the headline's calls, over its rounds."""
     return lambda row, gold, generator: _over_rounds(row.timings[0].raw_ms, percent, generator)
@@ -140,6 +150,14 @@ REGISTRY: dict[str, Metric] = {
             draws=_f1(0),
         ),
         _share("macro_f1", "macro-F1", lambda row: row.quality.macro_f1, "macro-F1 [95 %]", draws=_f1(1)),
+        _share(
+            "hierarchical_f1",
+            "hierarchical F1",
+            lambda row: row.quality.hierarchical_f1,
+            "hierarchical F1",
+            missing="its labels are none of a known hierarchy",
+            draws=_hierarchical_f1,
+        ),
         _share("micro_ap", "micro-AP", lambda row: row.quality.micro_ap, ""),
         _share("ece", "ECE", lambda row: row.quality.ece, "", better="lower"),
         _share("flips", "flips", lambda row: None, "", better="lower", change=_flips),

@@ -118,7 +118,7 @@ def run(
         raise click.UsageError("--fail-on compares with an older report; give it with --compare OLD.json")
     old = read(compare) if compare else None
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
-    splits, eval_set = _eval_set(data, bundle, split, columns)
+    splits, eval_set = _eval_set(data, bundle, split, columns, against)
     report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan)
     written = write(report, out or default_output(bundle, "-bench.json"))
     show(report)
@@ -193,18 +193,35 @@ def pack(
     from bench.runtimes.variants import select_variants
     from distill.core.terminal import note
 
-    _, eval_set = _eval_set(data, bundle, split, columns)
+    _, eval_set = _eval_set(data, bundle, split, columns, against)
     packing.pack(select_variants(bundle, against, with_parent=not alone), eval_set, out)
     note(f"Written: {out}, {out.stat().st_size / 1e6:.0f} MB; on the device: python3 {out.name} --out device.json")
 
 
-def _eval_set(data: Path, bundle: Path, split: str | None, columns: Columns) -> tuple[Any, EvalSet]:
+def _eval_set(
+    data: Path, bundle: Path, split: str | None, columns: Columns, against: tuple[Path, ...]
+) -> tuple[Any, EvalSet]:
     from bench.quality.eval_set import EvalSet
     from distill.api import read_dataset
+    from distill.core.terminal import warn
+    from distill.data.dataset import read_splits
+    from distill.runtime.bundle import columns_of, labels_of
+    from distill.runtime.hub_dataset import resolve_dataset
 
     splits = read_dataset(data, bundle, columns)
     chosen = split or ("test" if any(example.labels for example in splits.test) else "dev")
-    return splits, EvalSet.from_splits(splits, chosen)
+    eval_set = EvalSet.from_splits(splits, chosen)
+    for folder in against:
+        if not folder.is_dir() or (remembered := columns_of(folder)) == columns_of(bundle):
+            continue
+        theirs = read_splits(resolve_dataset(str(data)), labels_of(bundle), columns, remembered)
+        eval_set = eval_set.with_own(folder, theirs.with_known_labels())
+        if folder in eval_set.own:
+            warn(
+                f"{folder}: its quality is measured on its own columns of {data}, which are others than those of "
+                f"{bundle}; times are of the same examples for all"
+            )
+    return splits, eval_set
 
 
 def _compare(new: BenchReport, old: BenchReport, fail_on: str | None) -> None:

@@ -1,4 +1,4 @@
-"""`distill predict`: labels and probabilities as JSON lines."""
+"""`distill predict`: labels and probabilities as JSON lines or as a table."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import click
 from distill.cli.options import BUNDLE, IMAGE, THREADS, column_options
 from distill.core.columns import Columns
 
-OTHER_FORMATS = (".csv", ".tsv", ".parquet")  # whose readers would not understand JSON Lines
+WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
 @click.command()
 @click.argument("bundle", type=BUNDLE)
-@click.argument("source", required=False, type=click.Path(path_type=Path))
+@click.argument("source", required=False)
 @click.option("--image", type=IMAGE, metavar="FILE", help="Predict one image.")
 @click.option("--text", default="", help="Text of that image, or a text without an image.")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="File to write instead of standard output."
 )
+@click.option("--split", type=click.Choice(["train", "dev", "test"]), help="Split of a dataset to predict for.")
 @click.option("--ocr", is_flag=True, help="Read the text off images that come without one.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
@@ -39,10 +40,11 @@ OTHER_FORMATS = (".csv", ".tsv", ".parquet")  # whose readers would not understa
 @column_options
 def predict(
     bundle: Path,
-    source: Path | None,
+    source: str | None,
     image: Path | bytes | None,
     text: str,
     out: Path | None,
+    split: str | None,
     ocr: bool,
     resume: bool,
     threads: int,
@@ -51,19 +53,23 @@ def predict(
     ray_address: str | None,
     columns: Columns,
 ) -> None:
-    """Predict labels and probabilities as JSON lines.
+    """Predict labels and probabilities.
 
-    SOURCE is a file of rows (.jsonl, .json, .csv, .tsv, .parquet) or a folder of images, where the text of a.jpg is
-    read from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error",
-    the others are predicted, and the exit code is 1.
+    SOURCE is a file of rows (.jsonl, .json, .csv, .tsv, .parquet), a folder of images, where the text of a.jpg is
+    read from a.txt, or with --split a dataset's folder, or OWNER/NAME on the Hugging Face hub. A row may lack its
+    text or its image. A row that cannot be read gets a line with an "error", the others are predicted, and the exit
+    code is 1.
 
-    With --out, an interrupted run continues from OUT.part with --resume. With --ocr, the text read off an image is
-    added as "ocr_text". With --engine ray, OUT is a folder with a file for each block of rows.
+    Predictions are JSON lines, or by the suffix of --out a table in CSV, TSV or Parquet, with the columns id,
+    labels, a probability for each label, and error. With --out, an interrupted run continues from OUT.part with
+    --resume. With --ocr, the text read off an image is added as "ocr_text". With --engine ray, OUT is a folder with
+    a file for each block of rows.
 
     \b
     Examples:
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
       distill predict runs/bundle posts.jsonl --out predictions.jsonl
+      distill predict runs/bundle posts.csv --out predictions.csv
       distill predict runs/bundle images/ --ocr
       distill predict someone/meme-student@v1 --image meme.jpg      # a Bundle on the Hugging Face hub
       distill predict runs/bundle posts.parquet --out predictions/ --engine ray --workers 8
@@ -74,6 +80,8 @@ def predict(
             "give either --image FILE and --text TEXT, or one of them, or a SOURCE (a .jsonl, .csv, .json or "
             ".parquet file, or a folder)"
         )
+    if split and source is None:
+        raise click.UsageError("--split names the part of a SOURCE; give both")
     if resume and (source is None or out is None):
         raise click.UsageError("--resume goes on with the predictions for a SOURCE in --out FILE; give both")
     if engine == "ray" and (source is None or out is None):
@@ -84,23 +92,25 @@ def predict(
         )
     if workers and engine != "ray":
         raise click.UsageError("--workers are those of --engine ray; for one process there is --threads")
-    if out is not None and engine == "local" and out.suffix.lower() in OTHER_FORMATS:
+    if out is not None and engine == "local" and out.suffix and out.suffix.lower() not in WRITTEN:
         raise click.UsageError(
-            f"--out {out}: predictions are written as JSON Lines; name it {out.with_suffix('.jsonl').name}"
+            f"--out {out}: the suffix must be one of {', '.join(WRITTEN)}; name it {out.with_suffix('.jsonl').name}"
         )
     from distill.data.dataset import Example
     from distill.data.roles import Ask
     from distill.data.sources import Source
+    from distill.runtime.hub_dataset import resolve_dataset
     from distill.runtime.ocr.reader import TextReader
     from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
 
     name = image.name if isinstance(image, Path) else "text" if image is None else "image"
-    items = (
-        Source.open(source, Ask(columns, wants_labels=False))
-        if source
-        else Source.of(Example(name, text, image, ()))
-    )
+    ask = Ask(columns, wants_labels=False)
+    if source is None:
+        items = Source.of(Example(name, text, image, ()))
+    else:
+        path = resolve_dataset(source)
+        items = Source.of_split(path, split, ask) if split else Source.open(path, ask)
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions

@@ -11,7 +11,7 @@ from distill.core.columns import Columns
 
 
 @click.command()
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("source", metavar="DATA")
 @click.option("--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="New folder to write to.")
 @click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the split.")
 @click.option(
@@ -21,9 +21,10 @@ from distill.core.columns import Columns
     "--time-column", "time", default="", metavar="NAME", help="Column of times: the earliest rows are for training."
 )
 @column_options
-def split(source: Path, out: Path, seed: int, group: str, time: str, columns: Columns) -> None:
+def split(source: str, out: Path, seed: int, group: str, time: str, columns: Columns) -> None:
     """Split a labelled file into train, dev and test.
 
+    DATA is a file, a folder in a published form that is not divided, or OWNER/NAME on the Hugging Face hub.
     Splits 70/15/15 by iterative stratification, so that each label keeps its proportion, or by time. Rows with
     equal texts, or with images that are equal or look the same, stay in one split; with --group-column, so do the
     posts of one author or thread.
@@ -35,6 +36,7 @@ def split(source: Path, out: Path, seed: int, group: str, time: str, columns: Co
     """
     from distill.core.terminal import note
     from distill.data.split_file import OrderColumns, split_file
+    from distill.runtime.hub_dataset import resolve_dataset
 
-    sizes = split_file(source, out, seed, columns, OrderColumns(group, time))
+    sizes = split_file(resolve_dataset(source), out, seed, columns, OrderColumns(group, time))
     note(f"{out}: {sizes[0]} train, {sizes[1]} dev, {sizes[2]} test; how it was made stands in split.json")

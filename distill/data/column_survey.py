@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
-from distill.data.image_names import IMAGE_SUFFIXES, is_data_url
+from distill.data.image_names import IMAGE_SUFFIXES, is_data_url, is_on_web
 
 MAX_COLUMNS = 10_000
 MAX_DISTINCT = 2000  # values of a column that are kept
 MAX_VALUE = 500  # characters of a value that is kept
 LONG_TEXT = 4  # words
 # What pandas and databases write for an empty cell of a text file.
-EMPTY_WORDS = frozenset(("nan", "NaN", "None", "<NA>", "NULL", "null"))
-FLAGS: dict[Any, int] = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}
+EMPTY_WORDS = frozenset(("nan", "NaN", "None", "<NA>", "NULL", "null", "NaT", "#N/A", "\\N"))
+FLAGS: dict[Any, int] = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0} | {
+    **{"t": 1, "f": 0, "y": 1, "n": 0}  # t and f are PostgreSQL's
+}
 LIST_OF_STRINGS = re.compile(r"\s*\[\s*(['\"].*)?\]\s*", re.DOTALL)
 
 
@@ -39,7 +41,9 @@ def looks_like_image(value: Any) -> bool:
     if isinstance(value, dict):
         return "bytes" in value or ("path" in value and looks_like_image(value["path"]))
     if isinstance(value, str):
-        return is_data_url(value[:5]) or value.strip().lower().endswith(IMAGE_SUFFIXES)
+        name = value.strip().lower()
+        name = re.split("[?#]", name, maxsplit=1)[0] if is_on_web(name) else name
+        return is_data_url(value[:5]) or name.endswith(IMAGE_SUFFIXES)
     return isinstance(value, bytes)
 
 

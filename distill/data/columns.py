@@ -43,6 +43,8 @@ SYNONYMS: dict[Role, frozenset[str]] = {
         "class classname genres genre"
     ),
 }
+# These hold addresses of images, whatever they look like.
+IMAGE_ADDRESSES = _names("imageurl imageurls imgurl pictureurl photourl mediaurl imagelink imgsrc")
 # These hold images only if their values look like images.
 FILE_NAMES = _names("file files filename filenames filepath path imagefiles")
 PANDAS_INDEX = re.compile(r"|Unnamed: 0(\.\d+)?|__index_level_\d+__")

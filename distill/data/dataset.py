@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from distill.data.examples import without_images as without_images
 from distill.data.examples import without_texts as without_texts
 from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.open_table import SUFFIXES as SUFFIXES
+from distill.data.formats.other_content import OTHER_SUFFIXES, refuse_other_content
 from distill.data.labels import LABEL_FILES, LabelSet
 from distill.data.roles import Ask
-from distill.data.rows import OpenRows, open_rows
+from distill.data.rows import OpenRows, open_rows, read_slowly
 
 SPLIT_NAMES = {"train": ("train",), "dev": ("dev", "val", "validation"), "test": ("test",)}
 
@@ -87,16 +89,19 @@ def read_splits(
 
 def _parts_of(source: Path) -> Mapping[str, tuple[Part, ...]]:
     """The files and folders with the rows of each split. Raises DataError if there are none."""
-    if source.is_file():
-        return {ALL: (Part.of(source),)}
-    if not source.is_dir():
+    if not source.is_dir() and not source.is_file():
         raise DataError(f"{source}: no such file or folder; --data takes a folder with train.json, or one file")
     layout = find_parts(source)
     if not layout.parts:
+        for file in sorted(source.iterdir()):
+            if file.suffix.lower() in OTHER_SUFFIXES:
+                refuse_other_content(file)
         raise DataError(
             f"{source}: no train.json, train.jsonl or train.csv, and no other form of dataset that is known (see "
             "docs/data.md); `distill split` divides a file"
         )
+    if column := next((part.column for each in layout.parts.values() for part in each if part.column), ""):
+        say(source, [f"splits are those that column {column!r} says"], set())
     if layout.left_out:
         say(source, [f"not read: {', '.join(str(file.relative_to(source)) for file in layout.left_out)}"], set())
     return layout.parts
@@ -111,7 +116,8 @@ def _read_parts(parts: Sequence[Part], ask: Ask, before: ReadBefore) -> list[Exa
     """The examples of a split. Raises DataError."""
     examples: list[Example] = []
     for part in parts:
-        opened = open_rows(part.path, before.ask_next(ask), opened=part.open)
+        asked = replace(before.ask_next(ask), others=(*ask.others, part.column))
+        opened = open_rows(part.path, asked, opened=part.open)
         examples += examples_of(opened, before, part.name)
     if len(parts) > 1:
         check_ids(examples, parts[0].path.parent)
@@ -156,7 +162,8 @@ def read_examples(path: Path, ask: Ask | None = None, before: ReadBefore | None 
 def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = "") -> list[Example]:
     """The same of opened rows, whose ids have the `name` before them where it takes one to tell them apart."""
     path, before = opened.reader.path, before or ReadBefore()
-    pairs = [(number, opened.reader.read(row, number)) for number, row in opened.rows]
+    with closing(read_slowly(opened.rows, path, "reading")) as rows:
+        pairs = [(number, opened.reader.read(row, number)) for number, row in rows]
     examples = [example for _, example in pairs]
     if not opened.reader.roles.id:
         examples = _with_ids(pairs, opened.reader.ids_are_numbers, name or path.stem, before.ids)
@@ -212,15 +219,6 @@ def collect_labels(rows: Sequence[Example], source: Path) -> LabelSet:
         return LabelSet.collect(row.named_labels() for row in rows)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
-
-
-def find_split(folder: Path, name: str) -> Path | None:
-    """The file of a split, None if there is none. Raises DataError if there are two."""
-    candidates = (folder / (alias + suffix) for alias in SPLIT_NAMES[name] for suffix in SUFFIXES)
-    files = [path for path in candidates if path.is_file()]
-    if len(files) > 1:
-        raise DataError(f"{folder}: both {files[0].name} and {files[1].name} could be the {name} split; keep one")
-    return files[0] if files else None
 
 
 def find_labels(folder: Path) -> LabelSet | None:

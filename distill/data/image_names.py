@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from distill.core.errors import DataError
 from distill.core.untrusted import is_file, short_repr
@@ -16,6 +16,7 @@ IMAGE_FOLDERS = ("", "images")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 MAX_NAME = 255  # characters of a name that may be that of a missing file; a longer one is something else
 MAX_PATH = 4096  # characters
+MAX_TAIL = 4  # parts of a path
 WEB = re.compile(r"(https?|ftp|s3|gs):/", re.IGNORECASE)
 DATA_URL = re.compile(r"data:image/[\w.+*-]+(;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)
 
@@ -52,25 +53,41 @@ def to_data_url(content: bytes) -> str:
     return f"data:image/*;base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def find_image(path: Path, name: str, where: str, folders: Sequence[Path] = ()) -> Path | bytes:
-    """The image that a row of the file `path` names: a file in one of the `folders`, beside it, in images/ or in
-    the folder named like the file, or the content of a data: URL. Raises DataError for a name that no file can
-    have."""
+def find_image(
+    path: Path, name: str, where: str, folders: Sequence[Path] = (), said: Path | None = None
+) -> Path | bytes:
+    """The image that a row of the file `path` names: a file in the folder that is `said`, in one of the `folders`,
+    beside it, in images/ or in the folder named like the file, or the content of a data: URL. In the folder that is
+    said, it may also lie under the last parts of its name, where that is a path of another machine. Raises
+    DataError for a name that no file can have."""
     beside = [path.parent / folder for folder in (*IMAGE_FOLDERS, path.stem)]
-    return open_name(name, [*folders, *beside], where)
+    others = [] if said is None or len(name) > MAX_PATH else [said / tail for tail in _tails(name)]
+    return open_name(name, [*([said] if said else []), *folders, *beside], where, others)
 
 
-def open_name(name: str, folders: Sequence[Path], where: str) -> Path | bytes:
-    """The content of a data: URL, or the file of that name in the first of the folders that has it, also without
-    its suffix or in other case, else in the first. Raises DataError as `find_image`; other missing files are
-    reported later, all of them at once."""
+def file_stem(name: str) -> str:
+    """The name of a file without its folders and suffix."""
+    return (PureWindowsPath(name) if "\\" in name else Path(name)).stem
+
+
+def _tails(name: str) -> list[str]:
+    """The last parts of a path, also of one of Windows: most of them first."""
+    parts = [part for part in PureWindowsPath(name).parts if not part.endswith(("\\", "/", ".."))]
+    return ["/".join(parts[-count:]) for count in range(min(len(parts), MAX_TAIL), 0, -1)]
+
+
+def open_name(name: str, folders: Sequence[Path], where: str, others: Sequence[Path] = ()) -> Path | bytes:
+    """The content of a data: URL, or the file of that name in the first of the folders that has it, or the first of
+    the `others`, also without its suffix, in other case or with Windows' \\, else that in the first folder. Raises
+    DataError as `find_image`; other missing files are reported later, all of them at once."""
     if is_data_url(name):
         return from_data_url(name, where)
     if is_on_web(name):
         raise DataError(f"{where}: image is {short_repr(name)}, and nothing is downloaded; save it to a file")
     if "\0" in name:
         raise DataError(f"{where}: image name {short_repr(name)} holds a NUL character")
-    candidates = [folder / name for folder in folders]
+    names = (name, name.replace("\\", "/")) if "\\" in name else (name,)
+    candidates = [*(folder / each for each in names for folder in folders), *others]
     present = next((candidate for candidate in candidates if is_file(candidate)), None)
     if present is None and len(name) > MAX_NAME:
         raise DataError(

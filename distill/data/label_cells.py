@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import math
+import re
 import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
 
 SEPARATOR = "|"
 OTHER_SEPARATORS = (",", ";", "\t")
-SEPARATOR_NAMES = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}
+WITHIN_NAMES = (" ", "/", "+", "&")
+SEPARATOR_NAMES = {"\t": "a tab", ",": "a comma", ";": "a semicolon", " ": "a space"}
+PYTHON_CALL = re.compile(r"(frozenset|set|tuple|list|array|dict_keys|Index)\([\[({'\")]")
 MAX_LIST = 100_000  # characters of a list in a cell
 Labels = tuple[tuple[str, ...] | None, tuple[str, ...]]  # those that a row has, None if unknown; those unknown
 
@@ -94,6 +97,8 @@ class LabelCells:
             return _named_flags(value, where)
         if isinstance(value, tuple | set | frozenset):
             value = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
+        if isinstance(value, list) and self.names and _is_flag_each(value, len(self.names)):
+            return self._flag_each(value, where), ()
         if isinstance(value, list) and self.names:
             value = [self.names[x] if isinstance(x, int) and 0 <= x < len(self.names) else x for x in value]
         if isinstance(value, list) and any(each is None for each in value):
@@ -108,6 +113,15 @@ class LabelCells:
             )
         return tuple(dict.fromkeys(value)), ()
 
+    def _flag_each(self, flags: list[Any], where: str) -> tuple[str, ...]:
+        """The labels of a list with 1 or 0 for each. Raises DataError where it may be the numbers of labels."""
+        if len(flags) == 2 and flags[0] != flags[1] and not any(isinstance(x, bool | float) for x in flags):
+            raise DataError(
+                f"{where}: {self._column()} holds {short_repr(flags)}, which may be the numbers of the two "
+                "labels or a 1 for one of them; write names"
+            )
+        return tuple(name for name, x in zip(self.names, flags, strict=True) if x)
+
     def _column(self) -> str:
         name = self.columns[0]
         return name if name == "labels" else f"the labels in column {short_repr(name)}"
@@ -117,8 +131,15 @@ class LabelCells:
         cell = cell.strip()
         if cell in self.known:
             return [cell]
-        if cell[:1] + cell[-1:] in ("[]", "{}"):
+        if cell in ("set()", "()"):
+            return []
+        if cell[:1] + cell[-1:] in ("[]", "{}") or cell[:2] in ("('", '("'):
             return python_value(cell, where)
+        if PYTHON_CALL.match(cell):
+            raise DataError(
+                f"{where}: {self._column()} holds {short_repr(cell)}, as Python writes an object; save it as "
+                "a list: column.apply(list)"
+            )
         if self.separator not in cell and not self.is_separator_said:
             for other in OTHER_SEPARATORS:
                 if other in cell:
@@ -128,6 +149,11 @@ class LabelCells:
                         f"list the names in labels.txt or give --label-separator '|'"
                     )
         return [part.strip() for part in cell.split(self.separator) if part.strip()]
+
+
+def _is_flag_each(value: list[Any], labels: int) -> bool:
+    """Whether a list is 1 or 0 for each label, and not the numbers of labels, none of which comes twice."""
+    return len(value) == labels > 1 and all(isinstance(x, int | float) and x in (0, 1) for x in value)
 
 
 def _named_flags(value: Mapping[str, Any], where: str) -> Labels:
@@ -200,5 +226,18 @@ def proven_separator(cells: Sequence[str], known: frozenset[str]) -> str:
             for part in each:
                 counts[part] = counts.get(part, 0) + 1
         if all(part in known if known else counts[part] > 1 for cell in joined for part in parts[cell]):
+            return separator
+    return ""
+
+
+def suspected_separator(cells: Sequence[str], known: frozenset[str]) -> str:
+    """What may stand between labels though it often stands within one, such as a space or /: each cell that has it
+    consists of others, "sad glad" of "sad" and "glad". "" for nothing."""
+    whole = {cell.strip() for cell in cells}
+    if SEPARATOR in "".join(cells):
+        return ""
+    for separator in WITHIN_NAMES:
+        joined = [cell for cell in whole - known if separator in cell]
+        if joined and all(part.strip() in whole for cell in joined for part in cell.split(separator)):
             return separator
     return ""

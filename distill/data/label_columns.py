@@ -15,6 +15,7 @@ from distill.data.label_cells import (
     LabelCells,
     number_of,
     proven_separator,
+    suspected_separator,
     whole_number,
 )
 from distill.data.labels import LabelSet
@@ -40,7 +41,7 @@ def decide_labels(
         return LabelCells("flags", (name,), (label,)), note
     if values and all(number_of(value) is not None for value in values):
         return _numbers(name, column, labels, path)
-    return _names(name, values, columns.separator, labels)
+    return _names(name, values, columns.separator, labels, path)
 
 
 def _flags(survey: Survey, names: tuple[str, ...], cut: float | None, path: Path) -> tuple[LabelCells, str]:
@@ -67,6 +68,12 @@ def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path)
     """A column of numbers as classes. Raises DataError for what is none."""
     numbers = [whole_number(value) for value in column.distinct.values()]
     where = f"{path}: column {short_repr(name)}"
+    if any(number is not None and number < -1 for number in numbers):
+        raise DataError(
+            f"{where} holds {min(number for number in numbers if number is not None)}: a class is numbered from 0, "
+            "and -1 is an unknown one; --label-cut NUMBER gives the least that counts as 1"
+        )
+    unknown = "; -1 is read as unknown" if -1 in numbers else ""
     if any(number is None for number in numbers):
         strange = next(value for value in column.distinct.values() if whole_number(value) is None)
         raise DataError(
@@ -74,9 +81,10 @@ def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path)
         )
     classes = sorted({number for number in numbers if number is not None and number >= 0})
     if set(map(str, classes)) <= set(labels):
-        return LabelCells("classes", (name,)), f"labels are the numbers in column {short_repr(name)}"
+        return LabelCells("classes", (name,)), f"labels are the numbers in column {short_repr(name)}{unknown}"
     if labels:
-        return _classes(name, tuple(labels))
+        cells, note = _classes(name, tuple(labels))
+        return cells, note + unknown
     if not column.is_whole or not 2 <= len(classes) <= MAX_CLASSES or classes[-1] > MAX_CLASSES:
         raise DataError(
             f"{where} holds whole numbers, such as {list_columns(numbers[:3])}; labels must be a list of names or "
@@ -84,7 +92,9 @@ def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path)
             "least that counts as 1"
         )
     shown = ", ".join(map(str, classes[:5])) + ", ..." * (len(classes) > 5)
-    note = f"labels are the numbers in column {short_repr(name)}: {shown}; labels.txt can name them, from 0"
+    note = (
+        f"labels are the numbers in column {short_repr(name)}: {shown}; labels.txt can name them, from 0{unknown}"
+    )
     return LabelCells("classes", (name,)), note
 
 
@@ -93,12 +103,23 @@ def _classes(name: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
     return LabelCells("classes", (name,), labels), note
 
 
-def _names(name: str, values: Sequence[object], separator: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
+def _names(
+    name: str, values: Sequence[object], separator: str, labels: tuple[str, ...], path: Path
+) -> tuple[LabelCells, str]:
+    """A column of names. Raises DataError where one may be several."""
     known = frozenset(labels)
     cells = [value for value in values if isinstance(value, str) and not value.lstrip().startswith(("[", "{"))]
     note = "" if name == "labels" else f"labels are column {short_repr(name)}"
     if not separator and (proven := proven_separator(cells, known)):
         said = f"{note + ',' if note else 'labels are'} separated by {SEPARATOR_NAMES[proven]}"
         return LabelCells("names", (name,), labels, proven, known=known), said
+    if not separator and (suspected := suspected_separator(cells, known)):
+        example = next(cell for cell in cells if suspected in cell.strip())
+        raise DataError(
+            f"{path}: column {short_repr(name)} holds {short_repr(example)}, and its parts as labels too: if "
+            f"{SEPARATOR_NAMES.get(suspected, suspected)} stands between labels, give --label-separator "
+            f"{short_repr(suspected)}; if it is part of a name, list the names in labels.txt or give "
+            "--label-separator '|'"
+        )
     is_said = bool(separator) or any(SEPARATOR in cell for cell in cells)
     return LabelCells("names", (name,), labels, separator or SEPARATOR, is_said, known=known), note

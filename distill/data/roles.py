@@ -12,6 +12,7 @@ from distill.core.untrusted import short_repr, shorten
 from distill.data.column_survey import Survey
 from distill.data.columns import (
     FILE_NAMES,
+    IMAGE_ADDRESSES,
     NO_COLUMN,
     OPTIONS,
     ROLES,
@@ -187,7 +188,7 @@ class _Decision:
     def _refuse_likely(self, role: Role) -> None:
         if role in self.taken:
             return
-        likely = [name for name in self.free() if name not in OWN and self.survey.columns[name].holds(role)]
+        likely = [name for name in self.free() if name not in OWN and self._may_be(name, role)]
         if likely:
             example = _quoted(",".join(likely) if role == "labels" else likely[0])
             raise DataError(
@@ -195,6 +196,12 @@ class _Decision:
                 f"look{'s' * (len(likely) == 1)} like {'labels' if role == 'labels' else 'one'}; give "
                 f"{OPTIONS[role]} {example}, or {OPTIONS[role]} - if there is none"
             )
+
+    def _may_be(self, name: str, role: Role) -> bool:
+        """Whether a column looks like a role."""
+        column = self.survey.columns[name]
+        is_address = role == "image" and normal_name(name) in IMAGE_ADDRESSES
+        return column.holds(role) or (is_address and column.filled > 0)
 
 
 def _said(columns: Columns, role: Role) -> tuple[str, ...]:

@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
-from distill.core.untrusted import replace_surrogates, short_repr
+from distill.core.untrusted import is_file, replace_surrogates, short_repr
 from distill.data.column_survey import EMPTY_WORDS, Survey, is_missing
 from distill.data.columns import NO_COLUMN, OPTIONS, Columns, Role, list_columns
 from distill.data.examples import MAX_TEXT, Example
+from distill.data.formats.json_rows import parsed_once
 from distill.data.formats.open_table import open_table
 from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
-from distill.data.image_names import find_image
+from distill.data.image_names import MAX_NAME, file_stem, find_image
 from distill.data.roles import Ask, Roles, could_be, decide_roles, unused_columns
 
 Opener = Callable[[Path, bool], Table]  # of a file; True for its rows as they stand in it
+LARGE = 16 << 20  # bytes of a file that takes a second to read
+FEW = 3  # ids that are looked for as images
 FIRST_ROWS = 1000  # by which the columns of a stream are decided
 USUAL_FORMATS = ("JSON", "JSON Lines", "CSV", "TSV", "Parquet")
 
@@ -40,6 +44,7 @@ class RowReader:
     has_words: bool
     known: frozenset[str]
     image_folders: tuple[Path, ...] = ()
+    said_folder: Path | None = None
     convert: Convert | None = None
 
     def converted(self, rows: Iterable[NumberedRow]) -> Iterator[NumberedRow]:
@@ -73,12 +78,14 @@ class RowReader:
     def _id(self, row: dict[str, Any], number: int, where: str) -> str:
         if not self.roles.id:
             name = None if self.ids_are_numbers else _file_name(row.get(self.roles.image))
-            return str(number) if not name else replace_surrogates(Path(name).stem)
+            return str(number) if not name else replace_surrogates(file_stem(name))
         id_ = row.get(self.roles.id)
         if is_missing(id_):
             raise DataError(
                 f"{where}: has no {short_repr(self.roles.id)}; every row needs one. It has {list_columns(row)}"
             )
+        if isinstance(id_, float) and id_.is_integer():
+            return str(int(id_))  # where pandas has put whole numbers into a column with gaps
         if not isinstance(id_, str | int) or isinstance(id_, bool):
             raise DataError(f"{where}: id must be a string or a whole number; got {short_repr(id_)}")
         if replace_surrogates(str(id_)) != str(id_):
@@ -99,6 +106,8 @@ class RowReader:
 
     def _image(self, row: dict[str, Any], where: str) -> Path | bytes | None:
         image = row.get(self.roles.image) if self.roles.image else None
+        if isinstance(image, int) and not isinstance(image, bool):
+            image = str(image)  # the name of a file without its suffix
         if isinstance(image, dict):  # as Hugging Face datasets write it
             if "bytes" not in image and "path" not in image:
                 raise DataError(f"{where}: image must hold 'bytes' or 'path'; it holds {short_repr(list(image))}")
@@ -112,7 +121,7 @@ class RowReader:
             return image or None
         if not isinstance(image, str):
             raise DataError(f"{where}: image must be a file name; got {short_repr(image)}")
-        return find_image(self.path, image, where, self.image_folders)
+        return find_image(self.path, image, where, self.image_folders, self.said_folder)
 
     def _refuse_other_columns(self, row: dict[str, Any], where: str) -> None:
         """Raise DataError for a row that has a column of a well-known name in place of the one that is read."""
@@ -133,6 +142,7 @@ class RowReader:
 def _file_name(image: Any) -> str | None:
     """The name of the file in a cell, None for what has none."""
     name = image.get("path") if isinstance(image, dict) else image
+    name = str(name) if type(name) is int else name
     return name if isinstance(name, str) and len(name) <= 1000 and not name.startswith("data:") else None
 
 
@@ -164,14 +174,26 @@ class OpenRows:
 def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opener = open_table) -> OpenRows:
     """Decide the columns of a file by its first rows, all of them for None, and open it. Raises
     DataError."""
-    as_is = _are_columns_named(path, ask, opened)
-    first = opened(path, as_is)
-    survey = Survey.of(itertools.islice(convert_rows(first.rows, first.convert, path), first_rows), path)
-    table = opened(path, as_is)
+    with parsed_once():
+        as_is = _are_columns_named(path, ask, opened)
+        first = opened(path, as_is)
+        rows = convert_rows(first.rows, first.convert, path)
+        # Who reads the first rows alone shows a bar of its own, and there can be but one.
+        with closing(read_slowly(rows, path, "looking at") if first_rows is None else rows) as some:
+            survey = Survey.of(itertools.islice(some, first_rows), path)
+        table = opened(path, as_is)
     reader, notes = make_reader(path, table, survey, ask)
-    rows = reader.converted(table.rows)
+    read = reader.converted(table.rows)
     unused = unused_columns(survey, reader.roles.names() | {*ask.others})
-    return OpenRows(rows, reader, notes, unused, table.format, table.published)
+    return OpenRows(read, reader, notes, unused, table.format, table.published)
+
+
+def read_slowly(rows: Iterator[NumberedRow], path: Path, what: str) -> Generator[NumberedRow, None, None]:
+    """The rows, under a progress bar where the file is large."""
+    from distill.core.terminal import track  # a device that measures a packed benchmark may lack it
+
+    is_large = is_file(path) and path.stat().st_size > LARGE
+    yield from track(rows, f"{what} {path.name}", None) if is_large else rows
 
 
 def _are_columns_named(path: Path, ask: Ask, opened: Opener) -> bool:
@@ -194,10 +216,13 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
     roles, notes = decide_roles(survey, table.columns, ask, path)
     has_words = table.is_text
     folder = ask.columns.over(ask.remembered).images
-    folders = ((Path(folder),) if folder else ()) + table.image_folders
     if roles.labels:
         roles = replace(roles, labels=replace(roles.labels, has_words=has_words))
-    reader = RowReader(path, roles, False, has_words, frozenset(survey.columns), folders, table.convert)
+    said = Path(folder) if folder else None
+    known = frozenset(survey.columns)
+    reader = RowReader(path, roles, False, has_words, known, table.image_folders, said, table.convert)
+    if not roles.image and ask.columns.over(ask.remembered).image != NO_COLUMN:
+        notes += _images_by_id(reader, survey)
     if not roles.id and survey.rows:
         reader = replace(reader, ids_are_numbers=not _has_distinct_images(survey, roles.image))
         what = "row numbers" if reader.ids_are_numbers else "names of the images, without suffixes"
@@ -211,11 +236,38 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
     return reader, tuple(notes)
 
 
+def _images_by_id(reader: RowReader, survey: Survey) -> list[str]:
+    """A note of images that are named like the ids of rows without an image. Raises DataError where the column of
+    the ids is called image_id or so."""
+    column = reader.roles.id
+    if not column or survey.columns[column].filled < survey.rows:
+        return []
+    ids = itertools.islice(survey.columns[column].distinct.values(), FEW)
+    files = [_image_named(value, reader) for value in ids]
+    if not files or not all(files):
+        return []
+    if any(word in column.lower() for word in ("image", "img", "picture", "photo")):
+        raise DataError(
+            f"{reader.path}: no column is known to be the image, but {short_repr(column)} names images, such as "
+            f"{files[0]}; give --image-column {column}, or --image-column - if there is none"
+        )
+    return [f"images named like the ids, such as {files[0]}, are not used; --image-column {column} takes them"]
+
+
+def _image_named(value: Any, reader: RowReader) -> Path | None:
+    if not isinstance(value, str | int) or len(str(value)) > MAX_NAME:
+        return None
+    with suppress(DataError, OSError, ValueError):
+        image = find_image(reader.path, str(value), "", reader.image_folders, reader.said_folder)
+        return image if isinstance(image, Path) and is_file(image) else None
+    return None
+
+
 def _has_distinct_images(survey: Survey, column: str) -> bool:
     """Whether each image has a name of its own, as far as the survey has kept them."""
     if not column:
         return False
     images = survey.columns[column]
-    stems = [Path(name).stem for value in images.distinct.values() if (name := _file_name(value))]
+    stems = [file_stem(name) for value in images.distinct.values() if (name := _file_name(value))]
     is_each = images.filled == survey.rows and len(stems) == len(images.distinct) > 0
     return is_each and len(set(stems)) == len(stems) and (not images.is_whole or len(stems) == images.filled)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from distill.data.image_facts import CELLS, ImageFacts
 from distill.data.likeness import groups_of
 
-# Chosen on three sets of memes and posters, 5,700 images: of pairs within 6 bits, about 19 of 20 are copies of one
-# image and the others share a template; within 8 bits, half do; from 12 bits on, unrelated images begin.
+# Of pairs of memes that differ in 6 bits, four of five are copies of one image and the others share a template; at
+# 8 bits half are; at 10 bits unrelated images begin. docs/data.md has the figures, docs/experiments the pairs.
 MAX_BITS = 6  # of 64
-MAX_COLOUR = 16.0  # levels of 255, the mean over cells and channels; unrelated images differ by 20 and more
+MAX_COLOUR = 16.0  # levels of 255, the mean over cells and channels
 BANDS = 8  # of 8 bits. 6 bits that differ leave 2 bands alike, so that each near pair shares one of 28 keys.
 MAX_STEPS = 2000  # images of one key that each is compared with; more means that they are hardly photographs
 

@@ -21,13 +21,15 @@ from distill.core.files import sha256_of
 from distill.core.inputs import bounded_lines, open_input
 from distill.core.untrusted import is_file, replace_surrogates
 from distill.data.checks import content_hash
-from distill.data.columns import Columns
+from distill.data.columns import Columns, list_columns
 from distill.data.dataset import SUFFIXES, Example, say
 from distill.data.formats import parquet
-from distill.data.formats.class_folders import folders
-from distill.data.formats.folders import METADATA, find_parts
+from distill.data.formats.class_folders import folders, has_images
+from distill.data.formats.folders import ALL, METADATA, find_parts
 from distill.data.formats.json_rows import is_json, is_json_lines, json_row
 from distill.data.formats.open_table import is_table
+from distill.data.formats.other_content import refuse_other_content
+from distill.data.formats.splits import split_of
 from distill.data.formats.text import encoding_of
 from distill.data.image_names import IMAGE_SUFFIXES
 from distill.data.roles import Ask
@@ -92,7 +94,24 @@ class Source:
             return cls("parquet", path, (path,), ask=ask)
         if is_table(path):
             return cls("jsonl" if _can_seek_lines(path) else "json_or_csv", path, (path,), ask=ask)
+        refuse_other_content(path)
         raise DataError(f"{path}: give a folder of images or a file ending in {', '.join(SUFFIXES)}")
+
+    @classmethod
+    def of_split(cls, folder: Path, split: str, ask: Ask = NO_LABELS) -> Source:
+        """The source of one split of a dataset's folder. Raises DataError if it has none, or not as files of its
+        own."""
+        parts = find_parts(folder).parts if folder.is_dir() else {}
+        if split not in parts:
+            raise DataError(f"{folder}: has no {split} split; it has {list_columns(parts)}")
+        files = tuple(part.path for part in parts[split])
+        if all(map(parquet.is_parquet, files)):
+            return cls("parquet", folder, files, ask=ask)
+        if len(files) > 1 or files[0].is_dir() or parts[split][0].keep:
+            raise DataError(
+                f"{folder}: its {split} split is no file of its own; write one with distill data convert --to jsonl"
+            )
+        return cls.open(files[0], ask)
 
     @classmethod
     def of(cls, row: Example) -> Source:
@@ -113,13 +132,21 @@ class Source:
         tables = tuple(path for path in names if path.suffix == parquet.SUFFIX)
         if tables and images:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
-        if not images and not tables and (parts := find_parts(folder).parts):
+        is_about_images = any(is_file(path) and is_table(path) and split_of(path.stem) for path in names)
+        if not tables and (is_about_images or not images) and (parts := find_parts(folder).parts):
             example = next(iter(parts.values()))[0].path
             example = folders(example)[0] if example.is_dir() else example  # one class
-            raise DataError(f"{folder}: holds a dataset; give one of its parts, such as {example}")
+            splits = "" if ALL in parts else f"--split with one of {', '.join(parts)}, or "
+            raise DataError(f"{folder}: holds a dataset; give {splits}one of its parts, such as {example}")
         if not tables and not images:
             raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-        return cls("parquet", folder, tables, ask=ask) if tables else cls("images", folder, images)
+        if tables:
+            return cls("parquet", folder, tables, ask=ask)
+        texts = {path.with_suffix(".txt") for path in images}
+        others = [path.name for path in names if _may_hold_posts(path) and path not in texts]
+        if others:
+            say(folder, [f"{len(images)} images; not read: {list_columns(others)}"], set())
+        return cls("images", folder, images)
 
     def remembering(self, columns: Columns) -> Source:
         """The same source, read by these columns of a Bundle's data where it has them and nothing else is said."""
@@ -136,7 +163,15 @@ class Source:
             for path in self.files:
                 opened = open_rows(path, self.ask, FIRST_ROWS)
                 say(path, opened.all_notes(), said)
-                yield from items_of(opened.rows, opened.reader)
+                rows = opened.rows
+                if parquet.is_parquet(path) and opened.reader.convert is None:
+                    rows = parquet.iter_rows(path, columns=opened.reader.roles.names())
+                is_empty = True
+                for item in items_of(rows, opened.reader):
+                    is_empty = False
+                    yield item
+                if is_empty:
+                    say(path, ["has no rows"], said)
 
     def readers(self) -> dict[Path, RowReader]:
         """What makes examples of the rows of each file, for those who read parts of them. Raises DataError."""
@@ -184,6 +219,13 @@ def _is_about(path: Path, folder: Path) -> bool:
     """Whether a file is rows about the images in its folder: metadata.jsonl, or named like the folder."""
     named = path.stem.lower() in (METADATA, folder.name.lower())
     return named and (path.suffix.lower() in SUFFIXES or is_json(path))
+
+
+def _may_hold_posts(path: Path) -> bool:
+    """Whether a path in a folder of images is a file of rows, or a folder of images itself."""
+    if path.name.startswith("."):
+        return False
+    return has_images(path) if path.is_dir() else is_file(path) and is_table(path)
 
 
 def _can_seek_lines(path: Path) -> bool:

@@ -25,7 +25,7 @@ from distill.data.dataset import (
     find_labels,
 )
 from distill.data.division import Order, divide
-from distill.data.formats.open_table import open_table
+from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.table import NumberedRow, Table
 from distill.data.image_names import is_data_url, is_on_web
 from distill.data.roles import Ask
@@ -45,8 +45,8 @@ class OrderColumns:
 def split_file(
     source: Path, out: Path, seed: int, columns: Columns | None = None, order: OrderColumns | None = None
 ) -> tuple[int, ...]:
-    """Write train.json, dev.json, test.json, labels.txt and split.json (source, seed, counts) to a new folder, and
-    return the sizes of the splits.
+    """Write train.json, dev.json, test.json, labels.txt and split.json (source, seed, counts) of a file, or of a
+    folder that is not divided, to a new folder, and return the sizes of the splits.
 
     Images stay where they are; addresses on the web are kept as they stand. The same seed gives the same splits.
     `columns` and `order` are those that the user names. Raises DataError and OutputError.
@@ -54,8 +54,9 @@ def split_file(
     columns, order = columns or Columns(), order or OrderColumns()
     refuse_filled(out)
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
-    labels = find_labels(source.parent)
-    rows, image_names, known = _read(source, Ask(columns, labels=labels), order)
+    whole = _undivided_part(source)
+    labels = find_labels(source if source.is_dir() else source.parent)
+    rows, image_names, known = _read(whole, Ask(columns, labels=labels), order)
     labels = labels or collect_labels(rows, source)
     for line in look_alikes(labels):
         warn(f"{source}: {line}")
@@ -70,19 +71,37 @@ def split_file(
             counts = np.nansum(targets[part], axis=0)
             positives[name] = {label: int(n) for label, n in zip(labels.names, counts, strict=True)}
         write_text(folder / "labels.txt", "\n".join(labels.names) + "\n")
-        record = {"source": source.name, "sha256": sha256_of(source), "seed": seed}
+        content = None if whole.path.is_dir() else sha256_of(whole.path)
+        record = {"source": source.name, "sha256": content, "seed": seed}
         named = {"columns": columns.to_json() | asdict(order)}
         write_json(folder / "split.json", record | named | {"shares": SHARES, "positives": positives})
     return tuple(len(part) for part in parts)
 
 
-def _read(source: Path, ask: Ask, columns: OrderColumns) -> tuple[list[Example], dict[str, str], Order]:
+def _undivided_part(source: Path) -> Part:
+    """The rows to divide. Raises DataError for a folder that has splits, or no rows."""
+    if not source.is_dir():
+        return Part.of(source)
+    parts = find_parts(source).parts
+    if ALL in parts:
+        return parts[ALL][0]
+    if not parts:
+        raise DataError(f"{source}: holds no dataset that is known (see docs/data.md); give a file of rows")
+    example = next(iter(parts.values()))[0].path
+    raise DataError(
+        f"{source}: is divided already, into {', '.join(parts)}; to divide one of its files, give that, such as "
+        f"{example}"
+    )
+
+
+def _read(part: Part, ask: Ask, columns: OrderColumns) -> tuple[list[Example], dict[str, str], Order]:
     """The rows, by their ids the names of those images that are no files, and what is read of them besides. Raises
     DataError."""
-    cells = _OrderCells(columns)
+    source = part.path
+    cells = _OrderCells(columns, part)
     opened = open_rows(source, replace(ask, others=(columns.group, columns.time)), opened=cells.open)
     names: dict[int, str] = {}  # by the index of the row
-    rows = examples_of(replace(opened, rows=_without_addresses(opened, names)))
+    rows = examples_of(replace(opened, rows=_without_addresses(opened, names)), name=part.name)
     image_names = {rows[index].id: name for index, name in names.items()}
     addresses = {id_: name for id_, name in image_names.items() if is_on_web(name)}
     if addresses:
@@ -112,12 +131,13 @@ class _OrderCells:
     A file may be read more than once: the last time counts."""
 
     columns: OrderColumns
+    part: Part
     groups: list[str | None] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
 
     def open(self, path: Path, as_is: bool) -> Table:
-        """`open_table`, with an ear at its rows."""
-        table = open_table(path, as_is)
+        """The part's table, with an ear at its rows."""
+        table = self.part.open(path, as_is)
         return replace(table, rows=self._listen(table, path))
 
     def _listen(self, table: Table, path: Path) -> Iterator[NumberedRow]:

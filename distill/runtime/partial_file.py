@@ -40,10 +40,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class PartialFile:
-    """The unfinished file beside `out`; `identity` says what its lines depend on, as `run_identity` does."""
+    """The unfinished file beside `out`; `identity` says what its lines depend on, as `run_identity` does. `finish`
+    makes OUT of all lines, where it is not the file of them itself."""
 
     out: Path
     identity: dict[str, Any]
+    finish: Callable[[Path], None] | None = None
 
     @property
     def path(self) -> Path:
@@ -83,7 +85,8 @@ class PartialFile:
         return progress if progress.lines else None
 
     def write(self, lines: Iterable[bytes], start: Progress) -> None:
-        """Append the lines that follow `start`, chunk by chunk, and rename the file to OUT. Raises OutputError."""
+        """Append the lines that follow `start`, chunk by chunk, and rename the file to OUT or make OUT of it.
+        Raises OutputError."""
         with explain_write_errors(self.path, then="go on with --resume"), self.path.open("ab") as handle:
             try:
                 handle.truncate(start.size_bytes)
@@ -92,7 +95,11 @@ class PartialFile:
             except BaseException:
                 self._clear()
                 raise
-        self.path.replace(self.out)
+        if self.finish is None:
+            self.path.replace(self.out)
+        else:
+            self.finish(self.path)
+            self.path.unlink()
         self.identity_path.unlink()
 
     def _check_identity(self, progress: Progress) -> None:

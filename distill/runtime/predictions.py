@@ -1,4 +1,5 @@
-"""Predicts for every row of a source and writes a line of JSON for each, to a file or to standard output."""
+"""Predicts for every row of a source and writes a line of JSON for each, to a file or to standard output, or a row
+of a table."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from distill.core.errors import ImageError
@@ -17,7 +19,8 @@ from distill.core.untrusted import replace_surrogates
 from distill.data.sources import FailedRow, Item, Source
 from distill.preprocess.text import has_text
 from distill.runtime.ocr.cache import Ocr, OcrCache, cache_path
-from distill.runtime.partial_file import PartialFile, Progress, is_failed_row, run_identity, write_chunks
+from distill.runtime.partial_file import PartialFile, Progress, run_identity, write_chunks
+from distill.runtime.prediction_table import check_table, count_failed, is_table, write_table
 from distill.runtime.predictor import Prediction, Predictor
 
 
@@ -44,7 +47,12 @@ def _predict(predictor: Predictor, source: Source, out: Path | None, resume: boo
         except KeyboardInterrupt:
             raise KeyboardInterrupt("with --out FILE an interrupted run can be resumed") from None
         return lines.failed_rows
-    part = PartialFile(out, run_identity(source, predictor.bundle, None if ocr is None else ocr.name))
+    finish = None
+    if is_table(out):
+        names = predictor.bundle.labels.names
+        check_table(out, names)
+        finish = partial(write_table, out=out, labels=names, has_ocr=ocr is not None)
+    part = PartialFile(out, run_identity(source, predictor.bundle, None if ocr is None else ocr.name), finish)
     with part.locked():
         start = part.resume_point(resume)
         if start is None:
@@ -130,8 +138,7 @@ def _print(lines: Iterable[bytes]) -> None:
 def _finish(part: PartialFile) -> int:
     part.identity_path.unlink()
     note(f"{part.out}: all rows are predicted already")
-    with part.out.open("rb") as handle:
-        return sum(map(is_failed_row, handle))
+    return count_failed(part.out)
 
 
 def _next_step(part: PartialFile) -> str:

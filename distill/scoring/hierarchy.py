@@ -16,3 +16,8 @@ def fill_ancestors(names: tuple[str, ...], chosen: NDArray[np.bool_]) -> NDArray
         for above in {column[each] for each in ancestors(name) if each in column}:
             filled[:, above] |= chosen[:, index]
     return filled
+
+
+def fill_targets(names: tuple[str, ...], targets: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Targets (N, L), NaN where unknown, with 1 for the labels above each 1."""
+    return np.where(fill_ancestors(names, targets == 1), np.float32(1), targets)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from distill.core.errors import ArgumentError
 from distill.data.hierarchy import is_hierarchical
 from distill.scoring.estimate import Estimate
-from distill.scoring.hierarchy import fill_ancestors
+from distill.scoring.hierarchy import fill_ancestors, fill_targets
 
 Targets = NDArray[np.float32]  # (N, L) in {0, 1}, NaN where unknown: such pairs count in no metric
 Decisions = NDArray[np.bool_]  # (N, L)
@@ -124,8 +124,7 @@ def hierarchical_f1(names: tuple[str, ...], targets: Targets, decisions: Decisio
     """Micro-F1 of targets and decisions with the labels above each one filled in: hF of Kiritchenko et al. 2006,
     "Learning and Evaluation in the Presence of Class Hierarchies", as SemEval-2024 Task 4 counts it, where the root
     is no label. 0 without positives and decisions."""
-    filled = np.where(fill_ancestors(names, targets == 1), np.float32(1), targets)
-    return micro_f1(filled, fill_ancestors(names, decisions))
+    return micro_f1(fill_targets(names, targets), fill_ancestors(names, decisions))
 
 
 def average_precision(targets: NDArray[np.float32], probabilities: NDArray[np.float32]) -> float | None:

@@ -16,6 +16,7 @@ from experiments import (  # noqa: E402
     campaign,
     cluster,
     licences,
+    near_duplicates,
     ocr,
     pages,
     reliability,
@@ -33,6 +34,7 @@ SECTIONS = {
         *(teachers.judge_comparisons, teachers.measure_epochs, thresholds.measure, students.collect),
         *(ocr.measure, cluster.measure, serve.measure, web.measure, reliability.measure, campaign.measure),
     ),
+    "Look": (near_duplicates.sheets,),
     "Write": (pages.pages, site.site, licences.licences, web.screenshot),
 }
 

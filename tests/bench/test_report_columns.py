@@ -87,3 +87,25 @@ def test_a_change_that_is_no_chance_has_a_direction() -> None:
     assert lines["p50"].trend == "worse"
     assert lines["micro_f1"].trend == ""
     assert {line.metric.name: line for line in compare.compare(same, slower, ()).lines}["p50"].trend == "better"
+
+
+def test_hierarchical_f1_is_a_column_and_a_rule_of_labels_with_a_hierarchy_alone() -> None:
+    names = ("Logos", "Ethos", "Pathos", "Ad Hominem", "Smears", "Doubt", "Slogans", "Justification")
+    old, new = report(labels=names), report(labels=names, seed=0)
+    assert "hierarchical F1" in str(tables.headline(old.rows))
+    assert "hierarchical F1" not in str(tables.headline(report().rows))
+    own = new.rows[-1]
+    worse = replace(
+        new,
+        rows=(
+            *new.rows[:-1],
+            replace(own, quality=replace(own.quality, hierarchical_f1=0.0), decided=((),) * len(own.decided)),
+        ),
+    )
+    (sentence,) = compare.sentences(compare.compare(worse, old, parse("hierarchical_f1<-0.01")))
+    assert sentence.startswith("hierarchical_f1<-0.01 is broken: hierarchical F1")
+    line = next(each for each in compare.compare(worse, old, ()).lines if each.metric.name == "hierarchical_f1")
+    assert line.difference is not None
+    assert line.difference.low <= line.difference.value <= line.difference.high < 0
+    with pytest.raises(BenchError, match="no hierarchical F1 in the new report: its labels are none of a known"):
+        compare.compare(report(), report(), parse("hierarchical_f1<-0.01"))

@@ -13,9 +13,12 @@ import pytest
 from chain import Chain
 from click.testing import CliRunner
 
+from bench.quality.eval_set import EvalSet
 from distill import api
+from distill.cli.bench import _eval_set
 from distill.cli.main import main
 from distill.core.columns import Columns
+from distill.core.errors import BenchError
 from distill.core.recipe import Recipe
 from distill.data.dataset import read_splits
 from distill.data.run_folder import read_run_columns
@@ -105,8 +108,27 @@ def test_images_under_img_are_answered_as_images(chain: Chain, tmp_path: Path) -
     assert answers[0].count("\n") == 2
 
 
-def test_predictions_are_not_written_as_what_they_are_not(chain: Chain, tmp_path: Path) -> None:
-    words = ["predict", str(chain.int8), str(chain.data / "dev.json"), "--out", str(tmp_path / "a.csv")]
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == 2
-    assert "predictions are written as JSON Lines; name it a.jsonl" in result.stderr
+def test_a_benchmark_reads_each_run_from_its_own_columns(
+    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(chain.int8, tmp_path / "other")
+    manifest = json.loads((other / "manifest.json").read_text())
+    data = renamed(chain.data, tmp_path / "data", {})
+    for path in data.glob("*.json"):
+        rows = json.loads(path.read_text())
+        path.write_text(json.dumps([row | {"title": f"title of {row['id']}"} for row in rows]))
+
+    def eval_set(columns: dict[str, Any], said: Columns | None = None) -> EvalSet:
+        (other / "manifest.json").write_text(json.dumps(manifest | {"columns": columns}))
+        return _eval_set(data, chain.int8, "dev", said or Columns(), (other,))[1]
+
+    asked = eval_set({"text": "title"})
+    assert [e.text for e in asked.as_read_by(other).examples] == [f"title of {e.id}" for e in asked.examples]
+    assert asked.as_read_by(chain.int8).examples == asked.examples
+    assert "its quality is measured on its own columns" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(BenchError, match="was trained on other columns, and one file holds one set"):
+        asked.save(tmp_path / "packed")
+    assert eval_set({"text": "title"}, Columns(text="text")).own == {}  # named for all
+    assert eval_set({"text": "text"}).own == {}
+    with pytest.raises(BenchError, match="reads other rows or labels"):
+        eval_set({"id": "title"})

@@ -17,6 +17,8 @@ from PIL import Image
 from distill.core.columns import Columns
 from distill.core.errors import ArgumentError, DataError
 from distill.data.dataset import Example, read_examples, read_splits
+from distill.data.formats import json_rows, parquet_process
+from distill.data.formats import parquet as formats_parquet
 from distill.data.formats.parquet import describe
 from distill.data.labels import LabelSet
 from distill.data.roles import Ask
@@ -118,6 +120,13 @@ def test_a_column_a_label_is_named_or_matched_and_its_empty_cells_are_unknown(tm
         (["sad", "nan", "None"], (), [("sad",), None, None]),
         (["sad", "None", "glad"], ("sad", "glad", "None"), [("sad",), ("None",), ("glad",)]),
         (["True", "False", "nan"], (), [("mood",), (), None]),
+        (["t", "f", "#N/A"], (), [("mood",), (), None]),
+        (["[0, 1, 1]", "[1, 0, 0]"], ("sad", "glad", "war"), [("glad", "war"), ("sad",)]),
+        (["[0.0, 1.0]", "[False, True]"], ("sad", "glad"), [("glad",), ("glad",)]),
+        (["[0, 2]", "[1]"], ("sad", "glad", "war"), [("sad", "war"), ("glad",)]),
+        (["('sad', 'glad')", "set()", "()"], (), [("sad", "glad"), (), ()]),
+        (["very sad", "sad"], (), [("very sad",), ("sad",)]),
+        (["sad glad", "sad", "glad"], ("sad", "glad", "sad glad"), [("sad glad",), ("sad",), ("glad",)]),
     ],
 )
 def test_cells_of_labels_are_read_as_they_are_meant(
@@ -135,13 +144,26 @@ def test_cells_of_labels_are_read_as_they_are_meant(
         (["['sad' 'glad']"], "a list without commas, as numpy writes it"),
         (["['sad', 'glad'"], "which is no list of names|if a comma stands"),
         (["0.25", "0.75"], "--label-cut NUMBER gives the least that counts as 1"),
+        (["[0, 1]", "[1, 0]"], "may be the numbers of the two labels or a 1 for one of them"),
+        (["frozenset({'sad'})", "frozenset()"], "as Python writes an object; save it as a list"),
+        (["-2", "0", "1"], "holds -2: a class is numbered from 0"),
+        (["sad glad", "sad", "glad"], "if a space stands between labels, give --label-separator ' '"),
+        (["sad/glad", "sad", "glad"], "if / stands between labels, give --label-separator '/'"),
         ([str(n) for n in range(300)], "--label-cut NUMBER gives the least that counts as 1"),
     ],
 )
 def test_cells_that_could_be_misread_are_refused(tmp_path: Path, cells: list[str], message: str) -> None:
     content = "id,text,mood\n" + "".join(f'{n},word,"{cell}"\n' for n, cell in enumerate(cells))
     with pytest.raises(DataError, match=message):
-        read(tmp_path / "a.csv", content, labels=("mood",))
+        read(tmp_path / "a.csv", content, ("sad", "glad") if "[0" in cells[0] else (), labels=("mood",))
+
+
+def test_a_class_of_minus_1_is_unknown_and_a_note_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = read(tmp_path / "a.csv", "id,text,label\n1,a,-1\n2,b,0\n3,c,1\n")
+    assert labels_of(examples) == [None, ("0",), ("1",)]
+    assert "-1 is read as unknown" in capsys.readouterr().err
 
 
 def test_numbers_are_cut_where_their_user_says(tmp_path: Path) -> None:
@@ -370,3 +392,147 @@ def test_a_parquet_file_that_makes_pyarrow_abort_is_refused(tmp_path: Path) -> N
     path.write_bytes(content.replace(byte_array, integer, 1))
     with pytest.raises(DataError, match="damaged: reading it ended pyarrow's process"):
         describe([path])
+
+
+@pytest.mark.parametrize("first", ["\n", " \r\n\r\n", "sep=;\n"])
+def test_what_stands_before_the_header_of_a_table_is_none_of_its_rows(tmp_path: Path, first: str) -> None:
+    examples = read(tmp_path / "a.csv", first + "id;text;labels\n1;sep=;,;x\n2;one, two;y\n".replace("sep=;,", "a"))
+    assert [example.text for example in examples] == ["a", "one, two"]
+    with pytest.raises(DataError, match=f"line {first.count(chr(10)) + 2}: expected 2 fields, .*; got 3"):
+        read(tmp_path / "b.csv", first + "id;text\n1;one;two\n")
+
+
+def test_blanks_behind_every_separator_belong_to_no_value(tmp_path: Path) -> None:
+    content = 'id, text, image, labels\n1, "one, two", a.png, x\n'
+    (example,) = read(tmp_path / "a.csv", content)
+    assert (example.text, example.image, example.labels) == ("one, two", tmp_path / "a.png", ("x",))
+    (example,) = read(tmp_path / "b.csv", "id,text,labels\n1, kept,x\n")
+    assert example.text == " kept"
+
+
+def test_images_are_found_by_names_of_other_machines(tmp_path: Path) -> None:
+    for name in ("images/a.png", "elsewhere/train/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    names = ("images\\a.png", "/home/someone/memes/train/b.png", "C:\\memes\\train\\b.png", "memes/train/b.png")
+    content = "img,text\n" + "".join(f"{name},word {number}\n" for number, name in enumerate(names))
+    first, *others = read(tmp_path / "a.csv", content, labels=("-",), images=str(tmp_path / "elsewhere"))
+    assert first.image == tmp_path / "images/a.png"
+    assert {example.image for example in others} == {tmp_path / "elsewhere/train/b.png"}
+    (first, *others) = read(tmp_path / "a.csv", content, labels=("-",))  # nobody has said where to look
+    assert not any(isinstance(example.image, Path) and example.image.is_file() for example in others)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a.jpg?size=2", "https://example.org/image/77"])
+def test_addresses_of_images_are_not_passed_over(tmp_path: Path, address: str) -> None:
+    content = f"id,text,image_url\n1,some words,{address}\n"
+    with pytest.raises(DataError, match="'image_url' looks like one; give --image-column image_url, or --image-c"):
+        read(tmp_path / "a.csv", content)
+    (example,) = read(tmp_path / "a.csv", content, image="-")
+    assert example.image is None
+
+
+def test_images_that_are_named_by_ids_alone_are_not_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "images/7.png")
+    content = lines({"image_id": 7, "caption": "word"})
+    with pytest.raises(DataError, match=r"'image_id' names images, such as .*7\.png; give --image-column image_id"):
+        read(tmp_path / "a.jsonl", content)
+    with pytest.raises(DataError, match="'image_id' names images"):
+        list(Source.open(tmp_path / "a.jsonl").items())
+    (example,) = read(tmp_path / "a.jsonl", content, image="image_id")
+    assert (example.id, example.image) == ("7", tmp_path / "images/7.png")
+    (example,) = read(tmp_path / "b.jsonl", content.replace("image_id", "id"))
+    assert example.image is None
+    assert "images named like the ids, such as" in capsys.readouterr().err
+
+
+def test_a_whole_number_that_pandas_made_a_float_is_an_id(tmp_path: Path) -> None:
+    first, second = read(tmp_path / "a.jsonl", lines({"id": 1.0, "text": "a"}, {"id": 2, "text": "b"}))
+    assert (first.id, second.id) == ("1", "2")
+    with pytest.raises(DataError, match=r"id must be a string or a whole number; got 1\.5"):
+        read(tmp_path / "a.jsonl", lines({"id": 1.5, "text": "a"}))
+
+
+def test_a_column_that_names_splits_divides_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("train", "Train", "val", "test")
+    content = "id,text,label,Split\n" + "".join(f"{n},word {n},{'ab'[n % 2]},{words[n % 4]}\n" for n in range(16))
+    write(tmp_path / "all.csv", content)
+    for source in (tmp_path, tmp_path / "all.csv"):
+        splits = read_splits(source)
+        assert [example.id for example in splits.dev] == ["2", "6", "10", "14"]
+        assert [len(splits.train), len(splits.test)] == [8, 4]
+        said = capsys.readouterr().err
+        assert "splits are those that column 'Split' says" in said
+        assert "not used" not in said
+    write(tmp_path / "all.csv", content.replace("val", "maybe"))
+    assert len(read_splits(tmp_path).dev) != 4
+    assert "columns not used: Split" in capsys.readouterr().err
+
+
+def test_of_parquet_predict_reads_the_columns_that_it_needs_in_batches_of_bounded_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = {"text": [f"word {n} " + "x" * 1000 for n in range(300)], "id": range(300), "labels": [["a"]] * 300}
+    parquet.write_table(pa.table(table), tmp_path / "a.parquet", row_group_size=200)
+    with formats_parquet._rows(tmp_path / "a.parquet", 0, 300, ["text", "id"]) as stream:
+        assert sorted(stream.schema.names) == ["id", "text"]
+        assert sum(batch.num_rows for batch in stream) == 300
+    with parquet.ParquetFile(tmp_path / "a.parquet") as file:
+        monkeypatch.setattr(parquet_process, "BATCH_BYTES", 1 << 12)
+        sizes = [batch.num_rows for batch in parquet_process._batches(file, range(300), ["text"]) if batch.num_rows]
+        assert sum(sizes) == 300
+        assert max(sizes) < 100  # not all 300 of the file in one batch
+    items = list(Source.open(tmp_path / "a.parquet").items())
+    assert [item.id for item in items] == [str(n) for n in range(300)]
+    assert not any(isinstance(item, FailedRow) for item in items)
+
+
+def test_a_json_list_is_parsed_once_for_each_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    real = json_rows.parse_json
+
+    def spy(text: str | bytes, name: str, error: type[DataError]) -> Any:
+        parsed.append(name)
+        return real(text, name, error)
+
+    monkeypatch.setattr(json_rows, "parse_json", spy)
+    path = write(tmp_path / "train.json", json.dumps([{"id": "1", "text": "word", "labels": ["a"]}]))
+    for _ in range(2):  # what has changed since is seen
+        assert len(read_examples(path)) == 1
+    assert len(parsed) == 2
+    list(Source.open(path).items())
+    assert len(parsed) == 3
+    assert json_rows._parsed.get() is None  # nothing is held
+
+
+def test_a_large_file_is_read_under_a_bar_and_predict_shows_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def spy(items: Any, what: str, total: int | None) -> Any:
+        shown.append(what)
+        return iter(items)
+
+    monkeypatch.setattr("distill.core.terminal.track", spy)
+    path = write(tmp_path / "train.jsonl", lines({"id": "1", "text": "word", "labels": ["a"]}))
+    read_examples(path)
+    assert shown == []
+    monkeypatch.setattr("distill.data.rows.LARGE", 10)
+    read_examples(path)
+    assert shown == ["looking at train.jsonl", "reading train.jsonl"]
+    list(Source.open(path).items())
+    assert len(shown) == 2
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", "id,text\n"), ("a.jsonl", ""), ("a.json", "[]")])
+def test_a_file_without_rows_is_said_to_have_none(
+    tmp_path: Path, name: str, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(Source.open(write(tmp_path / name, content)).items()) == []
+    assert f"{name}: has no rows" in capsys.readouterr().err.replace("\n", "")

@@ -78,7 +78,7 @@ def test_images_are_found_beside_the_file_in_images_and_in_the_splits_folder(tmp
         ('[{"id": "1", "text": "a"}, {"text": "b"}]', "row 2: has no 'id'"),
         ('[{"id": "1", "text": " "}]', "row 1: has neither 'text' nor 'image'"),
         ('[{"id": ["1"], "image": "a"}]', "id must be a string or a whole number"),
-        ('[{"id": "1", "image": 3}]', "image must be a file name; got 3"),
+        ('[{"id": "1", "image": 3.5}]', "image must be a file name; got 3.5"),
         ('[{"id": "1", "image": "a\\u0000b"}]', "holds a NUL character"),
         ('[{"id": "1", "image": "a", "text": 5}]', "text must be a string; got 5"),
         ('[{"id": "1", "image": "a", "labels": 7}]', "labels must be a list of names"),

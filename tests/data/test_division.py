@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import published
 import pytest
 from photos import photo
 
@@ -211,3 +212,16 @@ def test_groups_and_times_are_part_of_what_is_cached(tmp_path: Path) -> None:
     grouped = divide(rows, LABELS, tmp_path, order=Order(groups=tuple(str(n % 5) for n in range(40))))
     assert timed[0].tolist() == list(range(28))
     assert len({tuple(parts[0].tolist()) for parts in (plain, timed, grouped)}) == 3
+
+
+def test_a_folder_in_a_published_form_is_divided_and_one_with_splits_is_refused(tmp_path: Path) -> None:
+    for form in published.FORMS:
+        data, out = form.write(tmp_path / form.name), tmp_path / f"{form.name} out"
+        if "all" in form.splits:
+            assert sum(split_file(data, out, 13)) == form.splits["all"]
+            splits = read_splits(out)
+            assert splits.labels.names == tuple(sorted(form.labels))
+            assert all(isinstance(e.image, Path) and e.image.is_file() for e in splits.train)
+        else:
+            with pytest.raises(DataError, match="is divided already, into train"):
+                split_file(data, out, 13)

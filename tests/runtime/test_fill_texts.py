@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import published
 import pytest
 from chain import Chain
 from click.testing import CliRunner, Result
@@ -202,7 +203,7 @@ def test_what_stands_in_the_way_and_what_is_no_data_is_refused(seen: list[str], 
     source = memes(tmp_path / "memes")
     for words, message in (
         ((source, "--out", source), "exists and is not empty; choose a new folder for --out"),
-        ((tmp_path, "--in-place"), "holds no train, dev or test file"),
+        ((source / "train", "--in-place"), "holds no train, dev or test file"),
         ((tmp_path / "none.json", "--in-place"), "no such file"),
     ):
         result = distill("data", "ocr", *words)
@@ -299,3 +300,43 @@ def test_a_reader_that_fails_costs_no_answer(
     image = chain.splits.dev[0].image
     asked = ["predict", chain.int8, "--image", image, "--threads", 1]
     assert distill(*asked, "--ocr").stdout == distill(*asked).stdout
+
+
+@pytest.mark.parametrize(
+    "form",
+    [form for form in published.FORMS if form.name not in ("Parquet shards", "class folders")],
+    ids=lambda f: f.name,
+)
+def test_published_forms_are_filled_as_json_lines_that_are_read_alike(
+    seen: list[str], tmp_path: Path, form: published.Form
+) -> None:
+    data = form.write(tmp_path / "data")
+    before = read_splits(data)
+    assert distill("data", "ocr", data, "--out", tmp_path / "out").exit_code == 0
+    out = tmp_path / "out"
+    (source,) = [out] if data.is_dir() else out.iterdir()
+    after = read_splits(source)
+    assert after.labels == before.labels
+    for name in ("train", "dev", "test"):
+        old = {example.id: example for example in getattr(before, name)}
+        assert len(getattr(after, name)) == len(old)
+        if any(example.labels is not None for example in old.values()) and "dev" in form.splits:
+            for example in getattr(after, name):
+                assert set(example.labels or ()) == set(old[example.id].labels or ())
+                assert example.text == (old[example.id].text or "read\n12")
+                assert isinstance(example.image, Path)
+                assert example.image.resolve() == old[example.id].image.resolve()
+
+
+def test_a_published_form_is_not_written_in_its_place(seen: list[str], tmp_path: Path) -> None:
+    data = published.hateful_memes(tmp_path / "data")
+    result = distill("data", "ocr", data, "--in-place")
+    assert result.exit_code == 2
+    assert "read as Hateful Memes (JSON Lines), into which texts are not filled; give --out FOLDER" in result.stderr
+
+
+def test_one_file_of_several_splits_keeps_all_its_rows_in_place(seen: list[str], tmp_path: Path) -> None:
+    data = published.imagefolder_one_file(tmp_path / "data")
+    rows = (data / "metadata.csv").read_text().splitlines()
+    assert distill("data", "ocr", data, "--in-place").exit_code == 0
+    assert len((data / "metadata.csv").read_text().splitlines()) == len(rows)

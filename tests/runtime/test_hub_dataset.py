@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import huggingface_hub
 import published
 import pytest
+from chain import Chain
+from click.testing import CliRunner, Result
 from huggingface_hub import constants, errors
 
 import distill
+from distill.cli.main import main
 from distill.core.errors import DataError
 from distill.runtime.hub_dataset import MAX_BYTES, resolve_dataset
 
@@ -69,3 +73,19 @@ def test_what_cannot_be_had_is_refused_in_one_line_with_the_next_step(online: On
     (tmp_path / "someone" / "memes").mkdir(parents=True)
     assert resolve_dataset(ID) == Path(ID)  # a path that exists wins
     assert resolve_dataset("a/b/c") == Path("a/b/c")
+
+
+def test_commands_take_a_dataset_by_its_name(online: Online, chain: Chain, tmp_path: Path) -> None:
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    checked = run("data", "check", ID, "--out", tmp_path / "check.json")
+    assert (checked.exit_code, json.loads((tmp_path / "check.json").read_text())["splits"][0]["rows"]) == (0, 24)
+    predicted = run("predict", chain.int8, ID, "--split", "test")
+    assert (predicted.exit_code, predicted.stdout.count("\n")) == (0, 4)
+    assert "give --split with one of train, dev, test, or" in run("predict", chain.int8, ID).stderr
+    assert "is divided already, into train, dev, test" in run("data", "split", ID, "--out", tmp_path / "out").stderr
+    for path in (online.folder / "data").glob("[vt]e*"):
+        path.unlink()
+    assert "has no test split; it has 'train'" in run("predict", chain.int8, ID, "--split", "test").stderr
+    assert "no such file or folder here" in run("predict", chain.int8, "someone/else").stderr

@@ -29,8 +29,9 @@ def ocr(
 ) -> None:
     """Fill in missing texts by reading them off the images.
 
-    DATA is a folder with train, dev or test files (.json, .jsonl, .csv), or one such file. A filled row says
-    "text_from": "ocr"; nothing else changes but image paths, which are relative to the new folder. An interrupted
+    DATA is a folder with train, dev or test files (.json, .jsonl, .csv), one such file, or a dataset in a published
+    form, which is written as JSON Lines. A filled row says "text_from": "ocr"; nothing else changes but image
+    paths, which are relative to the new folder. An interrupted
     run continues with the same command. Images that cannot be read are skipped, and the exit code is 1.
 
     \b

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from distill.data.formats.text import open_text, table_encoding
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|"}
+SAID_SEPARATOR = re.compile("sep=.", re.IGNORECASE)
 MAX_FIELD = 10 * MAX_TEXT  # a text over MAX_TEXT is its row's fault, but an open quote cannot swallow the file
 
 
@@ -42,12 +45,26 @@ def _sniff(path: Path, encoding: str, usual: str) -> str:
     """The separator with which the header has the most columns."""
     with open_text(path, encoding, newline="") as handle:
         try:
-            header = next(bounded_lines(handle, path, DataError), "")
+            header, _, said = _find_header(bounded_lines(handle, path, DataError))
         except (UnicodeError, OSError):
             return usual  # reported as the rows are read
+    if said in NAMES:
+        return said
     if usual == "\t" and "\t" in header:
         return usual
     return max((usual, *NAMES), key=lambda separator: _columns(header, separator))
+
+
+def _find_header(lines: Iterator[str]) -> tuple[str, int, str]:
+    """The header, the number of lines before it, and the separator that one of these says: Excel writes "sep=;"
+    first. Lines of nothing but spaces are passed over."""
+    said = ""
+    for before, line in enumerate(lines):
+        stripped = line.strip(" \r\n")
+        if stripped and not SAID_SEPARATOR.fullmatch(stripped):
+            return line, before, said
+        said = stripped[-1:] or said
+    return "", 0, said
 
 
 def _columns(header: str, separator: str) -> int:
@@ -67,19 +84,30 @@ def _rows(path: Path, encoding: str, separator: str) -> Iterator[tuple[int, dict
         raise DataError(f"{path}: is {kind}, so not readable as text: {error}") from error
 
 
-def _dicts(lines: Iterable[str], path: Path, separator: str) -> Iterator[dict[str, Any] | DataError]:
+def _dicts(lines: Iterator[str], path: Path, separator: str) -> Iterator[dict[str, Any] | DataError]:
     csv.field_size_limit(max(MAX_FIELD, csv.field_size_limit()))  # global to the process: raised, never lowered
-    reader = csv.DictReader(lines, strict=True, delimiter=separator)
+    header, before, _ = _find_header(lines)
+    reader: csv.DictReader[str] = csv.DictReader(
+        itertools.chain([header] if header else [], lines),
+        strict=True,
+        delimiter=separator,
+        # "id, text, labels": where blanks stand behind all separators, they belong to none of the values.
+        skipinitialspace=header.count(separator) == header.count(f"{separator} ") > 0,
+    )
     try:
         columns = reader.fieldnames = _header(reader.fieldnames or [], path)
         for row in reader:
             if None in row or None in row.values():
-                where = f"{path}: line {reader.line_num}"
-                yield DataError(f"{where}: expected {len(columns)} fields; check the quoting")
+                count = sum(value is not None for name, value in row.items() if name is not None)
+                count += len(row.get(None) or ())  # fields without a column
+                yield DataError(
+                    f"{path}: line {reader.line_num + before}: expected {len(columns)} fields, separated by "
+                    f"{NAMES[separator]}, as in the header; got {count}. Check the quoting"
+                )
             else:
                 yield row
     except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num}: broken CSV: {error}") from error
+        raise DataError(f"{path}: line {reader.line_num + before}: broken CSV: {error}") from error
 
 
 def _header(columns: Iterable[str], path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,11 +14,15 @@ from distill.core.inputs import MAX_JSON, read_input
 from distill.core.untrusted import is_file
 from distill.data.formats.class_folders import folders, is_of_classes, open_classes
 from distill.data.formats.open_table import SUFFIXES, open_table
+from distill.data.formats.parquet import is_parquet
 from distill.data.formats.splits import WORDS, choose, split_of
 from distill.data.formats.table import Table
+from distill.data.formats.text import head
 
 NO_ROWS = ("dataset_infos.json", "dataset_dict.json", "state.json", "split.json", "metadata.json")
+BEGIN = 1 << 16  # bytes of a file in which its columns are named
 DEPTH = 3  # of folders: defaults/annotations/train.jsonl, en/train/0000.parquet
+SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 ALL = "all"  # the rows of a dataset that is not divided
 METADATA = "metadata"
 MMHS_IDS = {"train": "train_ids.txt", "dev": "val_ids.txt", "test": "test_ids.txt"}
@@ -28,11 +33,13 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Part:
     """A file, or a folder of classes, with rows of a split: those that `keep` keeps. `name` distinguishes its ids
-    from those of other parts."""
+    from those of other parts, and `column` is the one by which rows are kept, if one is. Without `keep`, they are
+    all rows."""
 
     path: Path
     name: str
-    keep: Callable[[Row], bool] = lambda row: True
+    keep: Callable[[Row], bool] | None = None
+    column: str = ""
 
     @classmethod
     def of(cls, path: Path) -> Part:
@@ -44,7 +51,9 @@ class Part:
         if path.is_dir():
             return open_classes(path, f"{self.name}/" * bool(self.name))
         table = open_table(path, as_is)
-        rows = ((n, row) for n, row in table.rows if isinstance(row, DataError) or self.keep(row))
+        keep, rows = self.keep, table.rows
+        if keep is not None:
+            rows = ((n, row) for n, row in rows if isinstance(row, DataError) or keep(row))
         form = table.format + " of a Hugging Face imagefolder" * (self.path.stem == METADATA)
         return replace(table, format=form, rows=rows)
 
@@ -58,9 +67,46 @@ class Layout:
     left_out: tuple[Path, ...] = ()
 
 
-def find_parts(folder: Path) -> Layout:
-    """The parts of a dataset's folder, none if it holds no dataset. Raises DataError if two files could be the same
+def find_parts(source: Path) -> Layout:
+    """The parts of a dataset's folder or file, none if it holds no dataset. A file without splits is divided by its
+    column that says where each row belongs, if it has one. Raises DataError if two files could be the same
     split."""
+    layout = _layout_of(source) if source.is_dir() else Layout({ALL: (Part.of(source),)})
+    part = layout.parts[ALL][0] if ALL in layout.parts else None
+    by_column = _by_column(part) if part and not part.path.is_dir() else {}
+    parts = by_column or layout.parts
+    return replace(layout, parts={name: parts[name] for name in (ALL, *WORDS) if name in parts})
+
+
+def _by_column(part: Part) -> dict[str, tuple[Part, ...]]:
+    """The splits of a file by its column of their names; none if a row has another value there, or none is for
+    training. Raises DataError."""
+    if not is_parquet(part.path):  # a quick look, before a file is read once more
+        begin = head(part.path, BEGIN).replace(b"\0", b"").lower()
+        if not any(name.encode() in begin for name in SPLIT_COLUMNS):
+            return {}
+    rows = (row for _, row in open_table(part.path, as_is=True).rows if isinstance(row, dict))
+    first = next(rows, {})
+    column = next((name for name in first if name.strip().lower() in SPLIT_COLUMNS), None)
+    if column is None:
+        return {}
+    splits: dict[str, str] = {}
+    for row in itertools.chain([first], rows):
+        value = str(row.get(column))
+        if value not in splits:
+            if (split := split_of(value)) is None:
+                return {}
+            splits[value] = split
+    if "train" not in splits.values():
+        return {}
+
+    def kept(split: str) -> Callable[[Row], bool]:
+        return lambda row: splits.get(str(row.get(column))) == split
+
+    return {split: (Part(part.path, split, kept(split), column),) for split in WORDS if split in splits.values()}
+
+
+def _layout_of(folder: Path) -> Layout:
     levels: list[list[Path]] = [[] for _ in range(DEPTH + 1)]
     for file in _files(folder, DEPTH):
         levels[len(file.relative_to(folder).parts) - 1].append(file)
@@ -69,7 +115,9 @@ def find_parts(folder: Path) -> Layout:
     if with_train is None:
         top = next((depth for depth, files in enumerate(levels) if files), 0)
         if not named[top]:
-            return Layout(_undivided(folder, levels[top]) or _classes(folder))
+            parts = _undivided(folder, levels[top])
+            read = {part.path for each in parts.values() for part in each}
+            return Layout(parts or _classes(folder), tuple(file for file in levels[top] if file not in read))
         with_train = named[top]  # such as a test split alone
     chosen = {split: choose(with_train[split], split, folder) for split in WORDS if split in with_train}
     left_out = tuple(file for split in chosen for file in with_train[split] if file not in chosen[split])
@@ -120,6 +168,8 @@ def _undivided(folder: Path, files: list[Path]) -> dict[str, tuple[Part, ...]]:
     """The parts of a folder with one file for all splits, empty if it has none. Raises DataError for several."""
     if not files:
         return {}
+    if len(files) > 1:  # Memotion 7k has its images' addresses beside its rows
+        files = [file for file in files if open_table(file).published] or files
     if len(files) > 1:
         names = ", ".join(str(file.relative_to(folder)) for file in files[:3])
         raise DataError(

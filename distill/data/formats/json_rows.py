@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from distill.data.formats.text import encoding_of, head, open_text
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 LINES_SUFFIXES = (".jsonl", ".ndjson")
+_parsed: ContextVar[dict[Path, Any] | None] = ContextVar("parsed", default=None)
 HEAD = 1 << 16  # bytes in which the first row of JSON Lines ends, or they are known by their suffix alone
 
 
@@ -74,7 +77,27 @@ def json_row(line: str | bytes, path: Path, number: int) -> dict[str, Any] | Dat
         return error
 
 
+@contextmanager
+def parsed_once() -> Iterator[None]:
+    """Parse a file that is opened more than once in this context the first time alone. Its value is held until then
+    and by what is open, and not changed."""
+    token = _parsed.set({})
+    try:
+        yield
+    finally:
+        _parsed.reset(token)
+
+
 def _tree(path: Path) -> Any:
+    known = _parsed.get()
+    if known is None:
+        return _parse(path)
+    if path not in known:
+        known[path] = _parse(path)
+    return known[path]
+
+
+def _parse(path: Path) -> Any:
     content = read_input(path, MAX_JSON, DataError)
     try:
         return parse_json(content.decode(encoding_of(path)), str(path), DataError)
@@ -84,7 +107,12 @@ def _tree(path: Path) -> Any:
 
 def _list(tree: Any, path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
     if not isinstance(tree, list):
-        raise DataError(f"{path}: expected a JSON list of rows; got {short_repr(tree)}")
+        hint = ""
+        if isinstance(tree, dict) and tree:
+            hint = '; from pandas, write to_json(orient="records")'
+            if inner := next((key for key, value in tree.items() if isinstance(value, list)), None):
+                hint = f"; save the list under {short_repr(inner)} alone, if that is it"
+        raise DataError(f"{path}: expected a JSON list of rows; got {short_repr(tree)}{hint}")
     for number, row in enumerate(tree, 1):
         yield number, _row(row, path, number)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from distill.core.errors import DataError
 from distill.data.formats.delimited import is_delimited, open_delimited
 from distill.data.formats.json_rows import is_json, open_json
+from distill.data.formats.other_content import refuse_other_content
 from distill.data.formats.parquet import is_parquet, open_parquet
 from distill.data.formats.published import recognise
 from distill.data.formats.table import Table
@@ -30,6 +31,7 @@ def is_table(path: Path) -> bool:
 def open_table(path: Path, as_is: bool = False) -> Table:
     """The rows of a file by column, of a published form unless they are to be read `as_is`. Raises DataError for a
     file of no known format."""
+    refuse_other_content(path)
     if is_table(path):
         for is_format, opened in FORMATS:
             if is_format(path):

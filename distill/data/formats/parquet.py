@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +66,13 @@ def describe(paths: Sequence[Path]) -> list[Footer]:
     return footers
 
 
-def iter_rows(path: Path, first: int = 0, count: int | None = None) -> Iterator[Row]:
-    """(row number from 1, row) of `count` rows after the first `first`, all of them for None, read in batches.
-    Raises DataError."""
+def iter_rows(
+    path: Path, first: int = 0, count: int | None = None, columns: Collection[str] | None = None
+) -> Iterator[Row]:
+    """(row number from 1, row) of `count` rows after the first `first`, all of them for None, with these `columns`
+    alone, and read in batches. Raises DataError."""
     stop = sys.maxsize if count is None else first + count
-    with _rows(path, first, stop) as stream:
+    with _rows(path, first, stop, columns) as stream:
         classes = _class_names(_features(stream.schema))
         rows = (row for batch in stream for row in batch.to_pylist())
         for number, row in enumerate(rows, first + 1):
@@ -112,11 +114,20 @@ def _named(value: Any, names: list[str]) -> Any:
 
 
 @contextmanager
-def _rows(path: Path, first: int, stop: int) -> Iterator[Any]:
+def _rows(path: Path, first: int, stop: int, columns: Collection[str] | None = None) -> Iterator[Any]:
     """An Arrow stream of the rows first..stop, to be read to its end. Raises DataError, InstallError without
     pyarrow."""
     pyarrow = require("pyarrow", f"{path}: reading it")
-    with _process([path], ["rows", str(path.absolute()), str(first), str(stop)]) as process:
+    with _process(
+        [path],
+        [
+            "rows",
+            str(path.absolute()),
+            str(first),
+            str(stop),
+            json.dumps(None if columns is None else list(columns)),
+        ],
+    ) as process:
         try:
             yield pyarrow.ipc.open_stream(process.stdout)
         except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:

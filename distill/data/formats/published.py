@@ -13,7 +13,16 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.columns import Columns
-from distill.data.formats import coco, hateful_memes, label_studio, mami, memotion, mmhs150k, semeval_2024
+from distill.data.formats import (
+    coco,
+    hateful_memes,
+    label_studio,
+    mami,
+    memotion,
+    mmhs150k,
+    semeval_2021,
+    semeval_2024,
+)
 from distill.data.formats.table import NumberedRow, Table
 
 Row = dict[str, Any]
@@ -23,13 +32,15 @@ CANONICAL = Columns(id="id", text="text", image="image", labels=("labels",))
 
 @dataclass(frozen=True)
 class RowForm:
-    """A form whose file is a plain table. `fits` knows its first row; `convert` puts a row of a file into the
-    columns id, text, image and labels, and raises DataError or KeyError for one that it cannot."""
+    """A form whose file is a plain table. `fits` knows its first row, or with `by_any_row` one of the first;
+    `convert` puts a row of a file into the columns id, text, image and labels, and raises DataError or KeyError for
+    one that it cannot."""
 
     name: str
     fits: Callable[[Mapping[str, Any]], bool]
     convert: Callable[[Path, Row], Row]
     image_folders: Callable[[Path], tuple[str, ...]]
+    by_any_row: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,7 @@ ROW_FORMS = (
     RowForm("Hateful Memes", hateful_memes.fits, hateful_memes.convert, _in("images")),
     RowForm("MAMI", mami.fits, mami.convert, _in("images", "img")),
     RowForm("Memotion", memotion.fits, memotion.convert, _split_images),
+    RowForm("SemEval-2021 Task 6, subtask 2", semeval_2021.fits, semeval_2021.convert, _in(), by_any_row=True),
     RowForm("SemEval-2024 Task 4", semeval_2024.fits, semeval_2024.convert, _split_images),
 )
 FOUND = Columns(id="id", labels=("labels",))
@@ -84,8 +96,8 @@ def recognise(table: Table, path: Path) -> Table:
     rows = iter(table.rows)
     first = list(itertools.islice(rows, FIRST_ROWS))
     rows = itertools.chain(first, rows)
-    row = next((row for _, row in first if isinstance(row, dict)), {})
-    form = next((form for form in ROW_FORMS if form.fits(row)), None)
+    some = [row for _, row in first if isinstance(row, dict)]
+    form = next((form for form in ROW_FORMS if any(map(form.fits, some if form.by_any_row else some[:1]))), None)
     if form is None:
         is_mmf = path.parent.name == "annotations"  # MMF and HarMeme have images/ beside it
         return replace(table, rows=rows, image_folders=_near(path, ("images",)) if is_mmf else table.image_folders)

@@ -17,7 +17,7 @@ SPLIT_OF_WORD = {word: split for split, words in WORDS.items() for word in words
 # Where a release has two files of a split: with labels rather than without, and the examples of the first round.
 BETTER = frozenset(("labeled", "labelled", "gold", "seen", "instances"))
 WORSE = frozenset(("unlabeled", "unlabelled", "unseen"))
-SHARD = re.compile(r"-?\d+(-of-\d+)?$")
+SHARD = re.compile(r"(^|[-_.])\d+(-of-\d+)?$")  # not task2, which is another file than task1
 SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ class Table:
     published: bool = False
 
 
-def convert_rows(rows: Iterable[NumberedRow], convert: Convert | None, path: Path) -> Iterator[NumberedRow]:
+def convert_rows(
+    rows: Iterable[NumberedRow], convert: Convert | None, path: Path
+) -> Generator[NumberedRow, None, None]:
     """Rows of the file `path` as `convert` makes them, with a DataError for one that it cannot."""
     for number, row in rows:
         if convert is None or isinstance(row, DataError):

@@ -20,8 +20,9 @@ from distill.core.files import atomic_folder, write_text
 from distill.core.terminal import track
 from distill.core.untrusted import replace_surrogates, short_repr
 from distill.data.columns import Columns
-from distill.data.dataset import SPLIT_NAMES, SUFFIXES, Example, find_split, relative_path, say
+from distill.data.dataset import SUFFIXES, Example, relative_path, say
 from distill.data.formats.delimited import SEPARATORS
+from distill.data.formats.folders import Part, find_parts
 from distill.data.formats.json_rows import LINES_SUFFIXES
 from distill.data.formats.parquet import is_parquet
 from distill.data.labels import LABEL_FILES
@@ -46,6 +47,17 @@ class DatasetRow:
 
 
 @dataclass(frozen=True)
+class DatasetFile:
+    """The rows of a file, or of a folder of classes, and the name of the file that they are written to. `published`
+    is the published form in which they were read, and in which they are not written."""
+
+    path: Path
+    target: str
+    rows: list[DatasetRow]
+    published: str
+
+
+@dataclass(frozen=True)
 class FillReport:
     """The number of rows, of rows without a text before and after, and what is wrong with unreadable images."""
 
@@ -65,16 +77,21 @@ def fill_texts(source: Path, out: Path | None, ocr: Ocr, every: bool, columns: C
         raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
     out = None if out is None else out.resolve()  # rows name their images relative to where a link leads
     ask, said = Ask(columns or Columns(), wants_labels=False), set[str]()
-    files = {path: _rows(path, ask, said) for path in _files(source)}
-    rows = [row for part in files.values() for row in part]
+    files = [_read_file(part, target, ask, said) for part, target in _parts(source, out is None)]
+    rows = [row for file in files for row in file.rows]
+    if out is None and (changed := next((file for file in files if file.published), None)):
+        raise DataError(
+            f"{changed.path}: is read as {changed.published}, into which texts are not filled; give --out FOLDER, "
+            "which gets JSON Lines"
+        )
     missing = sum(not has_text(row.example.text) for row in rows)
     with _open_cache(cache_path(out or source.resolve()), ocr) as cache:
         faults = tuple(_read(rows, cache, every))
         if out is None:
-            for path, part in files.items():
-                write_text(path.resolve(), _text(part, path.suffix))  # a link stays one
+            for file in files:
+                write_text(file.path.resolve(), _text(file.rows, file.path.suffix))  # a link stays one
         else:
-            _write_folder(files, out)
+            _write_folder(files, source if source.is_dir() else source.parent, out)
         cache.discard()
     still = sum(not has_text(row.table.get(row.text_column) or "") for row in rows)
     return FillReport(len(rows), missing, still, faults)
@@ -91,29 +108,38 @@ def _open_cache(path: Path, ocr: Ocr) -> Iterator[OcrCache]:
             raise KeyboardInterrupt(message) from None
 
 
-def _files(source: Path) -> list[Path]:
+def _parts(source: Path, in_place: bool) -> list[tuple[Part, str]]:
+    """The files or folders with rows, and of each the name of the file to write; shards of a split share one."""
     if not source.is_dir():
-        return [source]
-    paths = [path for name in SPLIT_NAMES if (path := find_split(source, name)) is not None]
-    if not paths:
-        raise DataError(f"{source}: holds no train, dev or test file ({', '.join(SUFFIXES)})")
-    return paths
+        return [(Part.of(source), source.name)]
+    parts: dict[Path, tuple[Part, str]] = {}
+    listed = [(split, part) for split, each in find_parts(source).parts.items() for part in each]
+    for number, (split, part) in enumerate(listed):
+        if part.column or (in_place and part.keep):  # one file, whose rows keep their order
+            parts[part.path] = (Part.of(part.path), part.path.name)
+        else:
+            own_name = part.path.parent == source and not part.path.is_dir() and part.keep is None
+            parts[part.path / str(number)] = (part, part.path.name if own_name else split + part.path.suffix)
+    if not parts:
+        raise DataError(f"{source}: holds no train, dev or test file ({', '.join(SUFFIXES)}), nor another dataset")
+    return list(parts.values())
 
 
-def _rows(path: Path, ask: Ask, said: set[str]) -> list[DatasetRow]:
+def _read_file(part: Part, target: str, ask: Ask, said: set[str]) -> DatasetFile:
+    path = part.path
     if is_parquet(path):
-        raise DataError(f"{path}: texts are filled into JSON, JSON Lines, CSV and TSV; save it as one of them")
-    opened = open_rows(path, ask)
-    if opened.published:
         raise DataError(
-            f"{path}: is read in a published form ({'; '.join(opened.notes)}), into which texts are not filled; "
-            "name its columns, or divide it with distill split first"
+            f"{path}: texts are filled into JSON, JSON Lines, CSV and TSV; give the folder that distill data "
+            "convert --to jsonl writes of it"
         )
+    opened = open_rows(path, ask, opened=part.open)
     say(path, opened.notes, said)
     reader, text, image = opened.reader, opened.reader.roles.text or "text", opened.reader.roles.image
     # `read` raises for a row that is none.
     pairs = [(row, reader.read(row, number)) for number, row in opened.rows]
-    return [DatasetRow(row, example, text, image) for row, example in pairs if isinstance(row, dict)]
+    rows = [DatasetRow(row, example, text, image) for row, example in pairs if isinstance(row, dict)]
+    published = opened.format if opened.published else ""
+    return DatasetFile(path, str(Path(target).with_suffix(".jsonl")) if published else target, rows, published)
 
 
 def _read(rows: list[DatasetRow], cache: OcrCache, every: bool) -> Iterator[str]:
@@ -132,18 +158,20 @@ def _read(rows: list[DatasetRow], cache: OcrCache, every: bool) -> Iterator[str]
             row.table |= {row.text_column: text, TEXT_FROM: OCR}
 
 
-def _write_folder(files: dict[Path, list[DatasetRow]], out: Path) -> None:
+def _write_folder(files: list[DatasetFile], source: Path, out: Path) -> None:
     """Write the files to a new folder; images stay where they are, and rows name them relative to it."""
+    by_target: dict[str, list[DatasetRow]] = {}
+    for file in files:
+        by_target.setdefault(file.target, []).extend(file.rows)
     with atomic_folder(out) as fresh:
-        for path, rows in files.items():
+        for target, rows in by_target.items():
             for row in rows:
                 if isinstance(row.example.image, Path) and not Path(row.table[row.image_column]).is_absolute():
                     row.table[row.image_column] = relative_path(row.example.image, out)
-            write_text(fresh / path.name, _text(rows, path.suffix))
+            write_text(fresh / target, _text(rows, Path(target).suffix))
         for name in LABEL_FILES:
-            label_file = next(iter(files)).parent / name
-            if label_file.is_file():
-                shutil.copyfile(label_file, fresh / name)
+            if (source / name).is_file():
+                shutil.copyfile(source / name, fresh / name)
 
 
 def _text(rows: list[DatasetRow], suffix: str) -> str:

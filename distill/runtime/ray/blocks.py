@@ -93,7 +93,8 @@ def read_block(block: Block) -> Iterator[Item]:
         if isinstance(row, TableSpan):
             if parquet.describe([row.table.path]) != [row.table]:
                 raise DataError(f"{row.table.path}: changed while it was read; give the same command again")
-            rows = parquet.iter_rows(row.table.path, row.first, row.count)
+            columns = row.reader.roles.names() if row.reader.convert is None else None
+            rows = parquet.iter_rows(row.table.path, row.first, row.count, columns)
             yield from items_of(row.reader.converted(rows), row.reader)
         else:
             yield example_of_image(row) if isinstance(row, Path) else row

@@ -56,7 +56,7 @@ def test_predict_reads_each_published_form_or_names_the_parts(form: Form, tmp_pa
     data = form.write(tmp_path / "data")
     sources = [data]
     if data.is_dir() and not (data / "metadata.csv").is_file():
-        with pytest.raises(DataError, match="holds a dataset; give one of its parts, such as") as refused:
+        with pytest.raises(DataError, match=r"holds a dataset; give .*one of its parts, such as") as refused:
             Source.open(data)
         assert str(tmp_path) in str(refused.value)
         assert "\n" not in str(refused.value)
@@ -293,3 +293,60 @@ def test_rows_of_a_published_form_that_are_broken_are_named(tmp_path: Path) -> N
     mami.write_text("file_name\tmisogynous\tText Transcription\na.jpg\t2\tx\n")
     with pytest.raises(DataError, match="row 1: expected 0 or 1; got '2'"):
         read_examples(mami)
+
+
+def test_files_of_two_tasks_are_no_shards_of_one_split(tmp_path: Path) -> None:
+    for task in (1, 3):
+        published.json_file(
+            tmp_path / f"training_set_task{task}.txt", [{"id": f"{task}", "text": "a", "labels": ["b"]}]
+        )
+    with pytest.raises(
+        DataError, match=r"both training_set_task1\.txt and training_set_task3\.txt could be the train"
+    ):
+        read_splits(tmp_path)
+
+
+def test_memotion_is_read_with_all_files_of_its_release(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    published.memotion_7k(tmp_path)
+    published.delimited(
+        tmp_path / "reference.csv", ("", "image_name", "image_url"), [(0, "a.jpg", "http://e.org/a")]
+    )
+    assert "humour" in read_splits(tmp_path).labels.names
+    assert "not read: reference.csv" in capsys.readouterr().err
+
+
+def test_images_beside_rows_are_not_predicted_without_their_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published.delimited(tmp_path / "train.csv", ("img", "text", "label"), [("1.jpg", "word", "a")])
+    published.image(tmp_path / "1.jpg", 1)
+    with pytest.raises(
+        DataError,
+        match=r"holds a dataset; give --split with one of train, or one of its parts, such as .*train\.csv",
+    ):
+        Source.open(tmp_path)
+    (tmp_path / "train.csv").rename(tmp_path / "posts.csv")
+    published.image(tmp_path / "more" / "2.jpg", 2)
+    assert Source.open(tmp_path).count() == 1
+    assert "1 images; not read: 'more', 'posts.csv'" in capsys.readouterr().err
+
+
+def test_techniques_of_fragments_become_labels_of_their_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fragment(technique: str, start: int) -> dict[str, Any]:
+        return {"start": start, "end": start + 3, "technique": technique, "text_fragment": "abc"}
+
+    rows = [{"id": str(n), "text": f"abc words {n}", "labels": []} for n in range(8)]
+    rows[5] |= {"labels": [fragment("Smears", 0), fragment("Doubt", 4), fragment("Smears", 8)]}
+    for split in ("training", "dev"):
+        published.json_file(
+            tmp_path / f"{split}_set_task2.txt", [{**row, "id": f"{split} {row['id']}"} for row in rows]
+        )
+    splits = read_splits(tmp_path)
+    assert [example.labels for example in splits.train] == [()] * 5 + [("Smears", "Doubt")] + [()] * 2
+    assert splits.labels.names == ("Doubt", "Smears")
+    assert "read as SemEval-2021 Task 6, subtask 2 (JSON)" in capsys.readouterr().err
+    published.json_file(tmp_path / "training_set_task2.txt", [rows[5], {**rows[6], "labels": ["Smears"]}])
+    with pytest.raises(DataError, match="row 2: a fragment needs start, end and technique; got 'Smears'"):
+        read_splits(tmp_path)
