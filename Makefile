@@ -14,7 +14,7 @@ install: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,parquet,ray,serve]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,heic,parquet,ray,serve]"
 	touch $@
 
 demo: install  ## train, distil, export, measure and predict on generated images

@@ -6,20 +6,30 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, IMAGE, THREADS, column_options
+from distill.cli.exits import exits
+from distill.cli.groups import say_error
+from distill.cli.options import BUNDLE, IMAGE, ROWS, STDOUT, THREADS, column_options, overwrite_option
 from distill.core.columns import Columns
+from distill.core.errors import ExitCode
 
 OTHER_FORMATS = (".csv", ".tsv", ".parquet")  # whose readers would not understand JSON Lines
 
 
 @click.command()
+@exits({1: "some rows could not be read; their lines say why"})
 @click.argument("bundle", type=BUNDLE)
-@click.argument("source", required=False, type=click.Path(path_type=Path))
+@click.argument("source", required=False, type=ROWS)
 @click.option("--image", type=IMAGE, metavar="FILE", help="Predict one image.")
 @click.option("--text", default="", help="Text of that image, or a text without an image.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="File to write instead of standard output."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write instead of standard output, which is - too.",
 )
+@overwrite_option
+@click.option("--recursive", is_flag=True, help="Read the folders in SOURCE, a folder of images, as well.")
 @click.option("--ocr", is_flag=True, help="Read the text off images that come without one.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
@@ -43,6 +53,8 @@ def predict(
     image: Path | bytes | None,
     text: str,
     out: Path | None,
+    overwrite: bool,
+    recursive: bool,
     ocr: bool,
     resume: bool,
     threads: int,
@@ -53,26 +65,33 @@ def predict(
 ) -> None:
     """Predict labels and probabilities as JSON lines.
 
-    SOURCE is a file of rows (.jsonl, .json, .csv, .tsv, .parquet) or a folder of images, where the text of a.jpg is
-    read from a.txt. A row may lack its text or its image. A row that cannot be read gets a line with an "error",
-    the others are predicted, and the exit code is 1.
+    SOURCE is a file of rows (.jsonl, .json, .csv, .tsv, .parquet), - for rows on standard input, an image, or a
+    folder of images, where the text of a.jpg is read from a.txt. A row may lack its text or its image. A row that
+    cannot be read gets a line with an "error", the others are predicted, and the exit code is 1.
 
     With --out, an interrupted run continues from OUT.part with --resume. With --ocr, the text read off an image is
     added as "ocr_text". With --engine ray, OUT is a folder with a file for each block of rows.
 
     \b
     Examples:
+      distill predict runs/bundle meme.jpg
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
       distill predict runs/bundle posts.jsonl --out predictions.jsonl
-      distill predict runs/bundle images/ --ocr
+      distill predict runs/bundle images/ --recursive --ocr
+      distill predict runs/bundle - < posts.jsonl | head
       distill predict someone/meme-student@v1 --image meme.jpg      # a Bundle on the Hugging Face hub
       distill predict runs/bundle posts.parquet --out predictions/ --engine ray --workers 8
     """
+    from distill.data.image_names import IMAGE_SUFFIXES
+
+    if source is not None and image is None and text.strip() and source.suffix.lower() in IMAGE_SUFFIXES:
+        image, source = source, None
+    out = None if str(out) == STDOUT else out
     single = image is not None or text.strip() != ""
     if single == (source is not None):
         raise click.UsageError(
-            "give either --image FILE and --text TEXT, or one of them, or a SOURCE (a .jsonl, .csv, .json or "
-            ".parquet file, or a folder)"
+            "give either --image FILE and --text TEXT, or one of them, or a SOURCE (an image, a .jsonl, "
+            ".csv, .json or .parquet file, a folder, or - for rows on standard input)"
         )
     if resume and (source is None or out is None):
         raise click.UsageError("--resume goes on with the predictions for a SOURCE in --out FILE; give both")
@@ -84,23 +103,33 @@ def predict(
         )
     if workers and engine != "ray":
         raise click.UsageError("--workers are those of --engine ray; for one process there is --threads")
+    if recursive and (source is None or not source.is_dir()):
+        raise click.UsageError("--recursive reads the folders in a SOURCE that is a folder of images; give one")
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other; give one of them")
     if out is not None and engine == "local" and out.suffix.lower() in OTHER_FORMATS:
         raise click.UsageError(
             f"--out {out}: predictions are written as JSON Lines; name it {out.with_suffix('.jsonl').name}"
         )
+    from distill.core.terminal import warn
     from distill.data.dataset import Example
     from distill.data.roles import Ask
     from distill.data.sources import Source
     from distill.runtime.ocr.reader import TextReader
+    from distill.runtime.partial_file import clear_output
     from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
 
     name = image.name if isinstance(image, Path) else "text" if image is None else "image"
     items = (
-        Source.open(source, Ask(columns, wants_labels=False))
+        Source.open(source, Ask(columns, wants_labels=False), recursive)
         if source
         else Source.of(Example(name, text, image, ()))
     )
+    if items.passed_over:
+        warn(f"{source}: {items.passed_over}")
+    if out is not None and not resume:
+        clear_output(out, overwrite, is_folder=engine == "ray")
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions
@@ -111,5 +140,5 @@ def predict(
         items = items.remembering(predictor.bundle.columns)
         failed_rows = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
     if failed_rows:
-        click.echo(f"error: {failed_rows} row(s) could not be read; their lines say why", err=True)
-        click.get_current_context().exit(1)
+        say_error(f"{failed_rows} row(s) could not be read; their lines say why")
+        click.get_current_context().exit(ExitCode.FAILED)
