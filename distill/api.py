@@ -71,8 +71,8 @@ def train_teacher(
     device: Device | None = None,
     columns: ColumnsLike = None,
 ) -> distill.Checkpoint:
-    """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is. `device` is
-    auto, cpu, cuda or mps.
+    """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is. `device`
+    is auto, cpu, cuda or mps.
 
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """

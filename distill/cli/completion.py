@@ -25,10 +25,10 @@ def complete_key(_: click.Context, __: click.Parameter, incomplete: str) -> list
 
 
 def complete_setting(context: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """KEY=, and after it the values that a key with few of them may have."""
+    """A key, and after its = the values that a key with few of them may have."""
     key, equals, value = incomplete.partition("=")
     if not equals:
-        return [CompletionItem(f"{item.value}=", help=item.help) for item in complete_key(context, param, key)]
+        return complete_key(context, param, key)
     from distill.core.recipe import choices
 
     return [CompletionItem(f"{key}={choice}") for choice in choices(key) if choice.startswith(value)]

@@ -58,6 +58,5 @@ def _verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
     from distill.core.terminal import note
 
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    note(
-        f"distill {__version__}, Python {platform.python_version()}, {platform.platform()}, {default_threads()} CPUs available"
-    )
+    system = f"Python {platform.python_version()}, {platform.platform()}"
+    note(f"distill {__version__}, {system}, {default_threads()} CPUs available")

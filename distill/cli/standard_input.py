@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class Rows(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path. Raises DataError for a standard input that is empty."""
         if value != STDIN or ctx is None:
-            return super().convert(value, param, ctx)  # type: ignore[operator]
+            return super().convert(value, param, ctx)
         folder = Path(tempfile.mkdtemp(prefix="distill-"))
         ctx.find_root().call_on_close(lambda: shutil.rmtree(folder, ignore_errors=True))
         ctx.meta[IMAGES_OF_STDIN] = str(Path.cwd())
@@ -36,9 +37,9 @@ class Rows(click.Path):
 
 def _spool(folder: Path) -> Path:
     """Standard input as a file whose suffix says what it holds."""
-    stream = click.get_binary_stream("stdin")
     with (folder / "stdin").open("wb") as file:
-        shutil.copyfileobj(stream, file)
+        if sys.stdin is not None:  # a process may have none
+            shutil.copyfileobj(sys.stdin.buffer, file)
     with (folder / "stdin").open("rb") as file:
         head = file.read(1 << 16)
     if not head.strip():

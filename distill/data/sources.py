@@ -101,8 +101,8 @@ class Source:
 
     @classmethod
     def open(cls, path: Path, ask: Ask = NO_LABELS, recursive: bool = False) -> Source:
-        """The source at `path`, by its suffix or by the content of a folder, which may be read `recursive`ly. Raises
-        DataError for any other; a file is not opened before its items are read."""
+        """The source at `path`, by its suffix or by the content of a folder, which may be read `recursive`ly.
+        Raises DataError for any other; a file is not opened before its items are read."""
         if path.is_dir():
             return cls._of_folder(path, ask, recursive)
         if path.suffix.lower() in IMAGE_SUFFIXES:

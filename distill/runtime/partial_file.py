@@ -83,7 +83,7 @@ class PartialFile:
         if not resume:
             raise OutputError(
                 f"{self.path}: holds {progress.lines:,} predictions of an interrupted run; go on with --resume, "
-                "or remove it to start over"
+                "or pass --overwrite to start over"
             )
         if not progress.lines and not self.out.exists():  # killed before it began
             return progress
@@ -125,10 +125,10 @@ class PartialFile:
 
 
 def clear_output(out: Path, overwrite: bool, is_folder: bool = False) -> None:
-    """Make room for new predictions at `out`, a file, or a folder of `--engine ray`. Raises OutputError for what may
-    not be overwritten; an unfinished file is told of later, by `resume_point`."""
+    """Make room for new predictions at `out`, a file, or a folder of `--engine ray`. Raises OutputError for what
+    may not be overwritten; an unfinished file is told of later, by `resume_point`."""
     if is_folder:
-        refuse_existing(out, overwrite, lambda folder: (folder / MANIFEST).is_file(), "a folder of predictions")
+        refuse_existing(out, overwrite, _holds_predictions, "a folder of predictions")
         if overwrite and out.is_dir() and any(out.iterdir()):
             remove_folder(out)
         return
@@ -138,6 +138,12 @@ def clear_output(out: Path, overwrite: bool, is_folder: bool = False) -> None:
         with part.locked():
             part.path.unlink(missing_ok=True)
             part.identity_path.unlink(missing_ok=True)
+
+
+def _holds_predictions(folder: Path) -> bool:
+    """Whether nothing is in the folder but what --engine ray writes."""
+    names = (path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return all(name == MANIFEST or name.startswith("predictions-") for name in names)
 
 
 def write_chunks(lines: Iterable[bytes], handle: BinaryIO, after_chunk: Callable[[], None]) -> None:

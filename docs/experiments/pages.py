@@ -10,7 +10,7 @@ import click
 
 from distill.core.errors import BenchError
 from distill.core.files import write_text
-from experiments import campaign, cluster, export, ocr, reliability, serve, students, teachers, thresholds, web
+from experiments import campaign, cluster, commands, export, ocr, reliability, serve, students, teachers, thresholds, web
 from experiments.results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
@@ -69,7 +69,9 @@ def render(page: str, text: str) -> str:
 
 @click.command()
 def pages() -> None:
-    """Write the tables of README.md and docs, and docs/front.svg, from docs/results."""
+    """Write the tables of README.md and docs, and docs/front.svg, from docs/results, and docs/cli.md from the
+    commands."""
+    write_text(ROOT / commands.PAGE, commands.page())
     write_text(ROOT / "docs" / "front.svg", export.front())
     for page in PAGES:
         path = ROOT / page

@@ -212,5 +212,5 @@ def test_every_command_that_reads_texts_says_how_many_are_cut(chain: Chain, tmp_
     assert said.format(24) in result.stderr
     for model in (chain.int8, chain.student):
         result = distill("evaluate", model, "--data", data)
-        assert result.stderr.count(said.format(32)) == 1
+        assert result.stderr.count(said.format(24)) == 1
     assert "max_tokens" not in distill("evaluate", chain.int8, "--data", chain.data).stderr

@@ -231,7 +231,7 @@ def test_a_single_file_is_split_the_same_way_each_time(data: Path, tmp_path: Pat
     assert [e.id for e in written.dev] == [e.id for e in first.dev]
     assert all(example.image is not None and example.image.is_file() for example in written.train)
     assert json.loads((tmp_path / "out/split.json").read_text())["seed"] == 13
-    with pytest.raises(OutputError, match="exists and is not empty"):
+    with pytest.raises(OutputError, match="holds a split dataset already; pass --overwrite"):
         split_file(everything, tmp_path / "out", seed=13)
 
 

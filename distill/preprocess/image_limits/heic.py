@@ -1,4 +1,4 @@
-"""Finds how large the HEVC pictures of a HEIC are: its header may say anything, and the decoder believes the pictures.
+"""Finds how large the HEVC pictures of a HEIC are: its header may say anything, and the decoder believes them.
 
 A HEIC is a tree of boxes around HEVC data units (ITU-T H.265, section 7.3). The size of a picture stands in its
 sequence parameter sets, in a box "hvcC" or among the data.

@@ -90,8 +90,8 @@ class Worker:
         self.predictor: Predictor | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """Predict for a batch of one block: its number, its lines, an error, "" where there is none, and which texts
-        were cut, as the fields of a CutTexts."""
+        """Predict for a batch of one block: its number, its lines, an error, "" where there is none, and how many
+        texts were cut, as the fields of a CutTexts."""
         (block,) = batch["block"]
         lines, error, cut = b"", "", CutTexts()
         try:
