@@ -125,28 +125,29 @@ def export(
         overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
     from distill import api
     from distill.core.recipe import Recipe
-    from distill.core.terminal import note
+    from distill.core.terminal import note, output
 
     page = out.with_name(f"{out.name}-web")
-    if web:  # refuse the page before the long work, not after it
-        _prepare(run, page, overwrite, ort_web)
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
     if dry_run:
         return _plan(run, data, (precision, target, out, embed, overwrite), Recipe.load(recipe, overrides), columns)
-    bundle = api.export(
-        run,
-        data,
-        out,
-        precision=precision,
-        target=target,
-        embed=embed,
-        overwrite=overwrite,
-        recipe=recipe,
-        overrides=overrides,
-        columns=columns,
-    )
-    if web:
-        _page(out, page, True, ort_web)
+    if web:  # refuse the page before the long work, not after it
+        _prepare(run, page, overwrite, ort_web)
+    with output.held():  # the page is written before anything is printed
+        bundle = api.export(
+            run,
+            data,
+            out,
+            precision=precision,
+            target=target,
+            embed=embed,
+            overwrite=overwrite,
+            recipe=recipe,
+            overrides=overrides,
+            columns=columns,
+        )
+        if web:
+            _page(out, page, True, ort_web)
     print_json({"bundle": str(out), **bundle.figures})
     return note(f"Next: distill bench {out} --data {data} --against {run}")
 

@@ -163,10 +163,10 @@ def out_file(
                 volume.tables, options["out"] = False, None
             if options["out"] is None and otherwise is not None:
                 options["out"] = otherwise(**options)
-            paths = [path for name in ("out", more) if (path := options.get(name)) is not None]
-            paths += [options["out"].with_suffix(suffix) for suffix in beside]
-            for path in paths:
+            for path in (path for name in ("out", more) if (path := options.get(name)) is not None):
                 refuse_existing(path, overwrite)
+            for suffix in beside:
+                refuse_existing(options["out"].with_suffix(suffix), overwrite)
             return command(*arguments, **options)
 
         return applied(checked, [option, overwrite_option])

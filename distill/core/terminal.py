@@ -30,11 +30,25 @@ class PrintableConsole(Console):
 
     def __init__(self, stderr: bool, width: int | None = None) -> None:
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+        self._held: list[Any] | None = None
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As rich's; on standard output, nothing where a command prints JSON in place of tables."""
-        if self.stderr or volume.tables:
+        if self._held is not None:
+            self._held.append((objects, options))
+        elif self.stderr or volume.tables:
             super().print(*objects, **options)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Print nothing before the end of the block, where all is written that there is to write."""
+        held = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+            for objects, options in held:
+                self.print(*objects, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Filtered before it is measured, so that tables have room for the escapes."""
@@ -46,7 +60,7 @@ class PrintableConsole(Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-def _console(stderr: bool) -> Console:
+def _console(stderr: bool) -> PrintableConsole:
     console = PrintableConsole(stderr)
     return console if console.is_terminal else PrintableConsole(stderr, PIPE_WIDTH)
 

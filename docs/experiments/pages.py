@@ -10,7 +10,19 @@ import click
 
 from distill.core.errors import BenchError
 from distill.core.files import write_text
-from experiments import campaign, cluster, commands, export, ocr, reliability, serve, students, teachers, thresholds, web
+from experiments import (
+    campaign,
+    cluster,
+    commands,
+    export,
+    ocr,
+    reliability,
+    serve,
+    students,
+    teachers,
+    thresholds,
+    web,
+)
 from experiments.results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {

@@ -73,15 +73,41 @@ def _predictions(out: Path) -> str:
 
 
 def _evaluate(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["evaluate", str(s.int8), "--data", str(s.data), "--split", SPLITS[writer], "--out", str(out), "--overwrite"]
+    return [
+        "evaluate",
+        str(s.int8),
+        "--data",
+        str(s.data),
+        "--split",
+        SPLITS[writer],
+        "--out",
+        str(out),
+        "--overwrite",
+    ]
 
 
 def _verify(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["verify", str(out.parent.parent / f"bundle-{writer}"), "--threads", "1", "--out", str(out), "--overwrite"]
+    return [
+        "verify",
+        str(out.parent.parent / f"bundle-{writer}"),
+        "--threads",
+        "1",
+        "--out",
+        str(out),
+        "--overwrite",
+    ]
 
 
 def _split(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["split", str(out.parent.parent / "labelled.json"), "--seed", SEEDS[writer], "--out", str(out), "--overwrite"]
+    return [
+        "split",
+        str(out.parent.parent / "labelled.json"),
+        "--seed",
+        SEEDS[writer],
+        "--out",
+        str(out),
+        "--overwrite",
+    ]
 
 
 def _explain(s: Subject, out: Path, writer: str) -> list[str]:
