@@ -25,11 +25,11 @@ def find_images(folder: Path, recursive: bool) -> ImageFolder:
     """The images in a folder or, if `recursive`, also in those below it; links to folders are not followed. Names
     that begin with a dot are no one's pictures. Raises OSError."""
     paths = list(_walk(folder, recursive))
-    # A file that has an image's suffix but is not one becomes a FailedRow: it is not skipped.
-    images = tuple(sorted(path for path in paths if _is_image(path) and not path.is_dir()))
+    # What has an image's suffix but is not one becomes a FailedRow: it is not skipped.
+    images = tuple(sorted(filter(_is_image, paths)))
     texts = {path.with_suffix(".txt") for path in images}
     others = [path for path in paths if is_file(path) and not _is_image(path) and path not in texts]
-    below = [] if recursive else [path for path in paths if path.is_dir()]
+    below = [] if recursive else [path for path in paths if path.is_dir() and not _is_image(path)]
     return ImageFolder(images, _describe(others, below))
 
 

@@ -34,8 +34,9 @@ with the versions of [constraints.txt](../constraints.txt) on Linux and Python 3
 are not shipped and not listed. NVIDIA's packages come with PyTorch's default wheels for Linux; a CPU needs none.
 
 The wheel of opencv-python-headless bundles FFmpeg (LGPL) and OpenSSL; rapidocr's models are PaddleOCR's
-(Apache-2.0). `[heic]`, which is not listed, brings pillow-heif (BSD-3-Clause), whose wheel bundles libheif and
-libde265 (LGPL) and x265 (GPL). A page that `distill export --web` writes holds onnxruntime-web (MIT), its licence text beside it.
+(Apache-2.0). A page that `distill export --web` writes holds onnxruntime-web (MIT), its licence text beside it.
+`[heic]`, which is not listed, brings pillow-heif (BSD-3-Clause), whose wheel bundles libheif and libde265 (LGPL) and
+x265 (GPL).
 """
 
 
