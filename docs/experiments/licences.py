@@ -35,8 +35,8 @@ are not shipped and not listed. NVIDIA's packages come with PyTorch's default wh
 
 The wheel of opencv-python-headless bundles FFmpeg (LGPL) and OpenSSL; rapidocr's models are PaddleOCR's
 (Apache-2.0). A page that `distill export --web` writes holds onnxruntime-web (MIT), its licence text beside it.
-`[heic]`, which is not listed, brings pillow-heif (BSD-3-Clause), whose wheel bundles libheif and libde265 (LGPL) and
-x265 (GPL).
+`[heic]`, not listed, brings pillow-heif (BSD-3-Clause), whose wheel bundles libheif and libde265 (LGPL) and x265
+(GPL).
 """
 
 
