@@ -14,7 +14,7 @@ install: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,parquet,ray,serve,docs]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,heic,parquet,ray,serve,docs]"
 	touch $@
 
 demo: install  ## train, distil, export, measure and predict on generated images
@@ -44,11 +44,11 @@ edge: demo/bundle/manifest.json  ## sdist, then a wheel from it; the wheel alone
 	$(EDGE)/bin/python -m pip check
 	! $(EDGE)/bin/python -c "import torch" 2>/dev/null
 	cd $(EDGE) && bin/python -c "from distill.core.recipe import Recipe; Recipe.load()"
-	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out predictions.jsonl && wc -l predictions.jsonl
+	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out predictions.jsonl --overwrite && wc -l predictions.jsonl
 
 emulation: demo/bundle/manifest.json  ## Bundles on arm64 and on x86 without VNNI, emulated (needs qemu-user-static)
 	$(BIN)/distill export demo/student --data demo/data --int8 --target arm64 --recipe recipes/tiny.toml \
-		--out demo/bundle-arm64
+		--out demo/bundle-arm64 --overwrite
 	$(EMULATE) arm64 .emulation -- verify demo/bundle-fp32
 	$(EMULATE) arm64 .emulation -- verify demo/bundle-arm64
 	EMULATE_CPU=cortex-a53 $(EMULATE) arm64 .emulation -- verify demo/bundle-arm64

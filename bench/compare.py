@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -75,6 +75,42 @@ class Comparison:
     def broken(self) -> bool:
         """Whether any rule is."""
         return any(verdict.broken for verdict in self.verdicts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every line and verdict, with null for a figure or an interval that there is none of."""
+        verdicts = [
+            {"rule": v.rule.text, "variant": v.line.variant, "change": _interval(v.change)}
+            | {"broken": v.broken, "caveat": v.caveat}
+            for v in self.verdicts
+        ]
+        return {
+            "title": self.title,
+            "lines": [_line_to_json(line) for line in self.lines],
+            "verdicts": verdicts,
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+        }
+
+
+def _line_to_json(line: Line) -> dict[str, Any]:
+    return {
+        "variant": line.variant,
+        "metric": line.metric.name,
+        "unit": line.metric.unit,
+        "old": line.old,
+        "new": line.new,
+        "difference": _interval(line.difference),
+        "relative": _interval(line.relative),
+        "trend": line.trend,
+        "apart": line.apart,
+    }
+
+
+def _interval(value: Estimate | None) -> dict[str, float | None] | None:
+    if value is None or not math.isfinite(value.value):
+        return None
+    low, high = (value.low, value.high) if value.bounded else (None, None)
+    return {"value": value.value, "low": low, "high": high}
 
 
 def compare(new: BenchReport, old: BenchReport, rules: Sequence[Rule]) -> Comparison:

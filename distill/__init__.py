@@ -10,6 +10,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # typing's own takes longer to import than all of this
 if TYPE_CHECKING:
+    from bench.quality.evaluate import SplitEvaluation as SplitEvaluation
     from distill.api import evaluate as evaluate
     from distill.api import export as export
     from distill.api import finetune_int8 as finetune_int8
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from distill.core import errors as errors
     from distill.core.columns import Columns as Columns
     from distill.core.errors import DistillError as DistillError
+    from distill.data.dataset import Splits as Splits
     from distill.data.sources import FailedRow as FailedRow
+    from distill.model.checkpoint import Checkpoint as Checkpoint
     from distill.runtime.bundle import Bundle as Bundle
     from distill.runtime.predictor import Prediction as Prediction
     from distill.runtime.predictor import Predictor as Predictor
@@ -31,10 +34,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Bundle": "distill.runtime.bundle",
+    "Checkpoint": "distill.model.checkpoint",
     "DistillError": "distill.core.errors",
     "FailedRow": "distill.data.sources",
     "Prediction": "distill.runtime.predictor",
     "Predictor": "distill.runtime.predictor",
+    "SplitEvaluation": "bench.quality.evaluate",
+    "Splits": "distill.data.dataset",
     "errors": "distill.core.errors",
     "evaluate": "distill.api",
     "export": "distill.api",

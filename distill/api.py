@@ -12,20 +12,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import distill  # its names are looked up when they are used, also by typing.get_type_hints
 from distill.core.arguments import check_choice, check_integer, to_path, translates_os_errors
 from distill.core.columns import Columns
 from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
+from distill.core.device import Device, using_device
 from distill.core.errors import RunError
-from distill.core.files import read_json, refuse_overwriting, refuse_working_directory, write_json
+from distill.core.files import read_json, refuse_existing, refuse_overwriting, refuse_working_directory, write_json
 from distill.core.package_guard import require_own
+from distill.data.answer_rows import Scale
 from distill.data.teacher_sources import TeacherSources
 from distill.runtime.bundle import Bundle, Precision
 
 if TYPE_CHECKING:
-    from bench.quality.evaluate import SplitEvaluation
     from distill.core.recipe import Recipe
-    from distill.data.answer_rows import Scale
-    from distill.data.dataset import Splits
     from distill.model.checkpoint import Checkpoint
 
 PathLike = str | os.PathLike[str]
@@ -34,7 +34,7 @@ Overrides = Mapping[str, Any] | Sequence[str] | None  # {"teacher.epochs": 12}, 
 
 
 @translates_os_errors
-def read_dataset(data: PathLike, run: PathLike | None = None, columns: ColumnsLike = None) -> Splits:
+def read_dataset(data: PathLike, run: PathLike | None = None, columns: ColumnsLike = None) -> distill.Splits:
     """Read and check a dataset: a folder, one file, which is split 70/15/15, or OWNER/NAME on the Hugging Face hub.
 
     With a `run` or Bundle, the label set is its own, and so are the columns that it was trained on, as far as
@@ -68,9 +68,11 @@ def train_teacher(
     overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
+    device: Device | None = None,
     columns: ColumnsLike = None,
-) -> Checkpoint:
-    """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is.
+) -> distill.Checkpoint:
+    """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is. `device`
+    is auto, cpu, cuda or mps.
 
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
@@ -83,7 +85,10 @@ def train_teacher(
     from distill.training.trainer import CheckpointFolder
     from teacher.train import fit_teacher
 
-    with claim_run(folder, RunStart("teacher", config, splits), resume, overwrite) as is_unfinished:
+    with (
+        using_device(device),
+        claim_run(folder, RunStart("teacher", config, splits), resume, overwrite) as is_unfinished,
+    ):
         if not is_unfinished:
             return _finished(folder)
         return fit_teacher(config, splits, CheckpointFolder(folder, resume))
@@ -139,8 +144,9 @@ def train_student(
     overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
+    device: Device | None = None,
     columns: ColumnsLike = None,
-) -> Checkpoint:
+) -> distill.Checkpoint:
     """Distil a teacher's run, an ensemble of several, or a file of answers into a small model, a run at `out`.
 
     `teacher_answers` holds a probability or logit for each id and label, from whoever gave it; with `teacher` too,
@@ -171,7 +177,10 @@ def train_student(
     extra = teachers.taught(extra)
     depends_on = teachers.depends_on() | {"unlabelled": sorted(map(content_hash, extra))}
     run = CheckpointFolder(folder, resume)
-    with claim_run(folder, RunStart("student", config, splits, depends_on), resume, overwrite) as is_unfinished:
+    with (
+        using_device(device),
+        claim_run(folder, RunStart("student", config, splits, depends_on), resume, overwrite) as is_unfinished,
+    ):
         if not is_unfinished:
             return _finished(folder, with_control)
         folds = teachers.folds(splits.train) if config.out_of_fold else []
@@ -199,8 +208,9 @@ def finetune_int8(
     overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
+    device: Device | None = None,
     columns: ColumnsLike = None,
-) -> Checkpoint:
+) -> distill.Checkpoint:
     """Train a student's run on in int8 arithmetic, for a `target` processor (this one by default), into `out`.
 
     Its teachers are those of `train_student`. Raises RecipeError, DataError, RunError and OutputError.
@@ -226,10 +236,10 @@ def finetune_int8(
         "student": before.sha256,
         **teachers.depends_on(),
         "weight_limit": limit,
-        "finetune": [config.epochs, config.learning_rate],
+        "finetune": [config.epochs, config.learning_rate, *([] if config.seed is None else [config.seed])],
     }
     start = RunStart("student", before.classifier.config, splits, depends_on)
-    with claim_run(folder, start, resume, overwrite) as is_unfinished:
+    with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder)
         targets = DistillationTargets(teachers.soft_targets(splits.train))
@@ -245,13 +255,15 @@ def export(
     precision: Precision = "fp32",
     target: CpuTarget | None = None,
     embed: bool = False,
+    overwrite: bool = False,
     recipe: PathLike | None = None,
     overrides: Overrides = None,
     columns: ColumnsLike = None,
 ) -> Bundle:
     """Export a run to a Bundle at `out`; its fp32 parent is written beside an int8 or int4 one, as OUT-fp32.
 
-    Raises RecipeError, DataError, RunError, BundleError, ExportError, ParityError and OutputError.
+    What is there already is refused unless it is to `overwrite`. Raises RecipeError, DataError, RunError,
+    BundleError, ExportError, ParityError and OutputError.
     """
     require_own("export")
     check_choice("precision", precision, get_args(Precision))
@@ -264,7 +276,7 @@ def export(
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run
 
-    request = ExportRequest(precision, request_target, folder, embed)
+    request = ExportRequest(precision, request_target, folder, embed, overwrite)
     bundles = export_run(Checkpoint.load(to_path("student", student)), splits, config, request)
     for bundle in bundles:
         note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
@@ -276,15 +288,19 @@ def evaluate(
     model: PathLike,
     data: PathLike,
     *,
-    split: str = "dev",
+    split: str | None = None,
     out: PathLike | None = None,
+    overwrite: bool = False,
     columns: ColumnsLike = None,
-) -> SplitEvaluation:
-    """F1 with intervals of a run or a Bundle on a split, also written to `out` as JSON if that is given.
+) -> distill.SplitEvaluation:
+    """F1 with intervals of a run or a Bundle on a split (test if it has labels, else dev), also written to `out` as
+    JSON if that is given.
 
     Raises DataError, RunError, BundleError, BenchError and OutputError.
     """
     require_own("bench")
+    if out is not None:
+        refuse_existing(to_path("out", out), overwrite)
     splits = read_dataset(data, model, columns)
     from bench.quality import evaluate as evaluating
     from bench.quality.eval_set import EvalSet
@@ -298,7 +314,7 @@ def evaluate(
     if out is not None:
         write_json(to_path("out", out), asdict(evaluation))
     evaluating.show(evaluation, eval_set)
-    warn_of_cut_texts(split, opened.preprocessor, [example.text for example in eval_set.examples])
+    warn_of_cut_texts(eval_set.split, opened.preprocessor, [example.text for example in eval_set.examples])
     return evaluation
 
 

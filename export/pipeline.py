@@ -48,12 +48,13 @@ Predict = Callable[[Sequence[Example]], Probabilities]
 @dataclass(frozen=True)
 class ExportRequest:
     """The Bundle to write at `out`: its `precision`, and for a quantised one the `target` processor; `embed` also
-    stores its other files in model.onnx, which then serves alone."""
+    stores its other files in model.onnx, which then serves alone; `overwrite` replaces Bundles that are there."""
 
     precision: Precision
     target: CpuTarget
     out: Path
     embed: bool = False
+    overwrite: bool = False
 
     @property
     def fp32_out(self) -> Path:
@@ -75,11 +76,11 @@ class _ExportedModel:
 def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, request: ExportRequest) -> list[Bundle]:
     """Write the Bundle that is requested, after its fp32 parent when it is a quantised one, for comparison.
 
-    Raises BundleError, ParityError or ExportError before anything is written.
+    Raises OutputError, BundleError, ParityError or ExportError before anything is written.
     """
     outs = {request.out, request.fp32_out}
     for out in outs:
-        bundle.check_replaceable(out)
+        bundle.refuse_existing_bundle(out, request.overwrite)
     student.classifier.warn_of_cut_texts(splits)
     with ExitStack() as stack:
         for out in outs:

@@ -61,11 +61,6 @@ def run_control_experiment(
     return judge_distillation(rows.targets, arms, used_seeds, config.threshold_objective, rows.name)
 
 
-def _labelled_split(splits: Splits) -> str:
-    """The split for a comparison without folds: test if it has labels, else dev."""
-    return "test" if any(example.labels for example in splits.test) else "dev"
-
-
 @dataclass(frozen=True)
 class _EvaluationRows:
     """Rows that the arms are compared on, with the teacher's probabilities for them, float32 (N, L), None if it did
@@ -83,7 +78,7 @@ def _evaluation_rows(
     if config.out_of_fold:
         name, examples, teacher = "out-of-fold train", splits.train, _teacher_out_of_fold(targets, splits)
     else:
-        name = _labelled_split(splits)
+        name = splits.measured()
         examples = splits.examples(name)
         content_hashes = [content_hash(example) for example in examples]
         teacher = sigmoid(soft_targets_of(examples).select(content_hashes).logits)
@@ -115,7 +110,7 @@ def _probabilities(
     stored = training.folder / student.name / "answers.float32"
     if not stored.is_file():
         train_model(classifier.network, config, student.data, student.make_loss(), checkpoints)
-        encoded = classifier.encode(splits.examples(_labelled_split(splits)))
+        encoded = classifier.encode(splits.examples(splits.measured()))
         on_first_process(write_bytes)(stored, sigmoid(classifier.logits(encoded)).tobytes())
     flat = np.frombuffer(stored.read_bytes(), dtype=np.float32)
     return flat.reshape(-1, len(classifier.labels))

@@ -43,6 +43,7 @@ def finetune_student(
     teacher's soft targets lack and for a loss that is not finite, ImageError and OutputError.
     """
     classifier, settings = student.classifier, settings_of(student)
+    seed = settings.seed if config.seed is None else config.seed
     examples = [*splits.train, *targets.unlabelled]
     soft = targets.whole.select([content_hash(example) for example in examples])
     data = TrainingData(classifier.encode_train(examples, soft), classifier.encode(splits.dev))
@@ -54,10 +55,11 @@ def finetune_student(
         learning_rate=config.learning_rate,
         head_learning_rate=config.learning_rate,
         precision="fp32",  # bf16 rounds more coarsely than int8
+        seed=seed,
     )
     classifier.warn_of_cut_texts(splits)
     insert_fake_quant(classifier.network, weight_limit)
-    _calibrate(classifier, data.train)
+    _calibrate(classifier, data.train, seed)
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")
     make_loss = loss_factory(settings, classifier, soft)
     log = train_model(classifier.network, settings, data, make_loss(), run.child("training"))
@@ -77,11 +79,11 @@ def settings_of(student: Checkpoint) -> StudentConfig:
     return settings
 
 
-def _calibrate(classifier: Classifier, train_set: EncodedDataset) -> None:
+def _calibrate(classifier: Classifier, train_set: EncodedDataset, seed: int) -> None:
     """Observe a few batches before the first step, which would round everything to 0 with empty ranges."""
     network = classifier.network
     network.train()
-    torch.manual_seed(classifier.config.seed)  # dropout is on
+    torch.manual_seed(seed)  # dropout is on
     size = classifier.config.batch_size
     with torch.no_grad():
         for start in range(0, min(len(train_set), CALIBRATION_BATCHES * size), size):

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.inspect.findings import Findings
-from distill.core.errors import OutputError
 from distill.core.extras import require_extra
-from distill.core.files import atomic_folder, write_json, write_text
+from distill.core.files import atomic_folder, refuse_existing, write_json, write_text
 from distill.data.dataset import Example
 
 FIGURES, PAGE = "inspect.json", "index.html"
@@ -24,13 +23,7 @@ FIGURES, PAGE = "inspect.json", "index.html"
 def ready(out: Path, overwrite: bool) -> None:
     """Look for what would stop `write`, before the long work. Raises OutputError, and BenchError without matplotlib
     and Jinja2."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file; choose another --out")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / FIGURES).is_file():
-            raise OutputError(f"{out}: holds files that are not an inspection; choose another --out")
-        if not overwrite:
-            raise OutputError(f"{out}: holds an inspection; pass --overwrite to replace it")
+    refuse_existing(out, overwrite, lambda folder: (folder / FIGURES).is_file(), "an inspection")
     require_extra("plots", "the page")
 
 

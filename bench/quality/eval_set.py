@@ -57,9 +57,15 @@ class EvalSet:
         return encode_targets(self.examples, self.labels)
 
     @classmethod
-    def from_splits(cls, splits: Splits, split: str) -> EvalSet:
-        """The examples of that split. Raises BenchError when none has a label, as in a test split whose truth is
-        kept secret."""
+    def from_splits(cls, splits: Splits, split: str | None) -> EvalSet:
+        """The examples of that split, or of the default one, which is said. Raises BenchError when none has a
+        label, as in a test split whose truth is kept secret."""
+        if split is None:
+            from distill.core.terminal import note  # a device that measures a packed benchmark may lack it
+
+            split = splits.measured()
+            why = "" if split == "test" else ", as test has no labels" if splits.test else ", as there is no test"
+            note(f"measuring on {split}{why}; choose with --split")
         examples = tuple(example for example in splits.examples(split) if example.labels is not None)
         if not any(example.labels for example in examples):
             raise BenchError(

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from distill.cli.options import column_options, training_options
+from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 
 
 @click.command()
-@training_options
+@training_options("teacher.seed")
 @click.option(
     "--use",
     metavar="NAME",
@@ -41,10 +42,12 @@ def baseline(
     """
     from distill import api
     from distill.core.terminal import note, output
+    from distill.data.run_folder import BASELINES
     from teacher.baseline import Baselines, baseline_table
 
     api.fit_baselines(
         data, out, use=use, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite, columns=columns
     )
     output.print(baseline_table(Baselines.read(out)))
+    print_json_file(out / BASELINES)
     note(f"Baseline in {out}. Next: distill export {out} --data {data} --out runs/baseline-bundle")

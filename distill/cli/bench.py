@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distill.cli.exits import exits
 from distill.cli.groups import WithDefault
-from distill.cli.options import BUNDLE, column_options, data_option
+from distill.cli.options import BUNDLE, column_options, data_option, json_option, out_file, split_option
+from distill.cli.results import print_json, print_json_file
 from distill.core.columns import Columns
 
 if TYPE_CHECKING:
@@ -18,11 +20,6 @@ if TYPE_CHECKING:
 
 PEERS = ("openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile")
 
-split_option = click.option(
-    "--split",
-    type=click.Choice(["train", "dev", "test"]),
-    help="Split to use.  [default: test if it has labels, else dev]",
-)
 fail_option = click.option(
     "--fail-on", metavar="RULES", help='Exit with 1 if a rule is broken, e.g. "f1<-0.01,p50>+10%".'
 )
@@ -42,7 +39,15 @@ def bench() -> None:
     """
 
 
+def _report_of(bundle: Path, **_: Any) -> Path:
+    """Where the report about a Bundle goes by default."""
+    from distill.runtime.hub import default_output
+
+    return default_output(bundle, "-bench.json")
+
+
 @bench.command()
+@exits({1: "a rule of --fail-on is broken"})
 @click.argument("bundle", type=BUNDLE)
 @data_option
 @click.option(
@@ -67,14 +72,10 @@ def bench() -> None:
 @click.option("--calls", default=400, show_default=True, type=click.IntRange(1), help="Timed calls per variant.")
 @click.option("--starts", default=3, show_default=True, type=click.IntRange(1), help="Cold starts per variant.")
 @click.option("--name", help="Name of this device.  [default: its processor]")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="JSON report to write.  [default: BUNDLE-bench.json]",
-)
+@out_file("JSON report to write.  [default: BUNDLE-bench.json]", beside=(".md", ".html"), otherwise=_report_of)
 @click.option("--compare", type=click.Path(path_type=Path), metavar="FILE", help="Older report to compare with.")
 @fail_option
+@json_option
 @column_options
 def run(
     bundle: Path,
@@ -87,7 +88,7 @@ def run(
     calls: int,
     starts: int,
     name: str | None,
-    out: Path | None,
+    out: Path,
     compare: Path | None,
     fail_on: str | None,
     columns: Columns,
@@ -111,7 +112,6 @@ def run(
     from bench.run import write
     from distill.core.cores import default_threads
     from distill.core.terminal import note
-    from distill.runtime.hub import default_output
 
     rules = parse(fail_on) if fail_on else ()  # and the old report: mistakes in them are found before the long work
     if rules and compare is None:
@@ -120,17 +120,21 @@ def run(
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
     splits, eval_set = _eval_set(data, bundle, split, columns, against)
     report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan)
-    written = write(report, out or default_output(bundle, "-bench.json"))
+    written = write(report, out)
     show(report)
+    if old is None:
+        print_json_file(out)
     note(f"Written: {', '.join(str(path) for path in written)}")
     if old is not None:
         _compare(report, old, fail_on)
 
 
 @bench.command()
+@exits({1: "a rule of --fail-on is broken"})
 @click.argument("new", type=click.Path(path_type=Path))
 @click.argument("old", type=click.Path(path_type=Path))
 @fail_option
+@json_option
 def compare(new: Path, old: Path, fail_on: str | None) -> None:
     """Compare two reports, with intervals.
 
@@ -148,7 +152,7 @@ def compare(new: Path, old: Path, fail_on: str | None) -> None:
 
 @bench.command()
 @click.argument("reports", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="HTML file to write.")
+@out_file("HTML file to write.", required=True)
 def page(reports: tuple[Path, ...], out: Path) -> None:
     """Write an HTML page of one or several reports.
 
@@ -172,9 +176,7 @@ def page(reports: tuple[Path, ...], out: Path) -> None:
 @click.option("--against", multiple=True, type=BUNDLE, metavar="BUNDLE", help="Bundle to compare with. Repeatable.")
 @click.option("--alone", is_flag=True, help="Leave out the fp32 Bundle; the file is then several times smaller.")
 @split_option
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="File to write, e.g. bench.pyz."
-)
+@out_file("File to write, e.g. bench.pyz.", required=True)
 @column_options
 def pack(
     bundle: Path, data: Path, against: tuple[Path, ...], alone: bool, split: str | None, out: Path, columns: Columns
@@ -209,8 +211,7 @@ def _eval_set(
     from distill.runtime.hub_dataset import resolve_dataset
 
     splits = read_dataset(data, bundle, columns)
-    chosen = split or ("test" if any(example.labels for example in splits.test) else "dev")
-    eval_set = EvalSet.from_splits(splits, chosen)
+    eval_set = EvalSet.from_splits(splits, split)
     for folder in against:
         if not folder.is_dir() or (remembered := columns_of(folder)) == columns_of(bundle):
             continue
@@ -231,6 +232,7 @@ def _compare(new: BenchReport, old: BenchReport, fail_on: str | None) -> None:
 
     comparison = comparing.compare(new, old, parse(fail_on) if fail_on else ())
     comparing.show(comparison)
+    print_json(comparison.to_json())
     for sentence in comparing.sentences(comparison):
         note(sentence)
     if comparison.broken:

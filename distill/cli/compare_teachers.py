@@ -8,14 +8,15 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import column_options, training_options
+from distill.cli.options import column_options, dry_run_option, training_options
+from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 
 TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
 
 
 @click.command()
-@training_options
+@training_options("teacher.seed")
 @click.option(
     "--try",
     "tries",
@@ -28,6 +29,7 @@ TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
     "--folds", default=5, show_default=True, type=click.IntRange(2), help="Number of cross-validation folds."
 )
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Number of seeds in each fold.")
+@dry_run_option
 @column_options
 def compare_teachers(
     data: Path,
@@ -36,6 +38,7 @@ def compare_teachers(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    dry_run: bool,
     tries: tuple[str, ...],
     folds: int,
     seeds: int,
@@ -76,9 +79,15 @@ def compare_teachers(
 
     for config in configs.values():
         check_batch_size(config.batch_size)
+    if dry_run:
+        from distill.cli.dry_run import show_plan, teacher_plan
+
+        return show_plan(*(teacher_plan(c, splits, out, seeds * (folds - 1), name) for name, c in configs.items()))
     asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
     start = RunStart("teacher", next(iter(configs.values())), splits, asked)
     with claim_run(out, start, resume, overwrite):
         comparison = compare_recipes(configs, splits, folds, seeds, CheckpointFolder(out, resume))
     output.print(comparison_table(comparison))
+    print_json_file(out / COMPARISON)
     note(f"Written: {out / COMPARISON}")
+    return None

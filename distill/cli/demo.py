@@ -8,20 +8,24 @@ from pathlib import Path
 
 import click
 
-from distill.core.errors import RunError
+from distill.cli.options import NEW_FOLDER, overwrite_option
+from distill.core.files import refuse_existing, remove_folder
 from distill.core.recipe import recipes_folder
 
 
 @click.command()
 @click.option(
+    "-o",
     "--out",
     default="demo",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=NEW_FOLDER,
+    metavar="FOLDER",
     help="Folder for everything it writes.",
 )
+@overwrite_option
 @click.pass_context
-def demo(ctx: click.Context, out: Path) -> None:
+def demo(ctx: click.Context, out: Path, overwrite: bool) -> None:
     """Run the whole chain on generated data, offline.
 
     Trains, distils, exports, predicts and benchmarks with tiny random encoders, in minutes on two cores.
@@ -32,8 +36,9 @@ def demo(ctx: click.Context, out: Path) -> None:
     """
     from distill.core.terminal import console, note
 
-    if out.exists() and any(out.iterdir()):
-        raise RunError(f"{out}: is not empty; remove it or pass --out with another folder")
+    refuse_existing(out, overwrite, lambda folder: (folder / "encoders").is_dir(), "a demo")
+    if out.exists():
+        remove_folder(out)
     started = time.perf_counter()
     data = out / "data"
     note(f"generating images in {data} and tiny random encoders in {out / 'encoders'}")
@@ -45,7 +50,8 @@ def demo(ctx: click.Context, out: Path) -> None:
         words = [str(argument) for argument in arguments]
         console.rule(style="dim")
         note(f"$ distill {shlex.join(words)}")
-        ctx.find_root().command.main(words, prog_name="distill", standalone_mode=False)
+        if exit_code := ctx.find_root().command.main(words, prog_name="distill", standalone_mode=False):
+            ctx.exit(exit_code)
 
     write_demo_data(data)
     splits = read_splits(data)

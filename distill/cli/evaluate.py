@@ -6,27 +6,27 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, column_options, data_option
+from distill.cli.options import BUNDLE, column_options, data_option, json_option, out_file, split_option
+from distill.cli.results import print_json
 from distill.core.columns import Columns
 
 
 @click.command()
 @click.argument("folder", metavar="RUN_OR_BUNDLE", type=BUNDLE)
 @data_option
-@click.option(
-    "--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]), help="Split to use."
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the metrics as JSON.")
+@split_option
+@out_file("Also write the metrics as JSON.")
+@json_option
 @column_options
-def evaluate(folder: Path, data: Path, split: str, out: Path | None, columns: Columns) -> None:
+def evaluate(folder: Path, data: Path, split: str | None, out: Path | None, columns: Columns) -> None:
     """Measure F1 of a run or a Bundle on a split.
 
     Prints micro- and macro-F1 with bootstrap intervals, each label, and the constant predictor for comparison.
 
     \b
     Example:
-      distill evaluate runs/bundle --data memes/ --split test
+      distill evaluate runs/bundle --data memes/
     """
     from distill import api
 
-    api.evaluate(folder, data, split=split, out=out, columns=columns)
+    print_json(api.evaluate(folder, data, split=split, out=out, overwrite=True, columns=columns))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, IMAGE, THREADS
+from distill.cli.options import BUNDLE, IMAGE, THREADS, json_option, out_file
+from distill.cli.results import print_json
 from distill.core.extras import require_extra
 
 
@@ -19,21 +20,13 @@ from distill.core.extras import require_extra
 )
 @click.option("--label", "names", multiple=True, metavar="NAME", help="Label to explain. Repeatable.")
 @click.option("--grid", default=7, show_default=True, type=click.IntRange(2, 32), help="Squares across the image.")
-@click.option(
-    "--out",
+@out_file(
+    "PNG file to write; all numbers go beside it, with the suffix .json.",
+    beside=(".json",),
     default="explained.png",
     show_default=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="PNG file to write.",
 )
-@click.option(
-    "--json",
-    "figures",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="JSON file to write.  [default: OUT with the suffix .json]",
-)
+@json_option
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
 def explain(
     bundle: Path,
@@ -43,7 +36,6 @@ def explain(
     names: tuple[str, ...],
     grid: int,
     out: Path,
-    figures: Path | None,
     threads: int,
 ) -> None:
     """Explain an answer by occlusion, as a plot and as JSON.
@@ -60,25 +52,23 @@ def explain(
         raise click.UsageError("give --image FILE, --text TEXT, or both")
     if out.suffix.lower() != ".png":
         raise click.UsageError(f"--out {out} is to be a PNG file; give a name that ends in .png")
-    figures = figures or out.with_suffix(".json")
-    if figures == out:
-        raise click.UsageError(f"--out {out} is the PNG file; give --json another name")
     require_extra("plots", "distill explain")
-    from distill.core.files import refuse_non_file, write_json
+    from distill.core.files import write_json
     from distill.core.terminal import note, output
     from distill.data.dataset import Example
     from distill.runtime.explain import explain_prediction, to_table
     from distill.runtime.explain_plot import write_plot
     from distill.runtime.predictor import Predictor
 
-    for path in (out, figures):
-        refuse_non_file(path)
     predictor = Predictor.load(bundle, threads)
     name = image.name if isinstance(image, Path) else "text" if image is None else "image"
     example = Example(name, text, image, ())
     found = explain_prediction(predictor, example, names, count, grid)
     title = f"{example.id} as {bundle.name} sees it"
     write_plot(found, image, predictor.bundle.preprocess.image, title, out)
-    write_json(figures, {"bundle": bundle.name, "bundle_sha256": predictor.bundle.sha256, **found.to_json()})
+    result = {"bundle": bundle.name, "bundle_sha256": predictor.bundle.sha256, **found.to_json()}
+    figures = out.with_suffix(".json")
+    write_json(figures, result)
     output.print(to_table(found))
+    print_json(result)
     note(f"Written: {out}, and all numbers in {figures}")

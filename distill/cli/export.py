@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill.cli.options import NEW_FOLDER, column_options, recipe_option, set_option, target_option
+from distill.cli.exits import exits
+from distill.cli.options import (
+    ROWS,
+    column_options,
+    dry_run_option,
+    json_option,
+    out_folder,
+    recipe_option,
+    set_option,
+    target_option,
+)
+from distill.cli.results import print_json
 from distill.core.columns import Columns
+
+if TYPE_CHECKING:
+    from distill.core.recipe import Recipe
 
 STUDENT_OPTIONS = (
     "id_column",
@@ -30,14 +44,15 @@ STUDENT_OPTIONS = (
 
 
 @click.command()
+@exits({1: "the exported model does not agree with PyTorch; nothing was written"})
 @click.argument("run", metavar="STUDENT_OR_BUNDLE", type=click.Path(path_type=Path))
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=ROWS,
     metavar="DATA",
     help="Dataset that the student was trained on.  [required for a student]",
 )
-@click.option("--out", required=True, type=NEW_FOLDER, metavar="BUNDLE", help="Folder to write the Bundle to.")
+@out_folder("Folder to write the Bundle to.", metavar="BUNDLE")
 @click.option("--int8", is_flag=True, help="Quantise to int8. The fp32 Bundle is written beside it, as OUT-fp32.")
 @click.option("--int4", is_flag=True, help="Quantise weights to 4 bits: smaller than int8, and slower.")
 @target_option
@@ -56,11 +71,14 @@ STUDENT_OPTIONS = (
 )
 @recipe_option
 @set_option
+@dry_run_option
+@json_option
 @column_options
 def export(
     run: Path,
     data: Path | None,
     out: Path,
+    overwrite: bool,
     int8: bool,
     int4: bool,
     target: Any,
@@ -70,6 +88,7 @@ def export(
     ort_web: Path | None,
     recipe: Path | None,
     overrides: tuple[str, ...],
+    dry_run: bool,
     columns: Columns,
 ) -> None:
     """Export a student to a Bundle, the folder that ships.
@@ -93,11 +112,11 @@ def export(
         raise click.UsageError("--ort-web is what --web takes its files from; give both")
     if is_bundle(run):
         options = click.get_current_context().params
-        if not web or any(options[name] for name in STUDENT_OPTIONS):
+        if not web or dry_run or any(options[name] for name in STUDENT_OPTIONS):
             raise click.UsageError(
                 f"{run} is a Bundle already: only a page can be made of it, with --web --out DIR"
             )
-        return _page(run, out, ort_web)
+        return _page(run, out, overwrite, ort_web)
     if data is None:
         raise click.UsageError(f"{run} is no Bundle; to make one of a student, give its --data")
     if int8 and int4:
@@ -105,43 +124,64 @@ def export(
     if max_f1_drop is not None:
         overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
     from distill import api
-    from distill.core.terminal import note
+    from distill.core.recipe import Recipe
+    from distill.core.terminal import note, output
 
     page = out.with_name(f"{out.name}-web")
-    if web:  # refuse the page before the long work, not after it
-        _prepare(run, page, ort_web)
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
-    api.export(
-        run,
-        data,
-        out,
-        precision=precision,
-        target=target,
-        embed=embed,
-        recipe=recipe,
-        overrides=overrides,
-        columns=columns,
-    )
-    if web:
-        _page(out, page, ort_web)
+    if dry_run:
+        return _plan(run, data, (precision, target, out, embed, overwrite), Recipe.load(recipe, overrides), columns)
+    if web:  # refuse the page before the long work, not after it
+        _prepare(run, page, overwrite, ort_web)
+    with output.held():  # the page is written before anything is printed
+        bundle = api.export(
+            run,
+            data,
+            out,
+            precision=precision,
+            target=target,
+            embed=embed,
+            overwrite=overwrite,
+            recipe=recipe,
+            overrides=overrides,
+            columns=columns,
+        )
+        if web:
+            _page(out, page, True, ort_web)
+    print_json({"bundle": str(out), **bundle.figures})
     return note(f"Next: distill bench {out} --data {data} --against {run}")
 
 
-def _prepare(student: Path, place: Path, ort_web: Path | None) -> None:
+def _prepare(student: Path, place: Path, overwrite: bool, ort_web: Path | None) -> None:
     from distill.model.checkpoint import Checkpoint
     from distill.runtime.web.onnxruntime_web import load_runtime
-    from distill.runtime.web.page import check_page_replaceable
+    from distill.runtime.web.page import refuse_existing_page
     from distill.runtime.web.tokenizer import check_tokenizer
 
-    check_page_replaceable(place)
+    refuse_existing_page(place, overwrite)
     check_tokenizer(Checkpoint.load(student).classifier.tokenizer_json)
     load_runtime(ort_web)
 
 
-def _page(bundle: Path, out: Path, ort_web: Path | None) -> None:
+def _plan(student: Path, data: Path, request: tuple[Any, ...], recipe: Recipe, columns: Columns) -> None:
+    from distill.api import read_dataset
+    from distill.cli.dry_run import show_export_plan
+    from distill.core.cpu import detect_target
+    from distill.model.checkpoint import Checkpoint
+    from export.pipeline import ExportRequest
+    from export.plan import plan_export
+
+    precision, target, *rest = request
+    splits = read_dataset(data, student, columns.over(recipe.data.columns))
+    asked = ExportRequest(precision, target or detect_target(), *rest)
+    show_export_plan(plan_export(Checkpoint.load(student), splits, recipe.export, asked))
+
+
+def _page(bundle: Path, out: Path, overwrite: bool, ort_web: Path | None) -> None:
     from distill.core.terminal import note
     from distill.runtime.web.onnxruntime_web import load_runtime
-    from distill.runtime.web.page import write_page
+    from distill.runtime.web.page import refuse_existing_page, write_page
 
+    refuse_existing_page(out, overwrite)
     write_page(bundle, out, load_runtime(ort_web))
     note(f"Page in {out}; to see it: python3 -m http.server --directory {out}, then open http://localhost:8000")

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from distill.cli.options import column_options, target_option, teacher_options, training_options
+from distill.cli.options import column_options, dry_run_option, target_option, teacher_options, training_options
+from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 
 
@@ -15,7 +16,8 @@ from distill.core.columns import Columns
 @click.argument("run", metavar="STUDENT", type=click.Path(path_type=Path))
 @teacher_options
 @target_option
-@training_options
+@training_options("finetune.seed")
+@dry_run_option
 @column_options
 def finetune_int8(
     run: Path,
@@ -29,6 +31,7 @@ def finetune_int8(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    dry_run: bool,
     columns: Columns,
 ) -> None:
     """Fine-tune a student with quantisation-aware training.
@@ -41,9 +44,14 @@ def finetune_int8(
       distill finetune-int8 runs/student --teacher runs/teacher --data memes/ --out runs/student-int8
     """
     from distill import api
+    from distill.cli.dry_run import plan_finetune, show_plan
     from distill.core.terminal import note
-    from distill.data.run_folder import is_run
+    from distill.data.run_folder import METRICS, is_run
+    from distill.data.teacher_sources import TeacherSources
 
+    if dry_run:
+        sources = TeacherSources.of(teachers or None, teacher_answers, answers_are)
+        return show_plan(plan_finetune(data, out, recipe, overrides, columns, student=run, sources=sources))
     was_finished = is_run(out) and not overwrite
     api.finetune_int8(
         run,
@@ -59,5 +67,7 @@ def finetune_int8(
         overwrite=overwrite,
         columns=columns,
     )
+    print_json_file(out / METRICS)
     if not was_finished:
         note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+    return None

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 import click
 
-from distill.core.errors import DistillError
+from distill.cli.everywhere import DEBUG, add_everywhere
+from distill.core.errors import DistillError, ExitCode
 from distill.core.extras import extra_of, install_command
 from distill.core.files import describe_os_error
 from distill.core.printable import printable_line
 from distill.core.streams import printable_streams
+from distill.core.volume import restored_volume
 
 
 class Commands(click.Group):
@@ -29,6 +33,7 @@ class Commands(click.Group):
         for commands in sections.values():
             for command in commands:
                 self.add_command(command)
+        add_everywhere(self)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List them under their headings, with the first sentence of each."""
@@ -40,15 +45,19 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run as a program; whatever it prints is made printable."""
-        with printable_streams():
+        with printable_streams(), restored_volume():
             return super().main(*args, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's; mistakes are told in the form of all errors."""
+        with _one_form():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, translating what it raises."""
-        if ctx.params.get("debug"):
-            return super().invoke(ctx)
         try:
-            result = self._translated(ctx)
+            with _one_form():
+                result = self._translated(ctx)
         except click.exceptions.Exit:
             raise
         except Exception:
@@ -62,35 +71,71 @@ class Commands(click.Group):
     def _translated(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except DistillError as error:
-            _fail(ctx, str(error), error.exit_code)
-        except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if (extra := extra_of(package)) is None:
+        except Exception as error:
+            if ctx.meta.get(DEBUG):
                 raise
-            _fail(ctx, f"this command needs {package}; {install_command(extra)}", 2)
-        except OSError as error:
-            if error.strerror is None:
-                raise
-            _fail(ctx, describe_os_error(error), 2)
+            self._translate(ctx, error)
+            raise
         except KeyboardInterrupt as stop:  # who knows more than this says so
+            if ctx.meta.get(DEBUG):
+                raise
             what = stop.args[0] if stop.args else "an interrupted training goes on with --resume"
-            _fail(ctx, f"interrupted; {what}", 130)
+            _fail(ctx, f"interrupted; {what}", ExitCode.INTERRUPTED)
+
+    def _translate(self, ctx: click.Context, error: Exception) -> None:
+        """Exit with one line about an error that a user can mend."""
+        if isinstance(error, DistillError):
+            _fail(ctx, str(error), error.exit_code)
+        if isinstance(error, ModuleNotFoundError):
+            package = (error.name or "").partition(".")[0]
+            if (extra := extra_of(package)) is not None:
+                _fail(ctx, f"this command needs {package}; {install_command(extra)}", ExitCode.ERROR)
+        if isinstance(error, OSError) and error.strerror is not None:
+            _fail(ctx, describe_os_error(error), ExitCode.ERROR)
 
 
 class WithDefault(click.Group):
-    """A group whose command `run` is meant when no other one is named: `distill bench BUNDLE`."""
+    """A group whose command `default` is meant when no other one is named: `distill bench BUNDLE`; also `alone`,
+    without any word, if that is so."""
+
+    def __init__(self, *args: Any, default: str = "run", alone: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.default, self.alone = default, alone
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `run` in front of what names no command; a folder named as a command is given as ./pack."""
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
-            args = ["run", *args]
+        """Put `default` in front of what names no command; a folder named as a command is given as ./pack."""
+        if (args or self.alone) and args[:1] not in [[name] for name in (*self.commands, "-h", "--help")]:
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+
+def say_error(message: str) -> None:
+    """Print an error, in the form that all have: one line on standard error."""
+    click.echo(f"error: {printable_line(message)}", err=True)
+
+
+@contextmanager
+def _one_form() -> Iterator[None]:
+    """Let click's own errors, which are about how a command was written, look like all others."""
+    try:
+        yield
+    except click.ClickException as error:
+        if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # which shows the help
+            error.exit_code = ExitCode.ERROR  # type: ignore[misc]
+            error.show = partial(_show, error)  # type: ignore[method-assign]
+        raise
+
+
+def _show(error: click.ClickException, file: Any = None) -> None:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.", err=True)
+    say_error(error.format_message())
 
 
 def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
     if _speaks():
-        click.echo(f"error: {printable_line(message)}", err=True)
+        say_error(message)
     ctx.exit(exit_code)
 
 

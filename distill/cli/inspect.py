@@ -6,25 +6,24 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, NEW_FOLDER, column_options, data_option
+from distill.cli.options import BUNDLE, column_options, data_option, json_option, out_folder, split_option
+from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 
 
 @click.command()
 @click.argument("folder", metavar="RUN_OR_BUNDLE", type=BUNDLE)
 @data_option
-@click.option(
-    "--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]), help="Split to use."
-)
+@split_option
 @click.option(
     "--worst", default=12, show_default=True, type=click.IntRange(1, 200), help="Number of worst examples to show."
 )
-@click.option(
-    "--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="New folder for the page and its plots."
-)
-@click.option("--overwrite", is_flag=True, help="Replace an existing inspection at --out.")
+@out_folder("New folder for the page and its plots.")
+@json_option
 @column_options
-def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwrite: bool, columns: Columns) -> None:
+def inspect(
+    folder: Path, data: Path, split: str | None, worst: int, out: Path, overwrite: bool, columns: Columns
+) -> None:
     """Show what a model gets right and wrong, on one page.
 
     Writes an HTML page, its plots as PNG and its figures as JSON: errors by label, precision-recall curves with the
@@ -35,7 +34,7 @@ def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwri
     Example:
       distill inspect runs/student --data memes/ --out runs/student-inspected
     """
-    from bench.inspect.folder import ready
+    from bench.inspect.folder import FIGURES, ready
 
     ready(out, overwrite)  # what is in the way is found before the long work
     from distill.api import read_dataset
@@ -52,4 +51,5 @@ def inspect(folder: Path, data: Path, split: str, worst: int, out: Path, overwri
     name = f"{variant.name} ({folder.resolve().name})"
     findings = inspect_model(open_variant(variant), eval_set, name, worst)
     page = write(findings, eval_set.examples, out, overwrite)
+    print_json_file(out / FIGURES)
     note(f"Written: {page}, with the figures in inspect.json and every plot as PNG")

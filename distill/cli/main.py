@@ -17,10 +17,11 @@ from distill.cli.evaluate import evaluate
 from distill.cli.explain import explain
 from distill.cli.export import export
 from distill.cli.finetune_int8 import finetune_int8
-from distill.cli.groups import Commands
+from distill.cli.groups import Commands, say_error
 from distill.cli.inspect import inspect
 from distill.cli.launch import runs_in_several_processes
 from distill.cli.predict import predict
+from distill.cli.recipe import recipe
 from distill.cli.retrain import retrain
 from distill.cli.serve import serve
 from distill.cli.split import split
@@ -29,6 +30,7 @@ from distill.cli.train_student import train_student
 from distill.cli.train_teacher import train_teacher
 from distill.cli.tune import tune
 from distill.cli.verify import verify
+from distill.core.errors import ExitCode
 from distill.core.files import describe_os_error
 from distill.core.package_guard import require_own
 
@@ -37,7 +39,7 @@ SECTIONS = {
     "Train": (baseline, train_teacher, train_student, compare_teachers, tune, retrain, finetune_int8),
     "Export and measure": (export, evaluate, inspect, bench),
     "Use a Bundle": (predict, explain, serve, verify),
-    "Data": (split, data),
+    "Data and settings": (split, data, recipe),
 }
 
 # The packages beside distill that a command imports; the others need none.
@@ -58,10 +60,9 @@ OPTIONAL_PACKAGES = {
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="distill")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, "-V", "--version", prog_name="distill")
 @click.pass_context
-def main(ctx: click.Context, debug: bool) -> None:
+def main(ctx: click.Context) -> None:
     """Distil multi-label classifiers of images with text into int8 models for small CPUs.
 
     \b
@@ -94,10 +95,10 @@ def run() -> None:
     except SystemExit as stop:
         exit_code = stop.code
     except OSError as error:  # such as of --help, outside of every command
-        click.echo(f"error: {describe_os_error(error)}", err=True)
-        exit_code = 2
+        say_error(describe_os_error(error))
+        exit_code = ExitCode.ERROR
     failure = output_failure()
     if failure is not None and not exit_code:
-        click.echo(f"error: {describe_os_error(failure)}", err=True)
-        exit_code = 2
+        say_error(describe_os_error(failure))
+        exit_code = ExitCode.ERROR
     sys.exit(exit_code)  # type: ignore[arg-type]

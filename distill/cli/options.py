@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from distill.cli.completion import complete_path, complete_setting
+from distill.cli.results import json_asked
+from distill.cli.standard_input import IMAGES_OF_STDIN, Rows
 from distill.core.columns import Columns
 from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
-from distill.core.files import refuse_working_directory
+from distill.core.device import DEVICES, using_device
+from distill.core.files import refuse_existing, refuse_working_directory
+from distill.core.volume import volume
+
+STDOUT = "-"
+SPLITS = ("train", "dev", "test")
 
 
 class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -27,6 +35,8 @@ class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the n
 
         return value if isinstance(value, Path) else hub.resolve(value)
 
+    shell_complete = complete_path  # type: ignore[assignment]  # click gives the context by its place
+
 
 class ImageSource(click.ParamType):  # type: ignore[type-arg]
     """An image file, or an image in a data: URL, as in a row."""
@@ -39,12 +49,16 @@ class ImageSource(click.ParamType):  # type: ignore[type-arg]
 
         return value if isinstance(value, Path | bytes) else open_name(value, [Path()], "--image")
 
+    shell_complete = complete_path  # type: ignore[assignment]  # click gives the context by its place
+
 
 class NewFolder(click.Path):
     """A folder that a command writes as a whole, or replaces."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Raises OutputError for the directory that the user is in, before hours of work."""
+        if value == STDOUT:
+            self.fail("a folder cannot be written to standard output; name one", param, ctx)
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         refuse_working_directory(path)
         return path
@@ -53,6 +67,8 @@ class NewFolder(click.Path):
 BUNDLE = BundlePath()
 IMAGE = ImageSource()
 NEW_FOLDER = NewFolder()
+FILE = click.Path(path_type=Path)
+ROWS = Rows()
 SEED = click.IntRange(0, 2**32 - 1)  # numpy's generators take no larger one
 THREADS = click.IntRange(0, max_threads())
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -60,10 +76,15 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 data_option = click.option(
     "--data",
     required=True,
-    type=click.Path(path_type=Path),
+    type=ROWS,
     metavar="DATA",
     help="Folder with train, dev and optionally test files (.json, .jsonl, .csv, .tsv, .parquet), one file, split "
-    "70/15/15, a published dataset (docs/data.md), or OWNER/NAME on the Hugging Face hub.",
+    "70/15/15, a published dataset (docs/data.md), OWNER/NAME on the Hugging Face hub, or - for rows on standard "
+    "input.",
+)
+
+split_option = click.option(
+    "--split", type=click.Choice(SPLITS), help="Split to use.  [default: test if it has labels, else dev]"
 )
 
 recipe_option = click.option(
@@ -73,7 +94,12 @@ recipe_option = click.option(
     help="TOML file with settings that differ from the defaults.",
 )
 set_option = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting of the recipe. Repeatable."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=complete_setting,
+    help="Override one setting of the recipe (distill recipe lists them). Repeatable.",
 )
 
 target_option = click.option(
@@ -105,34 +131,103 @@ def teacher_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="What --teacher-answers holds, where its values do not tell.",
         ),
     ]
+    return applied(command, options)
+
+
+def applied(command: Callable[..., Any], options: Sequence[Decorator]) -> Callable[..., Any]:
+    """The command with the options, which help lists in this order."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that commands share which train by a recipe."""
-    return retraining_options(recipe_option(command))
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is at --out already.")
 
 
-def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same without the recipe, for a training that has one already."""
+def out_file(
+    what: str, more: str = "", beside: Sequence[str] = (), otherwise: Callable[..., Path] | None = None, **how: Any
+) -> Decorator:
+    """-o, --out and --overwrite of a command that writes a file, one of the option `more`, and files of the same
+    name with the suffixes `beside`. `otherwise` makes the file's name of the other options.
+
+    What exists is refused before the work begins. A file that is JSON may be "-", which is --json.
+    """
+    option = click.option("-o", "--out", type=FILE, metavar="FILE", help=what, **how)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def checked(*arguments: Any, overwrite: bool, **options: Any) -> Any:
+            if str(options["out"]) == STDOUT:
+                if "JSON" not in what:
+                    raise click.UsageError(f"--out -: {what.rstrip('.')} cannot go to standard output; name a file")
+                volume.tables, options["out"] = False, None
+            if options["out"] is None and otherwise is not None:
+                options["out"] = otherwise(**options)
+            for path in (path for name in ("out", more) if (path := options.get(name)) is not None):
+                refuse_existing(path, overwrite)
+            for suffix in beside:
+                refuse_existing(options["out"].with_suffix(suffix), overwrite)
+            return command(*arguments, **options)
+
+        return applied(checked, [option, overwrite_option])
+
+    return decorate
+
+
+def out_folder(what: str, metavar: str = "FOLDER") -> Decorator:
+    """-o, --out and --overwrite of a command that writes a folder, which gets both."""
+    option = click.option("-o", "--out", required=True, type=NEW_FOLDER, metavar=metavar, help=what)
+    return lambda command: applied(command, [option, overwrite_option])
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    callback=json_asked,
+    help="Print the result as JSON on standard output, in place of tables.",
+)
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check everything, say what would be done, how long and how large; write nothing.",
+)
+
+
+_seed_option = click.option("--seed", type=SEED, help="Seed of the training.  [default: that of the recipe]")
+
+
+def training_options(*seeded: str, with_recipe: bool = True) -> Decorator:
+    """The options that all commands share which train; --seed sets these keys of the recipe, if any are named."""
     options: list[Decorator] = [
+        *([recipe_option] if with_recipe else []),
         data_option,
-        click.option(
-            "--out",
-            required=True,
-            type=click.Path(path_type=Path),
-            metavar="FOLDER",
-            help="Folder to write to.",
-        ),
+        click.option("-o", "--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="Folder to write to."),
         set_option,
+        *([_seed_option] if seeded else []),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            type=click.Choice(DEVICES),
+            help="Where to train; auto takes a CUDA GPU if there is one, else the CPU.",
+        ),
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),
         click.option("--overwrite", is_flag=True, help="Delete an existing run at --out first."),
+        json_option,
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def seeded_on_device(*arguments: Any, device: Any, **given: Any) -> Any:
+            if seeded and (seed := given.pop("seed")) is not None:
+                given["overrides"] = (*given["overrides"], *(f"{key}={seed}" for key in seeded))
+            with using_device(device):
+                return command(*arguments, **given)
+
+        return applied(seeded_on_device, options)
+
+    return decorate
 
 
 TABS = ("tab", "\\t")  # how a shell's user writes one
@@ -173,11 +268,8 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
             labels=tuple(name for name in labels if name),
             separator="\t" if separator in TABS else separator,
             cut=options.pop("label_cut"),
-            images=os.fsdecode(options.pop("images")),
+            images=os.fsdecode(options.pop("images")) or click.get_current_context().meta.get(IMAGES_OF_STDIN, ""),
         )
         return command(*arguments, columns=columns, **options)
 
-    with_options: Callable[..., Any] = with_columns
-    for option in reversed(_COLUMN_OPTIONS):
-        with_options = option(with_options)
-    return with_options
+    return applied(with_columns, _COLUMN_OPTIONS)

@@ -6,21 +6,31 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, IMAGE, THREADS, column_options
+from distill.cli.exits import exits
+from distill.cli.groups import say_error
+from distill.cli.options import BUNDLE, IMAGE, ROWS, STDOUT, THREADS, column_options, overwrite_option
 from distill.core.columns import Columns
+from distill.core.errors import ExitCode
 
 WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
 @click.command()
+@exits({1: "some rows could not be read; their lines say why"})
 @click.argument("bundle", type=BUNDLE)
-@click.argument("source", required=False)
+@click.argument("source", required=False, type=ROWS)
 @click.option("--image", type=IMAGE, metavar="FILE", help="Predict one image.")
 @click.option("--text", default="", help="Text of that image, or a text without an image.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="File to write instead of standard output."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write instead of standard output, which is - too.",
 )
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), help="Split of a dataset to predict for.")
+@overwrite_option
+@click.option("--recursive", is_flag=True, help="Read the folders in SOURCE, a folder of images, as well.")
 @click.option("--ocr", is_flag=True, help="Read the text off images that come without one.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
@@ -40,11 +50,13 @@ WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 @column_options
 def predict(
     bundle: Path,
-    source: str | None,
+    source: Path | None,
     image: Path | bytes | None,
     text: str,
     out: Path | None,
     split: str | None,
+    overwrite: bool,
+    recursive: bool,
     ocr: bool,
     resume: bool,
     threads: int,
@@ -55,10 +67,10 @@ def predict(
 ) -> None:
     """Predict labels and probabilities.
 
-    SOURCE is a file of rows (.jsonl, .json, .csv, .tsv, .parquet), a folder of images, where the text of a.jpg is
-    read from a.txt, or with --split a dataset's folder, or OWNER/NAME on the Hugging Face hub. A row may lack its
-    text or its image. A row that cannot be read gets a line with an "error", the others are predicted, and the exit
-    code is 1.
+    SOURCE is a file of rows (.jsonl, .json, .csv, .tsv, .parquet), - for rows on standard input, an image, a folder
+    of images, where the text of a.jpg is read from a.txt, or with --split a dataset's folder, or OWNER/NAME on the
+    Hugging Face hub. A row may lack its text or its image. A row that cannot be read gets a line with an "error",
+    the others are predicted, and the exit code is 1.
 
     Predictions are JSON lines, or by the suffix of --out a table in CSV, TSV or Parquet, with the columns id,
     labels, a probability for each label, and error. With --out, an interrupted run continues from OUT.part with
@@ -67,18 +79,25 @@ def predict(
 
     \b
     Examples:
+      distill predict runs/bundle meme.jpg
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
       distill predict runs/bundle posts.jsonl --out predictions.jsonl
       distill predict runs/bundle posts.csv --out predictions.csv
-      distill predict runs/bundle images/ --ocr
+      distill predict runs/bundle images/ --recursive --ocr
+      distill predict runs/bundle - < posts.jsonl | head
       distill predict someone/meme-student@v1 --image meme.jpg      # a Bundle on the Hugging Face hub
       distill predict runs/bundle posts.parquet --out predictions/ --engine ray --workers 8
     """
+    from distill.data.image_names import IMAGE_SUFFIXES
+
+    if source is not None and image is None and text.strip() and source.suffix.lower() in IMAGE_SUFFIXES:
+        image, source = source, None
+    out = None if str(out) == STDOUT else out
     single = image is not None or text.strip() != ""
     if single == (source is not None):
         raise click.UsageError(
-            "give either --image FILE and --text TEXT, or one of them, or a SOURCE (a .jsonl, .csv, .json or "
-            ".parquet file, or a folder)"
+            "give either --image FILE and --text TEXT, or one of them, or a SOURCE (an image, a .jsonl, "
+            ".csv, .json or .parquet file, a folder, or - for rows on standard input)"
         )
     if split and source is None:
         raise click.UsageError("--split names the part of a SOURCE; give both")
@@ -92,15 +111,21 @@ def predict(
         )
     if workers and engine != "ray":
         raise click.UsageError("--workers are those of --engine ray; for one process there is --threads")
+    if recursive and (source is None or not source.is_dir()):
+        raise click.UsageError("--recursive reads the folders in a SOURCE that is a folder of images; give one")
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other; give one of them")
     if out is not None and engine == "local" and out.suffix and out.suffix.lower() not in WRITTEN:
         raise click.UsageError(
             f"--out {out}: the suffix must be one of {', '.join(WRITTEN)}; name it {out.with_suffix('.jsonl').name}"
         )
+    from distill.core.terminal import warn
     from distill.data.dataset import Example
     from distill.data.roles import Ask
     from distill.data.sources import Source
     from distill.runtime.hub_dataset import resolve_dataset
     from distill.runtime.ocr.reader import TextReader
+    from distill.runtime.partial_file import clear_output
     from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
 
@@ -109,8 +134,12 @@ def predict(
     if source is None:
         items = Source.of(Example(name, text, image, ()))
     else:
-        path = resolve_dataset(source)
-        items = Source.of_split(path, split, ask) if split else Source.open(path, ask)
+        path = resolve_dataset(str(source))
+        items = Source.of_split(path, split, ask) if split else Source.open(path, ask, recursive)
+    if items.passed_over:
+        warn(f"{source}: {items.passed_over}")
+    if out is not None and not resume:
+        clear_output(out, overwrite, is_folder=engine == "ray")
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions
@@ -121,5 +150,5 @@ def predict(
         items = items.remembering(predictor.bundle.columns)
         failed_rows = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
     if failed_rows:
-        click.echo(f"error: {failed_rows} row(s) could not be read; their lines say why", err=True)
-        click.get_current_context().exit(1)
+        say_error(f"{failed_rows} row(s) could not be read; their lines say why")
+        click.get_current_context().exit(ExitCode.FAILED)

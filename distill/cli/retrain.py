@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import column_options, retraining_options
+from distill.cli.exits import exits
+from distill.cli.options import column_options, training_options
+from distill.cli.results import print_json_file
 from distill.core.columns import Columns
-
-KEPT = 3  # exit code; 1 would be a crash, too
+from distill.core.errors import ExitCode
 
 
 @click.command()
+@exits({3: "KEPT OLD: the new run is worse on the fixed test set, or may be"})
 @click.argument("run", metavar="TEACHER", type=click.Path(path_type=Path))
-@retraining_options
+@training_options("teacher.seed", with_recipe=False)
 @click.option(
     "--test",
     required=True,
@@ -82,10 +84,11 @@ def retrain(
     is_promoted = promotion.decision != "KEPT OLD"
     if is_promoted and current is not None:
         switch_link(current, out)
+    print_json_file(out / FIGURES)
     note(f"Written to {out}: {FIGURES}, {PAGE}")
     note(promotion.sentence())
     if not is_promoted:
-        click.get_current_context().exit(KEPT)
+        click.get_current_context().exit(ExitCode.KEPT_OLD)
     if current is not None:
         note(f"{current} points to {out} now")
     note(f"Next: distill train-student --data {data} --teacher {out} --out runs/student")

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from distill.cli.options import column_options, teacher_options, training_options
+from distill.cli.options import ROWS, column_options, dry_run_option, teacher_options, training_options
+from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 
 
@@ -15,7 +16,7 @@ from distill.core.columns import Columns
 @teacher_options
 @click.option(
     "--unlabelled",
-    type=click.Path(path_type=Path),
+    type=ROWS,
     metavar="FILE",
     help="Unlabelled rows (.json, .jsonl, .csv) that the teacher, or the answers, label for the student.",
 )
@@ -27,7 +28,8 @@ from distill.core.columns import Columns
     type=click.IntRange(1),
     help="Seeds of the comparison; more than 1 implies --control.",
 )
-@training_options
+@training_options("student.seed")
+@dry_run_option
 @column_options
 def train_student(
     data: Path,
@@ -42,6 +44,7 @@ def train_student(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    dry_run: bool,
     columns: Columns,
 ) -> None:
     """Distil a teacher into a small student model.
@@ -59,9 +62,15 @@ def train_student(
       distill train-student --data memes/ --teacher-answers answers.jsonl --out runs/student
     """
     from distill import api
+    from distill.cli.dry_run import plan_student, show_plan
     from distill.core.terminal import note
-    from distill.data.run_folder import is_run
+    from distill.data.run_folder import METRICS, is_run
+    from distill.data.teacher_sources import TeacherSources
 
+    if dry_run:
+        sources = TeacherSources.of(teachers or None, teacher_answers, answers_are)
+        arms = 2 * seeds if control or seeds > 1 else 1
+        return show_plan(plan_student(data, out, recipe, overrides, columns, sources=sources, arms=arms))
     was_finished = is_run(out) and not overwrite
     api.train_student(
         data,
@@ -78,5 +87,7 @@ def train_student(
         overwrite=overwrite,
         columns=columns,
     )
+    print_json_file(out / METRICS)
     if not was_finished:
         note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+    return None

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import column_options, training_options
+from distill.cli.options import column_options, dry_run_option, training_options
+from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 
 
 @click.command()
-@training_options
+@training_options("teacher.seed")
+@dry_run_option
 @column_options
 def train_teacher(
     data: Path,
@@ -20,6 +22,7 @@ def train_teacher(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    dry_run: bool,
     columns: Columns,
 ) -> None:
     """Train the teacher, the full-size model.
@@ -32,12 +35,17 @@ def train_teacher(
       distill train-teacher --data memes/ --out runs/teacher --set teacher.epochs=12
     """
     from distill import api
+    from distill.cli.dry_run import plan_teacher, show_plan
     from distill.core.terminal import note
-    from distill.data.run_folder import is_run
+    from distill.data.run_folder import METRICS, is_run
 
+    if dry_run:
+        return show_plan(plan_teacher(data, out, recipe, overrides, columns))
     was_finished = is_run(out) and not overwrite
     api.train_teacher(
         data, out, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite, columns=columns
     )
+    print_json_file(out / METRICS)
     if not was_finished:
         note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")
+    return None

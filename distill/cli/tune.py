@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
-from distill.cli.options import SEED, column_options, training_options
+from distill.cli.options import SEED, column_options, dry_run_option, training_options
+from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 from distill.core.extras import can_plot, install_command, require
 
 
 @click.command()
-@training_options
+@training_options()
 @click.option(
     "--trials",
     default=20,
@@ -28,6 +29,7 @@ from distill.core.extras import can_plot, install_command, require
     "--folds", default=3, show_default=True, type=click.IntRange(2), help="Number of cross-validation folds."
 )
 @click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the search.")
+@dry_run_option
 @column_options
 def tune(
     data: Path,
@@ -36,6 +38,7 @@ def tune(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    dry_run: bool,
     trials: int,
     folds: int,
     seed: int,
@@ -61,7 +64,12 @@ def tune(
 
     refuse_overwriting(out, data)
     splits = read_dataset(data, columns=columns.over(start.data.columns))
+    if dry_run:
+        from distill.cli.dry_run import show_plan, teacher_plan
+
+        return show_plan(teacher_plan(start.teacher, splits, out, trials * (folds - 1), f"{trials} trials"))
     from distill.core.terminal import note, output
+    from distill.data.run_folder import STUDY
     from distill.training.run_writer import RunStart, claim_run
     from teacher.tune.cross_validation import CrossValidation
     from teacher.tune.report import compare_command, evaluate_best, search_table, summary_lines, write_study
@@ -82,11 +90,13 @@ def tune(
         write_study(out, config, examples, finished, best)
         say_written = _write_plots(finished, base.threshold_objective, out)
     output.print(search_table(finished, config, examples))
+    print_json_file(out / STUDY)
     say_written()
     options = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
     command = compare_command(base, best.trial, data, Path(f"{out}-judged"), options)
     for line in (*summary_lines(best, base, len(finished)), f"Next: {shlex.join(command)}"):
         note(line)
+    return None
 
 
 def _write_plots(trials: list[Any], objective: str, out: Path) -> Callable[[], None]:

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import (
-    BUNDLE,
-    THREADS,
-)
+from distill.cli.exits import exits
+from distill.cli.options import BUNDLE, THREADS, json_option, out_file
+from distill.cli.results import print_json
+from distill.core.errors import ExitCode
 
 
 @click.command()
+@exits({1: "this machine does not reproduce the Bundle"})
 @click.argument("bundle", type=BUNDLE)
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the result as JSON.")
+@out_file("Also write the result as JSON.")
+@json_option
 def verify(bundle: Path, threads: int, out: Path | None) -> None:
     """Check that this machine reproduces a Bundle's reference outputs.
 
@@ -26,16 +28,17 @@ def verify(bundle: Path, threads: int, out: Path | None) -> None:
     Example:
       distill verify runs/bundle
     """
+    from dataclasses import asdict
+
+    from distill.core.files import write_json
     from distill.runtime.golden import print_report, replay_golden
     from distill.runtime.predictor import Predictor
 
     report = replay_golden(Predictor.load(bundle, threads))
+    result = asdict(report) | {"passed": report.passed, "bundle": bundle.name}
     if out is not None:
-        from dataclasses import asdict
-
-        from distill.core.files import write_json
-
-        write_json(out, asdict(report) | {"passed": report.passed, "bundle": bundle.name})
+        write_json(out, result)
     print_report(report, str(bundle))
+    print_json(result)
     if not report.passed:
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(ExitCode.FAILED)

@@ -19,14 +19,35 @@ DistillError              the command line prints its message as one line and ex
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from distill.core.printable import printable_line
+
+
+class ExitCode(IntEnum):
+    """What the command line exits with."""
+
+    DONE = 0
+    FAILED = 1
+    ERROR = 2
+    KEPT_OLD = 3
+    INTERRUPTED = 130
+
+
+MEANINGS = {  # the one table of exit codes, which docs/cli.md shows
+    ExitCode.DONE: "done",
+    ExitCode.FAILED: "the command ran, and what it reads or checks failed: a row, a rule, a comparison",
+    ExitCode.ERROR: "an error: a mistake in the command or its input, a missing package, a full disk",
+    ExitCode.KEPT_OLD: "`distill retrain` kept the earlier run",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+}
 
 
 class DistillError(Exception):
     """An error that the user can fix. `exit_code` is what the command line exits with; its text is one line, with
     escapes for what would command a terminal or hide."""
 
-    exit_code = 2
+    exit_code = ExitCode.ERROR
 
     def __str__(self) -> str:
         return printable_line(super().__str__())
@@ -71,7 +92,7 @@ class ExportError(DistillError):
 class ParityError(ExportError):
     """An exported graph's outputs differ from its parent's."""
 
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
 
 class BenchError(DistillError):

@@ -18,6 +18,7 @@ EXTRAS = {
     "ocr": ("rapidocr",),
     "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "hub": ("huggingface_hub",),
+    "heic": ("pillow_heif",),
     "parquet": ("pyarrow",),
     "ray": ("ray", "pyarrow"),
     "tune": ("optuna",),

@@ -19,7 +19,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -117,10 +117,23 @@ def refuse_overwriting(out: Path, *inputs: Path) -> None:
             raise OutputError(f"{out}: is or holds {path}, which is read; choose another folder to write to")
 
 
-def refuse_filled(out: Path) -> None:
-    """Raise OutputError if `out` is a file, or a folder that holds something."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out}: exists and is not empty; choose a new folder")
+def refuse_existing(
+    out: Path, overwrite: bool, is_own: Callable[[Path], bool] | None = None, what: str = "a file"
+) -> None:
+    """The rule for whatever is at `out` already: OutputError unless it may be overwritten; an empty folder may.
+
+    Without `is_own`, `out` is to be a file. With it, it is to be a folder, and never one that holds something which
+    `is_own` does not know as `what`: --overwrite replaces a folder as a whole.
+    """
+    if is_own is None:
+        refuse_non_file(out)
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if is_own is not None and not (out.is_dir() and is_own(out)):
+        raise OutputError(f"{out}: holds something that is not {what}; choose another --out")
+    if not overwrite:
+        holds = "exists" if is_own is None else f"holds {what} already"
+        raise OutputError(f"{out}: {holds}; pass --overwrite to replace it, or choose another --out")
 
 
 def write_error(path: Path, reason: str, size_bytes: int | None = None, then: str = RETRY) -> OutputError:

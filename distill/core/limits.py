@@ -92,7 +92,7 @@ def check_limits(config: Any, where: str) -> None:
             check_limits(value, key)
         elif isinstance(value, str):
             _check_string(value, key)
-        elif not isinstance(value, bool):
+        elif value is not None and not isinstance(value, bool):
             limit = limit_of(key)
             if not limit.holds(value):
                 raise RecipeError(f"{key} must be {limit}, got {short_repr(value)}")

@@ -10,13 +10,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from distill.core.columns import Columns
 from distill.core.errors import RecipeError
 from distill.core.limits import check_limits
 from distill.core.printable import is_printable
-from distill.core.schema import build_dataclass, merge_table, nested, parse_override, read_toml
+from distill.core.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
 from distill.core.untrusted import short_repr, shorten
 
 C = TypeVar("C", bound="ModelConfig")
@@ -280,10 +280,12 @@ class StudentConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Quantisation-aware training (QAT): further training in int8 arithmetic."""
+    """Quantisation-aware training (QAT): further training in int8 arithmetic. Without a `seed`, it has the
+    student's."""
 
     epochs: int
     learning_rate: float
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         check_limits(self, "finetune")
@@ -353,19 +355,20 @@ class Recipe:
         """The packaged defaults, overridden by the file at `path` and then by `overrides`, ["teacher.epochs=12"] or
         {"teacher.epochs": 12}. Raises RecipeError for an unknown key or an invalid value."""
         tree = read_toml(recipes_folder() / "meme.toml")
-        tree["data"]["columns"]["cut"] = None  # which TOML cannot write
+        tree["data"]["columns"]["cut"] = tree["finetune"]["seed"] = None  # which TOML cannot write
+        keys = list(flatten(tree))
         if path is not None:
-            merge_table(tree, read_toml(path), str(path))
+            merge_table(tree, read_toml(path), str(path), keys)
         if isinstance(overrides, Mapping):
             for key, value in overrides.items():
                 if not isinstance(key, str):
                     raise RecipeError(f"overrides: a key must be a string; got {short_repr(key)}")
-                merge_table(tree, nested(key, _without_numpy(value)), shorten(key))
+                merge_table(tree, nested(key, _without_numpy(value)), shorten(key), keys)
         else:
             for override in [overrides] if isinstance(overrides, str) else overrides:
                 if not isinstance(override, str):
                     raise RecipeError(f'overrides: expected "KEY=VALUE"; got {short_repr(override)}')
-                merge_table(tree, parse_override(override), f"--set {shorten(override)}")
+                merge_table(tree, parse_override(override), f"--set {shorten(override)}", keys)
         return build_dataclass(cls, tree, "recipe")
 
 
@@ -376,6 +379,18 @@ def override_config(config: C, overrides: Sequence[str], where: str) -> C:
     for override in overrides:
         merge_table(tree, parse_override(override), f"--set {shorten(override)}")
     return build_dataclass(type(config), tree[where], where)
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """The values of a key that may have few, such as "teacher.optimizer"; none for any other."""
+    kind: Any = Recipe
+    for part in key.split("."):
+        if not dataclasses.is_dataclass(kind):
+            return ()
+        kind = get_type_hints(kind).get(part)
+    if kind is bool:
+        return ("true", "false")
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def recipes_folder() -> Path:

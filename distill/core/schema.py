@@ -6,6 +6,8 @@ import dataclasses
 import math
 import sys
 import types
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -35,7 +37,8 @@ def build_dataclass(cls: type[T], tree: Any, where: str) -> T:
     names = list(defaults)
     unknown = sorted(set(tree) - set(names))
     if unknown:
-        raise RecipeError(f"{where}: unknown key {short_repr(unknown[0])}; expected {', '.join(names)}")
+        hint = suggest(unknown[0], names) or f"; expected {', '.join(names)}"
+        raise RecipeError(f"{where}: unknown key {short_repr(unknown[0])}{hint}")
     missing = [name for name in names if name not in tree and defaults[name] is not None]
     if missing:
         raise RecipeError(f"{where}: key {missing[0]!r} is missing")
@@ -110,12 +113,29 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     return tree  # type: ignore[no-any-return]
 
 
-def merge_table(base: dict[str, Any], top: dict[str, Any], where: str) -> None:
+def flatten(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
+    return flat
+
+
+def suggest(key: str, names: Iterable[str], everywhere: Iterable[str] = ()) -> str:
+    """ "; did you mean NAME?" for the nearest name, or for dotted names `everywhere` that end so; "" if none is."""
+    ends = [name for name in everywhere if name.rpartition(".")[2] == key]
+    near = get_close_matches(key, list(names), n=1, cutoff=0.75) or ends[:3]
+    near = near or get_close_matches(key, list(everywhere), n=1, cutoff=0.75)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def merge_table(base: dict[str, Any], top: dict[str, Any], where: str, all_keys: Iterable[str] = ()) -> None:
     """Overwrite values of `base` in place with those of `top`, recursively. Raises RecipeError for a key that is
-    not in `base`."""
+    not in `base`, with the nearest one there or of `all_keys`."""
     for key, value in top.items():
         if key not in base:
-            raise RecipeError(f"{where}: unknown key {short_repr(key)}; expected {', '.join(sorted(base))}")
+            hint = suggest(key, base, all_keys) or f"; expected {', '.join(sorted(base))}"
+            raise RecipeError(f"{where}: unknown key {short_repr(key)}{hint}")
         if isinstance(base[key], dict) and isinstance(value, dict):
             merge_table(base[key], value, where)
         elif isinstance(value, dict):

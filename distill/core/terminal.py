@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -16,6 +17,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from distill.core.printable import printable, printable_line
+from distill.core.volume import restored_volume, volume
 
 T = TypeVar("T")
 
@@ -28,6 +30,25 @@ class PrintableConsole(Console):
 
     def __init__(self, stderr: bool, width: int | None = None) -> None:
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+        self._held: list[Any] | None = None
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich's; on standard output, nothing where a command prints JSON in place of tables."""
+        if self._held is not None:
+            self._held.append((objects, options))
+        elif self.stderr or volume.tables:
+            super().print(*objects, **options)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Print nothing before the end of the block, where all is written that there is to write."""
+        held = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+            for objects, options in held:
+                self.print(*objects, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Filtered before it is measured, so that tables have room for the escapes."""
@@ -39,7 +60,7 @@ class PrintableConsole(Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-def _console(stderr: bool) -> Console:
+def _console(stderr: bool) -> PrintableConsole:
     console = PrintableConsole(stderr)
     return console if console.is_terminal else PrintableConsole(stderr, PIPE_WIDTH)
 
@@ -50,7 +71,7 @@ output = _console(stderr=False)  # results
 
 def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
     """Yield the items under a progress bar on standard error; `total=None` shows a count alone."""
-    if not console.is_terminal:
+    if not shows_progress():
         yield from items
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -63,11 +84,31 @@ def track(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
                 shown = now
 
 
+def shows_progress() -> bool:
+    """Whether progress bars are drawn: on a terminal, unless only warnings and errors are asked for."""
+    return console.is_terminal and volume.notes
+
+
 def note(text: str) -> None:
     """Print one line of progress to standard error."""
-    console.print(printable_line(text), soft_wrap=True)
+    if volume.notes:
+        clock = "" if volume.started_s is None else f"[{time.perf_counter() - volume.started_s:8.1f} s] "
+        console.print(clock + printable_line(text), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Print one warning to standard error."""
     console.print(printable_line(f"warning: {text}"), style="yellow", soft_wrap=True)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Print nothing in the block, such as what a rehearsal says of a few rows."""
+    quiet = console.quiet
+    with restored_volume():
+        volume.notes = volume.tables = False
+        console.quiet = True
+        try:
+            yield
+        finally:
+            console.quiet = quiet

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from distill.core.errors import DataError
 from distill.core.extras import require
-from distill.core.files import atomic_folder, refuse_filled, write_text
+from distill.core.files import atomic_folder, refuse_existing, refuse_overwriting, write_text
 from distill.core.terminal import track
 from distill.core.untrusted import is_file, short_repr
 from distill.data.checks import raise_if_any
@@ -35,20 +35,27 @@ from distill.preprocess.images import open_image
 
 Form = Literal["jsonl", "parquet", "imagefolder"]
 METADATA_FILE = f"{METADATA}.jsonl"  # beside the images of an imagefolder
+LABELS = "labels.txt"
 BATCH = 256  # rows of a Parquet file that are in memory, with their images
 
 
 def convert(
-    source: Path, out: Path, form: Form, link: bool = False, columns: Columns | None = None
+    source: Path,
+    out: Path,
+    form: Form,
+    link: bool = False,
+    columns: Columns | None = None,
+    overwrite: bool = False,
 ) -> dict[str, int]:
-    """Write the dataset `source`, a folder of splits or one file, to the new folder `out`, and return the rows of
-    each split.
+    """Write the dataset `source`, a folder of splits or one file, to the new folder `out`, or in place of
+    such a one to `overwrite`, and return the rows of each split.
 
     Images are copied into `out`; with `link`, JSON Lines name them where they are by paths relative to `out`, and
     an imagefolder holds relative links to them. Parquet files hold them. Labels that are unknown stay so. `columns`
     are those that the user names. Raises DataError and OutputError.
     """
-    refuse_filled(out)
+    refuse_overwriting(out, source)
+    refuse_existing(out, overwrite, _is_converted, "a converted dataset")
     if link and form == "parquet":
         raise DataError("a Parquet file holds its images: leave out --link")
     parts, labels = _read(source, columns or Columns())
@@ -69,7 +76,7 @@ def convert(
         for name, part in parts.items():
             WRITERS[form](part, folder, name, link)
         if labels is not None:
-            write_text(folder / "labels.txt", "\n".join(labels.names) + "\n")
+            write_text(folder / LABELS, "\n".join(labels.names) + "\n")
     return {name: len(part) for name, part in parts.items()}
 
 
@@ -83,6 +90,16 @@ def _read(source: Path, columns: Columns) -> tuple[dict[str, list[Example]], Lab
     if labels is None and any(row.labels for row in rows):
         labels = collect_labels(rows, source)
     return {Part.of(source).name: rows}, labels
+
+
+def _is_converted(folder: Path) -> bool:
+    """Whether nothing is in the folder but what `convert` writes."""
+    parts = [path for path in folder.iterdir() if path.name != LABELS]
+    return all(path.is_dir() or path.suffix in (".jsonl", ".parquet") for path in parts) and all(
+        (folder / METADATA_FILE).is_file() or folder.with_suffix(".jsonl").is_file()
+        for folder in parts
+        if folder.is_dir()
+    )
 
 
 @dataclass

@@ -50,6 +50,10 @@ class Splits:
             raise DataError(f"the dataset has no {name} split; add {name}.json, {name}.jsonl or {name}.csv")
         return examples
 
+    def measured(self) -> str:
+        """The split that measurements take by default: test if it has labels, else dev."""
+        return "test" if any(example.labels for example in self.test) else "dev"
+
     def with_known_labels(self) -> Splits:
         """Without the examples of which no label is known; those of train move to `unlabelled`, and a test split
         of which none is known, as where they are kept secret, stays whole."""

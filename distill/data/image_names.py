@@ -13,7 +13,10 @@ from distill.core.errors import DataError
 from distill.core.untrusted import is_file, short_repr
 
 IMAGE_FOLDERS = ("", "images")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".heic", ".heif"),  # with the extra [heic]; without it each is reported
+)
 MAX_NAME = 255  # characters of a name that may be that of a missing file; a longer one is something else
 MAX_PATH = 4096  # characters
 MAX_TAIL = 4  # parts of a path

@@ -24,13 +24,14 @@ from distill.data.checks import content_hash
 from distill.data.columns import Columns, list_columns
 from distill.data.dataset import SUFFIXES, Example, say
 from distill.data.formats import parquet
-from distill.data.formats.class_folders import folders, has_images
+from distill.data.formats.class_folders import folders
 from distill.data.formats.folders import ALL, METADATA, find_parts
 from distill.data.formats.json_rows import is_json, is_json_lines, json_row
 from distill.data.formats.open_table import is_table
 from distill.data.formats.other_content import refuse_other_content
 from distill.data.formats.splits import split_of
 from distill.data.formats.text import encoding_of
+from distill.data.image_folder import find_images
 from distill.data.image_names import IMAGE_SUFFIXES
 from distill.data.roles import Ask
 from distill.data.rows import FIRST_ROWS, RowReader, open_rows
@@ -66,6 +67,21 @@ Item = Example | InMemoryExample | FailedRow
 
 
 @dataclass(frozen=True)
+class ImageFile:
+    """An image file and its id: its path within the folder that is read."""
+
+    id: str
+    path: Path
+
+    def read(self) -> Example | FailedRow:
+        """The example of it, with the text beside it."""
+        try:
+            return Example(replace_surrogates(self.id), text_beside(self.path), self.path, ())
+        except DataError as error:
+            return FailedRow(self.id, str(error))
+
+
+@dataclass(frozen=True)
 class Source:
     """The input of predict. `kind` says what its `files` are, in order:
 
@@ -73,9 +89,9 @@ class Source:
     "json_or_csv"  a table that can be read from the start only, such as a JSON list or CSV
     "jsonl"        JSON Lines
     "parquet"      Parquet files
-    "images"       images, each with its text in NAME.txt beside it
+    "images"       one image or those of a folder, each with its text in NAME.txt beside it
 
-    `ask` says which columns the files have.
+    `ask` says which columns the files have; `passed_over` what else a folder of images holds, in one line.
     """
 
     kind: Literal["single", "json_or_csv", "jsonl", "parquet", "images"]
@@ -83,13 +99,16 @@ class Source:
     files: tuple[Path, ...]
     row: Example | None = None
     ask: Ask = NO_LABELS
+    passed_over: str | None = None
 
     @classmethod
-    def open(cls, path: Path, ask: Ask = NO_LABELS) -> Source:
-        """The source at `path`, by its suffix or by the content of a folder. Raises DataError for any other; a file
-        is not opened before its items are read."""
+    def open(cls, path: Path, ask: Ask = NO_LABELS, recursive: bool = False) -> Source:
+        """The source at `path`, by its suffix or by the content of a folder, which may be read `recursive`ly.
+        Raises DataError for any other; a file is not opened before its items are read."""
         if path.is_dir():
-            return cls._of_folder(path, ask)
+            return cls._of_folder(path, ask, recursive)
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            return cls("images", path, (path,))
         if parquet.is_parquet(path):
             return cls("parquet", path, (path,), ask=ask)
         if is_table(path):
@@ -119,16 +138,16 @@ class Source:
         return cls("single", row.image if isinstance(row.image, Path) else Path(row.id), (), row)
 
     @classmethod
-    def _of_folder(cls, folder: Path, ask: Ask) -> Source:
+    def _of_folder(cls, folder: Path, ask: Ask, recursive: bool) -> Source:
         try:
             names = sorted(folder.iterdir())
+            found = find_images(folder, recursive)
         except OSError as error:
             raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
         rows = [path for path in names if is_file(path) and _is_about(path, folder)]
         if len(rows) == 1:
             return cls.open(rows[0], ask)
-        # A file that has an image's suffix but is not one becomes a FailedRow: it is not skipped.
-        images = tuple(path for path in names if path.suffix.lower() in IMAGE_SUFFIXES)
+        images = found.images
         tables = tuple(path for path in names if path.suffix == parquet.SUFFIX)
         if tables and images:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
@@ -139,14 +158,11 @@ class Source:
             splits = "" if ALL in parts else f"--split with one of {', '.join(parts)}, or "
             raise DataError(f"{folder}: holds a dataset; give {splits}one of its parts, such as {example}")
         if not tables and not images:
-            raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            said = f"; {found.passed_over}" if found.passed_over else ""
+            raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)}){said}")
         if tables:
             return cls("parquet", folder, tables, ask=ask)
-        texts = {path.with_suffix(".txt") for path in images}
-        others = [path.name for path in names if _may_hold_posts(path) and path not in texts]
-        if others:
-            say(folder, [f"{len(images)} images; not read: {list_columns(others)}"], set())
-        return cls("images", folder, images)
+        return cls("images", folder, images, passed_over=found.passed_over)
 
     def remembering(self, columns: Columns) -> Source:
         """The same source, read by these columns of a Bundle's data where it has them and nothing else is said."""
@@ -157,7 +173,7 @@ class Source:
         if self.row is not None:
             yield self.row
         elif self.kind == "images":
-            yield from map(example_of_image, self.files)
+            yield from (file.read() for file in self.image_files())
         else:
             said: set[str] = set()
             for path in self.files:
@@ -172,6 +188,11 @@ class Source:
                     yield item
                 if is_empty:
                     say(path, ["has no rows"], said)
+
+    def image_files(self) -> list[ImageFile]:
+        """The images of the source, each with its id."""
+        base = self.path if self.path.is_dir() else self.path.parent
+        return [ImageFile(path.relative_to(base).as_posix(), path) for path in self.files]
 
     def readers(self) -> dict[Path, RowReader]:
         """What makes examples of the rows of each file, for those who read parts of them. Raises DataError."""
@@ -205,13 +226,14 @@ class Source:
     def _content_digest(self) -> str:
         if self.row is not None:
             return content_hash(self.row)
-        if self.path.is_file():
+        if self.kind != "images" and self.path.is_file():
             return sha256_of(self.path)
-        if not self.path.is_dir():
+        if not self.path.exists():
             return secrets.token_hex()  # a pipe cannot be read twice, so it never equals another input
         texts = {image.with_suffix(".txt") for image in self.files} if self.kind == "images" else set()
         files = [path for path in (*self.files, *sorted(texts)) if is_file(path)]
-        entries = sorted((path.name, path.stat().st_size) for path in files)
+        base = self.path if self.path.is_dir() else self.path.parent
+        entries = sorted((path.relative_to(base).as_posix(), path.stat().st_size) for path in files)
         return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
@@ -219,13 +241,6 @@ def _is_about(path: Path, folder: Path) -> bool:
     """Whether a file is rows about the images in its folder: metadata.jsonl, or named like the folder."""
     named = path.stem.lower() in (METADATA, folder.name.lower())
     return named and (path.suffix.lower() in SUFFIXES or is_json(path))
-
-
-def _may_hold_posts(path: Path) -> bool:
-    """Whether a path in a folder of images is a file of rows, or a folder of images itself."""
-    if path.name.startswith("."):
-        return False
-    return has_images(path) if path.is_dir() else is_file(path) and is_table(path)
 
 
 def _can_seek_lines(path: Path) -> bool:
@@ -259,11 +274,3 @@ def json_lines(lines: Iterable[bytes], reader: RowReader, first: int = 1) -> Ite
     numbered = ((number, line) for number, line in enumerate(lines, first) if line.strip())
     rows = ((number, json_row(line, reader.path, number)) for number, line in numbered)
     yield from items_of(reader.converted(rows), reader)
-
-
-def example_of_image(path: Path) -> Example | FailedRow:
-    """The example of an image in a folder, with the text beside it."""
-    try:
-        return Example(replace_surrogates(path.name), text_beside(path), path, ())
-    except DataError as error:
-        return FailedRow(path.name, str(error))

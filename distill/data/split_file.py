@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from distill.core.errors import DataError
-from distill.core.files import atomic_folder, refuse_filled, sha256_of, write_json, write_text
+from distill.core.files import atomic_folder, refuse_existing, refuse_overwriting, sha256_of, write_json, write_text
 from distill.core.terminal import warn
 from distill.core.untrusted import short_repr
 from distill.data.checks import look_alikes, refuse_unknown_labels
@@ -33,6 +33,8 @@ from distill.data.rows import OpenRows, open_rows
 from distill.data.stratify import SHARES
 from distill.data.time_order import parse_time
 
+RECORD = "split.json"
+
 
 @dataclass(frozen=True)
 class OrderColumns:
@@ -43,16 +45,23 @@ class OrderColumns:
 
 
 def split_file(
-    source: Path, out: Path, seed: int, columns: Columns | None = None, order: OrderColumns | None = None
+    source: Path,
+    out: Path,
+    seed: int,
+    columns: Columns | None = None,
+    order: OrderColumns | None = None,
+    overwrite: bool = False,
 ) -> tuple[int, ...]:
     """Write train.json, dev.json, test.json, labels.txt and split.json (source, seed, counts) of a file, or of a
-    folder that is not divided, to a new folder, and return the sizes of the splits.
+    folder that is not divided, to a new folder, or in place of such a one to `overwrite`, and return the sizes of
+    the splits.
 
     Images stay where they are; addresses on the web are kept as they stand. The same seed gives the same splits.
     `columns` and `order` are those that the user names. Raises DataError and OutputError.
     """
     columns, order = columns or Columns(), order or OrderColumns()
-    refuse_filled(out)
+    refuse_overwriting(out, source)
+    refuse_existing(out, overwrite, lambda folder: (folder / RECORD).is_file(), "a split dataset")
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
     whole = _undivided_part(source)
     labels = find_labels(source if source.is_dir() else source.parent)
@@ -74,7 +83,7 @@ def split_file(
         content = None if whole.path.is_dir() else sha256_of(whole.path)
         record = {"source": source.name, "sha256": content, "seed": seed}
         named = {"columns": columns.to_json() | asdict(order)}
-        write_json(folder / "split.json", record | named | {"shares": SHARES, "positives": positives})
+        write_json(folder / RECORD, record | named | {"shares": SHARES, "positives": positives})
     return tuple(len(part) for part in parts)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distill.core.device import chosen_device
+from distill.core.errors import RunError
 from distill.core.recipe import ModelConfig
 from distill.core.terminal import track
 from distill.data.dataset import Example, Splits, encode_targets
@@ -32,8 +34,16 @@ EVAL_BATCH = 32
 
 
 def default_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """What `using_device` chose; for "auto", the GPU if there is one, else the CPU. Raises RunError for a device
+    that is not there."""
+    device = chosen_device()
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":  # never mps: some operations of some encoders are missing there
+        return torch.device("cuda" if available["cuda"] else "cpu")
+    if not available[device]:
+        names = [name for name, is_there in available.items() if is_there]
+        raise RunError(f"--device {device}: torch {torch.__version__} finds none here, only {', '.join(names)}")
+    return torch.device(device)
 
 
 @dataclass(frozen=True)

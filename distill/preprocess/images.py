@@ -12,15 +12,16 @@ import math
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from distill.core.errors import ImageError, RecipeError
+from distill.core.errors import ImageError, InstallError, RecipeError
+from distill.core.extras import require
 from distill.preprocess.flatten import to_rgb, without_pillow_warnings
-from distill.preprocess.image_limits import avif, jpeg, tiff
+from distill.preprocess.image_limits import avif, heic, jpeg, tiff
 from distill.preprocess.image_limits.kinds import describe
 
 MAX_PIXELS = 100_000_000  # 10,000 x 10,000; a larger image is a mistake or an attack
@@ -66,7 +67,9 @@ def open_image(source: Path | bytes, name: str | None = None, max_pixels: int | 
         content = _read(source) if isinstance(source, Path) else source
         _check_content(content, limit)
         with without_pillow_warnings():
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            image = (
+                _open_heic(content) if heic.is_heic(content) else Image.open(io.BytesIO(content), formats=FORMATS)
+            )
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such image") from error
     except (UnidentifiedImageError, KeyError) as error:  # KeyError: a Pillow without AVIF
@@ -83,6 +86,20 @@ def open_image(source: Path | bytes, name: str | None = None, max_pixels: int | 
         image.close()
         raise ImageError(f"{name}: {error}") from error
     return image
+
+
+def _open_heic(content: bytes) -> Image.Image:
+    """As Image.open, which knows no HEIC, without a place for it in Pillow's registry."""
+    opened: Image.Image = _heif_plugin().HeifImageFile(io.BytesIO(content))
+    return opened
+
+
+def _heif_plugin() -> Any:
+    """The package that decodes HEIC. Raises ImageError where it is not installed."""
+    try:
+        return require("pillow_heif", "a HEIC", "heic")
+    except InstallError as error:
+        raise ImageError(f"{error}, or save it as JPEG") from error
 
 
 def _read(path: Path) -> bytes:
@@ -102,6 +119,9 @@ def _check_content(content: bytes, max_pixels: int) -> None:
         jpeg.check(content, max_pixels)
     elif content.startswith(tiff.STARTS):
         tiff.check(content, max_pixels)
+    elif heic.is_heic(content):
+        _heif_plugin()
+        heic.check(content, max_pixels)
     elif content[4:8] == b"ftyp" and content[8:12] in avif.BRANDS:
         avif.check(content, max_pixels)
 

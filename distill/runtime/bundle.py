@@ -30,7 +30,7 @@ from typing import Any, Literal, get_args
 from distill import __version__
 from distill.core.columns import Columns
 from distill.core.errors import BundleError, DistillError
-from distill.core.files import atomic_folder, sha256_of, write_json, write_text
+from distill.core.files import atomic_folder, refuse_existing, sha256_of, write_json, write_text
 from distill.core.inputs import read_input
 from distill.core.printable import is_printable
 from distill.core.untrusted import is_file, parse_strict_json, short_repr
@@ -157,15 +157,14 @@ def columns_of(folder: Path) -> Columns:
     return Bundle.open(folder).columns if is_bundle(folder) else run_folder.read_run_columns(folder)
 
 
-def check_replaceable(folder: Path) -> None:
-    """Raise BundleError when `folder` holds anything but a Bundle, which alone may be replaced."""
-    if folder.is_file() or (folder.exists() and not is_bundle(folder) and any(folder.iterdir())):
-        raise BundleError(f"{folder}: holds something that is not a Bundle; choose another --out")
+def refuse_existing_bundle(folder: Path, overwrite: bool) -> None:
+    """Raise OutputError when `folder` holds a Bundle that may not be overwritten, or anything else."""
+    refuse_existing(folder, overwrite, is_bundle, "a Bundle")
 
 
 def write_bundle(folder: Path, contents: Contents) -> Bundle:
-    """Write a Bundle whole or not at all, replacing one that is there. Raises BundleError."""
-    check_replaceable(folder)
+    """Write a Bundle whole or not at all, replacing one that is there. Raises BundleError and OutputError."""
+    refuse_existing_bundle(folder, overwrite=True)
     with atomic_folder(folder) as part:
         shutil.copyfile(contents.model, part / "model.onnx")
         write_text(part / "tokenizer.json", contents.tokenizer_json)

@@ -21,7 +21,15 @@ from typing import Any, BinaryIO
 
 from distill import __version__
 from distill.core.errors import OutputError
-from distill.core.files import explain_write_errors, read_json, refuse_non_file, sha256_of, write_json
+from distill.core.files import (
+    explain_write_errors,
+    read_json,
+    refuse_existing,
+    refuse_non_file,
+    remove_folder,
+    sha256_of,
+    write_json,
+)
 from distill.core.lock import lock_beside, sole_writer
 from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
@@ -77,7 +85,7 @@ class PartialFile:
         if not resume:
             raise OutputError(
                 f"{self.path}: holds {progress.lines:,} predictions of an interrupted run; go on with --resume, "
-                "or remove it to start over"
+                "or pass --overwrite to start over"
             )
         if not progress.lines and not self.out.exists():  # killed before it began
             return progress
@@ -121,6 +129,28 @@ class PartialFile:
         if not self.progress().lines:
             self.path.unlink(missing_ok=True)
             self.identity_path.unlink(missing_ok=True)
+
+
+def clear_output(out: Path, overwrite: bool, is_folder: bool = False) -> None:
+    """Make room for new predictions at `out`, a file, or a folder of `--engine ray`. Raises OutputError for what
+    may not be overwritten; an unfinished file is told of later, by `resume_point`."""
+    if is_folder:
+        refuse_existing(out, overwrite, _holds_predictions, "a folder of predictions")
+        if overwrite and out.is_dir() and any(out.iterdir()):
+            remove_folder(out)
+        return
+    refuse_existing(out, overwrite)
+    if overwrite:
+        part = PartialFile(out, {})
+        with part.locked():
+            part.path.unlink(missing_ok=True)
+            part.identity_path.unlink(missing_ok=True)
+
+
+def _holds_predictions(folder: Path) -> bool:
+    """Whether nothing is in the folder but what --engine ray writes."""
+    names = (path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return all(name == MANIFEST or name.startswith("predictions-") for name in names)
 
 
 def write_chunks(lines: Iterable[bytes], handle: BinaryIO, after_chunk: Callable[[], None]) -> None:

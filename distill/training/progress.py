@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
-from distill.core.terminal import console, note
+from distill.core.terminal import console, note, shows_progress
 
 
 class EpochProgress(TrainerCallback):
@@ -16,7 +16,7 @@ class EpochProgress(TrainerCallback):
 
     def __init__(self, epochs: int) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.bar = Progress(*columns, console=console, transient=True, disable=not shows_progress())
         self.epochs = epochs
         self.task: TaskID | None = None
         self.loss = math.nan

@@ -43,7 +43,7 @@ from distill.data.run_folder import (
     is_run,
 )
 from distill.model.checkpoint import ActivationRanges, Checkpoint
-from distill.model.classifier import Classifier
+from distill.model.classifier import Classifier, default_device
 from distill.model.distributed import check_batch_size, on_first_process, rank
 from distill.model.encoders.weights import save_config
 from distill.model.network import TwoTowerNetwork
@@ -112,6 +112,7 @@ def _only_writer(folder: Path) -> Iterator[None]:
 def begin_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> bool:
     """What `claim_run` does once it is the only writer."""
     check_batch_size(start.config.batch_size)
+    default_device()  # one that is not there is said before any work
     if resume and overwrite:
         raise RunError(f"{folder}: resume and overwrite exclude each other; give one of them")
     started = start.to_json()

@@ -28,6 +28,7 @@ from distill.core.files import write_error, write_json
 from distill.core.recipe import ModelConfig, TrainingPrecision
 from distill.core.terminal import warn
 from distill.model import distributed
+from distill.model.classifier import default_device
 from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroupedSampler
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
@@ -209,7 +210,7 @@ def _has_ended(state: dict[str, Any], config: ModelConfig, epochs: int | None) -
 
 
 def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> TrainingArguments:
-    accelerated = torch.cuda.is_available()
+    device = default_device().type
     bf16, fp16 = mixed_precision(config.precision)
     # Trainer would take what the shell, or an earlier training in this process, left there.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "fp16" if fp16 else "no"
@@ -228,10 +229,10 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
         max_grad_norm=1.0,
         seed=config.seed,
         data_seed=config.seed,
-        use_cpu=not accelerated,  # Trainer accepts bf16 on a CPU only with this
+        use_cpu=device == "cpu",  # Trainer accepts bf16 on a CPU only with this
         bf16=bf16,
         fp16=fp16,
-        dataloader_pin_memory=accelerated,
+        dataloader_pin_memory=device == "cuda",
         remove_unused_columns=False,
         label_names=["labels"],
         report_to="none",
@@ -248,7 +249,10 @@ def _arguments(config: ModelConfig, folder: Path, epochs: int | None) -> Trainin
 
 def mixed_precision(precision: TrainingPrecision) -> tuple[bool, bool]:
     """Whether to train in bf16 and whether in fp16; fp32 is neither."""
-    if torch.cuda.is_available():
+    device = default_device().type
+    if device == "mps":
+        return precision == "bf16", False
+    if device == "cuda":
         supported = torch.cuda.is_bf16_supported()
         return precision == "bf16" or (precision == "auto" and supported), precision == "auto" and not supported
     if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():

@@ -40,12 +40,11 @@ SECTIONS = {
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option(
     "--results", default=RESULTS, type=PATH, show_default="docs/results", help="Folder for the JSON files."
 )
 @click.pass_context
-def main(context: click.Context, debug: bool, results: Path) -> None:
+def main(context: click.Context, results: Path) -> None:
     """Measure what README.md and the pages of docs publish.
 
     \b

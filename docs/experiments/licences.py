@@ -36,6 +36,8 @@ for Linux; a CPU needs none.
 
 The wheel of opencv-python-headless bundles FFmpeg (LGPL) and OpenSSL; rapidocr's models are PaddleOCR's
 (Apache-2.0). A page that `distill export --web` writes holds onnxruntime-web (MIT), its licence text beside it.
+`[heic]`, not listed, brings pillow-heif (BSD-3-Clause), whose wheel bundles libheif and libde265 (LGPL) and x265
+(GPL).
 """
 
 

@@ -13,6 +13,7 @@ from distill.core.files import write_text
 from experiments import (
     campaign,
     cluster,
+    commands,
     export,
     formats,
     ocr,
@@ -84,7 +85,8 @@ def render(page: str, text: str) -> str:
 
 @click.command()
 def pages() -> None:
-    """Write the tables of README.md and docs, and docs/front.svg, from docs/results and from the code."""
+    """Write the tables of README.md and docs, docs/cli.md and docs/front.svg, from docs/results and from the code."""
+    write_text(ROOT / commands.PAGE, commands.page())
     write_text(ROOT / "docs" / "front.svg", export.front())
     for page in PAGES:
         path = ROOT / page

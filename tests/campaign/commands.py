@@ -61,7 +61,7 @@ def prepare_inputs(subject: Subject, folder: Path) -> None:
 
 
 def _predict(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["predict", str(s.int8), str(out.parent.parent / f"{writer}.jsonl"), "--out", str(out)]
+    return ["predict", str(s.int8), str(out.parent.parent / f"{writer}.jsonl"), "--out", str(out), "--overwrite"]
 
 
 def _predictions(out: Path) -> str:
@@ -73,20 +73,46 @@ def _predictions(out: Path) -> str:
 
 
 def _evaluate(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["evaluate", str(s.int8), "--data", str(s.data), "--split", SPLITS[writer], "--out", str(out)]
+    return [
+        "evaluate",
+        str(s.int8),
+        "--data",
+        str(s.data),
+        "--split",
+        SPLITS[writer],
+        "--out",
+        str(out),
+        "--overwrite",
+    ]
 
 
 def _verify(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["verify", str(out.parent.parent / f"bundle-{writer}"), "--threads", "1", "--out", str(out)]
+    return [
+        "verify",
+        str(out.parent.parent / f"bundle-{writer}"),
+        "--threads",
+        "1",
+        "--out",
+        str(out),
+        "--overwrite",
+    ]
 
 
 def _split(s: Subject, out: Path, writer: str) -> list[str]:
-    return ["split", str(out.parent.parent / "labelled.json"), "--seed", SEEDS[writer], "--out", str(out)]
+    return [
+        "split",
+        str(out.parent.parent / "labelled.json"),
+        "--seed",
+        SEEDS[writer],
+        "--out",
+        str(out),
+        "--overwrite",
+    ]
 
 
 def _explain(s: Subject, out: Path, writer: str) -> list[str]:
     png = ["--out", str(out.with_suffix(".png"))]
-    return ["explain", str(s.int8), "--text", f"WHO DID {writer}", "--labels", "1", *png, "--json", str(out)]
+    return ["explain", str(s.int8), "--text", f"WHO DID {writer}", "--labels", "1", *png, "--overwrite"]
 
 
 def _inspect(s: Subject, out: Path, writer: str) -> list[str]:
@@ -105,12 +131,12 @@ def _inspect(s: Subject, out: Path, writer: str) -> list[str]:
 
 def _bench(s: Subject, out: Path, writer: str) -> list[str]:
     quick = ["--calls", "3", "--starts", "1", "--threads", "1", "--name", writer]
-    return ["bench", "run", str(s.int8), "--data", str(s.data), *quick, "--out", str(out)]
+    return ["bench", "run", str(s.int8), "--data", str(s.data), *quick, "--out", str(out), "--overwrite"]
 
 
 def _pack(s: Subject, out: Path, writer: str) -> list[str]:
     words = ["bench", "pack", str(s.int8), "--data", str(s.data), "--split", SPLITS[writer], "--alone"]
-    return [*words, "--out", str(out)]
+    return [*words, "--out", str(out), "--overwrite"]
 
 
 def _teacher(s: Subject, out: Path, writer: str) -> list[str]:
@@ -132,7 +158,7 @@ def _finetune(s: Subject, out: Path, writer: str) -> list[str]:
 
 def _export(s: Subject, out: Path, writer: str) -> list[str]:
     settings = [*s.settings, "--set", f"export.card.name={writer}"]
-    return ["export", str(s.student), "--data", str(s.data), *settings, "--out", str(out)]
+    return ["export", str(s.student), "--data", str(s.data), *settings, "--out", str(out), "--overwrite"]
 
 
 def _tune(s: Subject, out: Path, writer: str) -> list[str]:

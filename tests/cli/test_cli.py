@@ -129,6 +129,48 @@ def test_predict_a_folder(chain: Chain, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["id"] == "a.png"
 
 
+def test_predict_one_image_by_its_name_alone(chain: Chain) -> None:
+    example = chain.splits.test[0]
+    (alone, with_text, both) = (
+        distill("predict", chain.int8, *words)
+        for words in (
+            [example.image],
+            [example.image, "--text", example.text],
+            ["--image", example.image, "--text", example.text],
+        )
+    )
+    assert json.loads(alone.stdout)["id"] == example.image.name
+    assert json.loads(with_text.stdout) == json.loads(both.stdout) != json.loads(alone.stdout)
+
+
+def test_predict_says_what_it_passes_over_and_answers_for_every_image(chain: Chain, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "sub/b.png", "c.heic"):
+        Image.new("RGB", (20, 20), "red").save(tmp_path / name, format="PNG")
+    flat = distill("predict", chain.int8, tmp_path)
+    assert "passed over: 1 folder(s) (sub; --recursive reads them too)" in flat.stderr
+    assert len(flat.stdout.splitlines()) == 2
+    whole = distill("predict", chain.int8, tmp_path, "--recursive")
+    assert [json.loads(line)["id"] for line in whole.stdout.splitlines()] == ["a.png", "c.heic", "sub/b.png"]
+    assert "passed over" not in whole.stderr
+    wrong = distill("predict", chain.int8, tmp_path / "a.png", "--recursive")
+    assert "--recursive reads the folders in a SOURCE" in wrong.stderr
+
+
+def test_overwrite_starts_over_where_a_run_was_interrupted(chain: Chain, tmp_path: Path) -> None:
+    out, words = tmp_path / "p.jsonl", ("predict", chain.int8, "--text", "a b", "-o", tmp_path / "p.jsonl")
+    assert distill(*words).exit_code == 0
+    line = out.read_bytes()
+    (tmp_path / "p.jsonl.part").write_bytes(line * 300)
+    assert "pass --overwrite to replace it" in one_line_error(distill(*words))
+    out.unlink()
+    assert "go on with --resume, or pass --overwrite to start over" in one_line_error(distill(*words))
+    assert distill(*words, "--overwrite").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
+    refused = distill("predict", chain.int8, chain.data / "test.json", "-o", out, "--overwrite", "--resume")
+    assert "exclude each other" in refused.stderr
+
+
 def test_split_makes_what_training_reads(chain: Chain, tmp_path: Path) -> None:
     everything = tmp_path / "all.json"
     everything.write_text(examples_to_json(chain.splits.train, tmp_path), encoding="utf-8")
@@ -212,5 +254,5 @@ def test_every_command_that_reads_texts_says_how_many_are_cut(chain: Chain, tmp_
     assert said.format(24) in result.stderr
     for model in (chain.int8, chain.student):
         result = distill("evaluate", model, "--data", data)
-        assert result.stderr.count(said.format(32)) == 1
+        assert result.stderr.count(said.format(24)) == 1
     assert "max_tokens" not in distill("evaluate", chain.int8, "--data", chain.data).stderr

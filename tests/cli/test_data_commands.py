@@ -52,7 +52,7 @@ def test_check_exits_with_1_where_a_training_would_stop_and_lists_every_reason(t
 def test_check_writes_over_nothing_of_the_dataset(data: Path) -> None:
     for option in ("--out", "--page"):
         for name in ("train.json", "labels.txt"):
-            result = distill("data", "check", data, option, data / name)
+            result = distill("data", "check", data, option, data / name, "--overwrite")
             assert result.exit_code == 2
             assert "which is read" in result.stderr
     result = distill("data", "check", data, "--out", "x", "--page", "./x")

@@ -109,8 +109,13 @@ def test_one_file_is_converted_undivided(source: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_over_or_left_half(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="exists and is not empty; choose a new folder"):
+    with pytest.raises(OutputError, match="which is read; choose another folder"):
         convert(source, source, "jsonl")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="holds something that is not a converted dataset; choose another"):
+            convert(source, tmp_path / "full", "jsonl", overwrite=overwrite)
     with pytest.raises(DataError, match="a Parquet file holds its images: leave out --link"):
         convert(source, tmp_path / "out", "parquet", link=True)
     (source / "y/same.png").unlink()

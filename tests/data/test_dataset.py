@@ -231,7 +231,7 @@ def test_a_single_file_is_split_the_same_way_each_time(data: Path, tmp_path: Pat
     assert [e.id for e in written.dev] == [e.id for e in first.dev]
     assert all(example.image is not None and example.image.is_file() for example in written.train)
     assert json.loads((tmp_path / "out/split.json").read_text())["seed"] == 13
-    with pytest.raises(OutputError, match="exists and is not empty"):
+    with pytest.raises(OutputError, match="holds a split dataset already; pass --overwrite"):
         split_file(everything, tmp_path / "out", seed=13)
 
 
@@ -320,10 +320,10 @@ def test_items_of_a_bad_file_keep_the_good_rows(tmp_path: Path) -> None:
 def test_a_folder_is_searched_for_every_form_that_is_read(tmp_path: Path) -> None:
     Image.init()
     known = {suffix for suffix, form in Image.EXTENSION.items() if form in FORMATS}
-    unusual = {".jpe", ".apng", ".avifs"}
-    for suffix in sorted(known):
+    unusual, extra = {".jpe", ".apng", ".avifs"}, {".heic", ".heif"}
+    for suffix in sorted(known | extra):
         (tmp_path / f"a{suffix}").touch()
-    assert {Path(item.id).suffix for item in Source.open(tmp_path).items()} == known - unusual
+    assert {Path(item.id).suffix for item in Source.open(tmp_path).items()} == known - unusual | extra
 
 
 def test_a_folder_of_images_takes_its_texts_from_beside_them(tmp_path: Path) -> None:
@@ -337,6 +337,38 @@ def test_a_folder_of_images_takes_its_texts_from_beside_them(tmp_path: Path) -> 
     ]
     with pytest.raises(DataError, match="holds no image"):
         list(Source.open(tmp_path / "empty").items()) if (tmp_path / "empty").mkdir() is None else None
+
+
+def test_one_image_is_a_source_and_folders_below_are_read_on_request(tmp_path: Path) -> None:
+    (tmp_path / "below" / "deep").mkdir(parents=True)
+    for name in ("a.jpg", "below/b.PNG", "below/deep/a.jpg"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "below" / "b.txt").write_text("words", encoding="utf-8")
+    for name in ("notes.pdf", "clip.mov", ".DS_Store", "below/letter.pdf"):
+        (tmp_path / name).touch()
+    flat, whole = Source.open(tmp_path), Source.open(tmp_path, recursive=True)
+    assert [item.id for item in flat.items()] == ["a.jpg"]
+    assert flat.passed_over == (
+        "passed over: 2 file(s) that are no images (1 .mov, 1 .pdf) and 1 folder(s) "
+        "(below; --recursive reads them too)"
+    )
+    assert [item.id for item in whole.items()] == ["a.jpg", "below/b.PNG", "below/deep/a.jpg"]
+    assert whole.passed_over == "passed over: 3 file(s) that are no images (2 .pdf, 1 .mov)"
+    assert whole.count() == 3
+    assert whole.digest() != flat.digest()
+    (one,) = Source.open(tmp_path / "below" / "b.PNG").items()
+    assert isinstance(one, Example)
+    assert (one.id, one.text) == ("b.PNG", "words")
+    before = Source.open(tmp_path / "below" / "b.PNG").digest()
+    (tmp_path / "below" / "b.txt").write_text("other words", encoding="utf-8")
+    assert Source.open(tmp_path / "below" / "b.PNG").digest() != before
+
+
+def test_a_folder_without_an_image_says_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "letter.pdf").touch()
+    with pytest.raises(DataError, match=r"holds no image .*; passed over: 1 file.*\.pdf.* --recursive reads"):
+        Source.open(tmp_path)
 
 
 def test_absent_labels_are_unknown_and_an_empty_list_is_none_of_them(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from chain import Chain, random_batch
 from onnx import numpy_helper
 
 from distill.core import cpu
-from distill.core.errors import BundleError, ParityError
+from distill.core.errors import OutputError, ParityError
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Bundle
@@ -134,7 +134,7 @@ def test_export_keeps_off_folders_that_are_not_bundles(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
     request = ExportRequest("fp32", "x86-avx2", tmp_path / "out")
-    with pytest.raises(BundleError, match="holds something that is not a Bundle"):
+    with pytest.raises(OutputError, match="holds something that is not a Bundle"):
         export_run(checkpoint, chain.splits, chain.recipe.export, request)
     assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
 

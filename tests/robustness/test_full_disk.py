@@ -72,7 +72,7 @@ def test_an_export_that_finds_no_room_leaves_the_bundles_that_stand(
     shutil.copytree(chain.int8, out)
     shutil.copytree(chain.fp32, tmp_path / "bundle-fp32")
     stood = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    words = ["export", str(chain.student), "--data", str(chain.data), "--int8", "--out", str(out)]
+    words = ["export", str(chain.student), "--data", str(chain.data), "--int8", "--out", str(out), "--overwrite"]
     words += chain.words()
     source = f"""
 import shutil
@@ -104,7 +104,7 @@ def test_answers_go_on_when_there_is_room_again(chain: Chain, victim: Victim, tm
     words = ["predict", str(chain.int8), str(source), "--out", str(out)]
     out.write_text("of yesterday\n")
     for file_bytes in ANSWERS_FULL:
-        end = victim.distill(*words, root=tmp_path, file_bytes=file_bytes)
+        end = victim.distill(*words, "--overwrite", root=tmp_path, file_bytes=file_bytes)
         one_line(end, str(out), "too large", "make room, then")
         assert out.read_text() == "of yesterday\n"
     assert "go on with --resume" in end.output

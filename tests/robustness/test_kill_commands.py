@@ -106,7 +106,7 @@ def test_an_export_is_whole_wherever_the_one_before_was_killed(
     chain: Chain, victim: Victim, tmp_path: Path
 ) -> None:
     out = tmp_path / "bundle"
-    words = ["export", str(chain.student), "--data", str(chain.data), "--int8", "--out", str(out)]
+    words = ["export", str(chain.student), "--data", str(chain.data), "--int8", "--out", str(out), "--overwrite"]
     quick = chain.words("export.matmuls=dynamic", "export.convolutions=float")
     export = EXPORT.format(fp32=str(chain.fp32 / "model.onnx"), words=[*words, *quick])
     whole = victim.run(export, tmp_path)

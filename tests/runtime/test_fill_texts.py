@@ -202,7 +202,7 @@ def test_a_broken_image_leaves_its_row_and_the_others_are_filled(seen: list[str]
 def test_what_stands_in_the_way_and_what_is_no_data_is_refused(seen: list[str], tmp_path: Path) -> None:
     source = memes(tmp_path / "memes")
     for words, message in (
-        ((source, "--out", source), "exists and is not empty; choose a new folder for --out"),
+        ((source, "--out", source), "which is read; choose another folder"),
         ((source / "train", "--in-place"), "holds no train, dev or test file"),
         ((tmp_path / "none.json", "--in-place"), "no such file"),
     ):

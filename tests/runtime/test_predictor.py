@@ -127,7 +127,7 @@ def test_answers_are_never_lost_silently(chain: Chain, posts: Path, broken: Path
     part = broken.with_name("predictions.jsonl.part")
     before = part.read_bytes()
     refused = one_line(distill("predict", chain.int8, posts, "--out", broken))
-    assert "holds 256 predictions of an interrupted run; go on with --resume, or remove it to start over" in refused
+    assert "holds 256 predictions of an interrupted run; go on with --resume, or pass --overwrite" in refused
     assert part.read_bytes() == before
 
 
@@ -178,11 +178,13 @@ def test_a_folder_as_out_is_refused_before_anything_is_answered(
 def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Path, tmp_path: Path) -> None:
     pipe, link = tmp_path / "pipe", tmp_path / "link.png"
     os.mkfifo(pipe)
+    os.mkfifo(tmp_path / "pipe.json")
     link.symlink_to(pipe)
-    asked = (("predict", [posts]), ("predict", ["--text", "hi"]), ("explain", ["--text", "hi", "--json"]))
+    asked = (("predict", [posts]), ("predict", ["--text", "hi"]), ("explain", ["--text", "hi"]))
     for command, words in asked:
-        target = [pipe] if "--json" in words else ["--out", pipe]
-        assert "pipe: is a device or a pipe" in one_line(distill(command, chain.int8, *words, *target))
+        target = ["--out", pipe.with_suffix(".png") if command == "explain" else pipe]
+        name = "pipe.json" if command == "explain" else "pipe"
+        assert f"{name}: is a device or a pipe" in one_line(distill(command, chain.int8, *words, *target))
     assert "link.png: is a device or a pipe" in one_line(
         distill("explain", chain.int8, "--text", "hi", "--out", link)
     )
@@ -190,7 +192,7 @@ def test_what_a_file_would_replace_is_refused_and_stays(chain: Chain, posts: Pat
         refuse_non_file(Path("/dev/no-device-of-this-name"))
     assert pipe.is_fifo()
     assert link.is_symlink()
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_folder_that_gained_an_image_is_another_source(chain: Chain, victim: Victim, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 import numpy as np
 import pandas
@@ -28,6 +28,12 @@ from distill.data.labels import LabelSet
 from distill.data.run_folder import weights_sha256
 from distill.data.sources import FailedRow
 from distill.runtime.predictor import Predictor
+
+
+def test_the_types_of_every_function_can_be_asked_for() -> None:
+    for name in ("read_dataset", "train_teacher", "train_student", "finetune_int8", "export", "evaluate", "load"):
+        assert "return" in get_type_hints(getattr(distill, name))
+    assert get_type_hints(distill.train_teacher)["return"] is distill.Checkpoint
 
 
 @pytest.fixture(scope="module")

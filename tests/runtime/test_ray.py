@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -282,7 +283,7 @@ def posts_of(chain: Chain, path: Path, count: int) -> Path:
     lines = []
     for n in range(count):
         example = examples[n * 7 % len(examples)]
-        text, image = " ".join([example.text] * (1 + n % 3)), None if n % 3 == 0 else str(example.image)
+        text, image = " ".join([example.text] * (1 + n % 5)), None if n % 3 == 0 else str(example.image)
         lines.append("{half" if n % 97 == 96 else json.dumps({"id": f"row-{n}", "text": text, "image": image}))
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -295,11 +296,14 @@ def joined(out: Path) -> bytes:
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of every kind
 def test_ray_gives_the_bytes_of_one_process_and_goes_on(chain: Chain, ray_here: Any, tmp_path: Path) -> None:
     posts, alone, out = posts_of(chain, tmp_path / "posts.jsonl", ROWS), tmp_path / "alone.jsonl", tmp_path / "out"
-    assert distill("predict", chain.int8, posts, "--out", alone, "--threads", 1).exit_code == 1
+    by_one = distill("predict", chain.int8, posts, "--out", alone, "--threads", 1)
+    assert by_one.exit_code == 1
     words = ("predict", chain.int8, posts, "--out", out, "--engine", "ray", "--workers", 2)
     result = distill(*words)
     assert result.exit_code == 1, result.output
     assert "3 row(s) could not be read" in result.stderr
+    (cut,) = re.findall(r"warning: .* texts are cut at max_tokens=32: .*", by_one.stderr)
+    assert cut in result.stderr
     first, second = sorted(out.glob("predictions-*.jsonl"))
     assert len(first.read_bytes().splitlines()) == CHUNK_SIZE
     assert joined(out) == alone.read_bytes()
@@ -343,7 +347,8 @@ def test_killed_workers_and_a_killed_driver_cost_no_answer(chain: Chain, tmp_pat
         tmp_path / "alone.jsonl",
         tmp_path / "o",
     )
-    assert distill("predict", chain.int8, posts, "--out", alone, "--threads", 1).exit_code == 1
+    by_one = distill("predict", chain.int8, posts, "--out", alone, "--threads", 1)
+    assert by_one.exit_code == 1
     words = ("predict", chain.int8, posts, "--out", out, "--engine", "ray", "--workers", 2)
 
     def after(process: subprocess.Popen[bytes], files: int) -> list[Any]:

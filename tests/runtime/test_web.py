@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from distill.cli.main import main
-from distill.core.errors import BundleError, ExportError
+from distill.core.errors import ExportError, OutputError
+from distill.core.terminal import output
 from distill.preprocess.text import TextSpec
 from distill.runtime.bundle import Bundle
 from distill.runtime.web import onnxruntime_web
@@ -79,9 +80,9 @@ def test_a_page_is_replaced_and_nothing_else_is(chain: Chain, tmp_path: Path) ->
     assert Bundle.open(tmp_path / "page" / "bundle").precision == "fp32"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
-    with pytest.raises(BundleError, match="not a page"):
+    with pytest.raises(OutputError, match="not a page"):
         write_page(chain.int8, tmp_path / "other", RUNTIME)
-    with pytest.raises(BundleError, match="not a page"):
+    with pytest.raises(OutputError, match="not a page"):
         write_page(chain.int8, chain.int8, RUNTIME)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["letter.txt"]
 
@@ -159,7 +160,12 @@ def test_npm_is_asked_once(monkeypatch: pytest.MonkeyPatch, packed: bytes, tmp_p
 def test_export_writes_a_page_beside_a_new_bundle_and_of_an_old_one(
     monkeypatch: pytest.MonkeyPatch, chain: Chain, tmp_path: Path
 ) -> None:
+    class Late:  # shows what is there when it is printed, not before
+        def __str__(self) -> str:
+            return f"page: {(tmp_path / 'made-web' / 'index.html').is_file()}"
+
     def copied(_: Any, __: Any, ___: Any, request: pipeline.ExportRequest) -> list[Bundle]:
+        output.print(Late())
         return [Bundle.open(Path(shutil.copytree(chain.int8, request.out)))]
 
     monkeypatch.setattr(onnxruntime_web, "load_runtime", lambda given: RUNTIME)
@@ -168,6 +174,7 @@ def test_export_writes_a_page_beside_a_new_bundle_and_of_an_old_one(
     words = ["export", str(chain.student), "--data", str(chain.data), "--int8", "--web", "--out", str(out)]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
+    assert done.stdout == "page: True\n"  # what is printed comes after all that is written
     assert Bundle.open(tmp_path / "made-web" / "bundle").sha256 == Bundle.open(out).sha256
     again = CliRunner().invoke(main, ["export", str(out), "--web", "--out", str(tmp_path / "again")])
     assert again.exit_code == 0, again.output

@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distill.cli.options import column_options
+from distill.cli.exits import exits
+from distill.cli.groups import say_error
+from distill.cli.options import FILE, ROWS, column_options, json_option, out_file
+from distill.cli.results import print_json
 from distill.core.columns import Columns
+from distill.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from distill.data.survey import Survey
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-
 
 @click.command()
-@click.argument("source", metavar="DATA")
-@click.option("--out", type=FILE, metavar="FILE", help="JSON file to write the report to.")
+@exits({1: "the dataset has errors, which would stop a training"})
+@click.argument("source", metavar="DATA", type=ROWS)
+@out_file("JSON file to write the report to.", more="page")
 @click.option("--page", type=FILE, metavar="FILE", help="HTML file to write, with the images of duplicates.")
+@json_option
 @click.pass_context
 @column_options
-def check(context: click.Context, source: str, out: Path | None, page: Path | None, columns: Columns) -> None:
+def check(context: click.Context, source: Path, out: Path | None, page: Path | None, columns: Columns) -> None:
     """Show what a dataset holds, and what is doubtful about it.
 
     DATA is a dataset as a training takes it. Says which format and columns each file has, counts rows, labels,
@@ -36,17 +40,16 @@ def check(context: click.Context, source: str, out: Path | None, page: Path | No
       distill data check memes/
       distill data check memes/ --out report.json --page page.html
     """
-    from distill.core.files import refuse_non_file, refuse_overwriting, write_json, write_text
+    from distill.core.files import refuse_overwriting, write_json, write_text
     from distill.core.package_guard import require_own
     from distill.runtime.hub_dataset import resolve_dataset
 
     require_own("bench")
     if out is not None and page is not None and out.absolute() == page.absolute():
         raise click.UsageError("--out and --page name the same file")
-    folder = resolve_dataset(source)
+    folder = resolve_dataset(str(source))
     for path in filter(None, (out, page)):
         refuse_overwriting(path, folder, *_files_of(folder))
-        refuse_non_file(path)
     if page is not None:
         from distill.core.extras import require_extra
 
@@ -64,12 +67,13 @@ def check(context: click.Context, source: str, out: Path | None, page: Path | No
 
         write_text(page, to_html(surveyed))
     _show(report)
+    print_json(report.to_json())
     for path in filter(None, (out, page)):
         note(f"Written: {path}")
     for line in report.errors:
-        click.echo(f"error: {line}", err=True)
+        say_error(line)
     if report.errors:
-        context.exit(1)
+        context.exit(ExitCode.FAILED)
 
 
 def _show(report: Survey) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import NEW_FOLDER, column_options
+from distill.cli.options import NEW_FOLDER, ROWS, column_options, json_option, overwrite_option
+from distill.cli.results import print_json
 from distill.core.columns import Columns
 
 
 @click.command()
-@click.argument("source", metavar="SRC")
+@click.argument("source", metavar="SRC", type=ROWS)
 @click.argument("out", metavar="OUT", type=NEW_FOLDER)
 @click.option(
     "--to", "form", required=True, type=click.Choice(["jsonl", "parquet", "imagefolder"]), help="Form to write."
@@ -19,8 +20,10 @@ from distill.core.columns import Columns
 @click.option(
     "--link", is_flag=True, help="Refer to the images where they are, by relative paths, in place of copies."
 )
+@overwrite_option
+@json_option
 @column_options
-def convert(source: str, out: Path, form: str, link: bool, columns: Columns) -> None:
+def convert(source: Path, out: Path, form: str, link: bool, overwrite: bool, columns: Columns) -> None:
     """Write a dataset in another form, with its images.
 
     SRC is a dataset as a training takes it; a file is not divided, but a folder without a dev split is. "jsonl"
@@ -36,5 +39,6 @@ def convert(source: str, out: Path, form: str, link: bool, columns: Columns) -> 
     from distill.data.convert import convert as write
     from distill.runtime.hub_dataset import resolve_dataset
 
-    counts = write(resolve_dataset(source), out, form, link, columns)  # type: ignore[arg-type]  # click has checked it
+    counts = write(resolve_dataset(str(source)), out, form, link, columns, overwrite)  # type: ignore[arg-type]
+    print_json({"folder": str(out), "rows": counts})
     note(f"{out}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}")

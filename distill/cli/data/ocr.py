@@ -6,22 +6,30 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import THREADS, column_options
+from distill.cli.exits import exits
+from distill.cli.groups import say_error
+from distill.cli.options import NEW_FOLDER, THREADS, column_options, json_option, overwrite_option
+from distill.cli.results import print_json
 from distill.core.columns import Columns
+from distill.core.errors import ExitCode
 
 
 @click.command()
+@exits({1: "some images could not be read; their rows are as they were"})
 @click.argument("source", metavar="DATA", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="New folder to write to.")
+@click.option("-o", "--out", type=NEW_FOLDER, metavar="FOLDER", help="New folder to write to.")
+@overwrite_option
 @click.option("--in-place", is_flag=True, help="Change the files of DATA instead.")
 @click.option("--all", "every", is_flag=True, help='Read every image, into "ocr_text".')
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
+@json_option
 @click.pass_context
 @column_options
 def ocr(
     context: click.Context,
     source: Path,
     out: Path | None,
+    overwrite: bool,
     in_place: bool,
     every: bool,
     threads: int,
@@ -45,13 +53,14 @@ def ocr(
     from distill.runtime.ocr.fill_texts import MAX_FAULTS_SHOWN, fill_texts
     from distill.runtime.ocr.reader import TextReader
 
-    report = fill_texts(source, out, TextReader(threads), every, columns)
+    report = fill_texts(source, out, TextReader(threads), every, columns, overwrite)
     note(
         f"{out or source}: {report.rows:,} rows, {report.missing:,} without a text before and "
         f"{report.still_missing:,} now"
     )
+    print_json(report)
     for fault in report.faults[:MAX_FAULTS_SHOWN]:
         warn(fault)
     if report.faults:
-        click.echo(f"error: {len(report.faults)} image(s) could not be read; their rows are as they were", err=True)
-        context.exit(1)
+        say_error(f"{len(report.faults)} image(s) could not be read; their rows are as they were")
+        context.exit(ExitCode.FAILED)

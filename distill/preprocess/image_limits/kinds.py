@@ -16,7 +16,7 @@ KINDS = {
     b"\x1aE\xdf\xa3": "a Matroska or WebM video",
     b"version https://git-lfs": "a Git LFS pointer: run git lfs pull",
 }
-HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+AVIF = (b"avif", b"avis", b"mif1", b"msf1")  # which an older Pillow cannot open
 
 
 def describe(content: bytes) -> str:
@@ -27,7 +27,7 @@ def describe(content: bytes) -> str:
         if content.startswith(start):
             return f"it is {kind}"
     if content[4:8] == b"ftyp":
-        return f"it is {'a HEIC' if content[8:12] in HEIF else 'a video (MP4)'}"
+        return f"it is {'an AVIF' if content[8:12] in AVIF else 'a video (MP4)'}"
     text = content[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text:
         return "it is an SVG"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError, ImageError
-from distill.core.files import atomic_folder, write_text
+from distill.core.files import atomic_folder, refuse_existing, refuse_overwriting, write_text
 from distill.core.terminal import track
 from distill.core.untrusted import replace_surrogates, short_repr
 from distill.data.columns import Columns
@@ -67,14 +67,21 @@ class FillReport:
     faults: tuple[str, ...]
 
 
-def fill_texts(source: Path, out: Path | None, ocr: Ocr, every: bool, columns: Columns | None = None) -> FillReport:
-    """Fill `source`, a dataset's folder or one file, into the new folder `out`; in place where that is None.
+def fill_texts(
+    source: Path, out: Path | None, ocr: Ocr, every: bool, columns: Columns | None = None, overwrite: bool = False
+) -> FillReport:
+    """Fill `source`, a dataset's folder or one file, into the new folder `out`, or in place of
+    such a one to `overwrite`; in place where that is None.
 
     `every` reads all images into the column OCR_TEXT, and not only those of rows without text. A killed run
     continues where it stopped. Raises DataError and OutputError.
     """
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: exists and is not empty; choose a new folder for --out")
+    if out is not None:
+        names = {path.name for path in (source.iterdir() if source.is_dir() else [source])}
+        refuse_overwriting(out, source)
+        refuse_existing(
+            out, overwrite, lambda folder: {p.name for p in folder.iterdir()} <= names, f"a copy of {source}"
+        )
     out = None if out is None else out.resolve()  # rows name their images relative to where a link leads
     ask, said = Ask(columns or Columns(), wants_labels=False), set[str]()
     files = [_read_file(part, target, ask, said) for part, target in _parts(source, out is None)]

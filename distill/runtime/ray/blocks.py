@@ -20,7 +20,7 @@ from distill.data.dataset import Example
 from distill.data.formats import parquet
 from distill.data.image_facts import image_hash
 from distill.data.rows import RowReader
-from distill.data.sources import FailedRow, Item, Source, example_of_image, items_of, json_lines
+from distill.data.sources import FailedRow, ImageFile, Item, Source, items_of, json_lines
 from distill.runtime.predictor import CHUNK_SIZE
 
 MAX_BLOCKS = 1000  # where there would be more, they grow,
@@ -59,7 +59,7 @@ class Block:
     first: int
     count: int
     content_hash: str
-    rows: LineSpan | tuple[TableSpan, ...] | tuple[Path, ...] | tuple[Item, ...]
+    rows: LineSpan | tuple[TableSpan, ...] | tuple[ImageFile, ...] | tuple[Item, ...]
 
 
 def split_into_blocks(source: Source) -> list[Block]:
@@ -73,7 +73,7 @@ def split_into_blocks(source: Source) -> list[Block]:
     if source.kind == "parquet":
         return list(_table_blocks(parquet.describe(paths), source.readers()))
     if source.kind == "images":
-        return list(_image_blocks(paths))
+        return list(_image_blocks(source.image_files()))
     if source.kind == "jsonl":
         return list(_line_blocks(source.readers()[paths[0]], rows_per_block(source.count() or 0)))
     return list(_item_blocks(list(source.items())))
@@ -97,7 +97,7 @@ def read_block(block: Block) -> Iterator[Item]:
             rows = parquet.iter_rows(row.table.path, row.first, row.count, columns)
             yield from items_of(row.reader.converted(rows), row.reader)
         else:
-            yield example_of_image(row) if isinstance(row, Path) else row
+            yield row.read() if isinstance(row, ImageFile) else row
 
 
 def _line_blocks(reader: RowReader, rows: int) -> Iterator[Block]:
@@ -155,11 +155,11 @@ def _table_blocks(tables: Sequence[parquet.Footer], readers: Mapping[Path, RowRe
         yield Block(number, first, stop - first, content_hash, tuple(spans))
 
 
-def _image_blocks(paths: Sequence[Path]) -> Iterator[Block]:
-    rows = rows_per_block(len(paths))
-    for number, first in enumerate(range(0, len(paths), rows)):
-        chosen = tuple(paths[first : first + rows])
-        content_hash = _hash((path.name, *_sizes(path)) for path in chosen)
+def _image_blocks(files: Sequence[ImageFile]) -> Iterator[Block]:
+    rows = rows_per_block(len(files))
+    for number, first in enumerate(range(0, len(files), rows)):
+        chosen = tuple(files[first : first + rows])
+        content_hash = _hash((file.id, *_sizes(file.path)) for file in chosen)
         yield Block(number, first, len(chosen), content_hash, chosen)
 
 

@@ -11,13 +11,15 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from distill import __version__
 from distill.core.errors import ClusterError, DistillError
-from distill.core.terminal import note, track
+from distill.core.terminal import note, track, warn
 from distill.data.sources import Source
+from distill.preprocess.text import CutTexts
 from distill.runtime.bundle import Bundle
 from distill.runtime.bundle_files import ALL_FILES
 from distill.runtime.partial_file import predictor_identity
@@ -88,16 +90,19 @@ class Worker:
         self.predictor: Predictor | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """Predict for a batch of one block: its number, its lines and an error, "" where there is none."""
+        """Predict for a batch of one block: its number, its lines, an error, "" where there is none, and how many
+        texts were cut, as the fields of a CutTexts."""
         (block,) = batch["block"]
-        lines, error = b"", ""
+        lines, error, cut = b"", "", CutTexts()
         try:
             self._count_attempt(block)
             self.predictor = self.predictor or self._open()
+            self.predictor.preprocessor.cut = CutTexts()
             lines = b"".join(map(json_line, self.predictor.stream(read_block(block))))
+            cut = self.predictor.preprocessor.cut
         except (DistillError, OSError) as cause:
             error = str(cause)
-        return {"number": [block.number], "lines": [lines], "error": [error]}
+        return {"number": [block.number], "lines": [lines], "error": [error], "cut": [list(astuple(cut))]}
 
     def _count_attempt(self, block: Block) -> None:
         """Raise ClusterError for a block over which too many workers died."""
@@ -126,6 +131,7 @@ class Worker:
 
 def _predict(bundle: Bundle, missing: Sequence[Block], output: OutputFolder, options: RayOptions) -> None:
     by_number = {block.number: block for block in missing}
+    max_tokens = bundle.preprocess.text.max_tokens
     with (
         ray_session(options) as cores,
         ray_errors(f"finished files stay in {output.out}: go on with --resume"),
@@ -134,14 +140,17 @@ def _predict(bundle: Bundle, missing: Sequence[Block], output: OutputFolder, opt
         workers = min(plan.workers, len(missing))
         output.begin()
         note(f"workers: {workers}, threads each: {plan.threads}")
-        start = time.perf_counter()
+        start, cut = time.perf_counter(), CutTexts()
         results = _results(bundle, missing, workers, plan.threads)
         for result in track(results, "predicting", len(missing)):
             if result["error"]:
                 raise ClusterError(result["error"])
             output.write(by_number[result["number"]], result["lines"])
+            cut += CutTexts(*result["cut"])
         rows, seconds = sum(block.count for block in missing), time.perf_counter() - start
         note(f"{output.out}: {rows:,} rows in {seconds:,.0f} s, {rows / seconds:,.1f} a second")
+        if line := cut.describe(max_tokens):
+            warn(f"{output.source}: {line}")
 
 
 def _results(bundle: Bundle, blocks: Sequence[Block], workers: int, threads: int) -> Iterator[dict[str, Any]]:

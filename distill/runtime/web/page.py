@@ -19,7 +19,7 @@ import PIL
 from PIL import Image
 
 from distill.core.errors import BundleError, ExportError
-from distill.core.files import atomic_folder, write_bytes, write_text
+from distill.core.files import atomic_folder, refuse_existing, write_bytes, write_text
 from distill.core.untrusted import is_file
 from distill.runtime.bundle import Bundle
 from distill.runtime.bundle_files import ALL_FILES, MANIFEST
@@ -34,7 +34,7 @@ def write_page(folder: Path, out: Path, runtime: dict[str, bytes]) -> None:
 
     Raises BundleError, and ExportError for a tokenizer that the page cannot reproduce exactly.
     """
-    check_page_replaceable(out)
+    refuse_existing_page(out, overwrite=True)
     bundle = Bundle.open(folder)
     if not folder.is_dir():
         raise BundleError(f"{folder}: a page is made from a Bundle's folder, not from one file; give the folder")
@@ -53,11 +53,13 @@ def write_page(folder: Path, out: Path, runtime: dict[str, bytes]) -> None:
         write_text(part / "ort" / "LICENSE.txt", LICENCE)
 
 
-def check_page_replaceable(out: Path) -> None:
-    """Raise BundleError when `out` holds anything but such a page, which alone may be replaced."""
-    is_page = is_file(out / "page.json") and is_file(out / "bundle" / MANIFEST)
-    if out.is_file() or (out.exists() and not is_page and any(out.iterdir())):
-        raise BundleError(f"{out}: holds something that is not a page of distill; choose another folder")
+def refuse_existing_page(out: Path, overwrite: bool) -> None:
+    """Raise OutputError when `out` holds such a page that may not be overwritten, or anything else."""
+    refuse_existing(out, overwrite, _is_page, "a page of distill")
+
+
+def _is_page(folder: Path) -> bool:
+    return is_file(folder / "page.json") and is_file(folder / "bundle" / MANIFEST)
 
 
 def resizes_height_first() -> bool:

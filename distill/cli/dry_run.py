@@ -1,0 +1,178 @@
+"""--dry-run: what a training or an export would do, how long and how large. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill.cli.results import print_json
+from distill.core.columns import Columns
+
+if TYPE_CHECKING:
+    from distill.core.recipe import Recipe, TeacherConfig
+    from distill.data.dataset import Splits
+    from distill.data.teacher_sources import TeacherSources
+    from distill.training.rehearsal import TrainingPlan
+    from export.plan import ExportPlan
+
+MB = 1e6
+MINUTE, HOUR = 60, 3600
+
+
+def plan_teacher(
+    data: Path, out: Path, recipe: Path | None, overrides: Sequence[str], columns: Columns
+) -> TrainingPlan:
+    """Of `distill train-teacher`. Raises as it does."""
+    settings, splits = _read(data, out, recipe, overrides, columns)
+    return teacher_plan(settings.teacher, splits, out, max(settings.teacher.folds, 1))
+
+
+def teacher_plan(
+    config: TeacherConfig, splits: Splits, out: Path, trainings: int, name: str = "the teacher"
+) -> TrainingPlan:
+    """Of teachers of one recipe, trained so many times on the training split."""
+    from distill.training.rehearsal import TrainingTask, rehearse
+    from teacher.train import fit_teacher
+
+    quick = replace(config, epochs=1, folds=0, class_weights="none")
+    task = TrainingTask(
+        name, config.batch_size, config.epochs, trainings, lambda part, run: fit_teacher(quick, part, run)
+    )
+    return rehearse(task, splits, out)
+
+
+def plan_student(
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    columns: Columns,
+    sources: TeacherSources,
+    arms: int,
+) -> TrainingPlan:
+    """Of `distill train-student`, which trains so many `arms`. Raises as it does."""
+    settings, splits = _read(data, out, recipe, overrides, columns, sources.runs[0] if sources.runs else None)
+    from distill.training.rehearsal import TrainingTask, rehearse
+    from student.train import DistillationTargets, fit_student
+    from teacher.teachers import Teachers
+
+    config, teachers = settings.student, Teachers.open(sources, splits.labels)
+    quick = replace(config, epochs=1, out_of_fold=False)
+    folds = len(teachers.folds(splits.train)) if config.out_of_fold else 1
+
+    def sample(part: Splits, run: Any) -> Any:
+        return fit_student(quick, part, DistillationTargets(teachers.soft_targets(part.train)), run)
+
+    return rehearse(
+        TrainingTask("the student", config.batch_size, config.epochs, folds * arms, sample), splits, out
+    )
+
+
+def plan_finetune(
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    columns: Columns,
+    student: Path,
+    sources: TeacherSources,
+) -> TrainingPlan:
+    """Of `distill finetune-int8`. Raises as it does."""
+    settings, splits = _read(data, out, recipe, overrides, columns, student)
+    from distill.core.cpu import detect_target, weight_limit
+    from distill.model.checkpoint import Checkpoint
+    from distill.training.rehearsal import TrainingTask, rehearse
+    from student.finetune import finetune_student, settings_of
+    from student.train import DistillationTargets
+    from teacher.teachers import Teachers
+
+    limit, teachers = weight_limit(detect_target()), Teachers.open(sources, splits.labels)
+    size = settings_of(Checkpoint.load(student)).batch_size
+    quick = replace(settings.finetune, epochs=1)
+
+    def sample(part: Splits, run: Any) -> Any:
+        targets = DistillationTargets(teachers.soft_targets(part.train))
+        return finetune_student(Checkpoint.load(student), quick, part, targets, limit, run)
+
+    return rehearse(TrainingTask("the student", size, settings.finetune.epochs, 1, sample), splits, out)
+
+
+def show_plan(*plans: TrainingPlan) -> None:
+    """Print what would be done."""
+    from distill.core.terminal import note
+
+    print_json([asdict(plan) for plan in plans])
+    for plan in plans:
+        _show_table(f"{plan.name}: what would be done", _training_rows(plan))
+    if len(plans) > 1:
+        note(f"all {len(plans)}: at most about {duration(sum(plan.seconds for plan in plans))}")
+    note("nothing was written")
+
+
+def show_export_plan(plan: ExportPlan) -> None:
+    """Print what would be done."""
+    from distill.core.terminal import note
+
+    print_json(asdict(plan))
+    rows = {
+        "rows": f"{plan.train:,} train, {plan.dev:,} dev",
+        "labels": str(plan.labels),
+        "Bundles": ", ".join(plan.bundles),
+        "files to try": str(plan.candidates),
+        "time": f"about {duration(plan.seconds)}, from a real export with {plan.rehearsed} rows",
+        "disk": f"{size(plan.bundle_bytes)} in the end, up to {size(plan.peak_bytes)} while it works; "
+        f"{size(plan.free_bytes)} are free",
+    }
+    _show_table("export: what would be done", rows)
+    note("nothing was written")
+
+
+def duration(seconds: float) -> str:
+    """A rough duration: 40 s, 12 min, 3.5 h."""
+    if seconds < 2 * MINUTE:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / MINUTE:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"
+
+
+def size(size_bytes: int) -> str:
+    """A size in MB or GB."""
+    return f"{size_bytes / MB:,.1f} MB" if size_bytes < 1000 * MB else f"{size_bytes / MB / 1000:,.1f} GB"
+
+
+def _training_rows(plan: TrainingPlan) -> dict[str, str]:
+    each = f" x {plan.trainings} trainings" if plan.trainings > 1 else ""
+    return {
+        "rows": f"{plan.train:,} train, {plan.dev:,} dev",
+        "labels": str(plan.labels),
+        "parameters": f"{plan.parameters:,}, of which {plan.trainable:,} are trained, on {plan.device}",
+        "steps": f"at most {plan.steps:,}: batches of {plan.batch_size}, {plan.epochs} epochs{each}",
+        "time": f"at most about {duration(plan.seconds)}, without early stopping; {plan.step_ms:,.0f} ms a step",
+        "disk": f"{size(plan.run_bytes)} in the end, up to {size(plan.peak_bytes)} while it trains; "
+        f"{size(plan.free_bytes)} are free",
+    }
+
+
+def _show_table(title: str, rows: dict[str, str]) -> None:
+    from rich.table import Table
+
+    from distill.core.terminal import output
+
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    output.print(table)
+
+
+def _read(
+    data: Path, out: Path, recipe: Path | None, overrides: Sequence[str], columns: Columns, run: Path | None = None
+) -> tuple[Recipe, Splits]:
+    """The settings and the data, checked as the training does."""
+    from distill.api import read_dataset
+    from distill.core.files import refuse_overwriting
+    from distill.core.recipe import Recipe
+
+    settings = Recipe.load(recipe, overrides)
+    refuse_overwriting(out, data)
+    return settings, read_dataset(data, run, columns.over(settings.data.columns))

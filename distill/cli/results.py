@@ -1,0 +1,43 @@
+"""--json: a command's result as JSON on standard output, in place of its tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill.core.errors import DistillError
+from distill.core.volume import volume
+
+
+def json_asked(_: click.Context, __: click.Parameter, value: bool) -> None:
+    """The callback of --json."""
+    if value:
+        volume.tables = False
+
+
+def print_json(result: Any) -> None:
+    """Print a result, a dataclass or what JSON has, if --json asks for it. Commands call it when all is written."""
+    if volume.tables or _is_silent():
+        return
+    tree = dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result  # type: ignore[arg-type]
+    is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    click.echo(json.dumps(tree, indent=1, ensure_ascii=not is_unicode, allow_nan=False))
+
+
+def print_json_file(path: Path) -> None:
+    """Print the JSON that a command has written, if --json asks for it."""
+    if not volume.tables:
+        from distill.core.files import read_json
+
+        print_json(read_json(path, DistillError))
+
+
+def _is_silent() -> bool:
+    """Whether this is one of several processes, and not the first."""
+    terminal = sys.modules.get("distill.core.terminal")
+    return terminal is not None and bool(terminal.output.quiet)

@@ -1,0 +1,87 @@
+"""The recipe as text: its keys with their defaults and comments, and the settings that a run or a file has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distill.core.errors import RecipeError
+from distill.core.recipe import recipes_folder
+from distill.core.schema import flatten, parse_override, suggest
+from distill.core.untrusted import short_repr
+
+_TABLE = re.compile(r"\[([\w.]+)\]\s*(?:# *(.*))?")
+_SETTING = re.compile(r"(\w+) = (.+?)\s*(?:# (.*))?")
+_UNSET = re.compile(r"\s+# ((\w+) = .*)")  # a key without a default, which TOML cannot write
+_MORE = re.compile(r"\s+# (.*)")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key of the recipe, such as "teacher.epochs", its default as TOML, "" if it has none, and the comment beside
+    it."""
+
+    key: str
+    default: str
+    comment: str
+
+    def value(self) -> Any:
+        """The default as Python's, None if there is none."""
+        if not self.default:
+            return None
+        return parse_override(f"{self.key.rpartition('.')[2]}={self.default}").popitem()[1]
+
+    def line(self) -> str:
+        """As a line of TOML with a dotted key."""
+        if not self.default:
+            return f"# {self.key} is not set; {self.comment}"
+        return f"{self.key} = {self.default}" + (f"  # {self.comment}" if self.comment else "")
+
+
+def default_text() -> str:
+    """The file of all defaults, as it is."""
+    return (recipes_folder() / "meme.toml").read_text(encoding="utf-8")
+
+
+def settings() -> list[Setting]:
+    """Every key of the defaults. One of the student without a comment has the teacher's."""
+    rows: list[list[str]] = []
+    table = ""
+    for line in default_text().splitlines():
+        if match := _TABLE.fullmatch(line):
+            table = match[1]
+        elif match := _SETTING.fullmatch(line):
+            rows.append([f"{table}.{match[1]}", match[2], match[3] or ""])
+        elif match := _UNSET.fullmatch(line):
+            rows.append([f"{table}.{match[2]}", "", match[1]])
+        elif rows and (match := _MORE.fullmatch(line)):
+            rows[-1][2] += f" {match[1]}"
+    comments = {key: comment for key, _, comment in rows}
+    return [
+        Setting(key, default, comment or comments.get(f"teacher.{key.partition('.')[2]}", ""))
+        for key, default, comment in rows
+    ]
+
+
+def select(key: str) -> list[Setting]:
+    """The setting of that key, or all of the table of that name. Raises RecipeError."""
+    every = settings()
+    chosen = [setting for setting in every if setting.key == key or setting.key.startswith(f"{key}.")]
+    if not chosen:
+        names = [setting.key for setting in every]
+        hint = suggest(key, names, names)
+        raise RecipeError(f"unknown key {short_repr(key)}{hint or '; distill recipe lists all keys'}")
+    return chosen
+
+
+def to_toml(tree: Mapping[str, Any]) -> str:
+    """Settings as a recipe that `--recipe` reads; what is None has no line."""
+    lines: dict[str, list[str]] = {}
+    for key, value in flatten(tree).items():
+        table, _, name = key.rpartition(".")
+        if value is not None:
+            lines.setdefault(table, []).append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join("\n".join([f"[{table}]", *rows, ""]) for table, rows in lines.items())
