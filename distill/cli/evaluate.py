@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, column_options, data_option
+from distill.cli.options import BUNDLE, column_options, data_option, opening_options
 from distill.core.columns import Columns
+from distill.core.runtimes import Provider, Runtime
 
 
 @click.command()
@@ -17,8 +18,17 @@ from distill.core.columns import Columns
     "--split", default="dev", show_default=True, type=click.Choice(["train", "dev", "test"]), help="Split to use."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the metrics as JSON.")
+@opening_options
 @column_options
-def evaluate(folder: Path, data: Path, split: str, out: Path | None, columns: Columns) -> None:
+def evaluate(
+    folder: Path,
+    data: Path,
+    split: str,
+    out: Path | None,
+    provider: Provider,
+    runtime: Runtime | None,
+    columns: Columns,
+) -> None:
     """Measure F1 of a run or a Bundle on a split.
 
     Prints micro- and macro-F1 with bootstrap intervals, each label, and the constant predictor for comparison.
@@ -29,4 +39,4 @@ def evaluate(folder: Path, data: Path, split: str, out: Path | None, columns: Co
     """
     from distill import api
 
-    api.evaluate(folder, data, split=split, out=out, columns=columns)
+    api.evaluate(folder, data, split=split, out=out, columns=columns, provider=provider, runtime=runtime)

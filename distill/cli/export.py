@@ -9,6 +9,7 @@ import click
 
 from distill.cli.options import NEW_FOLDER, column_options, recipe_option, set_option, target_option
 from distill.core.columns import Columns
+from distill.core.runtimes import Runtime
 
 STUDENT_OPTIONS = (
     "id_column",
@@ -47,6 +48,21 @@ STUDENT_OPTIONS = (
 @click.option(
     "--embed", is_flag=True, help="Also embed everything in model.onnx, so that this file is a Bundle by itself."
 )
+@click.option(
+    "--runtime",
+    default="onnxruntime",
+    show_default=True,
+    type=click.Choice(["onnxruntime", "openvino"]),
+    help="Runtime that the Bundle is for; with openvino, NNCF quantises.",
+)
+@click.option(
+    "--format",
+    "format_",
+    default="onnx",
+    show_default=True,
+    type=click.Choice(["onnx", "ort", "litert"]),
+    help="Format of the model: ort for onnxruntime's small builds on phones, litert for LiteRT (fp32 alone).",
+)
 @click.option("--web", is_flag=True, help="Also write a web page that runs the Bundle, as OUT-web.")
 @click.option(
     "--ort-web",
@@ -66,6 +82,8 @@ def export(
     target: Any,
     max_f1_drop: float | None,
     embed: bool,
+    runtime: Runtime,
+    format_: str,
     web: bool,
     ort_web: Path | None,
     recipe: Path | None,
@@ -83,6 +101,8 @@ def export(
     Examples:
       distill export runs/student --data memes/ --int8 --web --out runs/bundle
       distill export runs/bundle --web --out runs/bundle-web
+      distill export runs/student --data memes/ --int8 --runtime openvino --out runs/bundle-openvino
+      distill export runs/student --data memes/ --int8 --format ort --out runs/bundle-mobile
     """
     from distill.runtime import hub
     from distill.runtime.bundle import is_bundle
@@ -93,7 +113,8 @@ def export(
         raise click.UsageError("--ort-web is what --web takes its files from; give both")
     if is_bundle(run):
         options = click.get_current_context().params
-        if not web or any(options[name] for name in STUDENT_OPTIONS):
+        formats = (options["runtime"], options["format_"]) != ("onnxruntime", "onnx")
+        if not web or formats or any(options[name] for name in STUDENT_OPTIONS):
             raise click.UsageError(
                 f"{run} is a Bundle already: only a page can be made of it, with --web --out DIR"
             )
@@ -102,6 +123,12 @@ def export(
         raise click.UsageError(f"{run} is no Bundle; to make one of a student, give its --data")
     if int8 and int4:
         raise click.UsageError("give --int8 or --int4, and run it again for the other")
+    if runtime == "openvino" and format_ != "onnx":
+        raise click.UsageError(f"--format {format_} is not opened by openvino; give --runtime or --format")
+    if format_ != "onnx":
+        runtime = "onnxruntime-mobile" if format_ == "ort" else "litert"
+    if web and runtime != "onnxruntime":
+        raise click.UsageError(f"--web runs an ONNX file, and this Bundle is for {runtime}; export it without")
     if max_f1_drop is not None:
         overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
     from distill import api
@@ -118,6 +145,7 @@ def export(
         precision=precision,
         target=target,
         embed=embed,
+        runtime=runtime,
         recipe=recipe,
         overrides=overrides,
         columns=columns,

@@ -14,6 +14,7 @@ from distill.core.columns import Columns
 from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
 from distill.core.files import refuse_working_directory
+from distill.core.runtimes import PROVIDERS
 
 
 class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -79,6 +80,27 @@ set_option = click.option(
 target_option = click.option(
     "--target", type=click.Choice(TARGETS), help="Processor to quantise for.  [default: this one]"
 )
+
+
+def opening_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What opens a Bundle, which the command gets as `provider` and `runtime`."""
+    options: list[Decorator] = [
+        click.option(
+            "--provider",
+            default="cpu",
+            show_default=True,
+            type=click.Choice(PROVIDERS),
+            help="Execution provider of onnxruntime, where the installed onnxruntime has it.",
+        ),
+        click.option(
+            "--runtime",
+            type=click.Choice(("onnxruntime", "openvino")),
+            help="Runtime to open a Bundle for onnxruntime in.  [default: what its manifest names]",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def teacher_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, IMAGE, THREADS, column_options
+from distill.cli.options import BUNDLE, IMAGE, THREADS, column_options, opening_options
 from distill.core.columns import Columns
+from distill.core.runtimes import Provider, Runtime
 
 OTHER_FORMATS = (".csv", ".tsv", ".parquet")  # whose readers would not understand JSON Lines
 
@@ -36,6 +37,7 @@ OTHER_FORMATS = (".csv", ".tsv", ".parquet")  # whose readers would not understa
 @click.option(
     "--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS", help="Ray cluster to use.  [default: this machine]"
 )
+@opening_options
 @column_options
 def predict(
     bundle: Path,
@@ -49,6 +51,8 @@ def predict(
     engine: str,
     workers: int,
     ray_address: str | None,
+    provider: Provider,
+    runtime: Runtime | None,
     columns: Columns,
 ) -> None:
     """Predict labels and probabilities as JSON lines.
@@ -92,6 +96,7 @@ def predict(
     from distill.data.roles import Ask
     from distill.data.sources import Source
     from distill.runtime.ocr.reader import TextReader
+    from distill.runtime.opened import RunOptions
     from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
 
@@ -101,13 +106,14 @@ def predict(
         if source
         else Source.of(Example(name, text, image, ()))
     )
+    opening = RunOptions(provider=provider, runtime=runtime)
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions
 
-        failed_rows = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
+        failed_rows = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address, opening))
     else:
-        predictor = Predictor.load(bundle, threads)
+        predictor = Predictor.load(bundle, threads, opening)
         items = items.remembering(predictor.bundle.columns)
         failed_rows = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
     if failed_rows:

@@ -9,14 +9,17 @@ import click
 from distill.cli.options import (
     BUNDLE,
     THREADS,
+    opening_options,
 )
+from distill.core.runtimes import Provider, Runtime
 
 
 @click.command()
 @click.argument("bundle", type=BUNDLE)
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the result as JSON.")
-def verify(bundle: Path, threads: int, out: Path | None) -> None:
+@opening_options
+def verify(bundle: Path, threads: int, out: Path | None, provider: Provider, runtime: Runtime | None) -> None:
     """Check that this machine reproduces a Bundle's reference outputs.
 
     Replays the inputs that were recorded at export. Exits with 1 if token ids differ, or if the logits differ by
@@ -27,9 +30,10 @@ def verify(bundle: Path, threads: int, out: Path | None) -> None:
       distill verify runs/bundle
     """
     from distill.runtime.golden import print_report, replay_golden
+    from distill.runtime.opened import RunOptions
     from distill.runtime.predictor import Predictor
 
-    report = replay_golden(Predictor.load(bundle, threads))
+    report = replay_golden(Predictor.load(bundle, threads, RunOptions(provider=provider, runtime=runtime)))
     if out is not None:
         from dataclasses import asdict
 

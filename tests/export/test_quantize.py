@@ -20,7 +20,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx import profile, towers
-from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.onnx.session import OPTIMISED, OnnxModel, open_session, run_session
 from distill.runtime.predictor import Predictor
 from distill.scoring.estimate import Estimate
 from export.fuse import fuse_graph
@@ -108,8 +108,8 @@ def test_onnxruntime_runs_a_whole_tower_in_int8_without_going_back_to_float(
     fused: Path, ranges: Ranges, tmp_path: Path
 ) -> None:
     quantize_graph(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), cpu.detect_target(), {}, ranges)
-    open_session(tmp_path / "q.onnx", 1, optimised=tmp_path / "run.onnx")
-    tower = [node.op_type for node in towers.image_tower_nodes(onnx.load(str(tmp_path / "run.onnx")).graph)]
+    open_session(tmp_path / "q.onnx", 1, record=tmp_path)
+    tower = [node.op_type for node in towers.image_tower_nodes(onnx.load(str(tmp_path / OPTIMISED)).graph)]
     assert tower.count("QLinearConv") == operators(fused)["Conv"]
     assert "Clip" not in tower  # ReLU6 vanished into the convolutions
     assert tower.count("QuantizeLinear") + tower.count("DequantizeLinear") <= 2  # one way in and one way out
@@ -315,8 +315,10 @@ def test_a_file_compared_with_itself_loses_nothing(chain: Chain, bundle: Bundle)
         trained_ranges={},
         target=cpu.detect_target(),
     )
-    same, other = search._measure_candidates(
-        inputs, {predictor.bundle.model: Scheme("dynamic", "float"), bundle.model: Scheme("dynamic", "float")}
+    same, other = search.measure_candidates(
+        inputs,
+        {predictor.bundle.model: Scheme("dynamic", "float"), bundle.model: Scheme("dynamic", "float")},
+        lambda model, threads: OnnxModel(model, threads).run,
     )
     assert (same.f1_drop, same.ap_drop, same.mean_probability_change) == (Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
     int8 = Predictor.load(chain.int8).probabilities(chain.splits.dev)
