@@ -46,7 +46,8 @@ def _to_ort(onnx: Path) -> Path:
             providers=["CPUExecutionProvider"],
             disabled_optimizers=[*DISABLED_OPTIMIZERS, *MACHINE_DEPENDENT],
         )
-        create_config_from_models([file], file.with_suffix(".config"), False)
+        with quiet():
+            create_config_from_models([file], file.with_suffix(".config"), False)
     except Exception as error:
         raise ExportError(
             f"onnxruntime {onnxruntime.__version__} cannot write {onnx.name} in its own format: {first_line(error)}"

@@ -131,4 +131,4 @@ def read_runtime(manifest: Any, path: Path) -> Runtime:
 
 def model_states(model: Path, runtime: Runtime) -> tuple[FileState, ...]:
     """The state of each of the model's files. Raises BundleError."""
-    return tuple(FileState.of(model.with_suffix(Path(name).suffix)) for name in model_files(runtime))
+    return tuple(map(FileState.of, (model, *(model.parent / name for name in model_files(runtime)[1:]))))

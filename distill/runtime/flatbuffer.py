@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+MAX_TEXT = 1024  # bytes of a name that is read
 MAX_STEPS = 2_000_000  # tables of one file; bounds the time to read them, since tables may be named twice
 
 
@@ -49,11 +50,13 @@ class Table:
         return self._read(kind, place) if place else default
 
     def text(self, field: int) -> bytes:
-        """A string's bytes; b"" if it is not there."""
+        """A name's bytes; b"" if it is not there."""
         place = self._place(field)
         if not place:
             return b""
         start, length = self._vector(place)
+        if length > MAX_TEXT:
+            raise ValueError(f"it has a name of {length:,} bytes")
         self._check(start + length)
         return bytes(self.data[start : start + length])
 

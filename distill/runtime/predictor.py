@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from distill.core.arguments import check_choice, check_integer, to_path
 from distill.core.cores import max_threads
 from distill.core.cpu import detect_target, overflows
-from distill.core.errors import BundleError, ImageError, first_line
+from distill.core.errors import BundleError, DistillError, ImageError, first_line
 from distill.core.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
 from distill.core.terminal import warn
 from distill.data.dataset import Example
@@ -166,7 +166,7 @@ class Predictor:
         """float32 (B, L). Raises BundleError when the model fails or returns anything else."""
         try:
             logits = self.model.run(batch)
-        except BundleError:
+        except DistillError:
             raise
         except Exception as error:  # each runtime raises errors of its own for what a graph does
             title = self._model.title.partition(" ")[0]

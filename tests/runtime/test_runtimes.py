@@ -73,7 +73,7 @@ def test_a_provider_that_is_not_installed_is_refused_with_what_is_there_and_what
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("words", [["predict", "--text", "a"], ["verify"], ["serve"]])
+@pytest.mark.parametrize("words", [["predict", "--text", "a"], ["verify"], ["serve", "--port", "0"]])
 def test_every_command_that_opens_a_bundle_takes_a_provider(chain: Chain, words: list[str]) -> None:
     if "xnnpack" not in MISSING:
         pytest.skip("this onnxruntime has XNNPACK")
@@ -311,6 +311,8 @@ ORT = {
 LITERT = {
     "foreign operators": litert_file({1: [{1: b"evil", 3: Number("Int32", 32)}]}),
     "a loop": litert_file(code=119),
+    "another set's loop": litert_file(code=200),
+    "a code of tomorrow": litert_file(code=4000),
     "an old file's loop": litert_file({1: [{0: Number("Int8", 119)}]}),
     "state": litert_file(tensor={5: Number("Bool", 1)}),
     "other files": litert_file({8: [{0: b"../secret"}]}),

@@ -51,9 +51,11 @@ def provider_settings(provider: Provider, threads: int) -> list[Any]:
         )
     if provider == "cpu":
         return [CPU]
-    settings = facts.settings
-    if provider == "xnnpack":  # it has threads of its own
-        settings = {"intra_op_num_threads": str(threads or default_threads())}
+    settings = dict(facts.settings)
+    if provider == "xnnpack":  # this one and OpenVINO have threads of their own
+        settings["intra_op_num_threads"] = str(threads or default_threads())
+    if provider == "openvino" and threads:
+        settings["num_of_threads"] = str(threads)
     return [(facts.name, settings), CPU]
 
 

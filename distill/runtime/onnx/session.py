@@ -28,7 +28,7 @@ class OnnxModel:
     ) -> None:
         """The arguments are those of `open_session`. Raises BundleError and InstallError."""
         self.session = open_session(model, threads, exact, arena, provider)
-        self.title = f"onnxruntime {onnxruntime.__version__}"
+        self.title = f"onnxruntime {onnxruntime.__version__}" + (f" ({provider})" if provider != "cpu" else "")
 
     def tensors(self) -> Sequence[Any]:
         """The inputs, then the outputs."""

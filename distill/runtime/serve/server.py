@@ -31,7 +31,11 @@ def serve(
     """Serve until SIGINT or SIGTERM, then finish the requests in progress. Requests must be for this machine, for
     `host`, or for one of `allow_hosts`; `options` open the Bundle. Raises BundleError and ServiceError."""
     listener = listen(host, port)
-    predictor = Predictor.load(folder, options.threads, options)
+    try:
+        predictor = Predictor.load(folder, options.threads, options)
+    except BaseException:
+        listener.close()
+        raise
     address, number = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
