@@ -34,7 +34,7 @@ def pack(variants: Sequence[Variant], eval_set: EvalSet, out: Path) -> None:
     for variant in variants:
         if variant.runtime != "onnxruntime":
             raise BenchError(
-                f"{variant.folder}: only Bundles for onnxruntime can be packed, a device has nothing else; leave it out"
+                f"{variant.folder}: only Bundles for onnxruntime can be packed, which devices have; leave it out"
             )
     out.parent.mkdir(parents=True, exist_ok=True)
     with hidden_path(out, "part") as part:

@@ -74,8 +74,10 @@ def opened_otherwise(variant: Variant, provider: Provider, runtime: runtimes.Run
     training run, and BundleError for a Bundle that cannot be opened so."""
     if variant.runtime not in OF_BUNDLES.values():
         raise BenchError(f"{variant.folder}: is a training run; --provider and --runtime are for Bundles")
-    chosen_runtime(Bundle.open(variant.folder), RunOptions(provider=provider, runtime=runtime))
-    label = next((name for name, known in OPTIONS.items() if known == (provider, runtime)), variant.runtime)
+    bundle, options = Bundle.open(variant.folder), RunOptions(provider=provider, runtime=runtime)
+    if chosen_runtime(bundle, options) == bundle.runtime and provider == "cpu":
+        return variant
+    label = next(name for name, known in OPTIONS.items() if known == (provider, runtime))
     return replace(variant, name=f"{variant.name} ({label})", runtime=label)
 
 

@@ -3,9 +3,8 @@
 BUNDLE/
   manifest.json     format, precision, target, figures, and the SHA-256 of every other file; written last
   model.onnx        input_ids, attention_mask int64 (B, T), pixels uint8 (B, H, W, 3), present float32 (B, 2),
-                    which says whether there is a text and an image -> logits float32 (B, L)
-                    For another runtime, which the manifest then names: model.xml and model.bin (openvino),
-                    model.ort and required_operators.config (onnxruntime-mobile), model.tflite (litert)
+                    which says whether there is a text and an image -> logits float32 (B, L); or another
+                    runtime's files, which the manifest names (distill.runtime.bundle_files)
   tokenizer.json    labels.txt    thresholds.json    preprocess.json    recipe.json
   golden.json       golden answers: inputs and this model's logits, for `distill verify` on the device
   README.md         the model card: what it is and what was measured
@@ -24,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -47,7 +45,9 @@ from distill.runtime.bundle_files import (
     MANIFEST_LIMIT,
     FileState,
     bundle_files,
+    copy_model,
     model_files,
+    model_sha256,
     model_states,
     read_runtime,
     read_verified,
@@ -127,10 +127,9 @@ class Bundle:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files of it."""
-        if self.folder.is_file():
-            return (self.folder,)
-        return tuple(self.folder / name for name in (*bundle_files(self.runtime), MANIFEST))
+        """All of its files."""
+        names = (*bundle_files(self.runtime), MANIFEST)
+        return (self.folder,) if self.folder.is_file() else tuple(self.folder / name for name in names)
 
     def identity(self) -> str:
         """A hex SHA-256 of all that decides a prediction: model, tokenizer, preprocessing, labels, thresholds."""
@@ -189,8 +188,7 @@ def write_bundle(folder: Path, contents: Contents) -> Bundle:
     """Write a Bundle whole or not at all, replacing one that is there. Raises BundleError."""
     check_replaceable(folder)
     with atomic_folder(folder) as part:
-        for name in model_files(contents.runtime):
-            shutil.copyfile(contents.model.with_suffix(Path(name).suffix), part / name)
+        copy_model(contents.model, contents.runtime, part)
         write_text(part / "tokenizer.json", contents.tokenizer_json)
         write_text(part / "labels.txt", "\n".join(contents.labels.names) + "\n")
         write_json(part / "thresholds.json", contents.thresholds.to_json())
@@ -226,9 +224,7 @@ def _open_folder(folder: Path) -> Bundle:
     for name in ("thresholds", "preprocess", "golden"):
         file = f"{name}.json"
         parts[name] = parse_strict_json(contents[file], str(folder / file), BundleError)
-    checksums = [manifest["files"][name] for name in model_files(runtime)]
-    sha256 = checksums[0] if len(checksums) == 1 else hashlib.sha256("".join(checksums).encode()).hexdigest()
-    return _assemble(folder, model, sha256, state, parts)
+    return _assemble(folder, model, model_sha256(manifest, runtime), state, parts)
 
 
 def _open_file(path: Path) -> Bundle:
@@ -244,9 +240,7 @@ def _open_file(path: Path) -> Bundle:
     if parts["graph_sha256"] != metadata.graph_sha256:
         raise BundleError(f"{path}: its graph does not match the SHA-256 in its metadata; copy it again")
     if (runtime := read_runtime(parts["manifest"], path)) != "onnxruntime":
-        raise BundleError(
-            f"{path}: its manifest says that it is for {runtime}, and it is an ONNX file; copy it again"
-        )
+        raise BundleError(f"{path}: its manifest names {runtime}, and it is an ONNX file; copy it again")
     return _assemble(path, path, metadata.graph_sha256, state, parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,3 +133,15 @@ def read_runtime(manifest: Any, path: Path) -> Runtime:
 def model_states(model: Path, runtime: Runtime) -> tuple[FileState, ...]:
     """The state of each of the model's files. Raises BundleError."""
     return tuple(map(FileState.of, (model, *(model.parent / name for name in model_files(runtime)[1:]))))
+
+
+def model_sha256(manifest: dict[str, Any], runtime: Runtime) -> str:
+    """The SHA-256 of a model's file; of several, that of theirs."""
+    checksums = [manifest["files"][name] for name in model_files(runtime)]
+    return checksums[0] if len(checksums) == 1 else hashlib.sha256("".join(checksums).encode()).hexdigest()
+
+
+def copy_model(model: Path, runtime: Runtime, folder: Path) -> None:
+    """Copy the first of a model's files, and the others that lie beside it under its name and their own suffixes."""
+    for name in model_files(runtime):
+        shutil.copyfile(model.with_suffix(Path(name).suffix), folder / name)

@@ -89,7 +89,9 @@ def open_model(bundle: Bundle, options: RunOptions, exact: bool) -> OpenedModel:
             f"{bundle.folder}: was quantised for {bundle.target}, and its int8 products would overflow in "
             f"{runtime} on this machine; run distill export --target x86-avx2"
         )
-    return open_file(bundle.model, runtime, bundle.preprocess.text.pad_id, options, exact)
+    model = open_file(bundle.model, runtime, bundle.preprocess.text.pad_id, options, exact)
+    _check_signature(model, bundle)
+    return model
 
 
 def open_file(file: Path, runtime: Runtime, pad_id: int, options: RunOptions, exact: bool = False) -> OpenedModel:
@@ -105,3 +107,32 @@ def open_file(file: Path, runtime: Runtime, pad_id: int, options: RunOptions, ex
     from distill.runtime.litert.model import LiteRtModel
 
     return LiteRtModel(file, pad_id, options.threads)
+
+
+def _check_signature(model: OpenedModel, bundle: Bundle) -> None:
+    """Raise BundleError unless the model takes what `ModelInputs.feed` gives and returns logits (B, L)."""
+    size = bundle.preprocess.image.size
+    signature: dict[str, tuple[str, list[int | None]]] = {
+        "input_ids": ("tensor(int64)", [None, None]),
+        "attention_mask": ("tensor(int64)", [None, None]),
+        "pixels": ("tensor(uint8)", [None, size, size, 3]),
+        "present": ("tensor(float)", [None, 2]),
+        "logits": ("tensor(float)", [None, len(bundle.labels)]),
+    }
+    tensors = model.tensors()
+    if sorted(tensor.name for tensor in tensors) != sorted(signature):
+        names = ", ".join(tensor.name[:40] for tensor in tensors[:8])
+        raise BundleError(
+            f"{bundle.model}: takes and gives {names}, not {', '.join(signature)}; run distill export again"
+        )
+    for tensor in tensors:
+        type_, shape = signature[tensor.name]
+        fits = len(tensor.shape) == len(shape) and all(
+            isinstance(actual, str | None) or actual == expected  # a symbol, or None, may be any size
+            for actual, expected in zip(tensor.shape, shape, strict=True)
+        )
+        if tensor.type != type_ or not fits:
+            actual = f"{tensor.type} {tensor.shape}"[:120]
+            raise BundleError(
+                f"{bundle.model}: {tensor.name} is {actual}, not {type_} {shape}; run distill export again"
+            )

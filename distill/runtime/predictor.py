@@ -79,7 +79,6 @@ class Predictor:
 
     def _open(self) -> None:
         self._model = open_model(self.bundle, self.options, self._exact)
-        _check_signature(self._model, self.bundle)
         self._process = os.getpid()
 
     @property
@@ -273,35 +272,6 @@ def _predict_chunk(
         batch = preprocessor.batch([rows[row] for row in chosen])
         probabilities.update(zip(chosen, sigmoid(logits(batch)), strict=True))
     return np.stack([probabilities[row] for row in range(len(rows))])
-
-
-def _check_signature(model: OpenedModel, bundle: Bundle) -> None:
-    """Raise BundleError unless the model takes what `ModelInputs.feed` gives and returns logits (B, L)."""
-    size = bundle.preprocess.image.size
-    signature: dict[str, tuple[str, list[int | None]]] = {
-        "input_ids": ("tensor(int64)", [None, None]),
-        "attention_mask": ("tensor(int64)", [None, None]),
-        "pixels": ("tensor(uint8)", [None, size, size, 3]),
-        "present": ("tensor(float)", [None, 2]),
-        "logits": ("tensor(float)", [None, len(bundle.labels)]),
-    }
-    tensors = model.tensors()
-    if sorted(tensor.name for tensor in tensors) != sorted(signature):
-        names = ", ".join(tensor.name[:40] for tensor in tensors[:8])
-        raise BundleError(
-            f"{bundle.model}: takes and gives {names}, not {', '.join(signature)}; run distill export again"
-        )
-    for tensor in tensors:
-        type_, shape = signature[tensor.name]
-        fits = len(tensor.shape) == len(shape) and all(
-            isinstance(actual, str | None) or actual == expected  # a symbol, or None, may be any size
-            for actual, expected in zip(tensor.shape, shape, strict=True)
-        )
-        if tensor.type != type_ or not fits:
-            actual = f"{tensor.type} {tensor.shape}"[:120]
-            raise BundleError(
-                f"{bundle.model}: {tensor.name} is {actual}, not {type_} {shape}; run distill export again"
-            )
 
 
 def _reopen(folder: Path, identity: str, options: RunOptions) -> Predictor:

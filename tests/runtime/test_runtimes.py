@@ -134,7 +134,7 @@ def test_openvino_gives_each_of_several_threads_its_own_answer(openvino_bundle: 
 
 @needs_openvino
 def test_a_predictor_keeps_its_runtime_when_it_is_pickled(chain: Chain) -> None:
-    predictor = pickle.loads(pickle.dumps(distill.load(chain.fp32, 1, runtime="openvino")))
+    predictor = pickle.loads(pickle.dumps(distill.load(chain.fp32, 1, runtime="openvino")))  # noqa: S301
     assert (predictor.runtime, predictor.options.threads) == ("openvino", 1)
     assert replay_golden(predictor).here["OpenVINO"]
 
@@ -180,7 +180,7 @@ def test_a_bundle_of_an_unknown_runtime_is_refused(chain: Chain, tmp_path: Path,
     folder = Path(shutil.copytree(chain.int8, tmp_path / "copy"))
     manifest = json.loads((folder / MANIFEST).read_bytes())
     forge(folder, MANIFEST, json.dumps(manifest | {"runtime": runtime}).encode())
-    with pytest.raises(BundleError, match="is for the runtime .*, and this distill knows onnxruntime, ") as caught:
+    with pytest.raises(BundleError, match=r"is for the runtime .*, and this distill knows onnxruntime, ") as caught:
         Bundle.open(folder)
     assert "\n" not in str(caught.value)
 
@@ -198,7 +198,9 @@ def test_only_a_bundle_for_onnxruntime_can_be_opened_in_another_runtime(chain: C
         distill.load(copy, runtime="onnxruntime")
     with pytest.raises(BundleError, match="is made for onnxruntime, which --runtime litert cannot open; expected"):
         distill.load(chain.fp32, runtime="litert")
-    with pytest.raises(BundleError, match="--provider cuda is one of onnxruntime's, and openvino opens this Bundle"):
+    with pytest.raises(
+        BundleError, match="--provider cuda is one of onnxruntime's, and openvino opens this Bundle"
+    ):
         distill.load(copy, provider="cuda")
 
 
@@ -219,7 +221,9 @@ def test_int8_products_that_would_overflow_are_refused_where_a_runtime_has_no_sl
 ) -> None:
     monkeypatch.setattr(predictors, "detect_target", lambda: "x86-avx2")
     bundle = replace(Bundle.open(chain.int8), target="x86-vnni")
-    with pytest.raises(BundleError, match="would overflow in openvino on this machine; run distill export --target"):
+    with pytest.raises(
+        BundleError, match="would overflow in openvino on this machine; run distill export --target"
+    ):
         Predictor(bundle, 1, RunOptions(runtime="openvino"))
 
 
@@ -362,7 +366,12 @@ class FakeInterpreter:
     def allocate_tensors(self) -> None: ...
 
     def get_input_details(self) -> list[dict[str, Any]]:
-        shapes = {"input_ids": (1, TOKENS), "attention_mask": (1, TOKENS), "pixels": (1, 32, 32, 3), "present": (1, 2)}
+        shapes = {
+            "input_ids": (1, TOKENS),
+            "attention_mask": (1, TOKENS),
+            "pixels": (1, 32, 32, 3),
+            "present": (1, 2),
+        }
         dtypes = (np.int32, np.int32, np.uint8, np.float32)
         return [
             {"index": index, "shape": np.array(shape), "dtype": dtype}

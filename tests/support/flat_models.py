@@ -8,7 +8,9 @@ from typing import Any
 
 import flatbuffers
 
-Fields = Mapping[int, Any]  # a table's field numbers and values: bytes, a number, a dict (a table), a list (of tables)
+Fields = Mapping[
+    int, Any
+]  # a table's field numbers and values: bytes, a number, a dict (a table), a list (of tables)
 
 
 @dataclass(frozen=True)
