@@ -142,6 +142,6 @@ def model_sha256(manifest: dict[str, Any], runtime: Runtime) -> str:
 
 
 def copy_model(model: Path, runtime: Runtime, folder: Path) -> None:
-    """Copy the first of a model's files, and the others that lie beside it under its name and their own suffixes."""
+    """Copy the first of a model's files, and those that lie beside it under its name and their own suffixes."""
     for name in model_files(runtime):
         shutil.copyfile(model.with_suffix(Path(name).suffix), folder / name)

@@ -76,7 +76,7 @@ def test_int8_for_openvino_is_a_bundle_of_its_own_beside_its_fp32_parent_in_onnx
     assert int8.figures["size_bytes"] < parent.figures["size_bytes"]
     batch = random_batch(4, 9)
     small, large = (Predictor.load(folder, 1).logits(batch) for folder in (int8.folder, parent.folder))
-    assert 0 < np.abs(small - large).max() < 0.5
+    assert 0 < np.abs(small - large).mean() < 0.1 * np.abs(large).max()
 
 
 @needs_openvino
@@ -102,7 +102,7 @@ def test_thresholds_move_with_openvinos_int8(checkpoint: Checkpoint, exported: P
     assert parent.values == before.values
     assert (int8.fitted_on.carried_to, int8.fitted_on.carried_with) == ("int8", 96)
     assert int8.values != before.values
-    assert np.abs(int8.array() - before.array()).max() < 0.1
+    assert np.abs(int8.array() - before.array()).mean() < 0.1
 
 
 @needs_openvino
@@ -272,3 +272,5 @@ def test_a_benchmark_refuses_an_opening_that_is_there_anyway_or_cannot_be(chain:
         other_openings(chain.int8, ["cpu"], [])
     with pytest.raises(InstallError, match="--provider xnnpack"):
         other_openings(chain.int8, ["xnnpack"], [])
+    words = ["bench", str(chain.int8), "--data", str(chain.data), "--provider", "xnnpack"]
+    assert "--provider xnnpack" in CliRunner().invoke(main, words).output
