@@ -44,7 +44,8 @@ def _predict(predictor: Predictor, source: Source, out: Path | None, resume: boo
         except KeyboardInterrupt:
             raise KeyboardInterrupt("with --out FILE an interrupted run can be resumed") from None
         return lines.failed_rows
-    part = PartialFile(out, run_identity(source, predictor.bundle, None if ocr is None else ocr.name))
+    ocr_name = None if ocr is None else ocr.name
+    part = PartialFile(out, run_identity(source, predictor.bundle, ocr_name, predictor.options))
     with part.locked():
         start = part.resume_point(resume)
         if start is None:

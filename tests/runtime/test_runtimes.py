@@ -36,6 +36,7 @@ from distill.runtime.onnx import providers
 from distill.runtime.onnx.ort_guard import check_ort_file
 from distill.runtime.onnx.session import OnnxModel, open_session
 from distill.runtime.opened import RunOptions
+from distill.runtime.partial_file import predictor_identity
 from distill.runtime.predictor import Predictor
 from export import convert
 
@@ -203,6 +204,13 @@ def test_only_a_bundle_for_onnxruntime_can_be_opened_in_another_runtime(chain: C
         BundleError, match="--provider cuda is one of onnxruntime's, and openvino opens this Bundle"
     ):
         distill.load(copy, provider="cuda")
+
+
+def test_a_run_is_not_resumed_with_what_answers_a_little_otherwise(chain: Chain) -> None:
+    bundle = Bundle.open(chain.fp32)
+    ways = [RunOptions(), RunOptions(runtime="openvino"), RunOptions(provider="cuda")]
+    assert len({json.dumps(predictor_identity(bundle, way)) for way in ways}) == 3
+    assert predictor_identity(bundle, RunOptions(threads=2)) == predictor_identity(bundle, RunOptions())
 
 
 def test_without_openvino_the_extra_is_named(

@@ -20,7 +20,7 @@ from distill.core.errors import ClusterError, DistillError
 from distill.core.terminal import note, track
 from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
-from distill.runtime.opened import RunOptions, chosen_runtime
+from distill.runtime.opened import RunOptions
 from distill.runtime.partial_file import predictor_identity
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
@@ -40,10 +40,10 @@ def predict_on_ray(folder: Path, source: Source, out: Path, resume: bool, option
     """
     check_ray_installed()
     bundle = Bundle.open(folder)
-    chosen_runtime(bundle, options.opening)
     source = source.remembering(bundle.columns)
     blocks = split_into_blocks(source)
-    output = OutputFolder(out, source.path, blocks, predictor_identity(bundle) | source.columns_identity())
+    identity = predictor_identity(bundle, options.opening) | source.columns_identity()
+    output = OutputFolder(out, source.path, blocks, identity)
     with output.locked():
         return _predict_missing(bundle, output, resume, options)
 
