@@ -95,8 +95,9 @@ class FallenBack:
 
     asked: Any = None
 
-    def __init__(self, _: str, __: Any, providers: Any, **___: Any) -> None:
+    def __init__(self, _: str, __: Any, providers: Any, enable_fallback: int, **___: Any) -> None:
         FallenBack.asked = providers
+        assert not enable_fallback  # of onnxruntime's own: at the first failure, and while it runs
 
     def get_providers(self) -> list[str]:
         return ["CPUExecutionProvider"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from distill.core.cores import session_threads
 from distill.core.errors import BundleError, first_line
 from distill.core.runtimes import Provider
+from distill.core.untrusted import shorten
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.providers import provider_settings, refuse_if_fallen_back
 
@@ -68,11 +69,18 @@ def open_session(
     providers = provider_settings(provider, threads)
     try:
         session = onnxruntime.InferenceSession(
-            str(model), options, providers=providers, disabled_optimizers=DISABLED_OPTIMIZERS
+            str(model),
+            options,
+            providers=providers,
+            disabled_optimizers=DISABLED_OPTIMIZERS,
+            enable_fallback=0,  # it would go on with the CPU, then or later, and print that among the results
         )
     except Exception as error:
-        reason = first_line(error)
-        raise BundleError(f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}") from error
+        reason = shorten(first_line(error))
+        hint = "" if provider == "cpu" else f"; try the fp32 ONNX Bundle with --provider {provider}"
+        raise BundleError(
+            f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}{hint}"
+        ) from error
     refuse_if_fallen_back(session, provider)
     return session
 
