@@ -20,6 +20,7 @@ from distill.core.device import Device, using_device
 from distill.core.errors import RunError
 from distill.core.files import read_json, refuse_existing, refuse_overwriting, refuse_working_directory, write_json
 from distill.core.package_guard import require_own
+from distill.core.runtimes import RUNTIMES, Provider, Runtime
 from distill.data.answer_rows import Scale
 from distill.data.teacher_sources import TeacherSources
 from distill.runtime.bundle import Bundle, Precision
@@ -256,17 +257,20 @@ def export(
     target: CpuTarget | None = None,
     embed: bool = False,
     overwrite: bool = False,
+    runtime: Runtime = "onnxruntime",
     recipe: PathLike | None = None,
     overrides: Overrides = None,
     columns: ColumnsLike = None,
 ) -> Bundle:
     """Export a run to a Bundle at `out`; its fp32 parent is written beside an int8 or int4 one, as OUT-fp32.
 
+    `runtime` is what the Bundle is for: onnxruntime, onnxruntime-mobile, openvino (with NNCF's int8) or litert.
     What is there already is refused unless it is to `overwrite`. Raises RecipeError, DataError, RunError,
-    BundleError, ExportError, ParityError and OutputError.
+    BundleError, ExportError, ParityError, OutputError, and InstallError for a package that the runtime needs.
     """
     require_own("export")
     check_choice("precision", precision, get_args(Precision))
+    check_choice("runtime", runtime, RUNTIMES)
     request_target, folder = _target(target), _output(out, data, student)
     refuse_working_directory(folder)
     settings = _recipe(recipe, overrides)
@@ -276,7 +280,7 @@ def export(
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run
 
-    request = ExportRequest(precision, request_target, folder, embed, overwrite)
+    request = ExportRequest(precision, request_target, folder, embed, overwrite, runtime)
     bundles = export_run(Checkpoint.load(to_path("student", student)), splits, config, request)
     for bundle in bundles:
         note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
@@ -292,11 +296,14 @@ def evaluate(
     out: PathLike | None = None,
     overwrite: bool = False,
     columns: ColumnsLike = None,
+    provider: Provider = "cpu",
+    runtime: Runtime | None = None,
 ) -> distill.SplitEvaluation:
     """F1 with intervals of a run or a Bundle on a split (test if it has labels, else dev), also written to `out` as
     JSON if that is given.
 
-    Raises DataError, RunError, BundleError, BenchError and OutputError.
+    `provider` and `runtime` open a Bundle as in `distill.load`. Raises DataError, RunError, BundleError,
+    BenchError, InstallError and OutputError.
     """
     require_own("bench")
     if out is not None:
@@ -304,12 +311,15 @@ def evaluate(
     splits = read_dataset(data, model, columns)
     from bench.quality import evaluate as evaluating
     from bench.quality.eval_set import EvalSet
-    from bench.runtimes.open_model import open_variant
+    from bench.runtimes.open_model import open_variant, opened_otherwise
     from bench.runtimes.variants import variant_from_path
     from distill.preprocess.inputs import warn_of_cut_texts
 
     eval_set = EvalSet.from_splits(splits, split)
-    opened = open_variant(variant_from_path(to_path("model", model)))
+    variant = variant_from_path(to_path("model", model))
+    if provider != "cpu" or runtime is not None:
+        variant = opened_otherwise(variant, provider, runtime)
+    opened = open_variant(variant)
     evaluation = evaluating.evaluate(opened, eval_set)
     if out is not None:
         write_json(to_path("out", out), asdict(evaluation))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from distill.runtime.bundle import Contents, onnx_metadata
+from distill.runtime.bundle import PREFIX, Contents
 from distill.runtime.onnx.metadata import read_metadata
 
 
@@ -21,3 +21,16 @@ def embed_contents(model: Path, contents: Contents, out: Path) -> None:
     metadata["distill.graph_sha256"] = json.dumps(read_metadata(out).graph_sha256)
     onnx.helper.set_model_props(proto, metadata)
     onnx.save(proto, str(out))
+
+
+def onnx_metadata(contents: Contents) -> dict[str, str]:
+    """What the file stores beside its graph: JSON by name."""
+    parts = {
+        "manifest": contents.manifest(),
+        "labels": "\n".join(contents.labels.names) + "\n",
+        "thresholds": contents.thresholds.to_json(),
+        "preprocess": contents.preprocess.to_json(),
+        "tokenizer": contents.tokenizer_json,
+        "golden": contents.golden,
+    }
+    return {f"{PREFIX}{name}": json.dumps(value, ensure_ascii=False) for name, value in parts.items()}

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from distill.core.cpu import detect_target
+from distill.core.runtimes import Runtime
 from distill.core.terminal import note, output, warn
 from distill.runtime.bundle import Precision
 from distill.scoring.evaluation import Evaluation
@@ -38,6 +39,7 @@ class ExportFigures:
     evaluation: Evaluation
     control: str | None = None
     quantization: QuantizationFigures | None = None
+    runtime: Runtime = "onnxruntime"
 
     def to_json(self) -> dict[str, Any]:
         """The `figures` of a manifest, which names precision and target itself."""
@@ -82,7 +84,7 @@ def _candidates_table(figures: QuantizationFigures, precision: Precision) -> Tab
 
 
 def _coverage_table(coverage: Coverage) -> Table:
-    table = Table(title="What is computed with few bits, as onnxruntime runs it here", title_justify="left")
+    table = Table(title="What is computed with few bits, as it runs here", title_justify="left")
     table.add_column("tower")
     for name in ("multiply-accumulates", "of them in few bits", "weights MB", "of them in few bits"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,9 @@ from distill.core.errors import ParityError
 from distill.data.dataset import Example
 from distill.model.classifier import Classifier
 from distill.preprocess.inputs import ModelInputs, Preprocessor
+from distill.runtime.golden import golden_batches, golden_cases
 from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.opened import OpenedModel
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
 from export.drift import describe_drift
@@ -57,22 +60,31 @@ class _Case(NamedTuple):
 
 
 def check_parity(
-    classifier: Classifier, model: Path, examples: Sequence[Example], tolerance: float, thresholds: Thresholds
+    classifier: Classifier,
+    model: Path,
+    examples: Sequence[Example],
+    tolerance: float,
+    thresholds: Thresholds,
+    converted: OpenedModel | None = None,
 ) -> Parity:
-    """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
-    and not, real, blank and missing images. Raises ParityError when any logit differs by more than `tolerance`, or
-    is not finite; probabilities differ by a quarter of that at most, as the sigmoid's slope is at most 1/4."""
-    session = open_session(model, 0)
+    """Compare logits, probabilities and decisions of the ONNX file, or of what was `converted` from it for another
+    runtime, with torch's: on the golden answers' inputs, on batch 1 and N, short, long, empty and non-Latin texts,
+    padded and not, real, blank and missing images. Raises ParityError when any logit differs by more than
+    `tolerance`, or is not finite; probabilities differ by a quarter of that at most, as the sigmoid's slope is at
+    most 1/4."""
+    run = converted.run if converted else partial(run_session, open_session(model, 0))
     cases = _cases(Preprocessor(classifier.spec, classifier.tokenizer_json), examples)
     logit_difference = probability_difference = 0.0
     flipped = decisions = 0
     for name, batch in cases:
-        expected, actual = classifier.batch_logits(batch), run_session(session, batch)
+        expected, actual = classifier.batch_logits(batch), run(batch)
         difference = float(np.abs(expected - actual).max())
         if not difference <= tolerance:  # also true of nan
+            name_of_graph = converted.title if converted else "ONNX"
+            drift = "" if converted else describe_drift(classifier, model, batch)
             raise ParityError(
-                f"the ONNX graph differs from torch by {difference:.2g} in a logit ({name}), more than "
-                f"export.parity_tolerance={tolerance:g}{describe_drift(classifier, model, batch)}; nothing was "
+                f"the {name_of_graph} graph differs from torch by {difference:.2g} in a logit ({name}), more than "
+                f"export.parity_tolerance={tolerance:g}{drift}; nothing was "
                 f"written. {_next_step(difference)}"
             )
         p, q = sigmoid(expected), sigmoid(actual)
@@ -124,6 +136,7 @@ def _cases(preprocessor: Preprocessor, examples: Sequence[Example]) -> list[_Cas
         *(case(f"batch 1, {len(t)} characters", [t], [image]) for t, image in zip(texts, images, strict=True)),
         *(case(f"batch 1, text {t[:12]!r}", [t], [blank]) for t in TEXTS),
         *(case(f"batch 1, no image, text {t[:12]!r}", [t], [None]) for t in texts),
+        *(_Case("golden answers", batch) for batch in golden_batches(preprocessor, golden_cases())),
         case("batch 3, padded", texts, images),
         case("batch 4, blank, white and no images", TEXTS, [blank, white, None, white]),
     ]

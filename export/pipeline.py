@@ -1,4 +1,4 @@
-"""Export a student's run to Bundles: ONNX, parity with torch, quantisation, thresholds, card."""
+"""Export a student's run to Bundles: ONNX, parity with torch, quantisation, other runtimes, thresholds, card."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from onnxruntime import InferenceSession
+import numpy as np
 
 from distill.core.cpu import CpuTarget, detect_target, overflows
-from distill.core.errors import ExportError, RunError
+from distill.core.errors import ExportError, ParityError, RunError
 from distill.core.files import read_json, scratch_folder
 from distill.core.lock import lock_beside, sole_writer
 from distill.core.recipe import ExportConfig
+from distill.core.runtimes import Runtime
 from distill.core.terminal import note
 from distill.data.dataset import Example, Splits, encode_targets, without_images, without_texts
 from distill.data.run_folder import METRICS
@@ -24,20 +25,23 @@ from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime import bundle
 from distill.runtime.bundle import Bundle, Contents, Precision
 from distill.runtime.golden import record_golden
-from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.onnx.session import OnnxModel
+from distill.runtime.opened import OpenedModel, RunOptions, open_file
 from distill.runtime.predictor import predict_probabilities
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, logit
 from distill.scoring.thresholds import Thresholds, carry_over
 from export.card.metadata import publishable_settings
 from export.card.page import render_card
+from export.convert import convert
 from export.embed import embed_contents
 from export.figures import ExportFigures, QuantizationFigures, show_quantization
 from export.fuse import fuse_graph
 from export.parity import check_parity, measure_quantization_effect
-from export.quantize.coverage import measure_coverage, refuse_if_uncovered
+from export.quantize.coverage import measure_coverage, measure_openvino_coverage, refuse_if_uncovered
+from export.quantize.nncf import search_with_nncf
 from export.quantize.schemes import trained_ranges
-from export.quantize.search import SearchInputs, median_batch, refuse_if_no_gain, search_schemes
+from export.quantize.search import SearchInputs, median_batch, refuse_if_no_gain, search_schemes, stored_bytes
 from export.to_onnx import to_onnx
 
 TRANSFER_EXAMPLES = 512  # training examples by which thresholds are moved to the quantised file's outputs
@@ -47,27 +51,38 @@ Predict = Callable[[Sequence[Example]], Probabilities]
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """The Bundle to write at `out`: its `precision`, and for a quantised one the `target` processor; `embed` also
-    stores its other files in model.onnx, which then serves alone; `overwrite` replaces Bundles that are there."""
+    """The Bundle to write at `out`: its `precision`, for a quantised one the `target` processor, and its `runtime`;
+    `embed` also stores its other files in model.onnx, which then serves alone; `overwrite` replaces Bundles that
+    are there."""
 
     precision: Precision
     target: CpuTarget
     out: Path
     embed: bool = False
     overwrite: bool = False
+    runtime: Runtime = "onnxruntime"
+
+    def __post_init__(self) -> None:
+        """Raises ExportError for what no runtime has."""
+        if self.embed and self.runtime != "onnxruntime":
+            raise ExportError(f"--embed stores a Bundle in an ONNX file, and one for {self.runtime} has none")
+        if self.precision == "int4" and self.runtime == "openvino":
+            raise ExportError("int4 is made for onnxruntime alone; give --int8, or leave out --runtime openvino")
+        if self.precision != "fp32" and self.runtime == "litert":
+            raise ExportError(f"--format litert writes fp32 alone; leave out --{self.precision}")
 
     @property
     def fp32_out(self) -> Path:
-        """The folder of the fp32 Bundle, beside a quantised one."""
+        """The folder of the fp32 ONNX Bundle, beside a quantised one."""
         return self.out if self.precision == "fp32" else self.out.with_name(f"{self.out.name}-fp32")
 
 
 @dataclass(frozen=True)
 class _ExportedModel:
-    """An ONNX file that is fit to ship, opened, with its probabilities (N, L) on dev."""
+    """A model's file that is fit to ship, opened, with its probabilities (N, L) on dev."""
 
     path: Path
-    session: InferenceSession
+    opened: OpenedModel
     preprocessor: Preprocessor
     dev: Probabilities
     figures: ExportFigures
@@ -90,9 +105,11 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
         models = {request.fp32_out: fp32}
         if request.precision != "fp32":
             models[request.out] = _quantize(student, splits, config, request, fp32)
+        if request.runtime != models[request.out].figures.runtime:
+            models[request.out] = _convert(student, splits, config, request, models[request.out])
         contents = {}
         for out, model in models.items():
-            answers = record_golden(model.preprocessor, model.session, fp32.session)
+            answers = record_golden(model.preprocessor, model.opened.run, fp32.opened.run, model.opened.title)
             card = render_card(student.classifier, model.figures, splits, config.card)
             contents[out] = replace(_contents(student, model, answers, card), columns=splits.columns)
             if request.embed:
@@ -110,8 +127,8 @@ def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path
     note("exporting to ONNX and comparing with torch")
     classifier = student.classifier
     to_onnx(classifier, path)
-    preprocessor, session = Preprocessor(classifier.spec, classifier.tokenizer_json), open_session(path, 0)
-    predict = _predict_with(session, preprocessor)
+    preprocessor, opened = Preprocessor(classifier.spec, classifier.tokenizer_json), OnnxModel(path, 0)
+    predict = _predict_with(opened, preprocessor)
     dev = predict(splits.dev)
     evaluation = _evaluate(student, splits, predict, dev, student.thresholds)
     parity = check_parity(classifier, path, splits.dev, config.parity_tolerance, evaluation.thresholds)
@@ -119,7 +136,7 @@ def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path
     verdict = read_json(student.folder / METRICS, RunError).get("distillation")
     control = None if verdict is None else verdict["sentence"]
     figures = ExportFigures("fp32", "any", path.stat().st_size, parity, evaluation, control)
-    return _ExportedModel(path, session, preprocessor, dev, figures)
+    return _ExportedModel(path, opened, preprocessor, dev, figures)
 
 
 def _quantize(
@@ -127,16 +144,18 @@ def _quantize(
 ) -> _ExportedModel:
     """Search for the best quantised file and fit its thresholds. Raises ExportError when none is fit to ship."""
     target, precision = request.target, request.precision
-    inputs = _search_inputs(student, splits, config, target, fp32)
-    candidates = search_schemes(inputs, config, precision)
-    best = candidates[0]
-    coverage = measure_coverage(best.model, median_batch(inputs.calibration))
+    inputs = _search_inputs(student, splits, config, request, fp32)
+    openvino = request.runtime == "openvino"
+    candidates = search_with_nncf(inputs, config) if openvino else search_schemes(inputs, config, precision)
+    best, batch = candidates[0], median_batch(inputs.calibration)
+    coverage = measure_openvino_coverage(best.model, batch) if openvino else measure_coverage(best.model, batch)
     refuse_if_uncovered(coverage, config.min_int8_share, precision, target == detect_target())
     refuse_if_no_gain(best, fp32.figures.size_bytes, target, config)
-    session = open_session(best.model, 0, overflows(target, detect_target()))
-    predict = _predict_with(session, fp32.preprocessor)
+    runtime: Runtime = "openvino" if openvino else "onnxruntime"
+    opened = open_file(best.model, runtime, 0, RunOptions(), overflows(target, detect_target()))
+    predict = _predict_with(opened, fp32.preprocessor)
     # Quantisation moves the probabilities, and the thresholds have to move with them.
-    thresholds = _carried_thresholds(student, splits, _predict_with(fp32.session, fp32.preprocessor), predict)
+    thresholds = _carried_thresholds(student, splits, _predict_with(fp32.opened, fp32.preprocessor), predict)
     evaluation = _evaluate(student, splits, predict, best.probabilities, thresholds)
     effect = measure_quantization_effect(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
     quantization = QuantizationFigures(candidates, coverage, effect)
@@ -144,21 +163,51 @@ def _quantize(
         fp32.figures,
         precision=precision,
         target=target,
+        runtime=runtime,
         size_bytes=best.size_bytes,
         evaluation=evaluation,
         quantization=quantization,
     )
-    return _ExportedModel(best.model, session, fp32.preprocessor, best.probabilities, figures)
+    return _ExportedModel(best.model, opened, fp32.preprocessor, best.probabilities, figures)
+
+
+def _convert(
+    student: Checkpoint, splits: Splits, config: ExportConfig, request: ExportRequest, model: _ExportedModel
+) -> _ExportedModel:
+    """The same for another runtime, of the same thresholds, compared with torch, or with the file that it was made
+    of when that is quantised. Raises ExportError or ParityError."""
+    runtime, figures, classifier = request.runtime, model.figures, student.classifier
+    note(f"converting for {runtime} and comparing")
+    path = convert(classifier, model.path, runtime)
+    exact = figures.precision == "int8" and overflows(request.target, detect_target())
+    opened = open_file(path, runtime, classifier.spec.text.pad_id, RunOptions(), exact)
+    if figures.precision == "fp32":
+        thresholds = figures.evaluation.thresholds
+        parity = check_parity(classifier, path, splits.dev, config.parity_tolerance, thresholds, opened)
+        note(f"torch and {opened.title} agree to {parity.max_logit_difference:.1g} over {parity.cases} cases")
+        figures = replace(figures, parity=parity)
+    dev = _predict_with(opened, model.preprocessor)(splits.dev)
+    moved = float(np.abs(dev - model.dev).max())
+    if not moved <= config.parity_tolerance:  # also true of nan
+        raise ParityError(
+            f"the {opened.title} file moves a probability on dev by {moved:.2g} from the ONNX file's, more than "
+            f"export.parity_tolerance={config.parity_tolerance:g}; nothing was written. Report this"
+        )
+    figures = replace(figures, runtime=runtime, size_bytes=stored_bytes(path))
+    return _ExportedModel(path, opened, model.preprocessor, dev, figures)
 
 
 def _search_inputs(
-    student: Checkpoint, splits: Splits, config: ExportConfig, target: CpuTarget, fp32: _ExportedModel
+    student: Checkpoint, splits: Splits, config: ExportConfig, request: ExportRequest, fp32: _ExportedModel
 ) -> SearchInputs:
-    """Fuse the graph, compare that with torch too, and put together what the search needs."""
+    """Fuse the graph for onnxruntime, compare that with torch too, and put together what the search needs. OpenVINO
+    fuses for itself."""
     classifier, thresholds = student.classifier, fp32.figures.evaluation.thresholds
-    fused = fp32.path.with_name("fused.onnx")
-    fuse_graph(fp32.path, fused)
-    check_parity(classifier, fused, splits.dev, config.parity_tolerance, thresholds)
+    fused = fp32.path
+    if request.runtime != "openvino":
+        fused = fp32.path.with_name("fused.onnx")
+        fuse_graph(fp32.path, fused)
+        check_parity(classifier, fused, splits.dev, config.parity_tolerance, thresholds)
     return SearchInputs(
         fp32=fp32.path,
         fused=fused,
@@ -169,7 +218,7 @@ def _search_inputs(
         preprocessor=fp32.preprocessor,
         calibration=calibration_batches(fp32.preprocessor, splits.train[: config.calibration_examples]),
         trained_ranges=trained_ranges(fp32.path, student.ranges),
-        target=target,
+        target=request.target,
     )
 
 
@@ -179,8 +228,8 @@ def calibration_batches(preprocessor: Preprocessor, examples: Sequence[Example])
     return [preprocessor.batch([row]) for row in rows]
 
 
-def _predict_with(session: InferenceSession, preprocessor: Preprocessor) -> Predict:
-    return partial(predict_probabilities, partial(run_session, session), preprocessor)
+def _predict_with(opened: OpenedModel, preprocessor: Preprocessor) -> Predict:
+    return partial(predict_probabilities, opened.run, preprocessor)
 
 
 def _targets(student: Checkpoint, examples: Sequence[Example]) -> Targets:
@@ -225,4 +274,5 @@ def _contents(student: Checkpoint, model: _ExportedModel, golden_answers: dict[s
         golden=golden_answers,
         card=card,
         run_sha256=student.sha256,
+        runtime=figures.runtime,
     )

@@ -29,11 +29,13 @@ MAIN = "from bench.device.main import main\n\nmain()\n"
 def pack(variants: Sequence[Variant], eval_set: EvalSet, out: Path) -> None:
     """Write `out` whole or not at all; the last variant is the one that the benchmark is about.
 
-    Raises BenchError for a variant that is no Bundle: only Bundles run without torch.
+    Raises BenchError for a variant that is no Bundle for onnxruntime, which is all that a device needs to have.
     """
     for variant in variants:
         if variant.runtime != "onnxruntime":
-            raise BenchError(f"{variant.folder}: only Bundles can be packed, a device has no torch; leave it out")
+            raise BenchError(
+                f"{variant.folder}: only Bundles for onnxruntime can be packed, which devices have; leave it out"
+            )
     out.parent.mkdir(parents=True, exist_ok=True)
     with hidden_path(out, "part") as part:
         with part.open("wb") as handle:

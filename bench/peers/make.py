@@ -10,22 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.peers.openvino import import_openvino, last_line
-from bench.peers.quiet import quiet
 from bench.runtimes.variants import Variant, fp32_path, variant_from_path
 from distill.core.cpu import detect_target
-from distill.core.errors import BenchError, BundleError
+from distill.core.errors import BenchError, BundleError, ExportError
 from distill.core.extras import require
 from distill.core.files import read_json
+from distill.core.quiet import quiet
 from distill.core.terminal import note
 from distill.data.dataset import Example
 from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import PREFIX, Bundle, Contents, is_bundle, write_bundle
 from distill.runtime.bundle_files import MANIFEST
 from distill.runtime.onnx.metadata import read_metadata
+from distill.runtime.openvino.package import import_openvino, last_line
 
 Peer = Literal["openvino", "openvino-int8", "optimum-int8", "torch-int8", "torch-compile"]
 OF_THE_RUN: tuple[Peer, ...] = ("torch-int8", "torch-compile")  # the others are made of the Bundle
@@ -92,7 +89,12 @@ def _run_sha256(bundle: Bundle) -> str:
 
 def _openvino_variant(parent: Bundle) -> Variant:
     # On a processor with bf16 the plugin computes an fp32 file in bf16 unless it is forbidden: the row says so.
-    precision = import_openvino().Core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
+    precision = (
+        import_openvino("--peer openvino", "peers")
+        .Core()
+        .get_property("CPU", "INFERENCE_PRECISION_HINT")
+        .get_type_name()
+    )
     name = f"{parent.kind} OpenVINO ({precision})"
     return Variant(name, parent.kind, "OpenVINO", parent.folder, parent.size_bytes())
 
@@ -108,35 +110,24 @@ def _nncf_variant(parent: Bundle, calibration: Sequence[Example], folder: Path) 
 
 
 def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path) -> Path:
-    """The .xml that NNCF's one call leads to, weights beside it. Raises BenchError."""
-    openvino = import_openvino("openvino-int8")
-    with quiet():
-        nncf = require("nncf", "--peer openvino-int8")
+    """The .xml that NNCF's one call leads to, weights beside it. Raises BenchError and InstallError."""
+    import_openvino("--peer openvino-int8", "peers")
     if not calibration:
         raise BenchError("--peer openvino-int8 needs training examples to calibrate with; give --data with some")
+    from export.quantize.nncf import quantize_with_nncf
+
     preprocessor = Preprocessor(parent.preprocess, parent.tokenizer_json)
-
-    def feed(example: Example) -> dict[str, NDArray[np.generic]]:
-        rows = preprocessor.rows([example.text], [preprocessor.image(example.image)])
-        return preprocessor.batch(rows).feed()
-
+    batches = [
+        preprocessor.batch(preprocessor.rows([example.text], [preprocessor.image(example.image)]))
+        for example in calibration
+    ]
     note(f"NNCF quantises the {parent.kind} with {len(calibration)} examples")
     file = folder / "model.xml"
-    nncf_errors = (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with quiet():
-            quantised = nncf.quantize(
-                openvino.Core().read_model(parent.model),
-                nncf.Dataset(calibration, feed),
-                subset_size=len(calibration),
-                model_type=nncf.ModelType.TRANSFORMER,  # which its documentation asks for where there is one
-            )
-            openvino.save_model(quantised, file, compress_to_fp16=False)  # as its documentation saves such a model
-    except (*nncf_errors, RuntimeError, ValueError, LookupError) as error:
-        raise BenchError(
-            f"{parent.model}: NNCF {nncf.__version__} cannot quantise it ({last_line(error)}); "
-            "leave out --peer openvino-int8"
-        ) from error
+        quantize_with_nncf(parent.model, file, batches, "--peer openvino-int8")
+    except ExportError as error:
+        raise BenchError(str(error)) from error
     return file
 
 

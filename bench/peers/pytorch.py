@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.peers.quiet import quiet
 from bench.runtimes.variants import Runtime, Variant
 from distill.core.errors import BenchError
+from distill.core.quiet import quiet
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.images import normalise
 from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec

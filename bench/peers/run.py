@@ -11,7 +11,7 @@ from bench.peers.make import Peer, make
 from bench.quality.eval_set import EvalSet
 from bench.report.types import BenchReport
 from bench.run import run
-from bench.runtimes.variants import select_variants
+from bench.runtimes.variants import Variant, select_variants
 from distill.data.dataset import Example
 
 
@@ -22,10 +22,10 @@ def run_with_peers(
     train: Sequence[Example],
     eval_set: EvalSet,
     plan: Plan,
+    openings: Sequence[Variant] = (),
 ) -> BenchReport:
-    """`run` for a Bundle, what it is measured against, and peers, which are made before anything is timed and
-    removed at the end; `train` is what they calibrate on. Raises BenchError."""
+    """`run` for a Bundle, what it is measured against, peers, which are made before anything is timed and removed
+    at the end, and its own other `openings`; `train` is what peers calibrate on. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="distill-peers-") as folder:
-        return run(
-            select_variants(bundle, against, make(bundle, peers, Path(folder), against, train)), eval_set, plan
-        )
+        made = make(bundle, peers, Path(folder), against, train)
+        return run(select_variants(bundle, against, [*made, *openings]), eval_set, plan)

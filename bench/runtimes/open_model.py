@@ -6,6 +6,7 @@ Everything around the model is the same code for every runtime, so that a differ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +14,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.runtimes.variants import Runtime, Variant
+from bench.runtimes.variants import OF_BUNDLES, OPTIONS, Runtime, Variant, variant_from_path
+from distill.core import runtimes
+from distill.core.errors import BenchError
+from distill.core.runtimes import Provider
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import ModelInputs, Preprocessor
+from distill.runtime.bundle import Bundle
+from distill.runtime.opened import RunOptions, chosen_runtime
+from distill.runtime.predictor import predict_probabilities
 from distill.scoring.metrics import Probabilities, sigmoid
 from distill.scoring.thresholds import Thresholds
 
@@ -42,8 +49,7 @@ Opener = Callable[[Variant, int, bool], OpenModel]  # variant, threads (0: as th
 # Each module's `opener()` imports what its runtime needs and returns what opens a variant. Modules are imported
 # when they are asked for, so that a Bundle's process holds no torch and a packed benchmark needs none.
 MODULES: dict[Runtime, str] = {
-    "onnxruntime": "bench.runtimes.onnx",
-    "optimum dynamic int8": "bench.runtimes.onnx",
+    **dict.fromkeys(("onnxruntime", "optimum dynamic int8", *OPTIONS), "bench.runtimes.bundle"),
     "torch": "bench.peers.pytorch",
     "torch dynamic int8": "bench.peers.pytorch",
     "torch.compile": "bench.peers.pytorch",
@@ -63,6 +69,36 @@ def open_variant(variant: Variant, threads: int = 0) -> OpenModel:
     return opener(variant.runtime)(variant, threads, True)
 
 
+def opened_otherwise(variant: Variant, provider: Provider, runtime: runtimes.Runtime | None) -> Variant:
+    """The same Bundle by a provider of onnxruntime, or in another runtime than its own. Raises BenchError for a
+    training run, and BundleError for a Bundle that cannot be opened so."""
+    if variant.runtime not in OF_BUNDLES.values():
+        raise BenchError(f"{variant.folder}: is a training run; --provider and --runtime are for Bundles")
+    bundle, options = Bundle.open(variant.folder), RunOptions(provider=provider, runtime=runtime)
+    if chosen_runtime(bundle, options) == bundle.runtime and provider == "cpu":
+        return variant
+    label = next(name for name, known in OPTIONS.items() if known == (provider, runtime))
+    return replace(variant, name=f"{variant.name} ({label})", runtime=label)
+
+
+def other_openings(
+    bundle: Path, providers: Sequence[Provider], others: Sequence[runtimes.Runtime]
+) -> list[Variant]:
+    """The Bundle once more for each provider and each other runtime, all of which are tried before anything slow.
+
+    Raises BenchError for what opens it anyway, and BundleError or InstallError for what cannot."""
+    own, variants = variant_from_path(bundle), []
+    wanted: list[tuple[Provider, runtimes.Runtime | None]] = [(provider, None) for provider in providers]
+    wanted += [("cpu", other) for other in others]
+    for provider, other in dict.fromkeys(wanted):
+        variant = opened_otherwise(own, provider, other)
+        if variant.runtime == own.runtime:
+            raise BenchError(f"{bundle}: is measured with {other or provider} anyway; leave that option out")
+        open_variant(variant, 1)
+        variants.append(variant)
+    return variants
+
+
 def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]) -> list[tuple[str, ...]]:
     """The labels decided for each example of one batch, from files and texts. Raises ImageError."""
     pixels = [model.preprocessor.image(image) for image in images]
@@ -73,8 +109,4 @@ def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]
 
 def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilities:
     """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError and BundleError."""
-    from distill.runtime.predictor import (
-        predict_probabilities,  # a process that times OpenVINO imports no onnxruntime
-    )
-
     return predict_probabilities(model.logits, model.preprocessor, examples)

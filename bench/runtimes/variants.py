@@ -1,4 +1,4 @@
-"""Everything that can be measured: training runs (torch), Bundles (onnxruntime) and their peers."""
+"""Everything that can be measured: training runs (torch), Bundles in any of their runtimes, and their peers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from distill.core import runtimes
 from distill.core.errors import BenchError
+from distill.core.runtimes import FORMAT_NAMES, Provider
 from distill.data.run_folder import is_run, read_run
 from distill.runtime.bundle import Bundle, Kind, is_bundle
 
@@ -16,10 +18,33 @@ Runtime = Literal[
     "torch dynamic int8",
     "torch.compile",
     "onnxruntime",
+    "onnxruntime mobile format",
+    "onnxruntime with OpenVINO",
+    "onnxruntime with CUDA",
+    "onnxruntime with CoreML",
+    "onnxruntime with XNNPACK",
+    "OpenVINO in f32",
+    "LiteRT",
     "OpenVINO",
     "OpenVINO NNCF int8",
     "optimum dynamic int8",
 ]
+# How the product opens a Bundle so: by a provider, and by a runtime, None for the Bundle's own.
+OPTIONS: dict[Runtime, tuple[Provider, runtimes.Runtime | None]] = {
+    "onnxruntime mobile format": ("cpu", None),
+    "onnxruntime with OpenVINO": ("openvino", None),
+    "onnxruntime with CUDA": ("cuda", None),
+    "onnxruntime with CoreML": ("coreml", None),
+    "onnxruntime with XNNPACK": ("xnnpack", None),
+    "OpenVINO in f32": ("cpu", "openvino"),
+    "LiteRT": ("cpu", None),
+}
+OF_BUNDLES: dict[runtimes.Runtime, Runtime] = {
+    "onnxruntime": "onnxruntime",
+    "onnxruntime-mobile": "onnxruntime mobile format",
+    "openvino": "OpenVINO in f32",  # what is not int8, whatever the processor has
+    "litert": "LiteRT",
+}
 RUN_FILES = ("model.safetensors", "tokenizer.json", "text/config.json", "image/config.json", "run.json")
 
 
@@ -40,8 +65,8 @@ def variant_from_path(folder: Path) -> Variant:
     """The run or Bundle at `folder`. Raises BenchError when it is neither a run nor a Bundle."""
     if is_bundle(folder):
         bundle = Bundle.open(folder)
-        name = f"{bundle.kind} {bundle.precision} ONNX"
-        return Variant(name, bundle.kind, "onnxruntime", folder, bundle.size_bytes())
+        name = f"{bundle.kind} {bundle.precision} {FORMAT_NAMES[bundle.runtime]}"
+        return Variant(name, bundle.kind, OF_BUNDLES[bundle.runtime], folder, bundle.size_bytes())
     if is_run(folder):
         kind: Kind = (
             "teacher" if read_run(folder).get("kind") == "teacher" else "student"

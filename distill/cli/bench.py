@@ -12,6 +12,7 @@ from distill.cli.groups import WithDefault
 from distill.cli.options import BUNDLE, column_options, data_option, json_option, out_file, split_option
 from distill.cli.results import print_json, print_json_file
 from distill.core.columns import Columns
+from distill.core.runtimes import PROVIDERS, Provider, Runtime
 
 if TYPE_CHECKING:
     from bench.peers.make import Peer
@@ -64,6 +65,20 @@ def _report_of(bundle: Path, **_: Any) -> Path:
     type=click.Choice(PEERS),
     help="Another toolkit to run the same model with. Repeatable.",
 )
+@click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    type=click.Choice(PROVIDERS[1:]),
+    help="Execution provider of onnxruntime to run BUNDLE with too. Repeatable.",
+)
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    type=click.Choice(["openvino"]),
+    help="Runtime to run BUNDLE in too. Repeatable.",
+)
 @split_option
 @click.option("--threads", metavar="N,N,...", help="Numbers of threads, e.g. 1,4.  [default: CPUs available]")
 @click.option(
@@ -82,6 +97,8 @@ def run(
     data: Path,
     against: tuple[Path, ...],
     peers: tuple[Peer, ...],
+    providers: tuple[Provider, ...],
+    runtimes: tuple[Runtime, ...],
     split: str | None,
     threads: str | None,
     batches: str,
@@ -102,6 +119,7 @@ def run(
     Examples:
       distill bench runs/bundle --data memes/ --against runs/teacher --against runs/student
       distill bench runs/bundle --data memes/ --peer openvino --peer optimum-int8 --threads 1,2 --batch 1,8
+      distill bench runs/bundle --data memes/ --runtime openvino --against runs/bundle-openvino
       distill bench runs/bundle --data memes/ --compare old.json --fail-on "f1<-0.01,p50>+10%"
     """
     from bench.measure.interleave import Plan, numbers
@@ -110,6 +128,7 @@ def run(
     from bench.report.types import read
     from bench.rules import parse
     from bench.run import write
+    from bench.runtimes.open_model import other_openings
     from distill.core.cores import default_threads
     from distill.core.terminal import note
 
@@ -118,8 +137,9 @@ def run(
         raise click.UsageError("--fail-on compares with an older report; give it with --compare OLD.json")
     old = read(compare) if compare else None
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
+    openings = other_openings(bundle, providers, runtimes)
     splits, eval_set = _eval_set(data, bundle, split, columns, against)
-    report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan)
+    report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan, openings)
     written = write(report, out)
     show(report)
     if old is None:

@@ -6,9 +6,18 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, column_options, data_option, json_option, out_file, split_option
+from distill.cli.options import (
+    BUNDLE,
+    column_options,
+    data_option,
+    json_option,
+    opening_options,
+    out_file,
+    split_option,
+)
 from distill.cli.results import print_json
 from distill.core.columns import Columns
+from distill.core.runtimes import Provider, Runtime
 
 
 @click.command()
@@ -17,8 +26,17 @@ from distill.core.columns import Columns
 @split_option
 @out_file("Also write the metrics as JSON.")
 @json_option
+@opening_options
 @column_options
-def evaluate(folder: Path, data: Path, split: str | None, out: Path | None, columns: Columns) -> None:
+def evaluate(
+    folder: Path,
+    data: Path,
+    split: str | None,
+    out: Path | None,
+    provider: Provider,
+    runtime: Runtime | None,
+    columns: Columns,
+) -> None:
     """Measure F1 of a run or a Bundle on a split.
 
     Prints micro- and macro-F1 with bootstrap intervals, each label, and the constant predictor for comparison.
@@ -29,4 +47,8 @@ def evaluate(folder: Path, data: Path, split: str | None, out: Path | None, colu
     """
     from distill import api
 
-    print_json(api.evaluate(folder, data, split=split, out=out, overwrite=True, columns=columns))
+    print_json(
+        api.evaluate(
+            folder, data, split=split, out=out, overwrite=True, columns=columns, provider=provider, runtime=runtime
+        )
+    )

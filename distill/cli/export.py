@@ -20,6 +20,7 @@ from distill.cli.options import (
 )
 from distill.cli.results import print_json
 from distill.core.columns import Columns
+from distill.core.runtimes import Runtime
 
 if TYPE_CHECKING:
     from distill.core.recipe import Recipe
@@ -62,6 +63,21 @@ STUDENT_OPTIONS = (
 @click.option(
     "--embed", is_flag=True, help="Also embed everything in model.onnx, so that this file is a Bundle by itself."
 )
+@click.option(
+    "--runtime",
+    default="onnxruntime",
+    show_default=True,
+    type=click.Choice(["onnxruntime", "openvino"]),
+    help="Runtime that the Bundle is for; with openvino, NNCF quantises.",
+)
+@click.option(
+    "--format",
+    "format_",
+    default="onnx",
+    show_default=True,
+    type=click.Choice(["onnx", "ort", "litert"]),
+    help="Format of the model: ort for onnxruntime's small builds on phones, litert for LiteRT (fp32 alone).",
+)
 @click.option("--web", is_flag=True, help="Also write a web page that runs the Bundle, as OUT-web.")
 @click.option(
     "--ort-web",
@@ -84,6 +100,8 @@ def export(
     target: Any,
     max_f1_drop: float | None,
     embed: bool,
+    runtime: Runtime,
+    format_: str,
     web: bool,
     ort_web: Path | None,
     recipe: Path | None,
@@ -102,6 +120,8 @@ def export(
     Examples:
       distill export runs/student --data memes/ --int8 --web --out runs/bundle
       distill export runs/bundle --web --out runs/bundle-web
+      distill export runs/student --data memes/ --int8 --runtime openvino --out runs/bundle-openvino
+      distill export runs/student --data memes/ --int8 --format ort --out runs/bundle-mobile
     """
     from distill.runtime import hub
     from distill.runtime.bundle import is_bundle
@@ -112,7 +132,8 @@ def export(
         raise click.UsageError("--ort-web is what --web takes its files from; give both")
     if is_bundle(run):
         options = click.get_current_context().params
-        if not web or dry_run or any(options[name] for name in STUDENT_OPTIONS):
+        formats = (options["runtime"], options["format_"]) != ("onnxruntime", "onnx")
+        if not web or dry_run or formats or any(options[name] for name in STUDENT_OPTIONS):
             raise click.UsageError(
                 f"{run} is a Bundle already: only a page can be made of it, with --web --out DIR"
             )
@@ -121,6 +142,12 @@ def export(
         raise click.UsageError(f"{run} is no Bundle; to make one of a student, give its --data")
     if int8 and int4:
         raise click.UsageError("give --int8 or --int4, and run it again for the other")
+    if runtime == "openvino" and format_ != "onnx":
+        raise click.UsageError(f"--format {format_} is not opened by openvino; give --runtime or --format")
+    if format_ != "onnx":
+        runtime = "onnxruntime-mobile" if format_ == "ort" else "litert"
+    if web and runtime != "onnxruntime":
+        raise click.UsageError(f"--web runs an ONNX file, and this Bundle is for {runtime}; export it without")
     if max_f1_drop is not None:
         overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
     from distill import api
@@ -130,7 +157,9 @@ def export(
     page = out.with_name(f"{out.name}-web")
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
     if dry_run:
-        return _plan(run, data, (precision, target, out, embed, overwrite), Recipe.load(recipe, overrides), columns)
+        return _plan(
+            run, data, (precision, target, out, embed, overwrite, runtime), Recipe.load(recipe, overrides), columns
+        )
     if web:  # refuse the page before the long work, not after it
         _prepare(run, page, overwrite, ort_web)
     with output.held():  # the page is written before anything is printed
@@ -142,6 +171,7 @@ def export(
             target=target,
             embed=embed,
             overwrite=overwrite,
+            runtime=runtime,
             recipe=recipe,
             overrides=overrides,
             columns=columns,

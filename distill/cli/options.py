@@ -18,6 +18,7 @@ from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
 from distill.core.device import DEVICES, using_device
 from distill.core.files import refuse_existing, refuse_working_directory
+from distill.core.runtimes import PROVIDERS
 from distill.core.volume import volume
 
 STDOUT = "-"
@@ -105,6 +106,27 @@ set_option = click.option(
 target_option = click.option(
     "--target", type=click.Choice(TARGETS), help="Processor to quantise for.  [default: this one]"
 )
+
+
+def opening_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What opens a Bundle, which the command gets as `provider` and `runtime`."""
+    options: list[Decorator] = [
+        click.option(
+            "--provider",
+            default="cpu",
+            show_default=True,
+            type=click.Choice(PROVIDERS),
+            help="Execution provider of onnxruntime, where the installed onnxruntime has it.",
+        ),
+        click.option(
+            "--runtime",
+            type=click.Choice(("onnxruntime", "openvino")),
+            help="Runtime to open a Bundle for onnxruntime in.  [default: what its manifest names]",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def teacher_options(command: Callable[..., Any]) -> Callable[..., Any]:

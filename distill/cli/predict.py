@@ -8,9 +8,19 @@ import click
 
 from distill.cli.exits import exits
 from distill.cli.groups import say_error
-from distill.cli.options import BUNDLE, IMAGE, ROWS, STDOUT, THREADS, column_options, overwrite_option
+from distill.cli.options import (
+    BUNDLE,
+    IMAGE,
+    ROWS,
+    STDOUT,
+    THREADS,
+    column_options,
+    opening_options,
+    overwrite_option,
+)
 from distill.core.columns import Columns
 from distill.core.errors import ExitCode
+from distill.core.runtimes import Provider, Runtime
 
 WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
@@ -47,6 +57,7 @@ WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 @click.option(
     "--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS", help="Ray cluster to use.  [default: this machine]"
 )
+@opening_options
 @column_options
 def predict(
     bundle: Path,
@@ -63,6 +74,8 @@ def predict(
     engine: str,
     workers: int,
     ray_address: str | None,
+    provider: Provider,
+    runtime: Runtime | None,
     columns: Columns,
 ) -> None:
     """Predict labels and probabilities.
@@ -125,6 +138,7 @@ def predict(
     from distill.data.sources import Source
     from distill.runtime.hub_dataset import resolve_dataset
     from distill.runtime.ocr.reader import TextReader
+    from distill.runtime.opened import RunOptions
     from distill.runtime.partial_file import clear_output
     from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
@@ -140,13 +154,14 @@ def predict(
         warn(f"{source}: {items.passed_over}")
     if out is not None and not resume:
         clear_output(out, overwrite, is_folder=engine == "ray")
+    opening = RunOptions(provider=provider, runtime=runtime)
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions
 
-        failed_rows = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address))
+        failed_rows = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address, opening))
     else:
-        predictor = Predictor.load(bundle, threads)
+        predictor = Predictor.load(bundle, threads, opening)
         items = items.remembering(predictor.bundle.columns)
         failed_rows = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
     if failed_rows:

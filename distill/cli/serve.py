@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, THREADS
+from distill.cli.options import BUNDLE, THREADS, opening_options
 from distill.core.extras import require_extra
+from distill.core.runtimes import Provider, Runtime
 
 
 @click.command()
@@ -76,6 +77,7 @@ from distill.core.extras import require_extra
     help="Answer requests for this host too (the header Host); repeat for several, '*' for any. Always answered: "
     "localhost, 127.0.0.1, [::1], --host, and the address that a client connects to.",
 )
+@opening_options
 def serve(
     bundle: Path,
     host: str,
@@ -89,6 +91,8 @@ def serve(
     timeout: float,
     image_timeout: float,
     allow_hosts: tuple[str, ...],
+    provider: Provider,
+    runtime: Runtime | None,
 ) -> None:
     """Serve a Bundle over HTTP.
 
@@ -101,8 +105,9 @@ def serve(
       curl -F image=@meme.jpg -F text="WHO DID THIS" http://127.0.0.1:8000/v1/predict
     """
     require_extra("serve", "distill serve")
+    from distill.runtime.opened import RunOptions
     from distill.runtime.serve import server
     from distill.runtime.serve.request import Limits
 
     limits = Limits(max_batch, max_wait_ms, max_queue, max_mb, max_megapixels, timeout, image_timeout)
-    server.serve(bundle, host, port, threads, limits, allow_hosts)
+    server.serve(bundle, host, port, RunOptions(threads, True, provider, runtime), limits, allow_hosts)

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from distill.cli.exits import exits
-from distill.cli.options import BUNDLE, THREADS, json_option, out_file
+from distill.cli.options import BUNDLE, THREADS, json_option, opening_options, out_file
 from distill.cli.results import print_json
 from distill.core.errors import ExitCode
+from distill.core.runtimes import Provider, Runtime
 
 
 @click.command()
@@ -18,7 +19,8 @@ from distill.core.errors import ExitCode
 @click.option("--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads.")
 @out_file("Also write the result as JSON.")
 @json_option
-def verify(bundle: Path, threads: int, out: Path | None) -> None:
+@opening_options
+def verify(bundle: Path, threads: int, out: Path | None, provider: Provider, runtime: Runtime | None) -> None:
     """Check that this machine reproduces a Bundle's reference outputs.
 
     Replays the inputs that were recorded at export. Exits with 1 if token ids differ, or if the logits differ by
@@ -32,9 +34,10 @@ def verify(bundle: Path, threads: int, out: Path | None) -> None:
 
     from distill.core.files import write_json
     from distill.runtime.golden import print_report, replay_golden
+    from distill.runtime.opened import RunOptions
     from distill.runtime.predictor import Predictor
 
-    report = replay_golden(Predictor.load(bundle, threads))
+    report = replay_golden(Predictor.load(bundle, threads, RunOptions(provider=provider, runtime=runtime)))
     result = asdict(report) | {"passed": report.passed, "bundle": bundle.name}
     if out is not None:
         write_json(out, result)

@@ -109,3 +109,8 @@ class ServiceError(DistillError):
 
 class OutputError(DistillError):
     """A file cannot be written: the disk is full, or another run's answers are there."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of another package's error, or its type where it has no message."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

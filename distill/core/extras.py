@@ -15,6 +15,8 @@ EXTRAS = {
         *("safetensors", "huggingface_hub", "jinja2", "sklearn", "scipy"),
     ),
     "peers": ("openvino", "nncf"),
+    "openvino": ("openvino",),
+    "litert": ("ai_edge_litert",),
     "ocr": ("rapidocr",),
     "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "hub": ("huggingface_hub",),

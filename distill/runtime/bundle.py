@@ -3,7 +3,8 @@
 BUNDLE/
   manifest.json     format, precision, target, figures, and the SHA-256 of every other file; written last
   model.onnx        input_ids, attention_mask int64 (B, T), pixels uint8 (B, H, W, 3), present float32 (B, 2),
-                    which says whether there is a text and an image -> logits float32 (B, L)
+                    which says whether there is a text and an image -> logits float32 (B, L); or another
+                    runtime's files, which the manifest names (distill.runtime.bundle_files)
   tokenizer.json    labels.txt    thresholds.json    preprocess.json    recipe.json
   golden.json       golden answers: inputs and this model's logits, for `distill verify` on the device
   README.md         the model card: what it is and what was measured
@@ -14,7 +15,7 @@ and opened alone.
 A Bundle may come from a stranger. Nothing outside it is read: the names of its files are fixed here and not taken
 from the manifest, and each must be a plain file of bounded size (BUNDLE itself may be a link, since its user names
 it). Whatever else lies in the folder is never opened. Each file is read once, so that what was checked is what is
-used; the model, which onnxruntime opens by its name, is compared again afterwards (`Bundle.refuse_if_changed`).
+used; the model, which its runtime opens by its name, is compared again afterwards (`Bundle.refuse_if_changed`).
 Checksums find accidents; they do not say who made a Bundle.
 """
 
@@ -22,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -33,18 +33,31 @@ from distill.core.errors import BundleError, DistillError
 from distill.core.files import atomic_folder, refuse_existing, sha256_of, write_json, write_text
 from distill.core.inputs import read_input
 from distill.core.printable import is_printable
+from distill.core.runtimes import Runtime
 from distill.core.untrusted import is_file, parse_strict_json, short_repr
 from distill.data import run_folder
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import PreprocessSpec
 from distill.runtime import hub
-from distill.runtime.bundle_files import ALL_FILES, FILES, MANIFEST, MANIFEST_LIMIT, FileState, read_verified
+from distill.runtime.bundle_files import (
+    FORMAT,
+    MANIFEST,
+    MANIFEST_LIMIT,
+    FileState,
+    bundle_files,
+    copy_model,
+    model_files,
+    model_sha256,
+    model_states,
+    read_runtime,
+    read_verified,
+)
 from distill.runtime.golden_answers import GoldenAnswers
+from distill.runtime.guard import check_model
 from distill.runtime.onnx.guard import check_onnx_file
 from distill.runtime.onnx.metadata import read_metadata
 from distill.scoring.thresholds import Thresholds
 
-FORMAT = 4
 PREFIX = "distill."  # of the names in an ONNX file's metadata
 MAX_LABELS = 10_000
 
@@ -56,6 +69,7 @@ Kind = Literal["teacher", "student"]
 class Contents:
     """Everything that a Bundle is made of.
 
+    `model` is the first of the runtime's files; others lie beside it under its name and their own suffixes.
     `figures` are the measured numbers that the card shows, `golden` is what `record_golden` returned, and
     `run_sha256` is the hash of the weights that the model was exported from.
     """
@@ -74,6 +88,7 @@ class Contents:
     card: str
     run_sha256: str
     columns: Columns = field(default_factory=Columns)  # of the data that it was trained on
+    runtime: Runtime = "onnxruntime"
 
     def manifest(self) -> dict[str, Any]:
         """The manifest without the files' checksums."""
@@ -81,6 +96,7 @@ class Contents:
             "format": FORMAT,
             "distill": __version__,
             "kind": self.kind,
+            "runtime": self.runtime,
             "precision": self.precision,
             "target": self.target,
             "run_sha256": self.run_sha256,
@@ -105,8 +121,15 @@ class Bundle:
     golden: dict[str, Any] = field(repr=False)
     figures: dict[str, Any] = field(repr=False)
     sha256: str
-    model_state: FileState = field(repr=False)  # when the model was checked
+    model_state: tuple[FileState, ...] = field(repr=False)  # of the model's files, when they were checked
     columns: Columns = field(default_factory=Columns)  # of the data that it was trained on
+    runtime: Runtime = "onnxruntime"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of its files."""
+        names = (*bundle_files(self.runtime), MANIFEST)
+        return (self.folder,) if self.folder.is_file() else tuple(self.folder / name for name in names)
 
     def identity(self) -> str:
         """A hex SHA-256 of all that decides a prediction: model, tokenizer, preprocessing, labels, thresholds."""
@@ -121,13 +144,11 @@ class Bundle:
 
     def size_bytes(self) -> int:
         """The size of all files that have to be copied to a device."""
-        if self.folder.is_file():
-            return self.folder.stat().st_size
-        return sum((self.folder / name).stat().st_size for name in ALL_FILES)
+        return sum(path.stat().st_size for path in self.files)
 
     def refuse_if_changed(self) -> None:
         """Raise BundleError when the model's file is no longer the one that was checked."""
-        if FileState.of(self.model) != self.model_state:
+        if model_states(self.model, self.runtime) != self.model_state:
             raise BundleError(f"{self.model}: changed since it was checked; open the Bundle again")
 
     @classmethod
@@ -166,7 +187,7 @@ def write_bundle(folder: Path, contents: Contents) -> Bundle:
     """Write a Bundle whole or not at all, replacing one that is there. Raises BundleError and OutputError."""
     refuse_existing_bundle(folder, overwrite=True)
     with atomic_folder(folder) as part:
-        shutil.copyfile(contents.model, part / "model.onnx")
+        copy_model(contents.model, contents.runtime, part)
         write_text(part / "tokenizer.json", contents.tokenizer_json)
         write_text(part / "labels.txt", "\n".join(contents.labels.names) + "\n")
         write_json(part / "thresholds.json", contents.thresholds.to_json())
@@ -174,24 +195,11 @@ def write_bundle(folder: Path, contents: Contents) -> Bundle:
         write_json(part / "recipe.json", contents.recipe)
         write_json(part / "golden.json", contents.golden)
         write_text(part / "README.md", contents.card)
-        checksums = {name: sha256_of(part / name) for name in FILES}
+        checksums = {name: sha256_of(part / name) for name in bundle_files(contents.runtime)}
         write_json(part / MANIFEST, contents.manifest() | {"files": checksums})
         bundle = Bundle.open(part)  # what could not be opened is not written
-    model = folder / "model.onnx"
-    return replace(bundle, folder=folder, model=model, model_state=FileState.of(model))
-
-
-def onnx_metadata(contents: Contents) -> dict[str, str]:
-    """What `distill export --embed` stores in model.onnx, so that the file can be served alone: JSON by name."""
-    parts = {
-        "manifest": contents.manifest(),
-        "labels": "\n".join(contents.labels.names) + "\n",
-        "thresholds": contents.thresholds.to_json(),
-        "preprocess": contents.preprocess.to_json(),
-        "tokenizer": contents.tokenizer_json,
-        "golden": contents.golden,
-    }
-    return {f"{PREFIX}{name}": json.dumps(value, ensure_ascii=False) for name, value in parts.items()}
+    model = folder / bundle.model.name
+    return replace(bundle, folder=folder, model=model, model_state=model_states(model, bundle.runtime))
 
 
 def _open_folder(folder: Path) -> Bundle:
@@ -201,11 +209,11 @@ def _open_folder(folder: Path) -> Bundle:
         raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
     path = folder / MANIFEST
     manifest = parse_strict_json(read_input(path, MANIFEST_LIMIT, BundleError, links=False), str(path), BundleError)
-    _check_format(manifest, path)
-    model = folder / "model.onnx"
-    state = FileState.of(model)
-    contents = read_verified(folder, manifest)
-    check_onnx_file(model)
+    runtime = read_runtime(manifest, path)
+    model = folder / model_files(runtime)[0]
+    state = model_states(model, runtime)
+    contents = read_verified(folder, manifest, runtime)
+    check_model(model, runtime)
     parts: dict[str, Any] = {"manifest": manifest}
     for name, file in (("labels", "labels.txt"), ("tokenizer", "tokenizer.json")):
         try:
@@ -215,11 +223,11 @@ def _open_folder(folder: Path) -> Bundle:
     for name in ("thresholds", "preprocess", "golden"):
         file = f"{name}.json"
         parts[name] = parse_strict_json(contents[file], str(folder / file), BundleError)
-    return _assemble(folder, model, manifest["files"]["model.onnx"], state, parts)
+    return _assemble(folder, model, model_sha256(manifest, runtime), state, parts)
 
 
 def _open_file(path: Path) -> Bundle:
-    state = FileState.of(path)
+    state = model_states(path, "onnxruntime")
     check_onnx_file(path)
     metadata = read_metadata(path)
     texts = {k.removeprefix(PREFIX): v for k, v in metadata.entries.items() if k.startswith(PREFIX)}
@@ -230,19 +238,14 @@ def _open_file(path: Path) -> Bundle:
         raise BundleError(f"{path}: holds a model alone; give the Bundle's folder, or export with --embed")
     if parts["graph_sha256"] != metadata.graph_sha256:
         raise BundleError(f"{path}: its graph does not match the SHA-256 in its metadata; copy it again")
-    _check_format(parts["manifest"], path)
+    if (runtime := read_runtime(parts["manifest"], path)) != "onnxruntime":
+        raise BundleError(f"{path}: its manifest names {runtime}, and it is an ONNX file; copy it again")
     return _assemble(path, path, metadata.graph_sha256, state, parts)
 
 
-def _check_format(manifest: Any, path: Path) -> None:
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if version != FORMAT:
-        raise BundleError(
-            f"{path}: its format is {short_repr(version)}, expected {FORMAT}; run distill export again"
-        )
-
-
-def _assemble(folder: Path, model: Path, sha256: str, state: FileState, parts: dict[str, Any]) -> Bundle:
+def _assemble(
+    folder: Path, model: Path, sha256: str, state: tuple[FileState, ...], parts: dict[str, Any]
+) -> Bundle:
     """A Bundle from the parsed content of its files, or of its one file's metadata. Raises BundleError."""
     try:
         manifest = parts["manifest"]
@@ -261,6 +264,7 @@ def _assemble(folder: Path, model: Path, sha256: str, state: FileState, parts: d
             sha256=sha256,
             model_state=state,
             columns=Columns.of(manifest.get("columns")),
+            runtime=manifest.get("runtime", "onnxruntime"),
         )
         _validate(bundle)
     except KeyError as error:

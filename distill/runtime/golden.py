@@ -12,11 +12,9 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import PIL
 from numpy.typing import NDArray
 from PIL import Image
@@ -28,7 +26,6 @@ from distill.core.terminal import note, output, warn
 from distill.preprocess.images import image_to_uint8
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.golden_answers import MAX_TOLERANCE, MIN_TOLERANCE, NOT_READABLE, Case, GoldenAnswers
-from distill.runtime.onnx.session import run_session
 from distill.runtime.predictor import LogitsFunction, Predictor
 from distill.scoring.metrics import sigmoid
 
@@ -75,27 +72,24 @@ class ReplayReport:
 
 
 def record_golden(
-    preprocessor: Preprocessor, session: onnxruntime.InferenceSession, parent: onnxruntime.InferenceSession
+    preprocessor: Preprocessor, logits_of: LogitsFunction, parent: LogitsFunction, title: str
 ) -> dict[str, Any]:
-    """The content of golden.json: cases, and the logits of `session` on this machine.
+    """The content of golden.json: cases, and the logits of a model on this machine. `title` is the model's runtime.
 
     Another machine's logits may differ by half of what these differ from the fp32 `parent`'s: int8 kernels round in
     other places, but sums that overflow move logits by more than quantising did.
     """
-    cases = tuple(
-        Case(text, None if image is None else base64.b64encode(image).decode("ascii"))
-        for text, image in zip(TEXTS, _draw_images(), strict=True)
-    )
-    batches = _batches(preprocessor, cases)
-    logits = _logits(partial(run_session, session), batches)
-    quantising = _rms(logits - _logits(partial(run_session, parent), batches))
+    cases = golden_cases()
+    batches = golden_batches(preprocessor, cases)
+    logits = _logits(logits_of, batches)
+    quantising = _rms(logits - _logits(parent, batches))
     return {
         "cases": [asdict(case) for case in cases],
         "ids": [batch.input_ids[0].tolist() for batch in batches],
         "pixels": [_digest(batch) for batch in batches],
         "logits": [[round(float(v), 7) for v in row] for row in logits],
         "tolerance": min(MAX_TOLERANCE, max(MIN_TOLERANCE, quantising / 2)),
-        "exported_on": describe_machine(),
+        "exported_on": describe_machine(title),
     }
 
 
@@ -104,7 +98,7 @@ def replay_golden(predictor: Predictor) -> ReplayReport:
     bundle = predictor.bundle
     try:
         golden = GoldenAnswers.from_json(bundle.golden, len(bundle.labels))
-        batches = _batches(predictor.preprocessor, golden.cases)
+        batches = golden_batches(predictor.preprocessor, golden.cases)
     except (ValueError, ImageError) as error:
         raise BundleError(f"{bundle.folder}: {NOT_READABLE}: {error}; run distill export again") from error
     except BundleError as error:
@@ -124,7 +118,7 @@ def replay_golden(predictor: Predictor) -> ReplayReport:
         decisions=before.size,
         target=bundle.target,
         exported_on=golden.exported_on,
-        here=describe_machine(),
+        here=describe_machine(predictor.model.title),
     )
 
 
@@ -150,18 +144,27 @@ def print_report(report: ReplayReport, name: str) -> None:
     note("verified" if report.passed else "NOT verified: do not use this Bundle here")
 
 
-def describe_machine() -> dict[str, str]:
-    """The processor and the library versions that logits depend on."""
+def golden_cases() -> tuple[Case, ...]:
+    """The inputs that are recorded."""
+    return tuple(
+        Case(text, None if image is None else base64.b64encode(image).decode("ascii"))
+        for text, image in zip(TEXTS, _draw_images(), strict=True)
+    )
+
+
+def describe_machine(title: str) -> dict[str, str]:
+    """The processor and the library versions that logits depend on; `title` names the runtime and its version."""
+    runtime, _, version = title.partition(" ")
     return {
         "cpu": cpu_name(),
         "target": detect_target(),
         "int8 instructions": " ".join(int8_instructions()) or "none known",
-        "onnxruntime": onnxruntime.__version__,
+        runtime: version,
         "pillow": PIL.__version__,
     }
 
 
-def _batches(preprocessor: Preprocessor, cases: Sequence[Case]) -> list[ModelInputs]:
+def golden_batches(preprocessor: Preprocessor, cases: Sequence[Case]) -> list[ModelInputs]:
     """Each case alone, as a device is asked. Raises ValueError for an image that is not base64, and ImageError."""
     return [
         preprocessor.batch(preprocessor.rows([case.text], [_decode(case.image_bytes(), preprocessor)]))

@@ -20,7 +20,7 @@ from distill.core.extras import require
 from distill.core.files import atomic_folder
 from distill.core.terminal import note, warn
 from distill.core.untrusted import is_file
-from distill.runtime.bundle_files import ALL_FILES, FILES, LIMITS, MANIFEST, MANIFEST_LIMIT
+from distill.runtime.bundle_files import FILES, LIMITS, MANIFEST, MANIFEST_LIMIT, bundle_files, find_runtime
 
 NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -79,9 +79,9 @@ def _snapshot(name: str, repository: str, revision: str) -> Path:
         ) from error
     except Exception as error:  # noqa: BLE001  # requests' errors or httpx's, by the client's version
         return _cached(name, repository, revision, f"the hub cannot be reached ({reason_of(error)})")
-    size_bytes = _check_listing(name, info)
+    files, size_bytes = _check_listing(name, info)
     note(f"{name}: commit {info.sha}, {size_bytes / 1e6:.1f} MB, from the Hugging Face hub or its cache")
-    download = partial(client.snapshot_download, repository, revision=revision, allow_patterns=list(ALL_FILES))
+    download = partial(client.snapshot_download, repository, revision=revision, allow_patterns=files)
     try:
         return Path(download_from(download, Path(constants.HF_HUB_CACHE)))
     except Exception as error:
@@ -99,25 +99,28 @@ def download_from(download: Callable[..., str], client_cache: Path) -> str:
         return download(cache_dir=writable(cache_folder() / "client"))
 
 
-def _check_listing(name: str, info: Any) -> int:
-    """The size in bytes of a Bundle's files, as the hub lists them. Raises BundleError when one is missing or too
-    large."""
+def _check_listing(name: str, info: Any) -> tuple[list[str], int]:
+    """The names of a Bundle's files and their size in bytes, as the hub lists them. Raises BundleError when one is
+    missing or too large."""
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-    _check_complete(name, sizes)
+    files = _complete_files(name, sizes)
     limits = LIMITS | {MANIFEST: MANIFEST_LIMIT}
-    for file in ALL_FILES:
+    for file in files:
         if sizes[file] > limits[file]:
             raise BundleError(
                 f"{name}: its {file} has {sizes[file]:,} bytes, over the limit of {limits[file]:,}; "
                 "nothing was downloaded"
             )
-    return sum(sizes[file] for file in ALL_FILES)
+    return files, sum(sizes[file] for file in files)
 
 
-def _check_complete(name: str, present: Collection[str]) -> None:
-    missing = [file for file in (MANIFEST, *FILES) if file not in present]
-    if missing:
-        raise BundleError(f"{name}: is on the hub, but is no Bundle (it has no {missing[0]})")
+def _complete_files(name: str, present: Collection[str]) -> list[str]:
+    """The files of a Bundle, whose model tells its runtime. Raises BundleError when one is missing."""
+    runtime = find_runtime(present)
+    if runtime is None or MANIFEST not in present:
+        missing = next(file for file in (MANIFEST, *FILES) if file not in present)
+        raise BundleError(f"{name}: is on the hub, but is no Bundle (it has no {missing})")
+    return [*bundle_files(runtime), MANIFEST]
 
 
 def _cached(name: str, repository: str, revision: str, why: str) -> Path:
@@ -136,10 +139,10 @@ def _copy_without_links(name: str, snapshot: Path, folder: Path) -> Path:
     """Copy the snapshot to `folder` unless that exists. Raises BundleError when the snapshot is incomplete."""
     if folder.is_dir():
         return folder
-    _check_complete(name, {file for file in ALL_FILES if is_file(snapshot / file)})
+    files = _complete_files(name, {file for file in (*LIMITS, MANIFEST) if is_file(snapshot / file)})
     folder = writable(folder)
     with atomic_folder(folder) as part:
-        for file in ALL_FILES:
+        for file in files:
             shutil.copyfile(snapshot / file, part / file)
     return folder
 

@@ -34,7 +34,8 @@ from distill.core.lock import lock_beside, sole_writer
 from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
 from distill.runtime.bundle_files import MANIFEST
-from distill.runtime.predictor import CHUNK_SIZE
+from distill.runtime.opened import RunOptions, chosen_runtime
+from distill.runtime.predictor import CHUNK_SIZE, DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -168,16 +169,21 @@ def write_chunks(lines: Iterable[bytes], handle: BinaryIO, after_chunk: Callable
     after_chunk()
 
 
-def run_identity(source: Source, bundle: Bundle, ocr_name: str | None) -> dict[str, Any]:
+def run_identity(
+    source: Source, bundle: Bundle, ocr_name: str | None, options: RunOptions = DEFAULTS
+) -> dict[str, Any]:
     """What a run's predictions depend on: the source's content, the name of the program that reads missing texts
     off images, and `predictor_identity`."""
-    return {"source": source.digest(), "text reader": ocr_name} | predictor_identity(bundle)
+    return {"source": source.digest(), "text reader": ocr_name} | predictor_identity(bundle, options)
 
 
-def predictor_identity(bundle: Bundle) -> dict[str, Any]:
-    """What predictions depend on beside the rows: the Bundle's files, and how rows are batched."""
+def predictor_identity(bundle: Bundle, options: RunOptions) -> dict[str, Any]:
+    """What predictions depend on beside the rows: the Bundle's files, what runs them, and how rows are batched."""
     shipped = bundle.folder if bundle.folder.is_file() else bundle.folder / MANIFEST
-    return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK_SIZE}
+    return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK_SIZE} | {
+        "runtime": chosen_runtime(bundle, options),
+        "provider": options.provider,
+    }
 
 
 def is_failed_row(line: bytes) -> bool:

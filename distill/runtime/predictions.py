@@ -52,7 +52,8 @@ def _predict(predictor: Predictor, source: Source, out: Path | None, resume: boo
         names = predictor.bundle.labels.names
         check_table(out, names)
         finish = partial(write_table, out=out, labels=names, has_ocr=ocr is not None)
-    part = PartialFile(out, run_identity(source, predictor.bundle, None if ocr is None else ocr.name), finish)
+    identity = run_identity(source, predictor.bundle, None if ocr is None else ocr.name, predictor.options)
+    part = PartialFile(out, identity, finish)
     with part.locked():
         start = part.resume_point(resume)
         if start is None:

@@ -6,31 +6,32 @@ import ctypes
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from distill.core.arguments import check_choice, check_integer, to_path
 from distill.core.cores import max_threads
 from distill.core.cpu import detect_target, overflows
-from distill.core.errors import BundleError, ImageError
+from distill.core.errors import BundleError, DistillError, ImageError, first_line
+from distill.core.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
 from distill.core.terminal import warn
 from distill.data.dataset import Example
 from distill.data.sources import FailedRow, InMemoryExample, Item
 from distill.preprocess.inputs import EncodedExample, ModelInputs, Preprocessor
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
-from distill.runtime.onnx.session import first_line, open_session, run_session
+from distill.runtime.opened import OpenedModel, RunOptions, chosen_runtime, open_model
 from distill.runtime.rows import to_item, to_items
 from distill.scoring.metrics import sigmoid
 
 BATCH_SIZE = 16
 CHUNK_SIZE = 256  # examples in memory at once; within a chunk, those of like length share a batch
 LogitsFunction = Callable[[ModelInputs], NDArray[np.float32]]  # returns float32 (B, L)
+DEFAULTS = RunOptions()
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,15 @@ class Prediction:
 class Predictor:
     """A Bundle, opened and ready: `distill.load("runs/bundle")`.
 
-    Calls from several threads are safe. After a fork the child opens its own session. A pickle holds the Bundle's
-    path, which must lead to the same Bundle where it is unpickled. `arena` False: memory goes back to the system
-    after each call; less of it, slower.
+    Calls from several threads are safe. After a fork the child opens its own model. A pickle holds the Bundle's
+    path, which must lead to the same Bundle where it is unpickled.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 0, arena: bool = True) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 0, options: RunOptions = DEFAULTS) -> None:
+        """`threads` take the place of those in the options."""
         check_integer("threads", threads, 0, max_threads())
         self.bundle = bundle
-        self._threads, self._arena = threads, arena
+        self.options = replace(options, threads=threads)
         try:
             self.preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
         except BundleError as error:
@@ -68,30 +69,34 @@ class Predictor:
         self._open()
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 0, arena: bool = True) -> Predictor:
-        """Check a Bundle and open its model. 0 threads: as many as this process may use; `arena` is as above.
-        Raises BundleError."""
+    def load(cls, folder: Path, threads: int = 0, options: RunOptions = DEFAULTS) -> Predictor:
+        """Check a Bundle and open its model. 0 threads: as many as this process may use. Raises BundleError, and
+        InstallError for a runtime or provider that is not installed."""
         bundle = Bundle.open(folder)
-        predictor = cls(bundle, threads, arena)
+        predictor = cls(bundle, threads, options)
         bundle.refuse_if_changed()
         return predictor
 
     def _open(self) -> None:
-        self._session = open_session(self.bundle.model, self._threads, self._exact, self._arena)
-        _check_signature(self._session, self.bundle)
+        self._model = open_model(self.bundle, self.options, self._exact)
         self._process = os.getpid()
 
     @property
-    def session(self) -> onnxruntime.InferenceSession:
-        """onnxruntime's session of this process. Raises BundleError when the model changed since it was checked."""
+    def runtime(self) -> Runtime:
+        """What runs the model."""
+        return chosen_runtime(self.bundle, self.options)
+
+    @property
+    def model(self) -> OpenedModel:
+        """The open model of this process. Raises BundleError when the model changed since it was checked."""
         if self._process != os.getpid():  # a fork copies no threads, and a run would wait for the parent's
             self.bundle.refuse_if_changed()
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # its end would wait too: it gets none
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._model))  # its end would wait too: it gets none
             self._open()
-        return self._session
+        return self._model
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.bundle.folder.absolute(), self.bundle.identity(), self._threads, self._arena)
+        return _reopen, (self.bundle.folder.absolute(), self.bundle.identity(), self.options)
 
     def __repr__(self) -> str:
         return f"Predictor({str(self.bundle.folder)!r}, {self.bundle.precision}, {len(self.labels)} labels)"
@@ -159,9 +164,12 @@ class Predictor:
     def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L). Raises BundleError when the model fails or returns anything else."""
         try:
-            logits = run_session(self.session, batch)
-        except Exception as error:  # onnxruntime raises errors of its own for what a graph does
-            raise BundleError(f"{self.bundle.model}: onnxruntime cannot run it: {first_line(error)}") from error
+            logits = self.model.run(batch)
+        except DistillError:
+            raise
+        except Exception as error:  # each runtime raises errors of its own for what a graph does
+            title = self._model.title.partition(" ")[0]
+            raise BundleError(f"{self.bundle.model}: {title} cannot run it: {first_line(error)}") from error
         shape = (len(batch.present), len(self.bundle.labels))
         if logits.shape != shape or logits.dtype != np.float32 or not np.isfinite(logits).all():
             actual = f"{logits.dtype} {logits.shape}" + (", not all finite" if logits.shape == shape else "")
@@ -214,15 +222,27 @@ class Predictor:
         return Prediction(id_, self.bundle.labels.decode(decisions), by_label)
 
 
-def load(bundle: str | os.PathLike[str], threads: int = 0) -> Predictor:
+def load(
+    bundle: str | os.PathLike[str],
+    threads: int = 0,
+    *,
+    provider: Provider = "cpu",
+    runtime: Runtime | None = None,
+) -> Predictor:
     """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the hub.
 
-    0 threads: as many as this process may use. Raises ArgumentError and BundleError.
+    0 threads: as many as this process may use. `provider` is one of onnxruntime's execution providers: cpu,
+    openvino, cuda, coreml or xnnpack. `runtime` "openvino" opens a Bundle for onnxruntime in OpenVINO; others are
+    opened by the runtime that their manifest names. Raises ArgumentError, BundleError, and InstallError for a
+    provider or runtime that is not installed.
     """
     name = str(to_path("bundle", bundle))
     check_integer("threads", threads, 0, max_threads())
+    check_choice("provider", provider, PROVIDERS)
+    if runtime is not None:
+        check_choice("runtime", runtime, RUNTIMES)
     # Absolute, so that a working directory that changes later does not matter.
-    return Predictor.load(hub.resolve(name).absolute(), threads)
+    return Predictor.load(hub.resolve(name).absolute(), threads, RunOptions(provider=provider, runtime=runtime))
 
 
 def predict_probabilities(
@@ -254,38 +274,9 @@ def _predict_chunk(
     return np.stack([probabilities[row] for row in range(len(rows))])
 
 
-def _check_signature(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
-    """Raise BundleError unless the model takes what `ModelInputs.feed` gives and returns logits (B, L)."""
-    size = bundle.preprocess.image.size
-    signature: dict[str, tuple[str, list[int | None]]] = {
-        "input_ids": ("tensor(int64)", [None, None]),
-        "attention_mask": ("tensor(int64)", [None, None]),
-        "pixels": ("tensor(uint8)", [None, size, size, 3]),
-        "present": ("tensor(float)", [None, 2]),
-        "logits": ("tensor(float)", [None, len(bundle.labels)]),
-    }
-    tensors = [*session.get_inputs(), *session.get_outputs()]
-    if sorted(tensor.name for tensor in tensors) != sorted(signature):
-        names = ", ".join(tensor.name[:40] for tensor in tensors[:8])
-        raise BundleError(
-            f"{bundle.model}: takes and gives {names}, not {', '.join(signature)}; run distill export again"
-        )
-    for tensor in tensors:
-        type_, shape = signature[tensor.name]
-        fits = len(tensor.shape) == len(shape) and all(
-            isinstance(actual, str | None) or actual == expected  # a symbol, or None, may be any size
-            for actual, expected in zip(tensor.shape, shape, strict=True)
-        )
-        if tensor.type != type_ or not fits:
-            actual = f"{tensor.type} {tensor.shape}"[:120]
-            raise BundleError(
-                f"{bundle.model}: {tensor.name} is {actual}, not {type_} {shape}; run distill export again"
-            )
-
-
-def _reopen(folder: Path, identity: str, threads: int, arena: bool) -> Predictor:
+def _reopen(folder: Path, identity: str, options: RunOptions) -> Predictor:
     """Unpickle a Predictor. Raises BundleError."""
-    predictor = Predictor.load(folder, threads, arena)
+    predictor = Predictor.load(folder, options.threads, options)
     if predictor.bundle.identity() != identity:
         raise BundleError(f"{folder}: holds another Bundle than the one that was pickled; load it anew")
     return predictor

@@ -85,7 +85,7 @@ def render(page: str, text: str) -> str:
 
 @click.command()
 def pages() -> None:
-    """Write the tables of README.md and docs, docs/cli.md and docs/front.svg, from docs/results and from the code."""
+    """Write docs/cli.md, docs/front.svg and the tables of README.md and docs, from docs/results and the code."""
     write_text(ROOT / commands.PAGE, commands.page())
     write_text(ROOT / "docs" / "front.svg", export.front())
     for page in PAGES:

@@ -18,7 +18,6 @@ from PIL import Image
 from distill.core.files import write_bytes
 from distill.core.terminal import track
 from distill.data.dataset import Example, read_splits
-from distill.runtime.onnx.session import run_session
 from distill.runtime.predictor import Predictor
 from distill.runtime.web.onnxruntime_web import PACKAGE, load_runtime
 from distill.runtime.web.page import write_page
@@ -109,7 +108,7 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
         batch, read_s = timed(
             lambda e: preprocessor.batch(preprocessor.rows([e.text], [preprocessor.image(e.image)])), example
         )
-        logits, model_s = timed(run_session, predictor.session, batch)
+        logits, model_s = timed(predictor.model.run, batch)
         here.append(logits[0])
         there.append(found["logits"])
         tokens.append(found["ids"] != batch.input_ids[0].tolist())

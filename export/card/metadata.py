@@ -10,22 +10,26 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCardData
 
 from distill.core.recipe import CardConfig, ModelConfig
+from distill.core.runtimes import Runtime
 from distill.scoring.metrics import Quality
 from export.figures import ExportFigures
 
 TASK = "image-classification"  # the hub has no name for images with text to labels
-TAGS = ("multi-label", "multimodal", "memes", "onnx", "onnxruntime", "knowledge-distillation", "distill")
+TAGS = ("multi-label", "multimodal", "memes", "knowledge-distillation", "distill")
+LIBRARIES: dict[Runtime, str] = {"openvino": "openvino", "litert": "tflite"}  # the hub's names; else onnx
 
 
 def front_matter(config: ModelConfig, figures: ExportFigures, name: str, about: CardConfig) -> str:
     """YAML, without the lines that fence it."""
+    library = LIBRARIES.get(figures.runtime, "onnx")
+    formats = ("onnx", "onnxruntime") if library == "onnx" else (library,)
     encoders = [model for model in (config.text.model, config.image.model) if is_hub_id(model)]
     data = ModelCardData(
         license=about.license,
         language=about.language or None,
-        library_name="onnx",
+        library_name=library,
         pipeline_tag=TASK,
-        tags=[*TAGS, figures.precision],
+        tags=[*TAGS, *formats, figures.precision],
         metrics=["f1"],
         base_model=encoders or None,
         datasets=[about.dataset] if is_hub_id(about.dataset) else None,

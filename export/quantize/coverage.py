@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from distill.core.errors import ExportError
 from distill.preprocess.inputs import ModelInputs
-from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8, read_graph
-from distill.runtime.onnx.profile import count_macs
+from distill.runtime.onnx.graph import INT4, INT8, INT64, UINT4, UINT8, Graph, Initializer, read_graph
+from distill.runtime.onnx.profile import OperatorMacs, count_macs
 from distill.runtime.onnx.towers import TOWERS, weight_towers
+from distill.runtime.openvino import profile as openvino_profile
+from distill.runtime.openvino.graph import graph_of
+from distill.runtime.openvino.model import OpenVinoModel, read_model
 
 LOW_BIT_TYPES = (INT8, UINT8, INT4, UINT4)
 MIN_WEIGHTS = 64  # smaller constants are shapes and axes
@@ -63,20 +67,33 @@ class Coverage:
 def measure_coverage(model: Path, batch: ModelInputs) -> Coverage:
     """Count weights as the file stores them, and multiply-accumulates as onnxruntime runs them on this machine for
     `batch`, after all of its own optimisations: what it falls back to float for counts as float."""
-    onnx_graph = read_graph(model)
-    towers = weight_towers(onnx_graph)
-    scales = {name for node in onnx_graph.node for name in node.input[SCALES_FROM.get(node.op_type, 99) :]}
+    graph = read_graph(model)
+    scales = {name for node in graph.node for name in node.input[SCALES_FROM.get(node.op_type, 99) :]}
+    weights = [weight for weight in graph.initializer if len(weight.dims) > 1 and weight.name not in scales]
+    return _cover(graph, weights, count_macs(model, batch))
+
+
+def measure_openvino_coverage(model: Path, batch: ModelInputs) -> Coverage:
+    """The same of an .xml, as OpenVINO runs it: its scales and biases have one long axis at most."""
+    opened = OpenVinoModel(model, 1)
+    graph = graph_of(read_model(opened.openvino.Core(), model))
+    weights = [weight for weight in graph.initializer if math.prod(weight.dims) > max(weight.dims, default=1)]
+    return _cover(graph, weights, openvino_profile.count_macs(opened, batch))
+
+
+def _cover(graph: Graph, weights: Sequence[Initializer], products: Sequence[OperatorMacs]) -> Coverage:
+    towers = weight_towers(graph)
     covered = dict.fromkeys(TOWERS, TowerCoverage())
-    for weight in onnx_graph.initializer:
+    for weight in weights:
         size = math.prod(weight.dims)
-        if len(weight.dims) < 2 or size < MIN_WEIGHTS or weight.data_type == INT64 or weight.name in scales:
+        if size < MIN_WEIGHTS or weight.data_type == INT64:
             continue
         if weight.data_type in LOW_BIT_TYPES:
             part = TowerCoverage(low_bit_bytes=size // 2 if weight.data_type in (INT4, UINT4) else size)
         else:
             part = TowerCoverage(float_bytes=4 * size)
         covered[towers[weight.name]] += part
-    for product in count_macs(model, batch):
+    for product in products:
         covered[product.tower] += (
             TowerCoverage(low_bit_macs=product.macs)
             if product.quantised

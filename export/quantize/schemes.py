@@ -57,6 +57,18 @@ class Scheme:
         return f"matrix products {self.matmuls}{matmuls}, convolutions {self.convolutions}{convolutions}{kept}"
 
 
+@dataclass(frozen=True)
+class NncfScheme:
+    """How NNCF quantises one file: how it corrects the shift that rounding causes, "accurate" measuring each layer
+    after those before it are corrected, and whether convolutions become int8. Matrix products always do."""
+
+    bias_correction: Literal["fast", "accurate"]
+    convolutions: Literal["int8", "float"]
+
+    def __str__(self) -> str:
+        return f"matrix products int8, convolutions {self.convolutions}, {self.bias_correction} bias correction"
+
+
 def quantize_graph(
     fused: Path, out: Path, scheme: Scheme, target: CpuTarget, matmul_ranges: Ranges, convolution_ranges: Ranges
 ) -> None:

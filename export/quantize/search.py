@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -20,18 +20,20 @@ from distill.data.dataset import Example
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Precision
 from distill.runtime.onnx.session import open_session, run_session
-from distill.runtime.predictor import predict_probabilities
+from distill.runtime.predictor import LogitsFunction, predict_probabilities
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets, bootstrap_draws, logit, micro_ap, weighted_f1
 from distill.scoring.thresholds import Thresholds, carry_over
 from export.quantize.calibration import RANGE_METHODS, RangeMethod, Ranges, calibrate_ranges
-from export.quantize.schemes import Scheme, quantize_graph
+from export.quantize.schemes import NncfScheme, Scheme, quantize_graph
 from export.quantize.sensitivity import most_sensitive_nodes
 
 SPEED_ROUNDS = 30
 WARM_UP_ROUNDS = 3
 FASTER = 0.97  # a file counts as faster than another below this share of its time
 BOOTSTRAP_DRAWS = 1000
+AnyScheme = Scheme | NncfScheme
+OpenOne = Callable[[Path, int], LogitsFunction]  # a model's file and threads, 0 for as many as there are
 SENSITIVITY_BATCHES = 16
 
 
@@ -67,7 +69,7 @@ class Candidate:
     median time over the parent's, batch 1, one thread, interleaved, on this machine.
     """
 
-    scheme: Scheme
+    scheme: AnyScheme
     model: Path
     probabilities: Probabilities
     size_bytes: int
@@ -101,23 +103,30 @@ def search_schemes(inputs: SearchInputs, config: ExportConfig, precision: Precis
     text = quantizer.candidates(_text_schemes(inputs, config, precision, calibrations))
     candidates = text if config.convolutions != "int8" else []
     if config.convolutions != "float":
-        scheme = rank_candidates(text, limit)[0].scheme
+        scheme = _own_scheme(rank_candidates(text, limit)[0])
         candidates = [*candidates, *quantizer.candidates(_image_schemes(scheme, calibrations))]
     best = rank_candidates(candidates, limit)[0]
     if best.f1_drop.value > limit:
         nodes = most_sensitive_nodes(inputs.fused, best.model, inputs.calibration[:SENSITIVITY_BATCHES])
         count = 1
         while best.f1_drop.value > limit and count <= len(nodes) // 2:
-            candidates += quantizer.candidates([replace(best.scheme, float_nodes=tuple(nodes[:count]))])
+            candidates += quantizer.candidates([replace(_own_scheme(best), float_nodes=tuple(nodes[:count]))])
             best = rank_candidates(candidates, limit)[0]
             count *= 2
+    refuse_over_budget(best, candidates, limit, precision)
+    return rank_candidates(candidates, limit)
+
+
+def refuse_over_budget(
+    best: Candidate, candidates: Sequence[Candidate], limit: float, precision: Precision
+) -> None:
+    """Raise ExportError when the best file loses more micro-F1 than is allowed."""
     if best.f1_drop.value > limit:
         raise ExportError(
             f"{precision} loses {best.f1_drop:.3f} of micro-F1 on dev, more than --max-f1-drop {limit:g} "
             f"({len(candidates)} files were tried, the last with its most sensitive nodes in float); nothing was "
             "written. Allow more, or train the student on with distill finetune-int8"
         )
-    return rank_candidates(candidates, limit)
 
 
 def rank_candidates(candidates: Sequence[Candidate], max_f1_drop: float) -> list[Candidate]:
@@ -164,10 +173,15 @@ class _Quantizer:
             model = inputs.fused.with_name(f"candidate{next(self.numbers)}.onnx")
             quantize_graph(inputs.fused, model, scheme, inputs.target, matmuls, convolutions)
             models[model] = scheme
-        return _measure_candidates(inputs, models)
+        return measure_candidates(inputs, models, partial(_open_with_onnxruntime, inputs.target))
 
     def _ranges(self, calibration: RangeMethod | None) -> Ranges:
         return {} if calibration is None else self.calibrated(calibration)
+
+
+def _own_scheme(candidate: Candidate) -> Scheme:
+    assert isinstance(candidate.scheme, Scheme)
+    return candidate.scheme
 
 
 def _text_schemes(
@@ -188,20 +202,24 @@ def _image_schemes(text: Scheme, calibrations: Sequence[RangeMethod]) -> list[Sc
     return [*per_channel, replace(text, convolutions="per-tensor", convolution_calibration=calibrations[0])]
 
 
-def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> list[Candidate]:
-    """Compare every file with its fp32 parent. Raises ExportError for one whose outputs are not finite."""
-    exact = overflows(inputs.target, detect_target())
+def _open_with_onnxruntime(target: CpuTarget, model: Path, threads: int) -> LogitsFunction:
+    return partial(run_session, open_session(model, threads, overflows(target, detect_target())))
+
+
+def measure_candidates(
+    inputs: SearchInputs, models: Mapping[Path, AnyScheme], open_one: OpenOne
+) -> list[Candidate]:
+    """Compare every file with its fp32 parent, opened and timed alike. Raises ExportError for one whose outputs are
+    not finite."""
     count = len(inputs.targets)
     draws = bootstrap_draws(count, BOOTSTRAP_DRAWS, np.random.default_rng(0))
     weights = np.concatenate([np.ones((1, count)), draws])  # the data as they are come first
     fp32_f1, _ = weighted_f1(inputs.targets, inputs.thresholds.apply(inputs.probabilities), weights)
     fp32_ap = micro_ap(inputs.targets, inputs.probabilities)
-    fp32_time, *times = median_times([inputs.fp32, *models], median_batch(inputs.calibration), exact)
+    fp32_time, *times = median_times([inputs.fp32, *models], median_batch(inputs.calibration), open_one)
     candidates = []
     for (model, scheme), seconds in zip(models.items(), times, strict=True):
-        outputs = predict_probabilities(
-            partial(run_session, open_session(model, 0, exact)), inputs.preprocessor, inputs.examples
-        )
+        outputs = predict_probabilities(open_one(model, 0), inputs.preprocessor, inputs.examples)
         if not np.isfinite(outputs).all():
             raise ExportError(
                 f"outputs are not finite with {scheme}; leave it out with --set export.convolutions=float"
@@ -214,7 +232,7 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
                 scheme=scheme,
                 model=model,
                 probabilities=outputs,
-                size_bytes=model.stat().st_size,
+                size_bytes=stored_bytes(model),
                 f1_drop=Estimate.of(f1_drop[0], f1_drop[1:]),
                 ap_drop=fp32_ap - micro_ap(inputs.targets, outputs),
                 mean_probability_change=float(np.abs(outputs - inputs.probabilities).mean()),
@@ -229,13 +247,18 @@ def median_batch(batches: Sequence[ModelInputs]) -> ModelInputs:
     return sorted(batches, key=lambda batch: batch.input_ids.shape[1])[len(batches) // 2]
 
 
-def median_times(models: Sequence[Path], batch: ModelInputs, exact: bool) -> list[float]:
+def stored_bytes(model: Path) -> int:
+    """The size of a model's file, with the weights that lie beside an .xml."""
+    return sum(path.stat().st_size for path in {model, model.with_suffix(".bin")} if path.exists())
+
+
+def median_times(models: Sequence[Path], batch: ModelInputs, open_one: OpenOne) -> list[float]:
     """Median seconds of each model for `batch` on one thread, in interleaved rounds so that noise hits all."""
-    sessions = [open_session(model, 1, exact) for model in models]
+    opened = [open_one(model, 1) for model in models]
     times = np.zeros((WARM_UP_ROUNDS + SPEED_ROUNDS, len(models)))
     for row in times:
-        for index, session in enumerate(sessions):
+        for index, run in enumerate(opened):
             start = time.perf_counter()
-            run_session(session, batch)
+            run(batch)
             row[index] = time.perf_counter() - start
     return [float(median) for median in np.median(times[WARM_UP_ROUNDS:], axis=0)]

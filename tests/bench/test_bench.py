@@ -449,7 +449,7 @@ def test_a_packed_benchmark_says_what_the_device_lacks(chain: Chain, tmp_path: P
 def test_only_bundles_are_packed(chain: Chain, tmp_path: Path) -> None:
     from bench.device.pack import pack
 
-    with pytest.raises(BenchError, match="only Bundles can be packed"):
+    with pytest.raises(BenchError, match="only Bundles for onnxruntime can be packed"):
         pack(
             select_variants(chain.int8, [chain.student]),
             EvalSet.from_splits(chain.splits, "test"),

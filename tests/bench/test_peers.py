@@ -40,11 +40,12 @@ from distill.core.errors import BenchError, InstallError
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle, Contents
+from distill.runtime.openvino.model import OpenVinoModel
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import micro_f1
 from export.embed import embed_contents
 
-# Not importorskip: it would import openvino with the telemetry that bench.openvino_predictor keeps out.
+# Not importorskip: it would import openvino with the telemetry that distill.runtime.openvino keeps out.
 needs_openvino = pytest.mark.skipif(
     find_spec("openvino") is None, reason="openvino is not installed: pip install 'distill[peers]'"
 )
@@ -162,16 +163,13 @@ def test_openvino_logits_agree_with_onnxruntime(chain: Chain) -> None:
     batch = read(chain, 24)
     expected = reference_logits(chain, batch)
     assert np.abs(predictor.logits(batch) - expected).mean() < 0.05 * np.abs(expected).max()
-    import openvino
-
-    settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    predictor.model = openvino.Core().compile_model(chain.fp32 / "model.onnx", "CPU", settings)
+    predictor.model = OpenVinoModel(chain.fp32 / "model.onnx", 1)
     assert np.abs(predictor.logits(batch) - expected).max() < 1e-4
 
 
 @needs_openvino
 def test_openvino_is_given_the_threads_and_one_stream_for_latency(chain: Chain) -> None:
-    model = OpenVinoPredictor(chain.fp32, threads=1).model
+    model = OpenVinoPredictor(chain.fp32, threads=1).model.compiled
     hints = ("INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT")
     assert [str(model.get_property(hint)).split(".")[-1] for hint in hints] == ["1", "1", "LATENCY"]
 
@@ -181,7 +179,8 @@ def test_openvinos_row_says_which_precision_it_computes_in_and_where_it_stands(
     chain: Chain, tmp_path: Path
 ) -> None:
     (peer,) = make(chain.fp32, ["openvino"], tmp_path, [], [])
-    computed_in = OpenVinoPredictor(chain.fp32, 1).model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    compiled = OpenVinoPredictor(chain.fp32, 1).model.compiled
+    computed_in = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     assert peer.name == f"student OpenVINO ({computed_in})"
     assert peer.size_bytes == sum(path.stat().st_size for path in chain.fp32.iterdir())
     assert peer.model is None

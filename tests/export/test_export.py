@@ -121,7 +121,7 @@ def test_a_bundle_for_vnni_is_run_without_overflow_where_there_is_none(
     monkeypatch.setattr(runtime, "warn", said.append)
     monkeypatch.setattr(runtime, "detect_target", lambda: "x86-avx2")
     predictor = runtime.Predictor(replace(bundle, target="x86-vnni"))
-    options = predictor.session.get_session_options()
+    options = predictor.model.session.get_session_options()
     assert options.get_session_config_entry("session.x64quantprecision") == "1"
     assert "would overflow here, so slower ones are used" in said[0]
     runtime.Predictor(replace(bundle, target="x86-avx2"))

@@ -20,7 +20,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 from distill.runtime.onnx import profile, towers
-from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.onnx.session import OPTIMISED, OnnxModel, open_session, run_session
 from distill.runtime.predictor import Predictor
 from distill.scoring.estimate import Estimate
 from export.fuse import fuse_graph
@@ -29,7 +29,7 @@ from export.quantize import search
 from export.quantize.calibration import RANGE_METHODS, RangeMethod, Ranges, calibrate_ranges
 from export.quantize.coverage import Coverage, TowerCoverage, measure_coverage, refuse_if_uncovered
 from export.quantize.schemes import Matmuls, Scheme, quantize_graph, static_convolutions, static_products
-from export.quantize.search import Candidate, SearchInputs, rank_candidates, refuse_if_no_gain
+from export.quantize.search import Candidate, OpenOne, SearchInputs, rank_candidates, refuse_if_no_gain
 from export.quantize.sensitivity import most_sensitive_nodes
 from export.to_onnx import to_onnx
 
@@ -108,8 +108,8 @@ def test_onnxruntime_runs_a_whole_tower_in_int8_without_going_back_to_float(
     fused: Path, ranges: Ranges, tmp_path: Path
 ) -> None:
     quantize_graph(fused, tmp_path / "q.onnx", Scheme("dynamic", "per-channel"), cpu.detect_target(), {}, ranges)
-    open_session(tmp_path / "q.onnx", 1, optimised=tmp_path / "run.onnx")
-    tower = [node.op_type for node in towers.image_tower_nodes(onnx.load(str(tmp_path / "run.onnx")).graph)]
+    open_session(tmp_path / "q.onnx", 1, record=tmp_path)
+    tower = [node.op_type for node in towers.image_tower_nodes(onnx.load(str(tmp_path / OPTIMISED)).graph)]
     assert tower.count("QLinearConv") == operators(fused)["Conv"]
     assert "Clip" not in tower  # ReLU6 vanished into the convolutions
     assert tower.count("QuantizeLinear") + tower.count("DequantizeLinear") <= 2  # one way in and one way out
@@ -315,8 +315,10 @@ def test_a_file_compared_with_itself_loses_nothing(chain: Chain, bundle: Bundle)
         trained_ranges={},
         target=cpu.detect_target(),
     )
-    same, other = search._measure_candidates(
-        inputs, {predictor.bundle.model: Scheme("dynamic", "float"), bundle.model: Scheme("dynamic", "float")}
+    same, other = search.measure_candidates(
+        inputs,
+        {predictor.bundle.model: Scheme("dynamic", "float"), bundle.model: Scheme("dynamic", "float")},
+        lambda model, threads: OnnxModel(model, threads).run,
     )
     assert (same.f1_drop, same.ap_drop, same.mean_probability_change) == (Estimate(0.0, 0.0, 0.0), 0.0, 0.0)
     int8 = Predictor.load(chain.int8).probabilities(chain.splits.dev)
@@ -356,12 +358,12 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
     chain: Chain, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quantiser that is told to cost too much until two nodes stay in float."""
-    real = search._measure_candidates
+    real = search.measure_candidates
 
-    def costly(inputs: SearchInputs, models: dict[Path, Scheme]) -> list[Candidate]:
-        return [losing(0.2 - 0.1 * len(c.scheme.float_nodes), c) for c in real(inputs, models)]
+    def costly(inputs: SearchInputs, models: dict[Path, Scheme], open_one: OpenOne) -> list[Candidate]:
+        return [losing(0.2 - 0.1 * len(c.scheme.float_nodes), c) for c in real(inputs, models, open_one)]
 
-    monkeypatch.setattr(search, "_measure_candidates", costly)
+    monkeypatch.setattr(search, "measure_candidates", costly)
     config = replace(chain.recipe.export, max_f1_drop=0.05, matmuls="dynamic", min_int8_share=0.01)
     _, bundle = export_run(
         checkpoint, chain.splits, config, ExportRequest("int8", cpu.detect_target(), tmp_path / "out")
@@ -378,8 +380,8 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
 def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
     chain: Chain, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = search._measure_candidates
-    monkeypatch.setattr(search, "_measure_candidates", lambda *a: [losing(0.3, c) for c in real(*a)])
+    real = search.measure_candidates
+    monkeypatch.setattr(search, "measure_candidates", lambda *a: [losing(0.3, c) for c in real(*a)])
     config = replace(chain.recipe.export, matmuls="dynamic", convolutions="float")
     with pytest.raises(ExportError, match=r"int8 loses 0\.300 .* more than --max-f1-drop 0\.05 .* was written"):
         export_run(checkpoint, chain.splits, config, ExportRequest("int8", cpu.detect_target(), tmp_path / "out"))

@@ -154,7 +154,7 @@ def test_checksums_are_found_right_before_anything_is_parsed(copy: Path, monkeyp
         return lambda *a, **k: (done.append(f"{name} {a[0]}"), real(*a, **k))[1]
 
     monkeypatch.setattr(bundles, "read_verified", noted("checked", bundles.read_verified))
-    monkeypatch.setattr(bundles, "check_onnx_file", noted("looked at", bundles.check_onnx_file))
+    monkeypatch.setattr(bundles, "check_model", noted("looked at", bundles.check_model))
     monkeypatch.setattr(runtime, "Preprocessor", noted("tokenizer of", runtime.Preprocessor))
     monkeypatch.setattr(onnxruntime, "InferenceSession", noted("opened", onnxruntime.InferenceSession))
     Predictor.load(copy)
@@ -169,15 +169,15 @@ def test_checksums_are_found_right_before_anything_is_parsed(copy: Path, monkeyp
 
 
 def test_a_model_that_is_swapped_after_the_check_is_found_out(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = runtime.open_session
+    real = runtime.open_model
 
-    def swap(model: Path, *rest: Any) -> Any:
-        content = model.read_bytes()
-        model.unlink()
-        model.write_bytes(content)
-        return real(model, *rest)
+    def swap(bundle: Bundle, *rest: Any) -> Any:
+        content = bundle.model.read_bytes()
+        bundle.model.unlink()
+        bundle.model.write_bytes(content)
+        return real(bundle, *rest)
 
-    monkeypatch.setattr(runtime, "open_session", swap)
+    monkeypatch.setattr(runtime, "open_model", swap)
     assert "changed since it was checked" in refusal(copy)
 
 
@@ -218,6 +218,7 @@ def hook(event, details):
         if not isinstance(details[0], int):  # a descriptor, of what was opened by its name
             seen.append((event, str(details[0])))
 from distill.runtime.predictor import Predictor
+import distill.runtime.onnx.session
 import numpy, PIL.Image, rich.progress
 PIL.Image.init()
 sys.addaudithook(hook)

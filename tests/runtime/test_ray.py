@@ -23,6 +23,7 @@ from distill.cli.main import main
 from distill.core.errors import ClusterError, DataError, InstallError, OutputError
 from distill.data.generated import write_demo_data
 from distill.data.sources import FailedRow, InMemoryExample, Source
+from distill.runtime.opened import RunOptions
 from distill.runtime.predictor import CHUNK_SIZE
 from distill.runtime.ray import blocks
 from distill.runtime.ray.blocks import Block, read_block, rows_per_block, split_into_blocks
@@ -324,7 +325,7 @@ def test_what_a_worker_cannot_answer_is_one_line(chain: Chain, ray_here: Any, tm
     (block,) = split_into_blocks(Source.open(posts))
     attempts = ray_here.remote(num_cpus=0)(AttemptCounter).remote()
     posts.write_text("other")
-    worker = Worker([ray_here.put({})], attempts, 1, "0.0.0")
+    worker = Worker([ray_here.put({})], attempts, RunOptions(1), "0.0.0")
     (said,) = worker({"block": [block]})["error"]
     assert "and the driver has 0.0.0; install the same version on all machines" in said
     for _ in range(MAX_ATTEMPTS):

@@ -139,8 +139,9 @@ def test_told_to_stop_it_ends_whatever_it_decodes(chain: Chain) -> None:
 def test_told_to_stop_it_ends_a_thread_that_does_not(chain: Chain) -> None:
     code = (
         "import time; from pathlib import Path; from distill.runtime.serve import server, service, request\n"
+        "from distill.runtime.opened import RunOptions\n"
         "service.replay_golden = lambda predictor: time.sleep(600)\nserver.KILL_AFTER_S = 0.3\n"
-        f"server.serve(Path({str(chain.int8)!r}), '127.0.0.1', 0, 1, request.Limits(timeout_s=0.1))"
+        f"server.serve(Path({str(chain.int8)!r}), '127.0.0.1', 0, RunOptions(1), request.Limits(timeout_s=0.1))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

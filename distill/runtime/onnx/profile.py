@@ -14,7 +14,7 @@ from typing import Any
 from distill.core.errors import ExportError
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.graph import Graph, Node, read_graph
-from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.onnx.session import OPTIMISED, open_session, run_session
 from distill.runtime.onnx.towers import TOWERS, Tower, tensor_towers
 
 QUANTISED_MATMULS = (
@@ -76,12 +76,11 @@ def _profiled(
 ) -> tuple[Graph, list[list[dict[str, Any]]]]:
     """The graph that onnxruntime made of the model, and for each call the event of every node in order."""
     with tempfile.TemporaryDirectory(prefix="distill-profile-") as folder:
-        optimised = Path(folder) / "optimised.onnx"
-        session = open_session(model, threads, optimised=optimised, profile=Path(folder) / "profile")
+        session = open_session(model, threads, record=Path(folder))
         for _ in range(calls):
             run_session(session, batch)
         events = _read_events(Path(session.end_profiling()))
-        graph = read_graph(optimised)
+        graph = read_graph(Path(folder) / OPTIMISED)
     kernels = iter([event for event in events if event.get("name", "").endswith("_kernel_time")])
     return graph, [_events_of(graph.node, kernels) for _ in range(calls)]
 

@@ -1,18 +1,43 @@
-"""Opens an ONNX file in onnxruntime and runs it, always with the same options."""
+"""Opens an ONNX or ORT file in onnxruntime and runs it, always with the same options."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from distill.core.cores import session_threads
-from distill.core.errors import BundleError
+from distill.core.errors import BundleError, first_line
+from distill.core.runtimes import Provider
+from distill.core.untrusted import shorten
 from distill.preprocess.inputs import ModelInputs
+from distill.runtime.onnx.providers import provider_settings, refuse_if_fallen_back
 
 DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]  # its operator takes four times what a sum and a layer norm take
+OPTIMISED, PROFILE = "optimised.onnx", "profile"  # what is recorded in a folder
+
+
+class OnnxModel:
+    """A session, as `distill.runtime.opened.OpenedModel`."""
+
+    def __init__(
+        self, model: Path, threads: int, exact: bool = False, arena: bool = True, provider: Provider = "cpu"
+    ) -> None:
+        """The arguments are those of `open_session`. Raises BundleError and InstallError."""
+        self.session = open_session(model, threads, exact, arena, provider)
+        self.title = f"onnxruntime {onnxruntime.__version__}" + (f" ({provider})" if provider != "cpu" else "")
+
+    def tensors(self) -> Sequence[Any]:
+        """The inputs, then the outputs."""
+        return [*self.session.get_inputs(), *self.session.get_outputs()]
+
+    def run(self, batch: ModelInputs) -> NDArray[np.float32]:
+        """Logits float32 (B, L)."""
+        return run_session(self.session, batch)
 
 
 def open_session(
@@ -20,14 +45,15 @@ def open_session(
     threads: int,
     exact: bool = False,
     arena: bool = True,
-    optimised: Path | None = None,
-    profile: Path | None = None,
+    provider: Provider = "cpu",
+    record: Path | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session on the CPU with this many threads; 0 lets onnxruntime choose, within a container's quota.
+    """A session with this many threads; 0 lets onnxruntime choose, within a container's quota.
 
     `exact` makes an x86 without VNNI multiply u8 x u8, which is slower and cannot overflow. Without `arena`, memory
-    goes back to the system after each run. `optimised` is where to write the graph that really runs, `profile` the
-    beginning of the profile's file name. Raises BundleError.
+    goes back to the system after each run. What `provider` has no operator for runs on the CPU. `record` is a
+    folder for the graph that really runs (OPTIMISED) and for a profile. Raises BundleError, and InstallError for a
+    provider that this onnxruntime does not have.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or session_threads()
@@ -36,26 +62,30 @@ def open_session(
     options.enable_cpu_mem_arena = arena
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
-    if optimised is not None:
-        options.optimized_model_filepath = str(optimised)
-    if profile is not None:
+    if record is not None:
+        options.optimized_model_filepath = str(record / OPTIMISED)
         options.enable_profiling = True
-        options.profile_file_prefix = str(profile)
+        options.profile_file_prefix = str(record / PROFILE)
+    providers = provider_settings(provider, threads)
     try:
-        return onnxruntime.InferenceSession(
-            str(model), options, providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
+        session = onnxruntime.InferenceSession(
+            str(model),
+            options,
+            providers=providers,
+            disabled_optimizers=DISABLED_OPTIMIZERS,
+            enable_fallback=0,  # it would go on with the CPU, then or later, and print that among the results
         )
     except Exception as error:
-        reason = first_line(error)
-        raise BundleError(f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}") from error
+        reason = shorten(first_line(error))
+        hint = "" if provider == "cpu" else f"; try the fp32 ONNX Bundle with --provider {provider}"
+        raise BundleError(
+            f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}{hint}"
+        ) from error
+    refuse_if_fallen_back(session, provider)
+    return session
 
 
 def run_session(session: onnxruntime.InferenceSession, batch: ModelInputs) -> NDArray[np.float32]:
     """Logits float32 (B, L) of one batch."""
     logits: NDArray[np.float32] = session.run(["logits"], batch.feed())[0]
     return logits
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from distill.core.terminal import note, track, warn
 from distill.data.sources import Source
 from distill.preprocess.text import CutTexts
 from distill.runtime.bundle import Bundle
-from distill.runtime.bundle_files import ALL_FILES
+from distill.runtime.opened import RunOptions
 from distill.runtime.partial_file import predictor_identity
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
@@ -43,7 +43,8 @@ def predict_on_ray(folder: Path, source: Source, out: Path, resume: bool, option
     bundle = Bundle.open(folder)
     source = source.remembering(bundle.columns)
     blocks = split_into_blocks(source)
-    output = OutputFolder(out, source.path, blocks, predictor_identity(bundle) | source.columns_identity())
+    identity = predictor_identity(bundle, options.opening) | source.columns_identity()
+    output = OutputFolder(out, source.path, blocks, identity)
     with output.locked():
         return _predict_missing(bundle, output, resume, options)
 
@@ -85,8 +86,8 @@ class Worker:
     reference; `attempts` is a handle on an AttemptCounter, `version` the driver's version of distill.
     """
 
-    def __init__(self, bundle_files: list[Any], attempts: Any, threads: int, version: str) -> None:
-        self.bundle_files, self.attempts, self.threads, self.version = bundle_files, attempts, threads, version
+    def __init__(self, bundle_files: list[Any], attempts: Any, options: RunOptions, version: str) -> None:
+        self.bundle_files, self.attempts, self.options, self.version = bundle_files, attempts, options, version
         self.predictor: Predictor | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
@@ -126,7 +127,8 @@ class Worker:
             files = {Path(folder, name): content for name, content in ray.get(self.bundle_files[0]).items()}
             for path, content in files.items():
                 path.write_bytes(content)
-            return Predictor.load(Path(folder) if len(files) > 1 else next(iter(files)), self.threads)
+            place = Path(folder) if len(files) > 1 else next(iter(files))
+            return Predictor.load(place, self.options.threads, self.options)
 
 
 def _predict(bundle: Bundle, missing: Sequence[Block], output: OutputFolder, options: RayOptions) -> None:
@@ -141,7 +143,7 @@ def _predict(bundle: Bundle, missing: Sequence[Block], output: OutputFolder, opt
         output.begin()
         note(f"workers: {workers}, threads each: {plan.threads}")
         start, cut = time.perf_counter(), CutTexts()
-        results = _results(bundle, missing, workers, plan.threads)
+        results = _results(bundle, missing, workers, replace(plan.opening, threads=plan.threads))
         for result in track(results, "predicting", len(missing)):
             if result["error"]:
                 raise ClusterError(result["error"])
@@ -153,7 +155,9 @@ def _predict(bundle: Bundle, missing: Sequence[Block], output: OutputFolder, opt
             warn(f"{output.source}: {line}")
 
 
-def _results(bundle: Bundle, blocks: Sequence[Block], workers: int, threads: int) -> Iterator[dict[str, Any]]:
+def _results(
+    bundle: Bundle, blocks: Sequence[Block], workers: int, options: RunOptions
+) -> Iterator[dict[str, Any]]:
     """What `Worker` returns for each block, in the order in which they finish."""
     import ray.data
 
@@ -166,9 +170,9 @@ def _results(bundle: Bundle, blocks: Sequence[Block], workers: int, threads: int
     ).map_batches(
         Worker,
         batch_size=1,
-        fn_constructor_args=([bundle_files], attempts, threads, __version__),
+        fn_constructor_args=([bundle_files], attempts, options, __version__),
         compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=BLOCKS_PER_WORKER),
-        num_cpus=threads,
+        num_cpus=options.threads,
     )
     # Nothing is fetched ahead of time, so that each result is written as soon as it is there.
     for batch in results.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
@@ -177,6 +181,4 @@ def _results(bundle: Bundle, blocks: Sequence[Block], workers: int, threads: int
 
 def _files_of(bundle: Bundle) -> dict[str, bytes]:
     """The content of a Bundle's files by name."""
-    if bundle.folder.is_file():
-        return {bundle.folder.name: bundle.folder.read_bytes()}
-    return {name: (bundle.folder / name).read_bytes() for name in ALL_FILES}
+    return {path.name: path.read_bytes() for path in bundle.files}

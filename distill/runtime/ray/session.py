@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from distill.core.cores import default_threads
 from distill.core.errors import ClusterError
 from distill.core.extras import require
 from distill.core.terminal import note, warn
+from distill.runtime.opened import RunOptions
 
 STORE_BYTES = 500_000_000  # of shared memory on this machine, for the Bundle, and blocks and results in transit
 CONNECT_TIMEOUT_S = 10
@@ -24,11 +25,12 @@ CONNECT_TIMEOUT_S = 10
 @dataclass(frozen=True)
 class RayOptions:
     """The number of workers in all and of threads for each, 0 for as many as fit; the address of a running cluster,
-    None to start Ray on this machine."""
+    None to start Ray on this machine; and how each worker opens the Bundle."""
 
     workers: int = 0
     threads: int = 0
     address: str | None = None
+    opening: RunOptions = field(default_factory=RunOptions)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def plan_workers(options: RayOptions, cores: ClusterCores) -> RayOptions:
             f"{workers} workers of {threads} threads need {workers * threads} cores, and the cluster has "
             f"{cores.total}: some workers wait until machines join"
         )
-    return RayOptions(workers, threads, options.address)
+    return replace(options, workers=workers, threads=threads)
 
 
 def check_ray_installed() -> None:

@@ -16,6 +16,7 @@ import uvicorn
 
 from distill.core.errors import ServiceError
 from distill.core.terminal import note, warn
+from distill.runtime.opened import RunOptions
 from distill.runtime.predictor import Predictor
 from distill.runtime.serve.app import create_app
 from distill.runtime.serve.connection import TimedConnection, connection_limits
@@ -25,12 +26,16 @@ KILL_AFTER_S = 5.0  # after the time to finish requests, for threads that nothin
 
 
 def serve(
-    folder: Path, host: str, port: int, threads: int, limits: Limits, allow_hosts: Sequence[str] = ()
+    folder: Path, host: str, port: int, options: RunOptions, limits: Limits, allow_hosts: Sequence[str] = ()
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests in progress. Requests must be for this machine, for
-    `host`, or for one of `allow_hosts`. Raises BundleError and ServiceError."""
+    `host`, or for one of `allow_hosts`; `options` open the Bundle. Raises BundleError and ServiceError."""
     listener = listen(host, port)
-    predictor = Predictor.load(folder, threads)
+    try:
+        predictor = Predictor.load(folder, options.threads, options)
+    except BaseException:
+        listener.close()
+        raise
     address, number = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:

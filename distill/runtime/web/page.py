@@ -22,7 +22,7 @@ from distill.core.errors import BundleError, ExportError
 from distill.core.files import atomic_folder, refuse_existing, write_bytes, write_text
 from distill.core.untrusted import is_file
 from distill.runtime.bundle import Bundle
-from distill.runtime.bundle_files import ALL_FILES, MANIFEST
+from distill.runtime.bundle_files import MANIFEST
 from distill.runtime.web.onnxruntime_web import LICENCE
 from distill.runtime.web.tokenizer import describe_tokenizer
 
@@ -38,6 +38,10 @@ def write_page(folder: Path, out: Path, runtime: dict[str, bytes]) -> None:
     bundle = Bundle.open(folder)
     if not folder.is_dir():
         raise BundleError(f"{folder}: a page is made from a Bundle's folder, not from one file; give the folder")
+    if bundle.runtime != "onnxruntime":
+        raise BundleError(
+            f"{folder}: is made for {bundle.runtime}, and a page runs an ONNX file; export it for onnxruntime"
+        )
     text = describe_tokenizer(bundle.tokenizer_json, bundle.preprocess.text)
     with atomic_folder(out) as part:
         for source in sorted(STATIC.iterdir()):
@@ -45,8 +49,8 @@ def write_page(folder: Path, out: Path, runtime: dict[str, bytes]) -> None:
         page = {"text": text, "image": {"height_first": resizes_height_first()}}
         write_text(part / "page.json", json.dumps(page, ensure_ascii=False))
         (part / "bundle").mkdir()
-        for name in ALL_FILES:
-            shutil.copyfile(folder / name, part / "bundle" / name)
+        for file in bundle.files:
+            shutil.copyfile(file, part / "bundle" / file.name)
         Bundle.open(part / "bundle")  # the copy is checked, not the source, which may have changed
         for name, content in runtime.items():
             write_bytes(part / "ort" / name, content)

@@ -1,0 +1,1 @@
+"""Opens a Bundle in LiteRT."""

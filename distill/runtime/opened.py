@@ -1,0 +1,138 @@
+"""One interface to an open model, whatever runs it, and the choice of what does.
+
+A Bundle's manifest names its runtime. The user may choose another that opens the same file (`ALTERNATIVES`), or one
+of onnxruntime's execution providers. What a runtime needs is imported when it is opened, so that a process which
+runs OpenVINO holds no onnxruntime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.core.errors import BundleError
+from distill.core.runtimes import ALTERNATIVES, Provider, Runtime
+from distill.preprocess.inputs import ModelInputs
+from distill.runtime.bundle import Bundle
+
+
+class Tensor(Protocol):
+    """A model's input or output, as onnxruntime describes it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, such as "pixels"."""
+
+    @property
+    def type(self) -> str:
+        """Its element type, such as "tensor(uint8)"."""
+
+    @property
+    def shape(self) -> Sequence[int | str | None]:
+        """Its sizes; a name or None for one that may be any."""
+
+
+class OpenedModel(Protocol):
+    """A model that is ready to run."""
+
+    title: str  # the runtime and its version, for messages
+
+    def tensors(self) -> Sequence[Tensor]:
+        """The inputs, then the outputs."""
+
+    def run(self, batch: ModelInputs) -> NDArray[np.float32]:
+        """Logits float32 (B, L). Raises whatever the runtime raises."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a Bundle is opened: with so many threads, 0 for as many as this process may use; with onnxruntime's
+    arena, which holds memory between calls; by an execution provider of onnxruntime; in another runtime than its
+    own."""
+
+    threads: int = 0
+    arena: bool = True
+    provider: Provider = "cpu"
+    runtime: Runtime | None = None
+
+
+def chosen_runtime(bundle: Bundle, options: RunOptions) -> Runtime:
+    """The runtime that opens the Bundle. Raises BundleError for one that cannot, or a provider of another."""
+    runtime = options.runtime or bundle.runtime
+    possible = (bundle.runtime, *ALTERNATIVES.get(bundle.runtime, ()))
+    if runtime not in possible:
+        raise BundleError(
+            f"{bundle.folder}: is made for {bundle.runtime}, which --runtime {runtime} cannot open; expected "
+            f"{' or '.join(possible)}"
+        )
+    if options.provider != "cpu" and not runtime.startswith("onnxruntime"):
+        raise BundleError(
+            f"{bundle.folder}: --provider {options.provider} is one of onnxruntime's, and {runtime} opens this "
+            "Bundle; leave out --provider"
+        )
+    return runtime
+
+
+def open_model(bundle: Bundle, options: RunOptions, exact: bool) -> OpenedModel:
+    """Open the model of a Bundle that was checked. `exact`: its int8 products would overflow on this machine.
+
+    Raises BundleError, and InstallError where the runtime or the provider is not installed.
+    """
+    runtime = chosen_runtime(bundle, options)
+    if exact and not runtime.startswith("onnxruntime"):
+        raise BundleError(
+            f"{bundle.folder}: was quantised for {bundle.target}, and its int8 products would overflow in "
+            f"{runtime} on this machine; run distill export --target x86-avx2"
+        )
+    model = open_file(bundle.model, runtime, bundle.preprocess.text.pad_id, options, exact)
+    _check_signature(model, bundle)
+    return model
+
+
+def open_file(file: Path, runtime: Runtime, pad_id: int, options: RunOptions, exact: bool = False) -> OpenedModel:
+    """Open a model's file in a runtime. Raises as `open_model` does."""
+    if runtime.startswith("onnxruntime"):
+        from distill.runtime.onnx.session import OnnxModel
+
+        return OnnxModel(file, options.threads, exact, options.arena, options.provider)
+    if runtime == "openvino":
+        from distill.runtime.openvino.model import OpenVinoModel
+
+        return OpenVinoModel(file, options.threads)
+    from distill.runtime.litert.model import LiteRtModel
+
+    return LiteRtModel(file, pad_id, options.threads)
+
+
+def _check_signature(model: OpenedModel, bundle: Bundle) -> None:
+    """Raise BundleError unless the model takes what `ModelInputs.feed` gives and returns logits (B, L)."""
+    size = bundle.preprocess.image.size
+    signature: dict[str, tuple[str, list[int | None]]] = {
+        "input_ids": ("tensor(int64)", [None, None]),
+        "attention_mask": ("tensor(int64)", [None, None]),
+        "pixels": ("tensor(uint8)", [None, size, size, 3]),
+        "present": ("tensor(float)", [None, 2]),
+        "logits": ("tensor(float)", [None, len(bundle.labels)]),
+    }
+    tensors = model.tensors()
+    if sorted(tensor.name for tensor in tensors) != sorted(signature):
+        names = ", ".join(tensor.name[:40] for tensor in tensors[:8])
+        raise BundleError(
+            f"{bundle.model}: takes and gives {names}, not {', '.join(signature)}; run distill export again"
+        )
+    for tensor in tensors:
+        type_, shape = signature[tensor.name]
+        fits = len(tensor.shape) == len(shape) and all(
+            isinstance(actual, str | None) or actual == expected  # a symbol, or None, may be any size
+            for actual, expected in zip(tensor.shape, shape, strict=True)
+        )
+        if tensor.type != type_ or not fits:
+            actual = f"{tensor.type} {tensor.shape}"[:120]
+            raise BundleError(
+                f"{bundle.model}: {tensor.name} is {actual}, not {type_} {shape}; run distill export again"
+            )
