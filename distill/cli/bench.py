@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill.cli.groups import WithDefault
-from distill.cli.options import BUNDLE, column_options, data_option
+from distill.cli.options import BUNDLE, column_options, data_option, report_to_option
 from distill.core.columns import Columns
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def bench() -> None:
 )
 @click.option("--compare", type=click.Path(path_type=Path), metavar="FILE", help="Older report to compare with.")
 @fail_option
+@report_to_option
 @column_options
 def run(
     bundle: Path,
@@ -90,6 +91,7 @@ def run(
     out: Path | None,
     compare: Path | None,
     fail_on: str | None,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Benchmark a Bundle beside other runs, Bundles and toolkits.
@@ -104,13 +106,15 @@ def run(
       distill bench runs/bundle --data memes/ --compare old.json --fail-on "f1<-0.01,p50>+10%"
     """
     from bench.measure.interleave import Plan, numbers
+    from bench.peers.make import require_packages
     from bench.peers.run import run_with_peers
     from bench.report.tables import show
     from bench.report.types import read
     from bench.rules import parse
-    from bench.run import write
+    from bench.run import track, write
     from distill.core.cores import default_threads
     from distill.core.terminal import note
+    from distill.core.tracking import choose_trackers
     from distill.runtime.hub import default_output
 
     rules = parse(fail_on) if fail_on else ()  # and the old report: mistakes in them are found before the long work
@@ -118,9 +122,12 @@ def run(
         raise click.UsageError("--fail-on compares with an older report; give it with --compare OLD.json")
     old = read(compare) if compare else None
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
+    require_packages(peers)
+    trackers = choose_trackers(report_to)
     splits, eval_set = _eval_set(data, bundle, split, columns)
     report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan)
     written = write(report, out or default_output(bundle, "-bench.json"))
+    track(report, written, trackers)
     show(report)
     note(f"Written: {', '.join(str(path) for path in written)}")
     if old is not None:

@@ -9,6 +9,7 @@ import click
 
 from distill.cli.options import column_options, target_option, teacher_options, training_options
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 
 @click.command()
@@ -17,6 +18,7 @@ from distill.core.columns import Columns
 @target_option
 @training_options
 @column_options
+@recorded
 def finetune_int8(
     run: Path,
     teachers: tuple[Path, ...],
@@ -29,6 +31,7 @@ def finetune_int8(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Fine-tune a student with quantisation-aware training.
@@ -58,6 +61,7 @@ def finetune_int8(
         resume=resume,
         overwrite=overwrite,
         columns=columns,
+        report_to=report_to,
     )
     if not was_finished:
         note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from distill.core.errors import DistillError
-from distill.core.extras import extra_of, install_command
+from distill.core.extras import explain_import_error
 from distill.core.files import describe_os_error
 from distill.core.printable import printable_line
 from distill.core.streams import printable_streams
@@ -64,11 +64,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except DistillError as error:
             _fail(ctx, str(error), error.exit_code)
-        except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if (extra := extra_of(package)) is None:
+        except ImportError as error:
+            if (known := explain_import_error(error, "this command")) is None:
                 raise
-            _fail(ctx, f"this command needs {package}; {install_command(extra)}", 2)
+            _fail(ctx, str(known), known.exit_code)
         except OSError as error:
             if error.strerror is None:
                 raise

@@ -14,6 +14,7 @@ from distill.core.columns import Columns
 from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
 from distill.core.files import refuse_working_directory
+from distill.core.recipe import TRACKERS
 
 
 class BundlePath(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -76,6 +77,13 @@ set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting of the recipe. Repeatable."
 )
 
+report_to_option = click.option(
+    "--report-to",
+    multiple=True,
+    type=click.Choice((*TRACKERS, "none")),
+    help="Tracker to log to, in place of the recipe's. Repeatable.",
+)
+
 target_option = click.option(
     "--target", type=click.Choice(TARGETS), help="Processor to quantise for.  [default: this one]"
 )
@@ -129,6 +137,7 @@ def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:
         set_option,
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),
         click.option("--overwrite", is_flag=True, help="Delete an existing run at --out first."),
+        report_to_option,
     ]
     for option in reversed(options):
         command = option(command)

@@ -8,6 +8,7 @@ import click
 
 from distill.cli.options import column_options, retraining_options
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 KEPT = 3  # exit code; 1 would be a crash, too
 
@@ -43,6 +44,7 @@ KEPT = 3  # exit code; 1 would be a crash, too
     help="Symbolic link to switch to the new run when it is promoted.",
 )
 @column_options
+@recorded
 def retrain(
     run: Path,
     data: Path,
@@ -50,6 +52,7 @@ def retrain(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    report_to: tuple[str, ...],
     test: Path,
     earlier: Path | None,
     max_f1_drop: float,
@@ -74,10 +77,23 @@ def retrain(
     run = resolve_run(run)  # a link to it may be switched below
     check_link(current, run, out, overwrite)
     from distill.core.terminal import note
+    from distill.core.tracking import choose_trackers
     from teacher.retrain.report import FIGURES, PAGE
     from teacher.retrain.run import RetrainOptions, retrain_teacher
 
-    options = RetrainOptions(run, data, test, earlier, out, overrides, max_f1_drop, resume, overwrite, columns)
+    options = RetrainOptions(
+        run,
+        data,
+        test,
+        earlier,
+        out,
+        overrides,
+        max_f1_drop,
+        resume,
+        overwrite,
+        columns,
+        choose_trackers(report_to),
+    )
     promotion = retrain_teacher(options)
     is_promoted = promotion.decision != "KEPT OLD"
     if is_promoted and current is not None:

@@ -9,6 +9,7 @@ import click
 
 from distill.cli.options import column_options, teacher_options, training_options
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 
 @click.command()
@@ -29,6 +30,7 @@ from distill.core.columns import Columns
 )
 @training_options
 @column_options
+@recorded
 def train_student(
     data: Path,
     teachers: tuple[Path, ...],
@@ -42,6 +44,7 @@ def train_student(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Distil a teacher into a small student model.
@@ -77,6 +80,7 @@ def train_student(
         resume=resume,
         overwrite=overwrite,
         columns=columns,
+        report_to=report_to,
     )
     if not was_finished:
         note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")

@@ -8,11 +8,13 @@ import click
 
 from distill.cli.options import column_options, training_options
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 
 @click.command()
 @training_options
 @column_options
+@recorded
 def train_teacher(
     data: Path,
     out: Path,
@@ -20,6 +22,7 @@ def train_teacher(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Train the teacher, the full-size model.
@@ -37,7 +40,14 @@ def train_teacher(
 
     was_finished = is_run(out) and not overwrite
     api.train_teacher(
-        data, out, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite, columns=columns
+        data,
+        out,
+        recipe=recipe,
+        overrides=overrides,
+        resume=resume,
+        overwrite=overwrite,
+        columns=columns,
+        report_to=report_to,
     )
     if not was_finished:
         note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")

@@ -13,6 +13,7 @@ import click
 from distill.cli.options import SEED, column_options, training_options
 from distill.core.columns import Columns
 from distill.core.extras import can_plot, install_command, require
+from distill.core.transcript import recorded
 
 
 @click.command()
@@ -29,6 +30,7 @@ from distill.core.extras import can_plot, install_command, require
 )
 @click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the search.")
 @column_options
+@recorded
 def tune(
     data: Path,
     out: Path,
@@ -36,6 +38,7 @@ def tune(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    report_to: tuple[str, ...],
     trials: int,
     folds: int,
     seed: int,
@@ -52,36 +55,57 @@ def tune(
       distill tune --data memes/ --out runs/tune --trials 20
       distill train-teacher --data memes/ --out runs/teacher --recipe runs/tune/best.toml
     """
-    from distill.core.files import refuse_overwriting
+    from distill.core.files import refuse_overwriting, write_text
     from distill.core.recipe import Recipe
 
     require("optuna", "distill tune")
     start = Recipe.load(recipe, overrides)
     from distill.api import read_dataset
+    from distill.core.tracking import choose_trackers
 
+    trackers = choose_trackers(report_to, start.tracking.report_to)
     refuse_overwriting(out, data)
     splits = read_dataset(data, columns=columns.over(start.data.columns))
-    from distill.core.terminal import note, output
+    from distill.core.terminal import note, output, to_text
+    from distill.data.run_folder import BEST, STUDY
+    from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
     from teacher.tune.cross_validation import CrossValidation
-    from teacher.tune.report import compare_command, evaluate_best, search_table, summary_lines, write_study
-    from teacher.tune.search import SearchConfig, is_in_space, run_search, search_space, values_line, values_of
+    from teacher.tune.report import TABLE, compare_command, evaluate_best, search_table, summary_lines, write_study
+    from teacher.tune.search import (
+        SearchConfig,
+        Trial,
+        figures_of,
+        is_in_space,
+        run_search,
+        search_space,
+        values_line,
+        values_of,
+    )
 
     config = SearchConfig(start, trials, folds, seed)
     base, examples = config.base, len(splits.train)
     depends_on = {"tune": {"space": search_space(base), "folds": folds, "seed": seed}}
-    with claim_run(out, RunStart("teacher", base, splits, depends_on), resume, overwrite):
+    begun = RunStart("teacher", base, splits, depends_on)
+    with claim_run(out, begun, resume, overwrite), follow(out, begun, resume, trackers) as run:
+        tracking = run.followers.tracking
         if not is_in_space(base):
             line = values_line(values_of(base))
             note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {line}")
         cross_validation = CrossValidation(base, splits, folds, out / "trials")
-        finished = run_search(
-            config, cross_validation.scores, out, lambda done: write_study(out, config, examples, done)
-        )
+
+        def keep(done: list[Trial]) -> None:
+            write_study(out, config, examples, done)
+            tracking.log(figures_of(done[-1]), done[-1].number, "trials")
+
+        finished = run_search(config, cross_validation.scores, out, keep)
         best = evaluate_best(cross_validation, base, finished)
         write_study(out, config, examples, finished, best)
-        say_written = _write_plots(finished, base.threshold_objective, out)
-    output.print(search_table(finished, config, examples))
+        written, say_written = _write_plots(finished, base.threshold_objective, out)
+        table = search_table(finished, config, examples)
+        write_text(out / TABLE, to_text(table))
+        tracking.log_files([out / name for name in (STUDY, BEST, TABLE, *written)])
+        output.print(table)
     say_written()
     options = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
     command = compare_command(base, best.trial, data, Path(f"{out}-judged"), options)
@@ -89,13 +113,15 @@ def tune(
         note(line)
 
 
-def _write_plots(trials: list[Any], objective: str, out: Path) -> Callable[[], None]:
-    """Write the plots; what says so, or what they need."""
+def _write_plots(trials: list[Any], objective: str, out: Path) -> tuple[list[str], Callable[[], None]]:
+    """Write the plots; their names, and what says so, or what they need."""
     from distill.core.terminal import note, warn
 
     if not can_plot():
-        return partial(warn, f"no plots without matplotlib; {install_command('plots')}, then resume with --resume")
+        return [], partial(
+            warn, f"no plots without matplotlib; {install_command('plots')}, then resume with --resume"
+        )
     from teacher.tune.plots import HISTORY, PARAMETERS, write_search_plots
 
     write_search_plots(trials, objective, out)
-    return partial(note, f"Written to {out}: best.toml, study.json, {HISTORY}, {PARAMETERS}")
+    return [HISTORY, PARAMETERS], partial(note, f"Written to {out}: best.toml, study.json, {HISTORY}, {PARAMETERS}")

@@ -20,6 +20,8 @@ from transformers import (
     ResNetModel,
 )
 
+from distill.model.encoders.weights import without_bars
+
 SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -61,7 +63,8 @@ def write_demo_encoders(folder: Path, texts: Iterable[str], seed: int = 13) -> d
     paths = {}
     for key, model in encoders.items():
         paths[key] = folder / key.replace(".model", "").replace(".", "-")
-        model.save_pretrained(paths[key])
+        with without_bars():
+            model.save_pretrained(paths[key])
         if ".text." in key:
             tokenizer.save_pretrained(paths[key])
     return paths

@@ -12,7 +12,7 @@ from distill.core import extras
 from distill.core.errors import InstallError
 from distill.core.schema import read_toml
 
-IMPORT_NAMES = {"scikit-learn": "sklearn"}  # where it is not the package's own
+IMPORT_NAMES = {"scikit-learn": "sklearn", "mlflow-skinny": "mlflow"}  # where it is not the package's own
 
 
 def test_the_table_is_that_of_pyproject() -> None:

@@ -43,7 +43,8 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(*_: Any, **__: Any) -> NoReturn:
         raise Reached
 
-    monkeypatch.setattr(hub_kernels, "_kernels_available", True)
+    monkeypatch.setattr(hub_kernels, "_kernels_available", True, raising=False)  # of transformers 4
+    monkeypatch.setattr(hub_kernels, "is_kernels_available", lambda: True, raising=False)
     monkeypatch.setattr(hub_kernels, "get_kernel", reached, raising=False)  # of the package kernels
     monkeypatch.setattr(socket.socket, "connect", reached)
     monkeypatch.setattr(socket, "getaddrinfo", reached)
