@@ -60,7 +60,7 @@ def test_the_pages_code_runs(place: Path, gradio: ModuleType, capsys: pytest.Cap
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     blocks = BLOCK.findall(page)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks:
         exec(block, names)
     assert names["posts"]["labels"].notna().all()
