@@ -4,17 +4,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 EDGE = .venv-edge
+OPTIMUM = .venv-optimum
 CAMPAIGN_MINUTES ?= 30
 EMULATE = PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/emulate.sh
 
-.PHONY: install demo test slow check edge emulation campaign real docs clean
+.PHONY: install demo test slow check optimum edge wheel-smoke emulation campaign real docs clean
 
 install: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,heic,parquet,ray,serve,docs]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,heic,parquet,ray,serve,tensorboard,mlflow,docs]"
 	touch $@
 
 demo: install  ## train, distil, export, measure and predict on generated images
@@ -33,6 +34,18 @@ check: install  ## style, types and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+$(OPTIMUM)/ready: pyproject.toml constraints.txt constraints-optimum.txt
+	$(PYTHON) -m venv $(OPTIMUM)
+	$(OPTIMUM)/bin/python -m pip install --quiet --upgrade pip
+	awk -F '[=;]' 'FNR == NR { own[$$1]; print; next } !($$1 in own)' constraints-optimum.txt constraints.txt \
+		> $(OPTIMUM)/constraints.txt
+	$(OPTIMUM)/bin/python -m pip install --quiet --constraint $(OPTIMUM)/constraints.txt --editable ".[train,optimum,dev]"
+	touch $@
+
+optimum: $(OPTIMUM)/ready  ## the peer that needs transformers 4, and with it the oldest that [train] takes
+	$(OPTIMUM)/bin/python -c "import optimum.onnxruntime.quantization"
+	$(OPTIMUM)/bin/python -m pytest tests/bench/test_optimum.py
+
 demo/bundle/manifest.json: | install
 	$(MAKE) demo
 
@@ -45,6 +58,10 @@ edge: demo/bundle/manifest.json  ## sdist, then a wheel from it; the wheel alone
 	! $(EDGE)/bin/python -c "import torch" 2>/dev/null
 	cd $(EDGE) && bin/python -c "from distill.core.recipe import Recipe; Recipe.load()"
 	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out predictions.jsonl --overwrite && wc -l predictions.jsonl
+
+wheel-smoke: demo/bundle/manifest.json  ## the wheel, with the demo's Bundle, on the oldest and newest Python here
+	$(BIN)/python -m build --quiet --wheel --outdir dist
+	tests/wheel/smoke.sh demo/bundle demo/data/images dist/*.whl
 
 emulation: demo/bundle/manifest.json  ## Bundles on arm64 and on x86 without VNNI, emulated (needs qemu-user-static)
 	$(BIN)/distill export demo/student --data demo/data --int8 --target arm64 --recipe recipes/tiny.toml \
@@ -68,4 +85,4 @@ docs: install  ## README.md and docs again, from docs/results and the code, and 
 	$(BIN)/zensical build --strict --clean
 
 clean:
-	rm -rf $(VENV) $(EDGE) .emulation .site .cache demo dist build
+	rm -rf $(VENV) $(EDGE) $(OPTIMUM) .emulation .site .cache demo dist build

@@ -23,6 +23,8 @@ from bench.runtimes.variants import Variant, fp32_path
 from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
 from distill.core.terminal import note
+from distill.core.tracking import open_tracking
+from distill.core.tracking.trackers import Home
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import Bundle
@@ -87,6 +89,21 @@ def write(report: BenchReport, out: Path) -> list[Path]:
     else:
         note(f"no page with plots: that needs matplotlib; {install_command('plots')}, then distill bench page")
     return written
+
+
+def track(report: BenchReport, written: Sequence[Path], report_to: Sequence[str]) -> None:
+    """Log each variant's main figures, and the files that were written."""
+    if not report_to:
+        return
+    conditions = {name: str(value) for name, value in vars(report.conditions).items() if name != "packages"}
+    with open_tracking(report_to, Home.of_file(written[0]), conditions) as tracking:
+        for row in report.rows:
+            first, quality = row.timings[0], row.quality
+            figures = {"micro_f1": quality.micro_f1.value, "macro_f1": quality.macro_f1.value}
+            figures |= {"p50_ms": first.p50.value, "size_mb": row.size_bytes / 1e6}
+            figures |= {f"f1/{label.name}": label.f1 for label in quality.labels}
+            tracking.log(figures, 0, row.name)
+        tracking.log_files(written)
 
 
 def _evaluate(variants: Sequence[Variant], eval_set: EvalSet) -> tuple[LabelSet, list[SplitEvaluation]]:

@@ -21,6 +21,7 @@ from distill.core.errors import RunError
 from distill.core.files import read_json, refuse_existing, refuse_overwriting, refuse_working_directory, write_json
 from distill.core.package_guard import require_own
 from distill.core.runtimes import RUNTIMES, Provider, Runtime
+from distill.core.transcript import recorded
 from distill.data.answer_rows import Scale
 from distill.data.teacher_sources import TeacherSources
 from distill.runtime.bundle import Bundle, Precision
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 ColumnsLike = Columns | Mapping[str, Any] | None  # Columns(text="caption"), or {"text": "caption"}
+ReportTo = str | Sequence[str] | None  # "mlflow", or ["mlflow", "tensorboard"]
+Callbacks = Sequence[Any]
 Overrides = Mapping[str, Any] | Sequence[str] | None  # {"teacher.epochs": 12}, or ["teacher.epochs=12"]
 
 
@@ -60,6 +63,7 @@ def read_dataset(data: PathLike, run: PathLike | None = None, columns: ColumnsLi
     return splits
 
 
+@recorded
 @translates_os_errors
 def train_teacher(
     data: PathLike,
@@ -71,30 +75,35 @@ def train_teacher(
     overwrite: bool = False,
     device: Device | None = None,
     columns: ColumnsLike = None,
+    report_to: ReportTo = None,
+    callbacks: Callbacks = (),
 ) -> distill.Checkpoint:
     """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is. `device`
     is auto, cpu, cuda or mps.
 
-    Raises RecipeError, DataError, BackboneError, RunError and OutputError.
+    `report_to` names trackers in place of the recipe's, "none" for none of them (docs/tracking.md); `callbacks` are
+    transformers.TrainerCallback objects or classes. Raises RecipeError, DataError, BackboneError, RunError and
+    OutputError.
     """
     require_own("teacher")
     folder = _output(out, data)
     settings = _recipe(recipe, overrides)
+    trackers = _trackers(report_to, settings)
     config, columns = settings.teacher, Columns.of(columns).over(settings.data.columns)
     splits = read_dataset(data, columns=columns)
+    from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
-    from distill.training.trainer import CheckpointFolder
     from teacher.train import fit_teacher
 
-    with (
-        using_device(device),
-        claim_run(folder, RunStart("teacher", config, splits), resume, overwrite) as is_unfinished,
-    ):
+    start, heard = RunStart("teacher", config, splits), check_callbacks(callbacks)
+    with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder)
-        return fit_teacher(config, splits, CheckpointFolder(folder, resume))
+        with follow(folder, start, resume, trackers, heard) as run:
+            return fit_teacher(config, splits, run)
 
 
+@recorded
 @translates_os_errors
 def fit_baselines(
     data: PathLike,
@@ -105,29 +114,33 @@ def fit_baselines(
     overrides: Overrides = None,
     resume: bool = False,
     overwrite: bool = False,
+    device: Device | None = None,
     columns: ColumnsLike = None,
-) -> Checkpoint:
+    report_to: ReportTo = None,
+) -> distill.Checkpoint:
     """Compare logistic regressions on n-grams and on frozen encoders' features, and write the one that `use` names
     ("n-grams", "text", "image", "text + image" or "text + image + n-grams"), or else the best, as a run to `out`.
 
-    Raises RecipeError, DataError, BackboneError, RunError and OutputError.
+    `device` and `report_to` are those of `train_teacher`. Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
     require_own("teacher")
     folder = _output(out, data)
     settings = _recipe(recipe, overrides)
+    trackers = _trackers(report_to, settings)
     config, columns = settings.teacher, Columns.of(columns).over(settings.data.columns)
+    from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
-    from distill.training.trainer import CheckpointFolder
     from teacher import baseline
 
     if use is not None:
         check_choice("use", use, tuple(baseline.PARTS))
     splits = read_dataset(data, columns=columns)
     start = RunStart("teacher", config, splits, {"baseline": use or "the best"})
-    with claim_run(folder, start, resume, overwrite) as is_unfinished:
+    with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder)
-        return baseline.fit_baselines(config, splits, CheckpointFolder(folder, resume), use)[1]
+        with follow(folder, start, resume, trackers) as run:
+            return baseline.fit_baselines(config, splits, run, use)[1]
 
 
 @translates_os_errors
@@ -147,12 +160,15 @@ def train_student(
     overwrite: bool = False,
     device: Device | None = None,
     columns: ColumnsLike = None,
+    report_to: ReportTo = None,
+    callbacks: Callbacks = (),
 ) -> distill.Checkpoint:
     """Distil a teacher's run, an ensemble of several, or a file of answers into a small model, a run at `out`.
 
     `teacher_answers` holds a probability or logit for each id and label, from whoever gave it; with `teacher` too,
     it is one teacher more, and logits are averaged. `answers_are` says which of the two, where the values do not.
     `control`, or more than one seed, also trains the same student without the teacher and judges the difference.
+    `report_to` and `callbacks` are those of `train_teacher`.
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
     require_own("student", "teacher")
@@ -162,11 +178,12 @@ def train_student(
     more = [] if unlabelled is None else [to_path("unlabelled", unlabelled)]
     folder = _output(out, data, *sources.paths(), *more)
     settings = _recipe(recipe, overrides)
+    trackers = _trackers(report_to, settings)
     config, columns = settings.student, Columns.of(columns).over(settings.data.columns)
     splits = read_dataset(data, sources.runs[0] if sources.runs else None, columns)
     from distill.data.checks import content_hash, read_unlabelled
+    from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
-    from distill.training.trainer import CheckpointFolder
     from student.control import run_control_experiment
     from student.train import DistillationTargets, fit_student
     from student.verdict import DistillationVerdict
@@ -177,24 +194,24 @@ def train_student(
     teachers.introduce(config.distill, splits, extra)
     extra = teachers.taught(extra)
     depends_on = teachers.depends_on() | {"unlabelled": sorted(map(content_hash, extra))}
-    run = CheckpointFolder(folder, resume)
-    with (
-        using_device(device),
-        claim_run(folder, RunStart("student", config, splits, depends_on), resume, overwrite) as is_unfinished,
-    ):
+    start, heard = RunStart("student", config, splits, depends_on), check_callbacks(callbacks)
+    with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder, with_control)
         folds = teachers.folds(splits.train) if config.out_of_fold else []
         targets = DistillationTargets(teachers.soft_targets([*splits.train, *extra]), folds, extra)
 
-        def run_control() -> DistillationVerdict:
-            return run_control_experiment(
-                config, splits, targets, teachers.soft_targets, seeds, run.child("training")
-            )
+        with follow(folder, start, resume, trackers, heard) as run:
 
-        return fit_student(config, splits, targets, run, run_control if with_control else None)
+            def run_control() -> DistillationVerdict:
+                return run_control_experiment(
+                    config, splits, targets, teachers.soft_targets, seeds, run.child("training")
+                )
+
+            return fit_student(config, splits, targets, run, run_control if with_control else None)
 
 
+@recorded
 @translates_os_errors
 def finetune_int8(
     student: PathLike,
@@ -211,21 +228,25 @@ def finetune_int8(
     overwrite: bool = False,
     device: Device | None = None,
     columns: ColumnsLike = None,
+    report_to: ReportTo = None,
+    callbacks: Callbacks = (),
 ) -> distill.Checkpoint:
     """Train a student's run on in int8 arithmetic, for a `target` processor (this one by default), into `out`.
 
-    Its teachers are those of `train_student`. Raises RecipeError, DataError, RunError and OutputError.
+    Its teachers, `report_to` and `callbacks` are those of `train_student`. Raises RecipeError, DataError, RunError
+    and OutputError.
     """
     require_own("student", "teacher")
     limit = weight_limit(_target(target))
     sources = TeacherSources.of(teacher, teacher_answers, answers_are)
     folder = _output(out, data, student, *sources.paths())
     settings = _recipe(recipe, overrides)
+    trackers = _trackers(report_to, settings)
     config, columns = settings.finetune, Columns.of(columns).over(settings.data.columns)
     splits = read_dataset(data, student, columns)
     from distill.model.checkpoint import Checkpoint
+    from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
-    from distill.training.trainer import CheckpointFolder
     from student.finetune import finetune_student, settings_of
     from student.train import DistillationTargets
     from teacher.teachers import Teachers
@@ -239,12 +260,13 @@ def finetune_int8(
         "weight_limit": limit,
         "finetune": [config.epochs, config.learning_rate, *([] if config.seed is None else [config.seed])],
     }
-    start = RunStart("student", before.classifier.config, splits, depends_on)
+    start, heard = RunStart("student", before.classifier.config, splits, depends_on), check_callbacks(callbacks)
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder)
         targets = DistillationTargets(teachers.soft_targets(splits.train))
-        return finetune_student(before, config, splits, targets, limit, CheckpointFolder(folder, resume))
+        with follow(folder, start, resume, trackers, heard) as run:
+            return finetune_student(before, config, splits, targets, limit, run)
 
 
 @translates_os_errors
@@ -332,6 +354,12 @@ def _recipe(path: PathLike | None, overrides: Overrides) -> Recipe:
     from distill.core.recipe import Recipe
 
     return Recipe.load(None if path is None else to_path("recipe", path), overrides or ())
+
+
+def _trackers(report_to: ReportTo, settings: Recipe) -> tuple[str, ...]:
+    from distill.core.tracking import choose_trackers
+
+    return choose_trackers(report_to, settings.tracking.report_to)
 
 
 def _output(out: PathLike, *inputs: PathLike) -> Path:

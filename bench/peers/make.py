@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench.runtimes.variants import Variant, fp32_path, variant_from_path
 from distill.core.cpu import detect_target
@@ -39,6 +39,7 @@ def make(
     """
     if not peers:
         return []
+    require_packages(peers)
     parent = fp32_of(bundle)
     runs = {peer: run_of(parent, peer, bundle, against) for peer in peers if peer in OF_THE_RUN}
 
@@ -52,6 +53,19 @@ def make(
         return _torch_variant(runs[peer], peer)
 
     return [variant(peer) for peer in dict.fromkeys(peers)]
+
+
+def require_packages(peers: Sequence[Peer]) -> None:
+    """Import what the peers need, before anything slow. Raises InstallError."""
+    for peer in peers:
+        if peer in OF_THE_RUN:
+            require("torch", f"--peer {peer}", "train")
+        elif peer == "optimum-int8":
+            _import_optimum("quantization")
+        else:
+            import_openvino(f"--peer {peer}", "peers")
+            if peer == "openvino-int8":
+                _import_nncf()
 
 
 def fp32_of(bundle: Path) -> Bundle:
@@ -131,6 +145,18 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
     return file
 
 
+def _import_nncf() -> Any:
+    with quiet():
+        return require("nncf", "--peer openvino-int8")
+
+
+def _import_optimum(module: str) -> Any:
+    """A module that defines what is used of it: the package's own names are looked up only when they are used, and
+    fail then if transformers is too new."""
+    with quiet():
+        return require(f"optimum.onnxruntime.{module}", "--peer optimum-int8")
+
+
 def _torch_variant(run: Path, peer: Peer) -> Variant:
     """The run, which is quantised or compiled when it is opened: neither can be kept on disk as it is."""
     variant = variant_from_path(run)
@@ -176,13 +202,13 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
 
 def _optimum_quantised(parent: Bundle, out: Path) -> Path:
     """The file that optimum's one call writes into `out`, with the preset of this machine. Raises BenchError."""
-    optimum = require("optimum.onnxruntime", "--peer optimum-int8")
-    configs = require("optimum.onnxruntime.configuration", "--peer optimum-int8").AutoQuantizationConfig
+    quantizers, configurations = (_import_optimum(name) for name in ("quantization", "configuration"))
+    configs = configurations.AutoQuantizationConfig
     presets = {"arm64": configs.arm64, "x86-vnni": configs.avx512_vnni}
     preset = presets.get(detect_target(), configs.avx2)
     try:
         with quiet():  # that a Bundle has no config.json, and that pixels are uint8
-            optimum.ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
+            quantizers.ORTQuantizer.from_pretrained(parent.folder, file_name=parent.model.name).quantize(
                 save_dir=out, quantization_config=preset(is_static=False, per_channel=False)
             )
     except (ValueError, AssertionError, RuntimeError, LookupError) as error:

@@ -9,6 +9,7 @@ import click
 from distill.cli.options import column_options, training_options
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 
 @click.command()
@@ -20,6 +21,7 @@ from distill.core.columns import Columns
     "[default: the best]",
 )
 @column_options
+@recorded
 def baseline(
     data: Path,
     out: Path,
@@ -28,6 +30,7 @@ def baseline(
     resume: bool,
     overwrite: bool,
     use: str | None,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Measure what needs no training.
@@ -46,7 +49,15 @@ def baseline(
     from teacher.baseline import Baselines, baseline_table
 
     api.fit_baselines(
-        data, out, use=use, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite, columns=columns
+        data,
+        out,
+        use=use,
+        recipe=recipe,
+        overrides=overrides,
+        resume=resume,
+        overwrite=overwrite,
+        columns=columns,
+        report_to=report_to,
     )
     output.print(baseline_table(Baselines.read(out)))
     print_json_file(out / BASELINES)

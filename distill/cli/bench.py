@@ -9,7 +9,15 @@ import click
 
 from distill.cli.exits import exits
 from distill.cli.groups import WithDefault
-from distill.cli.options import BUNDLE, column_options, data_option, json_option, out_file, split_option
+from distill.cli.options import (
+    BUNDLE,
+    column_options,
+    data_option,
+    json_option,
+    out_file,
+    report_to_option,
+    split_option,
+)
 from distill.cli.results import print_json, print_json_file
 from distill.core.columns import Columns
 from distill.core.runtimes import PROVIDERS, Provider, Runtime
@@ -91,6 +99,7 @@ def _report_of(bundle: Path, **_: Any) -> Path:
 @click.option("--compare", type=click.Path(path_type=Path), metavar="FILE", help="Older report to compare with.")
 @fail_option
 @json_option
+@report_to_option
 @column_options
 def run(
     bundle: Path,
@@ -108,6 +117,7 @@ def run(
     out: Path,
     compare: Path | None,
     fail_on: str | None,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Benchmark a Bundle beside other runs, Bundles and toolkits.
@@ -123,24 +133,29 @@ def run(
       distill bench runs/bundle --data memes/ --compare old.json --fail-on "f1<-0.01,p50>+10%"
     """
     from bench.measure.interleave import Plan, numbers
+    from bench.peers.make import require_packages
     from bench.peers.run import run_with_peers
     from bench.report.tables import show
     from bench.report.types import read
     from bench.rules import parse
-    from bench.run import write
+    from bench.run import track, write
     from bench.runtimes.open_model import other_openings
     from distill.core.cores import default_threads
     from distill.core.terminal import note
+    from distill.core.tracking import choose_trackers
 
     rules = parse(fail_on) if fail_on else ()  # and the old report: mistakes in them are found before the long work
     if rules and compare is None:
         raise click.UsageError("--fail-on compares with an older report; give it with --compare OLD.json")
     old = read(compare) if compare else None
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
+    require_packages(peers)
+    trackers = choose_trackers(report_to)
     openings = other_openings(bundle, providers, runtimes)
     splits, eval_set = _eval_set(data, bundle, split, columns, against)
     report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan, openings)
     written = write(report, out)
+    track(report, written, trackers)
     show(report)
     if old is None:
         print_json_file(out)

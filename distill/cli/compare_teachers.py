@@ -11,6 +11,7 @@ import click
 from distill.cli.options import column_options, dry_run_option, training_options
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
 
@@ -31,6 +32,7 @@ TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Number of seeds in each fold.")
 @dry_run_option
 @column_options
+@recorded
 def compare_teachers(
     data: Path,
     out: Path,
@@ -39,6 +41,7 @@ def compare_teachers(
     resume: bool,
     overwrite: bool,
     dry_run: bool,
+    report_to: tuple[str, ...],
     tries: tuple[str, ...],
     folds: int,
     seeds: int,
@@ -60,21 +63,23 @@ def compare_teachers(
 
     pairs = [words.partition("=")[::2] for words in tries]
     configs = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))).teacher for name, words in pairs}
-    data_config = Recipe.load(recipe, overrides).data
+    shared = Recipe.load(recipe, overrides)
     if len(configs) < len(pairs) or not all(TRY.fullmatch(name) for name in configs):
         raise click.UsageError(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
         )
     from distill.api import read_dataset
-    from distill.core.files import refuse_overwriting
+    from distill.core.files import refuse_overwriting, write_text
+    from distill.core.tracking import choose_trackers
 
+    trackers = choose_trackers(report_to, shared.tracking.report_to)
     refuse_overwriting(out, data)
-    splits = read_dataset(data, columns=columns.over(data_config.columns))
-    from distill.core.terminal import note, output
+    splits = read_dataset(data, columns=columns.over(shared.data.columns))
+    from distill.core.terminal import note, output, to_text
     from distill.data.run_folder import COMPARISON
-    from distill.model.distributed import check_batch_size
+    from distill.model.distributed import check_batch_size, on_first_process
+    from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
-    from distill.training.trainer import CheckpointFolder
     from teacher.compare import compare_recipes, comparison_table
 
     for config in configs.values():
@@ -85,9 +90,12 @@ def compare_teachers(
         return show_plan(*(teacher_plan(c, splits, out, seeds * (folds - 1), name) for name, c in configs.items()))
     asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
     start = RunStart("teacher", next(iter(configs.values())), splits, asked)
-    with claim_run(out, start, resume, overwrite):
-        comparison = compare_recipes(configs, splits, folds, seeds, CheckpointFolder(out, resume))
-    output.print(comparison_table(comparison))
+    with claim_run(out, start, resume, overwrite), follow(out, start, resume, trackers) as run:
+        comparison = compare_recipes(configs, splits, folds, seeds, run)
+        table, file = comparison_table(comparison), out / Path(COMPARISON).with_suffix(".txt")
+        on_first_process(write_text)(file, to_text(table))
+        run.followers.tracking.log_files([out / COMPARISON, file])
+        output.print(table)
     print_json_file(out / COMPARISON)
     note(f"Written: {out / COMPARISON}")
     return None

@@ -10,6 +10,7 @@ import click
 from distill.cli.options import column_options, dry_run_option, target_option, teacher_options, training_options
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 
 @click.command()
@@ -19,6 +20,7 @@ from distill.core.columns import Columns
 @training_options("finetune.seed")
 @dry_run_option
 @column_options
+@recorded
 def finetune_int8(
     run: Path,
     teachers: tuple[Path, ...],
@@ -32,6 +34,7 @@ def finetune_int8(
     resume: bool,
     overwrite: bool,
     dry_run: bool,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Fine-tune a student with quantisation-aware training.
@@ -66,6 +69,7 @@ def finetune_int8(
         resume=resume,
         overwrite=overwrite,
         columns=columns,
+        report_to=report_to,
     )
     print_json_file(out / METRICS)
     if not was_finished:

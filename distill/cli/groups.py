@@ -12,7 +12,7 @@ import click
 
 from distill.cli.everywhere import DEBUG, add_everywhere
 from distill.core.errors import DistillError, ExitCode
-from distill.core.extras import extra_of, install_command
+from distill.core.extras import explain_import_error
 from distill.core.files import describe_os_error
 from distill.core.printable import printable_line
 from distill.core.streams import printable_streams
@@ -86,10 +86,8 @@ class Commands(click.Group):
         """Exit with one line about an error that a user can mend."""
         if isinstance(error, DistillError):
             _fail(ctx, str(error), error.exit_code)
-        if isinstance(error, ModuleNotFoundError):
-            package = (error.name or "").partition(".")[0]
-            if (extra := extra_of(package)) is not None:
-                _fail(ctx, f"this command needs {package}; {install_command(extra)}", ExitCode.ERROR)
+        if isinstance(error, ImportError) and (known := explain_import_error(error, "this command")) is not None:
+            _fail(ctx, str(known), known.exit_code)
         if isinstance(error, OSError) and error.strerror is not None:
             _fail(ctx, describe_os_error(error), ExitCode.ERROR)
 

@@ -18,6 +18,7 @@ from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
 from distill.core.device import DEVICES, using_device
 from distill.core.files import refuse_existing, refuse_working_directory
+from distill.core.recipe import TRACKERS
 from distill.core.runtimes import PROVIDERS
 from distill.core.volume import volume
 
@@ -101,6 +102,13 @@ set_option = click.option(
     metavar="KEY=VALUE",
     shell_complete=complete_setting,
     help="Override one setting of the recipe (distill recipe lists them). Repeatable.",
+)
+
+report_to_option = click.option(
+    "--report-to",
+    multiple=True,
+    type=click.Choice((*TRACKERS, "none")),
+    help="Tracker to log to, in place of the recipe's. Repeatable.",
 )
 
 target_option = click.option(
@@ -237,6 +245,7 @@ def training_options(*seeded: str, with_recipe: bool = True) -> Decorator:
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),
         click.option("--overwrite", is_flag=True, help="Delete an existing run at --out first."),
         json_option,
+        report_to_option,
     ]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from distill.cli.options import column_options, training_options
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 from distill.core.errors import ExitCode
+from distill.core.transcript import recorded
 
 
 @click.command()
@@ -45,6 +46,7 @@ from distill.core.errors import ExitCode
     help="Symbolic link to switch to the new run when it is promoted.",
 )
 @column_options
+@recorded
 def retrain(
     run: Path,
     data: Path,
@@ -52,6 +54,7 @@ def retrain(
     overrides: tuple[str, ...],
     resume: bool,
     overwrite: bool,
+    report_to: tuple[str, ...],
     test: Path,
     earlier: Path | None,
     max_f1_drop: float,
@@ -76,10 +79,23 @@ def retrain(
     run = resolve_run(run)  # a link to it may be switched below
     check_link(current, run, out, overwrite)
     from distill.core.terminal import note
+    from distill.core.tracking import choose_trackers
     from teacher.retrain.report import FIGURES, PAGE
     from teacher.retrain.run import RetrainOptions, retrain_teacher
 
-    options = RetrainOptions(run, data, test, earlier, out, overrides, max_f1_drop, resume, overwrite, columns)
+    options = RetrainOptions(
+        run,
+        data,
+        test,
+        earlier,
+        out,
+        overrides,
+        max_f1_drop,
+        resume,
+        overwrite,
+        columns,
+        choose_trackers(report_to),
+    )
     promotion = retrain_teacher(options)
     is_promoted = promotion.decision != "KEPT OLD"
     if is_promoted and current is not None:

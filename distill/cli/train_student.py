@@ -10,6 +10,7 @@ import click
 from distill.cli.options import ROWS, column_options, dry_run_option, teacher_options, training_options
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 
 @click.command()
@@ -31,6 +32,7 @@ from distill.core.columns import Columns
 @training_options("student.seed")
 @dry_run_option
 @column_options
+@recorded
 def train_student(
     data: Path,
     teachers: tuple[Path, ...],
@@ -45,6 +47,7 @@ def train_student(
     resume: bool,
     overwrite: bool,
     dry_run: bool,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Distil a teacher into a small student model.
@@ -86,6 +89,7 @@ def train_student(
         resume=resume,
         overwrite=overwrite,
         columns=columns,
+        report_to=report_to,
     )
     print_json_file(out / METRICS)
     if not was_finished:

@@ -9,12 +9,14 @@ import click
 from distill.cli.options import column_options, dry_run_option, training_options
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
+from distill.core.transcript import recorded
 
 
 @click.command()
 @training_options("teacher.seed")
 @dry_run_option
 @column_options
+@recorded
 def train_teacher(
     data: Path,
     out: Path,
@@ -23,6 +25,7 @@ def train_teacher(
     resume: bool,
     overwrite: bool,
     dry_run: bool,
+    report_to: tuple[str, ...],
     columns: Columns,
 ) -> None:
     """Train the teacher, the full-size model.
@@ -43,7 +46,14 @@ def train_teacher(
         return show_plan(plan_teacher(data, out, recipe, overrides, columns))
     was_finished = is_run(out) and not overwrite
     api.train_teacher(
-        data, out, recipe=recipe, overrides=overrides, resume=resume, overwrite=overwrite, columns=columns
+        data,
+        out,
+        recipe=recipe,
+        overrides=overrides,
+        resume=resume,
+        overwrite=overwrite,
+        columns=columns,
+        report_to=report_to,
     )
     print_json_file(out / METRICS)
     if not was_finished:

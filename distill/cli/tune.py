@@ -14,6 +14,7 @@ from distill.cli.options import SEED, column_options, dry_run_option, training_o
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 from distill.core.extras import can_plot, install_command, require
+from distill.core.transcript import recorded
 
 
 @click.command()
@@ -31,6 +32,7 @@ from distill.core.extras import can_plot, install_command, require
 @click.option("--seed", default=13, show_default=True, type=SEED, help="Seed of the search.")
 @dry_run_option
 @column_options
+@recorded
 def tune(
     data: Path,
     out: Path,
@@ -39,6 +41,7 @@ def tune(
     resume: bool,
     overwrite: bool,
     dry_run: bool,
+    report_to: tuple[str, ...],
     trials: int,
     folds: int,
     seed: int,
@@ -55,42 +58,62 @@ def tune(
       distill tune --data memes/ --out runs/tune --trials 20
       distill train-teacher --data memes/ --out runs/teacher --recipe runs/tune/best.toml
     """
-    from distill.core.files import refuse_overwriting
+    from distill.core.files import refuse_overwriting, write_text
     from distill.core.recipe import Recipe
 
     require("optuna", "distill tune")
     start = Recipe.load(recipe, overrides)
     from distill.api import read_dataset
+    from distill.core.tracking import choose_trackers
 
+    trackers = choose_trackers(report_to, start.tracking.report_to)
     refuse_overwriting(out, data)
     splits = read_dataset(data, columns=columns.over(start.data.columns))
     if dry_run:
         from distill.cli.dry_run import show_plan, teacher_plan
 
         return show_plan(teacher_plan(start.teacher, splits, out, trials * (folds - 1), f"{trials} trials"))
-    from distill.core.terminal import note, output
-    from distill.data.run_folder import STUDY
+    from distill.core.terminal import note, output, to_text
+    from distill.data.run_folder import BEST, STUDY
+    from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
     from teacher.tune.cross_validation import CrossValidation
-    from teacher.tune.report import compare_command, evaluate_best, search_table, summary_lines, write_study
-    from teacher.tune.search import SearchConfig, is_in_space, run_search, search_space, values_line, values_of
+    from teacher.tune.report import TABLE, compare_command, evaluate_best, search_table, summary_lines, write_study
+    from teacher.tune.search import (
+        SearchConfig,
+        Trial,
+        figures_of,
+        is_in_space,
+        run_search,
+        search_space,
+        values_line,
+        values_of,
+    )
 
     config = SearchConfig(start, trials, folds, seed)
     base, examples = config.base, len(splits.train)
     depends_on = {"tune": {"space": search_space(base), "folds": folds, "seed": seed}}
-    with claim_run(out, RunStart("teacher", base, splits, depends_on), resume, overwrite):
+    begun = RunStart("teacher", base, splits, depends_on)
+    with claim_run(out, begun, resume, overwrite), follow(out, begun, resume, trackers) as run:
+        tracking = run.followers.tracking
         if not is_in_space(base):
             line = values_line(values_of(base))
             note(f"the recipe's own values are outside of what is searched, so it is no trial of its own: {line}")
         cross_validation = CrossValidation(base, splits, folds, out / "trials")
-        finished = run_search(
-            config, cross_validation.scores, out, lambda done: write_study(out, config, examples, done)
-        )
+
+        def keep(done: list[Trial]) -> None:
+            write_study(out, config, examples, done)
+            tracking.log(figures_of(done[-1]), done[-1].number, "trials")
+
+        finished = run_search(config, cross_validation.scores, out, keep)
         best = evaluate_best(cross_validation, base, finished)
         write_study(out, config, examples, finished, best)
-        say_written = _write_plots(finished, base.threshold_objective, out)
-    output.print(search_table(finished, config, examples))
-    print_json_file(out / STUDY)
+        written, say_written = _write_plots(finished, base.threshold_objective, out)
+        table = search_table(finished, config, examples)
+        write_text(out / TABLE, to_text(table))
+        tracking.log_files([out / name for name in (STUDY, BEST, TABLE, *written)])
+        output.print(table)
+        print_json_file(out / STUDY)
     say_written()
     options = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
     command = compare_command(base, best.trial, data, Path(f"{out}-judged"), options)
@@ -99,13 +122,15 @@ def tune(
     return None
 
 
-def _write_plots(trials: list[Any], objective: str, out: Path) -> Callable[[], None]:
-    """Write the plots; what says so, or what they need."""
+def _write_plots(trials: list[Any], objective: str, out: Path) -> tuple[list[str], Callable[[], None]]:
+    """Write the plots; their names, and what says so, or what they need."""
     from distill.core.terminal import note, warn
 
     if not can_plot():
-        return partial(warn, f"no plots without matplotlib; {install_command('plots')}, then resume with --resume")
+        return [], partial(
+            warn, f"no plots without matplotlib; {install_command('plots')}, then resume with --resume"
+        )
     from teacher.tune.plots import HISTORY, PARAMETERS, write_search_plots
 
     write_search_plots(trials, objective, out)
-    return partial(note, f"Written to {out}: best.toml, study.json, {HISTORY}, {PARAMETERS}")
+    return [HISTORY, PARAMETERS], partial(note, f"Written to {out}: best.toml, study.json, {HISTORY}, {PARAMETERS}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from distill.core.errors import ArgumentError, OutputError
+from distill.core.extras import explain_import_error
 from distill.core.files import describe_os_error
 from distill.core.untrusted import short_repr
 
@@ -47,7 +48,8 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None) -> N
 
 
 def translates_os_errors(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Decorate a public function: an OSError becomes an OutputError of one line."""
+    """Decorate a public function: an OSError becomes an OutputError of one line, and a missing optional package an
+    InstallError."""
 
     @wraps(function)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -55,5 +57,9 @@ def translates_os_errors(function: Callable[Parameters, Result]) -> Callable[Par
             return function(*args, **kwargs)
         except OSError as error:
             raise OutputError(describe_os_error(error)) from error
+        except ImportError as error:
+            if (known := explain_import_error(error, f"distill.{function.__name__}")) is None:
+                raise
+            raise known from error
 
     return wrapped

@@ -11,12 +11,17 @@ from distill.core.errors import InstallError
 # Import names of the packages of every extra in pyproject.toml, except [dev], [campaign] and [docs].
 EXTRAS = {
     "train": (
-        *("torch", "torchvision", "transformers", "accelerate", "optimum", "onnx", "onnxscript", "onnx_ir"),
+        *("torch", "torchvision", "transformers", "accelerate", "onnx", "onnxscript", "onnx_ir"),
         *("safetensors", "huggingface_hub", "jinja2", "sklearn", "scipy"),
     ),
     "peers": ("openvino", "nncf"),
     "openvino": ("openvino",),
     "litert": ("ai_edge_litert",),
+    "optimum": ("optimum",),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
+    "trackio": ("trackio",),
     "ocr": ("rapidocr",),
     "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "hub": ("huggingface_hub",),
@@ -35,11 +40,20 @@ def require(module: str, user: str, extra: str | None = None) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package
-        reason = "" if absent else f", which cannot be imported ({error})"
-        raise InstallError(
-            f"{user} needs {package}{reason}; {install_command(extra or extra_of(package))}"
-        ) from error
+        raise _install_error(error, package, user, extra or extra_of(package)) from error
+
+
+def explain_import_error(error: ImportError, user: str) -> InstallError | None:
+    """The InstallError of a failed import, None unless it is one of an optional package."""
+    package = (error.name or "").partition(".")[0]
+    extra = extra_of(package)
+    return None if extra is None else _install_error(error, package, user, extra)
+
+
+def _install_error(error: ImportError, package: str, user: str, extra: str | None) -> InstallError:
+    absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package
+    reason = "" if absent else f", which cannot be imported ({error})"
+    return InstallError(f"{user} needs {package}{reason}; {install_command(extra)}")
 
 
 def require_extra(extra: str, user: str) -> None:

@@ -24,7 +24,9 @@ C = TypeVar("C", bound="ModelConfig")
 Monitor = Literal["balanced_ap", "micro_ap", "macro_ap", "loss"]
 Objective = Literal["micro", "macro", "balanced"]
 Optimizer = Literal["nadam", "adamw"]
+TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]
+TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
 
 LSTM, CNN = "lstm", "cnn"
 # All names of encoders that start from nothing. What follows from that, such as their learning rate, asks
@@ -341,10 +343,18 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class TrackingConfig:
+    """The trackers that a training is logged to; they decide nothing about its result."""
+
+    report_to: tuple[TrackerName, ...]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All settings of training and export."""
 
     data: DataConfig
+    tracking: TrackingConfig
     teacher: TeacherConfig
     student: StudentConfig
     finetune: FinetuneConfig

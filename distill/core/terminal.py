@@ -6,16 +6,19 @@ filter what they draw, and the command line's streams (`distill.core.streams`) e
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.control import Control
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.text import Text
 
+from distill.core import transcript
 from distill.core.printable import printable, printable_line
 from distill.core.volume import restored_volume, volume
 
@@ -28,15 +31,20 @@ PIPE_WIDTH = 120  # columns of a table that goes to a pipe or a file
 class PrintableConsole(Console):
     """A console that shows text as it is: no markup, no emoji codes, and escapes for what is not printable."""
 
-    def __init__(self, stderr: bool, width: int | None = None) -> None:
-        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+    def __init__(self, stderr: bool, width: int | None = None, file: IO[str] | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, file=file, markup=False, emoji=False, highlight=False)
         self._held: list[Any] | None = None
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """As rich's; on standard output, nothing where a command prints JSON in place of tables."""
+        """Print, and keep it in the log of a training; what a progress bar draws is not for a log. On standard
+        output, nothing is printed where a command prints JSON in place of tables."""
         if self._held is not None:
             self._held.append((objects, options))
-        elif self.stderr or volume.tables:
+            return
+        log = transcript.current()
+        if log is not None and not any(isinstance(thing, Control) for thing in objects):
+            log.write(to_text(*objects, **options))
+        if self.stderr or volume.tables:
             super().print(*objects, **options)
 
     @contextmanager
@@ -58,6 +66,14 @@ class PrintableConsole(Console):
         """Filtered again as it is drawn, for what was never a str; only rich itself makes control segments."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+def to_text(*objects: Any, **options: Any) -> str:
+    """What printing gives in a file: without colours, tables PIPE_WIDTH wide."""
+    buffer = io.StringIO()
+    plain = PrintableConsole(stderr=False, width=PIPE_WIDTH, file=buffer)
+    Console.print(plain, *objects, **options | {"style": None})
+    return buffer.getvalue()
 
 
 def _console(stderr: bool) -> PrintableConsole:

@@ -9,6 +9,8 @@ RUN/
   metrics.json        out-of-fold train and dev metrics, and the log of the training
   soft_targets*.npz   a teacher's outputs, for its students; one more file per fold
   control.npz         the outputs of a control experiment
+  train.log           everything that the training printed, appended to by --resume
+  tracking.json       what trackers call the run, and tensorboard.events/ their curves, if the recipe names some
   retrain.*           of a retrained teacher: its comparison with the one that it started from
   training/           checkpoints of an unfinished training, removed at the end
   .lock               while a process writes the run (distill.core.lock)

@@ -20,6 +20,8 @@ from transformers import (
     ResNetModel,
 )
 
+from distill.model.encoders.weights import without_bars
+
 SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -33,7 +35,7 @@ MAX_POSITIONS = 64
 def write_demo_encoders(folder: Path, texts: Iterable[str], seed: int = 13) -> dict[str, Path]:
     """Write four Hugging Face directories into `folder` and return them by the recipe key that each is for: a small
     ResNet and ALBERT for the teacher, a smaller MobileNetV2 and DistilBERT for the student."""
-    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     tokenizer = _tokenizer(texts)
     size = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     albert = AlbertConfig(
@@ -60,11 +62,22 @@ def write_demo_encoders(folder: Path, texts: Iterable[str], seed: int = 13) -> d
     }
     paths = {}
     for key, model in encoders.items():
+        _draw_weights(model, generator)
         paths[key] = folder / key.replace(".model", "").replace(".", "-")
-        model.save_pretrained(paths[key])
+        with without_bars():
+            model.save_pretrained(paths[key])
         if ".text." in key:
             tokenizer.save_pretrained(paths[key])
     return paths
+
+
+def _draw_weights(model: PreTrainedModel, generator: torch.Generator) -> None:
+    """Draw the matrices in the order of their names, as versions of transformers differ in theirs."""
+    for _, value in sorted(model.named_parameters(), key=lambda named: named[0]):
+        if value.ndim > 1:
+            fan_out = value[0, 0].numel() * len(value)
+            is_kernel = value.ndim > 2 and isinstance(model, ResNetModel)
+            torch.nn.init.normal_(value, std=(2 / fan_out) ** 0.5 if is_kernel else 0.02, generator=generator)
 
 
 def _tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

@@ -1,4 +1,4 @@
-"""Training progress on the terminal: a bar over the steps and one line an epoch."""
+"""Training progress: a bar over the steps and one line an epoch on the terminal, the same figures in trackers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from transformers import TrainerCallback
 
 from distill.core.terminal import console, note, shows_progress
+from distill.core.tracking import Tracking
+from distill.data.run_folder import TRAINING
 
 
 class EpochProgress(TrainerCallback):
@@ -45,3 +47,18 @@ class EpochProgress(TrainerCallback):
                 f"dev loss {metrics['eval_loss']:.4f}  dev micro-AP {metrics['eval_micro_ap']:.3f}  "
                 f"macro-AP {metrics['eval_macro_ap']:.3f}"
             )
+
+
+class TrackingCallback(TrainerCallback):
+    """A Trainer callback that logs what Trainer logs, in the first of several processes. `name` tells one training
+    of a run from the others: "all", "fold1", "control-seed13/fold2"."""
+
+    def __init__(self, tracking: Tracking, name: str) -> None:
+        self.tracking = tracking
+        self.name = name.removeprefix(f"{TRAINING}/")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Log the figures of the epoch, which come in two parts."""
+        if state.is_world_process_zero:
+            figures = {name: value for name, value in (logs or {}).items() if isinstance(value, int | float)}
+            self.tracking.log(figures, state.global_step, self.name)

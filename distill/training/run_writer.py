@@ -27,6 +27,8 @@ from distill.core.files import (
 )
 from distill.core.lock import LOCK_FILE, lock_inside, sole_writer
 from distill.core.recipe import ModelConfig
+from distill.core.tracking.trackers import EVENTS, IDS
+from distill.core.transcript import TRAIN_LOG, open_transcript
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits
 from distill.data.run_folder import (
@@ -50,6 +52,8 @@ from distill.model.network import TwoTowerNetwork
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import Kind
 from distill.scoring.thresholds import Thresholds
+
+NO_WORK = {LOCK_FILE, TRAIN_LOG, IDS, EVENTS}  # what may be there of a run that never got to its first epoch
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,10 @@ def claim_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> I
     another recipe or data.
     """
     with _only_writer(folder) if rank() == 0 else nullcontext():
-        yield begin_run(folder, start, resume, overwrite)
+        is_unfinished = begin_run(folder, start, resume, overwrite)
+        if is_unfinished and rank() == 0:
+            open_transcript(folder)
+        yield is_unfinished
 
 
 @contextmanager
@@ -120,7 +127,7 @@ def begin_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> b
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
         remove_folder(folder, keep=LOCK_FILE)
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    names.discard(LOCK_FILE)
+    names -= NO_WORK
     if names - {START_FILE}:  # started.json alone, such as after its encoders failed to load, is no work to lose
         if not (folder / START_FILE).is_file():
             raise RunError(f"{folder}: holds files that are not a run; choose another --out")

@@ -12,7 +12,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from distill.core.errors import RunError
 from distill.core.files import write_error, write_json
 from distill.core.recipe import ModelConfig, TrainingPrecision
 from distill.core.terminal import warn
+from distill.core.tracking import Tracking
 from distill.model import distributed
 from distill.model.classifier import default_device
 from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroupedSampler
@@ -49,7 +50,7 @@ from distill.training.distributed_trainer import ROWS, DistributedTrainer, RowDa
 from distill.training.early_stopping import EarlyStoppingCallback, epoch_logs, is_new_best
 from distill.training.optimizer import optimizer_and_schedule, parameter_groups
 from distill.training.probe import fit_probe, probe_targets
-from distill.training.progress import EpochProgress
+from distill.training.progress import EpochProgress, TrackingCallback
 
 # From a network's outputs and their targets to a scalar. The weights of an nn.Module are trained along.
 Loss = Callable[[Outputs[Tensor], BatchTargets], Tensor]
@@ -64,15 +65,26 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class Followers:
+    """Who hears of each step: trackers, and transformers.TrainerCallback objects or classes of the user's."""
+
+    tracking: Tracking = field(default_factory=Tracking)
+    callbacks: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
 class CheckpointFolder:
-    """A folder for the checkpoints of a training, and whether to resume from those that are there."""
+    """A folder for the checkpoints of a training, and whether to resume from those that are there. `name` is its
+    path inside the run, by which `followers` tell trainings apart."""
 
     folder: Path
     resume: bool
+    followers: Followers = field(default_factory=Followers)
+    name: str = ""
 
     def child(self, name: str) -> CheckpointFolder:
         """The folder of that name inside it."""
-        return replace(self, folder=self.folder / name)
+        return replace(self, folder=self.folder / name, name=f"{self.name}/{name}".lstrip("/"))
 
 
 def train_model(
@@ -111,6 +123,11 @@ def train_model(
         history = state["log_history"]
     else:
         trainer = _trainer(model, config, data, _arguments(config, checkpoints.folder, epochs), epochs)
+        for callback in (
+            TrackingCallback(checkpoints.followers.tracking, checkpoints.name),
+            *checkpoints.followers.callbacks,
+        ):
+            trainer.add_callback(callback)
         history = _run(trainer, last)
         distributed.broadcast_buffers(network)
     logs = epoch_logs(history)

@@ -18,6 +18,8 @@ from experiments.results import ROOT, table
 EXTRAS = {  # in the order in which a package is named once
     "": "The base install: what a device needs",
     "train": "With `[train]`",
+    "tensorboard": "With `[tensorboard]`",
+    "mlflow": "With `[mlflow]`",
     "peers": "With `[peers]`",
     "plots": "With `[plots]`",
     "tune": "With `[tune]`",
@@ -31,8 +33,9 @@ HEAD = """\
 
 distill itself is MIT. `python docs/experiments licences` writes this page from what each package says of itself,
 with the versions of [constraints.txt](../constraints.txt) on Linux and Python 3.11. The packages of the extras
-`dev`, `docs` and `campaign` are not shipped and not listed. NVIDIA's packages come with PyTorch's default wheels
-for Linux; a CPU needs none.
+`dev`, `docs` and `campaign` are not shipped and not listed, nor are those of `[wandb]`, `[trackio]` and `[litert]`,
+which the tests do without, and of `[optimum]`, which has an environment of its own (optimum and optimum-onnx,
+Apache-2.0). NVIDIA's packages come with PyTorch's default wheels for Linux; a CPU needs none.
 
 The wheel of opencv-python-headless bundles FFmpeg (LGPL) and OpenSSL; rapidocr's models are PaddleOCR's
 (Apache-2.0). A page that `distill export --web` writes holds onnxruntime-web (MIT), its licence text beside it.

@@ -17,8 +17,8 @@ from distill.data.roles import Ask
 from distill.data.run_folder import read_run_columns
 from distill.model.checkpoint import Checkpoint
 from distill.scoring.metrics import sigmoid
+from distill.training.following import follow
 from distill.training.run_writer import RunStart, claim_run
-from distill.training.trainer import CheckpointFolder
 from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data
 from teacher.retrain.drift import measure_drift
 from teacher.retrain.promotion import Promotion, RunPredictions, decide_promotion
@@ -42,6 +42,7 @@ class RetrainOptions:
     resume: bool
     overwrite: bool
     columns: Columns = field(default_factory=Columns)
+    report_to: tuple[str, ...] = ()
 
 
 def retrain_teacher(options: RetrainOptions) -> Promotion:
@@ -68,8 +69,8 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
         old_predictions = _predict(old, splits.test)  # before training changes the weights
         new_examples = measure_drift(old, data, seen)
         if is_unfinished:
-            checkpoints = CheckpointFolder(options.out, options.resume)
-            new = fit_teacher(config, splits, checkpoints, replace(old.classifier, config=config))
+            with follow(options.out, start, options.resume, options.report_to) as run:
+                new = fit_teacher(config, splits, run, replace(old.classifier, config=config))
         else:
             note(f"{options.out}: this run is finished already; it is judged again")
             new = Checkpoint.load(options.out)

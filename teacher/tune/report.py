@@ -29,6 +29,7 @@ from teacher.tune.search import (
     with_values,
 )
 
+TABLE = "study.txt"
 SHOWN = 10  # of the trials in the table
 
 

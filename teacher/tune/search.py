@@ -160,6 +160,11 @@ def values_line(values: Values) -> str:
     return " ".join(f"{key}={value}" for key, value in values.items())
 
 
+def figures_of(trial: Trial) -> dict[str, float]:
+    """What a tracker gets of a trial."""
+    return {"seconds": trial.seconds, **({} if trial.value is None else {"value": trial.value})}
+
+
 def best_of(trials: list[Trial]) -> Trial:
     """The complete trial with the highest value, the earlier of two. Raises RunError if there is none."""
     complete = [trial for trial in trials if trial.value is not None]

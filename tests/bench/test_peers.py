@@ -19,10 +19,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
-from chain import Chain
+from chain import Chain, read, reference_logits
+from click.testing import CliRunner
 from torch import nn
 
 from bench import run
@@ -32,17 +32,14 @@ from bench.peers.openvino import OpenVinoPredictor
 from bench.peers.pytorch import TorchPredictor
 from bench.peers.run import run_with_peers
 from bench.quality.eval_set import EvalSet
-from bench.quality.evaluate import evaluate
 from bench.report import types as figures
-from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant
+from distill.cli.main import main
 from distill.core.errors import BenchError, InstallError
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle, Contents
 from distill.runtime.openvino.model import OpenVinoModel
-from distill.runtime.predictor import Predictor
-from distill.scoring.metrics import micro_f1
 from export.embed import embed_contents
 
 # Not importorskip: it would import openvino with the telemetry that distill.runtime.openvino keeps out.
@@ -69,13 +66,6 @@ class Quantised:
     stderr: str
     connected: list[str]
     telemetry: bool
-
-
-@pytest.fixture(scope="module")
-def optimum_int8(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Variant:
-    """The peer, made once."""
-    (peer,) = make(chain.int8, ["optimum-int8"], tmp_path_factory.mktemp("peers"), [], [])
-    return peer
 
 
 @pytest.fixture(scope="module")
@@ -115,28 +105,11 @@ def compiled(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield predictor, counters["stats"]["unique_graphs"] - before
 
 
-def read(chain: Chain, count: int) -> ModelInputs:
-    bundle = Bundle.open(chain.fp32)
-    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
-    some = chain.splits.test[:count]
-    rows = preprocessor.rows(
-        [example.text for example in some], [preprocessor.image(example.image) for example in some]
-    )
-    return preprocessor.batch(rows)
-
-
 def of_two_lengths(chain: Chain) -> list[ModelInputs]:
     bundle = Bundle.open(chain.fp32)
     preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
     image = preprocessor.image(chain.splits.test[0].image)
     return [preprocessor.batch(preprocessor.rows([text], [image])) for text in LENGTHS]
-
-
-def reference_logits(chain: Chain, batch: ModelInputs) -> np.ndarray:
-    """onnxruntime as it comes, without export.runtime."""
-    session = onnxruntime.InferenceSession(chain.fp32 / "model.onnx", providers=["CPUExecutionProvider"])
-    logits: np.ndarray = session.run(None, batch.feed())[0]
-    return logits
 
 
 def modules_that_run(predictor: TorchPredictor, batch: ModelInputs) -> set[str]:
@@ -433,25 +406,6 @@ def test_the_run_of_a_bundle_in_one_file_is_found_too(chain: Chain, checkpoint: 
     assert peer.folder == chain.student
 
 
-def test_optimum_int8_really_holds_integer_products(chain: Chain, optimum_int8: Variant) -> None:
-    operators = [node.op_type for node in onnx.load(optimum_int8.folder / "model.onnx").graph.node]
-    float_operators = [node.op_type for node in onnx.load(chain.fp32 / "model.onnx").graph.node]
-    assert operators.count("MatMulInteger") > 0
-    assert operators.count("ConvInteger") == float_operators.count("Conv")  # its defaults, not our choice
-    assert "MatMulInteger" not in float_operators
-    assert optimum_int8.size_bytes < Bundle.open(chain.fp32).size_bytes()
-
-
-def test_optimum_int8_answers_with_the_fp32_bundles_thresholds_and_nearly_its_logits(
-    chain: Chain, optimum_int8: Variant
-) -> None:
-    predictor = Predictor.load(optimum_int8.folder, 1)
-    assert predictor.bundle.thresholds == Bundle.open(chain.fp32).thresholds
-    batch = read(chain, 24)
-    expected = reference_logits(chain, batch)
-    assert 0 < np.abs(predictor.logits(batch) - expected).mean() < 0.1 * np.abs(expected).max()
-
-
 def test_peers_are_made_from_the_parent_of_an_int8_bundle_and_from_an_fp32_one_itself(
     chain: Chain, tmp_path: Path
 ) -> None:
@@ -459,7 +413,7 @@ def test_peers_are_made_from_the_parent_of_an_int8_bundle_and_from_an_fp32_one_i
     alone = tmp_path / "alone"
     alone.symlink_to(chain.int8)
     with pytest.raises(BenchError, match=r"alone: peers are made from the fp32 Bundle .* run distill export again"):
-        make(alone, ["optimum-int8"], tmp_path, [], [])
+        make(alone, ["torch-int8"], tmp_path, [], [])
 
 
 @pytest.mark.parametrize(
@@ -468,7 +422,7 @@ def test_peers_are_made_from_the_parent_of_an_int8_bundle_and_from_an_fp32_one_i
         ("openvino", "openvino", "peers"),
         ("openvino-int8", "openvino", "peers"),
         ("openvino-int8", "nncf", "peers"),
-        ("optimum-int8", "optimum", "train"),
+        ("optimum-int8", "optimum", "optimum"),
     ],
 )
 def test_a_missing_package_is_one_line_with_the_next_step(
@@ -492,11 +446,11 @@ def test_a_missing_package_is_one_line_with_the_next_step(
 def test_the_report_holds_the_peers_beside_the_rest_and_the_json_their_figures(
     chain: Chain, tmp_path: Path
 ) -> None:
-    peers: list[Peer] = ["openvino", "optimum-int8", "openvino"]
+    peers: list[Peer] = ["openvino", "openvino"]
     eval_set, plan = EvalSet.from_splits(chain.splits, "test"), Plan((1,), (1,), 20, 1)
     made = run_with_peers(chain.int8, [], peers, chain.splits.train, eval_set, plan)
     runtimes = [row.runtime for row in made.rows]
-    assert runtimes == ["onnxruntime", "OpenVINO", "optimum dynamic int8", "onnxruntime"]
+    assert runtimes == ["onnxruntime", "OpenVINO", "onnxruntime"]
     out, table, *_ = run.write(made, tmp_path / "bench.json")
     for row in figures.read(out).rows:
         assert row.timings[0].calls == 20
@@ -507,13 +461,21 @@ def test_the_report_holds_the_peers_beside_the_rest_and_the_json_their_figures(
     assert made.conditions.packages["openvino"]
 
 
-def test_a_peers_f1_is_that_of_its_own_answers_under_the_fp32_thresholds(
-    chain: Chain, optimum_int8: Variant
+def test_what_cannot_run_beside_this_transformers_is_refused_in_one_line_before_the_data_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent, eval_set = Bundle.open(chain.fp32), EvalSet.from_splits(chain.splits, "test")
-    probabilities = Predictor.load(optimum_int8.folder).probabilities(eval_set.examples)
-    expected = micro_f1(
-        parent.labels.encode([example.labels for example in eval_set.examples]),
-        parent.thresholds.apply(probabilities),
+    package = tmp_path / "optimum" / "onnxruntime"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "quantization.py").write_text("from transformers import what_version_4_had", encoding="utf-8")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "optimum"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["bench", str(tmp_path / "no-bundle"), "--data", str(tmp_path / "no-data"), "--peer", "optimum-int8"]
+    failed = CliRunner().invoke(main, words)
+    assert failed.exit_code == 2
+    (line,) = failed.output.splitlines()
+    assert line.startswith(
+        "error: --peer optimum-int8 needs optimum, which cannot be imported (cannot import name "
     )
-    assert evaluate(open_variant(optimum_int8), eval_set).quality.micro_f1.value == pytest.approx(expected)
+    assert line.endswith("; pip install 'distill[optimum]'")

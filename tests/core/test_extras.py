@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 
@@ -9,10 +10,11 @@ import pytest
 from chain import ROOT
 
 from distill.core import extras
+from distill.core.arguments import translates_os_errors
 from distill.core.errors import InstallError
 from distill.core.schema import read_toml
 
-IMPORT_NAMES = {"scikit-learn": "sklearn"}  # where it is not the package's own
+IMPORT_NAMES = {"scikit-learn": "sklearn", "mlflow-skinny": "mlflow"}  # where it is not the package's own
 
 
 def test_the_table_is_that_of_pyproject() -> None:
@@ -23,6 +25,31 @@ def test_the_table_is_that_of_pyproject() -> None:
         names = [IMPORT_NAMES.get(package, package.replace("-", "_")) for package in packages]
         assert list(extras.EXTRAS[extra]) == list(dict.fromkeys(names))
     assert set(extras.EXTRAS) == set(declared)
+
+
+def test_whatever_is_imported_is_a_dependency_or_in_the_table() -> None:
+    base = {"onnxruntime", "numpy", "PIL", "tokenizers", "click", "rich", "tomli"}
+    brought = {"markupsafe", "pydantic", "starlette"}  # by jinja2 and fastapi, whose interfaces they are
+    own = {"distill", "teacher", "student", "export", "bench"}
+    known = base | brought | own | {package for packages in extras.EXTRAS.values() for package in packages}
+    stray = {}
+    for path in (path for name in own for path in (ROOT / name).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [str(node.module)]
+            for package in {module.partition(".")[0] for module in modules} - known - sys.stdlib_module_names:
+                stray[package] = str(path.relative_to(ROOT))
+    assert stray == {}
+
+
+def test_a_missing_package_is_an_install_error_in_python_too() -> None:
+    @translates_os_errors
+    def train_teacher() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    with pytest.raises(InstallError, match=r"^distill\.train_teacher needs torch; pip install 'distill\[train\]'$"):
+        train_teacher()
 
 
 def test_a_missing_package_is_one_line_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:

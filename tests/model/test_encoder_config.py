@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 import huggingface_hub.constants
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 from transformers.integrations import hub_kernels
 
 from distill.core.errors import BackboneError, DistillError, RecipeError, RunError
 from distill.core.recipe import ImageTower, Recipe, TextTower, recipes_folder
 from distill.model.demo_encoders import write_demo_encoders
-from distill.model.encoders.config import without_hub
+from distill.model.encoders.config import IMAGE_TYPES, TEXT_TYPES, build_config, without_hub
 from distill.model.encoders.image import load_image, rebuild_image
 from distill.model.encoders.lstm import LstmConfig
 from distill.model.encoders.text import load_text, rebuild_text
@@ -43,7 +43,8 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(*_: Any, **__: Any) -> NoReturn:
         raise Reached
 
-    monkeypatch.setattr(hub_kernels, "_kernels_available", True)
+    monkeypatch.setattr(hub_kernels, "_kernels_available", True, raising=False)  # of transformers 4
+    monkeypatch.setattr(hub_kernels, "is_kernels_available", lambda: True, raising=False)
     monkeypatch.setattr(hub_kernels, "get_kernel", reached, raising=False)  # of the package kernels
     monkeypatch.setattr(socket.socket, "connect", reached)
     monkeypatch.setattr(socket, "getaddrinfo", reached)
@@ -170,3 +171,12 @@ def test_there_is_no_hub_while_a_folder_is_read() -> None:
     with without_hub(), pytest.raises((OSError, DistillError)):
         AutoModel.from_pretrained("someone/model")
     assert huggingface_hub.constants.HF_HUB_OFFLINE is False
+
+
+@pytest.mark.parametrize("kind", [*TEXT_TYPES, *IMAGE_TYPES])
+def test_a_configuration_that_transformers_wrote_is_read_back_whole(kind: str) -> None:
+    written = CONFIG_MAPPING[kind]()
+    read = build_config(json.loads(json.dumps(written.to_dict() | {"dtype": "float16"})), "it", RunError)
+    assert read.dtype is None  # weights are float32 here
+    differing = {key for key, value in written.to_dict().items() if read.to_dict().get(key) != value}
+    assert differing <= {"id2label", "label2id"}  # of classifiers, which this is not

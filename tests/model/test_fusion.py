@@ -198,6 +198,8 @@ def test_teachers_are_compared_on_the_same_folds_and_a_broken_comparison_goes_on
     words = ["compare-teachers", "--data", str(chain.data), "--out", str(tmp_path / "out"), "--recipe", str(tiny)]
     words += [
         *settings,
+        "--report-to",
+        "tensorboard",
         "--folds",
         "2",
         "--seeds",

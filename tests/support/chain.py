@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
 from distill.core.recipe import Recipe, recipes_folder
 from distill.data.dataset import Splits
-from distill.preprocess.inputs import ModelInputs
+from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle, Contents
 
 ROOT = Path(__file__).parent.parent.parent
@@ -72,3 +73,21 @@ def random_batch(rows: int, tokens: int, size: int = 32) -> ModelInputs:
     pixels = generator.integers(0, 256, (rows, size, size, 3)).astype(np.uint8)
     present = np.stack([np.ones(rows), np.arange(rows) % 2], axis=1).astype(np.float32)
     return ModelInputs(generator.integers(5, 100, (rows, tokens)), mask, pixels, present)
+
+
+def read(chain: Chain, count: int) -> ModelInputs:
+    """The first test examples as a batch for the fp32 Bundle."""
+    bundle = Bundle.open(chain.fp32)
+    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
+    some = chain.splits.test[:count]
+    rows = preprocessor.rows(
+        [example.text for example in some], [preprocessor.image(example.image) for example in some]
+    )
+    return preprocessor.batch(rows)
+
+
+def reference_logits(chain: Chain, batch: ModelInputs) -> np.ndarray:
+    """onnxruntime as it comes, without export.runtime."""
+    session = onnxruntime.InferenceSession(chain.fp32 / "model.onnx", providers=["CPUExecutionProvider"])
+    logits: np.ndarray = session.run(None, batch.feed())[0]
+    return logits

@@ -238,7 +238,7 @@ def setup(data: Path, overrides: list[str]) -> Setup:
 def study(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A search of three trials, and its output."""
     out = tmp_path_factory.mktemp("tune") / "out"
-    result = setup.tune(out, "--trials", "3")
+    result = setup.tune(out, "--trials", "3", "--report-to", "tensorboard")
     assert result.exit_code == 0, result.output
     return out, result.output
 
@@ -260,6 +260,17 @@ def test_a_search_writes_its_best_recipe_its_trials_and_its_plots(setup: Setup, 
     for name in ("history.png", "parameters.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
     assert not list(out.rglob("checkpoint-*"))
+
+
+def test_a_search_logs_each_trial_its_table_and_its_files(study: tuple[Path, str]) -> None:
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    out, said = study
+    events = event_accumulator.EventAccumulator(str(out / "tensorboard.events")).Reload()
+    logged = [(event.step, event.value) for event in events.Scalars("trials/value")]
+    assert logged == [(t["number"], pytest.approx(t["value"])) for t in read(out)["trials"]]
+    files = {tag.removesuffix("/text_summary") for tag in events.Tags()["tensors"]}
+    assert files == {"recipe", "study.json", "best.toml", "study.txt", "history.png", "parameters.png"}
+    assert (out / "study.txt").read_text(encoding="utf-8").splitlines()[0].strip() in said
 
 
 def test_the_value_is_f1_of_answers_out_of_fold(setup: Setup, study: tuple[Path, str]) -> None:

@@ -32,8 +32,23 @@ IMAGE_TYPES = (
 MORE_KEYS = (
     *("attention_head_size", "chunk_size_feed_forward", "conv_act", "conv_groups", "conv_kernel_size"),
     *("norm_rel_ebd", "position_buckets", "share_att_key", "tie_word_embeddings"),
+    *("global_attn_every_n_layers", "global_rope_theta", "local_rope_theta"),  # ModernBERT's, of transformers 4
 )
-NEVER = ("self", "kwargs", "reference_compile")  # the last has torch compile the model
+TABLES = ("rope_parameters",)  # of transformers 5
+# `reference_compile` has torch compile the model; the others say nothing of its weights but how they were kept.
+NEVER = (
+    *(
+        "self",
+        "kwargs",
+        "reference_compile",
+        "architectures",
+        "dtype",
+        "id2label",
+        "is_encoder_decoder",
+        "label2id",
+    ),
+    *("output_hidden_states", "problem_type", "return_dict", "transformers_version"),
+)
 # What would fetch or run something. Every other key that is not known has no effect, and is left out.
 REFUSED = re.compile(
     r"auto_map|.*backbone.*|.*_implementation.*|quantization_config|trust_remote_code|custom_.*|timm.*"
@@ -68,7 +83,9 @@ def build_config(tree: Any, where: str, error: type[DistillError]) -> Any:
 
 
 def _is_plain(key: str, value: Any, nested: int = 2) -> bool:
-    """Whether a value is a flag, a bounded number, a word, or a short list of these."""
+    """Whether a value is a flag, a bounded number, a word, or a short list or known table of these."""
+    if isinstance(value, dict) and key in TABLES:
+        return nested > 0 and all(_is_plain(key, item, nested - 1) for item in (*value, *value.values()))
     if isinstance(value, list):
         return nested > 0 and len(value) <= MAX_COUNT and all(_is_plain(key, item, nested - 1) for item in value)
     if isinstance(value, str):
@@ -84,12 +101,17 @@ def without_hub() -> Iterator[None]:
     from huggingface_hub import constants, utils
     from transformers.utils import hub
 
-    before = constants.HF_HUB_OFFLINE, hub._is_offline_mode
+    switches = [(constants, "HF_HUB_OFFLINE")]
+    if hasattr(hub, "_is_offline_mode"):  # transformers 4; version 5 asks huggingface_hub
+        switches.append((hub, "_is_offline_mode"))
+    before = [(module, name, getattr(module, name)) for module, name in switches]
     forget = getattr(utils, "reset_sessions", lambda: None)  # open connections of huggingface_hub below 1.0
-    constants.HF_HUB_OFFLINE = hub._is_offline_mode = True
+    for module, name in switches:
+        setattr(module, name, True)
     forget()
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE, hub._is_offline_mode = before
+        for module, name, value in before:
+            setattr(module, name, value)
         forget()

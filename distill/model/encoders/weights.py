@@ -30,7 +30,7 @@ def loading_errors(model: str, key: str) -> Iterator[bool]:
     logging.set_verbosity_error()  # its notes about poolers and processors concern parts that are not used
     local = Path(model).is_dir()
     try:
-        with without_hub() if local else nullcontext():
+        with without_hub() if local else nullcontext(), without_bars() if local else nullcontext():
             yield local
     except (URLError, OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
@@ -39,6 +39,20 @@ def loading_errors(model: str, key: str) -> Iterator[bool]:
             f"directory (config.json, model.safetensors, tokenizer.json) on this machine and pass --set "
             f"{key}=DIR; torchvision weights go to $TORCH_HOME/hub/checkpoints"
         ) from error
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No progress bars of transformers in the block, for what takes no time."""
+    from transformers.utils import logging
+
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()
 
 
 def pretrained_transformer(model: str, key: str) -> Any:
