@@ -83,7 +83,7 @@ def train_teacher(
 
     `report_to` names trackers in place of the recipe's, "none" for none of them (docs/tracking.md); `callbacks` are
     transformers.TrainerCallback objects or classes. Raises RecipeError, DataError, BackboneError, RunError and
-    OutputError.
+    and OutputError.
     """
     require_own("teacher")
     folder = _output(out, data)
@@ -121,8 +121,8 @@ def fit_baselines(
     """Compare logistic regressions on n-grams and on frozen encoders' features, and write the one that `use` names
     ("n-grams", "text", "image", "text + image" or "text + image + n-grams"), or else the best, as a run to `out`.
 
-    `device` and `report_to` are those of `train_teacher`. Raises RecipeError, DataError, BackboneError, RunError and
-    OutputError.
+    `device` and `report_to` are those of `train_teacher`. Raises RecipeError, DataError, BackboneError, RunError
+    and OutputError.
     """
     require_own("teacher")
     folder = _output(out, data)
