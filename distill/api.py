@@ -83,7 +83,7 @@ def train_teacher(
 
     `report_to` names trackers in place of the recipe's, "none" for none of them (docs/tracking.md); `callbacks` are
     transformers.TrainerCallback objects or classes. Raises RecipeError, DataError, BackboneError, RunError and
-    and OutputError.
+    OutputError.
     """
     require_own("teacher")
     folder = _output(out, data)
