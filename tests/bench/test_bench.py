@@ -295,7 +295,7 @@ def test_the_limit_is_counted_for_bundles_and_never_beaten(made: tuple[figures.B
     assert int8 is not None
     assert fp32.low_bit_macs == 0
     assert int8.low_bit_macs > 0
-    # onnxruntime pads the channels of convolutions in float, a larger share of a tiny network than of a real one, and
+    # onnxruntime pads the channels of convolutions in float, a larger share of a tiny network than of a real one;
     # the search may ship them in int8.
     assert int8.low_bit_macs + int8.float_macs == pytest.approx(fp32.float_macs, rel=0.1)
     for done in (fp32, int8):
