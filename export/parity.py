@@ -16,7 +16,8 @@ from distill.data.dataset import Example
 from distill.model.classifier import Classifier
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.onnx.session import open_session, run_session
-from distill.scoring.metrics import Probabilities, sigmoid
+from distill.scoring.metrics import Probabilities
+from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import Thresholds
 from export.drift import describe_drift
 
@@ -27,7 +28,7 @@ TEXTS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
 @dataclass(frozen=True)
 class Parity:
     """torch against fp32 ONNX over all `cases`: the largest differences, and how many of the `decisions` (case,
-    label) differ; those can only lie within tolerance of their threshold."""
+    label) differ; those can only lie within tolerance of their threshold, or of another label of their group."""
 
     cases: int
     max_logit_difference: float
@@ -61,7 +62,8 @@ def check_parity(
 ) -> Parity:
     """Compare logits, probabilities and decisions on batch 1 and N, short, long, empty and non-Latin texts, padded
     and not, real, blank and missing images. Raises ParityError when any logit differs by more than `tolerance`, or
-    is not finite; probabilities differ by a quarter of that at most, as the sigmoid's slope is at most 1/4."""
+    is not finite; probabilities differ by a quarter of that at most, as the sigmoid's slope is at most 1/4, and in
+    a group of labels by half of it."""
     session = open_session(model, 0)
     cases = _cases(Preprocessor(classifier.spec, classifier.tokenizer_json), examples)
     logit_difference = probability_difference = 0.0
@@ -75,7 +77,7 @@ def check_parity(
                 f"export.parity_tolerance={tolerance:g}{describe_drift(classifier, model, batch)}; nothing was "
                 f"written. {_next_step(difference)}"
             )
-        p, q = sigmoid(expected), sigmoid(actual)
+        p, q = (to_probabilities(logits, thresholds.groups) for logits in (expected, actual))
         logit_difference = max(logit_difference, difference)
         probability_difference = max(probability_difference, float(np.abs(p - q).max()))
         flipped += int((thresholds.apply(p) != thresholds.apply(q)).sum())

@@ -17,7 +17,8 @@ from bench.runtimes.variants import Runtime, Variant
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import ModelInputs, Preprocessor
-from distill.scoring.metrics import Probabilities, sigmoid
+from distill.scoring.metrics import Probabilities
+from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import Thresholds
 
 
@@ -67,7 +68,7 @@ def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]
     """The labels decided for each example of one batch, from files and texts. Raises ImageError."""
     pixels = [model.preprocessor.image(image) for image in images]
     batch = model.preprocessor.batch(model.preprocessor.rows(texts, pixels))
-    decisions = model.thresholds.apply(sigmoid(model.logits(batch)))
+    decisions = model.thresholds.apply(to_probabilities(model.logits(batch), model.thresholds.groups))
     return [model.labels.decode(row) for row in decisions]
 
 
@@ -77,4 +78,4 @@ def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilitie
         predict_probabilities,  # a process that times OpenVINO imports no onnxruntime
     )
 
-    return predict_probabilities(model.logits, model.preprocessor, examples)
+    return predict_probabilities(model.logits, model.preprocessor, examples, model.labels.group_columns)

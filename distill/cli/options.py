@@ -76,6 +76,13 @@ set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting of the recipe. Repeatable."
 )
 
+one_label_option = click.option(
+    "--one-label",
+    is_flag=True,
+    help="Exactly one label is true of each row, as in multi-class data: the most probable one is decided. For "
+    "groups of labels, see [labels.groups] in docs/data.md.",
+)
+
 target_option = click.option(
     "--target", type=click.Choice(TARGETS), help="Processor to quantise for.  [default: this one]"
 )
@@ -111,8 +118,14 @@ def teacher_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that commands share which train by a recipe."""
-    return retraining_options(recipe_option(command))
+    """The options that commands share which train by a recipe. `--one-label` is a setting of it."""
+
+    @functools.wraps(command)
+    def with_one_label(*arguments: Any, one_label: bool, overrides: tuple[str, ...], **options: Any) -> Any:
+        overrides = (*overrides, *(["labels.one_label=true"] if one_label else []))
+        return command(*arguments, overrides=overrides, **options)
+
+    return retraining_options(recipe_option(one_label_option(with_one_label)))
 
 
 def retraining_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -52,6 +52,7 @@ def tune(
       distill tune --data memes/ --out runs/tune --trials 20
       distill train-teacher --data memes/ --out runs/teacher --recipe runs/tune/best.toml
     """
+    from distill.core.errors import RecipeError
     from distill.core.files import refuse_overwriting
     from distill.core.recipe import Recipe
 
@@ -60,7 +61,12 @@ def tune(
     from distill.api import read_dataset
 
     refuse_overwriting(out, data)
-    splits = read_dataset(data, columns=columns.over(start.data.columns))
+    splits = read_dataset(data, columns=columns.over(start.data.columns), **vars(start.labels))
+    if splits.labels.groups:
+        raise RecipeError(
+            "distill tune searches losses of labels that are decided apart, and exactly one is of the group "
+            f"{splits.labels.groups[0]}; compare settings with distill compare-teachers"
+        )
     from distill.core.terminal import note, output
     from distill.training.run_writer import RunStart, claim_run
     from teacher.tune.cross_validation import CrossValidation

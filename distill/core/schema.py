@@ -21,6 +21,7 @@ else:
 T = TypeVar("T")
 
 MAX_TOML = 1 << 20  # bytes; distill's own recipe has 9 kB
+OPEN_TABLES = frozenset(("groups",))  # whose keys are names of the user's
 
 
 def build_dataclass(cls: type[T], tree: Any, where: str) -> T:
@@ -116,7 +117,9 @@ def merge_table(base: dict[str, Any], top: dict[str, Any], where: str) -> None:
     for key, value in top.items():
         if key not in base:
             raise RecipeError(f"{where}: unknown key {short_repr(key)}; expected {', '.join(sorted(base))}")
-        if isinstance(base[key], dict) and isinstance(value, dict):
+        if key in OPEN_TABLES and isinstance(value, dict):
+            base[key] = base[key] | value
+        elif isinstance(base[key], dict) and isinstance(value, dict):
             merge_table(base[key], value, where)
         elif isinstance(value, dict):
             raise RecipeError(f"{where}: {key} is a value, not a table; got {short_repr(value)}")

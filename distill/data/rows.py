@@ -17,6 +17,7 @@ from distill.data.columns import NO_COLUMN, OPTIONS, Columns, Role, list_columns
 from distill.data.examples import MAX_TEXT, Example
 from distill.data.formats.open_table import open_table
 from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
+from distill.data.groups import NONE_ASKED, AskedGroups
 from distill.data.image_names import find_image
 from distill.data.roles import Ask, Roles, could_be, decide_roles, unused_columns
 
@@ -31,7 +32,7 @@ class RowReader:
 
     Without a column of ids, they are the names of the images, without their suffixes, or, with `ids_are_numbers`,
     the numbers of the rows. `has_words` says that texts may be "nan" for nothing, as pandas writes to CSV. `known`
-    are the columns by which the roles were decided.
+    are the columns by which the roles were decided; `groups` are of labels that exclude each other.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class RowReader:
     known: frozenset[str]
     image_folders: tuple[Path, ...] = ()
     convert: Convert | None = None
+    groups: AskedGroups = NONE_ASKED
 
     def converted(self, rows: Iterable[NumberedRow]) -> Iterator[NumberedRow]:
         """Rows as they stand in the file, in the columns that are read."""
@@ -59,6 +61,7 @@ class RowReader:
                 f"{where}: has neither {columns}; every row needs one of them. It has {list_columns(row)}"
             )
         labels = self.roles.labels.read(row, where) if self.roles.labels else (None, ())
+        labels = self.groups.read(*labels, where)
         # Tokenizers and files would replace surrogates later; here every reader sees the same text.
         return Example(self._id(row, number, where), replace_surrogates(text), image, *labels)
 
@@ -196,6 +199,7 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
     if roles.labels:
         roles = replace(roles, labels=replace(roles.labels, has_words=has_words))
     reader = RowReader(path, roles, False, has_words, frozenset(survey.columns), folders, table.convert)
+    reader = replace(reader, groups=ask.exclusive())
     if not roles.id and survey.rows:
         reader = replace(reader, ids_are_numbers=not _has_distinct_images(survey, roles.image))
         what = "row numbers" if reader.ids_are_numbers else "names of the images, without suffixes"

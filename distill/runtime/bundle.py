@@ -4,7 +4,9 @@ BUNDLE/
   manifest.json     format, precision, target, figures, and the SHA-256 of every other file; written last
   model.onnx        input_ids, attention_mask int64 (B, T), pixels uint8 (B, H, W, 3), present float32 (B, 2),
                     which says whether there is a text and an image -> logits float32 (B, L)
-  tokenizer.json    labels.txt    thresholds.json    preprocess.json    recipe.json
+  tokenizer.json    labels.txt    preprocess.json    recipe.json
+  thresholds.json   how probabilities become decisions: a threshold a label, and groups of labels of which the most
+                    probable is decided
   golden.json       golden answers: inputs and this model's logits, for `distill verify` on the device
   README.md         the model card: what it is and what was measured
 
@@ -45,6 +47,7 @@ from distill.runtime.onnx.metadata import read_metadata
 from distill.scoring.thresholds import Thresholds
 
 FORMAT = 4
+GROUPS_FORMAT = 5  # of a Bundle with groups of labels, which an earlier version would decide one by one
 PREFIX = "distill."  # of the names in an ONNX file's metadata
 MAX_LABELS = 10_000
 
@@ -78,7 +81,7 @@ class Contents:
     def manifest(self) -> dict[str, Any]:
         """The manifest without the files' checksums."""
         return {
-            "format": FORMAT,
+            "format": GROUPS_FORMAT if self.thresholds.groups else FORMAT,
             "distill": __version__,
             "kind": self.kind,
             "precision": self.precision,
@@ -86,6 +89,7 @@ class Contents:
             "run_sha256": self.run_sha256,
             "figures": self.figures,
             **({"columns": said} if (said := self.columns.to_json()) else {}),
+            **({"groups": groups} if (groups := self.labels.groups_to_json()) else {}),
         }
 
 
@@ -237,24 +241,25 @@ def _open_file(path: Path) -> Bundle:
 
 def _check_format(manifest: Any, path: Path) -> None:
     version = manifest.get("format") if isinstance(manifest, dict) else None
-    if version != FORMAT:
+    if version not in (FORMAT, GROUPS_FORMAT):
         raise BundleError(
-            f"{path}: its format is {short_repr(version)}, expected {FORMAT}; run distill export again"
+            f"{path}: its format is {short_repr(version)}, expected {FORMAT} or {GROUPS_FORMAT}; run distill "
+            "export again"
         )
 
 
 def _assemble(folder: Path, model: Path, sha256: str, state: FileState, parts: dict[str, Any]) -> Bundle:
     """A Bundle from the parsed content of its files, or of its one file's metadata. Raises BundleError."""
     try:
-        manifest = parts["manifest"]
+        manifest, thresholds = parts["manifest"], Thresholds.from_json(parts["thresholds"])
         bundle = Bundle(
             folder=folder,
             model=model,
             kind=manifest["kind"],
             precision=manifest["precision"],
             target=manifest["target"],
-            labels=LabelSet.parse(_text(parts["labels"])),
-            thresholds=Thresholds.from_json(parts["thresholds"]),
+            labels=LabelSet.parse(_text(parts["labels"])).with_group_columns(thresholds.groups),
+            thresholds=thresholds,
             preprocess=PreprocessSpec.from_json(parts["preprocess"]),
             tokenizer_json=_text(parts["tokenizer"]),
             golden=parts["golden"],
@@ -263,6 +268,8 @@ def _assemble(folder: Path, model: Path, sha256: str, state: FileState, parts: d
             model_state=state,
             columns=Columns.of(manifest.get("columns")),
         )
+        if manifest.get("groups", {}) != bundle.labels.groups_to_json():
+            raise ValueError("manifest.json and thresholds.json have different groups of labels")
         _validate(bundle)
     except KeyError as error:
         raise BundleError(f"{folder}: not readable as a Bundle: no {error}; run distill export again") from error

@@ -21,7 +21,9 @@ from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process
 from distill.model.training_log import TrainLog
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
-from distill.scoring.metrics import Probabilities, Targets, sigmoid
+from distill.scoring.metrics import Probabilities, Targets
+from distill.scoring.probabilities import log_probabilities
+from distill.training.groups import group_temperatures, scale_groups, temper_groups
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 
 
@@ -42,7 +44,7 @@ class ModalityProbabilities:
 def probabilities_by_modality(classifier: Classifier, encoded: EncodedDataset) -> ModalityProbabilities:
     """Run a model over the examples three times: as they are, without images and without texts."""
     variants = (encoded, encoded.without("image"), encoded.without("text"))
-    return ModalityProbabilities(*(sigmoid(classifier.logits(variant)) for variant in variants))
+    return ModalityProbabilities(*(classifier.probabilities(variant) for variant in variants))
 
 
 @dataclass(frozen=True)
@@ -136,19 +138,38 @@ def _write_fold(path: Path, log: TrainLog, probabilities: ModalityProbabilities)
     remove_folder(path.with_suffix(""))
 
 
+def calibrate(
+    classifier: Classifier, train_targets: Targets, dev: EncodedDataset, out_of_fold: OutOfFold | None
+) -> OutOfFold | None:
+    """Divide the logits of each group of labels by the temperature that calibrates them out of fold, or on dev
+    where there are no folds, in the network's output layer; returns the out-of-fold probabilities at that
+    temperature."""
+    groups = classifier.labels.group_columns
+    if not groups:
+        return out_of_fold
+    if out_of_fold is None:
+        scale_groups(classifier, group_temperatures(classifier.logits(dev), dev.targets, groups))
+        return None
+    folds = out_of_fold.probabilities
+    temperatures = group_temperatures(log_probabilities(folds.both), train_targets, groups)
+    scale_groups(classifier, temperatures)
+    tempered = (temper_groups(p, temperatures, groups) for p in (folds.both, folds.text, folds.image))
+    return replace(out_of_fold, probabilities=ModalityProbabilities(*tempered))
+
+
 def evaluate_run(
     classifier: Classifier, train_targets: Targets, dev: EncodedDataset, out_of_fold: OutOfFold | None
 ) -> Evaluation:
     """Fit the thresholds of a trained model and evaluate it: on its out-of-fold probabilities, with dev as a second
     row; on dev where there are none."""
-    names, objective = classifier.labels.names, classifier.config.threshold_objective
+    labels, objective = classifier.labels, classifier.config.threshold_objective
     on_dev = probabilities_by_modality(classifier, dev)
     if out_of_fold is None:
-        outputs = SplitOutputs("dev", names, on_dev.both, dev.targets, on_dev.alone())
+        outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets, on_dev.alone())
         return fit_and_evaluate(outputs, objective, train_targets)
     folds = out_of_fold.probabilities
-    outputs = SplitOutputs("out-of-fold train", names, folds.both, train_targets, folds.alone())
+    outputs = SplitOutputs("out-of-fold train", labels, folds.both, train_targets, folds.alone())
     evaluation = fit_and_evaluate(outputs, objective, train_targets)
-    dev_outputs = SplitOutputs("dev", names, on_dev.both, dev.targets)
+    dev_outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets)
     dev_rows = evaluate_thresholds(dev_outputs, evaluation.thresholds, train_targets).rows
     return replace(evaluation, rows=(*evaluation.rows, *dev_rows))

@@ -26,7 +26,7 @@ def front_matter(config: ModelConfig, figures: ExportFigures, name: str, about: 
         library_name="onnx",
         pipeline_tag=TASK,
         tags=[*TAGS, figures.precision],
-        metrics=["f1"],
+        metrics=["f1", *(["accuracy"] if figures.evaluation.rows[0][1].groups else [])],
         base_model=encoders or None,
         datasets=[about.dataset] if is_hub_id(about.dataset) else None,
         model_name=name,
@@ -61,6 +61,8 @@ def _results(quality: Quality, about: CardConfig) -> list[EvalResult]:
         ("average_precision", "micro-AP"): quality.micro_ap,
         ("average_precision", "mAP"): float(np.mean(precisions)) if precisions else 0.0,
     }
+    for group in quality.groups or ():
+        values["accuracy", group.title] = group.accuracy.value
     return [
         EvalResult(
             task_type=TASK,

@@ -12,6 +12,7 @@ from distill.core.printable import escape_markdown
 from distill.core.recipe import CardConfig
 from distill.data.dataset import Splits, encode_targets
 from distill.model.classifier import Classifier
+from distill.scoring.tables import threshold_cell
 from export.card.metadata import encoder_name, front_matter
 from export.figures import ExportFigures
 
@@ -46,6 +47,7 @@ def render_card(classifier: Classifier, figures: ExportFigures, splits: Splits, 
         labels=sorted(qualities, key=lambda label: -train_counts[label.name]),
         train_counts=train_counts,
         max_labels=MAX_LABELS,
+        threshold_cell=threshold_cell,
         persuasion=set(labels.names) >= PERSUASION,
         text_encoder=encoder_name(config.text.model),
         image_encoder=encoder_name(config.image.model),

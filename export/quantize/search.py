@@ -200,7 +200,10 @@ def _measure_candidates(inputs: SearchInputs, models: Mapping[Path, Scheme]) -> 
     candidates = []
     for (model, scheme), seconds in zip(models.items(), times, strict=True):
         outputs = predict_probabilities(
-            partial(run_session, open_session(model, 0, exact)), inputs.preprocessor, inputs.examples
+            partial(run_session, open_session(model, 0, exact)),
+            inputs.preprocessor,
+            inputs.examples,
+            inputs.thresholds.groups,
         )
         if not np.isfinite(outputs).all():
             raise ExportError(
