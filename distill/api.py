@@ -67,8 +67,8 @@ def read_dataset(
         warn(line)
     splits = splits.with_known_labels()
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
-    one_of = ", ".join(f"exactly one of {group}" for group in splits.labels.groups)
-    note(f"{data}: {sizes} examples, {len(splits.labels)} labels{'; ' * bool(one_of)}{one_of}")
+    one_of = "".join(f", exactly one of the group {group}" for group in splits.labels.groups)
+    note(f"{data}: {sizes} examples, {len(splits.labels)} labels{one_of}")
     return splits
 
 

@@ -17,7 +17,7 @@ TOLERANCE = 1e-3  # of the mean slope, relative
 NEWTON_STEPS = 30
 MIN_SLOPE = 0.05  # > 0, so that the order of a label's probabilities is never reversed
 MIN_SPREAD = 1e-9  # of a label's logits; below it they are one value
-MAX_TEMPERATURE = 20.0  # of a group; the least is its inverse
+MAX_LOG_TEMPERATURE = 3.0  # of a group, in size: larger logits would differ more between machines
 HALVINGS = 50
 
 
@@ -95,22 +95,23 @@ def fit_group_temperature(logits: NDArray[np.floating], targets: Targets) -> flo
     """The temperature T of one group, whose calibrated probabilities are softmax(logits / T), from logits and
     targets (N, K), of which exactly one a row is 1, or all are NaN.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2: the T of the least log loss. One
-    number for all labels changes neither their order nor the decision, and cannot overfit as an offset for each
-    could. The log loss is convex in 1/T, and so is a Gaussian prior on 1/T around 1, by which a few rows move it
-    little; halving finds where the slope of their sum is 0. 1 where no target is known.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2: the T of the least log loss. One number
+    for all labels changes neither their order nor the decision, and cannot overfit as an offset for each could. A
+    Gaussian prior on log T, of as much weight as one row or two, keeps it finite where every row is right; halving
+    finds where the slope of their sum is 0. 1 where no target is known.
     """
     known = ~np.isnan(targets).any(axis=1)
     z, y = logits[known].astype(np.float64), targets[known]
     if not len(z):
         return 1.0
     z = z - z.max(axis=1, keepdims=True)
-    low, high = -np.log(MAX_TEMPERATURE), np.log(MAX_TEMPERATURE)  # of 1/T
+    low, high = -MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE  # of 1/T
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        weights = np.exp(z * np.exp(middle))
+        scaled = z * np.exp(middle)
+        weights = np.exp(scaled)
         p = weights / weights.sum(axis=1, keepdims=True)
-        slope = (z * (p - y)).sum() + MAX_PRECISION * (np.exp(middle) - 1)
+        slope = (scaled * (p - y)).sum() + middle  # by log 1/T
         low, high = (low, middle) if slope > 0 else (middle, high)
     return float(np.exp(-(low + high) / 2))
 

@@ -32,7 +32,7 @@ def with_group_losses(
         return elements
     elements = elements.clone()
     for columns in groups.values():
-        log_p = F.log_softmax(logits[:, columns].float(), dim=1)
+        log_p = F.log_softmax(logits[:, columns], dim=1)
         others = (-torch.expm1(log_p)).clamp(min=1e-7)  # 1 - p; a power below 1 of 0 has no gradient
         loss = -torch.nan_to_num(targets[:, columns]) * others**gamma * log_p
         elements[:, columns] = loss.to(elements.dtype)
@@ -47,7 +47,7 @@ def with_group_divergences(elements: Tensor, logits: Tensor, teacher: Tensor, gr
         return elements
     elements = elements.clone()
     for columns in groups.values():
-        log_p, log_q = (F.log_softmax(part[:, columns].float(), dim=1) for part in (logits, teacher))
+        log_p, log_q = (F.log_softmax(part[:, columns], dim=1) for part in (logits, teacher))
         elements[:, columns] = (log_q.exp() * (log_q - log_p)).to(elements.dtype)
     return elements
 
@@ -89,9 +89,7 @@ def scale_groups(classifier: Classifier, temperatures: dict[str, float]) -> None
         for name, columns in classifier.labels.group_columns.items():
             output.weight[list(columns)] /= temperatures[name]
             output.bias[list(columns)] /= temperatures[name]
-    shown = ", ".join(f"{name} {temperature:.2f}" for name, temperature in temperatures.items())
-    if shown:
-        note(f"calibrated by temperatures of the groups: {shown}")
+            note(f"group {name!r}: calibrated with the temperature {temperatures[name]:.2f}")
 
 
 def temper_groups(
