@@ -14,7 +14,7 @@ from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from distill.scoring.metrics import Targets, positive_rates
 from distill.training.focal import elementwise_focal_loss
-from distill.training.groups import mean_over_decisions, with_group_losses
+from distill.training.groups import apart, mean_over_decisions, with_group_losses
 from distill.training.trainer import Loss
 
 BETA = 0.999  # of class-balanced weights: beyond about 1 / (1 - BETA) positives, more do not lower the weight
@@ -40,7 +40,8 @@ def teacher_loss(config: TeacherConfig, targets: Targets, groups: GroupColumns =
             elements = elementwise_asymmetric_loss(logits, labels, config.asymmetric)
         else:
             gamma = config.focal.gamma
-            elements = elementwise_focal_loss(logits, labels, gamma, alpha.to(logits) if has_alpha else None)
+            own_alpha = alpha.to(logits) if has_alpha else None
+            elements = elementwise_focal_loss(apart(logits, groups), labels, gamma, own_alpha)
             elements = with_group_losses(elements, logits, labels, gamma, groups)
         return mean_over_decisions(elements * weights.to(logits), labels, groups)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from distill.core.recipe import Focal
 from distill.data.groups import NO_GROUPS, GroupColumns
-from distill.training.groups import mean_over_decisions, with_group_losses
+from distill.training.groups import apart, mean_over_decisions, with_group_losses
 
 
 def focal_loss(logits: Tensor, targets: Tensor, config: Focal, groups: GroupColumns = NO_GROUPS) -> Tensor:
@@ -16,7 +16,7 @@ def focal_loss(logits: Tensor, targets: Tensor, config: Focal, groups: GroupColu
     decided apart, and of `with_group_losses`, which know no positives against negatives and so no alpha; a scalar
     >= 0."""
     alpha = None if config.alpha < 0 else torch.full_like(logits[0], config.alpha)
-    elements = elementwise_focal_loss(logits, targets, config.gamma, alpha)
+    elements = elementwise_focal_loss(apart(logits, groups), targets, config.gamma, alpha)
     elements = with_group_losses(elements, logits, targets, config.gamma, groups)
     return mean_over_decisions(elements, targets, groups)
 

@@ -19,6 +19,17 @@ from distill.scoring.metrics import Probabilities, Targets
 from distill.scoring.probabilities import temper
 
 
+def apart(logits: Tensor, groups: GroupColumns) -> Tensor:
+    """Logits (B, L) for the losses of labels that are decided apart: 0 in the columns of groups, whose losses are put
+    there afterwards, so that no gradient of theirs is infinite."""
+    if not groups:
+        return logits
+    logits = logits.clone()
+    for columns in groups.values():
+        logits[:, columns] = 0
+    return logits
+
+
 def with_group_losses(
     elements: Tensor, logits: Tensor, targets: Tensor, gamma: float, groups: GroupColumns
 ) -> Tensor:
