@@ -95,10 +95,10 @@ def fit_group_temperature(logits: NDArray[np.floating], targets: Targets) -> flo
     """The temperature T of one group, whose calibrated probabilities are softmax(logits / T), from logits and
     targets (N, K), of which exactly one a row is 1, or all are NaN.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2: the T of the least log loss. One number
-    for all labels changes neither their order nor the decision, and cannot overfit as an offset for each could. A
-    Gaussian prior on log T, of as much weight as one row or two, keeps it finite where every row is right; halving
-    finds where the slope of their sum is 0. 1 where no target is known.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2: the T of the least log loss. One
+    number for all labels changes neither their order nor the decision, and cannot overfit as an offset for each
+    could. A Gaussian prior on log T, of as much weight as one row or two, keeps it finite where every row is right;
+    halving finds where the slope of their sum is 0. 1 where no target is known.
     """
     known = ~np.isnan(targets).any(axis=1)
     z, y = logits[known].astype(np.float64), targets[known]

@@ -20,8 +20,8 @@ from distill.scoring.probabilities import temper
 
 
 def apart(logits: Tensor, groups: GroupColumns) -> Tensor:
-    """Logits (B, L) for the losses of labels that are decided apart: 0 in the columns of groups, whose losses are put
-    there afterwards, so that no gradient of theirs is infinite."""
+    """Logits (B, L) for the losses of labels that are decided apart: 0 in the columns of groups, whose losses are
+    put there afterwards, so that no gradient of theirs is infinite."""
     if not groups:
         return logits
     logits = logits.clone()

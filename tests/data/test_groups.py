@@ -25,7 +25,9 @@ ONE = AskedGroups(one_label=True)
 
 def rows(folder: Path, labels: list[Any], suffix: str = "jsonl") -> Path:
     path = folder / f"train.{suffix}"
-    path.write_text("".join(json.dumps({"id": str(n), "text": "a b", "labels": x}) + "\n" for n, x in enumerate(labels)))
+    path.write_text(
+        "".join(json.dumps({"id": str(n), "text": "a b", "labels": x}) + "\n" for n, x in enumerate(labels))
+    )
     return path
 
 
@@ -61,9 +63,21 @@ def test_unknown_labels_of_a_group_are_unknown_together(labels: Any, expected: l
 @pytest.mark.parametrize(
     ("asked", "bad", "what"),
     [
-        (ASKED, ["mild", "strong"], "row 2: has the labels 'mild' and 'strong', and exactly one of the group 'degree'"),
-        (ASKED, ["who"], "row 2: has none of them, and exactly one of the group 'degree' ('mild', 'strong', 'none') is"),
-        (ONE, ["mild", "who"], "row 2: has the labels 'mild' and 'who', and --one-label allows one; keep one of them"),
+        (
+            ASKED,
+            ["mild", "strong"],
+            "row 2: has the labels 'mild' and 'strong', and exactly one of the group 'degree'",
+        ),
+        (
+            ASKED,
+            ["who"],
+            "row 2: has none of them, and exactly one of the group 'degree' ('mild', 'strong', 'none') is",
+        ),
+        (
+            ONE,
+            ["mild", "who"],
+            "row 2: has the labels 'mild' and 'who', and --one-label allows one; keep one of them",
+        ),
         (ONE, [], "row 2: has no label, and --one-label allows one; name one, such as 'other', or write null"),
     ],
 )
@@ -78,13 +92,17 @@ def test_a_row_with_two_labels_of_a_group_or_none_is_refused_by_file_and_row(
 
 
 def test_how_to_name_rows_without_any_label_of_a_group_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="put a label such as 'no degree' into the group for such rows, or write null"):
+    with pytest.raises(
+        DataError, match="put a label such as 'no degree' into the group for such rows, or write null"
+    ):
         splits(tmp_path, [["mild"], ["who"], ["strong", "none"]], ASKED)
 
 
 def test_a_misspelt_label_of_a_group_is_told_before_the_rows_that_have_none_of_it(tmp_path: Path) -> None:
     asked = AskedGroups((LabelGroup("degree", ("mild", "stronk", "none")),))
-    with pytest.raises(DataError, match=r"group 'degree': 'stronk' is not in the label set; did you mean 'strong'\?"):
+    with pytest.raises(
+        DataError, match=r"group 'degree': 'stronk' is not in the label set; did you mean 'strong'\?"
+    ):
         splits(tmp_path, [["mild"], ["strong"], ["none"]], asked)
 
 

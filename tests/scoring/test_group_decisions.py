@@ -19,7 +19,14 @@ from distill.scoring.calibration import fit_group_temperature
 from distill.scoring.evaluation import SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import constant_baseline, macro_f1, measure_decisions, micro_f1
 from distill.scoring.probabilities import temper, to_probabilities
-from distill.scoring.thresholds import FittedOn, Thresholds, carry_over, cross_fitted, fit_thresholds, objective_value
+from distill.scoring.thresholds import (
+    FittedOn,
+    Thresholds,
+    carry_over,
+    cross_fitted,
+    fit_thresholds,
+    objective_value,
+)
 
 GROUPS = {"degree": (0, 3, 1)}  # of five labels, in another order than theirs; 2 and 4 are decided apart
 LABELS = LabelSet(("a", "b", "alone", "c", "other")).with_group_columns(GROUPS)
@@ -39,7 +46,9 @@ def test_a_groups_probabilities_are_its_softmax_and_the_others_their_logistic_fu
     z, _ = case(50, scale=30)
     p = to_probabilities(z, GROUPS)
     assert p.dtype == np.float32
-    np.testing.assert_allclose(p[:, (0, 3, 1)], softmax(z[:, (0, 3, 1)].astype(float), axis=1), rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(
+        p[:, (0, 3, 1)], softmax(z[:, (0, 3, 1)].astype(float), axis=1), rtol=1e-5, atol=1e-30
+    )
     np.testing.assert_allclose(p[:, (2, 4)], expit(z[:, (2, 4)].astype(float)), rtol=1e-5)
     np.testing.assert_allclose(p[:, (0, 1, 3)].sum(axis=1), 1, rtol=1e-6)
 
@@ -65,13 +74,18 @@ def test_a_rule_with_groups_is_written_and_read_and_one_without_is_as_it_was() -
     assert Thresholds.from_json(rule.to_json()) == rule
     plain = Thresholds((0.25, 0.5), "micro", FittedOn("dev", 2))
     assert list(plain.to_json()) == ["values", "objective", "fitted_on"]
-    for tree in (rule.to_json() | {"groups": {"degree": [0, 1]}}, rule.to_json() | {"groups": {"degree": [0, 3, 9]}}):
+    for tree in (
+        rule.to_json() | {"groups": {"degree": [0, 1]}},
+        rule.to_json() | {"groups": {"degree": [0, 3, 9]}},
+    ):
         with pytest.raises(RecipeError, match="each label needs a threshold or a place in one of the groups"):
             Thresholds.from_json(tree)
 
 
 @pytest.mark.parametrize("objective", ["micro", "macro", "balanced"])
-def test_thresholds_beside_a_group_are_what_exhaustive_search_finds_with_the_groups_decisions(objective: str) -> None:
+def test_thresholds_beside_a_group_are_what_exhaustive_search_finds_with_the_groups_decisions(
+    objective: str,
+) -> None:
     from distill.scoring import thresholds
 
     z, _ = case(12)
@@ -103,7 +117,9 @@ def test_thresholds_are_fitted_for_labels_outside_of_groups_alone() -> None:
     )
     moved = carry_over(fitted, z, 2 * z + 1, "int8")
     assert moved.values[0] is None
-    assert moved.values[2] == pytest.approx(expit(2 * np.log(fitted.values[2] / (1 - fitted.values[2])) + 1), rel=1e-4)  # type: ignore[operator]
+    assert moved.values[2] == pytest.approx(
+        expit(2 * np.log(fitted.values[2] / (1 - fitted.values[2])) + 1), rel=1e-4
+    )  # type: ignore[operator]
 
 
 def test_labels_that_are_all_in_groups_need_no_thresholds() -> None:
@@ -149,9 +165,18 @@ def test_the_accuracy_of_a_group_is_scikit_learns_on_the_rows_that_are_known() -
     assert (group.name, group.examples, group.title) == ("degree", int(known.sum()), "accuracy of degree")
     assert group.accuracy.value == pytest.approx(expected)
     assert group.accuracy.low < expected < group.accuracy.high
-    assert [label.threshold for label in quality.labels] == [None, None, pytest.approx(0.4), None, pytest.approx(0.4)]
+    assert [label.threshold for label in quality.labels] == [
+        None,
+        None,
+        pytest.approx(0.4),
+        None,
+        pytest.approx(0.4),
+    ]
     assert quality.micro_f1.value == pytest.approx(micro_f1(y, rule.apply(p)))
-    assert "groups" not in measure_decisions(("x",), y[:, 2:3], p[:, 2:3], p[:, 2:3] > 0.5, rule.array()[2:3]).to_json()
+    assert (
+        "groups"
+        not in measure_decisions(("x",), y[:, 2:3], p[:, 2:3], p[:, 2:3] > 0.5, rule.array()[2:3]).to_json()
+    )
 
 
 def test_the_constant_predictor_gives_the_most_frequent_label_of_a_group_whatever_it_costs() -> None:

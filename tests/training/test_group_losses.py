@@ -178,7 +178,9 @@ def test_soft_targets_remember_their_groups_and_fit_no_others(tmp_path: Path) ->
     soft(()).write(path)
     assert SoftTargets.read(path).groups == ()
     check_labels(soft((group,)), LabelSet(("a", "b", "c"), (group,)))
-    with pytest.raises(RunError, match=r"the teacher's groups of labels are 'g' \('c', 'a'\), and the student's none"):
+    with pytest.raises(
+        RunError, match=r"the teacher's groups of labels are 'g' \('c', 'a'\), and the student's none"
+    ):
         check_labels(soft((group,)), LabelSet(("a", "b", "c")))
     with pytest.raises(RunError, match="the teachers have different groups of labels"):
         average_teachers([soft((group,)), soft(())], ["hash"])
