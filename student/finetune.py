@@ -18,7 +18,8 @@ from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
 from distill.scoring.thresholds import Thresholds, carry_over
-from distill.training.folds import calibrate, evaluate_run, probabilities_by_modality
+from distill.training.folds import evaluate_run, probabilities_by_modality
+from distill.training.groups import calibrate
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from student.fake_quant import insert_fake_quant, remove_fake_quant
@@ -62,7 +63,7 @@ def finetune_student(
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")
     make_loss = loss_factory(settings, classifier, soft)
     log = train_model(classifier.network, settings, data, make_loss(), run.child("training"))
-    calibrate(classifier, data.train.targets, data.dev, None)
+    calibrate(classifier, data.dev)
     evaluation = _evaluate(classifier, data, student.thresholds, logits_before)
     ranges = remove_fake_quant(classifier.network)
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}

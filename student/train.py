@@ -24,7 +24,8 @@ from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.metrics import positive_rates
 from distill.training.focal import focal_loss
-from distill.training.folds import Fold, Folds, OutOfFold, calibrate, evaluate_run, predict_out_of_fold
+from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict_out_of_fold
+from distill.training.groups import calibrate
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 from student.losses import DistillationLoss, check_features
@@ -137,7 +138,7 @@ def fit_student(
         note(f"training on all {len(student.data.train)} examples for {epochs} epochs, as the folds say")
     network = student.classifier.network
     log = train_model(network, config, student.data, student.make_loss(), training.child("all"), epochs)
-    out_of_fold = calibrate(student.classifier, student.labelled.targets, student.data.dev, out_of_fold)
+    calibrate(student.classifier, student.data.dev)
     evaluation = evaluate_run(student.classifier, student.labelled.targets, student.data.dev, out_of_fold)
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
     verdict = None if run_control is None else run_control()

@@ -16,7 +16,8 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
 from distill.scoring.metrics import Targets, positive_rates
-from distill.training.folds import Folds, calibrate, evaluate_run, predict_out_of_fold
+from distill.training.folds import Folds, evaluate_run, predict_out_of_fold
+from distill.training.groups import calibrate
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from teacher.losses import check_loss, teacher_loss
@@ -81,7 +82,7 @@ def fit_teacher(
         epochs = out_of_fold.median_epoch()
         note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
     log = train_model(classifier.network, config, data, loss, training.child("all"), epochs)
-    out_of_fold = calibrate(classifier, targets, data.dev, out_of_fold)
+    calibrate(classifier, data.dev)
     evaluation = evaluate_run(classifier, targets, data.dev, out_of_fold)
     soft_targets = compute_soft_targets(classifier, splits.train, data.train)
     on_first_process(soft_targets.write)(run.folder / FILE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 from distill.core.errors import DataError
@@ -26,6 +27,11 @@ class LabelGroup:
 
     name: str
     labels: tuple[str, ...]
+
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """The labels, for asking whether one is among them."""
+        return frozenset(self.labels)
 
     def __str__(self) -> str:
         more = ", ..." * (len(self.labels) > MAX_LISTED)
@@ -52,7 +58,7 @@ class AskedGroups:
 
     def is_one_of(self, names: tuple[str, ...]) -> bool:
         """Whether exactly one of all the labels `names` is true."""
-        return self.one_label or any(set(group.labels) == set(names) for group in self.groups)
+        return self.one_label or any(group.members == set(names) for group in self.groups)
 
     def read(
         self, labels: tuple[str, ...] | None, unknown: tuple[str, ...], where: str
@@ -68,10 +74,10 @@ class AskedGroups:
             _check_count(labels, bool(unknown), where, None)
             return (labels, ()) if labels else (None, unknown)
         for group in self.groups:
-            true = [label for label in labels if label in group.labels]
-            open_ = [label for label in unknown if label in group.labels]
+            true = [label for label in labels if label in group.members]
+            open_ = [label for label in unknown if label in group.members]
             _check_count(true, bool(open_), where, group)
-            outside = tuple(label for label in unknown if label not in group.labels)
+            outside = tuple(label for label in unknown if label not in group.members)
             unknown = outside if true else (*outside, *group.labels)
         return labels, unknown
 

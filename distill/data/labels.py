@@ -52,6 +52,7 @@ class LabelSet:
 
     def _check_groups(self) -> None:
         group_of: dict[str, str] = {}
+        names = set(self.names) if self.groups else set()
         for group in self.groups:
             where = f"group {short_repr(group.name)}"
             if not group.name or group.name != " ".join(group.name.split()) or not is_printable(group.name):
@@ -59,7 +60,7 @@ class LabelSet:
             if len(group.labels) < 2:
                 raise DataError(f"{where} has {len(group.labels)} label(s), and excluding each other takes two")
             for label in group.labels:
-                if label not in self.names:
+                if label not in names:
                     near = difflib.get_close_matches(label, self.names, 1)
                     meant = f"did you mean {short_repr(near[0])}?" if near else f"there are {self._first_names()}"
                     raise DataError(f"{where}: {short_repr(label)} is not in the label set; {meant}")
@@ -68,9 +69,9 @@ class LabelSet:
                     twice = f"{where} twice" if group_of[label] == group.name else twice
                     raise DataError(f"label {short_repr(label)} is in {twice}; a label has one place in one group")
                 group_of[label] = group.name
-        names = [group.name for group in self.groups]
-        if len(set(names)) < len(names):
-            raise DataError(f"two groups have the same name: {', '.join(map(short_repr, names))}")
+        of_groups = [group.name for group in self.groups]
+        if len(set(of_groups)) < len(of_groups):
+            raise DataError(f"two groups have the same name: {', '.join(map(short_repr, of_groups))}")
 
     def _first_names(self) -> str:
         return ", ".join(map(short_repr, self.names[:8])) + ", ..." * (len(self) > 8)

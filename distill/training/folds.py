@@ -22,8 +22,7 @@ from distill.model.distributed import on_first_process
 from distill.model.training_log import TrainLog
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets
-from distill.scoring.probabilities import log_probabilities
-from distill.training.groups import group_temperatures, scale_groups, temper_groups
+from distill.training.groups import calibrate
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 
 
@@ -110,6 +109,7 @@ def predict_out_of_fold(
             model = replace(classifier, network=copy.deepcopy(classifier.network))
             data = TrainingData(fold.train, folds.data.dev)
             log = train_model(model.network, model.config, data, make_loss(), checkpoints.child(f"fold{number}"))
+            calibrate(model, data.dev)
             if on_fold_end is not None:
                 on_fold_end(number, model)
             unseen = folds.data.train.subset(fold.held_out_rows)
@@ -136,25 +136,6 @@ def _write_fold(path: Path, log: TrainLog, probabilities: ModalityProbabilities)
     write_json(path.with_suffix(".json"), {"best_epoch": log.best_epoch, "epoch_s": epoch_s})
     write_bytes(path, np.stack([probabilities.both, probabilities.text, probabilities.image]).tobytes())
     remove_folder(path.with_suffix(""))
-
-
-def calibrate(
-    classifier: Classifier, train_targets: Targets, dev: EncodedDataset, out_of_fold: OutOfFold | None
-) -> OutOfFold | None:
-    """Divide the logits of each group of labels by the temperature that calibrates them out of fold, or on dev
-    where there are no folds, in the network's output layer; returns the out-of-fold probabilities at that
-    temperature."""
-    groups = classifier.labels.group_columns
-    if not groups:
-        return out_of_fold
-    if out_of_fold is None:
-        scale_groups(classifier, group_temperatures(classifier.logits(dev), dev.targets, groups))
-        return None
-    folds = out_of_fold.probabilities
-    temperatures = group_temperatures(log_probabilities(folds.both), train_targets, groups)
-    scale_groups(classifier, temperatures)
-    tempered = (temper_groups(p, temperatures, groups) for p in (folds.both, folds.text, folds.image))
-    return replace(out_of_fold, probabilities=ModalityProbabilities(*tempered))
 
 
 def evaluate_run(

@@ -3,20 +3,15 @@ temperature."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.core.terminal import note
 from distill.data.groups import GroupColumns
 from distill.model.classifier import Classifier
+from distill.model.dataset import EncodedDataset
 from distill.scoring.calibration import fit_group_temperature
-from distill.scoring.metrics import Probabilities, Targets
-from distill.scoring.probabilities import temper
 
 
 def apart(logits: Tensor, groups: GroupColumns) -> Tensor:
@@ -85,29 +80,16 @@ def centred(logits: Tensor, groups: GroupColumns) -> Tensor:
     return logits
 
 
-def group_temperatures(logits: NDArray[Any], targets: Targets, groups: GroupColumns) -> dict[str, float]:
-    """The temperature that calibrates each group, by its name, from logits and targets (N, L)."""
-    return {
-        name: fit_group_temperature(logits[:, columns], targets[:, columns]) for name, columns in groups.items()
-    }
-
-
-def scale_groups(classifier: Classifier, temperatures: dict[str, float]) -> None:
-    """Divide the logits of each group by its temperature: in the weights of the output layer, in place, so that
-    whatever runs the network gives calibrated probabilities."""
-    output = classifier.network.output
-    with torch.no_grad():
-        for name, columns in classifier.labels.group_columns.items():
-            output.weight[list(columns)] /= temperatures[name]
-            output.bias[list(columns)] /= temperatures[name]
-            note(f"group {name!r}: calibrated with the temperature {temperatures[name]:.2f}")
-
-
-def temper_groups(
-    probabilities: Probabilities, temperatures: dict[str, float], groups: GroupColumns
-) -> Probabilities:
-    """Probabilities (N, L) as they are when each group's logits are divided by its temperature."""
-    result = np.array(probabilities)
+def calibrate(classifier: Classifier, dev: EncodedDataset) -> None:
+    """Divide the logits of each group by the temperature that calibrates them on dev: in the weights of the output
+    layer, in place, so that whatever runs the network gives calibrated probabilities."""
+    groups = classifier.labels.group_columns
+    if not groups:
+        return
+    logits, output = classifier.logits(dev), classifier.network.output
     for name, columns in groups.items():
-        result[:, columns] = temper(result[:, columns], temperatures[name])
-    return result
+        temperature = fit_group_temperature(logits[:, columns], dev.targets[:, columns])
+        with torch.no_grad():
+            output.weight[list(columns)] /= temperature
+            output.bias[list(columns)] /= temperature
+        note(f"group {name!r}: calibrated on dev with the temperature {temperature:.2f}")
