@@ -127,8 +127,10 @@ def fit_thresholds(
         expected[:, columns] = temper(own, temperature)
     apart = np.setdiff1d(np.arange(len(cuts)), [place for columns in groups.values() for place in columns])
     if len(apart):
-        logits = logit(probabilities[:, apart])
-        calibration = fit_platt(logits, targets[:, apart], None if rates is None else rates[apart])
+        # Contiguous, as they are without groups: sums in another order end in another last bit.
+        logits = np.ascontiguousarray(logit(probabilities)[:, apart])
+        known = np.ascontiguousarray(targets[:, apart])
+        calibration = fit_platt(logits, known, None if rates is None else rates[apart])
         expected[:, apart] = calibration.apply(logits)
         cuts[apart] = calibration.invert(_search(expected, expected, objective, groups)[apart])
     fitted_on = FittedOn(split, int((~np.isnan(targets)).any(1).sum()))
