@@ -38,28 +38,41 @@ Overrides = Mapping[str, Any] | Sequence[str] | None  # {"teacher.epochs": 12}, 
 
 
 @translates_os_errors
-def read_dataset(data: PathLike, run: PathLike | None = None, columns: ColumnsLike = None) -> distill.Splits:
+def read_dataset(
+    data: PathLike,
+    run: PathLike | None = None,
+    columns: ColumnsLike = None,
+    *,
+    one_label: bool = False,
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> distill.Splits:
     """Read and check a dataset: a folder, one file, which is split 70/15/15, or OWNER/NAME on the Hugging Face hub.
 
     With a `run` or Bundle, the label set is its own, and so are the columns that it was trained on, as far as
     `columns` names no others. Rows without labels are left out of the splits, see
-    `Splits.with_known_labels`. Warnings are printed; faults raise DataError.
+    `Splits.with_known_labels`. Of each of the `groups`, lists of labels by name, exactly one is true of a row; with
+    `one_label`, exactly one of all. Warnings are printed; faults raise DataError.
     """
     from distill.core.terminal import note, warn
     from distill.data.checks import check_splits
     from distill.data.dataset import read_splits
+    from distill.data.groups import AskedGroups
     from distill.runtime.bundle import columns_of, labels_of
     from distill.runtime.hub_dataset import resolve_dataset
 
     owner = None if run is None else to_path("run", run)
     asked, remembered = Columns.of(columns), None if owner is None else columns_of(owner)
+    exclusive, known = AskedGroups.of(one_label, groups), None if owner is None else labels_of(owner)
+    if known is not None:
+        known.refuse_other_groups(exclusive, owner)
     source = resolve_dataset(os.fspath(to_path("data", data)))
-    splits = read_splits(source, None if owner is None else labels_of(owner), asked, remembered)
+    splits = read_splits(source, known, asked, remembered, exclusive)
     for line in check_splits(splits, owner):
         warn(line)
     splits = splits.with_known_labels()
     sizes = f"{len(splits.train)} train, {len(splits.dev)} dev, {len(splits.test)} test"
-    note(f"{data}: {sizes} examples, {len(splits.labels)} labels")
+    one_of = "".join(f", exactly one of the group {group}" for group in splits.labels.groups)
+    note(f"{data}: {sizes} examples, {len(splits.labels)} labels{one_of}")
     return splits
 
 
@@ -77,20 +90,22 @@ def train_teacher(
     columns: ColumnsLike = None,
     report_to: ReportTo = None,
     callbacks: Callbacks = (),
+    one_label: bool = False,
 ) -> distill.Checkpoint:
     """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is. `device`
     is auto, cpu, cuda or mps.
 
-    `report_to` names trackers in place of the recipe's, "none" for none of them (docs/tracking.md); `callbacks` are
-    transformers.TrainerCallback objects or classes. Raises RecipeError, DataError, BackboneError, RunError and
-    OutputError.
+    With `one_label`, exactly one label is true of each row and decided; for groups of labels, see the recipe's
+    `labels.groups`. `report_to` names trackers in place of the recipe's, "none" for none of them
+    (docs/tracking.md); `callbacks` are transformers.TrainerCallback objects or classes. Raises RecipeError,
+    DataError, BackboneError, RunError and OutputError.
     """
     require_own("teacher")
     folder = _output(out, data)
-    settings = _recipe(recipe, overrides)
+    settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
     config, columns = settings.teacher, Columns.of(columns).over(settings.data.columns)
-    splits = read_dataset(data, columns=columns)
+    splits = read_dataset(data, columns=columns, **vars(settings.labels))
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
     from teacher.train import fit_teacher
@@ -163,13 +178,15 @@ def train_student(
     columns: ColumnsLike = None,
     report_to: ReportTo = None,
     callbacks: Callbacks = (),
+    one_label: bool = False,
 ) -> distill.Checkpoint:
     """Distil a teacher's run, an ensemble of several, or a file of answers into a small model, a run at `out`.
 
     `teacher_answers` holds a probability or logit for each id and label, from whoever gave it; with `teacher` too,
     it is one teacher more, and logits are averaged. `answers_are` says which of the two, where the values do not.
     `control`, or more than one seed, also trains the same student without the teacher and judges the difference.
-    `report_to` and `callbacks` are those of `train_teacher`.
+    `report_to` and `callbacks` are those of `train_teacher`, and so is `one_label`; with a `teacher`, its run's
+    counts.
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
     require_own("student", "teacher")
@@ -178,10 +195,10 @@ def train_student(
     sources = TeacherSources.of(teacher, teacher_answers, answers_are)
     more = [] if unlabelled is None else [to_path("unlabelled", unlabelled)]
     folder = _output(out, data, *sources.paths(), *more)
-    settings = _recipe(recipe, overrides)
+    settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
     config, columns = settings.student, Columns.of(columns).over(settings.data.columns)
-    splits = read_dataset(data, sources.runs[0] if sources.runs else None, columns)
+    splits = read_dataset(data, sources.runs[0] if sources.runs else None, columns, **vars(settings.labels))
     from distill.data.checks import content_hash, read_unlabelled
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
@@ -244,7 +261,7 @@ def finetune_int8(
     settings = _recipe(recipe, overrides)
     trackers = _trackers(report_to, settings)
     config, columns = settings.finetune, Columns.of(columns).over(settings.data.columns)
-    splits = read_dataset(data, student, columns)
+    splits = read_dataset(data, student, columns, **vars(settings.labels))
     from distill.model.checkpoint import Checkpoint
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
@@ -298,7 +315,7 @@ def export(
     refuse_working_directory(folder)
     settings = _recipe(recipe, overrides)
     config, columns = settings.export, Columns.of(columns).over(settings.data.columns)
-    splits = read_dataset(data, student, columns)
+    splits = read_dataset(data, student, columns, **vars(settings.labels))
     from distill.core.terminal import note
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run
@@ -351,10 +368,13 @@ def evaluate(
     return evaluation
 
 
-def _recipe(path: PathLike | None, overrides: Overrides) -> Recipe:
+def _recipe(path: PathLike | None, overrides: Overrides, one_label: bool = False) -> Recipe:
+    from dataclasses import replace
+
     from distill.core.recipe import Recipe
 
-    return Recipe.load(None if path is None else to_path("recipe", path), overrides or ())
+    recipe = Recipe.load(None if path is None else to_path("recipe", path), overrides or ())
+    return replace(recipe, labels=replace(recipe.labels, one_label=True)) if one_label else recipe
 
 
 def _trackers(report_to: ReportTo, settings: Recipe) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.golden import golden_batches, golden_cases
 from distill.runtime.onnx.session import open_session, run_session
 from distill.runtime.opened import OpenedModel
-from distill.scoring.metrics import Probabilities, sigmoid
+from distill.scoring.metrics import Probabilities
+from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import Thresholds
 from export.drift import describe_drift
 
@@ -30,7 +31,7 @@ TEXTS = ("", "ok", "¿Qué? 政治 🔥 العربية", "word " * 200)
 @dataclass(frozen=True)
 class Parity:
     """torch against fp32 ONNX over all `cases`: the largest differences, and how many of the `decisions` (case,
-    label) differ; those can only lie within tolerance of their threshold."""
+    label) differ; those can only lie within tolerance of their threshold, or of another label of their group."""
 
     cases: int
     max_logit_difference: float
@@ -71,7 +72,7 @@ def check_parity(
     runtime, with torch's: on the golden answers' inputs, on batch 1 and N, short, long, empty and non-Latin texts,
     padded and not, real, blank and missing images. Raises ParityError when any logit differs by more than
     `tolerance`, or is not finite; probabilities differ by a quarter of that at most, as the sigmoid's slope is at
-    most 1/4."""
+    most 1/4, and in a group of labels by half of it."""
     run = converted.run if converted else partial(run_session, open_session(model, 0))
     cases = _cases(Preprocessor(classifier.spec, classifier.tokenizer_json), examples)
     logit_difference = probability_difference = 0.0
@@ -87,7 +88,7 @@ def check_parity(
                 f"export.parity_tolerance={tolerance:g}{drift}; nothing was "
                 f"written. {_next_step(difference)}"
             )
-        p, q = sigmoid(expected), sigmoid(actual)
+        p, q = (to_probabilities(logits, thresholds.groups) for logits in (expected, actual))
         logit_difference = max(logit_difference, difference)
         probability_difference = max(probability_difference, float(np.abs(p - q).max()))
         flipped += int((thresholds.apply(p) != thresholds.apply(q)).sum())

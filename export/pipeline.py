@@ -128,7 +128,7 @@ def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path
     classifier = student.classifier
     to_onnx(classifier, path)
     preprocessor, opened = Preprocessor(classifier.spec, classifier.tokenizer_json), OnnxModel(path, 0)
-    predict = _predict_with(opened, preprocessor)
+    predict = _predict_with(opened, preprocessor, student)
     dev = predict(splits.dev)
     evaluation = _evaluate(student, splits, predict, dev, student.thresholds)
     parity = check_parity(classifier, path, splits.dev, config.parity_tolerance, evaluation.thresholds)
@@ -153,9 +153,10 @@ def _quantize(
     refuse_if_no_gain(best, fp32.figures.size_bytes, target, config)
     runtime: Runtime = "openvino" if openvino else "onnxruntime"
     opened = open_file(best.model, runtime, 0, RunOptions(), overflows(target, detect_target()))
-    predict = _predict_with(opened, fp32.preprocessor)
+    predict = _predict_with(opened, fp32.preprocessor, student)
     # Quantisation moves the probabilities, and the thresholds have to move with them.
-    thresholds = _carried_thresholds(student, splits, _predict_with(fp32.opened, fp32.preprocessor), predict)
+    parent = _predict_with(fp32.opened, fp32.preprocessor, student)
+    thresholds = _carried_thresholds(student, splits, parent, predict)
     evaluation = _evaluate(student, splits, predict, best.probabilities, thresholds)
     effect = measure_quantization_effect(fp32.dev, best.probabilities, inputs.thresholds, evaluation.thresholds)
     quantization = QuantizationFigures(candidates, coverage, effect)
@@ -186,7 +187,7 @@ def _convert(
         parity = check_parity(classifier, path, splits.dev, config.parity_tolerance, thresholds, opened)
         note(f"torch and {opened.title} agree to {parity.max_logit_difference:.1g} over {parity.cases} cases")
         figures = replace(figures, parity=parity)
-    dev = _predict_with(opened, model.preprocessor)(splits.dev)
+    dev = _predict_with(opened, model.preprocessor, student)(splits.dev)
     moved = float(np.abs(dev - model.dev).max())
     if not moved <= config.parity_tolerance:  # also true of nan
         raise ParityError(
@@ -228,8 +229,9 @@ def calibration_batches(preprocessor: Preprocessor, examples: Sequence[Example])
     return [preprocessor.batch([row]) for row in rows]
 
 
-def _predict_with(opened: OpenedModel, preprocessor: Preprocessor) -> Predict:
-    return partial(predict_probabilities, opened.run, preprocessor)
+def _predict_with(opened: OpenedModel, preprocessor: Preprocessor, student: Checkpoint) -> Predict:
+    groups = student.classifier.labels.group_columns
+    return partial(predict_probabilities, opened.run, preprocessor, groups=groups)
 
 
 def _targets(student: Checkpoint, examples: Sequence[Example]) -> Targets:
@@ -243,7 +245,7 @@ def _evaluate(
     dev are fitted again; those that rest on out-of-fold outputs are worth more than dev is, and stay."""
     classifier, train_targets = student.classifier, _targets(student, splits.train)
     alone = {"text": predict(without_images(splits.dev)), "image": predict(without_texts(splits.dev))}
-    outputs = SplitOutputs("dev", classifier.labels.names, dev, _targets(student, splits.dev), alone)
+    outputs = SplitOutputs("dev", classifier.labels, dev, _targets(student, splits.dev), alone)
     if thresholds.fitted_on.split == "dev":
         return fit_and_evaluate(outputs, classifier.config.threshold_objective, train_targets)
     return evaluate_thresholds(outputs, thresholds, train_targets)

@@ -16,7 +16,9 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.model.distributed import on_first_process
 from distill.model.soft_targets import SoftTargets
-from distill.scoring.metrics import Probabilities, Targets, sigmoid
+from distill.scoring.metrics import Probabilities, Targets
+from distill.scoring.probabilities import to_probabilities
+from distill.training.groups import calibrate
 from distill.training.trainer import CheckpointFolder, train_model
 from student.train import DistillationTargets, UntrainedStudent, prepare_student
 from student.verdict import Arms, DistillationVerdict, judge_distillation
@@ -58,7 +60,8 @@ def run_control_experiment(
         arms.teacher.append(rows.teacher)
     used_seeds = [seed_config.seed for seed_config in configs]
     _write_probabilities(training.folder.parent / PROBABILITIES, rows.targets, arms, used_seeds)
-    return judge_distillation(rows.targets, arms, used_seeds, config.threshold_objective, rows.name)
+    groups = splits.labels.group_columns
+    return judge_distillation(rows.targets, arms, used_seeds, config.threshold_objective, rows.name, groups)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def _evaluation_rows(
         name = splits.measured()
         examples = splits.examples(name)
         content_hashes = [content_hash(example) for example in examples]
-        teacher = sigmoid(soft_targets_of(examples).select(content_hashes).logits)
+        logits = soft_targets_of(examples).select(content_hashes).logits
+        teacher = to_probabilities(logits, splits.labels.group_columns)
     if np.isnan(teacher).any():
         note(f"{name}: the teacher's answers do not cover these rows, so that it is not judged beside the students")
         teacher = None
@@ -110,8 +114,9 @@ def _probabilities(
     stored = training.folder / student.name / "answers.float32"
     if not stored.is_file():
         train_model(classifier.network, config, student.data, student.make_loss(), checkpoints)
+        calibrate(classifier, student.data.dev)
         encoded = classifier.encode(splits.examples(splits.measured()))
-        on_first_process(write_bytes)(stored, sigmoid(classifier.logits(encoded)).tobytes())
+        on_first_process(write_bytes)(stored, classifier.probabilities(encoded).tobytes())
     flat = np.frombuffer(stored.read_bytes(), dtype=np.float32)
     return flat.reshape(-1, len(classifier.labels))
 
@@ -122,4 +127,4 @@ def _teacher_out_of_fold(targets: DistillationTargets, splits: Splits) -> Probab
     for fold in targets.folds:
         unseen = fold.unseen(content_hashes)
         logits[unseen] = fold.select(content_hashes).logits[unseen]
-    return sigmoid(logits)
+    return to_probabilities(logits, splits.labels.group_columns)

@@ -19,10 +19,11 @@ from distill.model.dataset import EncodedDataset
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
 from distill.scoring.thresholds import Thresholds, carry_over
 from distill.training.folds import evaluate_run, probabilities_by_modality
+from distill.training.groups import calibrate
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from student.fake_quant import insert_fake_quant, remove_fake_quant
-from student.train import DistillationTargets, loss_factory
+from student.train import DistillationTargets, check_labels, loss_factory
 
 CALIBRATION_BATCHES = 8
 
@@ -39,10 +40,11 @@ def finetune_student(
     activation ranges: with them, the search of `distill export --int8` has one more candidate.
 
     The loss is that of the student's own recipe. Thresholds that were fitted out of fold are moved to the new
-    outputs; others are fitted on dev again. Raises RunError for a run that is not a student, for examples that the
-    teacher's soft targets lack and for a loss that is not finite, ImageError and OutputError.
+    outputs; others are fitted on dev again. Raises RunError for a run that is not a student, for other labels or
+    examples than the teacher's soft targets have and for a loss that is not finite, ImageError and OutputError.
     """
     classifier, settings = student.classifier, settings_of(student)
+    check_labels(targets.whole, classifier.labels)
     seed = settings.seed if config.seed is None else config.seed
     examples = [*splits.train, *targets.unlabelled]
     soft = targets.whole.select([content_hash(example) for example in examples])
@@ -63,6 +65,7 @@ def finetune_student(
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")
     make_loss = loss_factory(settings, classifier, soft)
     log = train_model(classifier.network, settings, data, make_loss(), run.child("training"))
+    calibrate(classifier, data.dev)
     evaluation = _evaluate(classifier, data, student.thresholds, logits_before)
     ranges = remove_fake_quant(classifier.network)
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
@@ -99,5 +102,5 @@ def _evaluate(
         return evaluate_run(classifier, train_targets, data.dev, None)
     moved = carry_over(thresholds, logits_before, classifier.logits(data.train), "int8 arithmetic")
     dev = probabilities_by_modality(classifier, data.dev)
-    outputs = SplitOutputs("dev", classifier.labels.names, dev.both, data.dev.targets, dev.alone())
+    outputs = SplitOutputs("dev", classifier.labels, dev.both, data.dev.targets, dev.alone())
     return evaluate_thresholds(outputs, moved, train_targets)

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from distill.core.errors import RunError
 from distill.core.recipe import DistillConfig, StudentConfig
+from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
-from distill.training.focal import focal_loss, known_mean
+from distill.training.focal import focal_loss
+from distill.training.groups import centred, mean_over_decisions, with_group_divergences
 
 
 class DistillationLoss(nn.Module):
@@ -19,33 +21,40 @@ class DistillationLoss(nn.Module):
     The weights are those of `student.distill`; a term of weight 0 is not computed. Two projections from the
     student's feature widths to the teacher's are trained with the student and dropped with this loss. Where the
     labels or the teacher's logits are NaN, unknown, they count in no term. In validation, where there are no soft
-    targets, it is the focal loss on the labels.
+    targets, it is the focal loss on the labels. Labels of `groups` exclude each other.
     """
 
-    def __init__(self, config: StudentConfig, widths: Outputs[int], teacher_widths: Outputs[int]) -> None:
+    def __init__(
+        self,
+        config: StudentConfig,
+        widths: Outputs[int],
+        teacher_widths: Outputs[int],
+        groups: GroupColumns = NO_GROUPS,
+    ) -> None:
         """The widths of both networks' outputs. Raises RunError for a feature weight above 0 with soft targets that
         hold no features."""
         super().__init__()
-        self.weights, self.focal = config.distill, config.focal
+        self.weights, self.focal, self.groups = config.distill, config.focal, groups
         check_features(self.weights, teacher_widths)
         self.text = _projection(self.weights.text_features, widths.text, teacher_widths.text)
         self.image = _projection(self.weights.image_features, widths.image, teacher_widths.image)
 
     def forward(self, outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
         """Scalar >= 0 from outputs (B, ...) and their targets (B, ...)."""
-        hard_loss = focal_loss(outputs.logits, targets.labels, self.focal)
+        hard_loss = focal_loss(outputs.logits, targets.labels, self.focal, self.groups)
         if targets.teacher is None:
             return hard_loss
         w, logits, teacher = self.weights, outputs.logits, targets.teacher
         loss = w.hard_labels * hard_loss
         if w.soft_targets > 0:
-            loss = loss + w.soft_targets * kd_loss(logits, teacher.logits, w.temperature)
+            loss = loss + w.soft_targets * kd_loss(logits, teacher.logits, w.temperature, self.groups)
         if self.text is not None:
             loss = loss + w.text_features * feature_loss(self.text(outputs.text), teacher.text)
         if self.image is not None:
             loss = loss + w.image_features * feature_loss(self.image(outputs.image), teacher.image)
         if w.label_relations > 0:
-            loss = loss + w.label_relations * relation_loss(logits, teacher.logits)
+            both = (centred(part, self.groups) for part in (logits, teacher.logits))
+            loss = loss + w.label_relations * relation_loss(*both)
         return loss
 
 
@@ -60,12 +69,13 @@ def check_features(weights: DistillConfig, teacher_widths: Outputs[int]) -> None
             )
 
 
-def kd_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(sigmoid(t / T) || sigmoid(s / T)) of teacher logits t and student logits s, float (B, L) to a scalar:
-    the mean over the teacher's logits that are known, which are not NaN, and 0 if there are none.
+def kd_loss(logits: Tensor, teacher: Tensor, temperature: float, groups: GroupColumns = NO_GROUPS) -> Tensor:
+    """T^2 KL(sigmoid(t / T) || sigmoid(s / T)) of teacher logits t and student logits s, float (B, L) to a scalar,
+    with the softmax in place of the sigmoid in a group: the mean over the decisions of which the teacher's logits
+    are known, which are not NaN, and 0 if there are none.
 
     Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, with one binary
-    problem per label in place of the softmax; T^2 keeps the size of the gradient as T changes. The divergence is
+    problem per label that is decided apart; T^2 keeps the size of the gradient as T changes. The divergence is
     their cross-entropy less the teacher's own entropy, which has no gradient: >= 0, and 0 for a student with the
     teacher's logits.
     """
@@ -73,7 +83,8 @@ def kd_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     soft = torch.sigmoid(known)
     cross_entropy = F.binary_cross_entropy_with_logits(logits / temperature, soft, reduction="none")
     entropy = F.binary_cross_entropy_with_logits(known, soft, reduction="none")
-    return temperature**2 * known_mean(cross_entropy - entropy, teacher)
+    divergence = with_group_divergences(cross_entropy - entropy, logits / temperature, known, groups)
+    return temperature**2 * mean_over_decisions(divergence, teacher, groups)
 
 
 def feature_loss(projected: Tensor, teacher: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from distill.core.recipe import StudentConfig
 from distill.core.terminal import note
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits
+from distill.data.groups import describe_groups
+from distill.data.labels import LabelSet
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import BatchTargets, EncodedDataset
@@ -23,6 +25,7 @@ from distill.model.soft_targets import SoftTargets
 from distill.scoring.metrics import positive_rates
 from distill.training.focal import focal_loss
 from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict_out_of_fold
+from distill.training.groups import calibrate
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 from student.losses import DistillationLoss, check_features
@@ -71,11 +74,7 @@ def prepare_student(
     the recipe wants folds that it does not have; BackboneError, RecipeError for an augmentation that the tokenizer
     has no mask for, ImageError, and OutputError for a feature cache that cannot be written.
     """
-    if targets.whole.labels != splits.labels.names:
-        raise RunError(
-            f"the teacher knows {len(targets.whole.labels)} labels and the data has {len(splits.labels)}, or in "
-            "another order; give the labels.txt that the teacher was trained with"
-        )
+    check_labels(targets.whole, splits.labels)
     if config.out_of_fold and not targets.folds:
         raise RunError(
             "student.out_of_fold=true needs a teacher that was trained with folds: train it with "
@@ -89,12 +88,27 @@ def prepare_student(
     soft = targets.whole.select(content_hashes) if distilled else None
     train_set = classifier.encode_train([*splits.train, *unlabelled], soft)
     labelled = train_set.subset(np.arange(len(splits.train)))
-    classifier.network.initialise_bias(torch.from_numpy(positive_rates(labelled.targets)))
+    rates = torch.from_numpy(positive_rates(labelled.targets))
+    classifier.network.initialise_bias(rates, splits.labels.group_columns)
     dev = classifier.encode(splits.dev)
     parts = [_fold(labelled, teacher, content_hashes[: len(labelled)], distilled) for teacher in targets.folds]
     folds = Folds(TrainingData(labelled, dev), parts)
     make_loss = loss_factory(config, classifier, soft)
     return UntrainedStudent(classifier, TrainingData(train_set, dev), labelled, folds, make_loss)
+
+
+def check_labels(soft: SoftTargets, labels: LabelSet) -> None:
+    """Raise RunError if a teacher's labels, or their groups, are not those of the data."""
+    if soft.labels != labels.names:
+        raise RunError(
+            f"the teacher knows {len(soft.labels)} labels and the data has {len(labels)}, or in another order; "
+            "give the labels.txt that the teacher was trained with"
+        )
+    if soft.groups != labels.groups:
+        raise RunError(
+            f"the teacher's groups of labels are {describe_groups(soft.groups)}, and the student's "
+            f"{describe_groups(labels.groups)}; train both with the same"
+        )
 
 
 def fit_student(
@@ -124,6 +138,7 @@ def fit_student(
         note(f"training on all {len(student.data.train)} examples for {epochs} epochs, as the folds say")
     network = student.classifier.network
     log = train_model(network, config, student.data, student.make_loss(), training.child("all"), epochs)
+    calibrate(student.classifier, student.data.dev)
     evaluation = evaluate_run(student.classifier, student.labelled.targets, student.data.dev, out_of_fold)
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
     verdict = None if run_control is None else run_control()
@@ -141,17 +156,18 @@ def loss_factory(
 ) -> Callable[[], Loss]:
     """Makes the loss of each training: DistillationLoss, with weights of its own that the seed alone decides;
     without soft targets, the focal loss on the labels."""
+    groups = classifier.labels.group_columns
     if soft is None:
 
         def loss(outputs: Outputs[Tensor], targets: BatchTargets) -> Tensor:
-            return focal_loss(outputs.logits, targets.labels, config.focal)
+            return focal_loss(outputs.logits, targets.labels, config.focal, groups)
 
         return lambda: loss
     widths, teacher_widths = classifier.output_widths(), soft.map(lambda array: array.shape[1])
 
     def make_loss() -> Loss:
         torch.manual_seed(config.seed)
-        return DistillationLoss(config, widths, teacher_widths)
+        return DistillationLoss(config, widths, teacher_widths, groups)
 
     return make_loss
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from distill.core.recipe import Objective
 from distill.core.terminal import note, output
+from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, estimate, paired_difference
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets
@@ -31,9 +32,10 @@ class DistillationVerdict:
     """The student against its control, and both against the teacher, on the same rows.
 
     `gain` holds distilled minus control in micro-F1, macro-F1, their mean, "balanced", and "micro_ap", which needs
-    no threshold; `retention` holds distilled over teacher. Where the teacher did not answer for these rows,
-    `teacher` is None and `retention` empty. `outcome` judges the gain in `objective`: BEATS if its interval lies
-    above 0, NO BETTER if it lies below MARGIN, INCONCLUSIVE if the data cannot tell.
+    no threshold, and in the accuracy of each group of labels that exclude each other; `retention` holds distilled
+    over teacher. Where the teacher did not answer for these rows, `teacher` is None and `retention` empty.
+    `outcome` judges the gain in `objective`: BEATS if its interval lies above 0, NO BETTER if it lies below MARGIN,
+    INCONCLUSIVE if the data cannot tell.
     """
 
     outcome: Outcome
@@ -75,7 +77,12 @@ class Arms:
 
 
 def judge_distillation(
-    targets: Targets, arms: Arms, seeds: Sequence[int], objective: Objective, judged_on: str
+    targets: Targets,
+    arms: Arms,
+    seeds: Sequence[int],
+    objective: Objective,
+    judged_on: str,
+    groups: GroupColumns = NO_GROUPS,
 ) -> DistillationVerdict:
     """Compare the arms' decisions, with thresholds cross-fitted on the same rows (N, L).
 
@@ -83,11 +90,11 @@ def judge_distillation(
     differences are paired.
     """
     draws = PairedBootstrap(len(targets), len(arms.distilled))
-    scores = {
-        name: draws.metric_draws(targets, outputs, [cross_fitted(p, targets, objective) for p in outputs])
-        for name, outputs in vars(arms).items()
-        if outputs
-    }
+    scores = {}
+    for name, outputs in vars(arms).items():
+        if outputs:
+            decisions = [cross_fitted(p, targets, objective, groups=groups) for p in outputs]
+            scores[name] = draws.metric_draws(targets, outputs, decisions, groups)
     distilled, control, teacher = scores["distilled"], scores["control"], scores.get("teacher")
     gains = paired_difference(distilled, control)
     retention = {}
@@ -117,16 +124,18 @@ def show_verdict(verdict: DistillationVerdict) -> None:
     title = f"Teacher, student and control on {verdict.judged_on}, {verdict.examples} examples"
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]"):
+    accuracies = tuple(verdict.distilled.accuracies)
+    for name in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP [95 %]", *(f"{a} [95 %]" for a in accuracies)):
         table.add_column(name, justify="right", no_wrap=True)
     arms = {"teacher": verdict.teacher, "distilled": verdict.distilled, "control": verdict.control}
     for name, a in arms.items():
         if a is None:
             continue
-        table.add_row(name, f"{a.micro_f1:.3f}", f"{a.macro_f1:.3f}", f"{a.micro_ap:.3f}")
+        figures_of_arm = (a.micro_f1, a.macro_f1, a.micro_ap, *(a.accuracies[key] for key in accuracies))
+        table.add_row(name, *(f"{figure:.3f}" for figure in figures_of_arm))
     for name, figures in (("distilled - control", verdict.gain), ("distilled / teacher", verdict.retention)):
         if not figures:
             continue
-        table.add_row(name, *(f"{figures[key]:.3f}" for key in ("micro", "macro", "micro_ap")))
+        table.add_row(name, *(f"{figures[key]:.3f}" for key in ("micro", "macro", "micro_ap", *accuracies)))
     output.print(table)
     note(verdict.sentence())

@@ -92,7 +92,7 @@ def evaluate_recipes(
     first.
 
     Differences are paired: the bootstrap draws the same examples and the same seeds for both."""
-    targets = encode_targets(splits.train, splits.labels)
+    targets, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
     names = list(configs)
     reference = configs[names[0]]
     seeds = len(predictions[names[0]].probabilities)
@@ -100,8 +100,8 @@ def evaluate_recipes(
     scores = {}
     for name, config in configs.items():
         probabilities = predictions[name].probabilities
-        decisions = [cross_fitted(p, targets, config.threshold_objective) for p in probabilities]
-        scores[name] = draws.metric_draws(targets, probabilities, decisions)
+        decisions = [cross_fitted(p, targets, config.threshold_objective, groups=groups) for p in probabilities]
+        scores[name] = draws.metric_draws(targets, probabilities, decisions, groups)
     reference_scores = scores[names[0]]
     recipes = tuple(
         RecipeResult(
@@ -113,9 +113,10 @@ def evaluate_recipes(
         )
         for name in names
     )
-    constant = constant_baseline(splits.labels.names, targets, targets)
+    constant = constant_baseline(splits.labels.names, targets, targets, groups)
     always = np.broadcast_to(np.isin(splits.labels.names, constant.names), targets.shape)
-    constant_scores = PairedBootstrap(len(targets), 1).metric_draws(targets, [always.astype(np.float32)], [always])
+    one_arm = PairedBootstrap(len(targets), 1)
+    constant_scores = one_arm.metric_draws(targets, [always.astype(np.float32)], [always], groups)
     return RecipeComparison(
         examples=len(targets),
         folds=folds,
@@ -142,7 +143,7 @@ def predict_recipe(
         if number == 0:
             teacher.classifier.warn_of_cut_texts(splits)
         same_folds = Folds.stratified(teacher.data, folds, FOLD_SEED)
-        make_loss = partial(teacher_loss, seeded, teacher.targets)
+        make_loss = partial(teacher_loss, seeded, teacher.targets, splits.labels.group_columns)
         out_of_fold = predict_out_of_fold(
             teacher.classifier, same_folds, make_loss, checkpoints.child(f"seed{seeded.seed}")
         )
@@ -160,12 +161,16 @@ def comparison_table(comparison: RecipeComparison) -> Table:
     table.add_column("")
     for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{objective} F1 - first", "s an epoch"):
         table.add_column(heading, justify="right", no_wrap=True)
+    for heading in c.constant.accuracies:
+        table.add_column(f"{heading} [95 %]", justify="right")
     for recipe in c.recipes:
         gain = "" if recipe.gain is None else f"{recipe.gain[objective]:+.3f}"
         a = recipe.arm
         cells = (f"{a.micro_f1:.3f}", f"{a.macro_f1:.3f}", f"{a.micro_ap.value:.3f}")
-        table.add_row(recipe.name, *cells, gain, f"{recipe.epoch_s:.1f}")
+        shares = (f"{accuracy:.3f}" for accuracy in a.accuracies.values())
+        table.add_row(recipe.name, *cells, gain, f"{recipe.epoch_s:.1f}", *shares)
     cells = (f"{c.constant.micro_f1:.3f}", f"{c.constant.macro_f1:.3f}", "")
     gain = f"{c.constant_gain[objective]:+.3f}"
-    table.add_row(f"always {len(c.constant_names)} labels", *cells, gain, "")
+    shares = (f"{accuracy.value:.3f}" for accuracy in c.constant.accuracies.values())
+    table.add_row(f"always {len(c.constant_names)} labels", *cells, gain, "", *shares)
     return table

@@ -7,22 +7,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distill.core.errors import RecipeError
 from distill.core.recipe import Asymmetric, TeacherConfig
+from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from distill.scoring.metrics import Targets, positive_rates
-from distill.training.focal import elementwise_focal_loss, known_mean
+from distill.training.focal import elementwise_focal_loss
+from distill.training.groups import apart, mean_over_decisions, with_group_losses
 from distill.training.trainer import Loss
 
 BETA = 0.999  # of class-balanced weights: beyond about 1 / (1 - BETA) positives, more do not lower the weight
 ALPHA_RANGE = (0.05, 0.95)  # of alphas from label counts
 
 
-def teacher_loss(config: TeacherConfig, targets: Targets) -> Loss:
-    """The recipe's loss; `targets` (N, L) are those of the training split, whose counts weight the labels."""
+def teacher_loss(config: TeacherConfig, targets: Targets, groups: GroupColumns = NO_GROUPS) -> Loss:
+    """The recipe's loss; `targets` (N, L) are those of the training split, whose counts weight the labels. Raises
+    RecipeError for a loss that does not know groups."""
+    check_loss(config, groups)
     alpha, weights = torch.full((targets.shape[1],), config.focal.alpha), torch.ones(targets.shape[1])
     if config.class_weights == "focal_alpha":
         alpha = torch.from_numpy(alpha_from_rates(targets))
+        grouped = [place for columns in groups.values() for place in columns]
+        weights[grouped] = alpha[grouped]  # of the true label: a group has no negatives to weigh against
     elif config.class_weights == "effective_number":
         weights = torch.from_numpy(class_balanced_weights(targets))
     has_alpha = config.focal.alpha >= 0 or config.class_weights == "focal_alpha"
@@ -33,10 +40,21 @@ def teacher_loss(config: TeacherConfig, targets: Targets) -> Loss:
             elements = elementwise_asymmetric_loss(logits, labels, config.asymmetric)
         else:
             gamma = config.focal.gamma
-            elements = elementwise_focal_loss(logits, labels, gamma, alpha.to(logits) if has_alpha else None)
-        return known_mean(elements * weights.to(logits), labels)
+            own_alpha = alpha.to(logits) if has_alpha else None
+            elements = elementwise_focal_loss(apart(logits, groups), labels, gamma, own_alpha)
+            elements = with_group_losses(elements, logits, labels, gamma, groups)
+        return mean_over_decisions(elements * weights.to(logits), labels, groups)
 
     return loss
+
+
+def check_loss(config: TeacherConfig, groups: GroupColumns) -> None:
+    """Raise RecipeError for a loss that does not know groups."""
+    if groups and config.loss == "asymmetric":
+        raise RecipeError(
+            f"teacher.loss=asymmetric is for labels that are decided apart, and exactly one is of the group "
+            f"{next(iter(groups))!r}; set teacher.loss=focal"
+        )
 
 
 def elementwise_asymmetric_loss(logits: Tensor, targets: Tensor, config: Asymmetric) -> Tensor:

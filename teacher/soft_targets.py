@@ -36,6 +36,7 @@ def compute_soft_targets(
         ids=tuple(example.id for example in examples),
         content_hashes=tuple(content_hash(example) for example in examples),
         labels=classifier.labels.names,
+        groups=classifier.labels.groups,
         outputs=outputs,
         held_out_mask=np.zeros(len(examples), dtype=bool) if held_out_mask is None else held_out_mask,
         teacher_sha256=fingerprint(classifier.network),

@@ -17,9 +17,10 @@ from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
 from distill.scoring.metrics import Targets, positive_rates
 from distill.training.folds import Folds, evaluate_run, predict_out_of_fold
+from distill.training.groups import calibrate
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
-from teacher.losses import teacher_loss
+from teacher.losses import check_loss, teacher_loss
 from teacher.soft_targets import FILE, FOLD_FILE, compute_soft_targets
 
 
@@ -46,12 +47,14 @@ class UntrainedTeacher:
 def prepare_teacher(config: TeacherConfig, splits: Splits) -> UntrainedTeacher:
     """Pretrained encoders, a new head and the encoded data.
 
-    Raises BackboneError, RecipeError for an augmentation that the tokenizer has no mask for, ImageError, and
-    OutputError for a feature cache that cannot be written.
+    Raises BackboneError, RecipeError for an augmentation that the tokenizer has no mask for, or a loss that does
+    not know groups of labels, ImageError, and OutputError for a feature cache that cannot be written.
     """
+    check_loss(config, splits.labels.group_columns)
     classifier = Classifier.pretrained("teacher", config, splits.labels, [e.text for e in splits.train])
     teacher = UntrainedTeacher(classifier, _encode(classifier, splits))
-    classifier.network.initialise_bias(torch.from_numpy(positive_rates(teacher.targets)))
+    rates = torch.from_numpy(positive_rates(teacher.targets))
+    classifier.network.initialise_bias(rates, splits.labels.group_columns)
     return teacher
 
 
@@ -81,7 +84,8 @@ def fit_teacher(
 def fit_prepared(teacher: UntrainedTeacher, splits: Splits, run: CheckpointFolder) -> Checkpoint:
     """As `fit_teacher`, from encoded data."""
     classifier, data, targets, config = teacher.classifier, teacher.data, teacher.targets, teacher.config
-    loss, training = teacher_loss(config, targets), run.child("training")
+    loss = teacher_loss(config, targets, classifier.labels.group_columns)
+    training = run.child("training")
     out_of_fold, epochs = None, None
     if config.folds:
         folds = Folds.stratified(data, config.folds, config.seed)
@@ -90,6 +94,7 @@ def fit_prepared(teacher: UntrainedTeacher, splits: Splits, run: CheckpointFolde
         epochs = out_of_fold.median_epoch()
         note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
     log = train_model(classifier.network, config, data, loss, training.child("all"), epochs)
+    calibrate(classifier, data.dev)
     evaluation = evaluate_run(classifier, targets, data.dev, out_of_fold)
     soft_targets = compute_soft_targets(classifier, splits.train, data.train)
     on_first_process(soft_targets.write)(run.folder / FILE)

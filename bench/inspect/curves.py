@@ -69,7 +69,7 @@ def numbers(curve: Curve) -> str:
 
 
 def _alt(curve: Curve) -> str:
-    cut = f"threshold {curve.threshold:.3f}"
+    cut = "decision" if curve.threshold is None else f"threshold {curve.threshold:.3f}"
     if not curve.recall:
         return f"{curve.name}: no example of this split has the label, so there is no curve; {cut}"
     lead = f"{curve.name}: precision against recall, {numbers(curve)}"

@@ -68,7 +68,7 @@ class Curve:
     recall: tuple[float, ...]
     precision: tuple[float, ...]
     average_precision: float | None
-    threshold: float
+    threshold: float | None
     at: Point | None
     honest: Point | None
 
@@ -163,15 +163,15 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         distill=__version__,
         thresholds=seen.source(thresholds, eval_set.split),
         leakage=seen,
-        quality=measure_decisions(names, targets, p, decisions, thresholds.array()),
+        quality=measure_decisions(names, targets, p, decisions, thresholds.array(), thresholds.groups),
         constant=eval_set.constant,
         confusion=confusion(names, targets, decisions),
         curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),
         co_occurrence=CoOccurrence(together(targets == 1), together(decisions)),
-        scaling=scaling(p, targets),
+        scaling=scaling(p, targets, thresholds.groups),
         training=subject.training,
         no_training=subject.no_training,
-        wrong=most_wrong(names, eval_set.examples, targets, p, decisions, worst),
+        wrong=most_wrong(names, eval_set.examples, targets, p, decisions, worst, thresholds.groups),
     )
 
 
@@ -207,14 +207,15 @@ def curves(
     honest: Decisions | None,
 ) -> tuple[Curve, ...]:
     """Of every label; `honest` are the decisions that are counted in place of the thresholds' own."""
-    own, values, result = thresholds.apply(p), thresholds.array(), []
+    own, result = thresholds.apply(p), []
+    values = [None if np.isnan(value) else float(value) for value in thresholds.array()]
     for i, name in enumerate(names):
         known = ~np.isnan(targets[:, i])
         gold, scores = targets[known, i] == 1, p[known, i]
         recall, precision = _steps(gold, scores)
         ap, at = average_precision(targets[:, i], p[:, i]), _point(gold, own[known, i])
         counted = None if honest is None else _point(gold, honest[known, i])
-        result.append(Curve(name, int(gold.sum()), recall, precision, ap, float(values[i]), at, counted))
+        result.append(Curve(name, int(gold.sum()), recall, precision, ap, values[i], at, counted))
     return tuple(result)
 
 

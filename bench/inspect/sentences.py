@@ -17,6 +17,8 @@ def answer(findings: Findings) -> str:
         f"Micro-F1 {q.micro_f1:.3f} and macro-F1 {q.macro_f1:.3f} on the {q.examples} examples of "
         f"{findings.split}: of {tp + fn} gold labels it finds {tp} and misses {fn}, and it adds {fp} false ones."
     )
+    for group in q.groups or ():
+        text += f" The {group.title} is {group.accuracy:.3f}: of these labels exactly one is decided."
     never = [label.name for label in q.labels if label.support and not label.f1]
     if never:
         text += f" It finds none of {len(never)} label{'s' * (len(never) != 1)}: {', '.join(never)}."
@@ -46,6 +48,11 @@ def cautions(findings: Findings) -> list[str]:
         f"To beat: always answering {', '.join(constant.names)} has micro-F1 {constant.micro_f1:.3f} and macro-F1 "
         f"{constant.macro_f1:.3f} (this one {q.micro_f1.value:.3f} and {q.macro_f1.value:.3f})."
     )
+    for group, own in zip(constant.groups or (), q.groups or (), strict=True):
+        lines.append(
+            f"To beat in {group.title}: {group.accuracy.value:.3f}, of always the most frequent one (this one "
+            f"{own.accuracy.value:.3f})."
+        )
     return lines
 
 
@@ -82,13 +89,14 @@ def _so_many(count: int, of: int) -> str:
 def calibration(findings: Findings) -> str:
     """What one temperature is worth, on rows that it was not fitted on."""
     s = findings.scaling
+    pair = "decision" if findings.quality.groups else "pair"
     folds = ", ".join(f"{t:.2f}" for t in s.fold_temperatures)
     return (
         f"One temperature for all labels (Guo et al. 2017): {s.temperature:.2f}, fitted on all of "
         f"{findings.split}. Above 1 it draws probabilities towards a half, below 1 away from it. “After” is "
         "honest: each example is scaled with a temperature fitted on other examples "
         f"({len(s.fold_temperatures)} folds: {folds}). ECE (15 bins) {s.before.ece:.3f} → {s.after.ece:.3f}, "
-        f"{_verdict(s.ece_change)}; log loss a pair {s.before.log_loss:.3f} → {s.after.log_loss:.3f}, "
+        f"{_verdict(s.ece_change)}; log loss a {pair} {s.before.log_loss:.3f} → {s.after.log_loss:.3f}, "
         f"{_verdict(s.log_loss_change)}. A temperature changes no decision when thresholds are moved along with "
         "it, and so no F1."
     )

@@ -6,6 +6,7 @@ from bench.inspect.findings import Findings
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.text import NONE
 from distill.model.training_log import TrainLog
+from distill.scoring.tables import threshold_cell
 
 
 def decisions(findings: Findings) -> Grid:
@@ -25,7 +26,7 @@ def points(findings: Findings) -> Grid:
     rows = []
     for c in findings.curves:
         ap = NONE if c.average_precision is None else f"{c.average_precision:.3f}"
-        cells = [c.name, str(c.support), ap, f"{c.threshold:.3f}"]
+        cells = [c.name, str(c.support), ap, threshold_cell(c.threshold)]
         for point in (c.at, c.honest) if findings.cross_fitted else (c.at,):
             cells += [NONE, NONE] if point is None else [f"{point.precision:.3f}", f"{point.recall:.3f}"]
         rows.append(tuple(cells))

@@ -11,6 +11,7 @@ import numpy as np
 from bench.inspect.temperature import pair_losses
 from distill.core.untrusted import replace_surrogates
 from distill.data.dataset import Example
+from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.scoring.metrics import Decisions, Probabilities, Targets
 
 
@@ -31,7 +32,7 @@ class LabelDecision:
 
 @dataclass(frozen=True)
 class Wrong:
-    """An example, its place in the split from 0, and its binary cross-entropy in nats, summed over all labels;
+    """An example, its place in the split from 0, and its cross-entropy in nats, summed over all decisions;
     `verdicts` are of the known labels that are gold or decided, the costliest first."""
 
     row: int
@@ -48,10 +49,11 @@ def most_wrong(
     p: Probabilities,
     decisions: Decisions,
     worst: int,
+    groups: GroupColumns = NO_GROUPS,
 ) -> tuple[Wrong, ...]:
-    """The examples with the largest binary cross-entropy summed over labels, the worst first."""
+    """The examples with the largest cross-entropy summed over decisions, the worst first."""
     false = (targets == 0) & decisions
-    losses, gold = pair_losses(targets, p), targets == 1
+    losses, gold = pair_losses(targets, p, groups), targets == 1
     wrong = []
     for row in np.argsort(-losses.sum(1), kind="stable")[:worst].tolist():
         some = [i for i in np.argsort(-losses[row], kind="stable").tolist() if gold[row, i] or false[row, i]]

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.report.types import Stage
 from bench.runtimes.open_model import OpenModel
 from distill.preprocess.images import decode, to_pixels
-from distill.scoring.metrics import sigmoid
+from distill.scoring.probabilities import to_probabilities
 
 BEFORE, AFTER = ("decode", "resize", "tokenise", "batch"), ("decide",)
 PASSES = 7
@@ -62,7 +62,7 @@ def one_call(model: OpenModel, text: str, image: Path | None) -> dict[str, float
     clock.append(time.perf_counter())
     logits = model.logits(batch)
     clock.append(time.perf_counter())
-    model.labels.decode(model.thresholds.apply(sigmoid(logits))[0])
+    model.labels.decode(model.thresholds.apply(to_probabilities(logits, model.thresholds.groups))[0])
     clock.append(time.perf_counter())
     steps = (*BEFORE, "model", *AFTER)
     return {name: 1e3 * (end - start) for name, (start, end) in zip(steps, pairwise(clock), strict=True)}

@@ -72,7 +72,7 @@ class EvalSet:
                 f"no example of {split} has a label, so nothing can be measured; choose another --split"
             )
         train, here = (encode_targets(part, splits.labels) for part in (splits.train, examples))
-        constant = constant_baseline(splits.labels.names, train, here)
+        constant = constant_baseline(splits.labels.names, train, here, splits.labels.group_columns)
         return cls(split, examples, splits.labels, constant, tuple(label_rates(train).tolist()))
 
     def save(self, folder: Path) -> None:
@@ -95,7 +95,8 @@ class EvalSet:
                 (folder / name).write_bytes(example.image)
             rows.append({"id": example.id, "text": example.text, "image": name, **_labels(example)})
         constant = {"constant": asdict(self.constant), "train_rates": self.train_rates}
-        tree = {"split": self.split, "labels": self.labels.names, **constant, "rows": rows}
+        labels = {"labels": self.labels.names, "groups": self.labels.group_columns}
+        tree = {"split": self.split, **labels, **constant, "rows": rows}
         write_json(folder / EVAL_SET, tree)
 
     @classmethod
@@ -113,7 +114,7 @@ class EvalSet:
             for row in tree["rows"]
         )
         labels, constant = (
-            LabelSet(tuple(tree["labels"])),
+            LabelSet(tuple(tree["labels"])).with_group_columns(tree.get("groups", {})),
             build_dataclass(ConstantBaseline, tree["constant"], "constant"),
         )
         return cls(tree["split"], examples, labels, constant, tuple(tree["train_rates"]))

@@ -20,7 +20,6 @@ from distill.scoring.metrics import (
     Targets,
     bootstrap_draws,
     measure_decisions,
-    measure_probabilities,
     weighted_f1,
 )
 from distill.scoring.tables import label_table, quality_table
@@ -51,19 +50,20 @@ class SplitEvaluation:
 def evaluate(model: OpenModel, eval_set: EvalSet) -> SplitEvaluation:
     """Run every example of `eval_set` through the model and measure its decisions. Raises ImageError,
     RunError for a run that does not say what it was trained on, and BundleError for a model that fails."""
-    names, thresholds = model.labels.names, model.thresholds
-    targets = eval_set.targets
-    seen, cuts = leakage(model.folder, thresholds, eval_set), thresholds.array()
+    thresholds, targets = model.thresholds, eval_set.targets
+    seen = leakage(model.folder, thresholds, eval_set)
     whole = probabilities(model, eval_set.examples)
     halves = [probabilities(model, half(eval_set.examples)) for half in (without_images, without_texts)]
     decisions = [decide(thresholds, seen, eval_set, whole, p) for p in (whole, *halves)]
-    quality, text_alone, image_alone = (
-        measure_decisions(names, targets, p, decided, cuts)
-        for p, decided in zip((whole, *halves), decisions, strict=True)
-    )
+
+    def measured(p: Probabilities, decided: Decisions) -> Quality:
+        names, groups = model.labels.names, thresholds.groups
+        return measure_decisions(names, targets, p, decided, thresholds.array(), groups)
+
+    quality, text_alone, image_alone = map(measured, (whole, *halves), decisions)
     return SplitEvaluation(
         quality=quality,
-        quality_own_thresholds=measure_probabilities(names, targets, whole, cuts) if seen.fitted else None,
+        quality_own_thresholds=measured(whole, thresholds.apply(whole)) if seen.fitted else None,
         quality_text_alone=text_alone,
         quality_image_alone=image_alone,
         thresholds=seen.source(thresholds, eval_set.split),
@@ -82,7 +82,8 @@ def decide(
     """The decisions (N, L) to count, cross-fitted on `p` where the thresholds were fitted on these very examples;
     `applied_to` are other probabilities of the same examples, to be decided in its place."""
     if seen.fitted:
-        return cross_fitted(p, eval_set.targets, thresholds.objective, applied_to, np.array(eval_set.train_rates))
+        rates = np.array(eval_set.train_rates)
+        return cross_fitted(p, eval_set.targets, thresholds.objective, applied_to, rates, thresholds.groups)
     return thresholds.apply(p if applied_to is None else applied_to)
 
 

@@ -22,6 +22,7 @@ BOUNDS: dict[str, Range] = {
     **dict.fromkeys(("micro_f1", "macro_f1", "macro_f1_empty_as_one", "micro_ap", "hierarchical_f1"), SHARE),
     **dict.fromkeys(("Bin.low", "Bin.high", "mean_probability", "frequency"), SHARE),
     **dict.fromkeys(("Difference.micro_f1", "Difference.macro_f1"), CHANGE),
+    "accuracy": SHARE,
     "ratio": (1e-6, 1e6),
     "cores": (1, 1e6),
     "granted": (0, 1e6),
@@ -42,6 +43,8 @@ def check_report(report: Any) -> None:
     for quality in (part for row in report.rows for part in _qualities(row)):
         if tuple(label.name for label in quality.labels) != report.labels:
             raise ValueError("the labels of a row are not the report's")
+        if [group.name for group in quality.groups or ()] != [group.name for group in report.constant.groups or ()]:
+            raise ValueError("the groups of labels of a row are not the report's")
     labels = range(len(report.labels))
     unknown = (report.unknown,) if report.unknown else ()
     for lists in (report.gold, *unknown, *(row.decided for row in report.rows)):

@@ -129,6 +129,14 @@ def _flips(new: Row, old: Row, labels: int) -> Estimate:
     return Estimate.of(each.mean(), drawn)
 
 
+def _accuracy(row: Row) -> Estimate | float | None:
+    """Of the group of labels that exclude each other; of several, the mean."""
+    accuracies = [group.accuracy for group in row.quality.groups or ()]
+    if len(accuracies) == 1:
+        return accuracies[0]
+    return sum(accuracy.value for accuracy in accuracies) / len(accuracies) if accuracies else None
+
+
 def _value(estimate: Estimate | None) -> float | None:
     return estimate.value if estimate else None
 
@@ -157,6 +165,13 @@ REGISTRY: dict[str, Metric] = {
             "hierarchical F1",
             missing="its labels are none of a known hierarchy",
             draws=_hierarchical_f1,
+        ),
+        _share(
+            "accuracy",
+            "accuracy",
+            _accuracy,
+            "accuracy [95 %]",
+            missing="its labels have no groups of which one is decided",
         ),
         _share("micro_ap", "micro-AP", lambda row: row.quality.micro_ap, ""),
         _share("ece", "ECE", lambda row: row.quality.ece, "", better="lower"),

@@ -17,6 +17,7 @@ from bench.report.types import BenchReport, Bin, Peak, Row, by_support
 from distill.core.printable import escape_markdown
 from distill.core.terminal import output
 from distill.scoring.estimate import Estimate
+from distill.scoring.tables import threshold_cell
 
 MB = 1e6
 
@@ -187,16 +188,19 @@ def quality(rows: Sequence[Row], report: BenchReport) -> Grid:
         yield from (f"{f1.value:.3f}" for f1 in (own.micro_f1, own.macro_f1)) if own else (NONE, NONE)
         if q.hierarchical_f1 is not None:
             yield f"{q.hierarchical_f1:.3f}"
+        yield from (f"{group.accuracy:.3f}" for group in q.groups or ())
 
     names = ("micro-F1 [95 %]", "macro-F1 [95 %]", "macro-F1, empty label = 1", "micro-AP", "ECE")
     halves = ("micro-F1, text alone", "micro-F1, image alone")
     own: tuple[str, ...] = ("micro-F1, own thresholds", "macro-F1, own thresholds")
     if rows[0].quality.hierarchical_f1 is not None:
         own += ("hierarchical F1",)
+    accuracies = [f"{group.title} [95 %]" for group in rows[0].quality.groups or ()]
     title = f"Quality on {report.conditions.split}, {rows[0].quality.examples} examples"
-    grid, c = _grid(title, names + halves + own, rows, cells), report.constant
+    grid, c = _grid(title, [*names, *halves, *own, *accuracies], rows, cells), report.constant
     f1s = (f"{f1:.3f}" for f1 in (c.micro_f1, c.macro_f1, c.macro_f1_empty_as_one))
-    constant = (f"always {', '.join(c.names)}", *f1s, *[NONE] * (len(own) + 4))
+    of_groups = (f"{group.accuracy.value:.3f}" for group in c.groups or ())
+    constant = (f"always {', '.join(c.names)}", *f1s, *[NONE] * (len(own) + 4), *of_groups)
     return replace(grid, rows=(*grid.rows, constant), emphasis=(*grid.emphasis, ""))
 
 
@@ -212,11 +216,9 @@ def labels(rows: Sequence[Row], own: Row) -> Grid:
     lines = []
     for i in by_support(own.quality):
         q = own.quality.labels[i]
-        shares = (
-            _figure(share, ".3f") for share in (q.precision, q.recall, q.f1, q.average_precision, q.threshold)
-        )
+        shares = (_figure(share, ".3f") for share in (q.precision, q.recall, q.f1, q.average_precision))
         f1s = (f"{row.quality.labels[i].f1:.3f}" for row in others)
-        lines.append((q.name, str(q.support), str(q.predicted), *shares, *f1s))
+        lines.append((q.name, str(q.support), str(q.predicted), *shares, threshold_cell(q.threshold), *f1s))
     title = f"By label, the most frequent first: {own.name}, and the others' F1"
     return Grid(title, (*headings, *(f"F1, {row.name}" for row in others)), tuple(lines))
 
@@ -254,6 +256,7 @@ def grids(report: BenchReport) -> list[Grid]:
 def footnotes(report: BenchReport) -> list[str]:
     """What a reader must know to use the headline."""
     m, c, constant, timing = report.machine, report.conditions, report.constant, report.rows[0].timings[0]
+    accuracies = "".join(f", {group.title} {group.accuracy.value:.3f}" for group in constant.groups or ())
     notes = [
         f"{m.cpu} ({m.int8_target}), {m.cores} cores, {timing.threads} thread(s), batch {timing.batch}, "
         f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, short to long; "
@@ -262,7 +265,7 @@ def footnotes(report: BenchReport) -> list[str]:
         "an empty label as 0; intervals are bootstrap, over examples for F1 and over rounds for times.",
         f"Micro-F1 of the text alone and of the image alone: {_halves(report.rows)}.",
         f"Always predicting {', '.join(constant.names)} gives micro-F1 {constant.micro_f1:.3f}, "
-        f"macro-F1 {constant.macro_f1:.3f}.",
+        f"macro-F1 {constant.macro_f1:.3f}{accuracies}.",
         noise_sentence(report),
     ]
     missing = [name for name, value in (("p90", timing.p90), ("p99", timing.p99)) if value is None]

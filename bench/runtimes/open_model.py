@@ -24,7 +24,8 @@ from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle
 from distill.runtime.opened import RunOptions, chosen_runtime
 from distill.runtime.predictor import predict_probabilities
-from distill.scoring.metrics import Probabilities, sigmoid
+from distill.scoring.metrics import Probabilities
+from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import Thresholds
 
 
@@ -103,10 +104,10 @@ def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]
     """The labels decided for each example of one batch, from files and texts. Raises ImageError."""
     pixels = [model.preprocessor.image(image) for image in images]
     batch = model.preprocessor.batch(model.preprocessor.rows(texts, pixels))
-    decisions = model.thresholds.apply(sigmoid(model.logits(batch)))
+    decisions = model.thresholds.apply(to_probabilities(model.logits(batch), model.thresholds.groups))
     return [model.labels.decode(row) for row in decisions]
 
 
 def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilities:
     """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError and BundleError."""
-    return predict_probabilities(model.logits, model.preprocessor, examples)
+    return predict_probabilities(model.logits, model.preprocessor, examples, model.labels.group_columns)

@@ -62,8 +62,10 @@ def compare_teachers(
     from distill.core.recipe import Recipe
 
     pairs = [words.partition("=")[::2] for words in tries]
-    configs = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))).teacher for name, words in pairs}
-    shared = Recipe.load(recipe, overrides)
+    recipes = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))) for name, words in pairs}
+    configs, shared = {name: each.teacher for name, each in recipes.items()}, Recipe.load(recipe, overrides)
+    if other := [name for name, each in recipes.items() if each.labels != shared.labels]:
+        raise click.UsageError(f"--try {other[0]}: [labels] is the same for all teachers; set it with --set")
     if len(configs) < len(pairs) or not all(TRY.fullmatch(name) for name in configs):
         raise click.UsageError(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
@@ -74,7 +76,7 @@ def compare_teachers(
 
     trackers = choose_trackers(report_to, shared.tracking.report_to)
     refuse_overwriting(out, data)
-    splits = read_dataset(data, columns=columns.over(shared.data.columns))
+    splits = read_dataset(data, columns=columns.over(shared.data.columns), **vars(shared.labels))
     from distill.core.terminal import note, output, to_text
     from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size, on_first_process

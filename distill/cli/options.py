@@ -111,6 +111,13 @@ report_to_option = click.option(
     help="Tracker to log to, in place of the recipe's. Repeatable.",
 )
 
+one_label_option = click.option(
+    "--one-label",
+    is_flag=True,
+    help="Exactly one label is true of each row, as in multi-class data: the most probable one is decided. For "
+    "groups of labels, see [labels.groups] in docs/data.md.",
+)
+
 target_option = click.option(
     "--target", type=click.Choice(TARGETS), help="Processor to quantise for.  [default: this one]"
 )
@@ -230,7 +237,7 @@ _seed_option = click.option("--seed", type=SEED, help="Seed of the training.  [d
 def training_options(*seeded: str, with_recipe: bool = True) -> Decorator:
     """The options that all commands share which train; --seed sets these keys of the recipe, if any are named."""
     options: list[Decorator] = [
-        *([recipe_option] if with_recipe else []),
+        *([recipe_option, one_label_option] if with_recipe else []),
         data_option,
         click.option("-o", "--out", required=True, type=NEW_FOLDER, metavar="FOLDER", help="Folder to write to."),
         set_option,
@@ -251,6 +258,8 @@ def training_options(*seeded: str, with_recipe: bool = True) -> Decorator:
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def seeded_on_device(*arguments: Any, device: Any, **given: Any) -> Any:
+            if given.pop("one_label", False):
+                given["overrides"] = (*given["overrides"], "labels.one_label=true")
             if seeded and (seed := given.pop("seed")) is not None:
                 given["overrides"] = (*given["overrides"], *(f"{key}={seed}" for key in seeded))
             with using_device(device):

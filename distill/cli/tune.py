@@ -58,6 +58,7 @@ def tune(
       distill tune --data memes/ --out runs/tune --trials 20
       distill train-teacher --data memes/ --out runs/teacher --recipe runs/tune/best.toml
     """
+    from distill.core.errors import RecipeError
     from distill.core.files import refuse_overwriting, write_text
     from distill.core.recipe import Recipe
 
@@ -68,7 +69,12 @@ def tune(
 
     trackers = choose_trackers(report_to, start.tracking.report_to)
     refuse_overwriting(out, data)
-    splits = read_dataset(data, columns=columns.over(start.data.columns))
+    splits = read_dataset(data, columns=columns.over(start.data.columns), **vars(start.labels))
+    if splits.labels.groups:
+        raise RecipeError(
+            "distill tune searches losses of labels that are decided apart, and exactly one is of the group "
+            f"{splits.labels.groups[0]}; compare settings with distill compare-teachers"
+        )
     if dry_run:
         from distill.cli.dry_run import show_plan, teacher_plan
 

@@ -350,11 +350,28 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True)
+class LabelsConfig:
+    """Which labels exclude each other: `groups` are lists of labels by the name of the group, of each of which
+    exactly one is true; with `one_label`, exactly one of all labels is."""
+
+    one_label: bool
+    groups: dict[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        if self.one_label and self.groups:
+            raise RecipeError(
+                "labels.one_label=true, or --one-label, makes one group of all labels, and labels.groups names "
+                "others; keep one of both"
+            )
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All settings of training and export."""
 
     data: DataConfig
     tracking: TrackingConfig
+    labels: LabelsConfig
     teacher: TeacherConfig
     student: StudentConfig
     finetune: FinetuneConfig

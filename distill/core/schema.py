@@ -23,6 +23,7 @@ else:
 T = TypeVar("T")
 
 MAX_TOML = 1 << 17  # bytes; distill's own recipe has 9 kB, and tomllib's time is quadratic for some
+OPEN_TABLES = frozenset(("groups",))  # whose keys are names of the user's
 
 
 def build_dataclass(cls: type[T], tree: Any, where: str) -> T:
@@ -136,7 +137,9 @@ def merge_table(base: dict[str, Any], top: dict[str, Any], where: str, all_keys:
         if key not in base:
             hint = suggest(key, base, all_keys) or f"; expected {', '.join(sorted(base))}"
             raise RecipeError(f"{where}: unknown key {short_repr(key)}{hint}")
-        if isinstance(base[key], dict) and isinstance(value, dict):
+        if key in OPEN_TABLES and isinstance(value, dict):
+            base[key] = base[key] | value
+        elif isinstance(base[key], dict) and isinstance(value, dict):
             merge_table(base[key], value, where)
         elif isinstance(value, dict):
             raise RecipeError(f"{where}: {key} is a value, not a table; got {short_repr(value)}")

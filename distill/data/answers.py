@@ -27,6 +27,7 @@ from distill.data.labels import LabelSet
 
 MIN_PROBABILITY = 1e-4  # 0 and 1 have no logit; a Predictor rounds to as many digits
 MAX_LOGIT = 1000.0
+SUM_SLACK = 0.01  # by which a group's probabilities may miss 1, as rounded ones do
 MAX_LISTED = 5  # labels or ids that an error names
 
 
@@ -80,11 +81,40 @@ class TeacherAnswers:
         return {self.ids[row]: int(row) for row in rows}
 
     def logits(self) -> NDArray[np.float32]:
-        """float32 (N, L), NaN where there is no answer; probabilities are kept MIN_PROBABILITY from 0 and 1."""
+        """float32 (N, L), NaN where there is no answer; probabilities are kept MIN_PROBABILITY from 0 and 1.
+
+        In a group of labels that exclude each other they are logits of its softmax, so that probabilities that do
+        not add up to 1 do so after it; NaN for all of them where one has no answer."""
+        groups, values = self.labels.group_columns, self.values.copy()
+        for columns in groups.values():
+            incomplete = np.isnan(values[:, columns]).any(axis=1, keepdims=True)
+            values[:, columns] = np.where(incomplete, np.nan, values[:, columns])
         if self.scale == "logits":
-            return self.values.astype(np.float32)
-        p = np.clip(self.values, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-        return (np.log(p) - np.log1p(-p)).astype(np.float32)
+            return values.astype(np.float32)
+        p = np.clip(values, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+        logits = np.log(p) - np.log1p(-p)
+        for columns in groups.values():
+            logits[:, columns] = np.log(p[:, columns])
+        return logits.astype(np.float32)
+
+    def _group_warnings(self) -> list[str]:
+        """What is done to answers that do not fit the groups of labels."""
+        lines = []
+        for name, columns in self.labels.group_columns.items():
+            own = self.values[:, columns]
+            partly = np.isnan(own).any(axis=1) & ~np.isnan(own).all(axis=1)
+            if partly.any():
+                lines.append(
+                    f"{self.file.path}: {partly.sum()} ids have answers for some labels of the group {name!r} "
+                    "alone, which are not used: a share of one label says nothing without the others"
+                )
+            sums = own[~np.isnan(own).any(axis=1)].sum(axis=1)
+            if self.scale == "probabilities" and (off := np.abs(sums - 1) > SUM_SLACK).any():
+                lines.append(
+                    f"{self.file.path}: the probabilities of the group {name!r} add up to {sums.min():.2f} to "
+                    f"{sums.max():.2f}; those of {off.sum()} ids are divided by their sum, so that it is 1"
+                )
+        return lines
 
     def describe(self) -> str:
         """One line: what was understood of the file."""
@@ -131,10 +161,11 @@ class TeacherAnswers:
             )
         strangers = [id_ for id_ in self.ids if id_ not in counts]
         if not strangers:
-            return []
+            return self._group_warnings()
         return [
+            *self._group_warnings(),
             f"{self.file.path}: {len(strangers)} of its {len(self.ids)} ids are of no row that is used: "
-            f"{_first_few(strangers)}"
+            f"{_first_few(strangers)}",
         ]
 
 

@@ -20,6 +20,7 @@ from distill.data.examples import without_texts as without_texts
 from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.open_table import SUFFIXES as SUFFIXES
 from distill.data.formats.other_content import OTHER_SUFFIXES, refuse_other_content
+from distill.data.groups import NONE_ASKED, AskedGroups, GroupError
 from distill.data.labels import LABEL_FILES, LabelSet
 from distill.data.roles import Ask
 from distill.data.rows import OpenRows, open_rows, read_slowly
@@ -63,16 +64,29 @@ class Splits:
 
 
 def read_splits(
-    source: Path, labels: LabelSet | None = None, columns: Columns | None = None, remembered: Columns | None = None
+    source: Path,
+    labels: LabelSet | None = None,
+    columns: Columns | None = None,
+    remembered: Columns | None = None,
+    groups: AskedGroups | None = None,
 ) -> Splits:
     """Read a folder with train, dev and perhaps test files, or one file, which is split 70/15/15.
 
     The label set is `labels` (that of an existing run), else labels.txt or techniques.txt beside the data, else the
     labels of the training rows. `columns` are those that the user names, and `remembered` those of a run, see
-    `Ask`. Raises DataError.
+    `Ask`. `groups` are of labels that exclude each other, for a label set without any. Raises DataError.
     """
-    ask = Ask(columns or Columns(), remembered or Columns(), labels)
-    used = ask.columns.over(ask.remembered)
+    ask = Ask(columns or Columns(), remembered or Columns(), labels, groups=groups or NONE_ASKED)
+    try:
+        return _read_splits(source, ask)
+    except GroupError:
+        # Where a group has a label that no row has, as one that is misspelt, that is what is wrong.
+        _read_splits(source, replace(ask, groups=NONE_ASKED)).labels.with_groups(ask.groups)
+        raise
+
+
+def _read_splits(source: Path, ask: Ask) -> Splits:
+    labels, used = ask.labels, ask.columns.over(ask.remembered)
     parts = _parts_of(source)
     if ALL not in parts and "train" not in parts:
         raise DataError(f"{source}: no train split, only {', '.join(parts)}; `distill split` divides a file")
@@ -82,6 +96,8 @@ def read_splits(
         if read[name]:
             known = known or collect_labels(read[name], source)
     assert known is not None
+    if ask.groups and not known.groups:
+        known = known.with_groups(ask.groups)
     if read[ALL]:
         read |= _divided(read[ALL], ("train", "dev", "test"), known, source)
     elif not read["dev"]:

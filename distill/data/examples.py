@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.core.untrusted import short_repr
+from distill.data.groups import AskedGroups
 from distill.data.image_names import to_data_url
 from distill.data.labels import LabelSet
 
@@ -37,12 +39,20 @@ class Example:
 
 def encode_targets(examples: Sequence[Example], labels: LabelSet) -> NDArray[np.float32]:
     """Targets float32 (N, L): 1 for a label that the example has, 0 for one that it has not, NaN where unknown.
-    Raises DataError for a label outside the set."""
+    Of a group of labels, one is 1 or all are NaN. Raises DataError for a label outside the set, and for an example
+    with no label of a group or several."""
+    if labels.groups:
+        examples = [_grouped(example, AskedGroups(labels.groups)) for example in examples]
     targets = labels.encode([example.labels or () for example in examples])
     unknown = labels.encode([example.unknown_labels for example in examples])
     without_any = np.array([example.labels is None for example in examples], dtype=bool)
     targets[(unknown == 1) | without_any[:, None]] = np.nan
     return targets
+
+
+def _grouped(example: Example, groups: AskedGroups) -> Example:
+    known, unknown = groups.read(example.labels, example.unknown_labels, f"example {short_repr(example.id)}")
+    return replace(example, labels=known, unknown_labels=unknown)
 
 
 def without_images(examples: Sequence[Example]) -> list[Example]:

@@ -24,16 +24,24 @@ MAX_CLASSES = 100  # different whole numbers in a column of classes; more of the
 
 
 def decide_labels(
-    survey: Survey, names: tuple[str, ...], columns: Columns, known: LabelSet | None, path: Path
+    survey: Survey,
+    names: tuple[str, ...],
+    columns: Columns,
+    known: LabelSet | None,
+    path: Path,
+    one_label: bool = False,
 ) -> tuple[LabelCells, str]:
-    """How to read the columns of these names, and a note of it, "" where nothing is to be said. Raises
-    DataError."""
+    """How to read the columns of these names, and a note of it, "" where nothing is to be said. With `one_label`,
+    0 and 1, or yes and no, are two labels that exclude each other. Raises DataError."""
     labels = known.names if known else ()
     if len(names) > 1 or columns.cut is not None:
         return _flags(survey, names, columns.cut, path)
     name, column = names[0], survey.columns.get(names[0], ColumnSurvey())
     values = list(column.distinct.values())
-    if values and all(flag_of(value) is not None for value in values) and not {"0", "1"} <= set(labels):
+    are_classes = {"0", "1"} <= set(labels) or (
+        one_label and {*map(str, values)} <= set(labels or map(str, values))
+    )
+    if values and all(flag_of(value) is not None for value in values) and not are_classes:
         if len(labels) == 2 and name not in labels:
             return _classes(name, labels)
         label = labels[0] if len(labels) == 1 else name

@@ -23,6 +23,7 @@ from distill.data.columns import (
     list_columns,
     normal_name,
 )
+from distill.data.groups import NONE_ASKED, AskedGroups
 from distill.data.label_cells import LabelCells
 from distill.data.label_columns import decide_labels
 from distill.data.labels import LabelSet
@@ -34,14 +35,20 @@ OWN = frozenset(("text_from",))  # written by `distill data ocr`, for readers
 @dataclass(frozen=True)
 class Ask:
     """What is asked of a table: `columns` are what its user says, `remembered` what a run does, which counts where
-    it fits. `labels` are those that are known already. Without `wants_labels`, none are read. `others` are columns
-    that the one who asks reads by themselves."""
+    it fits. `labels` are those that are known already, and `groups` those that are asked for; the groups of known
+    labels come first. Without `wants_labels`, none are read. `others` are columns that the one who asks reads by
+    themselves."""
 
     columns: Columns = field(default_factory=Columns)
     remembered: Columns = field(default_factory=Columns)
     labels: LabelSet | None = None
     wants_labels: bool = True
     others: tuple[str, ...] = ()
+    groups: AskedGroups = NONE_ASKED
+
+    def exclusive(self) -> AskedGroups:
+        """The groups that rows are held to."""
+        return AskedGroups(self.labels.groups) if self.labels and self.labels.groups else self.groups
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
     cells, label_note = None, ""
     if taken.get("labels"):
         said = ask.columns.over(ask.remembered)
-        cells, label_note = decide_labels(survey, taken["labels"], said, ask.labels, path)
+        one_label = ask.exclusive().is_one_of(ask.labels.names if ask.labels else ())
+        cells, label_note = decide_labels(survey, taken["labels"], said, ask.labels, path, one_label)
     first = {role: names[0] if names else "" for role, names in taken.items()}
     roles = Roles(first.get("id", ""), first.get("text", ""), first.get("image", ""), cells)
     notes = [

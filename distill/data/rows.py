@@ -19,6 +19,7 @@ from distill.data.examples import MAX_TEXT, Example
 from distill.data.formats.json_rows import parsed_once
 from distill.data.formats.open_table import open_table
 from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
+from distill.data.groups import NONE_ASKED, AskedGroups
 from distill.data.image_names import MAX_NAME, file_stem, find_image
 from distill.data.roles import Ask, Roles, could_be, decide_roles, unused_columns
 
@@ -35,7 +36,7 @@ class RowReader:
 
     Without a column of ids, they are the names of the images, without their suffixes, or, with `ids_are_numbers`,
     the numbers of the rows. `has_words` says that texts may be "nan" for nothing, as pandas writes to CSV. `known`
-    are the columns by which the roles were decided.
+    are the columns by which the roles were decided; `groups` are of labels that exclude each other.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class RowReader:
     image_folders: tuple[Path, ...] = ()
     said_folder: Path | None = None
     convert: Convert | None = None
+    groups: AskedGroups = NONE_ASKED
 
     def converted(self, rows: Iterable[NumberedRow]) -> Iterator[NumberedRow]:
         """Rows as they stand in the file, in the columns that are read."""
@@ -64,6 +66,7 @@ class RowReader:
                 f"{where}: has neither {columns}; every row needs one of them. It has {list_columns(row)}"
             )
         labels = self.roles.labels.read(row, where) if self.roles.labels else (None, ())
+        labels = self.groups.read(*labels, where)
         # Tokenizers and files would replace surrogates later; here every reader sees the same text.
         return Example(self._id(row, number, where), replace_surrogates(text), image, *labels)
 
@@ -221,6 +224,7 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
     said = Path(folder) if folder else None
     known = frozenset(survey.columns)
     reader = RowReader(path, roles, False, has_words, known, table.image_folders, said, table.convert)
+    reader = replace(reader, groups=ask.exclusive())
     if not roles.image and ask.columns.over(ask.remembered).image != NO_COLUMN:
         notes += _images_by_id(reader, survey)
     if not roles.id and survey.rows:

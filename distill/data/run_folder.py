@@ -28,6 +28,7 @@ from distill.core.untrusted import short_repr
 from distill.data.labels import LabelSet
 
 FORMAT = 6
+GROUPS_FORMAT = 7  # of a run with groups of labels, which an earlier version would decide one by one
 RUN_FILE = "run.json"
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
@@ -83,12 +84,13 @@ def is_run(folder: Path) -> bool:
 
 def read_run_labels(folder: Path) -> LabelSet:
     """The label set of a finished run, without loading its weights. Raises RunError."""
-    names = read_run(folder).get("labels")
+    tree = read_run(folder)
+    names = tree.get("labels")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RunError(f"{folder / RUN_FILE}: its labels are {short_repr(names)}, not a list of names; train again")
     try:
-        return LabelSet(tuple(names))
-    except DataError as error:
+        return LabelSet(tuple(names)).with_group_columns(tree["thresholds"].get("groups", {}))
+    except (KeyError, TypeError, AttributeError, DataError) as error:
         raise RunError(f"{folder / RUN_FILE}: {error}; train again") from error
 
 
@@ -114,6 +116,6 @@ def read_run(folder: Path) -> dict[str, Any]:
         state = "an unfinished run; continue it with --resume" if (folder / START_FILE).is_file() else "not a run"
         raise RunError(f"{folder}: {state} (it has no {RUN_FILE})")
     tree = read_json(folder / RUN_FILE, RunError)
-    if not isinstance(tree, dict) or tree.get("format") != FORMAT:
+    if not isinstance(tree, dict) or tree.get("format") not in (FORMAT, GROUPS_FORMAT):
         raise RunError(f"{folder / RUN_FILE}: not a run of format {FORMAT}; train again with this version")
     return tree

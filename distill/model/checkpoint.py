@@ -92,6 +92,10 @@ class Checkpoint:
             )
         return cls(folder, classifier, thresholds, tree["sha256"], ranges)
 
+    def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
+        """Probabilities float32 (N, L) in the order of the examples."""
+        return self.classifier.probabilities(self.classifier.encode(examples))
+
     def logits(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """Logits float32 (N, L) in the order of the examples."""
         return self.classifier.logits(self.classifier.encode(examples))

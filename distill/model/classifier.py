@@ -29,6 +29,7 @@ from distill.preprocess.images import normalise
 from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec, warn_of_cut_texts
 from distill.preprocess.text import has_text, load_tokenizer, pad, tokenise
 from distill.runtime.bundle import Kind
+from distill.scoring.probabilities import to_probabilities
 
 EVAL_BATCH = 32
 
@@ -108,6 +109,7 @@ class Classifier:
             ids=[example.id for example in examples],
             token_ids=tokenise(load_tokenizer(self.tokenizer_json, self.spec.text), [e.text for e in examples]),
             targets=encode_targets(examples, self.labels),
+            groups=self.labels.group_columns,
             present=np.array([[has_text(e.text), e.image is not None] for e in examples], dtype=np.float32),
             images=[example.image for example in examples],
             image_spec=self.spec.image,
@@ -151,6 +153,10 @@ class Classifier:
     def logits(self, encoded: EncodedDataset) -> NDArray[np.float32]:
         """Logits float32 (N, L), in the order of the examples."""
         return self.outputs(encoded).logits
+
+    def probabilities(self, encoded: EncodedDataset) -> NDArray[np.float32]:
+        """Probabilities float32 (N, L), in the order of the examples."""
+        return to_probabilities(self.logits(encoded), self.labels.group_columns)
 
     def output_widths(self) -> Outputs[int]:
         """How many values of each output an example has."""

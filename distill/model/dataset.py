@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from distill.data.duplicates import image_groups
+from distill.data.groups import GroupColumns
 from distill.data.image_facts import read_facts
 from distill.model.augment.image import ImageAugmenter
 from distill.model.augment.text import TextAugmenter, TokenizedText
@@ -97,7 +98,7 @@ class EncodedDataset(Dataset[DatasetItem]):
     """N examples: ids, token ids, targets float32 (N, L), NaN where unknown, present float32 (N, 2) (1 where there
     is a text, 1 where there is an image), and the images either as cached features float32 (N, *D) or as files that
     are decoded on access. `text_features` float32 (N, W) are those of a frozen text tower. A teacher's outputs and
-    an augmentation are for training."""
+    an augmentation are for training. Labels of `groups` exclude each other."""
 
     ids: list[str]
     token_ids: list[list[int]]
@@ -110,6 +111,7 @@ class EncodedDataset(Dataset[DatasetItem]):
     text_features: NDArray[np.float32] | None
     teacher: Outputs[NDArray[np.float32]] | None
     augmentation: Augmentation | None = None
+    groups: GroupColumns = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.token_ids)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.core.recipe import ModelConfig
+from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.model.encoders.image import ImageEncoder
 from distill.model.encoders.text import NoText, TextEncoder
 from distill.model.fusion import Concat, CrossModal
@@ -127,9 +128,13 @@ class TwoTowerNetwork(nn.Module):
             self.image.eval()
         return self
 
-    def initialise_bias(self, rates: Tensor) -> None:
-        """Set the output bias to logit(rate) of each label, float (L,), so that training starts from the label
-        frequencies and not from 0.5 (Lin et al. 2018, "Focal Loss for Dense Object Detection", section 3.3)."""
+    def initialise_bias(self, rates: Tensor, groups: GroupColumns = NO_GROUPS) -> None:
+        """Set the output bias to logit(rate) of each label, float (L,), and to log(rate) in a group, so that
+        training starts from the label frequencies and not from 0.5 (Lin et al. 2018, "Focal Loss for Dense Object
+        Detection", section 3.3)."""
         clipped = rates.clamp(1e-3, 1 - 1e-3)
+        bias = torch.log(clipped / (1 - clipped))
+        for columns in groups.values():
+            bias[list(columns)] = torch.log(clipped[list(columns)])
         with torch.no_grad():
-            self.output.bias.copy_(torch.log(clipped / (1 - clipped)))
+            self.output.bias.copy_(bias)

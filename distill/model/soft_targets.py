@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from distill.core.files import write_bytes
 from distill.data.answers import TeacherAnswers
 from distill.data.checks import content_hash
 from distill.data.dataset import Example
+from distill.data.groups import LabelGroup
+from distill.data.labels import LabelSet
 from distill.model.outputs import Outputs
 
 
@@ -25,7 +29,7 @@ class SoftTargets:
 
     `content_hashes` are the examples' hashes over text and image, by which they are looked up. `held_out_mask` bool
     (N,) marks the examples that the teacher was not trained on: a fold's, or none. `teacher_sha256` is the
-    fingerprint of its weights.
+    fingerprint of its weights. Labels of `groups` exclude each other: their logits are those of a softmax.
     """
 
     ids: tuple[str, ...]
@@ -34,10 +38,13 @@ class SoftTargets:
     outputs: Outputs[NDArray[np.float32]]
     held_out_mask: NDArray[np.bool_]
     teacher_sha256: str
+    groups: tuple[LabelGroup, ...] = ()
 
     def write(self, path: Path) -> None:
         """Write one .npz file without pickles; features are stored as float16. Raises OutputError."""
         buffer = io.BytesIO()
+        groups = {group.name: group.labels for group in self.groups}
+        extra: dict[str, Any] = {"groups": np.array(json.dumps(groups))} if groups else {}
         np.savez(
             buffer,
             ids=np.array(self.ids, dtype=np.str_),
@@ -48,6 +55,7 @@ class SoftTargets:
             image=self.outputs.image.astype(np.float16),
             held_out=self.held_out_mask,
             teacher_sha256=np.array(self.teacher_sha256),
+            **extra,
         )
         write_bytes(path, buffer.getvalue())
 
@@ -59,6 +67,8 @@ class SoftTargets:
                 ids, content_hashes, labels = (tuple(map(str, file[name])) for name in ("ids", "content", "labels"))
                 logits, text, image = (file[name].astype(np.float32) for name in ("logits", "text", "image"))
                 held_out_mask, sha256 = file["held_out"].astype(bool), str(file["teacher_sha256"])
+                named = json.loads(str(file["groups"])) if "groups" in file else {}
+                groups = LabelSet(labels, tuple(LabelGroup(g, tuple(of)) for g, of in named.items())).groups
         except Exception as error:  # zip, zlib and numpy each have errors of their own
             raise RunError(
                 f"{path}: not readable as soft targets ({error}); run distill train-teacher again"
@@ -71,7 +81,7 @@ class SoftTargets:
                 f"{path}: {logits.shape} logits for {len(ids)} ids and {len(labels)} labels, or not finite, or the "
                 "features are not 2-dimensional; run distill train-teacher again"
             )
-        return cls(ids, content_hashes, labels, Outputs(logits, text, image), held_out_mask, sha256)
+        return cls(ids, content_hashes, labels, Outputs(logits, text, image), held_out_mask, sha256, groups)
 
     @classmethod
     def from_answers(cls, answers: TeacherAnswers, examples: Sequence[Example]) -> SoftTargets:
@@ -95,6 +105,7 @@ class SoftTargets:
             outputs=Outputs(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), no_features, no_features),
             held_out_mask=np.zeros(len(row_of), dtype=bool),
             teacher_sha256=answers.file.sha256,
+            groups=answers.labels.groups,
         )
 
     def with_answers(self, answers: SoftTargets, teachers: int) -> SoftTargets:
@@ -120,17 +131,16 @@ class SoftTargets:
 
     def concatenate(self, more: SoftTargets) -> SoftTargets:
         """These and `more` of the same teacher."""
-        return SoftTargets(
+        return replace(
+            self,
             ids=self.ids + more.ids,
             content_hashes=self.content_hashes + more.content_hashes,
-            labels=self.labels,
             outputs=Outputs(
                 np.concatenate([self.outputs.logits, more.outputs.logits]),
                 np.concatenate([self.outputs.text, more.outputs.text]),
                 np.concatenate([self.outputs.image, more.outputs.image]),
             ),
             held_out_mask=np.concatenate([self.held_out_mask, more.held_out_mask]),
-            teacher_sha256=self.teacher_sha256,
         )
 
     def _rows(self, content_hashes: Sequence[str]) -> NDArray[np.int64]:
@@ -150,6 +160,8 @@ def average_teachers(teachers: Sequence[SoftTargets], content_hashes: Sequence[s
     first = teachers[0]
     if any(teacher.labels != first.labels for teacher in teachers):
         raise RunError("the teachers have different labels; an ensemble needs one label set in one order")
+    if any(teacher.groups != first.groups for teacher in teachers):
+        raise RunError("the teachers have different groups of labels; train them with the same")
     unseen = first.unseen(content_hashes)
     if any((teacher.unseen(content_hashes) != unseen).any() for teacher in teachers):
         raise RunError("the teachers' folds differ; train them with the same teacher.folds and teacher.seed")
@@ -164,4 +176,5 @@ def average_teachers(teachers: Sequence[SoftTargets], content_hashes: Sequence[s
         outputs=outputs[0] if len(outputs) == 1 else Outputs(logits, no_features, no_features),
         held_out_mask=unseen,
         teacher_sha256="+".join(teacher.teacher_sha256 for teacher in teachers),
+        groups=first.groups,
     )

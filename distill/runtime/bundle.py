@@ -5,7 +5,9 @@ BUNDLE/
   model.onnx        input_ids, attention_mask int64 (B, T), pixels uint8 (B, H, W, 3), present float32 (B, 2),
                     which says whether there is a text and an image -> logits float32 (B, L); or another
                     runtime's files, which the manifest names (distill.runtime.bundle_files)
-  tokenizer.json    labels.txt    thresholds.json    preprocess.json    recipe.json
+  tokenizer.json    labels.txt    preprocess.json    recipe.json
+  thresholds.json   how probabilities become decisions: a threshold a label, and groups of labels of which the most
+                    probable is decided
   golden.json       golden answers: inputs and this model's logits, for `distill verify` on the device
   README.md         the model card: what it is and what was measured
 
@@ -41,6 +43,7 @@ from distill.preprocess.inputs import PreprocessSpec
 from distill.runtime import hub
 from distill.runtime.bundle_files import (
     FORMAT,
+    GROUPS_FORMAT,
     MANIFEST,
     MANIFEST_LIMIT,
     FileState,
@@ -93,7 +96,7 @@ class Contents:
     def manifest(self) -> dict[str, Any]:
         """The manifest without the files' checksums."""
         return {
-            "format": FORMAT,
+            "format": GROUPS_FORMAT if self.thresholds.groups else FORMAT,
             "distill": __version__,
             "kind": self.kind,
             "runtime": self.runtime,
@@ -102,6 +105,7 @@ class Contents:
             "run_sha256": self.run_sha256,
             "figures": self.figures,
             **({"columns": said} if (said := self.columns.to_json()) else {}),
+            **({"groups": groups} if (groups := self.labels.groups_to_json()) else {}),
         }
 
 
@@ -248,15 +252,15 @@ def _assemble(
 ) -> Bundle:
     """A Bundle from the parsed content of its files, or of its one file's metadata. Raises BundleError."""
     try:
-        manifest = parts["manifest"]
+        manifest, thresholds = parts["manifest"], Thresholds.from_json(parts["thresholds"])
         bundle = Bundle(
             folder=folder,
             model=model,
             kind=manifest["kind"],
             precision=manifest["precision"],
             target=manifest["target"],
-            labels=LabelSet.parse(_text(parts["labels"])),
-            thresholds=Thresholds.from_json(parts["thresholds"]),
+            labels=LabelSet.parse(_text(parts["labels"])).with_group_columns(thresholds.groups),
+            thresholds=thresholds,
             preprocess=PreprocessSpec.from_json(parts["preprocess"]),
             tokenizer_json=_text(parts["tokenizer"]),
             golden=parts["golden"],
@@ -266,6 +270,8 @@ def _assemble(
             columns=Columns.of(manifest.get("columns")),
             runtime=manifest.get("runtime", "onnxruntime"),
         )
+        if manifest.get("groups", {}) != bundle.labels.groups_to_json():
+            raise ValueError("manifest.json and thresholds.json have different groups of labels")
         _validate(bundle)
     except KeyError as error:
         raise BundleError(f"{folder}: not readable as a Bundle: no {error}; run distill export again") from error

@@ -18,6 +18,7 @@ from distill.runtime.onnx.guard import MAX_BYTES
 from distill.runtime.openvino.guard import MAX_XML_BYTES
 
 FORMAT = 4
+GROUPS_FORMAT = 5  # of a Bundle with groups of labels, which an earlier version would decide one by one
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 4 << 20
 # Each file and how many bytes it may have: many times what any has, and little enough to be read at once.
@@ -116,9 +117,10 @@ def read_runtime(manifest: Any, path: Path) -> Runtime:
     """The runtime that a manifest at `path` names. Raises BundleError for another format, and for a runtime that
     this distill does not know."""
     version = manifest.get("format") if isinstance(manifest, dict) else None
-    if version != FORMAT:
+    if version not in (FORMAT, GROUPS_FORMAT):
         raise BundleError(
-            f"{path}: its format is {short_repr(version)}, expected {FORMAT}; run distill export again"
+            f"{path}: its format is {short_repr(version)}, expected {FORMAT} or {GROUPS_FORMAT}; run distill "
+            "export again"
         )
     name = manifest.get("runtime", "onnxruntime")  # before there were several, a manifest named none
     runtime = next((known for known in RUNTIMES if known == name), None)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,14 +25,13 @@ from distill.core.errors import DataError
 from distill.core.terminal import track
 from distill.core.untrusted import replace_surrogates
 from distill.data.dataset import Example
-from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec
 from distill.preprocess.inputs import EncodedExample, Preprocessor
 from distill.preprocess.text import has_text
 from distill.preprocess.tokenizer_guard import translate_errors
 from distill.runtime.predictor import LogitsFunction, Predictor
-from distill.scoring.metrics import sigmoid
-from distill.scoring.thresholds import Thresholds
+from distill.scoring.metrics import logit
+from distill.scoring.probabilities import to_probabilities
 
 DIGITS = 5
 WORD = re.compile(r"\S+")
@@ -40,7 +39,8 @@ WORD = re.compile(r"\S+")
 
 @dataclass(frozen=True)
 class Output:
-    """The model's output for one label, as logit and as probability; or an effect, the difference of two."""
+    """The model's output for one label, as logit and as probability; or an effect, the difference of two. The logit
+    of a label of a group is log(p / (1 - p)) of its probability."""
 
     logit: float
     probability: float
@@ -63,21 +63,18 @@ class Word:
 class LabelEffects:
     """The effects on one label: of each word, and of each region, row by row from the top left.
 
-    `whole`, `text_alone` and `image_alone` are outputs; the last two are None for a post without both halves.
+    `whole`, `text_alone` and `image_alone` are outputs; the last two are None for a post without both halves. A
+    label of a group has no threshold, and is `decided` where it is the most probable of the group.
     """
 
     label: str
-    threshold: float
+    threshold: float | None
+    decided: bool
     whole: Output
     text_alone: Output | None
     image_alone: Output | None
     words: tuple[Output, ...]
     regions: tuple[tuple[Output, ...], ...]
-
-    @property
-    def decided(self) -> bool:
-        """Whether the label is predicted."""
-        return self.whole.probability >= self.threshold
 
 
 @dataclass(frozen=True)
@@ -114,10 +111,18 @@ def explain_prediction(
     rows = _occluded_rows(preprocessor, example.text, [word for word in words if word.read], image, grid)
     logits = np.concatenate(list(_run(predictor.logits, preprocessor, rows)))
     grid = 0 if image is None else grid
-    chosen = [labels.names.index(name) for name in names] or _top_labels(logits[0], labels, thresholds, count)
+    probabilities = to_probabilities(logits, labels.group_columns)
+    for columns in labels.group_columns.values():
+        logits[:, columns] = logit(probabilities[:, columns])
+    decided = thresholds.apply(probabilities[0])
+    chosen = [labels.names.index(name) for name in names] or _top_labels(probabilities[0], decided, count)
     has_both = grid > 0 and has_text(example.text)
-    values = thresholds.array().tolist()
-    effects = (_effects(labels.names[i], values[i], logits[:, i], words, grid, has_both) for i in chosen)
+    effects = []
+    for i in chosen:
+        outputs = [Output(float(x), float(p)) for x, p in zip(logits[:, i], probabilities[:, i], strict=True)]
+        threshold = None if thresholds.values[i] is None else float(thresholds.array()[i])
+        of_label = _effects(labels.names[i], threshold, outputs, words, grid, has_both)
+        effects.append(replace(of_label, decided=bool(decided[i])))
     return Explanation(tuple(words), grid, tuple(effects))
 
 
@@ -155,7 +160,8 @@ def to_table(explanation: Explanation) -> Table:
         words = (
             f"{replace_surrogates(word.text)[:24]} {100 * effect.probability:+.1f}" for word, effect in effects[:3]
         )
-        numbers = (f"{label.whole.probability:.2f}", f"{label.threshold:.2f}", *halves)
+        cut = "highest" if label.threshold is None else f"{label.threshold:.2f}"
+        numbers = (f"{label.whole.probability:.2f}", cut, *halves)
         table.add_row(label.label, *numbers, ", ".join(words))
     return table
 
@@ -182,20 +188,18 @@ def _run(
         yield logits(preprocessor.batch([row]))
 
 
-def _top_labels(logits: NDArray[np.float32], labels: LabelSet, thresholds: Thresholds, count: int) -> list[int]:
-    probabilities = sigmoid(logits)
-    decided = thresholds.apply(probabilities)
-    return sorted(range(len(labels)), key=lambda i: (not decided[i], -probabilities[i]))[:count]
+def _top_labels(probabilities: NDArray[np.float32], decided: NDArray[np.bool_], count: int) -> list[int]:
+    return sorted(range(len(decided)), key=lambda i: (not decided[i], -probabilities[i]))[:count]
 
 
 def _effects(
-    name: str, threshold: float, logits: NDArray[np.float32], words: Sequence[Word], grid: int, has_both: bool
+    name: str, threshold: float | None, outputs: Sequence[Output], words: Sequence[Word], grid: int, has_both: bool
 ) -> LabelEffects:
-    """From one label's logits (N,) for all rows."""
-    outputs = iter([Output(float(x), float(p)) for x, p in zip(logits, sigmoid(logits), strict=True)])
-    whole = next(outputs)
-    text_alone, image_alone = (next(outputs), next(outputs)) if has_both else (None, None)
+    """From one label's outputs for all rows; it is not yet decided."""
+    rest = iter(outputs)
+    whole = next(rest)
+    text_alone, image_alone = (next(rest), next(rest)) if has_both else (None, None)
     none = Output(0.0, 0.0)
-    on_words = tuple(whole - next(outputs) if word.read else none for word in words)
-    on_regions = tuple(tuple(whole - next(outputs) for _ in range(grid)) for _ in range(grid))
-    return LabelEffects(name, threshold, whole, text_alone, image_alone, on_words, on_regions)
+    on_words = tuple(whole - next(rest) if word.read else none for word in words)
+    on_regions = tuple(tuple(whole - next(rest) for _ in range(grid)) for _ in range(grid))
+    return LabelEffects(name, threshold, False, whole, text_alone, image_alone, on_words, on_regions)

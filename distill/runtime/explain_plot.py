@@ -167,7 +167,8 @@ def _draw_title(page: Axes, top: float, effects: LabelEffects) -> None:
     page.plot([MARGIN, WIDTH - MARGIN], [top - 8, top - 8], color=RULE, linewidth=0.8)
     _draw_text(page, MARGIN, top + 9, shorten(effects.label, 60), SIZE + 2, INK, weight="bold")
     verdict = "predicted" if effects.decided else "not predicted"
-    text = f"{verdict}: probability {effects.whole.probability:.2f}, threshold {effects.threshold:.2f}"
+    cut = "" if effects.threshold is None else f", threshold {effects.threshold:.2f}"
+    text = f"{verdict}: probability {effects.whole.probability:.2f}{cut}"
     _draw_text(page, WIDTH - MARGIN, top + 9, text, SIZE, INK if effects.decided else MUTED, ha="right")
 
 
@@ -224,6 +225,8 @@ def _draw_halves(page: Axes, left: float, top: float, effects: LabelEffects) -> 
         colour = "#444444" if number == 0 else "#8a8a8a"
         page.add_patch(Rectangle((start, base), room * output.probability, BAR, color=colour, lw=0))
         _draw_text(page, start + room + 6, base + BAR, f"{output.probability:.2f}", SMALL + 1, INK)
+    if effects.threshold is None:
+        return
     threshold = start + room * effects.threshold
     ends = [top - 2, top + BAR_STEP * (len(bars) - 1) + BAR + 2]
     page.plot([threshold, threshold], ends, color="white", linewidth=2.6)

@@ -27,7 +27,7 @@ from distill.preprocess.images import image_to_uint8
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.golden_answers import MAX_TOLERANCE, MIN_TOLERANCE, NOT_READABLE, Case, GoldenAnswers
 from distill.runtime.predictor import LogitsFunction, Predictor
-from distill.scoring.metrics import sigmoid
+from distill.scoring.probabilities import to_probabilities
 
 MAX_IMAGE_PIXELS = 1_000_000  # of one image; those that are recorded are much smaller
 FORMATS = (b"\xff\xd8\xff", b"\x89PNG")
@@ -107,7 +107,8 @@ def replay_golden(predictor: Predictor) -> ReplayReport:
     ids = [tuple(batch.input_ids[0].tolist()) != row for batch, row in zip(batches, golden.ids, strict=True)]
     pixels = [_digest(batch) != digest for batch, digest in zip(batches, golden.pixels, strict=True)]
     logits = _logits(predictor.logits, batches)
-    before, after = (bundle.thresholds.apply(sigmoid(values)) for values in (expected, logits))
+    groups = bundle.labels.group_columns
+    before, after = (bundle.thresholds.apply(to_probabilities(values, groups)) for values in (expected, logits))
     return ReplayReport(
         cases=len(golden.cases),
         other_tokens=sum(ids),

@@ -20,13 +20,14 @@ from distill.core.errors import BundleError, DistillError, ImageError, first_lin
 from distill.core.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
 from distill.core.terminal import warn
 from distill.data.dataset import Example
+from distill.data.groups import GroupColumns
 from distill.data.sources import FailedRow, InMemoryExample, Item
 from distill.preprocess.inputs import EncodedExample, ModelInputs, Preprocessor
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
 from distill.runtime.opened import OpenedModel, RunOptions, chosen_runtime, open_model
 from distill.runtime.rows import to_item, to_items
-from distill.scoring.metrics import sigmoid
+from distill.scoring.probabilities import to_probabilities
 
 BATCH_SIZE = 16
 CHUNK_SIZE = 256  # examples in memory at once; within a chunk, those of like length share a batch
@@ -53,7 +54,7 @@ class Predictor:
     def __init__(self, bundle: Bundle, threads: int = 0, options: RunOptions = DEFAULTS) -> None:
         """`threads` take the place of those in the options."""
         check_integer("threads", threads, 0, max_threads())
-        self.bundle = bundle
+        self.bundle, self._groups = bundle, bundle.labels.group_columns
         self.options = replace(options, threads=threads)
         try:
             self.preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
@@ -107,12 +108,22 @@ class Predictor:
         return self.bundle.labels.names
 
     @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The labels of each group, by its name: of a group exactly one is predicted, the most probable, and their
+        probabilities add up to 1."""
+        return {group.name: group.labels for group in self.bundle.labels.groups}
+
+    @property
     def thresholds(self) -> NDArray[np.float32]:
         """Read-only float32 (L,), each in (0, 1): a label is predicted when its probability is at least its
-        threshold."""
+        threshold. NaN for a label of a group; `decide` knows both."""
         thresholds = self.bundle.thresholds.array()
         thresholds.flags.writeable = False
         return thresholds
+
+    def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """The labels that are predicted, bool (N, L), for probabilities (N, L) as `predict_proba` gives them."""
+        return self.bundle.thresholds.apply(probabilities)
 
     def predict(self, text: Any = None, image: Any = None, id: Any = "") -> Prediction:
         """Predict for one post; its text or its image may be missing (None or NaN).
@@ -178,7 +189,7 @@ class Predictor:
 
     def predict_batch(self, ids: Sequence[str], rows: Sequence[EncodedExample]) -> list[Prediction]:
         """Predict for rows that are preprocessed already, all in one batch. Raises BundleError."""
-        probabilities = sigmoid(self.logits(self.preprocessor.batch(rows)))
+        probabilities = to_probabilities(self.logits(self.preprocessor.batch(rows)), self._groups)
         return [self._decide(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
@@ -186,7 +197,7 @@ class Predictor:
         `predict`."""
         if not examples:
             return np.zeros((0, len(self.labels)), dtype=np.float32)
-        return predict_probabilities(self.logits, self.preprocessor, examples)
+        return predict_probabilities(self.logits, self.preprocessor, examples, self._groups)
 
     def _predict_items(self, items: Iterable[Item]) -> Iterator[tuple[Item, NDArray[np.float32]]]:
         """Yield each item with its probabilities (L,), or a FailedRow in its place with an array of shape (0,),
@@ -197,7 +208,9 @@ class Predictor:
         while chunk := list(itertools.islice(decoded, CHUNK_SIZE)):
             readable = [(item.text, image) for item, image in chunk if not isinstance(item, FailedRow)]
             texts, images = zip(*readable, strict=True) if readable else ((), ())
-            rows = iter(_predict_chunk(self.logits, self.preprocessor, texts, images) if texts else ())
+            rows = iter(
+                _predict_chunk(self.logits, self.preprocessor, texts, images, self._groups) if texts else ()
+            )
             for item, _ in chunk:
                 yield item, nothing if isinstance(item, FailedRow) else next(rows)
 
@@ -217,7 +230,7 @@ class Predictor:
         return self._decide(item.id, probabilities)
 
     def _decide(self, id_: str, probabilities: NDArray[np.float32]) -> Prediction:
-        decisions = self.bundle.thresholds.apply(probabilities)
+        decisions = self.decide(probabilities)
         by_label = {name: round(float(p), 4) for name, p in zip(self.labels, probabilities, strict=True)}
         return Prediction(id_, self.bundle.labels.decode(decisions), by_label)
 
@@ -246,15 +259,15 @@ def load(
 
 
 def predict_probabilities(
-    logits: LogitsFunction, preprocessor: Preprocessor, examples: Sequence[Example]
+    logits: LogitsFunction, preprocessor: Preprocessor, examples: Sequence[Example], groups: GroupColumns
 ) -> NDArray[np.float32]:
-    """float32 (N, L) of any model, in order. Raises ImageError for the first image that cannot be read, and
-    BundleError when the tokenizer fails, or as `logits` raises it."""
+    """float32 (N, L) of any model with these groups of labels, in order. Raises ImageError for the first image that
+    cannot be read, and BundleError when the tokenizer fails, or as `logits` raises it."""
     rows = []
     for start in range(0, len(examples), CHUNK_SIZE):
         chunk = examples[start : start + CHUNK_SIZE]
         images = [preprocessor.image(example.image) for example in chunk]
-        rows.append(_predict_chunk(logits, preprocessor, [example.text for example in chunk], images))
+        rows.append(_predict_chunk(logits, preprocessor, [example.text for example in chunk], images, groups))
     return np.concatenate(rows)
 
 
@@ -263,6 +276,7 @@ def _predict_chunk(
     preprocessor: Preprocessor,
     texts: Sequence[str],
     images: Sequence[NDArray[np.uint8] | None],
+    groups: GroupColumns,
 ) -> NDArray[np.float32]:
     rows = preprocessor.rows(texts, images)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))  # like lengths together: little padding
@@ -270,7 +284,7 @@ def _predict_chunk(
     for start in range(0, len(order), BATCH_SIZE):
         chosen = order[start : start + BATCH_SIZE]
         batch = preprocessor.batch([rows[row] for row in chosen])
-        probabilities.update(zip(chosen, sigmoid(logits(batch)), strict=True))
+        probabilities.update(zip(chosen, to_probabilities(logits(batch), groups), strict=True))
     return np.stack([probabilities[row] for row in range(len(rows))])
 
 

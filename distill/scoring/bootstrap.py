@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import Decisions, Probabilities, Targets, bootstrap_draws, weighted_f1
+from distill.data.groups import NO_GROUPS, GroupColumns
+from distill.scoring.accuracy import ACCURACY, accuracy_of, group_hits, weighted_accuracy
+from distill.scoring.estimate import Estimate, bootstrap_draws
+from distill.scoring.metrics import Decisions, Probabilities, Targets, weighted_f1
 
-# By name (micro, macro and balanced F1, micro_ap): the value on the data and in each draw, (1 + ROUNDS,).
+# By name (micro, macro and balanced F1, micro_ap, and the accuracy of each group): the value on the data and in
+# each draw, (1 + ROUNDS,).
 MetricDraws = dict[str, NDArray[np.float64]]
 
 ROUNDS = 2000
@@ -20,11 +23,13 @@ CHUNK = 100  # draws at once, to bound memory
 
 @dataclass(frozen=True)
 class ArmMetrics:
-    """The metrics of one arm of an experiment, each the mean over its seeds."""
+    """The metrics of one arm of an experiment, each the mean over its seeds; `accuracies` are those of groups of
+    labels that exclude each other, by what they are called."""
 
     micro_f1: Estimate
     macro_f1: Estimate
     micro_ap: Estimate
+    accuracies: dict[str, Estimate] = field(default_factory=dict)
 
 
 class PairedBootstrap:
@@ -38,7 +43,11 @@ class PairedBootstrap:
         self.seed_shares = np.concatenate([np.ones((1, seeds)), seed_counts]) / seeds
 
     def metric_draws(
-        self, targets: Targets, outputs: Sequence[Probabilities], decisions: Sequence[Decisions]
+        self,
+        targets: Targets,
+        outputs: Sequence[Probabilities],
+        decisions: Sequence[Decisions],
+        groups: GroupColumns = NO_GROUPS,
     ) -> MetricDraws:
         """The metrics of one arm in each draw, the mean over the drawn seeds. `outputs` and `decisions` hold (N, L)
         for each seed, or one for all."""
@@ -46,7 +55,17 @@ class PairedBootstrap:
         shares = self.seed_shares if len(decisions) > 1 else np.ones((1 + ROUNDS, 1))
         ap = [self._average_precision(targets, probabilities) for probabilities in outputs]
         micro_f1, macro_f1, micro_ap = ((np.stack(part, axis=1) * shares).sum(1) for part in (micro, macro, ap))
-        return {"micro": micro_f1, "macro": macro_f1, "balanced": (micro_f1 + macro_f1) / 2, "micro_ap": micro_ap}
+        metrics = {
+            "micro": micro_f1,
+            "macro": macro_f1,
+            "balanced": (micro_f1 + macro_f1) / 2,
+            "micro_ap": micro_ap,
+        }
+        for name, columns in groups.items():
+            hits = [group_hits(targets, one_seed, columns) for one_seed in decisions]
+            each = np.stack([weighted_accuracy(of_seed, self.weights) for of_seed in hits], axis=1)
+            metrics[accuracy_of(name)] = (each * shares).sum(1)
+        return metrics
 
     def _average_precision(self, targets: Targets, probabilities: Probabilities) -> NDArray[np.float64]:
         """Micro-averaged precision in each draw, (1 + ROUNDS,): over all (example, label) pairs, each counted as
@@ -65,7 +84,9 @@ class PairedBootstrap:
 
 def arm_metrics(draws: MetricDraws) -> ArmMetrics:
     """The metrics of one arm with their intervals."""
-    return ArmMetrics(*(estimate(draws[name]) for name in ("micro", "macro", "micro_ap")))
+    accuracies = {name: estimate(values) for name, values in draws.items() if name.startswith(ACCURACY)}
+    micro_f1, macro_f1, micro_ap = (estimate(draws[name]) for name in ("micro", "macro", "micro_ap"))
+    return ArmMetrics(micro_f1, macro_f1, micro_ap, accuracies)
 
 
 def paired_difference(draws: MetricDraws, baseline: MetricDraws) -> dict[str, Estimate]:

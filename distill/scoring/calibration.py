@@ -1,4 +1,5 @@
-"""Calibrates a model's probabilities: Platt scaling with a slope and an offset for each label, shrunk."""
+"""Calibrates a model's probabilities: Platt scaling with a slope and an offset for each label, shrunk; for labels
+that exclude each other, one temperature for all of them."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ TOLERANCE = 1e-3  # of the mean slope, relative
 NEWTON_STEPS = 30
 MIN_SLOPE = 0.05  # > 0, so that the order of a label's probabilities is never reversed
 MIN_SPREAD = 1e-9  # of a label's logits; below it they are one value
+MAX_LOG_TEMPERATURE = 3.0  # of a group, in size: larger logits would differ more between machines
+HALVINGS = 50
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,31 @@ def fit_platt(
     assert lines is not None  # there is a first round
     own = np.where(np.isfinite(spread), np.maximum(lines.slopes, MIN_SLOPE) / spread, 1.0)
     return PlattScaling(own, lines.offsets - own * mean)
+
+
+def fit_group_temperature(logits: NDArray[np.floating], targets: Targets) -> float:
+    """The temperature T of one group, whose calibrated probabilities are softmax(logits / T), from logits and
+    targets (N, K), of which exactly one a row is 1, or all are NaN.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2: the T of the least log loss. One
+    number for all labels changes neither their order nor the decision, and cannot overfit as an offset for each
+    could. A Gaussian prior on log T, of as much weight as one row or two, keeps it finite where every row is right;
+    halving finds where the slope of their sum is 0. 1 where no target is known.
+    """
+    known = ~np.isnan(targets).any(axis=1)
+    z, y = logits[known].astype(np.float64), targets[known]
+    if not len(z):
+        return 1.0
+    z = z - z.max(axis=1, keepdims=True)
+    low, high = -MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE  # of 1/T
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        scaled = z * np.exp(middle)
+        weights = np.exp(scaled)
+        p = weights / weights.sum(axis=1, keepdims=True)
+        slope = (scaled * (p - y)).sum() + middle  # by log 1/T
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return float(np.exp(-(low + high) / 2))
 
 
 def label_rates(targets: Targets) -> NDArray[np.float64]:

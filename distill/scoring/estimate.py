@@ -1,4 +1,4 @@
-"""A value with its 95 % interval, and how it is printed."""
+"""A value with its 95 % interval, how it is printed, and the draws of a bootstrap."""
 
 from __future__ import annotations
 
@@ -41,3 +41,8 @@ class Estimate:
         if not self.bounded:
             return f"{self.value:{spec}}"
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+
+def bootstrap_draws(rows: int, rounds: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """How often each of `rows` examples is drawn with replacement in each round, (rounds, rows)."""
+    return generator.multinomial(rows, np.full(rows, 1 / rows), size=rounds).astype(np.float64)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from distill.core.recipe import Objective
 from distill.core.terminal import output
+from distill.data.labels import LabelSet
 from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import (
     ConstantBaseline,
+    Decisions,
     Probabilities,
     Quality,
     Targets,
     constant_baseline,
     measure_decisions,
-    measure_probabilities,
 )
 from distill.scoring.tables import label_table, quality_table
 from distill.scoring.thresholds import Thresholds, cross_fitted, fit_thresholds
@@ -28,10 +29,19 @@ class SplitOutputs:
     probabilities for the same examples with one modality, by its name: "text" or "image"."""
 
     split: str
-    labels: tuple[str, ...]
+    labels: LabelSet
     probabilities: Probabilities
     targets: Targets
     alone: Mapping[str, Probabilities] = field(default_factory=dict)
+
+    def measure(self, probabilities: Probabilities, decisions: Decisions, thresholds: Thresholds) -> Quality:
+        """The quality of decisions for these examples."""
+        names, groups = self.labels.names, self.labels.group_columns
+        return measure_decisions(names, self.targets, probabilities, decisions, thresholds.array(), groups)
+
+    def constant(self, train_targets: Targets) -> ConstantBaseline:
+        """The constant baseline, chosen on `train_targets`."""
+        return constant_baseline(self.labels.names, train_targets, self.targets, self.labels.group_columns)
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """A JSON table."""
         rows = [{"what": what, **quality.to_json()} for what, quality in self.rows]
-        return {"quality": rows, "constant": asdict(self.constant)}
+        return {"quality": rows, "constant": self.constant.to_json()}
 
     def show(self, title: str) -> None:
         """Print the table of qualities, and the table of labels for the first one."""
@@ -57,34 +67,31 @@ class Evaluation:
 def evaluate_thresholds(outputs: SplitOutputs, thresholds: Thresholds, train_targets: Targets) -> Evaluation:
     """Evaluate thresholds that were fitted on other examples; the constant baseline is chosen on
     `train_targets`."""
-    names, targets, cuts = outputs.labels, outputs.targets, thresholds.array()
-    rows = [(f"{outputs.split}, not fitted on", measure_probabilities(names, targets, outputs.probabilities, cuts))]
-    for modality, probabilities in outputs.alone.items():
-        rows.append(
-            (f"{outputs.split}, {modality} alone", measure_probabilities(names, targets, probabilities, cuts))
-        )
-    return Evaluation(thresholds, tuple(rows), constant_baseline(names, train_targets, targets))
+    rows = [(f"{outputs.split}, not fitted on", outputs.probabilities)]
+    rows += [(f"{outputs.split}, {modality} alone", alone) for modality, alone in outputs.alone.items()]
+    qualities = tuple((name, outputs.measure(p, thresholds.apply(p), thresholds)) for name, p in rows)
+    return Evaluation(thresholds, qualities, outputs.constant(train_targets))
 
 
 def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets: Targets) -> Evaluation:
     """Fit thresholds on these outputs and evaluate them twice: cross-fitted, where each example is decided with
     thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. Raises DataError
     if there are no positives."""
-    names, targets, probabilities = outputs.labels, outputs.targets, outputs.probabilities
+    targets, probabilities, groups = outputs.targets, outputs.probabilities, outputs.labels.group_columns
     rates = label_rates(train_targets)
-    thresholds = fit_thresholds(probabilities, targets, objective, outputs.split, rates)
+    thresholds = fit_thresholds(probabilities, targets, objective, outputs.split, rates, groups)
 
     def cross_fitted_quality(applied_to: Probabilities) -> Quality:
-        decisions = cross_fitted(probabilities, targets, objective, applied_to, rates)
-        return measure_decisions(names, targets, applied_to, decisions, thresholds.array())
+        decisions = cross_fitted(probabilities, targets, objective, applied_to, rates, groups)
+        return outputs.measure(applied_to, decisions, thresholds)
 
     rows = [
         (f"{outputs.split}, thresholds cross-fitted", cross_fitted_quality(probabilities)),
         (
             f"{outputs.split}, fitted on itself (flatters)",
-            measure_probabilities(names, targets, probabilities, thresholds.array()),
+            outputs.measure(probabilities, thresholds.apply(probabilities), thresholds),
         ),
     ]
     for modality, alone in outputs.alone.items():
         rows.append((f"{outputs.split}, {modality} alone", cross_fitted_quality(alone)))
-    return Evaluation(thresholds, tuple(rows), constant_baseline(names, train_targets, targets))
+    return Evaluation(thresholds, tuple(rows), outputs.constant(train_targets))

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import ArgumentError
+from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.data.hierarchy import is_hierarchical
+from distill.scoring.accuracy import GroupQuality, measure_groups
 from distill.scoring.estimate import Estimate
+from distill.scoring.estimate import bootstrap_draws as bootstrap_draws
 from distill.scoring.hierarchy import fill_ancestors, fill_targets
 
 Targets = NDArray[np.float32]  # (N, L) in {0, 1}, NaN where unknown: such pairs count in no metric
@@ -22,7 +25,8 @@ SMALLEST, LARGEST = 1e-37, 1 - 2.0**-24  # float32's probabilities next to 0 and
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """The quality of one label: `support` is the number of its positives, `predicted` of the decisions for it."""
+    """The quality of one label: `support` is the number of its positives, `predicted` of the decisions for it. The
+    label of a group has no threshold."""
 
     name: str
     support: int
@@ -31,7 +35,7 @@ class LabelQuality:
     recall: float
     f1: float
     average_precision: float | None
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Quality:
 
     `macro_f1` gives a label without positives and decisions an F1 of 0 (scikit-learn's zero_division=0),
     `macro_f1_empty_as_one` gives it 1 (zero_division=1, as the SemEval-2021 Task 6 scorer does). `ece` is the
-    expected calibration error. `hierarchical_f1` is None for labels without a hierarchy.
+    expected calibration error. `hierarchical_f1` is None for labels without a hierarchy, `groups` for labels
+    without groups.
     """
 
     examples: int
@@ -51,21 +56,27 @@ class Quality:
     ece: float
     labels: tuple[LabelQuality, ...]
     hierarchical_f1: float | None = None
+    groups: tuple[GroupQuality, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON table."""
-        return asdict(self)
+        """A JSON table, with `groups` where there are any."""
+        return {name: value for name, value in asdict(self).items() if name != "groups" or value}
 
 
 @dataclass(frozen=True)
 class ConstantBaseline:
-    """The baseline to beat: it always predicts the labels `names`, the k most frequent ones in training with the k
-    that has the best micro-F1 there."""
+    """The baseline to beat: it always predicts the labels `names`, of each group the most frequent one in training,
+    and of the others the k most frequent ones with the k that has the best micro-F1 there."""
 
     names: tuple[str, ...]
     micro_f1: float
     macro_f1: float
     macro_f1_empty_as_one: float
+    groups: tuple[GroupQuality, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON table, with `groups` where there are any."""
+        return {name: value for name, value in asdict(self).items() if name != "groups" or value}
 
 
 def sigmoid(logits: NDArray[np.float32]) -> Probabilities:
@@ -194,11 +205,6 @@ def bootstrap_f1(
     return Estimate.of(micro_f1(targets, decisions), micro), Estimate.of(macro_f1(targets, decisions), macro)
 
 
-def bootstrap_draws(rows: int, rounds: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """How often each of `rows` examples is drawn with replacement in each round, (rounds, rows)."""
-    return generator.multinomial(rows, np.full(rows, 1 / rows), size=rounds).astype(np.float64)
-
-
 def weighted_f1(
     targets: Targets, decisions: Decisions, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -227,8 +233,10 @@ def measure_decisions(
     probabilities: Probabilities,
     decisions: Decisions,
     thresholds: NDArray[np.float32],
+    groups: GroupColumns = NO_GROUPS,
 ) -> Quality:
-    """As `measure_probabilities`, for given decisions, such as cross-fitted ones."""
+    """As `measure_probabilities`, for given decisions, such as those of `Thresholds.apply`, or cross-fitted ones,
+    and for labels in `groups`, which have no threshold, NaN."""
     tp, fp, fn = confusion_counts(targets, decisions)
     f1 = f1_from_counts(tp, fp, fn)
     labels = tuple(
@@ -240,7 +248,7 @@ def measure_decisions(
             recall=float(tp[i] / max(1, tp[i] + fn[i])),
             f1=float(f1[i]),
             average_precision=average_precision(targets[:, i], probabilities[:, i]),
-            threshold=float(thresholds[i]),
+            threshold=None if np.isnan(thresholds[i]) else float(thresholds[i]),
         )
         for i, name in enumerate(names)
     )
@@ -254,16 +262,25 @@ def measure_decisions(
         ece=expected_calibration_error(targets, probabilities),
         labels=labels,
         hierarchical_f1=hierarchical_f1(names, targets, decisions) if is_hierarchical(names) else None,
+        groups=measure_groups(targets, decisions, groups),
     )
 
 
-def constant_baseline(names: tuple[str, ...], train: Targets, targets: Targets) -> ConstantBaseline:
+def constant_baseline(
+    names: tuple[str, ...], train: Targets, targets: Targets, groups: GroupColumns = NO_GROUPS
+) -> ConstantBaseline:
     """Choose the baseline's labels on the targets `train`, and measure it on `targets`; both (N, L)."""
-    order = np.argsort(-np.nansum(train, axis=0), kind="stable")
+    counts = np.nansum(train, axis=0)
+    order = np.argsort(-counts, kind="stable")
+    always = np.zeros(len(names), dtype=bool)
+    for columns in groups.values():
+        always[columns[int(counts[list(columns)].argmax())]] = True
+    grouped = {place for columns in groups.values() for place in columns}
+    apart = [place for place in order if place not in grouped]
     candidates = []
-    for k in range(1, len(names) + 1):
-        mask = np.zeros(len(names), dtype=bool)
-        mask[order[:k]] = True
+    for k in range(0 if groups else 1, len(apart) + 1):
+        mask = always.copy()
+        mask[apart[:k]] = True
         candidates.append((micro_f1(train, np.broadcast_to(mask, train.shape)), mask))
     _, best = max(candidates, key=lambda pair: pair[0])
     decisions = np.broadcast_to(best, targets.shape)
@@ -272,4 +289,5 @@ def constant_baseline(names: tuple[str, ...], train: Targets, targets: Targets) 
         micro_f1=micro_f1(targets, decisions),
         macro_f1=macro_f1(targets, decisions),
         macro_f1_empty_as_one=macro_f1(targets, decisions, empty=1.0),
+        groups=measure_groups(targets, decisions, groups),
     )

@@ -1,8 +1,9 @@
-"""Fits a decision threshold for each label, cross-fits them, and carries them over to another model's outputs."""
+"""Probabilities to decisions, the one place for all that decides: thresholds of labels, and the most probable label
+of a group. Fits the thresholds, cross-fits them, and carries them over to another model's outputs."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from distill.core.errors import DataError, RecipeError
 from distill.core.recipe import Objective
 from distill.core.schema import build_dataclass
+from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.data.stratify import stratified_folds
-from distill.scoring.calibration import fit_platt, sigmoid64
+from distill.scoring.calibration import fit_group_temperature, fit_platt, sigmoid64
 from distill.scoring.metrics import (
     LARGEST,
     SMALLEST,
@@ -24,6 +26,7 @@ from distill.scoring.metrics import (
     macro_f1,
     micro_f1,
 )
+from distill.scoring.probabilities import log_probabilities, temper
 
 Rates = NDArray[np.floating[Any]]  # (L,) in [0, 1]
 
@@ -51,32 +54,44 @@ class FittedOn:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Label i is predicted if its probability is >= values[i]. Fitted for `objective`."""
+    """Label i is predicted if its probability is >= values[i]. Fitted for `objective`. Of each of the `groups`, the
+    label with the greatest probability is predicted, the first of equal ones; their labels have no threshold,
+    None."""
 
-    values: tuple[float, ...]
+    values: tuple[float | None, ...]
     objective: Objective
     fitted_on: FittedOn
+    groups: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def array(self) -> NDArray[np.float32]:
-        """float32 (L,), each in (0, 1)."""
+        """float32 (L,), each in (0, 1), or NaN for a label of a group."""
         return np.asarray(self.values, dtype=np.float32)
 
     def apply(self, probabilities: Probabilities) -> Decisions:
-        """Decisions bool (N, L) from probabilities (N, L)."""
-        return probabilities >= self.array()
+        """Decisions bool (N, L) from probabilities (N, L), or (L,) from (L,)."""
+        decisions: Decisions = probabilities >= self.array()
+        for columns in self.groups.values():
+            best = probabilities[..., columns].argmax(axis=-1)
+            decisions[..., columns] = np.arange(len(columns)) == best[..., None]
+        return decisions
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON table for `from_json`."""
-        return asdict(self)
+        """A JSON table for `from_json`, with `groups` where there are any."""
+        tree = asdict(self)
+        return tree if self.groups else {name: value for name, value in tree.items() if name != "groups"}
 
     @classmethod
     def from_json(cls, tree: Any) -> Thresholds:
         """The thresholds of such a table. Raises RecipeError for a missing, unknown or mistyped key, and for values
         that are no thresholds."""
+        tree = {"groups": {}, **tree} if isinstance(tree, dict) else tree
         thresholds = build_dataclass(cls, tree, "thresholds")
-        outside = [value for value in thresholds.values if not 0 < value < 1]
+        outside = [value for value in thresholds.values if value is not None and not 0 < value < 1]
         if outside:
             raise RecipeError(f"a threshold of {outside[0]} is not between 0 and 1")
+        without = [place for place, value in enumerate(thresholds.values) if value is None]
+        if without != sorted(place for columns in thresholds.groups.values() for place in columns):
+            raise RecipeError("thresholds: each label needs a threshold or a place in one of the groups")
         fitted_on = thresholds.fitted_on
         if min(fitted_on.examples, fitted_on.carried_with) < 0:
             raise RecipeError(f"thresholds fitted on {fitted_on}: a number of examples is below 0")
@@ -84,7 +99,12 @@ class Thresholds:
 
 
 def fit_thresholds(
-    probabilities: Probabilities, targets: Targets, objective: Objective, split: str, rates: Rates | None = None
+    probabilities: Probabilities,
+    targets: Targets,
+    objective: Objective,
+    split: str,
+    rates: Rates | None = None,
+    groups: GroupColumns = NO_GROUPS,
 ) -> Thresholds:
     """Thresholds that maximise `objective`: "micro" or "macro" F1, or their mean, "balanced".
 
@@ -94,20 +114,34 @@ def fit_thresholds(
     Autonomous Text Classification Systems", and Koyejo et al. 2015, "Consistent Multilabel Classification". Only
     the calibration sees the labels, so that thresholds do not overfit the few positives of rare labels, and it
     standardises each label's logits, so that their scale and shift change no decision. All labels are optimised
-    together by coordinate ascent. Raises DataError if there are no examples or no positives.
+    together by coordinate ascent. Those of a group are decided already, by the greatest probability, and what they
+    are expected to get right counts in the objective too. Raises DataError if there are no examples or no
+    positives.
     """
     if not (targets == 1).any():
         raise DataError(f"thresholds cannot be fitted on {split}: it has no positive labels")
-    logits = logit(probabilities)
-    calibration = fit_platt(logits, targets, rates)
-    expected = calibration.apply(logits)
-    values = _to_thresholds(calibration.invert(_search(expected, expected, objective)))
-    return Thresholds(values, objective, FittedOn(split, int((~np.isnan(targets)).any(1).sum())))
+    expected, cuts = np.empty(targets.shape), np.full(targets.shape[1], np.nan)
+    for columns in groups.values():
+        own = probabilities[:, columns]
+        temperature = fit_group_temperature(log_probabilities(own), targets[:, columns])
+        expected[:, columns] = temper(own, temperature)
+    apart = np.setdiff1d(np.arange(len(cuts)), [place for columns in groups.values() for place in columns])
+    if len(apart):
+        # Contiguous, as they are without groups: sums in another order end in another last bit.
+        logits = np.ascontiguousarray(logit(probabilities)[:, apart])
+        known = np.ascontiguousarray(targets[:, apart])
+        calibration = fit_platt(logits, known, None if rates is None else rates[apart])
+        expected[:, apart] = calibration.apply(logits)
+        cuts[apart] = calibration.invert(_search(expected, expected, objective, groups)[apart])
+    fitted_on = FittedOn(split, int((~np.isnan(targets)).any(1).sum()))
+    return Thresholds(_to_thresholds(cuts), objective, fitted_on, dict(groups))
 
 
-def _to_thresholds(logits: NDArray[np.float64]) -> tuple[float, ...]:
-    """Logits (L,) to probabilities; those that round to 0 or 1, where a threshold decides nothing, stay inside."""
-    return tuple(float(v) for v in np.clip(sigmoid64(logits), SMALLEST, LARGEST))
+def _to_thresholds(logits: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """Logits (L,) to probabilities; those that round to 0 or 1, where a threshold decides nothing, stay inside.
+    None for NaN, a label without a threshold."""
+    values = np.clip(sigmoid64(logits), SMALLEST, LARGEST)
+    return tuple(None if np.isnan(v) else float(v) for v in values)
 
 
 def carry_over(
@@ -117,12 +151,12 @@ def carry_over(
 
     before, after: logits (N, L) of the two models on the same N examples, at least 1. These may be training
     examples, because only the difference of the outputs matters. Each label's threshold is mapped by the
-    least-squares line after = slope * before + offset.
+    least-squares line after = slope * before + offset; groups have none, and stay.
     """
     centred = before - before.mean(0)
     slope = (centred * (after - after.mean(0))).sum(0) / np.maximum((centred**2).sum(0), 1e-12)
     offset = after.mean(0) - slope * before.mean(0)
-    values = _to_thresholds(slope * logit(np.array(thresholds.values)) + offset)
+    values = _to_thresholds(slope * logit(np.array(thresholds.values, dtype=np.float64)) + offset)
     fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))
     return replace(thresholds, values=values, fitted_on=fitted_on)
 
@@ -133,17 +167,18 @@ def cross_fitted(
     objective: Objective,
     applied_to: Probabilities | None = None,
     rates: Rates | None = None,
+    groups: GroupColumns = NO_GROUPS,
 ) -> Decisions:
     """Decisions bool (N, L), where each row is decided with thresholds fitted on other rows only (5 folds).
 
     Their F1 is an honest estimate; F1 on the rows that thresholds were fitted on is optimistic. `applied_to` are
-    other probabilities (N, L) for the same rows, to be decided with the same thresholds; `rates` are as in
-    `fit_thresholds`.
+    other probabilities (N, L) for the same rows, to be decided with the same thresholds; `rates` and
+    `groups` are as in `fit_thresholds`.
     """
     applied_to = probabilities if applied_to is None else applied_to
     decisions = np.zeros(targets.shape, dtype=bool)
     for held_out, rest in _folds(targets):
-        fitted = fit_thresholds(probabilities[rest], targets[rest], objective, "folds", rates)
+        fitted = fit_thresholds(probabilities[rest], targets[rest], objective, "folds", rates, groups)
         decisions[held_out] = fitted.apply(applied_to[held_out])
     return decisions
 
@@ -167,11 +202,18 @@ class _Options:
     table: NDArray[np.float64]
 
 
-def _search(scores: NDArray[Any], expected: NDArray[Any], objective: Objective) -> NDArray[np.float64]:
+def _search(
+    scores: NDArray[Any], expected: NDArray[Any], objective: Objective, groups: GroupColumns = NO_GROUPS
+) -> NDArray[np.float64]:
     """The threshold of each label, float (L,), that maximises the objective, by coordinate ascent.
 
-    scores and expected are (N, L); `expected` in [0, 1] is the share of a positive that each pair counts as."""
+    scores and expected are (N, L); `expected` in [0, 1] is the share of a positive that each pair counts as. A
+    label of a group is no choice: it is predicted where its score is the greatest of the group's."""
     options = [_options(scores[:, i], expected[:, i]) for i in range(scores.shape[1])]
+    for columns in groups.values():
+        best = scores[:, columns].argmax(axis=1)
+        for place, column in enumerate(columns):
+            options[column] = _decided(expected[:, column], best == place)
     chosen = _best_shared_cut(options, objective)
     for _ in range(MAX_SWEEPS):
         if not _sweep(options, chosen, objective):
@@ -187,6 +229,12 @@ def _options(scores: NDArray[Any], expected: NDArray[Any]) -> _Options:
     below = np.concatenate([ranked, [0.0]])[ends]
     tp = np.concatenate([[0.0], np.cumsum(expected[order], dtype=np.float64)])[ends]
     return _Options((above + below) / 2, np.stack([tp, ends - tp, tp[-1] - tp]))
+
+
+def _decided(expected: NDArray[Any], predicted: NDArray[np.bool_]) -> _Options:
+    """The one option of a label whose decisions (N,) are made."""
+    tp = expected[predicted].sum()
+    return _Options(np.ones(1), np.array([[tp], [predicted.sum() - tp], [expected.sum() - tp]]))
 
 
 def _best_shared_cut(options: list[_Options], objective: Objective) -> list[int]:

@@ -1,4 +1,4 @@
-"""The focal loss of Lin et al. 2018 for independent labels."""
+"""The focal loss of Lin et al. 2018 for independent labels, and for groups of labels that exclude each other."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.core.recipe import Focal
+from distill.data.groups import NO_GROUPS, GroupColumns
+from distill.training.groups import apart, mean_over_decisions, with_group_losses
 
 
-def focal_loss(logits: Tensor, targets: Tensor, config: Focal) -> Tensor:
-    """Mean over the known targets of `elementwise_focal_loss` with the recipe's alpha for every label; a scalar >=
-    0."""
+def focal_loss(logits: Tensor, targets: Tensor, config: Focal, groups: GroupColumns = NO_GROUPS) -> Tensor:
+    """Mean over the known targets of `elementwise_focal_loss` with the recipe's alpha for every label that is
+    decided apart, and of `with_group_losses`, which know no positives against negatives and so no alpha; a scalar
+    >= 0."""
     alpha = None if config.alpha < 0 else torch.full_like(logits[0], config.alpha)
-    return known_mean(elementwise_focal_loss(logits, targets, config.gamma, alpha), targets)
-
-
-def known_mean(elements: Tensor, targets: Tensor) -> Tensor:
-    """Mean of the elements (B, L) whose targets are known, which are not NaN; 0 if there are none."""
-    known = ~torch.isnan(targets)
-    return (elements * known).sum() / known.sum().clamp(min=1)
+    elements = elementwise_focal_loss(apart(logits, groups), targets, config.gamma, alpha)
+    elements = with_group_losses(elements, logits, targets, config.gamma, groups)
+    return mean_over_decisions(elements, targets, groups)
 
 
 def elementwise_focal_loss(logits: Tensor, targets: Tensor, gamma: float, alpha: Tensor | None) -> Tensor:

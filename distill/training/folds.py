@@ -21,7 +21,8 @@ from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process
 from distill.model.training_log import TrainLog
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
-from distill.scoring.metrics import Probabilities, Targets, sigmoid
+from distill.scoring.metrics import Probabilities, Targets
+from distill.training.groups import calibrate
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 
 
@@ -42,7 +43,7 @@ class ModalityProbabilities:
 def probabilities_by_modality(classifier: Classifier, encoded: EncodedDataset) -> ModalityProbabilities:
     """Run a model over the examples three times: as they are, without images and without texts."""
     variants = (encoded, encoded.without("image"), encoded.without("text"))
-    return ModalityProbabilities(*(sigmoid(classifier.logits(variant)) for variant in variants))
+    return ModalityProbabilities(*(classifier.probabilities(variant) for variant in variants))
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def predict_out_of_fold(
             model = replace(classifier, network=copy.deepcopy(classifier.network))
             data = TrainingData(fold.train, folds.data.dev)
             log = train_model(model.network, model.config, data, make_loss(), checkpoints.child(f"fold{number}"))
+            calibrate(model, data.dev)
             if on_fold_end is not None:
                 on_fold_end(number, model)
             unseen = folds.data.train.subset(fold.held_out_rows)
@@ -142,14 +144,14 @@ def evaluate_run(
 ) -> Evaluation:
     """Fit the thresholds of a trained model and evaluate it: on its out-of-fold probabilities, with dev as a second
     row; on dev where there are none."""
-    names, objective = classifier.labels.names, classifier.config.threshold_objective
+    labels, objective = classifier.labels, classifier.config.threshold_objective
     on_dev = probabilities_by_modality(classifier, dev)
     if out_of_fold is None:
-        outputs = SplitOutputs("dev", names, on_dev.both, dev.targets, on_dev.alone())
+        outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets, on_dev.alone())
         return fit_and_evaluate(outputs, objective, train_targets)
     folds = out_of_fold.probabilities
-    outputs = SplitOutputs("out-of-fold train", names, folds.both, train_targets, folds.alone())
+    outputs = SplitOutputs("out-of-fold train", labels, folds.both, train_targets, folds.alone())
     evaluation = fit_and_evaluate(outputs, objective, train_targets)
-    dev_outputs = SplitOutputs("dev", names, on_dev.both, dev.targets)
+    dev_outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets)
     dev_rows = evaluate_thresholds(dev_outputs, evaluation.thresholds, train_targets).rows
     return replace(evaluation, rows=(*evaluation.rows, *dev_rows))

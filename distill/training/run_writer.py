@@ -33,6 +33,7 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Splits
 from distill.data.run_folder import (
     FORMAT,
+    GROUPS_FORMAT,
     METRICS,
     RESUME,
     RUN_FILE,
@@ -79,6 +80,7 @@ class RunStart:
             "kind": self.kind,
             "config": asdict(self.config),
             "labels": list(self.splits.labels.names),
+            **({"groups": groups} if (groups := self.splits.labels.groups_to_json()) else {}),
             "data": hashes,
             "depends_on": self.depends_on,
         }
@@ -157,11 +159,13 @@ def _check_same_start(folder: Path, started: dict[str, Any]) -> None:
     before = read_json(folder / START_FILE, RunError)
     if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
         raise RunError(f"{folder / START_FILE}: damaged; start over with --overwrite")
-    for name, value in started.items():
-        if before.get(name) == value:
+    none: dict[str, Any] = {"groups": {}}  # what is not there is compared, too
+    for name, value in (none | started).items():
+        old = (none | before).get(name)
+        if old == value:
             continue
         where = "" if name in ("config", "depends_on") else name
-        changed = describe_difference(before.get(name), value, where)
+        changed = describe_difference(old, value, where)
         raise RunError(f"{folder}: was started {changed}; resume as it was started, or start over with --overwrite")
 
 
@@ -194,7 +198,7 @@ def _write_run(
     write_json(folder / METRICS, metrics)
     sha256 = sha256_of(folder / WEIGHTS)
     run = {
-        "format": FORMAT,
+        "format": GROUPS_FORMAT if thresholds.groups else FORMAT,
         "kind": classifier.kind,
         "config": asdict(classifier.config),
         "labels": list(classifier.labels.names),

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from distill.core.files import write_error, write_json
 from distill.core.recipe import ModelConfig, TrainingPrecision
 from distill.core.terminal import warn
 from distill.core.tracking import Tracking
+from distill.data.groups import GroupColumns
 from distill.model import distributed
 from distill.model.classifier import default_device
 from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroupedSampler
@@ -35,7 +37,8 @@ from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
 from distill.model.sync_batch_norm import convert_batch_norms, global_batch_size
 from distill.model.training_log import TrainLog, best_epoch, convergence_warning
-from distill.scoring.metrics import macro_ap, micro_ap, sigmoid
+from distill.scoring.metrics import macro_ap, micro_ap
+from distill.scoring.probabilities import to_probabilities
 from distill.training.checkpoint_files import (
     OPTIMIZER,
     SCHEDULER,
@@ -159,7 +162,7 @@ def _trainer(
         data_collator=collate_shard,
         train_dataset=RowDataset(data.train, sampler),
         eval_dataset=RowDataset(data.dev),
-        compute_metrics=_dev_metrics,
+        compute_metrics=partial(_dev_metrics, data.dev.groups),
         optimizers=optimizer_and_schedule(groups, config, math.ceil(len(sampler) / config.batch_size)),
         callbacks=[patience, progress] if epochs is None else [progress],
     )
@@ -277,8 +280,8 @@ def mixed_precision(precision: TrainingPrecision) -> tuple[bool, bool]:
     return precision == "bf16", False
 
 
-def _dev_metrics(evaluation: Any) -> dict[str, float]:
-    probabilities = sigmoid(np.asarray(evaluation.predictions, dtype=np.float32))
+def _dev_metrics(groups: GroupColumns, evaluation: Any) -> dict[str, float]:
+    probabilities = to_probabilities(np.asarray(evaluation.predictions, dtype=np.float32), groups)
     targets = np.asarray(evaluation.label_ids, dtype=np.float32)
     micro, macro = micro_ap(targets, probabilities), macro_ap(targets, probabilities)
     return {"micro_ap": micro, "macro_ap": macro, "balanced_ap": (micro + macro) / 2}

@@ -21,7 +21,7 @@ from distill.data.dataset import Example, read_splits
 from distill.runtime.predictor import Predictor
 from distill.runtime.web.onnxruntime_web import PACKAGE, load_runtime
 from distill.runtime.web.page import write_page
-from distill.scoring.metrics import sigmoid
+from distill.scoring.probabilities import to_probabilities
 from experiments.results import PATH, ROOT, conditions, data_option, named, notes, read, table, timed, write
 
 ENLARGED = 4
@@ -115,7 +115,9 @@ def compare(tab: Tab, predictor: Predictor, examples: Sequence[Example], what: s
         pixels.append(int(np.abs(batch.pixels.ravel().astype(int) - np.array(found["pixels"])).max()))
         times.append((found["imageMs"] + found["textMs"], found["modelMs"], 1e3 * read_s, 1e3 * model_s))
     own, page = (np.array(rows[WARM_UP:], dtype=np.float32) for rows in (here, there))
-    before, after = (bundle.thresholds.apply(sigmoid(logits)) for logits in (own, page))
+    before, after = (
+        bundle.thresholds.apply(to_probabilities(logits, bundle.thresholds.groups)) for logits in (own, page)
+    )
     return {
         "what": what,
         "cases": len(examples),

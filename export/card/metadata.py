@@ -11,15 +11,18 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from distill.core.recipe import CardConfig, ModelConfig
 from distill.core.runtimes import Runtime
+from distill.data.labels import LabelSet
 from distill.scoring.metrics import Quality
 from export.figures import ExportFigures
 
 TASK = "image-classification"  # the hub has no name for images with text to labels
-TAGS = ("multi-label", "multimodal", "memes", "knowledge-distillation", "distill")
+TAGS = ("multimodal", "memes", "knowledge-distillation", "distill")
 LIBRARIES: dict[Runtime, str] = {"openvino": "openvino", "litert": "tflite"}  # the hub's names; else onnx
 
 
-def front_matter(config: ModelConfig, figures: ExportFigures, name: str, about: CardConfig) -> str:
+def front_matter(
+    config: ModelConfig, labels: LabelSet, figures: ExportFigures, name: str, about: CardConfig
+) -> str:
     """YAML, without the lines that fence it."""
     library = LIBRARIES.get(figures.runtime, "onnx")
     formats = ("onnx", "onnxruntime") if library == "onnx" else (library,)
@@ -29,14 +32,19 @@ def front_matter(config: ModelConfig, figures: ExportFigures, name: str, about: 
         language=about.language or None,
         library_name=library,
         pipeline_tag=TASK,
-        tags=[*TAGS, *formats, figures.precision],
-        metrics=["f1"],
+        tags=[task_of(labels), *TAGS, *formats, figures.precision],
+        metrics=["f1", *(["accuracy"] if figures.evaluation.rows[0][1].groups else [])],
         base_model=encoders or None,
         datasets=[about.dataset] if is_hub_id(about.dataset) else None,
         model_name=name,
-        eval_results=_results(figures.evaluation.rows[0][1], about),
+        eval_results=_results(figures.evaluation.rows[0][1], about, task_of(labels)),
     )
     return str(data.to_yaml(line_break="\n"))
+
+
+def task_of(labels: LabelSet) -> str:
+    """Whether a post may have several labels, or has exactly one of all: multi-label or multi-class."""
+    return "multi-class" if any(len(group.labels) == len(labels) for group in labels.groups) else "multi-label"
 
 
 def is_hub_id(model: str) -> bool:
@@ -57,7 +65,7 @@ def publishable_settings(config: ModelConfig) -> dict[str, Any]:
     return tree
 
 
-def _results(quality: Quality, about: CardConfig) -> list[EvalResult]:
+def _results(quality: Quality, about: CardConfig, task: str) -> list[EvalResult]:
     precisions = [label.average_precision for label in quality.labels if label.average_precision is not None]
     values = {
         ("f1", "micro-F1"): quality.micro_f1.value,
@@ -65,10 +73,12 @@ def _results(quality: Quality, about: CardConfig) -> list[EvalResult]:
         ("average_precision", "micro-AP"): quality.micro_ap,
         ("average_precision", "mAP"): float(np.mean(precisions)) if precisions else 0.0,
     }
+    for group in quality.groups or ():
+        values["accuracy", group.title] = group.accuracy.value
     return [
         EvalResult(
             task_type=TASK,
-            task_name="Multi-label classification of images with text",
+            task_name=f"{task.capitalize()} classification of images with text",
             dataset_type=about.dataset if is_hub_id(about.dataset) else "custom",
             dataset_name=about.dataset or "the dev split that it was exported with",
             dataset_split="dev",

@@ -12,7 +12,8 @@ from distill.core.printable import escape_markdown
 from distill.core.recipe import CardConfig
 from distill.data.dataset import Splits, encode_targets
 from distill.model.classifier import Classifier
-from export.card.metadata import encoder_name, front_matter
+from distill.scoring.tables import threshold_cell
+from export.card.metadata import encoder_name, front_matter, task_of
 from export.figures import ExportFigures
 
 MAX_LABELS = 200  # rows of the table by label
@@ -35,7 +36,7 @@ def render_card(classifier: Classifier, figures: ExportFigures, splits: Splits, 
     )
     environment.filters["markdown"] = Markup  # for figures between the bars of a table
     return environment.get_template("card.md.j2").render(
-        front_matter=Markup(front_matter(config, figures, name, about)),
+        front_matter=Markup(front_matter(config, labels, figures, name, about)),
         name=name,
         about=about,
         classifier=classifier,
@@ -46,6 +47,8 @@ def render_card(classifier: Classifier, figures: ExportFigures, splits: Splits, 
         labels=sorted(qualities, key=lambda label: -train_counts[label.name]),
         train_counts=train_counts,
         max_labels=MAX_LABELS,
+        threshold_cell=threshold_cell,
+        task=task_of(labels),
         persuasion=set(labels.names) >= PERSUASION,
         text_encoder=encoder_name(config.text.model),
         image_encoder=encoder_name(config.image.model),

@@ -219,7 +219,9 @@ def measure_candidates(
     fp32_time, *times = median_times([inputs.fp32, *models], median_batch(inputs.calibration), open_one)
     candidates = []
     for (model, scheme), seconds in zip(models.items(), times, strict=True):
-        outputs = predict_probabilities(open_one(model, 0), inputs.preprocessor, inputs.examples)
+        outputs = predict_probabilities(
+            open_one(model, 0), inputs.preprocessor, inputs.examples, inputs.thresholds.groups
+        )
         if not np.isfinite(outputs).all():
             raise ExportError(
                 f"outputs are not finite with {scheme}; leave it out with --set export.convolutions=float"

@@ -17,7 +17,8 @@ from distill.preprocess.text import has_text
 from distill.scoring import drift
 from distill.scoring.bootstrap import ROUNDS, estimate
 from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import bootstrap_draws, sigmoid, weighted_f1
+from distill.scoring.metrics import bootstrap_draws, weighted_f1
+from distill.scoring.probabilities import to_probabilities
 from teacher.retrain.datasets import RetrainData
 
 NO_TEXT, NO_IMAGE = "(no text)", "(no image)"
@@ -112,7 +113,8 @@ class _UnseenOutputs:
         targets = encode_targets(self.examples, self.run.classifier.labels)
         draws = bootstrap_draws(len(self.examples), ROUNDS, np.random.default_rng(seed))
         weights = np.vstack([np.ones(len(self.examples)), draws])
-        return weighted_f1(targets, self.run.thresholds.apply(sigmoid(self.outputs.logits)), weights)[0]
+        probabilities = to_probabilities(self.outputs.logits, self.run.thresholds.groups)
+        return weighted_f1(targets, self.run.thresholds.apply(probabilities), weights)[0]
 
 
 def _indicators(run: Checkpoint, examples: Sequence[Example]) -> NDArray[np.bool_]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from distill.core.recipe import Objective
+from distill.data.groups import GroupColumns
 from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, paired_difference
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Decisions, Probabilities, Targets
@@ -17,10 +18,12 @@ Reason = Literal["not worse", "worse", "too few examples"]
 
 @dataclass(frozen=True)
 class RunPredictions:
-    """One run on the test set: probabilities float32 (N, L), and decisions bool (N, L) with its own thresholds."""
+    """One run on the test set: probabilities float32 (N, L), and decisions bool (N, L) with its own thresholds, or
+    among its `groups` of labels that exclude each other."""
 
     probabilities: Probabilities
     decisions: Decisions
+    groups: GroupColumns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ def decide_promotion(
     these very weights are to be used.
     """
     draws = PairedBootstrap(len(targets), 1)
-    before, after = (draws.metric_draws(targets, [run.probabilities], [run.decisions]) for run in (old, new))
+    before, after = (
+        draws.metric_draws(targets, [run.probabilities], [run.decisions], run.groups) for run in (old, new)
+    )
     gains = paired_difference(after, before)
     decision, reason = _decide(gains[objective], max_f1_drop)
     too_few = reason == "too few examples"

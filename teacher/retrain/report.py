@@ -113,19 +113,25 @@ def show_drift(new_examples: NewExamplesReport | None) -> None:
 
 def f1_table(promotion: Promotion) -> Table:
     """Both runs and their difference, for the terminal."""
-    return _table(f"On the fixed test set, {promotion.examples} examples", F1_HEAD, f1_rows(promotion))
+    return _table(f"On the fixed test set, {promotion.examples} examples", f1_head(promotion), f1_rows(promotion))
 
 
 def f1_rows(promotion: Promotion) -> TableRows:
     """The scores of both runs and their difference."""
-    gain = promotion.gain
+    gain, keys = promotion.gain, ("micro", "macro", "balanced", "micro_ap", *promotion.new.accuracies)
     rows: TableRows = [(name, *_arm(arm)) for name, arm in (("old", promotion.old), ("new", promotion.new))]
-    return [*rows, ("new - old", *(f"{gain[name]:+.3f}" for name in ("micro", "macro", "balanced", "micro_ap")))]
+    return [*rows, ("new - old", *(f"{gain[key]:+.3f}" for key in keys))]
+
+
+def f1_head(promotion: Promotion) -> tuple[str, ...]:
+    """The columns of `f1_rows`."""
+    return (*F1_HEAD, *(f"{name} [95 %]" for name in promotion.new.accuracies))
 
 
 def _arm(arm: ArmMetrics) -> list[str]:
     mean = f"{(arm.micro_f1.value + arm.macro_f1.value) / 2:.3f}"
-    return [f"{arm.micro_f1:.3f}", f"{arm.macro_f1:.3f}", mean, f"{arm.micro_ap:.3f}"]
+    accuracies = (f"{accuracy:.3f}" for accuracy in arm.accuracies.values())
+    return [f"{arm.micro_f1:.3f}", f"{arm.macro_f1:.3f}", mean, f"{arm.micro_ap:.3f}", *accuracies]
 
 
 def rate_rows(rates: Sequence[RateChange]) -> TableRows:
@@ -163,7 +169,7 @@ def report_markdown(report: RetrainReport, name: str, has_plot: bool) -> str:
     promotion, new_examples = report.promotion, report.new_examples
     parts = [f"# {_cell(name)}, retrained from {_cell(report.run.name)}", _cell(summary(report))]
     parts += [f"![Differences in F1, rates and distributions]({PLOT})"] if has_plot else []
-    parts += ["## Both runs on the fixed test set", _grid(F1_HEAD, f1_rows(promotion))]
+    parts += ["## Both runs on the fixed test set", _grid(f1_head(promotion), f1_rows(promotion))]
     parts.append(
         f"{promotion.examples} examples that neither run learned from; each run decides with its own thresholds. "
         "Intervals are paired bootstrap intervals over examples, 95 %."

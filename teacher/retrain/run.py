@@ -16,7 +16,6 @@ from distill.data.lineage import Lineage
 from distill.data.roles import Ask
 from distill.data.run_folder import read_run_columns
 from distill.model.checkpoint import Checkpoint
-from distill.scoring.metrics import sigmoid
 from distill.training.following import follow
 from distill.training.run_writer import RunStart, claim_run
 from teacher.retrain.datasets import RetrainData, comparison_cautions, read_retrain_data
@@ -107,5 +106,5 @@ def _refuse_folds(config: TeacherConfig, data: RetrainData, seen: Lineage) -> No
 
 
 def _predict(run: Checkpoint, examples: list[Example]) -> RunPredictions:
-    probabilities = sigmoid(run.logits(examples))
-    return RunPredictions(probabilities, run.thresholds.apply(probabilities))
+    probabilities = run.probabilities(examples)
+    return RunPredictions(probabilities, run.thresholds.apply(probabilities), run.thresholds.groups)

@@ -47,7 +47,8 @@ class CrossValidation:
         for number in range(1, len(self.folds.parts) + 1):
             rows = np.sort(np.concatenate([fold.held_out_rows for fold in self.folds.parts[:number]]))
             probabilities, targets = self._train(config, number).probabilities.both[rows], self.targets[rows]
-            decisions = cross_fitted(probabilities, targets, config.threshold_objective)
+            groups = self.classifier.labels.group_columns
+            decisions = cross_fitted(probabilities, targets, config.threshold_objective, groups=groups)
             yield objective_value(targets, decisions, config.threshold_objective)
 
     def probabilities(self, config: TeacherConfig) -> Probabilities:
@@ -57,7 +58,7 @@ class CrossValidation:
     def _train(self, config: TeacherConfig, max_folds: int) -> OutOfFold:
         folder = self.folder / hashlib.sha256(json.dumps(asdict(config)).encode()).hexdigest()[:16]
         classifier = replace(self.classifier, config=config)
-        make_loss = partial(teacher_loss, config, self.targets)
+        make_loss = partial(teacher_loss, config, self.targets, classifier.labels.group_columns)
         try:
             return predict_out_of_fold(
                 classifier, self.folds, make_loss, CheckpointFolder(folder, resume=True), max_folds=max_folds

@@ -74,7 +74,8 @@ def evaluate_best(cross_validation: CrossValidation, base: TeacherConfig, trials
 
     def f1_draws(config: TeacherConfig) -> Any:
         probabilities = cross_validation.probabilities(config)
-        decisions = cross_fitted(probabilities, targets, base.threshold_objective)
+        groups = cross_validation.classifier.labels.group_columns
+        decisions = cross_fitted(probabilities, targets, base.threshold_objective, groups=groups)
         return draws.metric_draws(targets, [probabilities], [decisions])[base.threshold_objective]
 
     best = f1_draws(with_values(base, trial.values))
@@ -92,12 +93,17 @@ def to_toml(recipe: Recipe) -> str:
 def _collect_differences(
     base: dict[str, Any], top: dict[str, Any], where: str, tables: dict[str, list[str]]
 ) -> None:
-    lines = [f"{k} = {_literal(v)}" for k, v in top.items() if not isinstance(v, dict) and v != base[k]]
+    lines = [f"{_key(k)} = {_literal(v)}" for k, v in top.items() if not isinstance(v, dict) and v != base.get(k)]
     if lines:
         tables[where] = lines
     for key, value in top.items():
         if isinstance(value, dict):
             _collect_differences(base[key], value, f"{where}.{key}".lstrip("."), tables)
+
+
+def _key(name: str) -> str:
+    """A key of TOML; one that a user has chosen, such as the name of a group, may need quotes."""
+    return name if name.isascii() and name.replace("_", "").isalnum() else _literal(name)
 
 
 def _literal(value: Any) -> str:

@@ -33,7 +33,7 @@ ABOUT = CardConfig("Meme: a 'student' #1", "cc-by-nc-4.0", "en", "someone/memes"
 def fp32_card(checkpoint: Checkpoint, splits: Splits, bundle: Bundle, about: CardConfig) -> str:
     """The card of an fp32 export of the chain's student, its text encoder named as on the hub."""
     targets = splits.labels.encode([example.labels for example in splits.dev])
-    outputs = SplitOutputs("dev", splits.labels.names, Predictor(bundle).probabilities(splits.dev), targets)
+    outputs = SplitOutputs("dev", splits.labels, Predictor(bundle).probabilities(splits.dev), targets)
     evaluation = fit_and_evaluate(outputs, "balanced", targets)
     config = checkpoint.classifier.config
     config = replace(config, text=replace(config.text, model="someone/text-encoder"))

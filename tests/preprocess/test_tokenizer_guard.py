@@ -24,7 +24,7 @@ def bert() -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.BertNormalizer()])
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(sep=("[SEP]", 2), cls=("[CLS]", 1))
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
     tokenizer.add_special_tokens(["[CLS]", "[SEP]"])
     return tokenizer
 

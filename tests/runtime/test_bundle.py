@@ -94,7 +94,7 @@ def test_a_bundle_of_an_older_format_says_what_to_run(copy: Path) -> None:
     manifest = json.loads((copy / MANIFEST).read_text())
     (copy / MANIFEST).write_text(json.dumps(manifest | {"format": 3}))
     with pytest.raises(
-        BundleError, match=r"manifest\.json: its format is 3, expected 4; run distill export again$"
+        BundleError, match=r"manifest\.json: its format is 3, expected 4 or 5; run distill export again$"
     ):
         Bundle.open(copy)
 

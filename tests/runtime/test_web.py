@@ -9,11 +9,13 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from chain import Chain
 from click.testing import CliRunner
@@ -26,8 +28,11 @@ from distill.preprocess.text import TextSpec
 from distill.runtime.bundle import Bundle
 from distill.runtime.web import onnxruntime_web
 from distill.runtime.web.onnxruntime_web import FILES, PACKAGE, load_runtime
-from distill.runtime.web.page import write_page
+from distill.runtime.web.page import STATIC, write_page
 from distill.runtime.web.tokenizer import describe_tokenizer
+from distill.scoring.metrics import logit
+from distill.scoring.probabilities import to_probabilities
+from distill.scoring.thresholds import FittedOn, Thresholds
 from export import pipeline
 
 RUNTIME = dict.fromkeys(FILES, b"a runtime")
@@ -208,3 +213,33 @@ def test_export_is_told_what_to_make(words: list[str], what: str, chain: Chain, 
     )
     assert done.exit_code == 2
     assert what in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@pytest.mark.parametrize("groups", [{}, {"degree": (0, 3, 1)}])
+def test_the_page_decides_as_the_predictor_does(groups: dict[str, tuple[int, ...]], tmp_path: Path) -> None:
+    inside = [place for columns in groups.values() for place in columns]
+    rule = Thresholds(tuple(None if i in inside else 0.4 for i in range(5)), "micro", FittedOn("dev", 9), groups)
+    logits = np.random.default_rng(2).normal(0, 4, (40, 5)).astype(np.float32)
+    logits[0], logits[1] = 0, 900  # equal ones, and those of which exp is infinite
+    shutil.copy(STATIC / "bundle.js", tmp_path / "bundle.mjs")
+    script = """
+import { decide, groupOf, logOdds, toProbabilities } from './bundle.mjs'
+const [logits, rule] = JSON.parse(process.argv[2])
+console.log(JSON.stringify(logits.map((row) => {
+  const p = toProbabilities(row, rule.groups)
+  const odds = row.map((_, label) => logOdds(row, label, rule.groups?.[groupOf(label, rule.groups)]))
+  return [p, decide(p, rule), odds]
+})))
+"""
+    (tmp_path / "ask.mjs").write_text(script)
+    question = json.dumps([logits.tolist(), rule.to_json()])
+    answer = subprocess.run(
+        ["node", tmp_path / "ask.mjs", question], capture_output=True, text=True, check=True, timeout=60
+    )
+    probabilities, decisions, odds = zip(*json.loads(answer.stdout), strict=True)
+    expected = to_probabilities(logits, groups)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-5, atol=1e-30)
+    np.testing.assert_array_equal(decisions, rule.apply(expected))
+    shown = np.abs(np.array(odds)) < 12
+    np.testing.assert_allclose(np.array(odds)[shown], logit(expected)[shown], rtol=1e-2, atol=1e-4)

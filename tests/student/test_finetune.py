@@ -124,7 +124,7 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
-    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), preprocessor, chain.splits.dev)
+    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), preprocessor, chain.splits.dev, {})
     plain = classifier.logits(classifier.encode(chain.splits.dev))
     insert_fake_quant(classifier.network, 64)
     for name, (low, high) in tuned.ranges.items():

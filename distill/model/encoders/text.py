@@ -28,6 +28,7 @@ from distill.core.errors import BackboneError, RunError
 from distill.core.files import read_json
 from distill.core.recipe import LSTM, TextTower
 from distill.core.schema import build_dataclass
+from distill.core.untrusted import short_repr
 from distill.model.encoders.config import CONFIG
 from distill.model.encoders.lstm import PAD, Lstm, LstmConfig, train_tokenizer
 from distill.model.encoders.pruning import prune_layers, prune_vocabulary
@@ -134,8 +135,7 @@ def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText
         prune_layers(backbone, config.layers)
     if config.vocab_size:
         tokenizer_json = prune_vocabulary(backbone, tokenizer_json, texts, config.vocab_size)
-    pad_id = Tokenizer.from_str(tokenizer_json).token_to_id(tokenizer.pad_token)
-    spec = TextSpec(max_tokens=config.max_tokens, pad_id=int(pad_id))
+    spec = _spec(config, Tokenizer.from_str(tokenizer_json), tokenizer.pad_token)
     encoder = NoText() if backbone is None else TextEncoder(backbone, config.pooling)
     return LoadedText(encoder, tokenizer_json, spec)
 
@@ -153,5 +153,12 @@ def rebuild_text(folder: Path, config: TextTower) -> TextEncoder | NoText:
 def _untrained_lstm(config: TextTower, texts: Sequence[str]) -> LoadedText:
     tokenizer = train_tokenizer(texts)
     backbone = Lstm(LstmConfig(tokenizer.get_vocab_size()))
-    spec = TextSpec(max_tokens=config.max_tokens, pad_id=tokenizer.token_to_id(PAD))
+    spec = _spec(config, tokenizer, PAD)
     return LoadedText(TextEncoder(backbone, config.pooling), tokenizer.to_str(), spec)
+
+
+def _spec(config: TextTower, tokenizer: Tokenizer, pad: str) -> TextSpec:
+    pad_id = tokenizer.token_to_id(pad)
+    if pad_id is None:
+        raise BackboneError(f"{config.model}: its padding token {short_repr(pad)} is not in its vocabulary")
+    return TextSpec(max_tokens=config.max_tokens, pad_id=pad_id)

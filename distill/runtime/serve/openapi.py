@@ -36,17 +36,20 @@ ERRORS = {  # by status: a description and an example
 
 @dataclass(frozen=True)
 class LabelInfo:
-    """One label, and the probability from which on it is predicted."""
+    """One label, and the probability from which on it is predicted; none for a label of a group, which is predicted
+    where it is the most probable of the group."""
 
     name: str
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """The Bundle that is served, the versions of what runs it, and the limits."""
+    """The Bundle that is served, the versions of what runs it, and the limits. Of each of the groups of labels
+    exactly one is predicted."""
 
     labels: list[LabelInfo]
+    groups: dict[str, list[str]]
     kind: str
     precision: str
     target: str
@@ -70,7 +73,8 @@ def bundle_info(bundle: Bundle, limits: Limits) -> BundleInfo:
     """What GET /v1/bundle returns: no path, and nothing about the machine."""
     pairs = zip(bundle.labels.names, bundle.thresholds.values, strict=True)
     return BundleInfo(
-        labels=[LabelInfo(name, float(value)) for name, value in pairs],
+        labels=[LabelInfo(name, value) for name, value in pairs],
+        groups=bundle.labels.groups_to_json(),
         kind=bundle.kind,
         precision=bundle.precision,
         target=bundle.target,

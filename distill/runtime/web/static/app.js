@@ -1,6 +1,6 @@
 /** The page: takes an image and a text, and shows the labels that the model predicts and why. */
 
-import { isPredicted, percent, readJson, readText, sigmoid } from './bundle.js'
+import { decide, groupOf, percent, readJson, readText, toProbabilities } from './bundle.js'
 import { renderCard } from './card.js'
 import { Client } from './client.js'
 import { clearEffects, showEffects } from './effects.js'
@@ -23,11 +23,11 @@ async function main() {
     if (done === total) showState('Starting the model …')
   })
   opened.catch(() => {}) // reported below, after the small files
-  const [labels, { values }, golden, markdown] = await Promise.all([
+  const [labels, rule, golden, markdown] = await Promise.all([
     readText('labels.txt'), readJson('thresholds.json'), readJson('golden.json'), readText('README.md'),
   ])
   names = labels.split('\n').filter(Boolean)
-  thresholds = values
+  thresholds = rule
   noise = golden.tolerance // as much as rounding on another processor may move a logit
   $('card').querySelector('div').append(...renderCard(markdown))
   const model = await opened
@@ -54,10 +54,9 @@ async function predict() {
   const result = await client.call('predict', { text, pixels: post.image?.pixels ?? null })
   if (id !== lastPrediction) return
   post.text = text
-  const rows = [...result.logits].map((logit, label) => {
-    const probability = sigmoid(logit)
-    return { label, probability, predicted: isPredicted(probability, thresholds[label]) }
-  })
+  const probabilities = toProbabilities(result.logits, thresholds.groups)
+  const decisions = decide(probabilities, thresholds)
+  const rows = probabilities.map((probability, label) => ({ label, probability, predicted: decisions[label] }))
   showPrediction(rows.sort((a, b) => b.predicted - a.predicted || b.probability - a.probability), result)
 }
 
@@ -70,8 +69,9 @@ function forget() {
 
 function showPrediction(rows, { textMs, modelMs, ids }) {
   const predicted = rows.filter((row) => row.predicted).map((row) => names[row.label])
+  const how = thresholds.groups ? 'are predicted' : 'reach their thresholds'
   $('summary').textContent = predicted.length
-    ? `${predicted.length} of ${rows.length} labels reach their thresholds: ${predicted.join('; ')}.`
+    ? `${predicted.length} of ${rows.length} labels ${how}: ${predicted.join('; ')}.`
     : `None of the ${rows.length} labels reaches its threshold.`
   $('labels').replaceChildren(...rows.map(labelItem))
   const image = post.image ? `image ${post.image.ms.toFixed(0)} ms, ` : ''
@@ -83,21 +83,26 @@ function showPrediction(rows, { textMs, modelMs, ids }) {
   $('explain').disabled = false
 }
 
-/** One label: its name, its probability beside its threshold in words, and both as a bar. */
+/** One label: its name, its probability beside its threshold in words, and both as a bar; a group has no threshold. */
 function labelItem({ label, probability, predicted }) {
+  const group = groupOf(label, thresholds.groups)
+  const threshold = thresholds.values[label]
+  const side = group === undefined
+    ? `${predicted ? 'above' : 'below'} ${percent(threshold)}`
+    : `${predicted ? 'the highest' : 'not the highest'} of ${group}`
   const item = document.createElement('li')
   item.className = predicted ? 'predicted' : ''
   const name = Object.assign(document.createElement('span'), { className: 'name', textContent: names[label] })
   const value = Object.assign(document.createElement('span'), {
     className: 'value',
-    textContent: `${percent(probability)}, ${predicted ? 'above' : 'below'} ${percent(thresholds[label])}`,
+    textContent: `${percent(probability)}, ${side}`,
   })
   const bar = Object.assign(document.createElement('div'), { className: 'bar' })
   bar.setAttribute('aria-hidden', 'true')
   const [fill, tick] = ['fill', 'tick'].map((className) => Object.assign(document.createElement('div'), { className }))
   fill.style.width = `${100 * probability}%`
-  tick.style.left = `${100 * thresholds[label]}%`
-  bar.append(fill, tick)
+  tick.style.left = `${100 * threshold}%`
+  bar.append(fill, ...(group === undefined ? [tick] : []))
   item.append(name, value, bar)
   return item
 }
@@ -135,7 +140,8 @@ async function explain() {
   const { text, image } = post
   setExplaining(true)
   try {
-    const input = { text, pixels: image?.pixels ?? null, label }
+    const columns = thresholds.groups?.[groupOf(label, thresholds.groups)]
+    const input = { text, pixels: image?.pixels ?? null, label, columns }
     const logits = await client.call('explain', input, ({ done, total }) => { $('explained').value = done / total })
     showEffects(logits, { name: names[label], text, image, spec, noise })
   } catch (error) {

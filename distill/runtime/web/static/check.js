@@ -1,6 +1,6 @@
 /** Replays the Bundle's golden answers in this browser, as `distill verify` does on a device. */
 
-import { decodeBase64, isPredicted, readJson, sigmoid } from './bundle.js'
+import { decide, decodeBase64, readJson, toProbabilities } from './bundle.js'
 import { Client } from './client.js'
 
 const DIGITS = 1 // of a difference, after the point
@@ -36,9 +36,11 @@ function judge(rows, golden, thresholds, threads) {
   const exact = rows.filter((row) => row.scale === 1)
   const differences = exact.flatMap((row) => row.logits.map((value, j) => value - golden.logits[row.place][j]))
   const logitRms = Math.sqrt(differences.reduce((sum, value) => sum + value * value, 0) / differences.length)
-  const decide = (logit, label) => isPredicted(sigmoid(logit), thresholds[label])
-  const flips = rows.flatMap((row) => row.logits.map((value, label) =>
-    decide(value, label) !== decide(golden.logits[row.place][label], label)))
+  const decisions = (logits) => decide(toProbabilities(logits, thresholds.groups), thresholds)
+  const flips = rows.flatMap((row) => {
+    const expected = decisions(golden.logits[row.place])
+    return decisions(row.logits).map((decided, label) => decided !== expected[label])
+  })
   const otherTokens = rows.filter((row) => !row.tokens).length
   return {
     passed: otherTokens === 0 && logitRms <= golden.tolerance,
@@ -85,7 +87,7 @@ async function main() {
   const client = new Client()
   $('state').textContent = 'Loading the model …'
   $('loaded').hidden = false
-  const [golden, { values }, { preprocess, threads }] = await Promise.all([
+  const [golden, thresholds, { preprocess, threads }] = await Promise.all([
     readJson('golden.json'), readJson('thresholds.json'),
     client.call('open', {}, ({ done, total }) => { $('loaded').value = done / total }),
   ])
@@ -98,7 +100,7 @@ async function main() {
     showRow(rows[place])
   }
   $('loaded').hidden = true
-  showReport(judge(rows, golden, values, threads))
+  showReport(judge(rows, golden, thresholds, threads))
 }
 
 main().catch((error) => { $('state').textContent = `The check failed: ${error.message}` })

@@ -1,5 +1,7 @@
 /** Explains a label by occlusion: its logit without each word, and with each region of the image covered. */
 
+import { logOdds } from './bundle.js'
+
 export const GRID = 5 // regions on a side
 
 /** Where the words of a text are: [start, end] pairs. */
@@ -19,15 +21,15 @@ export function coverRegion(pixels, { size, mean }, row, column) {
 }
 
 /** One label's logits: {whole, words: [...], regions: [...]}, whole and without each part, regions row by row.
- * `beforeRun` is awaited before each run of the model with the number of runs done and in all; it throws to stop. */
-export async function explain(model, { text, pixels, label }, beforeRun) {
+ * `columns` are those of its group, if it is in one. `beforeRun` is awaited before each run of the model with the number of runs done and in all; it throws to stop. */
+export async function explain(model, { text, pixels, label, columns }, beforeRun) {
   const spans = wordSpans(text)
   const regions = pixels ? GRID * GRID : 0
   const total = 1 + spans.length + regions
   let done = 0
   const run = async (words, image) => {
     await beforeRun(done++, total)
-    return (await model.predict(words, image))[label]
+    return logOdds(await model.predict(words, image), label, columns)
   }
   const whole = await run(text, pixels)
   const ids = model.tokenizer.ids(text).join()
