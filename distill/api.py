@@ -132,16 +132,17 @@ def fit_baselines(
     device: Device | None = None,
     columns: ColumnsLike = None,
     report_to: ReportTo = None,
+    one_label: bool = False,
 ) -> distill.Checkpoint:
     """Compare logistic regressions on n-grams and on frozen encoders' features, and write the one that `use` names
     ("n-grams", "text", "image", "text + image" or "text + image + n-grams"), or else the best, as a run to `out`.
 
-    `device` and `report_to` are those of `train_teacher`. Raises RecipeError, DataError, BackboneError, RunError
-    and OutputError.
+    `device`, `report_to` and `one_label` are those of `train_teacher`. Raises RecipeError, DataError, BackboneError,
+    RunError and OutputError.
     """
     require_own("teacher")
     folder = _output(out, data)
-    settings = _recipe(recipe, overrides)
+    settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
     config, columns = settings.teacher, Columns.of(columns).over(settings.data.columns)
     from distill.training.following import follow
@@ -150,7 +151,7 @@ def fit_baselines(
 
     if use is not None:
         check_choice("use", use, tuple(baseline.PARTS))
-    splits = read_dataset(data, columns=columns)
+    splits = read_dataset(data, columns=columns, **vars(settings.labels))
     start = RunStart("teacher", config, splits, {"baseline": use or "the best"})
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
@@ -252,7 +253,7 @@ def finetune_int8(
     """Train a student's run on in int8 arithmetic, for a `target` processor (this one by default), into `out`.
 
     Its teachers, `report_to` and `callbacks` are those of `train_student`. Raises RecipeError, DataError, RunError
-    and OutputError.
+    RunError and OutputError.
     """
     require_own("student", "teacher")
     limit = weight_limit(_target(target))

@@ -148,7 +148,7 @@ def _predict(name: str, teacher: UntrainedTeacher, folds: int, run: CheckpointFo
     note(f"baseline {name}")
     started = time.perf_counter()
     parts = Folds.stratified(teacher.data, folds, FOLD_SEED)
-    make_loss = partial(teacher_loss, teacher.config, teacher.targets)
+    make_loss = partial(teacher_loss, teacher.config, teacher.targets, teacher.classifier.labels.group_columns)
     checkpoints = run.child("training").child(name)
     out_of_fold = predict_out_of_fold(teacher.classifier, parts, make_loss, checkpoints)
     seconds = (time.perf_counter() - started) / folds

@@ -175,4 +175,4 @@ def _read(
 
     settings = Recipe.load(recipe, overrides)
     refuse_overwriting(out, data)
-    return settings, read_dataset(data, run, columns.over(settings.data.columns))
+    return settings, read_dataset(data, run, columns.over(settings.data.columns), **vars(settings.labels))

@@ -202,7 +202,7 @@ def _plan(student: Path, data: Path, request: tuple[Any, ...], recipe: Recipe, c
     from export.plan import plan_export
 
     precision, target, *rest = request
-    splits = read_dataset(data, student, columns.over(recipe.data.columns))
+    splits = read_dataset(data, student, columns.over(recipe.data.columns), **vars(recipe.labels))
     asked = ExportRequest(precision, target or detect_target(), *rest)
     show_export_plan(plan_export(Checkpoint.load(student), splits, recipe.export, asked))
 

@@ -21,7 +21,8 @@ from distill.core.terminal import note, track
 from distill.data.stratify import stratified_folds
 from distill.model.dataset import EncodedDataset
 from distill.model.network import TwoTowerNetwork
-from distill.scoring.metrics import Targets, logit, positive_rates, sigmoid
+from distill.scoring.metrics import Targets, logit, positive_rates
+from distill.scoring.probabilities import to_probabilities
 
 # Inverse strengths of the penalty that are tried, for features whose vectors have length 1 a modality.
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -72,7 +73,7 @@ def probe_targets(config: ModelConfig, encoded: EncodedDataset) -> Targets:
     labels = encoded.targets
     if encoded.teacher is None or not isinstance(config, StudentConfig):
         return labels
-    answers = sigmoid(encoded.teacher.logits)
+    answers = to_probabilities(encoded.teacher.logits, encoded.groups)
     weights = config.distill.hard_labels * ~np.isnan(labels), config.distill.soft_targets * ~np.isnan(answers)
     with np.errstate(invalid="ignore"):
         mixed = (np.nan_to_num(labels) * weights[0] + np.nan_to_num(answers) * weights[1]) / (
