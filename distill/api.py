@@ -137,8 +137,8 @@ def fit_baselines(
     """Compare logistic regressions on n-grams and on frozen encoders' features, and write the one that `use` names
     ("n-grams", "text", "image", "text + image" or "text + image + n-grams"), or else the best, as a run to `out`.
 
-    `device`, `report_to` and `one_label` are those of `train_teacher`. Raises RecipeError, DataError, BackboneError,
-    RunError and OutputError.
+    `device`, `report_to` and `one_label` are those of `train_teacher`. Raises RecipeError, DataError,
+    BackboneError, RunError and OutputError.
     """
     require_own("teacher")
     folder = _output(out, data)
@@ -253,7 +253,7 @@ def finetune_int8(
     """Train a student's run on in int8 arithmetic, for a `target` processor (this one by default), into `out`.
 
     Its teachers, `report_to` and `callbacks` are those of `train_student`. Raises RecipeError, DataError, RunError
-    RunError and OutputError.
+    BackboneError, RunError and OutputError.
     """
     require_own("student", "teacher")
     limit = weight_limit(_target(target))

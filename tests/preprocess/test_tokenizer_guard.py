@@ -51,7 +51,7 @@ def albert() -> Tokenizer:
 def roberta() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE({"a": 0, "[CLS]": 1, "[SEP]": 2, "Ġ": 3, "Ġa": 4}, [("Ġ", "a")]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.post_processor = processors.RobertaProcessing(sep=("[SEP]", 2), cls=("[CLS]", 1))
+    tokenizer.post_processor = processors.RobertaProcessing(("[SEP]", 2), ("[CLS]", 1))
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False)])
     return tokenizer
 
