@@ -253,7 +253,7 @@ def finetune_int8(
     """Train a student's run on in int8 arithmetic, for a `target` processor (this one by default), into `out`.
 
     Its teachers, `report_to` and `callbacks` are those of `train_student`. Raises RecipeError, DataError, RunError
-    BackboneError, RunError and OutputError.
+    and OutputError.
     """
     require_own("student", "teacher")
     limit = weight_limit(_target(target))
