@@ -13,6 +13,7 @@ sys.path[:1] = [str(ROOT / "docs"), str(ROOT / "tests" / "support")]
 
 from distill.cli.groups import Commands  # noqa: E402
 from experiments import (  # noqa: E402
+    baselines,
     campaign,
     cluster,
     licences,
@@ -31,7 +32,13 @@ from experiments.results import PATH, RESULTS  # noqa: E402
 
 SECTIONS = {
     "Measure, into docs/results": (
-        *(teachers.judge_comparisons, teachers.measure_epochs, thresholds.measure, students.collect),
+        *(
+            baselines.collect,
+            teachers.judge_comparisons,
+            teachers.measure_epochs,
+            thresholds.measure,
+            students.collect,
+        ),
         *(ocr.measure, cluster.measure, serve.measure, web.measure, reliability.measure, campaign.measure),
     ),
     "Look": (near_duplicates.sheets,),

@@ -11,6 +11,7 @@ import click
 from distill.core.errors import BenchError
 from distill.core.files import write_text
 from experiments import (
+    baselines,
     campaign,
     cluster,
     commands,
@@ -36,6 +37,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "int8": export.int8,
     },
     "docs/results-teacher.md": {
+        **{f"baselines {name}": partial(baselines.baselines, name) for name in baselines.DATASETS},
         "teachers": partial(teachers.teachers, "fusion"),
         "gains": partial(teachers.gains, "fusion"),
         "choices": partial(teachers.teachers, "choices"),

@@ -51,7 +51,7 @@ def kinds(config: Any = Recipe, where: str = "") -> Iterator[tuple[str, Any]]:
     for name, kind in get_type_hints(config).items():
         if dataclasses.is_dataclass(kind):
             yield from kinds(kind, f"{where}{name}.")
-        else:
+        elif get_origin(kind) is not dict:  # whose keys are the user's: its section's comment explains it
             yield where + name, kind
 
 

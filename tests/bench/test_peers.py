@@ -223,7 +223,7 @@ def test_nncfs_logits_are_near_fp32s_and_not_the_same(chain: Chain, nncf_int8: Q
     predictor = OpenVinoPredictor(nncf_int8.variant.folder, 1, nncf_int8.variant.model)
     batch = read(chain, 24)
     expected = reference_logits(chain, batch)
-    assert 0 < np.abs(predictor.logits(batch) - expected).mean() < 0.1 * np.abs(expected).max()
+    assert 0 < np.abs(predictor.logits(batch) - expected).mean() < 0.2 * np.abs(expected).max()
     assert predictor.thresholds == Bundle.open(chain.fp32).thresholds
     shares = predictor.towers(batch)
     assert shares is not None
@@ -274,7 +274,7 @@ def test_torch_int8_replaces_every_linear_layer_and_answers_nearly_as_eager_does
         assert type(made[name]) is torch.ao.nn.quantized.dynamic.Linear
         assert made[name].weight().dtype is torch.qint8
     expected = checkpoint.classifier.batch_logits(batch)
-    assert 0 < np.abs(served.logits(batch) - expected).mean() < 0.1 * np.abs(expected).max()
+    assert 0 < np.abs(served.logits(batch) - expected).mean() < 0.2 * np.abs(expected).max()
 
 
 def test_torch_int8s_size_is_its_saved_weights_and_the_runs_other_files(chain: Chain, tmp_path: Path) -> None:

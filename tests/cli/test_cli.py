@@ -52,9 +52,10 @@ def test_help_imports_nothing_slow() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_readme_names_every_command() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [command for command in COMMANDS if f"distill {command}" not in readme] == []
+def test_the_page_of_commands_which_the_readme_links_names_every_one() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert [command for command in COMMANDS if f"distill {command}" not in page] == []
+    assert "(docs/cli.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_four_commands_run_as_typed(chain: Chain, tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_mistakes_are_one_line_with_exit_code_2(chain: Chain, tmp_path: Path) ->
         (["train-teacher", "--data", data, "--out", out, "--set", "teacher.text.model=no/such"], "no local copy"),
         (["train-student", "--data", data, "--teacher", tmp_path / "x", "--out", out], "no run"),
         (["export", tmp_path / "x", "--data", data, "--out", out], "no run"),
-        (["bench", tmp_path / "x", "--data", data], "no run"),
+        (["bench", tmp_path / "x", "--data", data], "neither a finished run nor a Bundle"),
         (["evaluate", chain.int8, "--data", tmp_path / "x"], "no such file or folder"),
         (["predict", tmp_path / "x", "--image", tmp_path / "a.jpg"], "no Bundle"),
         (["predict", chain.int8, tmp_path / "a.doc"], "give a folder of images or a file"),

@@ -120,6 +120,7 @@ def test_what_exists_is_refused_in_one_line_and_overwritten_when_told(chain: Cha
     file.write_text("mine")
     (tmp_path / "a.png").write_text("mine")
     (tmp_path / "r.md").write_text("mine")
+    (tmp_path / "a.jsonl").write_text("mine")
     assert distill("split", chain.data / "train.json", "-o", folder).exit_code == 0
     for words, out in (
         (("evaluate", chain.int8, "--data", chain.data), file),
@@ -129,7 +130,7 @@ def test_what_exists_is_refused_in_one_line_and_overwritten_when_told(chain: Cha
         (("bench", "run", chain.int8, "--data", chain.data), tmp_path / "r.json"),
         (("bench", "pack", chain.int8, "--data", chain.data), file),
         (("bench", "page", file), file),
-        (("predict", chain.int8, *text), file),
+        (("predict", chain.int8, *text), tmp_path / "a.jsonl"),
         (("split", chain.data / "train.json"), folder),
         (("export", chain.student, "--data", chain.data, "--set", "data.columns.id=id"), chain.int8),
     ):
@@ -137,8 +138,8 @@ def test_what_exists_is_refused_in_one_line_and_overwritten_when_told(chain: Cha
         assert result.exit_code == 2, words
         assert "pass --overwrite to replace it, or choose another --out" in result.stderr
     assert file.read_text() == "mine"
-    assert distill("predict", chain.int8, *text, "-o", file, "--overwrite").exit_code == 0
-    assert '"labels"' in file.read_text()
+    assert distill("predict", chain.int8, *text, "-o", tmp_path / "a.jsonl", "--overwrite").exit_code == 0
+    assert '"labels"' in (tmp_path / "a.jsonl").read_text()
     assert distill("split", chain.data / "dev.json", "-o", folder, "--overwrite").exit_code == 0
 
 

@@ -38,7 +38,9 @@ def test_every_key_is_listed_with_its_default() -> None:
 def test_a_key_is_shown_with_its_comment_and_a_table_with_all_of_its_keys() -> None:
     assert distill("recipe", "teacher.pooling").exit_code == 2
     one = distill("recipe", "teacher.optimizer").stdout
-    assert one == 'teacher.optimizer = "nadam"  # or adamw, which is several times cheaper per step on a CPU\n'
+    assert (
+        one == 'teacher.optimizer = "nadam"  # nadam; or adamw, which is several times cheaper per step on a CPU\n'
+    )
     table = distill("recipe", "student.distill").stdout.splitlines()
     assert len(table) == 6
     assert all(line.startswith("student.distill.") for line in table)

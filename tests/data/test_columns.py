@@ -92,7 +92,7 @@ def test_columns_are_what_their_user_says(tmp_path: Path) -> None:
 
 def test_columns_in_python_are_a_mapping_or_refused() -> None:
     assert Columns.of({"labels": "mood", "cut": 3}) == Columns(labels=("mood",), cut=3.0)
-    with pytest.raises(ArgumentError, match="unknown key 'label'; expected id, text"):
+    with pytest.raises(ArgumentError, match="unknown key 'label'; did you mean labels"):
         Columns.of({"label": "mood"})
     assert Columns(text="a").over(Columns(text="b", image="c")) == Columns(text="a", image="c")
 

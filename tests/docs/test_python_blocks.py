@@ -70,7 +70,7 @@ def test_every_page_with_python_is_run_here() -> None:
 def test_the_code_of_the_page_about_python_runs(
     place: Path, gradio: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert len(python(ROOT / "docs/python.md")) == 7
+    assert len(python(ROOT / "docs/python.md")) == 8
     names = run("docs/python.md")
     assert names["posts"]["labels"].notna().all()
     assert len(names["failed"]) == 1

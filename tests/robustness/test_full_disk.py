@@ -117,7 +117,7 @@ def test_figures_of_yesterday_stay(chain: Chain, victim: Victim, tmp_path: Path)
     """What `bench`, `evaluate` and `verify` write goes through the same function."""
     out = tmp_path / "figures.json"
     out.write_text("{}")
-    end = victim.distill("verify", chain.int8, "--out", out, root=tmp_path, file_bytes=20)
+    end = victim.distill("verify", chain.int8, "--out", out, "--overwrite", root=tmp_path, file_bytes=20)
     one_line(end, str(out), "too large", "it takes 0.", "make room, then run the same command again")
     assert out.read_text() == "{}"
     nothing_half(tmp_path)

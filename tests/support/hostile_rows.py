@@ -106,7 +106,7 @@ REFUSED = [
     Rows("nan-text.json", row(text=float("nan")), "neither 'text' nor 'image'"),
     Rows("endless-text.json", row(text="a" * 1_000_001), "1,000,001 characters, over the limit"),
     Rows("no-text-no-image.json", row(text=" "), "neither 'text' nor 'image'"),
-    Rows("number-image.json", row(image=3), "image must be a file name; got 3"),
+    Rows("number-image.json", row(image=3.5), "image must be a file name; got 3.5"),
     Rows("false-image.json", row(image=False, text="a"), "image must be a file name; got False"),
     Rows("nul-image.json", row(image="a\x00.jpg"), "NUL character"),
     Rows("endless-image-name.json", row(image="a" * 5000), "5,000 characters, which names no file"),

@@ -1,0 +1,62 @@
+"""What frozen encoders and logistic regression give on the three datasets: docs/results-teacher.md."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from distill.core.errors import RunError
+from distill.core.files import read_json
+from distill.data.run_folder import RUN_FILE
+from experiments.results import conditions, figure, named, notes, read, table, write
+from teacher.baseline import Baselines
+
+DATASETS = ("film genres", "harmful memes", "propaganda memes")
+
+
+@click.command("baselines")
+@click.option("--run", "folders", multiple=True, required=True, metavar="NAME=DIR", help="Repeatable.")
+@click.pass_obj
+def collect(results: Path, folders: tuple[str, ...]) -> None:
+    """Collect the comparisons of finished `distill baseline` runs (baselines.json)."""
+    write(results, "baselines", conditions(), {name: _run(folder) for name, folder in named(folders).items()})
+
+
+def _run(folder: Path) -> dict[str, object]:
+    config = read_json(folder / RUN_FILE, RunError)["config"]
+    encoders = {name: Path(config[name]["model"]).name for name in ("text", "image")}
+    measured = asdict(Baselines.read(folder))
+    sizes = {name: cost["size_bytes"] for name, cost in measured["costs"].items()}
+    return {"encoders": encoders, "max_tokens": config["text"]["max_tokens"], "sizes": sizes} | {
+        key: measured[key] for key in ("comparison", "chosen")
+    }
+
+
+def baselines(dataset: str) -> str:
+    """One dataset's baselines, the chosen one first."""
+    run = read("baselines")[dataset]
+    comparison = run["comparison"]
+    objective = comparison["objective"]
+    rows = [
+        (
+            row["name"],
+            *(figure(row["arm"][name]) for name in ("micro_f1", "macro_f1", "micro_ap")),
+            "" if row["gain"] is None else figure(row["gain"][objective], "+.3f"),
+            f"{run['sizes'][row['name']] / 1e6:.1f}",
+        )
+        for row in comparison["recipes"]
+    ]
+    constant = comparison["constant"]
+    always = f"always {', '.join(comparison['constant_names'])}"
+    gain = figure(comparison["constant_gain"][objective], "+.3f")
+    rows.append((always, figure(constant["micro_f1"]), figure(constant["macro_f1"]), "", gain, ""))
+    headings = "| micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] | mean of both F1 - first | MB, fp32"
+    encoders = run["encoders"]
+    return table(headings, rows) + notes(
+        f"{comparison['examples']:,} training examples out of fold, {comparison['folds']} folds; "
+        f"{encoders['text']} (at most {run['max_tokens']} tokens) and {encoders['image']}, frozen.",
+        "One penalty for all labels, chosen in each fold by the log loss of held-out rows; thresholds cross-fitted "
+        "over rows for the mean of both F1.",
+    )
