@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from distill.core.errors import RunError
 from distill.core.files import read_json
-from distill.data.run_folder import RUN_FILE
+from distill.data.run_folder import BASELINES, RUN_FILE
 from experiments.results import conditions, figure, named, notes, read, table, write
-from teacher.baseline import Baselines
 
 DATASETS = ("film genres", "harmful memes", "propaganda memes")
 
 
 @click.command("baselines")
 @click.option("--run", "folders", multiple=True, required=True, metavar="NAME=DIR", help="Repeatable.")
+@click.option("--commit", required=True, help="Of the code that the runs were made with.")
 @click.pass_obj
-def collect(results: Path, folders: tuple[str, ...]) -> None:
+def collect(results: Path, folders: tuple[str, ...], commit: str) -> None:
     """Collect the comparisons of finished `distill baseline` runs (baselines.json)."""
-    write(results, "baselines", conditions(), {name: _run(folder) for name, folder in named(folders).items()})
+    runs = {name: _run(folder) for name, folder in named(folders).items()}
+    write(results, "baselines", conditions(runs_of_commit=commit), runs)
 
 
 def _run(folder: Path) -> dict[str, object]:
     config = read_json(folder / RUN_FILE, RunError)["config"]
     encoders = {name: Path(config[name]["model"]).name for name in ("text", "image")}
-    measured = asdict(Baselines.read(folder))
+    measured = read_json(folder / BASELINES, RunError)
     sizes = {name: cost["size_bytes"] for name, cost in measured["costs"].items()}
     return {"encoders": encoders, "max_tokens": config["text"]["max_tokens"], "sizes": sizes} | {
         key: measured[key] for key in ("comparison", "chosen")
