@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from distill.core.errors import RecipeError, RunError
+from distill.core.errors import DataError, RecipeError, RunError
 from distill.core.files import read_json, write_json
 from distill.core.recipe import TeacherConfig
 from distill.core.schema import build_dataclass
@@ -24,6 +24,7 @@ from distill.core.terminal import note
 from distill.data.dataset import Splits
 from distill.data.run_folder import BASELINES
 from distill.model.checkpoint import Checkpoint
+from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process
 from distill.model.encoders.text import NoText
 from distill.model.network import TwoTowerNetwork
@@ -79,14 +80,16 @@ def fit_baselines(
     """Compare all baselines in `config.folds` folds (5 where it has none) and write the run of the one that `use`
     names, or else of the one with the best mean of micro- and macro-AP, with baselines.json beside it.
 
-    Raises as `teacher.train.prepare_teacher`, and RecipeError for encoders without pretrained weights.
+    Baselines of images or texts are left out where no training example has one. Raises as
+    `teacher.train.prepare_teacher`, DataError for a `use` that is left out, and RecipeError for encoders without
+    pretrained weights.
     """
     if not (config.text.pretrained and config.image.pretrained):
         raise RecipeError("a baseline reads pretrained encoders; set teacher.text.model and teacher.image.model")
     folds = config.folds or 5
     whole = prepare_teacher(_probe_config(config, "add", "both", folds), splits)
     whole.classifier.warn_of_cut_texts(splits)
-    teachers = {name: _part(whole, *part) for name, part in PARTS.items()}
+    teachers = {name: _part(whole, *part) for name, part in _parts_of(whole.data.train, use).items()}
     predictions = {name: _predict(name, each, folds, run) for name, each in teachers.items()}
     targets = whole.targets
     quality = {
@@ -107,6 +110,19 @@ def fit_baselines(
     note(f"writing {chosen!r} as a run")
     teacher = teachers[chosen]
     return baselines, fit_prepared(teacher, splits, run)
+
+
+def _parts_of(train: EncodedDataset, use: str | None) -> dict[str, tuple[str, str]]:
+    """The baselines that read what the examples have. Raises DataError for `use` of what they lack."""
+    has_text, has_image = (train.present > 0).any(0)
+    parts = {
+        name: (ngrams, modalities)
+        for name, (ngrams, modalities) in PARTS.items()
+        if {"text": has_text, "image": has_image, "both": has_text and has_image}[modalities]
+    }
+    if use is not None and use not in parts:
+        raise DataError(f"--use {use}: no training example has what it reads; choose {', '.join(parts)}")
+    return parts
 
 
 def _probe_config(config: TeacherConfig, ngrams: Any, modalities: Any, folds: int) -> TeacherConfig:

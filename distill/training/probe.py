@@ -122,7 +122,7 @@ def _rotate(features: Matrix) -> tuple[NDArray[np.float64], Callable[[NDArray[np
     has the same solution, and how to turn a solution (R, L) back into one of W features."""
     gram = features @ features.T
     values, vectors = np.linalg.eigh(gram.toarray() if issparse(gram) else gram)
-    kept = values > values[-1] * 1e-10
+    kept = values > max(values[-1] * 1e-10, 1e-12)
     lengths, vectors = np.sqrt(values[kept]), vectors[:, kept]
     return vectors * lengths, lambda weight: np.asarray(features.T @ (vectors / lengths @ weight))
 
@@ -146,7 +146,9 @@ def _solve(features: Matrix, targets: Targets, penalty: float) -> tuple[NDArray[
     for label, column in enumerate(targets.T):
         known = np.flatnonzero(~np.isnan(column))
         positive, negative = known[column[known] > 0], known[column[known] < 1]
-        if not len(positive) or not len(negative):
+        if (
+            not len(positive) or not len(negative) or not features.shape[1]
+        ):  # such as of images, where there are none
             continue
         rows = np.concatenate([positive, negative])
         classes = np.repeat([1, 0], [len(positive), len(negative)])

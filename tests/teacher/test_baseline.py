@@ -62,6 +62,19 @@ def test_one_of_texts_alone_is_exported_in_int8(chain: Chain, tmp_path: Path) ->
     assert (bundle / "model.onnx").stat().st_size < 0.5 * (tmp_path / "bundle-fp32" / "model.onnx").stat().st_size
 
 
+def test_without_images_only_texts_are_read(chain: Chain, tmp_path: Path) -> None:
+    rows = [{"id": each.id, "text": each.text, "labels": list(each.labels)} for each in chain.splits.train]
+    (tmp_path / "data").mkdir()
+    for name, part in (("train", rows[:40]), ("dev", rows[40:])):
+        (tmp_path / "data" / f"{name}.json").write_text(json.dumps(part))
+    words = ["baseline", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
+    refused = CliRunner().invoke(main, [*words, "--use", "image", *chain.words("teacher.folds=2")])
+    assert "no training example has what it reads; choose n-grams, text" in refused.output
+    result = CliRunner().invoke(main, [*words, *chain.words("teacher.folds=2"), "--overwrite"])
+    assert result.exit_code == 0, result.output
+    assert {row.name for row in Baselines.read(tmp_path / "run").comparison.recipes} == {"n-grams", "text"}
+
+
 def test_an_unknown_baseline_is_refused(chain: Chain, tmp_path: Path) -> None:
     from distill.api import fit_baselines
 

@@ -47,6 +47,13 @@ def test_it_is_scikit_learns_regression(monkeypatch: pytest.MonkeyPatch, most_ro
     np.testing.assert_allclose(logits, sklearn_logits(features, targets, fitted), atol=0.02)
 
 
+def test_without_features_every_label_has_its_rate() -> None:
+    _, targets = problem()
+    fitted = fit_linear(np.zeros((60, 3)), targets)
+    assert (fitted.weight == 0).all()
+    np.testing.assert_allclose(1 / (1 + np.exp(-fitted.bias)), targets.mean(0), atol=1e-6)
+
+
 def test_rows_of_unknown_label_and_labels_of_one_class_change_nothing_else() -> None:
     features, targets = problem()
     known = fit_linear(features[:50], targets[:50])
