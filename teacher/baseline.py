@@ -114,7 +114,7 @@ def fit_baselines(
 
 def _parts_of(train: EncodedDataset, use: str | None) -> dict[str, tuple[str, str]]:
     """The baselines that read what the examples have. Raises DataError for `use` of what they lack."""
-    has_text, has_image = (train.present > 0).any(0)
+    has_text, has_image = bool(train.present[:, 0].any()), bool(train.present[:, 1].any())
     parts = {
         name: (ngrams, modalities)
         for name, (ngrams, modalities) in PARTS.items()

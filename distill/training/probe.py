@@ -146,10 +146,8 @@ def _solve(features: Matrix, targets: Targets, penalty: float) -> tuple[NDArray[
     for label, column in enumerate(targets.T):
         known = np.flatnonzero(~np.isnan(column))
         positive, negative = known[column[known] > 0], known[column[known] < 1]
-        if (
-            not len(positive) or not len(negative) or not features.shape[1]
-        ):  # such as of images, where there are none
-            continue
+        if not len(positive) or not len(negative) or not features.shape[1]:
+            continue  # of images, where there are none, no feature is left
         rows = np.concatenate([positive, negative])
         classes = np.repeat([1, 0], [len(positive), len(negative)])
         shares = np.concatenate([column[positive], 1 - column[negative]])
