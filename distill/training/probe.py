@@ -6,7 +6,7 @@ the probe learns the mixture of labels and answers that the student's loss weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from distill.scoring.metrics import Targets, logit, positive_rates
 from distill.scoring.probabilities import to_probabilities
 
 # Inverse strengths of the penalty that are tried, for features whose vectors have length 1 a modality.
-PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 FOLDS = 3
 SEED = 13  # of the folds that choose the penalty
 MAX_ROTATED = 3_000  # rows up to which features are rotated into the space of the rows, which is exact and quicker
@@ -33,6 +33,7 @@ BATCH = 256
 MAX_BIAS = 8.0  # of a label without positives or without negatives
 
 Matrix = Any  # NDArray[np.float64] or csr_matrix, (N, W)
+Solution = tuple[NDArray[np.float64], NDArray[np.float64]]  # weights (W, L) and biases (L,)
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,11 @@ def fit_linear(features: Matrix, targets: Targets) -> Probe:
     rotated, back = _rotate(features) if rows <= MAX_ROTATED else (features, None)
     penalty = 1.0
     if rows >= 2 * FOLDS:
-        parts = stratified_folds(np.round(targets), FOLDS, SEED)
-        penalty = min(PENALTIES, key=lambda each: _held_out_loss(rotated, targets, parts, each))
-    weight, bias = _solve(rotated, targets, penalty)
+        losses = [
+            _held_out_losses(rotated, targets, part) for part in stratified_folds(np.round(targets), FOLDS, SEED)
+        ]
+        penalty = PENALTIES[int(np.argmin(np.mean(losses, axis=0)))]
+    ((weight, bias),) = _solve(rotated, targets, (penalty,))
     return Probe(weight if back is None else back(weight), bias, penalty)
 
 
@@ -127,30 +130,32 @@ def _rotate(features: Matrix) -> tuple[NDArray[np.float64], Callable[[NDArray[np
     return vectors * lengths, lambda weight: np.asarray(features.T @ (vectors / lengths @ weight))
 
 
-def _held_out_loss(features: Matrix, targets: Targets, parts: list[NDArray[np.int64]], penalty: float) -> float:
-    """The mean log loss of the rows of each part by a regression on the others."""
+def _held_out_losses(features: Matrix, targets: Targets, part: NDArray[np.int64]) -> list[float]:
+    """For each penalty, the mean log loss of the rows of a part by a regression on the others."""
+    rest = np.setdiff1d(np.arange(len(targets)), part)
     losses = []
-    for part in parts:
-        rest = np.setdiff1d(np.arange(len(targets)), part)
-        weight, bias = _solve(features[rest], targets[rest], penalty)
+    for weight, bias in _solve(features[rest], targets[rest], PENALTIES):
         logits = features[part] @ weight + bias
-        losses.append(np.nanmean(np.logaddexp(0, logits) - targets[part] * logits))
-    return float(np.mean(losses))
+        losses.append(float(np.nanmean(np.logaddexp(0, logits) - targets[part] * logits)))
+    return losses
 
 
-def _solve(features: Matrix, targets: Targets, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (W, L) and biases (L,), a regression for each label on the rows where it is known. A target between 0
-    and 1 counts as that share of a positive. A label without positives or without negatives has its rate alone."""
-    weight = np.zeros((features.shape[1], targets.shape[1]))
-    bias = np.clip(logit(positive_rates(targets)), -MAX_BIAS, MAX_BIAS)
+def _solve(features: Matrix, targets: Targets, penalties: Sequence[float]) -> list[Solution]:
+    """A regression for each label on the rows where it is known, for each penalty, from the strongest on, where the
+    last solution is near the next. A target between 0 and 1 counts as that share of a positive. A label without
+    positives or without negatives has its rate alone."""
+    rates = np.clip(logit(positive_rates(targets)), -MAX_BIAS, MAX_BIAS)
+    solutions = [(np.zeros((features.shape[1], targets.shape[1])), rates.copy()) for _ in penalties]
     for label, column in enumerate(targets.T):
         known = np.flatnonzero(~np.isnan(column))
         positive, negative = known[column[known] > 0], known[column[known] < 1]
         if not len(positive) or not len(negative) or not features.shape[1]:
             continue  # of images, where there are none, no feature is left
-        rows = np.concatenate([positive, negative])
+        rows = features[np.concatenate([positive, negative])]
         classes = np.repeat([1, 0], [len(positive), len(negative)])
         shares = np.concatenate([column[positive], 1 - column[negative]])
-        model = LogisticRegression(C=penalty, max_iter=1000).fit(features[rows], classes, shares)
-        weight[:, label], bias[label] = model.coef_[0], model.intercept_[0]
-    return weight, bias
+        model = LogisticRegression(max_iter=1000, warm_start=True)
+        for (weight, bias), penalty in zip(solutions, penalties, strict=True):
+            model.set_params(C=penalty).fit(rows, classes, shares)
+            weight[:, label], bias[label] = model.coef_[0], model.intercept_[0]
+    return solutions

@@ -73,8 +73,8 @@ def test_a_target_between_0_and_1_counts_as_that_share_of_a_positive() -> None:
     soft = np.where(targets[:, :1] == 1, 0.75, 0.0).astype(np.float32)
     copies = np.repeat(features, 4, axis=0)
     hard = np.stack([np.arange(4) < 4 * target for target in soft[:, 0]]).reshape(-1, 1).astype(np.float32)
-    weight, bias = probe._solve(features, soft, penalty=4.0)
-    expected, intercept = probe._solve(copies, hard, penalty=1.0)
+    ((weight, bias),) = probe._solve(features, soft, [4.0])
+    ((expected, intercept),) = probe._solve(copies, hard, [1.0])
     np.testing.assert_allclose(weight, expected, atol=0.02)
     np.testing.assert_allclose(bias, intercept, atol=0.02)
 
