@@ -154,7 +154,7 @@ def _solve(features: Matrix, targets: Targets, penalties: Sequence[float]) -> li
         rows = features[np.concatenate([positive, negative])]
         classes = np.repeat([1, 0], [len(positive), len(negative)])
         shares = np.concatenate([column[positive], 1 - column[negative]])
-        model = LogisticRegression(max_iter=1000, warm_start=True)
+        model = LogisticRegression(tol=1e-5, max_iter=2000, warm_start=True)
         for (weight, bias), penalty in zip(solutions, penalties, strict=True):
             model.set_params(C=penalty).fit(rows, classes, shares)
             weight[:, label], bias[label] = model.coef_[0], model.intercept_[0]
