@@ -29,7 +29,11 @@ from experiments import (
 from experiments.results import ROOT
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"bench": export.headline, "teacher": students.teacher},
+    "README.md": {
+        "bench": export.headline,
+        "teacher": students.teacher,
+        "baselines": partial(baselines.baselines, "propaganda memes"),
+    },
     "docs/results-student.md": {
         "verdict": students.verdicts,
         "halves": students.halves,
