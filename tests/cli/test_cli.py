@@ -58,6 +58,7 @@ def test_the_page_of_commands_which_the_readme_links_names_every_one() -> None:
     assert "(docs/cli.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_four_commands_run_as_typed(chain: Chain, tmp_path: Path) -> None:
     """The same chain as the fixture's, through the command line: the same seeds give the same figures."""
     settings = [part for override in chain.overrides for part in ("--set", override)]

@@ -56,6 +56,7 @@ def test_parity_finds_a_graph_that_answers_otherwise_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_batch_norm_that_enlarges_rounding_is_named(
     chain: Chain, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:

@@ -246,6 +246,7 @@ def test_a_student_becomes_a_litert_bundle_that_answers_as_torch_does(
     assert replay_golden(predictor).passed
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_all_runtimes_are_measured_in_one_interleaved_run(chain: Chain, exported: Path, tmp_path: Path) -> None:
     openings = other_openings(chain.fp32, [], ["openvino", "openvino"])

@@ -148,6 +148,7 @@ def test_a_batch_size_taken_from_the_text_does_not_put_an_image_into_the_head() 
     }
 
 
+@pytest.mark.slow
 def test_an_albert_graph_is_quantised_to_its_last_product(chain: Chain, tmp_path: Path) -> None:
     """The known trap: its shared weights are no constants for a quantiser, which leaves the graph in float and says
     nothing. Folding makes them constants; where that should fail one day, the file is refused."""
@@ -354,6 +355,7 @@ def losing(f1_drop: float, candidate: Candidate) -> Candidate:
     return replace(candidate, f1_drop=Estimate(f1_drop, f1_drop, f1_drop))
 
 
+@pytest.mark.slow
 def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
     chain: Chain, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,6 +379,7 @@ def test_sensitive_nodes_go_back_to_float_until_the_drop_fits(
     assert set(first["float_nodes"]) <= floats
 
 
+@pytest.mark.slow
 def test_an_export_that_costs_too_much_says_so_and_writes_nothing(
     chain: Chain, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,6 +190,7 @@ def test_a_teacher_to_try_has_a_name_that_can_be_a_folders(name: str, chain: Cha
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_teachers_are_compared_on_the_same_folds_and_a_broken_comparison_goes_on(
     chain: Chain, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ main({words!r})
     assert Bundle.open(out).precision == "int8"
 
 
+@pytest.mark.slow
 def test_torchs_own_exporter_says_it_too(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     words = ["export", str(chain.student), "--data", str(chain.data), "--out", str(tmp_path / "bundle")]
     end = victim.distill(*words, *chain.words(), root=tmp_path, file_bytes=50_000)

@@ -298,6 +298,7 @@ def test_a_bundles_own_answers_may_be_anything(copy: Path, capsys: pytest.Captur
     assert not {"\x1b", "\u202e"} & set(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_mutants_are_answered_or_refused_and_never_end_the_process(chain: Chain, tmp_path: Path) -> None:
     found = outcomes(Path(shutil.copytree(chain.int8, tmp_path / "whole")), 0, seconds=15, count=250)

@@ -59,6 +59,7 @@ write_bundle(Path({out!r}), Contents(b.model, b.kind, b.precision, b.target, *ab
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swaps", [True, False], ids=["names swapped in one step", "in two steps"])
 def test_a_bundle_is_the_old_or_the_new_one(chain: Chain, victim: Victim, tmp_path: Path, swaps: bool) -> None:
     """Where a system cannot swap two names there is a moment without either; the next writer mends that."""
@@ -166,6 +167,7 @@ finish_run(Path({out!r}), run.classifier, run.thresholds, TrainLog((), 1, 0.5), 
 """
 
 
+@pytest.mark.slow
 def test_a_finished_run_has_all_its_files(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     out = tmp_path / "run"
     finish = FINISH.format(source=str(chain.student), out=str(out))

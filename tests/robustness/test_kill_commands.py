@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from chain import Chain
 from victim import Victim, leftovers
 
@@ -63,6 +64,7 @@ def metrics_of(run: Path) -> dict[str, object]:
     return dict(tree)
 
 
+@pytest.mark.slow
 def test_a_teacher_ends_as_an_unbroken_one(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     out = tmp_path / "teacher"
     words = ["train-teacher", "--data", str(chain.data), *chain.words()]
@@ -72,6 +74,7 @@ def test_a_teacher_ends_as_an_unbroken_one(chain: Chain, victim: Victim, tmp_pat
         assert (out / name).read_bytes() == (chain.teacher / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_student_ends_as_an_unbroken_one(chain: Chain, victim: Victim, tmp_path: Path) -> None:
     out = tmp_path / "student"
     words = ["train-student", "--data", str(chain.data), "--teacher", str(chain.teacher), *chain.words()]
@@ -102,6 +105,7 @@ main({words!r})
 """
 
 
+@pytest.mark.slow
 def test_an_export_is_whole_wherever_the_one_before_was_killed(
     chain: Chain, victim: Victim, tmp_path: Path
 ) -> None:

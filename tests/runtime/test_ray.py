@@ -294,6 +294,7 @@ def joined(out: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(out.glob("predictions-*.jsonl")))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of every kind
 def test_ray_gives_the_bytes_of_one_process_and_goes_on(chain: Chain, ray_here: Any, tmp_path: Path) -> None:
     posts, alone, out = posts_of(chain, tmp_path / "posts.jsonl", ROWS), tmp_path / "alone.jsonl", tmp_path / "out"

@@ -128,6 +128,7 @@ def test_a_folds_student_never_meets_its_held_out_examples_nor_a_teacher_that_di
     assert torch.equal(distilled.classifier.network.output.weight, control.classifier.network.output.weight)
 
 
+@pytest.mark.slow
 def test_thresholds_from_folds_travel_to_both_bundles(chain: Chain, folded: Path, tmp_path: Path) -> None:
     config = replace(chain.recipe.student, out_of_fold=True, epochs=1)
     run = fit_student(config, chain.splits, targets_of(folded, chain), CheckpointFolder(tmp_path / "run", False))

@@ -303,6 +303,7 @@ def test_it_says_that_the_best_of_several_flatters_and_how_to_judge_it(study: tu
     assert "distill compare-teachers" in (out / "best.toml").read_text()
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_keeps_what_is_done_and_goes_on(
     setup: Setup, study: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
