@@ -152,6 +152,7 @@ def fit_baselines(
     if use is not None:
         check_choice("use", use, tuple(baseline.PARTS))
     splits = read_dataset(data, columns=columns, **vars(settings.labels))
+    baseline.check_use(splits, use)  # before a run is deleted for it
     start = RunStart("teacher", config, splits, {"baseline": use or "the best"})
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
@@ -348,6 +349,7 @@ def evaluate(
     """
     require_own("bench")
     if out is not None:
+        refuse_overwriting(to_path("out", out), to_path("data", data), to_path("model", model))
         refuse_existing(to_path("out", out), overwrite)
     splits = read_dataset(data, model, columns)
     from bench.quality import evaluate as evaluating

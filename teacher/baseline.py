@@ -24,10 +24,10 @@ from distill.core.terminal import note
 from distill.data.dataset import Splits
 from distill.data.run_folder import BASELINES
 from distill.model.checkpoint import Checkpoint
-from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process
 from distill.model.encoders.text import NoText
 from distill.model.network import TwoTowerNetwork
+from distill.preprocess.text import has_text as has_words
 from distill.scoring.metrics import macro_ap, micro_ap
 from distill.training.folds import Folds, predict_out_of_fold
 from distill.training.trainer import CheckpointFolder, TrainingData
@@ -80,16 +80,15 @@ def fit_baselines(
     """Compare all baselines in `config.folds` folds (5 where it has none) and write the run of the one that `use`
     names, or else of the one with the best mean of micro- and macro-AP, with baselines.json beside it.
 
-    Baselines of images or texts are left out where no training example has one. Raises as
-    `teacher.train.prepare_teacher`, DataError for a `use` that is left out, and RecipeError for encoders without
-    pretrained weights.
+    Baselines of images or texts are left out where no training example has one; `check_use` refuses such a `use`
+    before. Raises as `teacher.train.prepare_teacher`, and RecipeError for encoders without pretrained weights.
     """
     if not (config.text.pretrained and config.image.pretrained):
         raise RecipeError("a baseline reads pretrained encoders; set teacher.text.model and teacher.image.model")
     folds = config.folds or 5
     whole = prepare_teacher(_probe_config(config, "add", "both", folds), splits)
     whole.classifier.warn_of_cut_texts(splits)
-    teachers = {name: _part(whole, *part) for name, part in _parts_of(whole.data.train, use).items()}
+    teachers = {name: _part(whole, *part) for name, part in _parts_of(splits).items()}
     predictions = {name: _predict(name, each, folds, run) for name, each in teachers.items()}
     targets = whole.targets
     quality = {
@@ -112,17 +111,21 @@ def fit_baselines(
     return baselines, fit_prepared(teacher, splits, run)
 
 
-def _parts_of(train: EncodedDataset, use: str | None) -> dict[str, tuple[str, str]]:
-    """The baselines that read what the examples have. Raises DataError for `use` of what they lack."""
-    has_text, has_image = bool(train.present[:, 0].any()), bool(train.present[:, 1].any())
-    parts = {
+def check_use(splits: Splits, use: str | None) -> None:
+    """Raise DataError for a baseline of what no training example has."""
+    if use is not None and use not in (parts := _parts_of(splits)):
+        raise DataError(f"--use {use}: no training example has what it reads; choose {', '.join(parts)}")
+
+
+def _parts_of(splits: Splits) -> dict[str, tuple[str, str]]:
+    """The baselines that read what the training examples have."""
+    has_text = any(has_words(example.text) for example in splits.train)
+    has_image = any(example.image is not None for example in splits.train)
+    return {
         name: (ngrams, modalities)
         for name, (ngrams, modalities) in PARTS.items()
         if {"text": has_text, "image": has_image, "both": has_text and has_image}[modalities]
     }
-    if use is not None and use not in parts:
-        raise DataError(f"--use {use}: no training example has what it reads; choose {', '.join(parts)}")
-    return parts
 
 
 def _probe_config(config: TeacherConfig, ngrams: Any, modalities: Any, folds: int) -> TeacherConfig:
@@ -191,7 +194,10 @@ def _cost(teacher: UntrainedTeacher) -> Cost:
 def baseline_table(baselines: Baselines) -> Table:
     """For the terminal: quality out of fold with its difference from the chosen baseline, and what it costs."""
     c, objective = baselines.comparison, baselines.comparison.objective
-    title = f"Logistic regression on frozen features, out of fold on {c.examples} examples, {c.folds} folds"
+    title = (
+        f"Logistic regression on frozen features, out of fold on {c.examples} examples, {c.folds} folds; "
+        "the best mean of micro- and macro-AP is chosen"
+    )
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{objective} F1 - chosen", "ms", "MB"):

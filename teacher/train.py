@@ -92,7 +92,8 @@ def fit_prepared(teacher: UntrainedTeacher, splits: Splits, run: CheckpointFolde
         on_fold_end = partial(_write_fold, run.folder, splits, folds)
         out_of_fold = predict_out_of_fold(classifier, folds, lambda: loss, training, on_fold_end)
         epochs = out_of_fold.median_epoch()
-        note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
+        if config.epochs:
+            note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
     log = train_model(classifier.network, config, data, loss, training.child("all"), epochs)
     calibrate(classifier, data.dev)
     evaluation = evaluate_run(classifier, targets, data.dev, out_of_fold)

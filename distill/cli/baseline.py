@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from distill.cli.options import column_options, training_options
-from distill.cli.results import print_json_file
+from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
 from distill.core.transcript import recorded
 
@@ -61,4 +61,5 @@ def baseline(
     )
     output.print(baseline_table(Baselines.read(out)))
     print_json_file(out / BASELINES)
-    note(f"Baseline in {out}. Next: distill export {out} --data {data} --out runs/baseline-bundle")
+    rest = same_settings(recipe, overrides)
+    note(f"Baseline in {out}. Next: distill export {out} --data {data} --out runs/baseline-bundle{rest}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distill.cli.options import column_options, dry_run_option, target_option, teacher_options, training_options
-from distill.cli.results import print_json_file
+from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
 from distill.core.transcript import recorded
 
@@ -73,5 +73,6 @@ def finetune_int8(
     )
     print_json_file(out / METRICS)
     if not was_finished:
-        note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+        rest = same_settings(recipe, overrides)
+        note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle{rest}")
     return None

@@ -132,6 +132,7 @@ def predict(
         raise click.UsageError(
             f"--out {out}: the suffix must be one of {', '.join(WRITTEN)}; name it {out.with_suffix('.jsonl').name}"
         )
+    from distill.core.files import refuse_overwriting
     from distill.core.terminal import warn
     from distill.data.dataset import Example
     from distill.data.roles import Ask
@@ -152,6 +153,8 @@ def predict(
         items = Source.of_split(path, split, ask) if split else Source.open(path, ask, recursive)
     if items.passed_over:
         warn(f"{source}: {items.passed_over}")
+    if out is not None:
+        refuse_overwriting(out, items.path, bundle)
     if out is not None and not resume:
         clear_output(out, overwrite, is_folder=engine == "ray")
     opening = RunOptions(provider=provider, runtime=runtime)

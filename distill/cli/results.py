@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,14 @@ def print_json(result: Any) -> None:
     tree = dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result  # type: ignore[arg-type]
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     click.echo(json.dumps(tree, indent=1, ensure_ascii=not is_unicode, allow_nan=False))
+
+
+def same_settings(recipe: Path | None, overrides: Sequence[str]) -> str:
+    """The options of a command that another is to have as well, with a blank before them; "" without any."""
+    words = ["--recipe", str(recipe)] if recipe else []
+    for override in overrides:
+        words += ["--set", override]
+    return f" {shlex.join(words)}" if words else ""
 
 
 def print_json_file(path: Path) -> None:

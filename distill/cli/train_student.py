@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distill.cli.options import ROWS, column_options, dry_run_option, teacher_options, training_options
-from distill.cli.results import print_json_file
+from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
 from distill.core.transcript import recorded
 
@@ -93,5 +93,6 @@ def train_student(
     )
     print_json_file(out / METRICS)
     if not was_finished:
-        note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle")
+        rest = same_settings(recipe, overrides)
+        note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle{rest}")
     return None

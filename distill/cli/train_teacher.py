@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from distill.cli.options import column_options, dry_run_option, training_options
-from distill.cli.results import print_json_file
+from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
 from distill.core.transcript import recorded
 
@@ -57,5 +57,8 @@ def train_teacher(
     )
     print_json_file(out / METRICS)
     if not was_finished:
-        note(f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student")
+        rest = same_settings(recipe, overrides)
+        note(
+            f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student{rest}"
+        )
     return None

@@ -52,7 +52,7 @@ def baselines(dataset: str) -> str:
     always = f"always {', '.join(comparison['constant_names'])}"
     gain = figure(comparison["constant_gain"][objective], "+.3f")
     rows.append((always, figure(constant["micro_f1"]), figure(constant["macro_f1"]), "", gain, ""))
-    headings = "| micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] | mean of both F1 - first | MB, fp32"
+    headings = "| micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] | mean of both F1 - first row | MB, fp32"
     encoders = run["encoders"]
     return table(headings, rows) + notes(
         f"{comparison['examples']:,} training examples out of fold, {comparison['folds']} folds; "

@@ -107,3 +107,12 @@ def test_predictions_are_not_written_under_a_name_of_something_else(
 def test_a_label_that_is_called_like_a_column_is_refused() -> None:
     with pytest.raises(OutputError, match=r"a\.csv: the label 'error' would be a column .*; write a\.jsonl"):
         check_table(Path("a.csv"), ["sad", "error"])
+
+
+def test_the_rows_that_are_read_are_never_written_over(chain: Chain, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "1", "text": "some words"}\n')
+    result = CliRunner().invoke(main, ["predict", str(chain.int8), str(rows), "-o", str(rows), "--overwrite"])
+    assert result.exit_code == 2
+    assert "which is read" in result.output
+    assert rows.read_text() == '{"id": "1", "text": "some words"}\n'
