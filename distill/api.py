@@ -76,6 +76,13 @@ def read_dataset(
     return splits
 
 
+def read_by_recipe(
+    data: PathLike, settings: Recipe, columns: ColumnsLike = None, run: PathLike | None = None
+) -> distill.Splits:
+    """As `read_dataset`, by the columns and the groups of labels of a recipe; `columns` come before its own."""
+    return read_dataset(data, run, Columns.of(columns).over(settings.data.columns), **vars(settings.labels))
+
+
 @recorded
 @translates_os_errors
 def train_teacher(
@@ -104,8 +111,7 @@ def train_teacher(
     folder = _output(out, data)
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
-    config, columns = settings.teacher, Columns.of(columns).over(settings.data.columns)
-    splits = read_dataset(data, columns=columns, **vars(settings.labels))
+    config, splits = settings.teacher, read_by_recipe(data, settings, columns)
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
     from teacher.train import fit_teacher
@@ -144,14 +150,13 @@ def fit_baselines(
     folder = _output(out, data)
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
-    config, columns = settings.teacher, Columns.of(columns).over(settings.data.columns)
     from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
     from teacher import baseline
 
     if use is not None:
         check_choice("use", use, tuple(baseline.PARTS))
-    splits = read_dataset(data, columns=columns, **vars(settings.labels))
+    config, splits = settings.teacher, read_by_recipe(data, settings, columns)
     baseline.check_use(splits, use)  # before a run is deleted for it
     start = RunStart("teacher", config, splits, {"baseline": use or "the best"})
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
@@ -199,8 +204,7 @@ def train_student(
     folder = _output(out, data, *sources.paths(), *more)
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
-    config, columns = settings.student, Columns.of(columns).over(settings.data.columns)
-    splits = read_dataset(data, sources.runs[0] if sources.runs else None, columns, **vars(settings.labels))
+    config, splits = settings.student, read_by_recipe(data, settings, columns, next(iter(sources.runs), None))
     from distill.data.checks import content_hash, read_unlabelled
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
@@ -262,8 +266,7 @@ def finetune_int8(
     folder = _output(out, data, student, *sources.paths())
     settings = _recipe(recipe, overrides)
     trackers = _trackers(report_to, settings)
-    config, columns = settings.finetune, Columns.of(columns).over(settings.data.columns)
-    splits = read_dataset(data, student, columns, **vars(settings.labels))
+    config, splits = settings.finetune, read_by_recipe(data, settings, columns, student)
     from distill.model.checkpoint import Checkpoint
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
@@ -316,8 +319,7 @@ def export(
     request_target, folder = _target(target), _output(out, data, student)
     refuse_working_directory(folder)
     settings = _recipe(recipe, overrides)
-    config, columns = settings.export, Columns.of(columns).over(settings.data.columns)
-    splits = read_dataset(data, student, columns, **vars(settings.labels))
+    config, splits = settings.export, read_by_recipe(data, settings, columns, student)
     from distill.core.terminal import note
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run

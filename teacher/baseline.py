@@ -137,6 +137,8 @@ def _probe_config(config: TeacherConfig, ngrams: Any, modalities: Any, folds: in
         head=replace(config.head, fusion="concat", modalities=modalities, hidden_size=0),
         augment=replace(config.augment, word_edit_rate=0.0, token_mask_rate=0.0, image_strength=0.0),
         head_start="probe",
+        loss="focal",
+        class_weights="none",
         epochs=0,
         folds=folds,
     )

@@ -70,13 +70,13 @@ def compare_teachers(
         raise click.UsageError(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
         )
-    from distill.api import read_dataset
+    from distill.api import read_by_recipe
     from distill.core.files import refuse_overwriting, write_text
     from distill.core.tracking import choose_trackers
 
     trackers = choose_trackers(report_to, shared.tracking.report_to)
     refuse_overwriting(out, data)
-    splits = read_dataset(data, columns=columns.over(shared.data.columns), **vars(shared.labels))
+    splits = read_by_recipe(data, shared, columns)
     from distill.core.terminal import note, output, to_text
     from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size, on_first_process

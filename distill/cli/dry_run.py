@@ -169,10 +169,10 @@ def _read(
     data: Path, out: Path, recipe: Path | None, overrides: Sequence[str], columns: Columns, run: Path | None = None
 ) -> tuple[Recipe, Splits]:
     """The settings and the data, checked as the training does."""
-    from distill.api import read_dataset
+    from distill.api import read_by_recipe
     from distill.core.files import refuse_overwriting
     from distill.core.recipe import Recipe
 
     settings = Recipe.load(recipe, overrides)
     refuse_overwriting(out, data)
-    return settings, read_dataset(data, run, columns.over(settings.data.columns), **vars(settings.labels))
+    return settings, read_by_recipe(data, settings, columns, run)

@@ -194,7 +194,7 @@ def _prepare(student: Path, place: Path, overwrite: bool, ort_web: Path | None) 
 
 
 def _plan(student: Path, data: Path, request: tuple[Any, ...], recipe: Recipe, columns: Columns) -> None:
-    from distill.api import read_dataset
+    from distill.api import read_by_recipe
     from distill.cli.dry_run import show_export_plan
     from distill.core.cpu import detect_target
     from distill.model.checkpoint import Checkpoint
@@ -202,7 +202,7 @@ def _plan(student: Path, data: Path, request: tuple[Any, ...], recipe: Recipe, c
     from export.plan import plan_export
 
     precision, target, *rest = request
-    splits = read_dataset(data, student, columns.over(recipe.data.columns), **vars(recipe.labels))
+    splits = read_by_recipe(data, recipe, columns, student)
     asked = ExportRequest(precision, target or detect_target(), *rest)
     show_export_plan(plan_export(Checkpoint.load(student), splits, recipe.export, asked))
 

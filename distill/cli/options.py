@@ -17,7 +17,7 @@ from distill.core.columns import Columns
 from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
 from distill.core.device import DEVICES, using_device
-from distill.core.files import refuse_existing, refuse_working_directory
+from distill.core.files import refuse_existing, refuse_overwriting, refuse_working_directory
 from distill.core.recipe import TRACKERS
 from distill.core.runtimes import PROVIDERS
 from distill.core.volume import volume
@@ -181,6 +181,13 @@ def applied(command: Callable[..., Any], options: Sequence[Decorator]) -> Callab
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is at --out already.")
 
 
+def _inputs(options: dict[str, Any], written: Sequence[str]) -> list[Path]:
+    """The paths that a command reads, of all its options; what bench compares with is read before it is written."""
+    values = [value for name, value in options.items() if name not in (*written, "compare")]
+    each = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+    return [path for path in each if isinstance(path, Path)]
+
+
 def out_file(
     what: str, more: str = "", beside: Sequence[str] = (), otherwise: Callable[..., Path] | None = None, **how: Any
 ) -> Decorator:
@@ -204,6 +211,8 @@ def out_file(
                 refuse_existing(path, overwrite)
             for suffix in beside:
                 refuse_existing(options["out"].with_suffix(suffix), overwrite)
+            if options["out"] is not None:
+                refuse_overwriting(options["out"], *_inputs(options, written=("out", more)))
             return command(*arguments, **options)
 
         return applied(checked, [option, overwrite_option])

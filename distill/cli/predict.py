@@ -153,8 +153,8 @@ def predict(
         items = Source.of_split(path, split, ask) if split else Source.open(path, ask, recursive)
     if items.passed_over:
         warn(f"{source}: {items.passed_over}")
-    if out is not None and not out.is_dir():  # a folder is refused later, or is what --engine ray writes
-        refuse_overwriting(out, *([items.path] if source else [image] if isinstance(image, Path) else []), bundle)
+    if out is not None:
+        refuse_overwriting(out, *(path for path in (bundle, source, image) if isinstance(path, Path)))
     if out is not None and not resume:
         clear_output(out, overwrite, is_folder=engine == "ray")
     opening = RunOptions(provider=provider, runtime=runtime)

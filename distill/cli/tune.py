@@ -64,12 +64,16 @@ def tune(
 
     require("optuna", "distill tune")
     start = Recipe.load(recipe, overrides)
-    from distill.api import read_dataset
+    from distill.api import read_by_recipe
     from distill.core.tracking import choose_trackers
 
+    if start.teacher.epochs == 0:
+        raise RecipeError(
+            "distill tune searches how to train, and teacher.epochs=0 fits a head once; set teacher.epochs above 0"
+        )
     trackers = choose_trackers(report_to, start.tracking.report_to)
     refuse_overwriting(out, data)
-    splits = read_dataset(data, columns=columns.over(start.data.columns), **vars(start.labels))
+    splits = read_by_recipe(data, start, columns)
     if splits.labels.groups:
         raise RecipeError(
             "distill tune searches losses of labels that are decided apart, and exactly one is of the group "

@@ -198,6 +198,9 @@ class ModelConfig:
             raise RecipeError(f"{where}.head_start=probe needs pretrained encoders, not {LSTM} or {CNN}")
         if self.epochs == 0 and self.head_start != "probe":
             raise RecipeError(f"{where}.epochs=0 trains nothing; set {where}.head_start=probe, or epochs above 0")
+        augment = self.augment
+        if self.epochs == 0 and (augment.word_edit_rate or augment.token_mask_rate or augment.image_strength):
+            raise RecipeError(f"{where}.epochs=0 fits the head to unchanged examples; turn {where}.augment off")
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,11 @@ class TeacherConfig(ModelConfig):
             raise RecipeError(
                 'teacher.class_weights=focal_alpha needs loss="focal"; with loss="asymmetric" choose none or '
                 "effective_number"
+            )
+        if self.epochs == 0 and (self.loss, self.class_weights) != ("focal", "none"):
+            raise RecipeError(
+                f"teacher.epochs=0 fits the head by log loss, and loss={self.loss} with class_weights="
+                f"{self.class_weights} is for training; set loss=focal and class_weights=none, the defaults"
             )
         if self.folds == 1:
             raise RecipeError("teacher.folds must be 0 or >= 2, got 1")
@@ -273,11 +281,13 @@ class StudentConfig(ModelConfig):
                 f"student.distill.text_features={self.distill.text_features} matches features of a text encoder, "
                 "which student.text.ngrams=only has not; set it to 0"
             )
-        if self.distill.image_features > 0 and not self.image.trainable:
-            raise RecipeError(
-                f"student.distill.image_features={self.distill.image_features} matches features of a frozen tower, "
-                "which cannot learn them; set student.image.trainable=true, or the weight to 0"
-            )
+        for tower, is_trainable in (("text", self.text.trainable), ("image", self.image.trainable)):
+            weight = getattr(self.distill, f"{tower}_features")
+            if weight > 0 and not is_trainable:
+                raise RecipeError(
+                    f"student.distill.{tower}_features={weight} matches features of a frozen tower, which cannot "
+                    f"learn them; set student.{tower}.trainable=true, or the weight to 0"
+                )
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class CrossModal(nn.Module):
     def forward(self, text: Tensor, mask: Tensor, image: Tensor, present: Tensor) -> Tensor:
         """Float (B, 2 width) from text (B, T, text), mask int64 (B, T), image (B, cells, image) and present (B, 2)
         as in `Concat`."""
-        rows = len(present)
+        rows = present.shape[0]  # len() would be a constant to the exporter
         tokens = torch.cat([self.text_token.expand(rows, -1, -1), self.text_in(text)], 1)
         cells = torch.cat([self.image_token.expand(rows, -1, -1), self.image_in(image) + self.places], 1)
         token_mask = _padding_mask(mask * present[:, :1])

@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from distill.core.recipe import ModelConfig, StudentConfig
 from distill.core.terminal import note, track
 from distill.data.stratify import stratified_folds
+from distill.model.classifier import EVAL_BATCH, default_device
 from distill.model.dataset import EncodedDataset
 from distill.model.network import TwoTowerNetwork
 from distill.scoring.metrics import Targets, logit, positive_rates
@@ -29,7 +30,6 @@ PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 FOLDS = 3
 SEED = 13  # of the folds that choose the penalty
 MAX_ROTATED = 3_000  # rows up to which features are rotated into the space of the rows, which is exact and quicker
-BATCH = 256
 MAX_BIAS = 8.0  # of a label without positives or without negatives
 
 Matrix = Any  # NDArray[np.float64] or csr_matrix, (N, W)
@@ -86,11 +86,11 @@ def probe_targets(config: ModelConfig, encoded: EncodedDataset) -> Targets:
 def joint_features(network: TwoTowerNetwork, encoded: EncodedDataset) -> NDArray[np.float64]:
     """What the linear head of an untrained network sees of these examples, float64 (N, W)."""
     parts = []
-    network.eval()
-    device = network.output.weight.device
+    device = default_device()
+    network.to(device).eval()
     with torch.no_grad():
-        for start in track(range(0, len(encoded), BATCH), "features", -(-len(encoded) // BATCH)):
-            rows = range(start, min(start + BATCH, len(encoded)))
+        for start in track(range(0, len(encoded), EVAL_BATCH), "features", -(-len(encoded) // EVAL_BATCH)):
+            rows = range(start, min(start + EVAL_BATCH, len(encoded)))
             batch = encoded.collate([encoded[row] for row in rows])
             inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
             outputs = network.outputs(**inputs)

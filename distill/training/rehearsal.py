@@ -81,6 +81,8 @@ def rehearse(task: TrainingTask, splits: Splits, out: Path) -> TrainingPlan:
     training would write. Raises as the training does, and RunError in one of several processes."""
     if world_size() > 1:
         raise RunError("--dry-run rehearses in one process; give it without torchrun or accelerate launch")
+    if task.epochs == 0:
+        raise RunError("--dry-run times the steps of a training, and a probe (epochs=0) has none; run it itself")
     terminal.note(f"rehearsing {task.name}: {' and '.join(map(str, STEPS))} steps on real rows")
     with tempfile.TemporaryDirectory(prefix="distill-dry-run-") as folder, terminal.silence():
         first, second = (_measure(task, splits, steps, Path(folder) / str(steps)) for steps in STEPS)

@@ -111,14 +111,14 @@ def train_model(
     checkpoints of another number of processes.
     """
     started = time.perf_counter()
-    if config.head_start == "probe":
+    last = (
+        distributed.on_first_process(_last_complete_checkpoint)(checkpoints.folder) if checkpoints.resume else None
+    )
+    if config.head_start == "probe" and last is None:  # a checkpoint holds what came of it
         fit_probe(network, data.train, probe_targets(config, data.train))
         if config.epochs == 0:
             return TrainLog((), 0, time.perf_counter() - started)
     model = NetworkWithLoss(network, loss)
-    last = (
-        distributed.on_first_process(_last_complete_checkpoint)(checkpoints.folder) if checkpoints.resume else None
-    )
     state = {} if last is None else read_state(last)
     if last is not None and _has_ended(state, config, epochs):  # killed after its last epoch
         kept = last if epochs is not None else Path(state["best_model_checkpoint"])

@@ -32,6 +32,15 @@ def test_a_training_is_planned_from_real_steps_and_nothing_is_written(chain: Cha
     assert "nothing was written" in result.stderr
 
 
+def test_a_probe_which_has_no_steps_is_refused(chain: Chain, tmp_path: Path) -> None:
+    probe = ["teacher.head.hidden_size=0", "teacher.head_start=probe", "teacher.epochs=0"]
+    words = ["train-teacher", "--data", chain.data, "-o", tmp_path / "t", "--dry-run", *settings(chain)]
+    words += [part for setting in probe for part in ("--set", setting)]
+    result = distill(*words)
+    assert result.exit_code == 2
+    assert "a probe (epochs=0) has none" in result.stderr
+
+
 def test_a_student_with_a_control_trains_two_arms_for_each_seed(chain: Chain, tmp_path: Path) -> None:
     words = ("train-student", "--data", chain.data, "--teacher", chain.teacher, "--out", tmp_path / "s")
     result = distill(*words, *settings(chain), "--seeds", 2, "--dry-run")

@@ -143,6 +143,24 @@ def test_what_exists_is_refused_in_one_line_and_overwritten_when_told(chain: Cha
     assert distill("split", chain.data / "dev.json", "-o", folder, "--overwrite").exit_code == 0
 
 
+def test_what_a_command_reads_is_never_written_over(chain: Chain, tmp_path: Path) -> None:
+    image, rows, report = tmp_path / "a.png", tmp_path / "rows.json", tmp_path / "report.json"
+    image.write_bytes(next((chain.data / "images").iterdir()).read_bytes())
+    rows.write_bytes((chain.data / "train.json").read_bytes())
+    report.write_text("{}")
+    for words, out in (
+        (("explain", chain.int8, "--image", image), image),
+        (("evaluate", chain.int8, "--data", rows), rows),
+        (("data", "check", rows), rows),
+        (("bench", "page", report), report),
+    ):
+        before = out.read_bytes()
+        result = distill(*words, "-o", out, "--overwrite")
+        assert result.exit_code == 2, words
+        assert "which is read" in result.stderr
+        assert out.read_bytes() == before
+
+
 def test_a_folder_of_others_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     refuse_existing(tmp_path / "thesis", False, lambda _: False, "a Bundle")  # it is empty

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chain import TINY, Chain
+from chain import TINY, Chain, random_batch
 from click.testing import CliRunner
 from torch import nn
 
@@ -23,8 +23,10 @@ from distill.model.encoders.lstm import Lstm, LstmConfig, train_tokenizer
 from distill.model.encoders.weights import fingerprint
 from distill.model.fusion import CrossModal
 from distill.model.network import TwoTowerNetwork
+from distill.runtime.onnx.session import open_session, run_session
 from distill.training.run_writer import RunStart, begin_run
 from distill.training.trainer import CheckpointFolder
+from export.to_onnx import to_onnx
 from teacher.train import fit_teacher
 
 
@@ -160,6 +162,17 @@ def test_each_teacher_trains_is_kept_and_answers_the_same_again(
     expected = trained.logits(chain.splits.test)
     assert np.isfinite(expected).all()
     assert np.allclose(again.logits(chain.splits.test), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("changed", ["teacher.head.fusion=transformer", "teacher.head.modalities=text"])
+def test_a_teachers_onnx_file_takes_batches_of_any_size(chain: Chain, tmp_path: Path, changed: str) -> None:
+    config = teacher_config(chain, changed)
+    classifier = Classifier.pretrained("teacher", config, chain.splits.labels, [e.text for e in chain.splits.train])
+    to_onnx(classifier, tmp_path / "model.onnx")
+    session = open_session(tmp_path / "model.onnx", 1)
+    for rows, tokens in ((1, 5), (3, 7), (5, 4)):
+        batch = random_batch(rows, tokens)
+        np.testing.assert_allclose(run_session(session, batch), classifier.batch_logits(batch), atol=1e-4)
 
 
 def teacher_config(chain: Chain, *changed: str) -> TeacherConfig:

@@ -354,6 +354,9 @@ def test_what_stands_in_the_way_is_one_line(
     seen = CliRunner().invoke(cli.main, ["inspect", str(out), "--data", str(setup.data), "--out", str(tmp_path)])
     assert f"error: {out}: a finished search, not a run; train by its best" in seen.output.splitlines()[-1]
     assert "--resume" not in seen.output
+    probe = ("teacher.head_start=probe", "teacher.head.hidden_size=0", "teacher.epochs=0")
+    failed = setup.tune(tmp_path / "probe", *(word for each in probe for word in ("--set", each)))
+    assert "teacher.epochs=0 fits a head once" in failed.output.splitlines()[-1]
     monkeypatch.setitem(sys.modules, "optuna", None)
     failed = setup.tune(tmp_path / "new")
     assert failed.exit_code == 2

@@ -126,6 +126,13 @@ def test_features_of_a_frozen_text_tower_are_those_of_its_tokens(chain: Chain) -
         ("teacher.text.ngrams=only teacher.head.fusion=transformer", "needs an encoder of texts"),
         ("teacher.text.model=lstm teacher.text.ngrams=add", "lstm starts from nothing"),
         ("student.text.ngrams=only student.distill.text_features=1", "which student.text.ngrams=only has not"),
+        (
+            "student.text.trainable=false student.distill.text_features=1",
+            "text_features=1.0 matches .* a frozen tower",
+        ),
+        (f"{' '.join(PROBE)} teacher.loss=asymmetric", "fits the head by log loss, and loss=asymmetric"),
+        (f"{' '.join(PROBE)} teacher.class_weights=focal_alpha", "class_weights=focal_alpha is for training"),
+        (f"{' '.join(PROBE)} teacher.augment.word_edit_rate=0.1", "turn teacher.augment off"),
     ],
 )
 def test_settings_that_exclude_each_other_are_refused(override: str, message: str) -> None:

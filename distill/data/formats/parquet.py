@@ -22,7 +22,7 @@ from distill.data.columns import Columns
 from distill.data.formats.table import Table
 
 SUFFIX = ".parquet"
-REFUSED = 65  # as in parquet_process, which cannot be imported without pyarrow
+REFUSED = 65  # exit code of parquet_process
 Row = tuple[int, dict[str, Any] | DataError]
 
 

@@ -23,11 +23,11 @@ import pyarrow
 import pyarrow.parquet
 
 from distill.core.untrusted import short_repr
+from distill.data.formats.parquet import REFUSED
 
 BATCH_ROWS = 256
 BATCH_BYTES = 32 << 20  # of rows that hold images, if they are as large as the others of the file
 BUFFER_BYTES = 1 << 20  # of a column that is read at a time, where it would be a whole group of rows
-REFUSED = 65
 
 
 def main(arguments: list[str]) -> None:
