@@ -31,7 +31,7 @@ from distill.preprocess.text import has_text as has_words
 from distill.scoring.metrics import macro_ap, micro_ap
 from distill.training.folds import Folds, predict_out_of_fold
 from distill.training.trainer import CheckpointFolder, TrainingData
-from teacher.compare import FOLD_SEED, RecipeComparison, RecipePredictions, evaluate_recipes
+from teacher.compare import FOLD_SEED, RecipeComparison, RecipePredictions, evaluate_recipes, table_of
 from teacher.losses import teacher_loss
 from teacher.train import UntrainedTeacher, fit_prepared, prepare_teacher
 
@@ -195,21 +195,13 @@ def _cost(teacher: UntrainedTeacher) -> Cost:
 
 def baseline_table(baselines: Baselines) -> Table:
     """For the terminal: quality out of fold with its difference from the chosen baseline, and what it costs."""
-    c, objective = baselines.comparison, baselines.comparison.objective
+    c, costs = baselines.comparison, baselines.costs
     title = (
         f"Logistic regression on frozen features, out of fold on {c.examples} examples, {c.folds} folds; "
-        "the best mean of micro- and macro-AP is chosen"
+        f"chosen: {baselines.chosen}, by the mean of micro- and macro-AP unless it was named"
     )
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{objective} F1 - chosen", "ms", "MB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for recipe in c.recipes:
-        arm, cost = recipe.arm, baselines.costs[recipe.name]
-        gain = "" if recipe.gain is None else f"{recipe.gain[objective]:+.3f}"
-        quality = (f"{arm.micro_f1:.3f}", f"{arm.macro_f1:.3f}", f"{arm.micro_ap.value:.3f}", gain)
-        name = f"{recipe.name} (chosen)" if recipe.gain is None else recipe.name
-        table.add_row(name, *quality, f"{cost.latency_ms:.2f}", f"{cost.size_bytes / 1e6:.1f}")
-    quality = (f"{c.constant.micro_f1:.3f}", f"{c.constant.macro_f1:.3f}", "", f"{c.constant_gain[objective]:+.3f}")
-    table.add_row(f"always {len(c.constant_names)} labels", *quality, "", "")
-    return table
+    more = {
+        "ms": {name: f"{cost.latency_ms:.2f}" for name, cost in costs.items()},
+        "MB": {name: f"{cost.size_bytes / 1e6:.1f}" for name, cost in costs.items()},
+    }
+    return table_of(c, title, "chosen", more)

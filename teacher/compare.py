@@ -155,11 +155,21 @@ def predict_recipe(
 
 def comparison_table(comparison: RecipeComparison) -> Table:
     """For the terminal."""
-    c, objective = comparison, comparison.objective
+    c = comparison
     title = f"Out of fold on {c.examples} examples, {c.folds} folds, {len(c.seeds)} seed(s)"
+    seconds = {recipe.name: f"{recipe.epoch_s:.1f}" for recipe in c.recipes}
+    return table_of(c, title, "first", {"s an epoch": seconds})
+
+
+def table_of(
+    comparison: RecipeComparison, title: str, reference: str, more: Mapping[str, Mapping[str, str]]
+) -> Table:
+    """A comparison's quality and differences from its `reference`, with `more` columns, cells by the names of
+    recipes, and the constant predictor in the last row."""
+    c, objective = comparison, comparison.objective
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{objective} F1 - first", "s an epoch"):
+    for heading in ("micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP", f"{objective} F1 - {reference}", *more):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in c.constant.accuracies:
         table.add_column(f"{heading} [95 %]", justify="right")
@@ -167,10 +177,11 @@ def comparison_table(comparison: RecipeComparison) -> Table:
         gain = "" if recipe.gain is None else f"{recipe.gain[objective]:+.3f}"
         a = recipe.arm
         cells = (f"{a.micro_f1:.3f}", f"{a.macro_f1:.3f}", f"{a.micro_ap.value:.3f}")
+        own = (column[recipe.name] for column in more.values())
         shares = (f"{accuracy:.3f}" for accuracy in a.accuracies.values())
-        table.add_row(recipe.name, *cells, gain, f"{recipe.epoch_s:.1f}", *shares)
+        table.add_row(recipe.name, *cells, gain, *own, *shares)
     cells = (f"{c.constant.micro_f1:.3f}", f"{c.constant.macro_f1:.3f}", "")
     gain = f"{c.constant_gain[objective]:+.3f}"
     shares = (f"{accuracy.value:.3f}" for accuracy in c.constant.accuracies.values())
-    table.add_row(f"always {len(c.constant_names)} labels", *cells, gain, "", *shares)
+    table.add_row(f"always {len(c.constant_names)} labels", *cells, gain, *([""] * len(more)), *shares)
     return table
