@@ -222,8 +222,9 @@ def train_student(
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder, with_control)
-        folds = teachers.folds(splits.train) if config.out_of_fold else []
+        folds = teachers.folds(splits.train) if config.out_of_fold or config.distill.held_out else []
         targets = DistillationTargets(teachers.soft_targets([*splits.train, *extra]), folds, extra)
+        targets = targets.held_out() if config.distill.held_out else targets
 
         with follow(folder, start, resume, trackers, heard) as run:
 

@@ -247,7 +247,8 @@ def _evaluate(
     alone = {"text": predict(without_images(splits.dev)), "image": predict(without_texts(splits.dev))}
     outputs = SplitOutputs("dev", classifier.labels, dev, _targets(student, splits.dev), alone)
     if thresholds.fitted_on.split == "dev":
-        return fit_and_evaluate(outputs, classifier.config.threshold_objective, train_targets)
+        objective = classifier.config.threshold_objective
+        return fit_and_evaluate(outputs, objective, train_targets, thresholds.calibration)
     return evaluate_thresholds(outputs, thresholds, train_targets)
 
 

@@ -18,7 +18,7 @@ from distill.model.distributed import on_first_process
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.metrics import Probabilities, Targets
 from distill.scoring.probabilities import to_probabilities
-from distill.training.groups import calibrate
+from distill.training.calibrate import calibrate
 from distill.training.trainer import CheckpointFolder, train_model
 from student.train import DistillationTargets, UntrainedStudent, prepare_student
 from student.verdict import Arms, DistillationVerdict, judge_distillation
@@ -114,7 +114,7 @@ def _probabilities(
     stored = training.folder / student.name / "answers.float32"
     if not stored.is_file():
         train_model(classifier.network, config, student.data, student.make_loss(), checkpoints)
-        calibrate(classifier, student.data.dev)
+        calibrate(classifier, student.data.dev, student.labelled.targets)
         encoded = classifier.encode(splits.examples(splits.measured()))
         on_first_process(write_bytes)(stored, classifier.probabilities(encoded).tobytes())
     flat = np.frombuffer(stored.read_bytes(), dtype=np.float32)

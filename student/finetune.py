@@ -18,8 +18,8 @@ from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
 from distill.scoring.thresholds import Thresholds, carry_over
-from distill.training.folds import evaluate_run, probabilities_by_modality
-from distill.training.groups import calibrate
+from distill.training.calibrate import calibrate
+from distill.training.folds import calibrate_and_evaluate, probabilities_by_modality
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from student.fake_quant import insert_fake_quant, remove_fake_quant
@@ -61,11 +61,10 @@ def finetune_student(
     )
     classifier.warn_of_cut_texts(splits)
     insert_fake_quant(classifier.network, weight_limit)
-    _calibrate(classifier, data.train, seed)
+    _observe(classifier, data.train, seed)
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")
     make_loss = loss_factory(settings, classifier, soft)
     log = train_model(classifier.network, settings, data, make_loss(), run.child("training"))
-    calibrate(classifier, data.dev)
     evaluation = _evaluate(classifier, data, student.thresholds, logits_before)
     ranges = remove_fake_quant(classifier.network)
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
@@ -82,7 +81,7 @@ def settings_of(student: Checkpoint) -> StudentConfig:
     return settings
 
 
-def _calibrate(classifier: Classifier, train_set: EncodedDataset, seed: int) -> None:
+def _observe(classifier: Classifier, train_set: EncodedDataset, seed: int) -> None:
     """Observe a few batches before the first step, which would round everything to 0 with empty ranges."""
     network = classifier.network
     network.train()
@@ -99,8 +98,10 @@ def _evaluate(
 ) -> Evaluation:
     train_targets = data.train.targets
     if thresholds.fitted_on.split == "dev":
-        return evaluate_run(classifier, train_targets, data.dev, None)
+        return calibrate_and_evaluate(classifier, train_targets, data.dev, None)
+    calibration = calibrate(classifier, data.dev, train_targets)
     moved = carry_over(thresholds, logits_before, classifier.logits(data.train), "int8 arithmetic")
+    moved = replace(moved, calibration=calibration)
     dev = probabilities_by_modality(classifier, data.dev)
     outputs = SplitOutputs("dev", classifier.labels, dev.both, data.dev.targets, dev.alone())
     return evaluate_thresholds(outputs, moved, train_targets)

@@ -24,8 +24,7 @@ from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.metrics import positive_rates
 from distill.training.focal import focal_loss
-from distill.training.folds import Fold, Folds, OutOfFold, evaluate_run, predict_out_of_fold
-from distill.training.groups import calibrate
+from distill.training.folds import Fold, Folds, OutOfFold, calibrate_and_evaluate, predict_out_of_fold
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 from student.losses import DistillationLoss, check_features
@@ -40,6 +39,31 @@ class DistillationTargets:
     whole: SoftTargets
     folds: list[SoftTargets] = field(default_factory=list)
     unlabelled: list[Example] = field(default_factory=list)
+
+    def held_out(self) -> DistillationTargets:
+        """The same, but every training example has the logits of the fold's teacher that was not trained on it, for
+        the student of the whole split and of each fold. What no fold holds out, such as unlabelled examples, keeps
+        its own. Features stay those of one teacher. Raises RunError without folds.
+
+        A teacher tells little of an example that it has fitted but the label that it was given. Of the folds, the
+        teachers that answer for the others have been trained on the examples that a fold's student is judged on,
+        as in stacking (Wolpert 1992, "Stacked Generalization"), but never on the example that they answer for.
+        """
+        if not self.folds:
+            raise RunError(
+                "student.distill.held_out=true needs a teacher that was trained with folds: train it with "
+                "--set teacher.folds=3, or set student.distill.held_out=false"
+            )
+        of_hash = {
+            hash_: logits
+            for fold in self.folds
+            for hash_, logits, unseen in zip(
+                fold.content_hashes, fold.outputs.logits, fold.held_out_mask, strict=True
+            )
+            if unseen
+        }
+        folds = [fold.with_logits(of_hash, fold.held_out_mask) for fold in self.folds]
+        return replace(self, whole=self.whole.with_logits(of_hash), folds=folds)
 
 
 @dataclass(frozen=True)
@@ -138,8 +162,7 @@ def fit_student(
         note(f"training on all {len(student.data.train)} examples for {epochs} epochs, as the folds say")
     network = student.classifier.network
     log = train_model(network, config, student.data, student.make_loss(), training.child("all"), epochs)
-    calibrate(student.classifier, student.data.dev)
-    evaluation = evaluate_run(student.classifier, student.labelled.targets, student.data.dev, out_of_fold)
+    evaluation = calibrate_and_evaluate(student.classifier, student.labelled.targets, student.data.dev, out_of_fold)
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
     verdict = None if run_control is None else run_control()
     if verdict is not None:

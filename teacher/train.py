@@ -15,9 +15,9 @@ from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
+from distill.model.soft_targets import SoftTargets
 from distill.scoring.metrics import Targets, positive_rates
-from distill.training.folds import Folds, evaluate_run, predict_out_of_fold
-from distill.training.groups import calibrate
+from distill.training.folds import Folds, calibrate_and_evaluate, predict_out_of_fold
 from distill.training.run_writer import finish_run
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from teacher.losses import check_loss, teacher_loss
@@ -89,14 +89,16 @@ def fit_prepared(teacher: UntrainedTeacher, splits: Splits, run: CheckpointFolde
     out_of_fold, epochs = None, None
     if config.folds:
         folds = Folds.stratified(data, config.folds, config.seed)
-        on_fold_end = partial(_write_fold, run.folder, splits, folds)
+        on_fold_end = partial(_write_fold, training.folder, splits, folds)
         out_of_fold = predict_out_of_fold(classifier, folds, lambda: loss, training, on_fold_end)
+        for number, calibration in enumerate(out_of_fold.fold_calibrations, 1):
+            raw = SoftTargets.read(training.folder / FOLD_FILE.format(number))
+            on_first_process(raw.calibrated(calibration).write)(run.folder / FOLD_FILE.format(number))
         epochs = out_of_fold.median_epoch()
         if config.epochs:
             note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
     log = train_model(classifier.network, config, data, loss, training.child("all"), epochs)
-    calibrate(classifier, data.dev)
-    evaluation = evaluate_run(classifier, targets, data.dev, out_of_fold)
+    evaluation = calibrate_and_evaluate(classifier, targets, data.dev, out_of_fold)
     soft_targets = compute_soft_targets(classifier, splits.train, data.train)
     on_first_process(soft_targets.write)(run.folder / FILE)
     metrics = evaluation.to_json() | {"training": asdict(log)}

@@ -61,6 +61,8 @@ def plan_student(
     config, teachers = settings.student, Teachers.open(sources, splits.labels)
     quick = replace(config, epochs=1, out_of_fold=False)
     folds = len(teachers.folds(splits.train)) if config.out_of_fold else 1
+    if config.distill.held_out:
+        DistillationTargets(teachers.soft_targets(splits.train), teachers.folds(splits.train)).held_out()
 
     def sample(part: Splits, run: Any) -> Any:
         return fit_student(quick, part, DistillationTargets(teachers.soft_targets(part.train)), run)

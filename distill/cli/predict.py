@@ -57,6 +57,7 @@ WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 @click.option(
     "--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS", help="Ray cluster to use.  [default: this machine]"
 )
+@click.option("--raw", is_flag=True, help="Probabilities as they were before calibration; the labels are the same.")
 @opening_options
 @column_options
 def predict(
@@ -74,6 +75,7 @@ def predict(
     engine: str,
     workers: int,
     ray_address: str | None,
+    raw: bool,
     provider: Provider,
     runtime: Runtime | None,
     columns: Columns,
@@ -157,7 +159,7 @@ def predict(
         refuse_overwriting(out, *(path for path in (bundle, source, image) if isinstance(path, Path)))
     if out is not None and not resume:
         clear_output(out, overwrite, is_folder=engine == "ray")
-    opening = RunOptions(provider=provider, runtime=runtime)
+    opening = RunOptions(provider=provider, runtime=runtime, raw=raw)
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions

@@ -247,7 +247,9 @@ class TeacherConfig(ModelConfig):
 @dataclass(frozen=True)
 class DistillConfig:
     """Weights >= 0 of the terms of a student's loss: the data's `hard_labels`, the teacher's `soft_targets` at this
-    `temperature`, its `text_features` and `image_features`, and the `label_relations` between its logits."""
+    `temperature`, its `text_features` and `image_features`, and the `label_relations` between its logits. With
+    `held_out`, the soft targets of training examples are those of the teacher's folds that were not trained on
+    them."""
 
     temperature: float
     hard_labels: float
@@ -255,9 +257,10 @@ class DistillConfig:
     text_features: float
     image_features: float
     label_relations: float
+    held_out: bool
 
     def __post_init__(self) -> None:
-        if not any(weight for name, weight in vars(self).items() if name != "temperature"):
+        if not any(weight for name, weight in vars(self).items() if name not in ("temperature", "held_out")):
             raise RecipeError("student.distill: all weights are 0, so nothing would be learned; set one above 0")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from distill.data.dataset import Example
 from distill.data.groups import LabelGroup
 from distill.data.labels import LabelSet
 from distill.model.outputs import Outputs
+from distill.scoring.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,22 @@ class SoftTargets:
             **extra,
         )
         write_bytes(path, buffer.getvalue())
+
+    def calibrated(self, calibration: Calibration) -> SoftTargets:
+        """With calibrated logits."""
+        logits = calibration.apply(self.outputs.logits).astype(np.float32)
+        return replace(self, outputs=replace(self.outputs, logits=logits))
+
+    def with_logits(
+        self, of_hash: Mapping[str, NDArray[np.float32]], kept: NDArray[np.bool_] | None = None
+    ) -> SoftTargets:
+        """With the logits (L,) of these content hashes in place of its own, but for the examples that are `kept`,
+        bool (N,)."""
+        logits = self.outputs.logits.copy()
+        for row, hash_ in enumerate(self.content_hashes):
+            if hash_ in of_hash and (kept is None or not kept[row]):
+                logits[row] = of_hash[hash_]
+        return replace(self, outputs=replace(self.outputs, logits=logits))
 
     @classmethod
     def read(cls, path: Path) -> SoftTargets:

@@ -53,12 +53,13 @@ class OpenedModel(Protocol):
 class RunOptions:
     """How a Bundle is opened: with so many threads, 0 for as many as this process may use; with onnxruntime's
     arena, which holds memory between calls; by an execution provider of onnxruntime; in another runtime than its
-    own."""
+    own. `raw` predictions have the probabilities from before calibration."""
 
     threads: int = 0
     arena: bool = True
     provider: Provider = "cpu"
     runtime: Runtime | None = None
+    raw: bool = False
 
 
 def chosen_runtime(bundle: Bundle, options: RunOptions) -> Runtime:

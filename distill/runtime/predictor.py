@@ -231,7 +231,8 @@ class Predictor:
 
     def _decide(self, id_: str, probabilities: NDArray[np.float32]) -> Prediction:
         decisions = self.decide(probabilities)
-        by_label = {name: round(float(p), 4) for name, p in zip(self.labels, probabilities, strict=True)}
+        shown = self.bundle.thresholds.raw(probabilities) if self.options.raw else probabilities
+        by_label = {name: round(float(p), 4) for name, p in zip(self.labels, shown, strict=True)}
         return Prediction(id_, self.bundle.labels.decode(decisions), by_label)
 
 
@@ -241,12 +242,14 @@ def load(
     *,
     provider: Provider = "cpu",
     runtime: Runtime | None = None,
+    raw: bool = False,
 ) -> Predictor:
     """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the hub.
 
     0 threads: as many as this process may use. `provider` is one of onnxruntime's execution providers: cpu,
     openvino, cuda, coreml or xnnpack. `runtime` "openvino" opens a Bundle for onnxruntime in OpenVINO; others are
-    opened by the runtime that their manifest names. Raises ArgumentError, BundleError, and InstallError for a
+    opened by the runtime that their manifest names. With `raw`, predictions show the probabilities from before
+    calibration. Raises ArgumentError, BundleError, and InstallError for a
     provider or runtime that is not installed.
     """
     name = str(to_path("bundle", bundle))
@@ -255,7 +258,9 @@ def load(
     if runtime is not None:
         check_choice("runtime", runtime, RUNTIMES)
     # Absolute, so that a working directory that changes later does not matter.
-    return Predictor.load(hub.resolve(name).absolute(), threads, RunOptions(provider=provider, runtime=runtime))
+    return Predictor.load(
+        hub.resolve(name).absolute(), threads, RunOptions(provider=provider, runtime=runtime, raw=raw)
+    )
 
 
 def predict_probabilities(

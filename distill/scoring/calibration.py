@@ -3,12 +3,15 @@ that exclude each other, one temperature for all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.scoring.metrics import Targets, logit
+from distill.data.groups import NO_GROUPS, GroupColumns
+from distill.scoring.metrics import Probabilities, Targets, logit
+from distill.scoring.probabilities import log_probabilities, softmax
 
 MAX_PRECISION = 10.0  # of the Gaussian prior that shrinks each label's slope to the mean of all labels'
 OFFSET_PRECISION = 16.0  # of the one that shrinks its offset to where its mean probability is its rate
@@ -22,20 +25,76 @@ HALVINGS = 50
 
 
 @dataclass(frozen=True)
-class PlattScaling:
-    """Calibrated probability of label l: sigmoid(slopes[l] * logit + offsets[l]); both float64 (L,), slopes > 0."""
+class Calibration:
+    """Calibrated logit of label l: slopes[l] * logit + offsets[l], slopes > 0; tuples of one length. The labels of
+    a group have one slope, the inverse of a temperature, and offsets of 0."""
 
-    slopes: NDArray[np.float64]
-    offsets: NDArray[np.float64]
+    slopes: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+    @classmethod
+    def none(cls, labels: int) -> Calibration:
+        """One that changes nothing."""
+        return cls((1.0,) * labels, (0.0,) * labels)
+
+    @classmethod
+    def of(cls, slopes: NDArray[np.floating], offsets: NDArray[np.floating]) -> Calibration:
+        """From arrays (L,)."""
+        return cls(tuple(map(float, slopes)), tuple(map(float, offsets)))
 
     def apply(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Logits (N, L) to calibrated probabilities, float64 (N, L)."""
-        return sigmoid64(self.slopes * logits + self.offsets)
+        """Logits (N, L) to calibrated logits, float64 (N, L)."""
+        result: NDArray[np.float64] = np.array(self.slopes) * logits + np.array(self.offsets)
+        return result
 
-    def invert(self, calibrated: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Calibrated probabilities (L,) in (0, 1) back to the model's logits, float64 (L,)."""
-        logits: NDArray[np.float64] = (logit(calibrated) - self.offsets) / self.slopes
-        return logits
+    def undo(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The inverse of `apply`; also of one row (L,)."""
+        result: NDArray[np.float64] = (logits - np.array(self.offsets)) / np.array(self.slopes)
+        return result
+
+    def calibrate(self, probabilities: Probabilities, groups: GroupColumns = NO_GROUPS) -> NDArray[np.float64]:
+        """Probabilities (N, L) as they are with calibrated logits, float64 (N, L)."""
+        return _through_logits(probabilities, groups, self.apply)
+
+    def uncalibrate(self, probabilities: Probabilities, groups: GroupColumns = NO_GROUPS) -> NDArray[np.float64]:
+        """Calibrated probabilities (N, L) or (L,) as they were before: the inverse of `calibrate`."""
+        return _through_logits(probabilities, groups, self.undo)
+
+
+def _through_logits(
+    probabilities: Probabilities,
+    groups: GroupColumns,
+    change: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    logits = logit(probabilities)
+    for columns in groups.values():
+        logits[..., columns] = log_probabilities(probabilities[..., columns])
+    changed = change(logits)
+    result = sigmoid64(changed)
+    for columns in groups.values():
+        result[..., columns] = softmax(changed[..., columns])
+    return result
+
+
+def fit_calibration(
+    probabilities: Probabilities,
+    targets: Targets,
+    rates: NDArray[np.floating] | None = None,
+    groups: GroupColumns = NO_GROUPS,
+) -> Calibration:
+    """What calibrates probabilities (N, L) of targets (N, L) in {0, 1}, NaN where unknown: `fit_platt`, with
+    `rates` as there, and a temperature (`fit_group_temperature`) for each of `groups`."""
+    slopes, offsets = np.ones(targets.shape[1]), np.zeros(targets.shape[1])
+    for columns in groups.values():
+        own = log_probabilities(probabilities[:, columns])
+        slopes[list(columns)] = 1 / fit_group_temperature(own, targets[:, columns])
+    apart = np.setdiff1d(np.arange(targets.shape[1]), [place for columns in groups.values() for place in columns])
+    if len(apart):
+        # Contiguous, as they are without groups: sums in another order end in another last bit.
+        logits: NDArray[np.float64] = np.ascontiguousarray(logit(probabilities)[:, apart])
+        known: Targets = np.ascontiguousarray(targets[:, apart])
+        slopes[apart], offsets[apart] = fit_platt(logits, known, None if rates is None else rates[apart])
+    return Calibration.of(slopes, offsets)
 
 
 @dataclass(frozen=True)
@@ -58,8 +117,9 @@ class _Lines:
 
 def fit_platt(
     logits: NDArray[np.floating], targets: Targets, rates: NDArray[np.floating] | None = None
-) -> PlattScaling:
-    """Fit a PlattScaling on finite logits (N, L) and targets (N, L) in {0, 1}, NaN where unknown.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slopes > 0 and offsets, float64 (L,) each, with which sigmoid(slope * logit + offset) is calibrated, fitted
+    on finite logits (N, L) and targets (N, L) in {0, 1}, NaN where unknown.
 
     Platt 1999, "Probabilistic Outputs for Support Vector Machines", for all labels together: the logits of each
     label are standardised, so that neither their scale nor their shift matters, and Gaussian priors shrink the
@@ -88,7 +148,7 @@ def fit_platt(
             break
     assert lines is not None  # there is a first round
     own = np.where(np.isfinite(spread), np.maximum(lines.slopes, MIN_SLOPE) / spread, 1.0)
-    return PlattScaling(own, lines.offsets - own * mean)
+    return own, lines.offsets - own * mean
 
 
 def fit_group_temperature(logits: NDArray[np.floating], targets: Targets) -> float:

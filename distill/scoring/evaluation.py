@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distill.core.recipe import Objective
 from distill.core.terminal import output
 from distill.data.labels import LabelSet
-from distill.scoring.calibration import label_rates
+from distill.scoring.calibration import Calibration, label_rates
 from distill.scoring.metrics import (
     ConstantBaseline,
     Decisions,
@@ -73,13 +73,16 @@ def evaluate_thresholds(outputs: SplitOutputs, thresholds: Thresholds, train_tar
     return Evaluation(thresholds, qualities, outputs.constant(train_targets))
 
 
-def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets: Targets) -> Evaluation:
+def fit_and_evaluate(
+    outputs: SplitOutputs, objective: Objective, train_targets: Targets, calibration: Calibration | None = None
+) -> Evaluation:
     """Fit thresholds on these outputs and evaluate them twice: cross-fitted, where each example is decided with
-    thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. Raises DataError
-    if there are no positives."""
+    thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. `calibration` is
+    the one that the outputs have been through. Raises DataError if there are no positives."""
     targets, probabilities, groups = outputs.targets, outputs.probabilities, outputs.labels.group_columns
     rates = label_rates(train_targets)
     thresholds = fit_thresholds(probabilities, targets, objective, outputs.split, rates, groups)
+    thresholds = replace(thresholds, calibration=calibration)
 
     def cross_fitted_quality(applied_to: Probabilities) -> Quality:
         decisions = cross_fitted(probabilities, targets, objective, applied_to, rates, groups)

@@ -33,9 +33,3 @@ def log_probabilities(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     """log(p), finite: the logits of a group, but for what is added to all of them, which a softmax does not see."""
     result: NDArray[np.float64] = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST))
     return result
-
-
-def temper(probabilities: NDArray[Any], temperature: float) -> NDArray[np.float64]:
-    """Probabilities of one group, (N, K), as they are when its logits are divided by the temperature: the softmax
-    of log(p) / T, float64."""
-    return softmax(log_probabilities(probabilities) / temperature)

@@ -14,7 +14,7 @@ from distill.core.recipe import Objective
 from distill.core.schema import build_dataclass
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.data.stratify import stratified_folds
-from distill.scoring.calibration import fit_group_temperature, fit_platt, sigmoid64
+from distill.scoring.calibration import Calibration, fit_calibration, sigmoid64
 from distill.scoring.metrics import (
     LARGEST,
     SMALLEST,
@@ -26,7 +26,6 @@ from distill.scoring.metrics import (
     macro_f1,
     micro_f1,
 )
-from distill.scoring.probabilities import log_probabilities, temper
 
 Rates = NDArray[np.floating[Any]]  # (L,) in [0, 1]
 
@@ -56,12 +55,13 @@ class FittedOn:
 class Thresholds:
     """Label i is predicted if its probability is >= values[i]. Fitted for `objective`. Of each of the `groups`, the
     label with the greatest probability is predicted, the first of equal ones; their labels have no threshold,
-    None."""
+    None. `calibration` is the one that the probabilities have been through already, inside the model."""
 
     values: tuple[float | None, ...]
     objective: Objective
     fitted_on: FittedOn
     groups: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def array(self) -> NDArray[np.float32]:
         """float32 (L,), each in (0, 1), or NaN for a label of a group."""
@@ -75,10 +75,17 @@ class Thresholds:
             decisions[..., columns] = np.arange(len(columns)) == best[..., None]
         return decisions
 
+    def raw(self, probabilities: Probabilities) -> NDArray[np.float64]:
+        """Probabilities (N, L) or (L,) of this model as they were before its calibration."""
+        if self.calibration is None:
+            return probabilities.astype(np.float64)
+        return self.calibration.uncalibrate(probabilities, self.groups)
+
     def to_json(self) -> dict[str, Any]:
-        """A JSON table for `from_json`, with `groups` where there are any."""
-        tree = asdict(self)
-        return tree if self.groups else {name: value for name, value in tree.items() if name != "groups"}
+        """A JSON table for `from_json`, with `groups` and `calibration` where there are any."""
+        return {
+            name: value for name, value in asdict(self).items() if value or name not in ("groups", "calibration")
+        }
 
     @classmethod
     def from_json(cls, tree: Any) -> Thresholds:
@@ -92,6 +99,9 @@ class Thresholds:
         without = [place for place, value in enumerate(thresholds.values) if value is None]
         if without != sorted(place for columns in thresholds.groups.values() for place in columns):
             raise RecipeError("thresholds: each label needs a threshold or a place in one of the groups")
+        c = thresholds.calibration
+        if c and not (len(c.slopes) == len(c.offsets) == len(thresholds.values) and min(c.slopes, default=1) > 0):
+            raise RecipeError("thresholds: the calibration needs a slope above 0 and an offset for each label")
         fitted_on = thresholds.fitted_on
         if min(fitted_on.examples, fitted_on.carried_with) < 0:
             raise RecipeError(f"thresholds fitted on {fitted_on}: a number of examples is below 0")
@@ -120,19 +130,10 @@ def fit_thresholds(
     """
     if not (targets == 1).any():
         raise DataError(f"thresholds cannot be fitted on {split}: it has no positive labels")
-    expected, cuts = np.empty(targets.shape), np.full(targets.shape[1], np.nan)
-    for columns in groups.values():
-        own = probabilities[:, columns]
-        temperature = fit_group_temperature(log_probabilities(own), targets[:, columns])
-        expected[:, columns] = temper(own, temperature)
-    apart = np.setdiff1d(np.arange(len(cuts)), [place for columns in groups.values() for place in columns])
-    if len(apart):
-        # Contiguous, as they are without groups: sums in another order end in another last bit.
-        logits = np.ascontiguousarray(logit(probabilities)[:, apart])
-        known = np.ascontiguousarray(targets[:, apart])
-        calibration = fit_platt(logits, known, None if rates is None else rates[apart])
-        expected[:, apart] = calibration.apply(logits)
-        cuts[apart] = calibration.invert(_search(expected, expected, objective, groups)[apart])
+    calibration = fit_calibration(probabilities, targets, rates, groups)
+    expected = calibration.calibrate(probabilities, groups)
+    cuts = calibration.undo(logit(_search(expected, expected, objective, groups)))
+    cuts[[place for columns in groups.values() for place in columns]] = np.nan
     fitted_on = FittedOn(split, int((~np.isnan(targets)).any(1).sum()))
     return Thresholds(_to_thresholds(cuts), objective, fitted_on, dict(groups))
 

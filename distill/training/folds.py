@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from distill.core.errors import RunError
 from distill.core.files import read_json, remove_folder, write_bytes, write_json
 from distill.core.terminal import note
+from distill.data.groups import GroupColumns
 from distill.data.likeness import groups_of
 from distill.data.stratify import stratified_folds
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process
 from distill.model.training_log import TrainLog
+from distill.scoring.calibration import Calibration, fit_calibration, label_rates
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets
-from distill.training.groups import calibrate
+from distill.training.calibrate import calibrate, calibrations_of_folds, fold_in
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 
 
@@ -74,9 +76,14 @@ class Folds:
 @dataclass(frozen=True)
 class OutOfFold:
     """Out-of-fold probabilities for the training split, the best epoch of each fold, and the mean seconds of its
-    epochs, training and validation; none of a fold that was killed after its last epoch."""
+    epochs, training and validation; none of a fold that was killed after its last epoch.
+
+    The probabilities of each fold are calibrated on those of the others, with its entry of `fold_calibrations`;
+    `calibration` is that of all, for the model of the whole split."""
 
     probabilities: ModalityProbabilities
+    calibration: Calibration
+    fold_calibrations: list[Calibration]
     epochs: tuple[int, ...]
     epoch_s: tuple[float, ...]
 
@@ -109,7 +116,6 @@ def predict_out_of_fold(
             model = replace(classifier, network=copy.deepcopy(classifier.network))
             data = TrainingData(fold.train, folds.data.dev)
             log = train_model(model.network, model.config, data, make_loss(), checkpoints.child(f"fold{number}"))
-            calibrate(model, data.dev)
             if on_fold_end is not None:
                 on_fold_end(number, model)
             unseen = folds.data.train.subset(fold.held_out_rows)
@@ -118,8 +124,24 @@ def predict_out_of_fold(
         for array, values in zip((result.both, result.text, result.image), stored, strict=True):
             array[fold.held_out_rows] = values
         logs.append(read_json(path.with_suffix(".json"), RunError))
+    calibration, fold_calibrations = _calibrate(result, folds, targets, classifier.labels.group_columns, len(logs))
     epochs = tuple(int(log["best_epoch"]) for log in logs)
-    return OutOfFold(result, epochs, tuple(float(log["epoch_s"]) for log in logs if log["epoch_s"] is not None))
+    epoch_s = tuple(float(log["epoch_s"]) for log in logs if log["epoch_s"] is not None)
+    return OutOfFold(result, calibration, fold_calibrations, epochs, epoch_s)
+
+
+def _calibrate(
+    result: ModalityProbabilities, folds: Folds, targets: Targets, groups: GroupColumns, trained: int
+) -> tuple[Calibration, list[Calibration]]:
+    """Calibrate the rows of the first `trained` folds, in place: each fold's with what the others say."""
+    parts = [fold.held_out_rows for fold in folds.parts[:trained]]
+    rows = np.concatenate(parts)
+    whole = fit_calibration(result.both[rows], targets[rows], label_rates(targets), groups)
+    of_folds = calibrations_of_folds(result.both, targets, parts, groups)
+    for part, calibration in zip(parts, of_folds, strict=True):
+        for array in (result.both, result.text, result.image):
+            array[part] = calibration.calibrate(array[part], groups)
+    return whole, of_folds
 
 
 def _read_fold(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -139,19 +161,24 @@ def _write_fold(path: Path, log: TrainLog, probabilities: ModalityProbabilities)
         remove_folder(checkpoints)
 
 
-def evaluate_run(
+def calibrate_and_evaluate(
     classifier: Classifier, train_targets: Targets, dev: EncodedDataset, out_of_fold: OutOfFold | None
 ) -> Evaluation:
-    """Fit the thresholds of a trained model and evaluate it: on its out-of-fold probabilities, with dev as a second
-    row; on dev where there are none."""
+    """Calibrate a trained network, in place, fit its thresholds and evaluate it: on its out-of-fold probabilities,
+    with dev as a second row; on dev where there are none."""
+    if out_of_fold is None:
+        calibration = calibrate(classifier, dev, train_targets)
+    else:
+        calibration = out_of_fold.calibration
+        fold_in(classifier.network, calibration)
     labels, objective = classifier.labels, classifier.config.threshold_objective
     on_dev = probabilities_by_modality(classifier, dev)
     if out_of_fold is None:
         outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets, on_dev.alone())
-        return fit_and_evaluate(outputs, objective, train_targets)
+        return fit_and_evaluate(outputs, objective, train_targets, calibration)
     folds = out_of_fold.probabilities
     outputs = SplitOutputs("out-of-fold train", labels, folds.both, train_targets, folds.alone())
-    evaluation = fit_and_evaluate(outputs, objective, train_targets)
+    evaluation = fit_and_evaluate(outputs, objective, train_targets, calibration)
     dev_outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets)
     dev_rows = evaluate_thresholds(dev_outputs, evaluation.thresholds, train_targets).rows
     return replace(evaluation, rows=(*evaluation.rows, *dev_rows))

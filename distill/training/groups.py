@@ -1,5 +1,4 @@
-"""What training does for labels that exclude each other: softmax in place of logistic losses, and one
-temperature."""
+"""What training does for labels that exclude each other: softmax in place of logistic losses."""
 
 from __future__ import annotations
 
@@ -7,11 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.core.terminal import note
 from distill.data.groups import GroupColumns
-from distill.model.classifier import Classifier
-from distill.model.dataset import EncodedDataset
-from distill.scoring.calibration import fit_group_temperature
 
 
 def apart(logits: Tensor, groups: GroupColumns) -> Tensor:
@@ -78,20 +73,3 @@ def centred(logits: Tensor, groups: GroupColumns) -> Tensor:
     for columns in groups.values():
         logits[:, columns] = logits[:, columns] - logits[:, columns].mean(dim=1, keepdim=True)
     return logits
-
-
-def calibrate(classifier: Classifier, dev: EncodedDataset) -> None:
-    """Divide the logits of each group by the temperature that calibrates them on dev: in the weights of the last
-    layers, in place, so that whatever runs the network gives calibrated probabilities."""
-    groups = classifier.labels.group_columns
-    if not groups:
-        return
-    logits, network = classifier.logits(dev), classifier.network
-    for name, columns in groups.items():
-        temperature = fit_group_temperature(logits[:, columns], dev.targets[:, columns])
-        with torch.no_grad():
-            network.output.weight[list(columns)] /= temperature
-            network.output.bias[list(columns)] /= temperature
-            if network.ngrams is not None:
-                network.ngrams.weight[:, list(columns)] /= temperature
-        note(f"group {name!r}: calibrated on dev with the temperature {temperature:.2f}")

@@ -15,10 +15,10 @@ from sklearn.metrics import accuracy_score, log_loss
 from distill.core.errors import RecipeError
 from distill.data.labels import LabelSet
 from distill.scoring.bootstrap import PairedBootstrap, arm_metrics
-from distill.scoring.calibration import fit_group_temperature
+from distill.scoring.calibration import fit_calibration, fit_group_temperature
 from distill.scoring.evaluation import SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import constant_baseline, macro_f1, measure_decisions, micro_f1
-from distill.scoring.probabilities import temper, to_probabilities
+from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import (
     FittedOn,
     Thresholds,
@@ -142,7 +142,11 @@ def test_the_temperature_is_that_of_the_least_log_loss(scale: float) -> None:
         lambda t: log_loss(y, softmax(z / np.exp(t), axis=1)) + t**2 / 2 / len(y), bounds=(-3, 3), method="bounded"
     )
     assert np.log(found) == pytest.approx(wanted.x, abs=1e-3)
-    np.testing.assert_allclose(temper(softmax(z, axis=1), found), softmax(z / found, axis=1), atol=1e-5)
+    calibration = fit_calibration(softmax(z, axis=1).astype(np.float32), y, groups={"g": (0, 1, 2)})
+    calibrated = calibration.calibrate(softmax(z, axis=1), {"g": (0, 1, 2)})
+    np.testing.assert_allclose(calibrated, softmax(z / found, axis=1), atol=1e-4)
+    raw = calibration.uncalibrate(calibrated, {"g": (0, 1, 2)})
+    np.testing.assert_allclose(raw, softmax(z, axis=1), atol=1e-4)
 
 
 def test_a_temperature_stays_finite_where_every_row_is_right_and_is_1_where_nothing_is_known() -> None:

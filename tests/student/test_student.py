@@ -35,6 +35,28 @@ def targets_of(folder: Path, chain: Chain) -> DistillationTargets:
     return DistillationTargets(ensemble_soft_targets([folder], train), ensemble_folds([folder], train))
 
 
+def test_held_out_soft_targets_are_those_of_teachers_that_did_not_learn_from_the_example(
+    chain: Chain, folded: Path
+) -> None:
+    own = targets_of(folded, chain)
+    held_out = own.held_out()
+    hashes = [content_hash(example) for example in chain.splits.train]
+    seen = 0
+    for fold, changed in zip(own.folds, held_out.folds, strict=True):
+        unseen = fold.unseen(hashes)
+        wanted = fold.select(hashes).logits[unseen]
+        np.testing.assert_array_equal(held_out.whole.select(hashes).logits[unseen], wanted)
+        np.testing.assert_array_equal(changed.select(hashes).logits, held_out.whole.select(hashes).logits)
+        np.testing.assert_array_equal(changed.select(hashes).text, fold.select(hashes).text)
+        assert (fold.select(hashes).logits[~unseen] != changed.select(hashes).logits[~unseen]).mean() > 0.9
+        seen += unseen.sum()
+    assert seen == len(hashes)
+    with pytest.raises(
+        RunError, match=r"student\.distill\.held_out=true needs a teacher that was trained with folds"
+    ):
+        DistillationTargets(own.whole).held_out()
+
+
 def noisy(targets: np.ndarray, noise: float, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     return (1 / (1 + np.exp(-(3 * targets - 2 + noise * generator.normal(size=targets.shape))))).astype(np.float32)
