@@ -21,17 +21,18 @@ from distill.scoring.metrics import (
     Decisions,
     Probabilities,
     Targets,
-    f1_from_counts,
     logit,
     macro_f1,
     micro_f1,
 )
+from distill.scoring.search import best_constant_f1, search_cuts
 
 Rates = NDArray[np.floating[Any]]  # (L,) in [0, 1]
 
 FOLDS = 5
 SEED = 13  # of the folds; fixed, so that a metric is the same wherever it is computed
-MAX_SWEEPS = 20
+MICRO_SHARES: dict[Objective, float] = {"micro": 1.0, "macro": 0.0, "balanced": 0.5}
+MICRO_STEP = 0.1
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def fit_thresholds(
 
     probabilities and targets are (N, L); `rates` (L,) are the labels' rates in a larger sample, see `fit_platt`.
     The probabilities are calibrated, and the thresholds maximise the objective that is expected if they are true,
-    each calibrated probability counting as that share of a positive. After Lewis 1995, "Evaluating and Optimizing
+    each calibrated probability counting as that share of a positive; for "balanced", no further from micro-F1 than
+    where always predicting the same labels would have more of it. After Lewis 1995, "Evaluating and Optimizing
     Autonomous Text Classification Systems", and Koyejo et al. 2015, "Consistent Multilabel Classification". Only
     the calibration sees the labels, so that thresholds do not overfit the few positives of rare labels, and it
     standardises each label's logits, so that their scale and shift change no decision. All labels are optimised
@@ -132,10 +134,22 @@ def fit_thresholds(
         raise DataError(f"thresholds cannot be fitted on {split}: it has no positive labels")
     calibration = fit_calibration(probabilities, targets, rates, groups)
     expected = calibration.calibrate(probabilities, groups)
-    cuts = calibration.undo(logit(_search(expected, expected, objective, groups)))
+    cuts = calibration.undo(logit(_best_cuts(expected, objective, groups)))
     cuts[[place for columns in groups.values() for place in columns]] = np.nan
     fitted_on = FittedOn(split, int((~np.isnan(targets)).any(1).sum()))
     return Thresholds(_to_thresholds(cuts), objective, fitted_on, dict(groups))
+
+
+def _best_cuts(expected: NDArray[np.float64], objective: Objective, groups: GroupColumns) -> NDArray[np.float64]:
+    """Thresholds (L,) of calibrated probabilities (N, L) for the objective. Where those for "balanced" would give
+    up so much micro-F1 that always predicting the same labels had more, micro-F1 gets a greater share, just
+    enough."""
+    share, floor = MICRO_SHARES[objective], best_constant_f1(expected) if objective == "balanced" else 0.0
+    cuts = search_cuts(expected, expected, share, groups)
+    while cuts.micro_f1 < floor and share < 1:
+        share = min(share + MICRO_STEP, 1.0)
+        cuts = search_cuts(expected, expected, share, groups)
+    return cuts.values
 
 
 def _to_thresholds(logits: NDArray[np.float64]) -> tuple[float | None, ...]:
@@ -186,87 +200,11 @@ def cross_fitted(
 
 def objective_value(targets: Targets, decisions: Decisions, objective: Objective) -> float:
     """The value of the objective, in [0, 1]."""
-    return float(_objective(micro_f1(targets, decisions), macro_f1(targets, decisions), objective))
+    share = MICRO_SHARES[objective]
+    return share * micro_f1(targets, decisions) + (1 - share) * macro_f1(targets, decisions)
 
 
 def _folds(targets: Targets) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     parts = stratified_folds(targets, min(FOLDS, len(targets)), SEED)
     everything = np.arange(len(targets))
     return [(part, np.setdiff1d(everything, part)) for part in parts]
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The candidate thresholds of one label, descending float (C,), and (TP, FP, FN) at each, float (3, C)."""
-
-    cuts: NDArray[np.float64]
-    table: NDArray[np.float64]
-
-
-def _search(
-    scores: NDArray[Any], expected: NDArray[Any], objective: Objective, groups: GroupColumns = NO_GROUPS
-) -> NDArray[np.float64]:
-    """The threshold of each label, float (L,), that maximises the objective, by coordinate ascent.
-
-    scores and expected are (N, L); `expected` in [0, 1] is the share of a positive that each pair counts as. A
-    label of a group is no choice: it is predicted where its score is the greatest of the group's."""
-    options = [_options(scores[:, i], expected[:, i]) for i in range(scores.shape[1])]
-    for columns in groups.values():
-        best = scores[:, columns].argmax(axis=1)
-        for place, column in enumerate(columns):
-            options[column] = _decided(expected[:, column], best == place)
-    chosen = _best_shared_cut(options, objective)
-    for _ in range(MAX_SWEEPS):
-        if not _sweep(options, chosen, objective):
-            break
-    return np.array([option.cuts[index] for option, index in zip(options, chosen, strict=True)])
-
-
-def _options(scores: NDArray[Any], expected: NDArray[Any]) -> _Options:
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order].astype(np.float64)
-    ends = np.concatenate([[0], np.flatnonzero(np.diff(ranked)) + 1, [len(ranked)]])  # equal scores stay together
-    above = np.concatenate([[1.0], ranked])[ends]
-    below = np.concatenate([ranked, [0.0]])[ends]
-    tp = np.concatenate([[0.0], np.cumsum(expected[order], dtype=np.float64)])[ends]
-    return _Options((above + below) / 2, np.stack([tp, ends - tp, tp[-1] - tp]))
-
-
-def _decided(expected: NDArray[Any], predicted: NDArray[np.bool_]) -> _Options:
-    """The one option of a label whose decisions (N,) are made."""
-    tp = expected[predicted].sum()
-    return _Options(np.ones(1), np.array([[tp], [predicted.sum() - tp], [expected.sum() - tp]]))
-
-
-def _best_shared_cut(options: list[_Options], objective: Objective) -> list[int]:
-    """The start of the search: each label's candidate for the best threshold that all labels share, from a grid."""
-    grid = np.linspace(0.02, 0.98, 97)
-    indices = np.stack([np.searchsorted(-option.cuts, -grid, side="right") - 1 for option in options]).clip(0)
-    tables = np.stack([option.table[:, index] for option, index in zip(options, indices, strict=True)])
-    micro = f1_from_counts(*tables.sum(0))
-    macro = f1_from_counts(*tables.swapaxes(0, 1)).mean(0)
-    best = int(_objective(micro, macro, objective).argmax())
-    return [int(index[best]) for index in indices]
-
-
-def _objective(micro: Any, macro: Any, objective: Objective) -> Any:
-    if objective == "micro":
-        return micro
-    return macro if objective == "macro" else (micro + macro) / 2
-
-
-def _sweep(options: list[_Options], chosen: list[int], objective: Objective) -> bool:
-    """Optimise one label after the other, in place; whether anything improved."""
-    improved = False
-    total = sum(option.table[:, index] for option, index in zip(options, chosen, strict=True))
-    for label, option in enumerate(options):
-        rest = total - option.table[:, chosen[label]]
-        micro = f1_from_counts(*(rest[:, None] + option.table))
-        macro = f1_from_counts(*option.table) / len(options)  # the other labels' share is a constant here
-        value = _objective(micro, macro, objective)
-        best = int(value.argmax())
-        if value[best] > value[chosen[label]] + 1e-12:
-            total = rest + option.table[:, best]
-            chosen[label] = best
-            improved = True
-    return improved

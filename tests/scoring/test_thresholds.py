@@ -7,12 +7,14 @@ import itertools
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.metrics import f1_score
 
 from distill.core.errors import DataError, RecipeError
 from distill.core.recipe import Objective
 from distill.scoring import calibration, thresholds
-from distill.scoring.calibration import Calibration, fit_platt, label_rates
+from distill.scoring.calibration import Calibration, fit_calibration, fit_platt, label_rates
 from distill.scoring.metrics import macro_f1, micro_f1, sigmoid
+from distill.scoring.search import best_constant_f1, search_cuts
 from distill.scoring.thresholds import FittedOn, Thresholds
 
 
@@ -28,13 +30,15 @@ def test_joint_search_finds_what_exhaustive_search_finds(objective: Objective) -
     p, y = noisy_case(14, [0.5, 0.3])
     cuts = [np.concatenate([[0], np.sort(p[:, i]) + 1e-6]) for i in range(2)]
     best = max(thresholds.objective_value(y, p >= np.array(pair), objective) for pair in itertools.product(*cuts))
-    own = thresholds._search(p, y, objective)
+    own = search_cuts(p, y, thresholds.MICRO_SHARES[objective]).values
     assert thresholds.objective_value(y, p >= own, objective) == pytest.approx(best, abs=1e-9)
 
 
 def test_each_objective_is_served_best_by_its_own_search() -> None:
     p, y = noisy_case(300, [0.6, 0.4, 0.2, 0.1, 0.05, 0.03])
-    found = {name: thresholds._search(p, y, name) for name in ("micro", "macro", "balanced")}
+    found = {
+        name: search_cuts(p, y, thresholds.MICRO_SHARES[name]).values for name in ("micro", "macro", "balanced")
+    }
     micro = {name: micro_f1(y, p >= values) for name, values in found.items()}
     macro = {name: macro_f1(y, p >= values) for name, values in found.items()}
     assert max(micro, key=lambda name: micro[name]) == "micro"
@@ -43,11 +47,24 @@ def test_each_objective_is_served_best_by_its_own_search() -> None:
     assert macro["balanced"] >= macro["micro"]
 
 
+def test_balanced_thresholds_keep_the_micro_f1_of_always_predicting_the_same_labels() -> None:
+    """One label of most rows that nothing tells, and rare ones that little tells."""
+    generator = np.random.default_rng(0)
+    y = (generator.random((400, 9)) < [0.65] + [0.08] * 8).astype(np.float32)
+    p = sigmoid((generator.normal(size=y.shape) + 0.6 * y * (np.arange(9) > 0) - 1).astype(np.float32))
+    constant = max(f1_score(y, np.tile(np.arange(9) < n, (400, 1)), average="micro") for n in range(1, 10))
+    assert best_constant_f1(y) == pytest.approx(constant)
+    calibrated = fit_calibration(p, y).calibrate(p)
+    assert search_cuts(calibrated, calibrated, 0.5).micro_f1 < best_constant_f1(calibrated) - 0.02
+    balanced, macro = (thresholds.fit_thresholds(p, y, name, "dev").apply(p) for name in ("balanced", "macro"))
+    assert micro_f1(y, macro) < constant < micro_f1(y, balanced)
+
+
 @pytest.mark.parametrize("objective", ["micro", "macro"])
 def test_the_best_cut_for_one_label_is_half_of_the_best_f1(objective: Objective) -> None:
     """Lipton, Elkan and Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure"."""
     q = np.sort(np.random.default_rng(1).beta(0.6, 2.0, size=(5000, 1)), axis=0)
-    cut = thresholds._search(q, q, objective)[0]
+    cut = search_cuts(q, q, thresholds.MICRO_SHARES[objective]).values[0]
     decided = q[:, 0] >= cut
     f1 = 2 * q[decided].sum() / (decided.sum() + q.sum())
     assert cut == pytest.approx(f1 / 2, abs=1e-3)
@@ -151,7 +168,7 @@ def test_noise_is_not_fitted() -> None:
         y = (generator.random((60, 12)) < 0.15).astype(np.float32)
         p = generator.random(y.shape).astype(np.float32)
         unseen = macro_f1(y, thresholds.cross_fitted(p, y, "macro"))
-        naive.append(macro_f1(y, p >= thresholds._search(p, y, "macro")) - unseen)
+        naive.append(macro_f1(y, p >= search_cuts(p, y, 0.0).values) - unseen)
         fitted.append(macro_f1(y, thresholds.fit_thresholds(p, y, "macro", "dev").apply(p)) - unseen)
     assert np.mean(naive) > 0.05  # what naive tuning pretends
     assert np.abs(fitted).max() < 0.02
@@ -162,7 +179,7 @@ def test_unseen_rows_are_decided_better_than_by_naive_tuning() -> None:
     gains = []
     for seed in range(10):
         p, y = noisy_case(400, [0.5, 0.3, 0.1, 0.05, 0.05, 0.03], seed)
-        cuts = thresholds._search(p[:100], y[:100], "balanced")
+        cuts = search_cuts(p[:100], y[:100], 0.5).values
         fitted = thresholds.fit_thresholds(p[:100], y[:100], "balanced", "dev")
         ours, naive = (
             thresholds.objective_value(y[100:], d, "balanced") for d in (fitted.apply(p[100:]), p[100:] >= cuts)
