@@ -37,7 +37,8 @@ DEFAULTS = RunOptions()
 
 @dataclass(frozen=True)
 class Prediction:
-    """The labels predicted for one example, and every label's probability in [0, 1], rounded to 4 digits."""
+    """The labels predicted for one example, and every label's calibrated probability in [0, 1], rounded to 4
+    digits."""
 
     id: str
     labels: tuple[str, ...]
@@ -248,9 +249,9 @@ def load(
 
     0 threads: as many as this process may use. `provider` is one of onnxruntime's execution providers: cpu,
     openvino, cuda, coreml or xnnpack. `runtime` "openvino" opens a Bundle for onnxruntime in OpenVINO; others are
-    opened by the runtime that their manifest names. With `raw`, predictions show the probabilities from before
-    calibration. Raises ArgumentError, BundleError, and InstallError for a
-    provider or runtime that is not installed.
+    opened by the runtime that their manifest names. With `raw`, a Prediction shows the probabilities from before
+    calibration; those of `predict_proba`, which `decide` takes, are calibrated. Raises ArgumentError, BundleError,
+    and InstallError for a provider or runtime that is not installed.
     """
     name = str(to_path("bundle", bundle))
     check_integer("threads", threads, 0, max_threads())

@@ -1,0 +1,123 @@
+"""Fine-tuned teachers beside the baseline of the same dataset, out of fold on the same rows: docs/results-teacher.md."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.core.errors import RunError
+from distill.core.files import read_json
+from distill.data.checks import content_hash
+from distill.data.dataset import Splits, encode_targets, read_splits
+from distill.data.run_folder import RUN_FILE
+from distill.scoring.bootstrap import PairedBootstrap, arm_metrics, paired_difference
+from distill.scoring.metrics import constant_baseline
+from distill.scoring.probabilities import to_probabilities
+from distill.scoring.thresholds import cross_fitted
+from experiments.results import conditions, figure, named, notes, read, table, write
+from teacher.soft_targets import load_folds
+
+SETTINGS = (
+    *(
+        "head_start",
+        "epochs",
+        "learning_rate",
+        "head_learning_rate",
+        "precision",
+        "optimizer",
+        "loss",
+        "folds",
+        "seed",
+    ),
+)
+
+
+@click.command("rivals")
+@click.option("--data", "datasets", multiple=True, required=True, metavar="DATASET=DIR", help="Repeatable.")
+@click.option("--run", "folders", multiple=True, required=True, metavar="DATASET/NAME=DIR", help="Repeatable.")
+@click.option("--commit", required=True, help="Of the code that the runs were made with.")
+@click.pass_obj
+def collect(results: Path, datasets: tuple[str, ...], folders: tuple[str, ...], commit: str) -> None:
+    """Compare finished runs that were trained with folds (rivals.json).
+
+    The first run of a dataset is what its others are compared with, each alone and averaged with it in logits.
+    """
+    runs: dict[str, dict[str, Path]] = {}
+    for name, folder in named(folders).items():
+        dataset, _, run = name.partition("/")
+        runs.setdefault(dataset, {})[run] = folder
+    measured = {name: _compare(read_splits(data), runs[name]) for name, data in named(datasets).items()}
+    write(results, "rivals", conditions(runs_of_commit=commit), measured)
+
+
+def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:
+    targets, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
+    logits = {name: _out_of_fold(folder, splits) for name, folder in folders.items()}
+    first = next(iter(folders))
+    for name in list(folders)[1:]:
+        logits[f"mean of {first} and {name}"] = (logits[first] + logits[name]) / 2
+    draws = PairedBootstrap(len(targets), 1)
+    scores = {}
+    for name, values in logits.items():
+        p = to_probabilities(values, groups)
+        scores[name] = draws.metric_draws(
+            targets, [p], [cross_fitted(p, targets, "balanced", groups=groups)], groups
+        )
+    arms = {
+        name: {
+            "arm": asdict(arm_metrics(own)),
+            "gain": None
+            if name == first
+            else {k: asdict(v) for k, v in paired_difference(own, scores[first]).items()},
+            "settings": _settings(folders[name]) if name in folders else None,
+        }
+        for name, own in scores.items()
+    }
+    constant = constant_baseline(splits.labels.names, targets, targets, groups)
+    return {"examples": len(targets), "constant": constant.to_json(), "arms": arms}
+
+
+def _out_of_fold(folder: Path, splits: Splits) -> NDArray[np.float32]:
+    """Logits (N, L) of the training split, each row's by the fold that held it out. Raises RunError."""
+    hashes = [content_hash(example) for example in splits.train]
+    logits = np.full((len(hashes), len(splits.labels)), np.nan, dtype=np.float32)
+    for fold in load_folds(folder):
+        unseen = fold.unseen(hashes)
+        logits[unseen] = fold.select(hashes).logits[unseen]
+    if np.isnan(logits).any():
+        raise RunError(f"{folder}: its folds do not cover the training split; train it with --set teacher.folds=5")
+    return logits
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / RUN_FILE, RunError)["config"]
+    encoders = {name: Path(config[name]["model"]).name for name in ("text", "image")}
+    more = {
+        "max_tokens": config["text"]["max_tokens"],
+        "ngrams": config["text"]["ngrams"],
+        "focal": config["focal"],
+    }
+    return {name: config[name] for name in SETTINGS} | encoders | more
+
+
+def rivals(dataset: str) -> str:
+    """One dataset's teachers, the baseline first."""
+    measured = read("rivals")[dataset]
+    rows = []
+    for name, arm in measured["arms"].items():
+        gains = ("", "")
+        if arm["gain"] is not None:
+            gains = (figure(arm["gain"]["balanced"], "+.3f"), figure(arm["gain"]["micro_ap"], "+.3f"))
+        rows.append((name, *(figure(arm["arm"][key]) for key in ("micro_f1", "macro_f1", "micro_ap")), *gains))
+    headings = "| micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] | mean of both F1 - first | micro-AP - first"
+    constant = measured["constant"]
+    return table(headings, rows) + notes(
+        f"{measured['examples']:,} training examples, each answered by a model that was not trained on it, one seed; "
+        "differences and intervals paired over examples; thresholds cross-fitted for the mean of both F1.",
+        f"Always predicting {', '.join(constant['names'])}: micro-F1 {constant['micro_f1']:.3f}.",
+    )
