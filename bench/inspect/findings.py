@@ -36,6 +36,7 @@ from distill.scoring.metrics import (
     measure_decisions,
 )
 from distill.scoring.thresholds import Thresholds
+from distill.scoring.trade_off import TradeOff, trade_off
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Findings:
     curves: tuple[Curve, ...]
     co_occurrence: CoOccurrence
     scaling: Scaling
+    trade_off: tuple[TradeOff, ...]
     training: TrainLog | None
     no_training: str | None
     wrong: tuple[Wrong, ...]
@@ -169,6 +171,7 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),
         co_occurrence=CoOccurrence(together(targets == 1), together(decisions)),
         scaling=scaling(p, targets, thresholds.groups),
+        trade_off=trade_off(p, targets, None, thresholds.groups),
         training=subject.training,
         no_training=subject.no_training,
         wrong=most_wrong(names, eval_set.examples, targets, p, decisions, worst, thresholds.groups),

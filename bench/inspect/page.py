@@ -56,6 +56,11 @@ def _plots(findings: Findings) -> dict[str, Plot]:
         "together-gold": plots.heat("Gold", together.gold, names, GOLD),
         "together-decided": plots.heat("Decided", together.predicted, names, PREDICTED),
         "calibration": reliability(series),
+        "trade-off": plots.trade_off(
+            findings.trade_off,
+            (findings.quality.micro_f1.value, findings.quality.macro_f1.value),
+            findings.constant.micro_f1,
+        ),
     }
     if findings.training is not None:
         drawn["learning"] = plots.learning(findings.training, sentences.training(findings))

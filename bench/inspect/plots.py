@@ -18,6 +18,7 @@ from bench.report.kit import plot as kit
 from bench.report.kit.style import GRID, INK, MUTED, PAPER, Colour
 from bench.report.kit.text import fit, width_of
 from distill.model.training_log import TrainLog
+from distill.scoring.trade_off import TradeOff
 
 ROW = 25.0
 BAR = 9.0
@@ -120,6 +121,27 @@ def _scale(figure: Figure, colour: Colour) -> None:
         x = NAMES + i * (kit.WIDTH - NAMES) / len(LEVELS)
         ax.barh(11, 10, 10, x, color=colour.drawn, alpha=strength, linewidth=0)
         ax.text(x + 13, 11, f"≤ {top:.0%}", va="center", fontsize=8, color=MUTED.drawn)
+
+
+@kit.drawing()
+def trade_off(points: Sequence[TradeOff], own: tuple[float, float], constant: float) -> kit.Plot:
+    """Macro-F1 against micro-F1 as the objective moves, the model's `own` of both, and the `constant` predictor's
+    micro-F1."""
+    figure = kit.canvas(230)
+    ax = kit.place(figure, 44, 16, kit.WIDTH - 44 - 20, 170)
+    across, up = [point.micro_f1 for point in points], [point.macro_f1 for point in points]
+    low, high = min(*across, own[0], constant), max(*across, own[0], constant)
+    pad = 0.08 * (high - low) + 0.01
+    ax.set_xlim(max(low - pad, 0), min(high + pad, 1))
+    ax.set_ylim(0.9 * min(*up, own[1]), 1.1 * max(*up, own[1]) + 0.01)
+    ax.axvline(constant, color=GOLD.drawn, linewidth=1.5, linestyle="--")
+    ax.plot(across, up, marker="o", markersize=4, color=PREDICTED.drawn, linewidth=1.5)
+    ax.plot(*own, "D", markersize=7, color=HIT.drawn)
+    kit.label_axes(ax, kit.linear_ticks(*ax.get_ylim(), 4), "micro-F1", "macro-F1")
+    ends = f"macro-F1 alone {across[0]:.3f} / {up[0]:.3f}, micro-F1 alone {across[-1]:.3f} / {up[-1]:.3f}"
+    own_words = f"this model's thresholds {own[0]:.3f} / {own[1]:.3f}"
+    said = f"Micro- / macro-F1 as the objective moves: {ends}; {own_words}; constant predictor {constant:.3f}"
+    return kit.Plot(figure, said)
 
 
 @kit.drawing()

@@ -86,6 +86,18 @@ def _so_many(count: int, of: int) -> str:
     return "these very examples" if count == of else f"{count} of these {of} examples"
 
 
+def trade_off(findings: Findings) -> str:
+    """What thresholds for another objective would give, and which the model has."""
+    points = findings.trade_off
+    macro, micro = points[0], points[-1]
+    return (
+        f"Thresholds for macro-F1 alone have micro-F1 {macro.micro_f1:.3f} and macro-F1 {macro.macro_f1:.3f} here, "
+        f"those for micro-F1 alone {micro.micro_f1:.3f} and {micro.macro_f1:.3f}. Each example is decided with "
+        "thresholds fitted on other examples of this split, for each share of micro-F1 in the objective. To move "
+        "along the curve, train with --set student.threshold_objective=micro, macro or balanced, the mean of both."
+    )
+
+
 def calibration(findings: Findings) -> str:
     """What one temperature is worth, on rows that it was not fitted on."""
     s = findings.scaling

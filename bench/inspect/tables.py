@@ -33,6 +33,12 @@ def points(findings: Findings) -> Grid:
     return Grid("Thresholds on their curves", tuple(headings), tuple(rows))
 
 
+def trade_off(findings: Findings) -> Grid:
+    """Both F1 for each objective."""
+    rows = tuple((f"{p.micro_share:.1f}", f"{p.micro_f1:.3f}", f"{p.macro_f1:.3f}") for p in findings.trade_off)
+    return Grid("Both F1 by objective", ("share of micro-F1", "micro-F1", "macro-F1"), rows)
+
+
 def together(findings: Findings) -> Grid:
     """How many examples have two labels, in truth and as decided."""
     both, names = findings.co_occurrence, [label.name for label in findings.quality.labels]

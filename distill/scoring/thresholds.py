@@ -134,10 +134,19 @@ def fit_thresholds(
         raise DataError(f"thresholds cannot be fitted on {split}: it has no positive labels")
     calibration = fit_calibration(probabilities, targets, rates, groups)
     expected = calibration.calibrate(probabilities, groups)
-    cuts = calibration.undo(logit(_best_cuts(expected, objective, groups)))
-    cuts[[place for columns in groups.values() for place in columns]] = np.nan
+    values = values_of(_best_cuts(expected, objective, groups), calibration, groups)
     fitted_on = FittedOn(split, int((~np.isnan(targets)).any(1).sum()))
-    return Thresholds(_to_thresholds(cuts), objective, fitted_on, dict(groups))
+    return Thresholds(values, objective, fitted_on, dict(groups))
+
+
+def values_of(
+    calibrated: NDArray[np.float64], calibration: Calibration, groups: GroupColumns
+) -> tuple[float | None, ...]:
+    """Thresholds (L,) of calibrated probabilities as those of the probabilities before; None for labels of
+    groups."""
+    cuts = calibration.undo(logit(calibrated))
+    cuts[[place for columns in groups.values() for place in columns]] = np.nan
+    return _to_thresholds(cuts)
 
 
 def _best_cuts(expected: NDArray[np.float64], objective: Objective, groups: GroupColumns) -> NDArray[np.float64]:
@@ -192,7 +201,7 @@ def cross_fitted(
     """
     applied_to = probabilities if applied_to is None else applied_to
     decisions = np.zeros(targets.shape, dtype=bool)
-    for held_out, rest in _folds(targets):
+    for held_out, rest in rows_by_fold(targets):
         fitted = fit_thresholds(probabilities[rest], targets[rest], objective, "folds", rates, groups)
         decisions[held_out] = fitted.apply(applied_to[held_out])
     return decisions
@@ -204,7 +213,8 @@ def objective_value(targets: Targets, decisions: Decisions, objective: Objective
     return share * micro_f1(targets, decisions) + (1 - share) * macro_f1(targets, decisions)
 
 
-def _folds(targets: Targets) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def rows_by_fold(targets: Targets) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """For each fold of cross-fitting, the rows that it holds out and all others."""
     parts = stratified_folds(targets, min(FOLDS, len(targets)), SEED)
     everything = np.arange(len(targets))
     return [(part, np.setdiff1d(everything, part)) for part in parts]

@@ -1,4 +1,4 @@
-"""Fine-tuned teachers beside the baseline of the same dataset, out of fold on the same rows: docs/results-teacher.md."""
+"""Fine-tuned teachers beside their dataset's baseline, out of fold on the same rows: docs/results-teacher.md."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:
     logits = {name: _out_of_fold(folder, splits) for name, folder in folders.items()}
     first = next(iter(folders))
     for name in list(folders)[1:]:
-        logits[f"mean of {first} and {name}"] = (logits[first] + logits[name]) / 2
+        logits[f"mean of {first} and {name}"] = np.float32(0.5) * (logits[first] + logits[name])
     draws = PairedBootstrap(len(targets), 1)
     scores = {}
     for name, values in logits.items():
@@ -117,7 +117,7 @@ def rivals(dataset: str) -> str:
     headings = "| micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] | mean of both F1 - first | micro-AP - first"
     constant = measured["constant"]
     return table(headings, rows) + notes(
-        f"{measured['examples']:,} training examples, each answered by a model that was not trained on it, one seed; "
-        "differences and intervals paired over examples; thresholds cross-fitted for the mean of both F1.",
+        f"{measured['examples']:,} training examples, each answered by a model that was not trained on it; one "
+        "seed; differences and intervals paired over examples; thresholds cross-fitted for the mean of both F1.",
         f"Always predicting {', '.join(constant['names'])}: micro-F1 {constant['micro_f1']:.3f}.",
     )

@@ -42,7 +42,15 @@ from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import ConstantBaseline, Probabilities, Targets, sigmoid
 from distill.scoring.thresholds import FittedOn, Thresholds, cross_fitted, fit_thresholds
 
-IMAGES = {"calibration", "confusion", "most-wrong", "precision-recall", "together-decided", "together-gold"}
+IMAGES = {
+    "calibration",
+    "confusion",
+    "most-wrong",
+    "precision-recall",
+    "together-decided",
+    "together-gold",
+    "trade-off",
+}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from distill.scoring.calibration import fit_calibration, fit_group_temperature
 from distill.scoring.evaluation import SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import constant_baseline, macro_f1, measure_decisions, micro_f1
 from distill.scoring.probabilities import to_probabilities
+from distill.scoring.search import search_cuts
 from distill.scoring.thresholds import (
+    MICRO_SHARES,
     FittedOn,
     Thresholds,
     carry_over,
@@ -84,13 +86,11 @@ def test_a_rule_with_groups_is_written_and_read_and_one_without_is_as_it_was() -
 
 @pytest.mark.parametrize("objective", ["micro", "macro", "balanced"])
 def test_thresholds_beside_a_group_are_what_exhaustive_search_finds_with_the_groups_decisions(
-    objective: str,
+    objective: Objective,
 ) -> None:
-    from distill.scoring import thresholds
-
     z, _ = case(12)
     p = to_probabilities(z, GROUPS).astype(np.float64)
-    own = thresholds._search(p, p, objective, GROUPS)  # type: ignore[arg-type]
+    own = search_cuts(p, p, MICRO_SHARES[objective], GROUPS).values
     group = Thresholds((None, None, 0.5, None, 0.5), "micro", FittedOn("dev", 12), GROUPS).apply(p)
 
     def value(cuts: np.ndarray) -> float:

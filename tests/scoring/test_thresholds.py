@@ -191,7 +191,7 @@ def test_unseen_rows_are_decided_better_than_by_naive_tuning() -> None:
 def test_cross_fitted_decisions_ignore_the_rows_own_label() -> None:
     p, y = noisy_case(40, [0.5, 0.4])
     before = thresholds.cross_fitted(p, y, "micro")
-    part = thresholds._folds(y)[0][0]
+    part = thresholds.rows_by_fold(y)[0][0]
     again = np.zeros_like(before)
     rest = np.setdiff1d(np.arange(40), part)
     again[part] = thresholds.fit_thresholds(p[rest], y[rest], "micro", "x").apply(p[part])

@@ -25,6 +25,7 @@ from distill.model.encoders.weights import fingerprint
 from distill.model.outputs import Outputs
 from distill.preprocess.images import image_to_uint8, normalise
 from distill.preprocess.text import load_tokenizer
+from distill.scoring.calibration import Calibration
 from distill.scoring.metrics import sigmoid
 from distill.training import trainer
 from distill.training.focal import focal_loss
@@ -333,8 +334,8 @@ def test_bf16_on_a_processor_without_it_is_said_to_be_slow(monkeypatch: pytest.M
 
 def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:
     nothing = ModalityProbabilities(*(np.zeros((0, 1), np.float32),) * 3)
-    assert OutOfFold(nothing, (8, 7, 5), ()).median_epoch() == 7
-    assert OutOfFold(nothing, (9, 4), ()).median_epoch() == 4
+    assert OutOfFold(nothing, Calibration.none(1), [], (8, 7, 5), ()).median_epoch() == 7
+    assert OutOfFold(nothing, Calibration.none(1), [], (9, 4), ()).median_epoch() == 4
 
 
 @pytest.mark.parametrize(
