@@ -6,6 +6,9 @@ BIN = $(VENV)/bin
 EDGE = .venv-edge
 OPTIMUM = .venv-optimum
 CAMPAIGN_MINUTES ?= 30
+TEST_PROCESSES ?= 2
+# A process has one thread: two that share their threads' cores wait for each other.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 EMULATE = PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/emulate.sh
 
 .PHONY: install demo test slow check optimum edge wheel-smoke emulation campaign real docs clean
@@ -23,10 +26,10 @@ demo: install  ## train, distil, export, measure and predict on generated images
 	$(BIN)/distill demo --out demo
 
 test: install  ## everything that needs neither network nor real data
-	$(BIN)/python -m pytest -m "not real and not slow"
+	$(PYTEST) -m "not real and not slow"
 
 slow: install  ## the tests that take minutes, by name
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: install  ## style, types and who may import whom
 	$(BIN)/ruff format --check .
