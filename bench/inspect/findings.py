@@ -188,7 +188,7 @@ def training_of(folder: Path) -> tuple[TrainLog | None, str | None]:
     try:
         log = build_dataclass(TrainLog, tree.get("training") if isinstance(tree, dict) else None, "training")
         check_bounds(log, dict.fromkeys(("dev_micro_ap", "dev_macro_ap", "dev_balanced_ap"), SHARE), (0, 1e12))
-        if log.epochs and log.best_epoch not in [each.epoch for each in log.epochs]:
+        if log.epochs and log.best_epoch not in [0, *(each.epoch for each in log.epochs)]:  # 0: the probe
             raise ValueError(f"best_epoch is {log.best_epoch}, which is none of the epochs")
     except (RecipeError, ValueError) as error:
         raise RunError(f"{folder / METRICS}: damaged: {error}; train again") from error

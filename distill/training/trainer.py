@@ -11,7 +11,6 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,17 +26,15 @@ from transformers.utils import logging as transformers_logging
 from distill.core.errors import RunError
 from distill.core.files import write_error, write_json
 from distill.core.recipe import ModelConfig, TrainingPrecision
-from distill.core.terminal import warn
+from distill.core.terminal import note, warn
 from distill.core.tracking import Tracking
 from distill.data.groups import GroupColumns
 from distill.model import distributed
 from distill.model.classifier import default_device
-from distill.model.dataset import Batch, BatchTargets, EncodedDataset, LengthGroupedSampler
+from distill.model.dataset import Batch, EncodedDataset, LengthGroupedSampler
 from distill.model.network import TwoTowerNetwork
-from distill.model.outputs import Outputs
 from distill.model.sync_batch_norm import convert_batch_norms, global_batch_size
 from distill.model.training_log import TrainLog, best_epoch, convergence_warning
-from distill.scoring.metrics import macro_ap, micro_ap
 from distill.scoring.probabilities import to_probabilities
 from distill.training.checkpoint_files import (
     OPTIMIZER,
@@ -51,12 +48,10 @@ from distill.training.checkpoint_files import (
 )
 from distill.training.distributed_trainer import ROWS, DistributedTrainer, RowDataset, collate_shard
 from distill.training.early_stopping import EarlyStoppingCallback, epoch_logs, is_new_best
+from distill.training.head_start import Loss as Loss
+from distill.training.head_start import ap_metrics, begin_at_probe, measure_probe
 from distill.training.optimizer import optimizer_and_schedule, parameter_groups
-from distill.training.probe import fit_probe, probe_targets
 from distill.training.progress import EpochProgress, TrackingCallback
-
-# From a network's outputs and their targets to a scalar. The weights of an nn.Module are trained along.
-Loss = Callable[[Outputs[Tensor], BatchTargets], Tensor]
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ def train_model(
 ) -> TrainLog:
     """Train in place and leave the network with the weights of its best epoch; with `epochs`, train for exactly
     that many without early stopping and keep the last one's. With `config.head_start` "probe" the head is fitted
-    first, and without epochs that is all.
+    first; without epochs that is all, and it counts as epoch 0 where the best one is looked for.
 
     The folder gets a checkpoint an epoch; a resumed training ends as it would have without the interruption.
     Raises RunError for a loss that is not finite and OutputError for a checkpoint that cannot be written; neither
@@ -114,10 +109,13 @@ def train_model(
     last = (
         distributed.on_first_process(_last_complete_checkpoint)(checkpoints.folder) if checkpoints.resume else None
     )
-    if config.head_start == "probe" and last is None:  # a checkpoint holds what came of it
-        fit_probe(network, data.train, probe_targets(config, data.train))
-        if config.epochs == 0:
+    probe = None
+    if config.head_start == "probe":
+        begin_at_probe(network, config, data.train)
+        if config.epochs == 0 or epochs == 0:
             return TrainLog((), 0, time.perf_counter() - started)
+        if epochs is None:
+            probe = measure_probe(network, loss, data.dev)
     model = NetworkWithLoss(network, loss)
     state = {} if last is None else read_state(last)
     if last is not None and _has_ended(state, config, epochs):  # killed after its last epoch
@@ -135,6 +133,10 @@ def train_model(
         distributed.broadcast_buffers(network)
     logs = epoch_logs(history)
     best = best_epoch(logs, config.monitor)
+    if probe is not None and best_epoch([probe.dev, best], config.monitor).epoch == 0:
+        note("no epoch is better on dev than the linear probe, which is kept")
+        network.load_state_dict(probe.weights)
+        return TrainLog(tuple(logs), 0, time.perf_counter() - started, round(state["epoch"]) if state else 0)
     if warning := convergence_warning(logs, best.epoch):
         warn(warning)
     resumed_after = round(state["epoch"]) if state else 0
@@ -282,9 +284,7 @@ def mixed_precision(precision: TrainingPrecision) -> tuple[bool, bool]:
 
 def _dev_metrics(groups: GroupColumns, evaluation: Any) -> dict[str, float]:
     probabilities = to_probabilities(np.asarray(evaluation.predictions, dtype=np.float32), groups)
-    targets = np.asarray(evaluation.label_ids, dtype=np.float32)
-    micro, macro = micro_ap(targets, probabilities), macro_ap(targets, probabilities)
-    return {"micro_ap": micro, "macro_ap": macro, "balanced_ap": (micro + macro) / 2}
+    return ap_metrics(probabilities, np.asarray(evaluation.label_ids, dtype=np.float32))
 
 
 class _TwoTowerTrainer(DistributedTrainer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,13 @@ from sklearn.linear_model import LogisticRegression
 from distill.core.errors import RecipeError
 from distill.core.recipe import Recipe
 from distill.model.checkpoint import Checkpoint
+from distill.model.classifier import Classifier
+from distill.model.dataset import EncodedDataset
 from distill.training import probe
+from distill.training.head_start import ap_metrics
 from distill.training.probe import Probe, fit_linear, probe_targets
+from distill.training.trainer import CheckpointFolder, train_model
+from teacher.losses import teacher_loss
 from teacher.train import prepare_teacher
 
 PROBE = ["teacher.head.hidden_size=0", "teacher.head_start=probe", "teacher.text.trainable=false"]
@@ -105,6 +111,43 @@ def test_the_network_answers_as_the_regression_does(chain: Chain, ngrams: str) -
     logits = features @ expected.weight + expected.bias
     np.testing.assert_allclose(teacher.classifier.logits(train), logits, atol=0.02)
     assert all(torch.equal(value, before[name]) for name, value in network.text.state_dict().items())
+
+
+@pytest.mark.parametrize("rate", [1.0, 1e-3])
+def test_the_probe_is_kept_where_no_epoch_is_better_on_dev(chain: Chain, tmp_path: Path, rate: float) -> None:
+    """A rate of 1 destroys the network; with a good one the demo's dev gets better than the probe."""
+    more = [*PROBE[:2], "teacher.epochs=2", f"teacher.learning_rate={rate}", f"teacher.head_learning_rate={rate}"]
+    config = Recipe.load(None, [*chain.overrides, *more]).teacher
+    teacher, alone = prepare_teacher(config, chain.splits), prepare_teacher(config, chain.splits)
+    probe.fit_probe(alone.classifier.network, alone.data.train)
+    loss = teacher_loss(config, teacher.targets)
+    run = CheckpointFolder(tmp_path, resume=False)
+    log = train_model(teacher.classifier.network, config, teacher.data, loss, run)
+    assert len(log.epochs) == 2
+    of_dev = [balanced_ap(each.classifier, each.data.dev) for each in (teacher, alone)]
+    if rate == 1.0:
+        assert log.best_epoch == 0
+        assert of_dev[0] == of_dev[1]
+    else:
+        assert log.best_epoch > 0
+        assert of_dev[0] >= of_dev[1]
+
+
+def balanced_ap(classifier: Classifier, encoded: EncodedDataset) -> float:
+    return ap_metrics(classifier.probabilities(encoded), encoded.targets)["balanced_ap"]
+
+
+def test_no_epochs_after_a_probe_are_the_probe(chain: Chain, tmp_path: Path) -> None:
+    """As where the probe was the best in the median fold."""
+    config = Recipe.load(None, [*chain.overrides, *PROBE[:2]]).teacher
+    teacher, alone = prepare_teacher(config, chain.splits), prepare_teacher(config, chain.splits)
+    probe.fit_probe(alone.classifier.network, alone.data.train)
+    run = CheckpointFolder(tmp_path, resume=False)
+    loss = teacher_loss(config, teacher.targets)
+    log = train_model(teacher.classifier.network, config, teacher.data, loss, run, epochs=0)
+    assert (log.epochs, log.best_epoch) == ((), 0)
+    left, right = (each.classifier.logits(each.data.dev) for each in (teacher, alone))
+    np.testing.assert_array_equal(left, right)
 
 
 def test_features_of_a_frozen_text_tower_are_those_of_its_tokens(chain: Chain) -> None:
