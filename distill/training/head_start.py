@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +14,10 @@ from distill.core.terminal import note
 from distill.model.classifier import EVAL_BATCH, default_device
 from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.network import TwoTowerNetwork
-from distill.model.outputs import Outputs
 from distill.model.training_log import EpochLog
 from distill.scoring.metrics import Probabilities, Targets, macro_ap, micro_ap
 from distill.scoring.probabilities import to_probabilities
-from distill.training.probe import fit_probe, probe_targets
-
-# From a network's outputs and their targets to a scalar. The weights of an nn.Module are trained along.
-Loss = Callable[[Outputs[Tensor], BatchTargets], Tensor]
+from distill.training.probe import Loss, fit_probe, probe_targets
 
 
 @dataclass(frozen=True)
@@ -33,9 +28,12 @@ class HeadStart:
     dev: EpochLog
 
 
-def begin_at_probe(network: TwoTowerNetwork, config: ModelConfig, train: EncodedDataset) -> None:
-    """Fit the head of an untrained network, in place, to what the recipe says that it learns."""
-    fit_probe(network, train, probe_targets(config, train))
+def begin_at_probe(network: TwoTowerNetwork, config: ModelConfig, train: EncodedDataset, loss: Loss) -> None:
+    """Fit the head of an untrained network, in place, to what the recipe says that it learns. Where training goes
+    on by labels alone, its logits are brought to the scale of the `loss`; a teacher's logits have none but their
+    own."""
+    goes_on = config.epochs > 0 and train.teacher is None
+    fit_probe(network, train, probe_targets(config, train), loss if goes_on else None)
 
 
 def measure_probe(network: TwoTowerNetwork, loss: Loss, dev: EncodedDataset) -> HeadStart:

@@ -7,7 +7,7 @@ the probe learns the mixture of labels and answers that the student's loss weigh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,17 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags, hstack, issparse
 from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from distill.core.recipe import ModelConfig, StudentConfig
 from distill.core.terminal import note, track
+from distill.data.groups import GroupColumns
 from distill.data.stratify import stratified_folds
 from distill.model.classifier import EVAL_BATCH, default_device
-from distill.model.dataset import EncodedDataset
+from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.network import TwoTowerNetwork
-from distill.scoring.metrics import Targets, logit, positive_rates
+from distill.model.outputs import Outputs
+from distill.scoring.metrics import Probabilities, Targets, logit, positive_rates
 from distill.scoring.probabilities import to_probabilities
 
 # Inverse strengths of the penalty that are tried, for features whose vectors have length 1 a modality.
@@ -30,8 +33,12 @@ PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 FOLDS = 3
 SEED = 13  # of the folds that choose the penalty
 MAX_ROTATED = 3_000  # rows up to which features are rotated into the space of the rows, which is exact and quicker
+LBFGS_STEPS = 100
+DRAWS = 16  # of labels for each example
 MAX_BIAS = 8.0  # of a label without positives or without negatives
 
+# From a network's outputs and their targets to a scalar. The weights of an nn.Module are trained along.
+Loss = Callable[[Outputs[Tensor], BatchTargets], Tensor]
 Matrix = Any  # NDArray[np.float64] or csr_matrix, (N, W)
 Solution = tuple[NDArray[np.float64], NDArray[np.float64]]  # weights (W, L) and biases (L,)
 
@@ -45,11 +52,14 @@ class Probe:
     penalty: float
 
 
-def fit_probe(network: TwoTowerNetwork, encoded: EncodedDataset, targets: Targets | None = None) -> None:
+def fit_probe(
+    network: TwoTowerNetwork, encoded: EncodedDataset, targets: Targets | None = None, loss: Loss | None = None
+) -> None:
     """Fit the network's linear head, and the weights of its n-grams, to the features of these examples, in place.
 
     `targets` float32 (N, L) in [0, 1], NaN where unknown, are the labels by default. The network's encoders are not
-    changed.
+    changed. With a `loss` that training goes on with, each label's logits get the slope and offset at which that
+    loss is least (`match_loss`).
     """
     targets = encoded.targets if targets is None else targets
     joint = joint_features(network, encoded)
@@ -60,12 +70,54 @@ def fit_probe(network: TwoTowerNetwork, encoded: EncodedDataset, targets: Target
         features = hstack([csr_matrix(features), has_text @ network.ngrams.features(encoded.token_ids)]).tocsr()
     probe = fit_linear(features, targets)
     note(f"linear probe: {features.shape[1]} features, penalty 1/{probe.penalty:g}")
+    if loss is not None:
+        slopes, offsets = match_loss(loss, features @ probe.weight + probe.bias, encoded.groups)
+        probe = replace(probe, weight=probe.weight * slopes, bias=probe.bias * slopes + offsets)
     width = joint.shape[1]
     with torch.no_grad():
         network.output.weight.copy_(torch.from_numpy((probe.weight[:width] * scale[:, None]).T))
         network.output.bias.copy_(torch.from_numpy(probe.bias))
         if network.ngrams is not None:
             network.ngrams.weight.copy_(torch.from_numpy(probe.weight[width:]))
+
+
+def match_loss(
+    loss: Loss, logits: NDArray[np.float64], groups: GroupColumns
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slopes > 0 and offsets, float64 (L,), at which `loss` of slope * logit + offset is least, by L-BFGS, for
+    labels that are drawn with the probabilities of these logits (N, L): their own labels are learned already, and
+    would ask for ever larger slopes.
+
+    A probe is fitted by log loss. Focal loss wants smaller logits, and with a weight for positives other offsets:
+    without this, the first steps of fine-tuning change the encoders for what two numbers a label can do.
+    """
+    z = np.concatenate([logits] * DRAWS)
+    labels = torch.from_numpy(_draw_labels(to_probabilities(z.astype(np.float32), groups), groups))
+    inputs = torch.from_numpy(z)
+    log_slopes = torch.zeros(logits.shape[1], dtype=torch.float64, requires_grad=True)
+    offsets = torch.zeros(logits.shape[1], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_slopes, offsets], max_iter=LBFGS_STEPS, line_search_fn="strong_wolfe")
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        moved = inputs * log_slopes.exp() + offsets
+        value = loss(Outputs(moved, moved, moved), BatchTargets(labels))
+        value.backward()
+        return value
+
+    optimizer.step(step)
+    return log_slopes.detach().exp().numpy(), offsets.detach().numpy()
+
+
+def _draw_labels(probabilities: Probabilities, groups: GroupColumns) -> Targets:
+    """Labels float32 (N, L) in {0, 1} with these probabilities, of each group exactly one."""
+    drawn = np.random.default_rng(SEED).random(probabilities.shape)
+    labels = (drawn < probabilities).astype(np.float32)
+    for columns in groups.values():
+        ends = np.cumsum(probabilities[:, columns], axis=1)
+        chosen = (drawn[:, columns[:1]] * ends[:, -1:] >= ends).sum(axis=1)
+        labels[:, columns] = np.arange(len(columns)) == np.minimum(chosen, len(columns) - 1)[:, None]
+    return labels
 
 
 def probe_targets(config: ModelConfig, encoded: EncodedDataset) -> Targets:

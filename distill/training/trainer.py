@@ -48,9 +48,9 @@ from distill.training.checkpoint_files import (
 )
 from distill.training.distributed_trainer import ROWS, DistributedTrainer, RowDataset, collate_shard
 from distill.training.early_stopping import EarlyStoppingCallback, epoch_logs, is_new_best
-from distill.training.head_start import Loss as Loss
 from distill.training.head_start import ap_metrics, begin_at_probe, measure_probe
 from distill.training.optimizer import optimizer_and_schedule, parameter_groups
+from distill.training.probe import Loss as Loss
 from distill.training.progress import EpochProgress, TrackingCallback
 
 
@@ -111,7 +111,7 @@ def train_model(
     )
     probe = None
     if config.head_start == "probe":
-        begin_at_probe(network, config, data.train)
+        begin_at_probe(network, config, data.train, loss)
         if config.epochs == 0 or epochs == 0:
             return TrainLog((), 0, time.perf_counter() - started)
         if epochs is None:
