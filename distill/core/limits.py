@@ -46,6 +46,7 @@ LIMITS = {
     "model.batch_size": Limit(1, 65_536),
     "model.learning_rate": RATE,
     "model.head_learning_rate": RATE,
+    "model.warmup_epochs": Limit(0, 10_000),
     "model.constant_epochs": Limit(0, 10_000),
     "model.decay_per_epoch": Limit(0, 100),
     "model.weight_decay": Limit(0, 100),

@@ -153,6 +153,7 @@ class ModelConfig:
     optimizer: Optimizer
     learning_rate: float
     head_learning_rate: float
+    warmup_epochs: float
     constant_epochs: int
     decay_per_epoch: float
     weight_decay: float

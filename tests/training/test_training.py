@@ -47,8 +47,13 @@ def focal(config: ModelConfig) -> Loss:
     return lambda outputs, targets: focal_loss(outputs.logits, targets.labels, config.focal)
 
 
-def test_the_rate_is_constant_and_then_falls_by_a_factor_each_epoch(chain: Chain) -> None:
-    config = replace(chain.recipe.teacher, constant_epochs=3, decay_per_epoch=0.1, learning_rate=1e-4)
+@pytest.mark.parametrize(("warmup", "first"), [(0.0, [1, 1, 1, 1]), (1.5, [1 / 3, 2 / 3, 1, 1])])
+def test_the_rate_rises_is_constant_and_then_falls_by_a_factor_each_epoch(
+    chain: Chain, warmup: float, first: list[float]
+) -> None:
+    config = replace(
+        chain.recipe.teacher, warmup_epochs=warmup, constant_epochs=3, decay_per_epoch=0.1, learning_rate=1e-4
+    )
     groups = parameter_groups(classifier_of(chain).network, focal(config), config)
     optimizer, schedule = optimizer_and_schedule(groups, config, steps_per_epoch=2)
     assert type(optimizer).__name__ == "NAdam"
@@ -57,7 +62,7 @@ def test_the_rate_is_constant_and_then_falls_by_a_factor_each_epoch(chain: Chain
         rates.append(schedule.get_last_lr()[0])
         optimizer.step()
         schedule.step()
-    expected = [1e-4] * 6 + [1e-4 * np.exp(-0.1)] * 2 + [1e-4 * np.exp(-0.2)] * 2
+    expected = [1e-4 * f for f in first] + [1e-4] * 2 + [1e-4 * np.exp(-0.1)] * 2 + [1e-4 * np.exp(-0.2)] * 2
     assert rates == pytest.approx(expected)
 
 
