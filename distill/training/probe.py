@@ -62,18 +62,13 @@ def fit_probe(
     loss is least (`match_loss`).
     """
     targets = encoded.targets if targets is None else targets
-    joint = joint_features(network, encoded)
-    scale = _scale(network)
-    features: Matrix = joint * scale
-    if network.ngrams is not None:
-        has_text = diags(encoded.present[:, 0].astype(np.float64))
-        features = hstack([csr_matrix(features), has_text @ network.ngrams.features(encoded.token_ids)]).tocsr()
+    features, scale = probe_features(network, encoded), _scale(network)
     probe = fit_linear(features, targets)
     note(f"linear probe: {features.shape[1]} features, penalty 1/{probe.penalty:g}")
     if loss is not None:
         slopes, offsets = match_loss(loss, features @ probe.weight + probe.bias, encoded.groups)
         probe = replace(probe, weight=probe.weight * slopes, bias=probe.bias * slopes + offsets)
-    width = joint.shape[1]
+    width = len(scale)
     with torch.no_grad():
         network.output.weight.copy_(torch.from_numpy((probe.weight[:width] * scale[:, None]).T))
         network.output.bias.copy_(torch.from_numpy(probe.bias))
@@ -133,6 +128,16 @@ def probe_targets(config: ModelConfig, encoded: EncodedDataset) -> Targets:
             weights[0] + weights[1]
         )
     return mixed.astype(np.float32)
+
+
+def probe_features(network: TwoTowerNetwork, encoded: EncodedDataset) -> Matrix:
+    """What a probe of an untrained network reads of these examples, (N, W): the features of each modality with a
+    vector of about length 1, and beside them the TF-IDF of n-grams where the network has them."""
+    features: Matrix = joint_features(network, encoded) * _scale(network)
+    if network.ngrams is None:
+        return features
+    has_text = diags(encoded.present[:, 0].astype(np.float64))
+    return hstack([csr_matrix(features), has_text @ network.ngrams.features(encoded.token_ids)]).tocsr()
 
 
 def joint_features(network: TwoTowerNetwork, encoded: EncodedDataset) -> NDArray[np.float64]:

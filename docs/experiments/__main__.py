@@ -18,9 +18,11 @@ from experiments import (  # noqa: E402
     cluster,
     licences,
     near_duplicates,
+    noisy_answers,
     ocr,
     pages,
     reliability,
+    rivals,
     serve,
     site,
     students,
@@ -34,6 +36,8 @@ SECTIONS = {
     "Measure, into docs/results": (
         *(
             baselines.collect,
+            rivals.collect,
+            noisy_answers.measure,
             teachers.judge_comparisons,
             teachers.measure_epochs,
             thresholds.measure,
