@@ -159,9 +159,10 @@ def noisy_answers() -> str:
     c = result["conditions"]
     student, teacher = (" and ".join(c["encoders"][who]) for who in ("student", "teacher"))
     return table(headings, rows) + notes(
-        f"Micro-AP on held-out rows, the mean of {c['repeats']} x {c['folds']} divisions, with intervals over them. A "
-        "quarter of the training rows has its labels; the answers are for all rows.",
-        f"Student: a linear probe of {student}; larger model: one of {teacher} with n-grams, fitted to the same quarter.",
+        f"Micro-AP on held-out rows, the mean of {c['repeats']} x {c['folds']} divisions, with intervals over them. "
+        "A quarter of the training rows has its labels; the answers are for all rows.",
+        f"Student: a linear probe of {student}; larger model: one of {teacher} with n-grams, fitted to the same "
+        "quarter.",
         f"Votes: {c['votes']} simulated annotators, each of whom misses that share of the true labels and gives as "
         "many false ones, independently; the share of votes is the answer.",
     )
