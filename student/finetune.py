@@ -97,10 +97,9 @@ def _calibrate(classifier: Classifier, train_set: EncodedDataset, seed: int) -> 
 def _evaluate(
     classifier: Classifier, data: TrainingData, thresholds: Thresholds, logits_before: NDArray[np.float32]
 ) -> Evaluation:
-    train_targets = data.train.targets
     if thresholds.fitted_on.split == "dev":
-        return evaluate_run(classifier, train_targets, data.dev, None)
+        return evaluate_run(classifier, data.train, data.dev, None)
     moved = carry_over(thresholds, logits_before, classifier.logits(data.train), "int8 arithmetic")
     dev = probabilities_by_modality(classifier, data.dev)
-    outputs = SplitOutputs("dev", classifier.labels, dev.both, data.dev.targets, dev.alone())
-    return evaluate_thresholds(outputs, moved, train_targets)
+    outputs = SplitOutputs("dev", classifier.labels, dev.both, data.dev.targets, dev.alone(data.dev))
+    return evaluate_thresholds(outputs, moved, data.train.targets)

@@ -20,8 +20,9 @@ from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process
 from distill.model.training_log import TrainLog
+from distill.scoring.answers import OUT_OF_FOLD
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
-from distill.scoring.metrics import Probabilities, Targets
+from distill.scoring.metrics import Probabilities
 from distill.training.groups import calibrate
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 
@@ -35,9 +36,11 @@ class ModalityProbabilities:
     text: Probabilities
     image: Probabilities
 
-    def alone(self) -> dict[str, Probabilities]:
-        """By the name of the modality, for `SplitOutputs.alone`."""
-        return {"text": self.text, "image": self.image}
+    def alone(self, encoded: EncodedDataset) -> dict[str, Probabilities]:
+        """By the name of the modality, for `SplitOutputs.alone`, of those that any of these examples has."""
+        has_text, has_image = encoded.present.any(axis=0)
+        both = {"text": (self.text, has_text), "image": (self.image, has_image)}
+        return {name: probabilities for name, (probabilities, has_any) in both.items() if has_any}
 
 
 def probabilities_by_modality(classifier: Classifier, encoded: EncodedDataset) -> ModalityProbabilities:
@@ -140,17 +143,17 @@ def _write_fold(path: Path, log: TrainLog, probabilities: ModalityProbabilities)
 
 
 def evaluate_run(
-    classifier: Classifier, train_targets: Targets, dev: EncodedDataset, out_of_fold: OutOfFold | None
+    classifier: Classifier, train: EncodedDataset, dev: EncodedDataset, out_of_fold: OutOfFold | None
 ) -> Evaluation:
     """Fit the thresholds of a trained model and evaluate it: on its out-of-fold probabilities, with dev as a second
     row; on dev where there are none."""
-    labels, objective = classifier.labels, classifier.config.threshold_objective
+    labels, objective, train_targets = classifier.labels, classifier.config.threshold_objective, train.targets
     on_dev = probabilities_by_modality(classifier, dev)
     if out_of_fold is None:
-        outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets, on_dev.alone())
+        outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets, on_dev.alone(dev))
         return fit_and_evaluate(outputs, objective, train_targets)
     folds = out_of_fold.probabilities
-    outputs = SplitOutputs("out-of-fold train", labels, folds.both, train_targets, folds.alone())
+    outputs = SplitOutputs(OUT_OF_FOLD, labels, folds.both, train_targets, folds.alone(train))
     evaluation = fit_and_evaluate(outputs, objective, train_targets)
     dev_outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets)
     dev_rows = evaluate_thresholds(dev_outputs, evaluation.thresholds, train_targets).rows
