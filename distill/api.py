@@ -136,7 +136,7 @@ def train_teacher(
 
 @recorded
 @translates_os_errors
-def fitbaselines(
+def fit_baselines(
     data: PathLike,
     out: PathLike,
     *,
@@ -173,7 +173,7 @@ def fitbaselines(
         if not is_unfinished:
             return _finished(folder)
         with follow(folder, start, resume, trackers) as run:
-            return baseline.fitbaselines(config, splits, run, use)[1]
+            return baseline.fit_baselines(config, splits, run, use)[1]
 
 
 @translates_os_errors
@@ -249,8 +249,8 @@ def train_student(
             def run_control() -> DistillationVerdict:
                 return run_control_experiment(config, splits, targets, beside, seeds, run.child("training"))
 
-            control = run_control if with_control else None
-            return fit_student(config, splits, targets, run, control, rivals.get(names[0]))
+            experiment = run_control if with_control else None
+            return fit_student(config, splits, targets, run, experiment, rivals.get(names[0]))
 
 
 @recorded
@@ -331,7 +331,8 @@ def export(
 
     `runtime` is what the Bundle is for: onnxruntime, onnxruntime-mobile, openvino (with NNCF's int8) or litert.
     What is there already is refused unless it is to `overwrite`. The card compares it with a `baseline` by a
-    `margin`, which are those of `train_teacher`. Raises RecipeError, DataError, RunError, BundleError, ExportError, ParityError, OutputError, and InstallError for a package that the runtime needs.
+    `margin`, which are those of `train_teacher`. Raises RecipeError, DataError, RunError, BundleError, ExportError,
+    ParityError, OutputError, and InstallError for a package that the runtime needs.
     """
     require_own("export")
     check_margin(margin)

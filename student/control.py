@@ -125,7 +125,7 @@ def _decided(config: StudentConfig, splits: Splits, rows: Rows, probabilities: d
 @on_first_process
 def _write_probabilities(path: Path, targets: Targets, arms: Arms, seeds: Sequence[int]) -> None:
     """Keep all that the verdict rests on, for other statistical tests than ours."""
-    arrays = {"targets": targets} | {"teacher": each.probabilities for each in arms.teacher}
+    arrays = {"targets": targets} | ({"teacher": arms.teacher[0].probabilities} if arms.teacher else {})
     for name, answers in (("distilled", arms.distilled), ("control", arms.control)):
         arrays |= {f"{name}-seed{seed}": a.probabilities for seed, a in zip(seeds, answers, strict=True)}
     buffer = io.BytesIO()

@@ -196,9 +196,9 @@ def table_of(
         shares = (f"{accuracy:.3f}" for accuracy in a.accuracies.values())
         table.add_row(recipe.name, *cells, gain, *own, *shares)
     for baseline in [recipe.baseline for recipe in c.recipes[:1] if recipe.baseline is not None]:
-        q, gain = baseline.quality, baseline.gain[objective]
+        q, ours = baseline.quality, baseline.gain[objective]
         cells = (f"{q.micro_f1:.3f}", f"{q.macro_f1:.3f}", f"{q.micro_ap:.3f}")
-        turned = f"{Estimate(-gain.value, -gain.high, -gain.low):+.3f}"  # the baseline minus the first recipe
+        turned = f"{Estimate(-ours.value, -ours.high, -ours.low):+.3f}"  # the baseline minus the first recipe
         shares = (f"{group.accuracy:.3f}" for group in q.groups or ())
         table.add_row(baseline.name, *cells, turned, *([""] * len(more)), *shares)
     cells = (f"{c.constant.micro_f1:.3f}", f"{c.constant.macro_f1:.3f}", "")

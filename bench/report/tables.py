@@ -62,7 +62,8 @@ def differences(rows: Sequence[Row]) -> Grid | None:
             cells = (f"{d.micro_f1:+.3f}", f"{d.macro_f1:+.3f}", flips)
             judged = ("", "") if d.verdict is None else (d.verdict.outcome, f"{d.verdict.detectable:.3f}")
             lines.append((f"{row.name} - {d.reference}", *cells, *judged))
-    headings = ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip", "verdict", "could be shown")
+    headings: tuple[str, ...] = ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip")
+    headings += ("verdict", "could be shown")
     if not any(d.verdict for row in rows for d in row.differences):  # of an earlier version
         headings, lines = headings[:4], [line[:4] for line in lines]
     own = _own(row for row in rows for _ in row.differences)

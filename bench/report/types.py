@@ -160,8 +160,8 @@ class Row:
 
     `joules` are those of a call, of the whole package. `differences` are from the report's reference, from its
     baseline and, of the own Bundle, from its fp32 parent. `quality_text_alone` is None where no example has a text,
-    `quality_image_alone` where none has an image. `decided` holds, for every example in order, the indices of the labels decided
-    for, which `quality` measures.
+    `quality_image_alone` where none has an image. `decided` holds, for every example in order, the indices of the
+    labels decided for, which `quality` measures.
     """
 
     name: str

@@ -128,7 +128,8 @@ def run(
     """Benchmark a Bundle beside other runs, Bundles and toolkits.
 
     Each variant runs in a process of its own and their calls are interleaved, so that noise affects all alike. If
-    BUNDLE-fp32 exists, it is included, and so is the baseline. Writes the report as JSON, Markdown and an HTML page with plots.
+    BUNDLE-fp32 exists, it is included, and so is the baseline. Writes the report as JSON, Markdown and an HTML
+    page with plots.
 
     \b
     Examples:

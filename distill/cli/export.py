@@ -10,6 +10,7 @@ import click
 from distill.cli.exits import exits
 from distill.cli.options import (
     ROWS,
+    baseline_options,
     column_options,
     dry_run_option,
     json_option,

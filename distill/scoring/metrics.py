@@ -126,16 +126,16 @@ def micro_f1(targets: Targets, decisions: Decisions) -> float:
 
 
 def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> float:
-    """Mean of the labels' F1, of those that are known of any example; `empty` is the F1 of a label without positives
-    and decisions."""
+    """Mean of the F1 of the labels that are known of any example; `empty` is the F1 of one without positives and
+    decisions."""
     tp, fp, fn = confusion_counts(targets, decisions)
     return float(f1_from_counts(tp, fp, fn, empty)[_known_labels(np.asarray(targets))].mean())
 
 
 def _known_labels(targets: Targets) -> NDArray[np.bool_]:
     """Which labels (L,) are known of any example; all where none is, which have an F1 of 0 then."""
-    known: NDArray[np.bool_] = (~np.isnan(targets)).any(axis=0)
-    return known if known.any() else ~known
+    known = np.logical_not(np.isnan(targets).all(axis=0))
+    return np.asarray(known if known.any() else ~known)
 
 
 def hierarchical_f1(names: tuple[str, ...], targets: Targets, decisions: Decisions) -> float:

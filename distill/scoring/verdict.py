@@ -1,4 +1,4 @@
-"""Whether one model is better than another on the same examples, and how large a difference these could show at all.
+"""Whether one model is better than another on the same examples, and how large a difference these could show.
 
 The words BEATS, NO BETTER, INCONCLUSIVE and NOT WORSE are defined here and nowhere else.
 """
@@ -84,5 +84,5 @@ class Verdict:
 
 def _about(number: int) -> int:
     """With two digits, rounded up."""
-    unit = 10 ** max(0, len(str(number)) - 2)
-    return -(-number // unit) * unit
+    unit = int(10 ** max(0, len(str(number)) - 2))
+    return math.ceil(number / unit) * unit

@@ -38,7 +38,7 @@ class Baseline:
     margin: float
 
     def answers(self, split: str, splits: Splits) -> BaselineAnswers:
-        """On "dev", "test" or the training split out of fold. Raises RunError where it has no answers out of fold."""
+        """On "dev", "test" or the training split out of fold. Raises RunError where it has none out of fold."""
         examples = splits.train if split == OUT_OF_FOLD else splits.examples(split)
         rows, train = (
             Rows(split, splits.labels, encode_targets(part, splits.labels)) for part in (examples, splits.train)

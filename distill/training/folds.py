@@ -38,7 +38,7 @@ class ModalityProbabilities:
 
     def alone(self, encoded: EncodedDataset) -> dict[str, Probabilities]:
         """By the name of the modality, for `SplitOutputs.alone`, of those that any of these examples has."""
-        has_text, has_image = encoded.present.any(axis=0)
+        has_text, has_image = (bool(column.any()) for column in encoded.present.T)
         both = {"text": (self.text, has_text), "image": (self.image, has_image)}
         return {name: probabilities for name, (probabilities, has_any) in both.items() if has_any}
 
