@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.exits import exits
 from distill.cli.groups import WithDefault
 from distill.cli.options import (
     BUNDLE,
-    baseline_options,
     column_options,
     data_option,
     json_option,

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from distill.cli.options import baseline_options, column_options, dry_run_option, training_options
+from distill.cli.baseline_options import baseline_options
+from distill.cli.options import column_options, dry_run_option, training_options
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 from distill.core.transcript import recorded

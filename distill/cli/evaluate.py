@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.options import (
     BUNDLE,
-    baseline_options,
     column_options,
     data_option,
     json_option,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.exits import exits
 from distill.cli.options import (
     ROWS,
-    baseline_options,
     column_options,
     dry_run_option,
     json_option,

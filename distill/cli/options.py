@@ -18,12 +18,11 @@ from distill.core.cores import max_threads
 from distill.core.cpu import TARGETS
 from distill.core.device import DEVICES, using_device
 from distill.core.files import refuse_existing, refuse_overwriting, refuse_working_directory
-from distill.core.recipe import MARGIN, TRACKERS
+from distill.core.recipe import TRACKERS
 from distill.core.runtimes import PROVIDERS
 from distill.core.volume import volume
 
 STDOUT = "-"
-NO_BASELINE = "none"
 SPLITS = ("train", "dev", "test")
 
 
@@ -143,35 +142,6 @@ def opening_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-class BaselinePath(BundlePath):
-    """A run or Bundle, or the word that turns the comparison off."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As its parent; "none" is that word."""
-        return value if value == NO_BASELINE else super().convert(value, param, ctx)
-
-
-def baseline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a model is compared with, and by what margin."""
-    options: list[Decorator] = [
-        click.option(
-            "--baseline",
-            type=BaselinePath(),
-            metavar="RUN_OR_BUNDLE",
-            help="Baseline to compare with; none for no comparison.  [default: a finished distill baseline in the "
-            "folder baseline beside the model]",
-        ),
-        click.option(
-            "--margin",
-            default=MARGIN,
-            show_default=True,
-            type=click.FloatRange(0, 1, min_open=True, max_open=True),
-            help="Smallest difference in F1 that matters, for verdicts.",
-        ),
-    ]
-    return applied(command, options)
 
 
 def teacher_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.options import (
     ROWS,
-    baseline_options,
     column_options,
     dry_run_option,
     teacher_options,

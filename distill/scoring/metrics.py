@@ -133,9 +133,9 @@ def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> floa
 
 
 def _known_labels(targets: Targets) -> NDArray[np.bool_]:
-    """Which labels (L,) are known of any example; all where none is, which have an F1 of 0 then."""
-    known = np.logical_not(np.isnan(targets).all(axis=0))
-    return np.asarray(known if known.any() else ~known)
+    """Which labels (L,) are known of any example; all where none is, whose F1 is 0 then."""
+    unknown = np.isnan(targets).all(axis=0)
+    return np.asarray(unknown if unknown.all() else ~unknown)
 
 
 def hierarchical_f1(names: tuple[str, ...], targets: Targets, decisions: Decisions) -> float:
@@ -215,11 +215,8 @@ def bootstrap_f1(
 def weighted_f1(
     targets: Targets, decisions: Decisions, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Micro- and macro-F1 in R rounds, (R,) each, where weights (R, N) are how often each example counts; labels
-    that are known of none are no part of macro-F1.
-
-    Drawing examples with replacement is weighting them, so one matrix product gives the counts of all rounds.
-    """
+    """Micro- and macro-F1 in R rounds, (R,) each, where weights (R, N) are how often each example counts: drawing
+    with replacement is weighting, so one matrix product gives the counts of all rounds."""
     tp, fp, fn = (weights @ part for part in _pairs(targets, decisions))
     macro = f1_from_counts(tp, fp, fn)[:, _known_labels(targets)].mean(1)
     return f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)), macro

@@ -27,8 +27,8 @@ class Verdict:
     BEATS: the interval lies above 0. NO BETTER: it lies below `margin`. INCONCLUSIVE: neither. `not_worse`: it lies
     above -`margin`, a test of non-inferiority (Piaggio et al. 2012, JAMA 308). `detectable` is the smallest true
     difference that such examples show in four of five cases, DETECTABLE standard errors. Where the outcome is
-    INCONCLUSIVE, `needed` is about how many examples would show a difference of `margin`, as errors shrink with the
-    root of their number.
+    INCONCLUSIVE and these examples are too few to show a difference of `margin`, `needed` is about how many would,
+    as errors shrink with the root of their number.
     """
 
     outcome: Outcome
@@ -53,7 +53,9 @@ class Verdict:
         elif gain.high < margin:
             outcome = "NO BETTER"
         detectable = DETECTABLE * float(draws[1:].std(ddof=1))
-        needed = math.ceil(examples * (detectable / margin) ** 2) if outcome == "INCONCLUSIVE" else None
+        needed = None
+        if outcome == "INCONCLUSIVE" and detectable > margin:
+            needed = math.ceil(examples * (detectable / margin) ** 2)
         return cls(outcome, objective, gain, margin, gain.low > -margin, detectable, examples, needed)
 
     def sentence(self, ours: str, theirs: str, where: str) -> str:

@@ -48,6 +48,8 @@ def test_the_words_follow_from_where_the_interval_lies(low: float, high: float, 
     assert verdict.sentence("a", "b", "test").startswith(words)
     assert verdict.not_worse == (low > -0.01)
     assert (verdict.needed is None) == (verdict.outcome != "INCONCLUSIVE")
+    enough = Verdict.of({"micro": 1 + draws}, {"micro": np.ones_like(draws)}, "micro", 100, margin=0.5)
+    assert enough.needed is None
 
 
 def test_what_could_have_been_shown_is_2_8_standard_errors_as_scipy_has_them() -> None:
