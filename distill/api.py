@@ -17,7 +17,7 @@ from distill.core.arguments import check_choice, check_integer, check_margin, to
 from distill.core.columns import Columns
 from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
 from distill.core.device import Device, using_device
-from distill.core.errors import RunError
+from distill.core.errors import DistillError, RunError
 from distill.core.files import read_json, refuse_existing, refuse_overwriting, refuse_working_directory, write_json
 from distill.core.package_guard import require_own
 from distill.core.recipe import MARGIN
@@ -382,20 +382,18 @@ def evaluate(
         refuse_existing(to_path("out", out), overwrite)
     splits = read_dataset(data, model, columns)
     from bench.quality import evaluate as evaluating
-    from bench.quality.baseline import answers_of_baseline
+    from bench.quality.baseline import answers_beside
     from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant, opened_otherwise
     from bench.runtimes.variants import variant_from_path
     from distill.preprocess.inputs import warn_of_cut_texts
-    from distill.runtime.baseline import find_baseline
 
     eval_set = EvalSet.from_splits(splits, split)
     variant = variant_from_path(to_path("model", model))
     if provider != "cpu" or runtime is not None:
         variant = opened_otherwise(variant, provider, runtime)
     opened = open_variant(variant)
-    rival = find_baseline(baseline, variant.folder, splits)
-    against = None if rival is None else answers_of_baseline(rival, eval_set, margin)
+    against = answers_beside(variant.folder, baseline, splits, eval_set, margin)
     evaluation = evaluating.evaluate(opened, eval_set, against)
     if out is not None:
         write_json(to_path("out", out), asdict(evaluation))
@@ -419,7 +417,7 @@ def baselines(
     try:
         baseline = Baseline(folder, margin)
         return {name: baseline.answers(name, splits) for name in dict.fromkeys(names)}
-    except RunError as error:
+    except DistillError as error:
         if asked is not None:
             raise
         note(f"{error}; it is not compared with")

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.core.errors import RecipeError, RunError
+from distill.core.errors import RunError
 from distill.core.recipe import DistillConfig
 from distill.core.terminal import note, warn
 from distill.data.answers import TeacherAnswers
 from distill.data.dataset import Example, Splits
 from distill.data.labels import LabelSet
-from distill.data.run_folder import read_run, weights_sha256
+from distill.data.run_folder import weights_sha256
 from distill.data.teacher_sources import TeacherSources
+from distill.model.checkpoint import read_thresholds
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.thresholds import Thresholds
 from teacher.soft_targets import ensemble_folds, ensemble_soft_targets
@@ -36,10 +37,7 @@ class Teachers:
         """Those that ship with the one run that teaches alone, None for an ensemble or answers. Raises RunError."""
         if self.answers is not None or len(self.runs) != 1:
             return None
-        try:
-            return Thresholds.from_json(read_run(self.runs[0]).get("thresholds"))
-        except RecipeError as error:
-            raise RunError(f"{self.runs[0]}: {error}; train again") from error
+        return read_thresholds(self.runs[0])
 
     def depends_on(self) -> dict[str, Any]:
         """The entries of a run's started.json. Raises RunError."""

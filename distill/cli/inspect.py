@@ -60,17 +60,15 @@ def inspect(
     splits = read_dataset(data, folder, columns)
     from bench.inspect import inspect as inspect_model
     from bench.inspect import write
-    from bench.quality.baseline import answers_of_baseline
+    from bench.quality.baseline import answers_beside
     from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant
     from bench.runtimes.variants import variant_from_path
     from distill.core.terminal import note
-    from distill.runtime.baseline import find_baseline
 
     eval_set, variant = EvalSet.from_splits(splits, split), variant_from_path(folder)
     name = f"{variant.name} ({folder.resolve().name})"
-    rival = find_baseline(baseline, folder, splits)
-    answers = None if rival is None else answers_of_baseline(rival, eval_set, margin)
+    answers = answers_beside(folder, baseline, splits, eval_set, margin)
     findings = inspect_model(open_variant(variant), eval_set, name, worst, answers)
     page = write(findings, eval_set.examples, out, overwrite)
     print_json_file(out / FIGURES)

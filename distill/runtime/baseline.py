@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +11,15 @@ from distill.core.arguments import to_path
 from distill.core.columns import Columns
 from distill.core.errors import DistillError, RunError
 from distill.core.files import read_json
-from distill.core.terminal import note
-from distill.data.dataset import Splits
-from distill.data.run_folder import BASELINES, is_run
+from distill.core.terminal import note, warn
+from distill.data.dataset import Example, Splits
+from distill.data.lineage import read_lineage
+from distill.data.run_folder import BASELINES, START_FILE, is_run
 from distill.runtime.bundle import columns_of, is_bundle, labels_of
 
 NONE = "none"  # turns the comparison off
 FOLDER = "baseline"
-HINT = "no baseline to compare with; distill baseline --data DATA --out {} makes one"
+HINT = "no baseline to compare with; distill baseline --data DATA --out {} makes one, and --baseline names one"
 
 Asked = str | os.PathLike[str] | None
 
@@ -38,7 +40,7 @@ def find_baseline(asked: Asked, model: Path, splits: Splits) -> Path | None:
     if folder.resolve() == model.resolve():
         return None
     if not is_run(folder) and not is_bundle(folder):
-        note(HINT.format(folder))
+        note(HINT.format(Path("runs") / FOLDER if "snapshots" in model.parts else folder))  # of the hub's cache
     elif why := _unfit(folder, splits):
         note(f"{folder} is not compared with: {why}")
     else:
@@ -51,6 +53,12 @@ def baseline_name(folder: Path) -> str:
     """What it is called in tables: the baseline that was chosen when it was made, or its folder's name."""
     chosen = read_json(folder / BASELINES, RunError).get("chosen") if (folder / BASELINES).is_file() else None
     return f"the baseline ({chosen or folder.resolve().name})"
+
+
+def warn_if_seen(folder: Path, examples: Sequence[Example]) -> None:
+    """Say how many of the examples a run has learned from. Raises RunError and ImageError."""
+    if (folder / START_FILE).is_file() and (seen := sum(read_lineage(folder).trained_on(examples))):
+        warn(f"{baseline_name(folder)} learned from {seen} of these {len(examples)} examples: they flatter it")
 
 
 def _unfit(folder: Path, splits: Splits) -> str:

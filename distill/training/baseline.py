@@ -15,10 +15,10 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.data.labels import LabelSet
-from distill.model.checkpoint import Checkpoint
+from distill.model.checkpoint import Checkpoint, read_thresholds
 from distill.model.distributed import on_first_process
 from distill.model.soft_targets import SoftTargets
-from distill.runtime.baseline import baseline_name
+from distill.runtime.baseline import baseline_name, warn_if_seen
 from distill.runtime.bundle import Bundle, is_bundle
 from distill.runtime.predictor import Predictor
 from distill.scoring.answers import OUT_OF_FOLD, Answers, Rows
@@ -57,10 +57,11 @@ class Baseline:
                 )
             predictor = Predictor(Bundle.open(self.folder))
             return predictor.bundle.thresholds, predictor.probabilities(examples)
+        if out_of_fold:
+            return read_thresholds(self.folder), out_of_fold_probabilities(self.folder, examples)
+        warn_if_seen(self.folder, examples)
         checkpoint = Checkpoint.load(self.folder)
-        if not out_of_fold:
-            return checkpoint.thresholds, checkpoint.probabilities(examples)
-        return checkpoint.thresholds, out_of_fold_probabilities(self.folder, examples)
+        return checkpoint.thresholds, checkpoint.probabilities(examples)
 
 
 def out_of_fold_probabilities(folder: Path, examples: Sequence[Example]) -> Probabilities:

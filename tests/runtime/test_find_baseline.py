@@ -12,7 +12,7 @@ from chain import Chain
 from distill.core.columns import Columns
 from distill.core.errors import RunError
 from distill.data.labels import LabelSet
-from distill.runtime.baseline import baseline_name, find_baseline
+from distill.runtime.baseline import baseline_name, find_baseline, warn_if_seen
 
 
 @pytest.fixture
@@ -48,12 +48,19 @@ def test_one_of_other_labels_or_columns_is_said_and_refused_when_it_is_named(
             find_baseline(runs / "baseline", runs / "teacher", splits)
 
 
+def test_examples_that_it_has_learned_from_are_counted(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
+    warn_if_seen(chain.teacher, [*chain.splits.train[:3], *chain.splits.test])
+    assert "learned from 3 of these 27 examples" in " ".join(capsys.readouterr().err.split())
+    warn_if_seen(chain.teacher, chain.splits.test)
+    assert capsys.readouterr().err == ""
+
+
 def test_without_one_a_line_says_how_to_get_one(
     tmp_path: Path, chain: Chain, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert find_baseline(None, tmp_path / "teacher", chain.splits) is None
     said = "".join(capsys.readouterr().err.split())
-    assert f"distillbaseline--dataDATA--out{tmp_path / 'baseline'}makesone" in said
+    assert f"distillbaseline--dataDATA--out{tmp_path / 'baseline'}makesone,and--baselinenamesone" in said
     with pytest.raises(RunError, match="neither a finished run nor a Bundle"):
         find_baseline(tmp_path / "nowhere", tmp_path / "teacher", chain.splits)
     with pytest.raises(RunError, match="is the model itself"):
