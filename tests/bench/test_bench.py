@@ -218,10 +218,11 @@ def test_a_label_that_is_unknown_for_some_rows_is_measured_on_the_others(chain: 
 
 @pytest.fixture(scope="module")
 def made(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[figures.BenchReport, list[Path]]:
-    """One real report over the whole chain; the student's run stands in for a baseline."""
+    """One real report over the whole chain; a copy of the fp32 Bundle stands in for a baseline."""
     out = tmp_path_factory.mktemp("bench") / "bench.json"
+    baseline = shutil.copytree(chain.fp32, out.with_name("baseline"))
     eval_set = EvalSet.from_splits(chain.splits, "test")
-    plan = Plan((1, 2), (1, 4), 40, 1, "a device", baseline=chain.student, margin=0.02)
+    plan = Plan((1, 2), (1, 4), 40, 1, "a device", baseline=baseline, margin=0.02)
     found = run_with_peers(chain.int8, [chain.teacher], [], chain.splits.train, eval_set, plan)
     return found, write(found, out)
 
@@ -230,7 +231,7 @@ def test_the_fp32_parent_joins_by_itself_and_the_own_row_is_the_last(
     made: tuple[figures.BenchReport, list[Path]],
 ) -> None:
     names = [row.name for row in made[0].rows]
-    assert names == ["teacher PyTorch", "baseline PyTorch", "student fp32 ONNX", "student int8 ONNX"]
+    assert names == ["teacher PyTorch", "baseline fp32 ONNX", "student fp32 ONNX", "student int8 ONNX"]
     assert [row.own for row in made[0].rows] == [False, False, False, True]
 
 
@@ -280,7 +281,7 @@ def test_differences_from_the_teacher_are_those_of_the_decisions(
 def test_every_variant_is_judged_beside_the_baseline(made: tuple[figures.BenchReport, list[Path]]) -> None:
     found, _ = made
     own = [each.reference for each in found.own.differences]
-    assert own == ["teacher PyTorch", "baseline PyTorch", "student fp32 ONNX"]
+    assert own == ["teacher PyTorch", "baseline fp32 ONNX", "student fp32 ONNX"]
     notes, table = report.footnotes(found), report.differences(found.rows)
     assert table is not None
     for each, line in zip(found.own.differences, table.rows[-3:], strict=True):
