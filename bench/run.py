@@ -22,6 +22,7 @@ from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant, fp32_path
 from distill.core.extras import can_plot, install_command
 from distill.core.files import write_json, write_text
+from distill.core.recipe import Objective
 from distill.core.terminal import note
 from distill.core.tracking import open_tracking
 from distill.core.tracking.trackers import Home
@@ -34,7 +35,8 @@ def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchRepo
     """Measure the variants, of which the last is the one that the benchmark is about. Raises BenchError,
     BundleError and RunError for one that cannot be opened or run, and ImageError."""
     here, started = machine.describe(plan.device), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    labels, evaluations = _evaluate(variants, eval_set)
+    labels, evaluations, objectives = _evaluate(variants, eval_set)
+    baseline = next((variant for variant in variants if variant.folder == plan.baseline), None)
     peaks = _peaks(plan)
     note(f"timing {len(variants)} variants, {plan.calls} calls each, {', '.join(map(str, plan.threads))} thread(s)")
     measured, noise = measure(variants, eval_set.examples, plan)
@@ -45,10 +47,12 @@ def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchRepo
     ]
     targets = eval_set.targets
     rows = []
-    for variant, times, evaluation in zip(variants, measured, evaluations, strict=True):
+    for variant, times, evaluation, objective in zip(variants, measured, evaluations, objectives, strict=True):
         differences = tuple(
-            difference(variants[i].name, targets, evaluations[i].decided, evaluation.decided)
-            for i in _references(variants, variant)
+            difference(
+                variants[i].name, targets, evaluations[i].decided, evaluation.decided, objective, plan.margin
+            )
+            for i in _references(variants, variant, baseline)
         )
         row = Row(
             name=variant.name,
@@ -62,7 +66,7 @@ def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchRepo
             joules=times.joules,
             work=_work(variant, times, eval_set, peaks[0]),
             differences=differences,
-            **vars(evaluation),
+            **{name: value for name, value in vars(evaluation).items() if name != "baseline"},
         )
         rows.append(row)
     return BenchReport(
@@ -75,6 +79,7 @@ def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchRepo
         unknown=to_indices(np.isnan(targets)) if np.isnan(targets).any() else (),
         constant=eval_set.constant,
         rows=tuple(rows),
+        baseline=None if baseline is None else baseline.name,
     )
 
 
@@ -106,20 +111,26 @@ def track(report: BenchReport, written: Sequence[Path], report_to: Sequence[str]
         tracking.log_files(written)
 
 
-def _evaluate(variants: Sequence[Variant], eval_set: EvalSet) -> tuple[LabelSet, list[SplitEvaluation]]:
-    evaluations = []
+def _evaluate(
+    variants: Sequence[Variant], eval_set: EvalSet
+) -> tuple[LabelSet, list[SplitEvaluation], list[Objective]]:
+    evaluations, objectives = [], []
     for variant in variants:
         note(f"quality of {variant.name} on {eval_set.split}")
         model = open_variant(variant)
         evaluations.append(evaluate(model, eval_set.as_read_by(variant.folder)))
-    return model.labels, evaluations
+        objectives.append(model.thresholds.objective)
+    return model.labels, evaluations, objectives
 
 
-def _references(variants: Sequence[Variant], variant: Variant) -> list[int]:
-    """Which ones a variant is compared with: the first teacher, else the first of all; the own one, which is the
-    last, with its fp32 parent too."""
-    teachers = [index for index, other in enumerate(variants) if other.kind == "teacher"]
-    others = [teachers[0] if teachers else 0]
+def _references(variants: Sequence[Variant], variant: Variant, baseline: Variant | None) -> list[int]:
+    """Which ones a variant is compared with: the first teacher, else the first of all, and the baseline, if there
+    is one; the own one, which is the last, with its fp32 parent too."""
+    if variant is baseline:
+        return []
+    indices = [index for index, other in enumerate(variants) if other is not baseline]
+    teachers = [index for index in indices if variants[index].kind == "teacher"]
+    others = [*(teachers or indices)[:1], *(index for index in range(len(variants)) if index not in indices)]
     if variant is variants[-1]:
         others += [index for index, other in enumerate(variants) if other.folder == fp32_path(variant.folder)][:1]
     return [index for index in dict.fromkeys(others) if variants[index] is not variant]

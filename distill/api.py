@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import distill  # its names are looked up when they are used, also by typing.get_type_hints
-from distill.core.arguments import check_choice, check_integer, to_path, translates_os_errors
+from distill.core.arguments import check_choice, check_integer, check_margin, to_path, translates_os_errors
 from distill.core.columns import Columns
 from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
 from distill.core.device import Device, using_device
-from distill.core.errors import RunError
+from distill.core.errors import DistillError, RunError
 from distill.core.files import read_json, refuse_existing, refuse_overwriting, refuse_working_directory, write_json
 from distill.core.package_guard import require_own
+from distill.core.recipe import MARGIN
 from distill.core.runtimes import RUNTIMES, Provider, Runtime
 from distill.core.transcript import recorded
 from distill.data.answer_rows import Scale
@@ -29,6 +30,7 @@ from distill.runtime.bundle import Bundle, Precision
 if TYPE_CHECKING:
     from distill.core.recipe import Recipe
     from distill.model.checkpoint import Checkpoint
+    from distill.scoring.baseline import BaselineAnswers
 
 PathLike = str | os.PathLike[str]
 ColumnsLike = Columns | Mapping[str, Any] | None  # Columns(text="caption"), or {"text": "caption"}
@@ -98,20 +100,26 @@ def train_teacher(
     report_to: ReportTo = None,
     callbacks: Callbacks = (),
     one_label: bool = False,
+    baseline: PathLike | None = None,
+    margin: float = MARGIN,
 ) -> distill.Checkpoint:
     """Train the full model and write its run to `out`. A finished run that is resumed is opened as it is. `device`
     is auto, cpu, cuda or mps.
 
     With `one_label`, exactly one label is true of each row and decided; for groups of labels, see the recipe's
     `labels.groups`. `report_to` names trackers in place of the recipe's, "none" for none of them
-    (docs/tracking.md); `callbacks` are transformers.TrainerCallback objects or classes. Raises RecipeError,
-    DataError, BackboneError, RunError and OutputError.
+    (docs/tracking.md); `callbacks` are transformers.TrainerCallback objects or classes. The teacher is compared
+    with the run or Bundle `baseline`, by default a run that `fit_baselines` left beside `out` as "baseline", and
+    not at all with "none"; `margin` is the smallest difference in F1 that matters. Raises RecipeError, DataError,
+    BackboneError, RunError and OutputError.
     """
     require_own("teacher")
+    check_margin(margin)
     folder = _output(out, data)
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
     config, splits = settings.teacher, read_by_recipe(data, settings, columns)
+    from distill.scoring.answers import OUT_OF_FOLD
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
     from teacher.train import fit_teacher
@@ -120,8 +128,10 @@ def train_teacher(
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder)
+        name = OUT_OF_FOLD if config.folds else "dev"
+        rivals = baselines(baseline, folder, splits, [name], margin)
         with follow(folder, start, resume, trackers, heard) as run:
-            return fit_teacher(config, splits, run)
+            return fit_teacher(config, splits, run, baseline=rivals.get(name))
 
 
 @recorded
@@ -186,18 +196,21 @@ def train_student(
     report_to: ReportTo = None,
     callbacks: Callbacks = (),
     one_label: bool = False,
+    baseline: PathLike | None = None,
+    margin: float = MARGIN,
 ) -> distill.Checkpoint:
     """Distil a teacher's run, an ensemble of several, or a file of answers into a small model, a run at `out`.
 
     `teacher_answers` holds a probability or logit for each id and label, from whoever gave it; with `teacher` too,
     it is one teacher more, and logits are averaged. `answers_are` says which of the two, where the values do not.
     `control`, or more than one seed, also trains the same student without the teacher and judges the difference.
-    `report_to` and `callbacks` are those of `train_teacher`, and so is `one_label`; with a `teacher`, its run's
-    counts.
+    `report_to`, `callbacks`, `baseline` and `margin` are those of `train_teacher`, and so is `one_label`; with a
+    `teacher`, its run's counts.
     Raises RecipeError, DataError, BackboneError, RunError and OutputError.
     """
     require_own("student", "teacher")
     check_integer("seeds", seeds, 1)
+    check_margin(margin)
     with_control = control or seeds > 1
     sources = TeacherSources.of(teacher, teacher_answers, answers_are)
     more = [] if unlabelled is None else [to_path("unlabelled", unlabelled)]
@@ -206,9 +219,11 @@ def train_student(
     trackers = _trackers(report_to, settings)
     config, splits = settings.student, read_by_recipe(data, settings, columns, next(iter(sources.runs), None))
     from distill.data.checks import content_hash, read_unlabelled
+    from distill.scoring.answers import OUT_OF_FOLD
+    from distill.scoring.baseline import Yardstick
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
-    from student.control import run_control_experiment
+    from student.control import Beside, run_control_experiment
     from student.train import DistillationTargets, fit_student
     from student.verdict import DistillationVerdict
     from teacher.teachers import Teachers
@@ -225,15 +240,18 @@ def train_student(
         folds = teachers.folds(splits.train) if config.out_of_fold or config.distill.held_out else []
         targets = DistillationTargets(teachers.soft_targets([*splits.train, *extra]), folds, extra)
         targets = targets.held_out() if config.distill.held_out else targets
+        names = [OUT_OF_FOLD] if config.out_of_fold else ["dev", splits.measured() if with_control else "dev"]
+        rivals = baselines(baseline, folder, splits, names, margin)
+        judged = Yardstick(margin, rivals.get(names[-1]))
+        beside = Beside(teachers.soft_targets, teachers.thresholds(), judged)
 
         with follow(folder, start, resume, trackers, heard) as run:
 
             def run_control() -> DistillationVerdict:
-                return run_control_experiment(
-                    config, splits, targets, teachers.soft_targets, seeds, run.child("training")
-                )
+                return run_control_experiment(config, splits, targets, beside, seeds, run.child("training"))
 
-            return fit_student(config, splits, targets, run, run_control if with_control else None)
+            experiment = run_control if with_control else None
+            return fit_student(config, splits, targets, run, experiment, rivals.get(names[0]))
 
 
 @recorded
@@ -307,14 +325,18 @@ def export(
     recipe: PathLike | None = None,
     overrides: Overrides = None,
     columns: ColumnsLike = None,
+    baseline: PathLike | None = None,
+    margin: float = MARGIN,
 ) -> Bundle:
     """Export a run to a Bundle at `out`; its fp32 parent is written beside an int8 or int4 one, as OUT-fp32.
 
     `runtime` is what the Bundle is for: onnxruntime, onnxruntime-mobile, openvino (with NNCF's int8) or litert.
-    What is there already is refused unless it is to `overwrite`. Raises RecipeError, DataError, RunError,
-    BundleError, ExportError, ParityError, OutputError, and InstallError for a package that the runtime needs.
+    What is there already is refused unless it is to `overwrite`. The card compares it with a `baseline` by a
+    `margin`, which are those of `train_teacher`. Raises RecipeError, DataError, RunError, BundleError, ExportError,
+    ParityError, OutputError, and InstallError for a package that the runtime needs.
     """
     require_own("export")
+    check_margin(margin)
     check_choice("precision", precision, get_args(Precision))
     check_choice("runtime", runtime, RUNTIMES)
     request_target, folder = _target(target), _output(out, data, student)
@@ -326,7 +348,9 @@ def export(
     from export.pipeline import ExportRequest, export_run
 
     request = ExportRequest(precision, request_target, folder, embed, overwrite, runtime)
-    bundles = export_run(Checkpoint.load(to_path("student", student)), splits, config, request)
+    run = to_path("student", student)
+    rivals = baselines(baseline, run, splits, ["dev"], margin)
+    bundles = export_run(Checkpoint.load(run), splits, config, request, rivals.get("dev"))
     for bundle in bundles:
         note(f"{bundle.precision} Bundle in {bundle.folder}, {bundle.size_bytes() / 1e6:.1f} MB")
     return bundles[-1]
@@ -343,19 +367,23 @@ def evaluate(
     columns: ColumnsLike = None,
     provider: Provider = "cpu",
     runtime: Runtime | None = None,
+    baseline: PathLike | None = None,
+    margin: float = MARGIN,
 ) -> distill.SplitEvaluation:
     """F1 with intervals of a run or a Bundle on a split (test if it has labels, else dev), also written to `out` as
     JSON if that is given.
 
-    `provider` and `runtime` open a Bundle as in `distill.load`. Raises DataError, RunError, BundleError,
-    BenchError, InstallError and OutputError.
+    `provider` and `runtime` open a Bundle as in `distill.load`; `baseline` and `margin` are those of
+    `train_teacher`. Raises DataError, RunError, BundleError, BenchError, InstallError and OutputError.
     """
     require_own("bench")
+    check_margin(margin)
     if out is not None:
         refuse_overwriting(to_path("out", out), to_path("data", data), to_path("model", model))
         refuse_existing(to_path("out", out), overwrite)
     splits = read_dataset(data, model, columns)
     from bench.quality import evaluate as evaluating
+    from bench.quality.baseline import answers_beside
     from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant, opened_otherwise
     from bench.runtimes.variants import variant_from_path
@@ -366,12 +394,35 @@ def evaluate(
     if provider != "cpu" or runtime is not None:
         variant = opened_otherwise(variant, provider, runtime)
     opened = open_variant(variant)
-    evaluation = evaluating.evaluate(opened, eval_set)
+    against = answers_beside(variant.folder, baseline, splits, eval_set, margin)
+    evaluation = evaluating.evaluate(opened, eval_set, against)
     if out is not None:
         write_json(to_path("out", out), asdict(evaluation))
     evaluating.show(evaluation, eval_set)
     warn_of_cut_texts(eval_set.split, opened.preprocessor, [example.text for example in eval_set.examples])
     return evaluation
+
+
+def baselines(
+    asked: PathLike | None, model: Path, splits: distill.Splits, names: Sequence[str], margin: float
+) -> dict[str, BaselineAnswers]:
+    """What the baseline of a model at `model` answers on these parts of the data; empty where there is none. Raises
+    RunError for one that is asked for and cannot answer."""
+    from distill.core.terminal import note
+    from distill.runtime.baseline import find_baseline
+    from distill.training.baseline import Baseline
+
+    folder = find_baseline(asked, model, splits)
+    if folder is None:
+        return {}
+    try:
+        baseline = Baseline(folder, margin)
+        return {name: baseline.answers(name, splits) for name in dict.fromkeys(names)}
+    except DistillError as error:
+        if asked is not None:
+            raise
+        note(f"{error}; it is not compared with")
+        return {}
 
 
 def _recipe(path: PathLike | None, overrides: Overrides, one_label: bool = False) -> Recipe:

@@ -28,6 +28,7 @@ from distill.runtime.golden import record_golden
 from distill.runtime.onnx.session import OnnxModel
 from distill.runtime.opened import OpenedModel, RunOptions, open_file
 from distill.runtime.predictor import predict_probabilities
+from distill.scoring.baseline import BaselineAnswers
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, logit
 from distill.scoring.thresholds import Thresholds, carry_over
@@ -88,8 +89,15 @@ class _ExportedModel:
     figures: ExportFigures
 
 
-def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, request: ExportRequest) -> list[Bundle]:
-    """Write the Bundle that is requested, after its fp32 parent when it is a quantised one, for comparison.
+def export_run(
+    student: Checkpoint,
+    splits: Splits,
+    config: ExportConfig,
+    request: ExportRequest,
+    baseline: BaselineAnswers | None = None,
+) -> list[Bundle]:
+    """Write the Bundle that is requested, after its fp32 parent when it is a quantised one, for comparison. Both
+    are compared with a `baseline` that answered the dev split.
 
     Raises OutputError, BundleError, ParityError or ExportError before anything is written.
     """
@@ -109,6 +117,7 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
             models[request.out] = _convert(student, splits, config, request, models[request.out])
         contents = {}
         for out, model in models.items():
+            model = _beside(model, student, baseline)
             answers = record_golden(model.preprocessor, model.opened.run, fp32.opened.run, model.opened.title)
             card = render_card(student.classifier, model.figures, splits, config.card)
             contents[out] = replace(_contents(student, model, answers, card), columns=splits.columns)
@@ -120,6 +129,11 @@ def export_run(student: Checkpoint, splits: Splits, config: ExportConfig, reques
     if (quantization := models[request.out].figures.quantization) is not None:
         show_quantization(quantization, request.precision, request.target)
     return written
+
+
+def _beside(model: _ExportedModel, student: Checkpoint, baseline: BaselineAnswers | None) -> _ExportedModel:
+    evaluation = model.figures.evaluation.beside(baseline, f"the {student.classifier.kind}")
+    return replace(model, figures=replace(model.figures, evaluation=evaluation))
 
 
 def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path: Path) -> _ExportedModel:
@@ -244,7 +258,11 @@ def _evaluate(
     """Measure `dev`, the probabilities on dev, and those of either modality alone. Thresholds that were fitted on
     dev are fitted again; those that rest on out-of-fold outputs are worth more than dev is, and stay."""
     classifier, train_targets = student.classifier, _targets(student, splits.train)
-    alone = {"text": predict(without_images(splits.dev)), "image": predict(without_texts(splits.dev))}
+    alone = {}
+    if any(example.text for example in splits.dev):
+        alone["text"] = predict(without_images(splits.dev))
+    if any(example.image for example in splits.dev):
+        alone["image"] = predict(without_texts(splits.dev))
     outputs = SplitOutputs("dev", classifier.labels, dev, _targets(student, splits.dev), alone)
     if thresholds.fitted_on.split == "dev":
         objective = classifier.config.threshold_objective

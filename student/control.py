@@ -16,8 +16,12 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.model.distributed import on_first_process
 from distill.model.soft_targets import SoftTargets
+from distill.scoring.answers import OUT_OF_FOLD, Answers, Rows
+from distill.scoring.baseline import PLAIN, Yardstick
+from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import Probabilities, Targets
 from distill.scoring.probabilities import to_probabilities
+from distill.scoring.thresholds import Thresholds, fit_thresholds
 from distill.training.calibrate import calibrate
 from distill.training.trainer import CheckpointFolder, train_model
 from student.train import DistillationTargets, UntrainedStudent, prepare_student
@@ -29,21 +33,33 @@ PROBABILITIES = "control.npz"  # targets, teacher, if it answered, distilled-see
 SoftTargetsOf = Callable[[list[Example]], SoftTargets]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What the arms are judged beside, and by: the teacher's word on other examples, the thresholds that ship with
+    it, None for one that has none of its own, and the margin of the verdict with a baseline's answers."""
+
+    soft_targets_of: SoftTargetsOf
+    teacher_thresholds: Thresholds | None = None
+    yardstick: Yardstick = PLAIN
+
+
 def run_control_experiment(
     config: StudentConfig,
     splits: Splits,
     targets: DistillationTargets,
-    soft_targets_of: SoftTargetsOf,
+    beside: Beside,
     seeds: int,
     training: CheckpointFolder,
 ) -> DistillationVerdict:
     """Train both arms for `seeds` seeds, counted from the recipe's, and judge them on the same rows.
 
     With `config.out_of_fold` the rows are the training split, each predicted by a model that was not trained on it,
-    and by a teacher of the same fold; else those of test if it has labels, or of dev. Finished trainings in
-    `training` are not repeated. The probabilities are kept beside it, as PROBABILITIES.
+    and by a teacher of the same fold; else those of test if it has labels, or of dev. Every arm decides by the
+    thresholds that would ship with it, or cross-fitted where these are fitted on the very rows. Finished trainings
+    in `training` are not repeated. The probabilities are kept beside it, as PROBABILITIES.
     """
     configs = [replace(config, seed=config.seed + number) for number in range(seeds)]
+    rows = _evaluation_rows(config, splits)
     arms = Arms([], [], [])
     for seed_config in configs:
         for distilled in (True, False):
@@ -54,50 +70,64 @@ def run_control_experiment(
             checkpoints = training.child("all") if is_main else training.child(student.name).child("all")
             checkpoints = replace(checkpoints, resume=training.resume or is_main)
             probabilities = _probabilities(student, splits, training, checkpoints)
-            (arms.distilled if distilled else arms.control).append(probabilities)
-    rows = _evaluation_rows(config, splits, targets, soft_targets_of)
-    if rows.teacher is not None:
-        arms.teacher.append(rows.teacher)
+            answers = _decided(config, splits, rows, probabilities)
+            (arms.distilled if distilled else arms.control).append(answers)
+    arms.teacher.extend(_teacher_answers(config, splits, rows, targets, beside))
     used_seeds = [seed_config.seed for seed_config in configs]
     _write_probabilities(training.folder.parent / PROBABILITIES, rows.targets, arms, used_seeds)
-    groups = splits.labels.group_columns
-    return judge_distillation(rows.targets, arms, used_seeds, config.threshold_objective, rows.name, groups)
+    return judge_distillation(rows, arms, used_seeds, config.threshold_objective, beside.yardstick)
 
 
-@dataclass(frozen=True)
-class _EvaluationRows:
-    """Rows that the arms are compared on, with the teacher's probabilities for them, float32 (N, L), None if it did
-    not answer for all of them."""
-
-    name: str
-    targets: Targets
-    teacher: Probabilities | None
+def _evaluation_rows(config: StudentConfig, splits: Splits) -> Rows:
+    """The rows that the arms are compared on."""
+    name = OUT_OF_FOLD if config.out_of_fold else splits.measured()
+    examples = splits.train if config.out_of_fold else splits.examples(name)
+    return Rows(name, splits.labels, encode_targets(examples, splits.labels))
 
 
-def _evaluation_rows(
-    config: StudentConfig, splits: Splits, targets: DistillationTargets, soft_targets_of: SoftTargetsOf
-) -> _EvaluationRows:
-    teacher: Probabilities | None
+def _teacher_answers(
+    config: StudentConfig, splits: Splits, rows: Rows, targets: DistillationTargets, beside: Beside
+) -> list[Answers]:
+    """The teacher's, none where it did not answer for all rows. One without thresholds of its own, such as an
+    ensemble, decides as a student with its outputs would."""
+    train = encode_targets(splits.train, splits.labels)
     if config.out_of_fold:
-        name, examples, teacher = "out-of-fold train", splits.train, _teacher_out_of_fold(targets, splits)
+        probabilities = {OUT_OF_FOLD: _teacher_out_of_fold(targets, splits)}
     else:
-        name = splits.measured()
-        examples = splits.examples(name)
-        content_hashes = [content_hash(example) for example in examples]
-        logits = soft_targets_of(examples).select(content_hashes).logits
-        teacher = to_probabilities(logits, splits.labels.group_columns)
-    if np.isnan(teacher).any():
-        note(f"{name}: the teacher's answers do not cover these rows, so that it is not judged beside the students")
-        teacher = None
-    return _EvaluationRows(name, encode_targets(examples, splits.labels), teacher)
+        parts = [rows.name] if beside.teacher_thresholds is not None else [rows.name, "dev"]
+        probabilities = {name: _teacher_on(splits.examples(name), splits, beside) for name in dict.fromkeys(parts)}
+    if any(np.isnan(p).any() for p in probabilities.values()):
+        note(
+            f"{rows.name}: the teacher's answers do not cover these rows, so that it is not judged beside the "
+            "students"
+        )
+        return []
+    if beside.teacher_thresholds is None:
+        return [_decided(config, splits, rows, probabilities)]
+    return [Answers.of(rows, probabilities[rows.name], beside.teacher_thresholds, train)]
+
+
+def _teacher_on(examples: list[Example], splits: Splits, beside: Beside) -> Probabilities:
+    logits = beside.soft_targets_of(examples).select([content_hash(example) for example in examples]).logits
+    return to_probabilities(logits, splits.labels.group_columns)
+
+
+def _decided(config: StudentConfig, splits: Splits, rows: Rows, probabilities: dict[str, Probabilities]) -> Answers:
+    """By the thresholds that would ship: those of dev, or of the rows out of fold."""
+    name = OUT_OF_FOLD if config.out_of_fold else "dev"
+    train = encode_targets(splits.train, splits.labels)
+    fitted_on = train if config.out_of_fold else encode_targets(splits.dev, splits.labels)
+    objective, rates = config.threshold_objective, label_rates(train)
+    thresholds = fit_thresholds(probabilities[name], fitted_on, objective, name, rates, rows.groups)
+    return Answers.of(rows, probabilities[rows.name], thresholds, train)
 
 
 @on_first_process
 def _write_probabilities(path: Path, targets: Targets, arms: Arms, seeds: Sequence[int]) -> None:
     """Keep all that the verdict rests on, for other statistical tests than ours."""
-    arrays = {"targets": targets} | dict(zip(["teacher"], arms.teacher, strict=False))
-    for name, outputs in (("distilled", arms.distilled), ("control", arms.control)):
-        arrays |= {f"{name}-seed{seed}": p for seed, p in zip(seeds, outputs, strict=True)}
+    arrays = {"targets": targets} | ({"teacher": arms.teacher[0].probabilities} if arms.teacher else {})
+    for name, answers in (("distilled", arms.distilled), ("control", arms.control)):
+        arrays |= {f"{name}-seed{seed}": a.probabilities for seed, a in zip(seeds, answers, strict=True)}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_bytes(path, buffer.getvalue())
@@ -105,20 +135,23 @@ def _write_probabilities(path: Path, targets: Targets, arms: Arms, seeds: Sequen
 
 def _probabilities(
     student: UntrainedStudent, splits: Splits, training: CheckpointFolder, checkpoints: CheckpointFolder
-) -> Probabilities:
-    """Of one arm with one seed, trained in `checkpoints`, or in folds: float32 (N, L) for the evaluation rows."""
+) -> dict[str, Probabilities]:
+    """Of one arm with one seed, trained in `checkpoints`, or in folds: float32 (N, L) for the evaluation rows and
+    for those that its thresholds are fitted on, by their names."""
     classifier = student.classifier
     config = classifier.config
     if isinstance(config, StudentConfig) and config.out_of_fold:
-        return student.out_of_fold(training).probabilities.both
-    stored = training.folder / student.name / "answers.float32"
-    if not stored.is_file():
+        return {OUT_OF_FOLD: student.out_of_fold(training).probabilities.both}
+    names = dict.fromkeys([splits.measured(), "dev"])
+    files = {name: training.folder / student.name / f"{name}.float32" for name in names}
+    if not all(file.is_file() for file in files.values()):
         train_model(classifier.network, config, student.data, student.make_loss(), checkpoints)
         calibrate(classifier, student.data.dev, student.labelled.targets)
-        encoded = classifier.encode(splits.examples(splits.measured()))
-        on_first_process(write_bytes)(stored, classifier.probabilities(encoded).tobytes())
-    flat = np.frombuffer(stored.read_bytes(), dtype=np.float32)
-    return flat.reshape(-1, len(classifier.labels))
+        for name, file in files.items():
+            probabilities = classifier.probabilities(classifier.encode(splits.examples(name)))
+            on_first_process(write_bytes)(file, probabilities.tobytes())
+    stored = {name: np.frombuffer(file.read_bytes(), dtype=np.float32) for name, file in files.items()}
+    return {name: flat.reshape(-1, len(classifier.labels)) for name, flat in stored.items()}
 
 
 def _teacher_out_of_fold(targets: DistillationTargets, splits: Splits) -> Probabilities:

@@ -96,12 +96,11 @@ def _observe(classifier: Classifier, train_set: EncodedDataset, seed: int) -> No
 def _evaluate(
     classifier: Classifier, data: TrainingData, thresholds: Thresholds, logits_before: NDArray[np.float32]
 ) -> Evaluation:
-    train_targets = data.train.targets
     if thresholds.fitted_on.split == "dev":
-        return calibrate_and_evaluate(classifier, train_targets, data.dev, None)
-    calibration = calibrate(classifier, data.dev, train_targets)
+        return calibrate_and_evaluate(classifier, data.train, data.dev, None)
+    calibration = calibrate(classifier, data.dev, data.train.targets)
     moved = carry_over(thresholds, logits_before, classifier.logits(data.train), "int8 arithmetic")
     moved = replace(moved, calibration=calibration)
     dev = probabilities_by_modality(classifier, data.dev)
-    outputs = SplitOutputs("dev", classifier.labels, dev.both, data.dev.targets, dev.alone())
-    return evaluate_thresholds(outputs, moved, train_targets)
+    outputs = SplitOutputs("dev", classifier.labels, dev.both, data.dev.targets, dev.alone(data.dev))
+    return evaluate_thresholds(outputs, moved, data.train.targets)

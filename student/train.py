@@ -22,6 +22,7 @@ from distill.model.classifier import Classifier
 from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
+from distill.scoring.baseline import BaselineAnswers
 from distill.scoring.metrics import positive_rates
 from distill.training.focal import focal_loss
 from distill.training.folds import Fold, Folds, OutOfFold, calibrate_and_evaluate, predict_out_of_fold
@@ -141,13 +142,15 @@ def fit_student(
     targets: DistillationTargets,
     run: CheckpointFolder,
     run_control: Callable[[], DistillationVerdict] | None = None,
+    baseline: BaselineAnswers | None = None,
 ) -> Checkpoint:
     """Train on splits.train with the teacher's outputs, stop early on splits.dev, and write the run to
     `run.folder`.
 
     With `config.out_of_fold`, thresholds and metrics come from out-of-fold probabilities of the training split,
     each fold distilled from the teacher that was not trained on its held-out part. `run_control`, called once the
-    student is trained, gives the verdict of the control experiment (`student.control`).
+    student is trained, gives the verdict of the control experiment (`student.control`). A `baseline` that answered
+    the rows of the metrics is compared with.
 
     Raises as `prepare_student`; RunError also for features to match that an ensemble does not have, and for a loss
     that is not finite, DataError for a dev split on which no thresholds can be fitted, and OutputError for a file
@@ -162,7 +165,8 @@ def fit_student(
         note(f"training on all {len(student.data.train)} examples for {epochs} epochs, as the folds say")
     network = student.classifier.network
     log = train_model(network, config, student.data, student.make_loss(), training.child("all"), epochs)
-    evaluation = calibrate_and_evaluate(student.classifier, student.labelled.targets, student.data.dev, out_of_fold)
+    evaluation = calibrate_and_evaluate(student.classifier, student.labelled, student.data.dev, out_of_fold)
+    evaluation = evaluation.beside(baseline, "the student")
     metrics = evaluation.to_json() | {"training": asdict(log), "teacher_sha256": targets.whole.teacher_sha256}
     verdict = None if run_control is None else run_control()
     if verdict is not None:

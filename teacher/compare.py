@@ -11,15 +11,19 @@ import numpy as np
 from rich.table import Table
 
 from distill.core.files import write_json
-from distill.core.recipe import TeacherConfig
+from distill.core.recipe import Objective, TeacherConfig
 from distill.core.terminal import note
 from distill.data.dataset import Splits, encode_targets
 from distill.data.run_folder import COMPARISON
 from distill.model.distributed import on_first_process
+from distill.scoring.answers import OUT_OF_FOLD
+from distill.scoring.baseline import PLAIN, AgainstBaseline, Yardstick
 from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, paired_difference
+from distill.scoring.calibration import label_rates
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, constant_baseline
 from distill.scoring.thresholds import cross_fitted
+from distill.scoring.verdict import Verdict
 from distill.training.folds import Folds, predict_out_of_fold
 from distill.training.trainer import CheckpointFolder
 from teacher.losses import teacher_loss
@@ -31,13 +35,16 @@ FOLD_SEED = 13  # the same folds for every recipe and seed: differences are betw
 @dataclass(frozen=True)
 class RecipeResult:
     """One recipe's scores, and its difference from the first recipe, None for the first itself. `epoch_s` is the
-    median time of an epoch of training and validation, in seconds; `epochs` are the best ones, by fold and seed."""
+    median time of an epoch of training and validation, in seconds; `epochs` are the best ones, by fold and seed.
+    `verdict` judges that difference, and `baseline` the one from a baseline, in the objective of all."""
 
     name: str
     arm: ArmMetrics
     gain: dict[str, Estimate] | None
     epoch_s: float
     epochs: tuple[int, ...]
+    verdict: Verdict | None = None
+    baseline: AgainstBaseline | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class RecipeComparison:
     examples: int
     folds: int
     seeds: tuple[int, ...]
-    objective: str
+    objective: Objective
     recipes: tuple[RecipeResult, ...]
     constant: ArmMetrics
     constant_gain: dict[str, Estimate]
@@ -70,7 +77,12 @@ class RecipePredictions:
 
 
 def compare_recipes(
-    configs: Mapping[str, TeacherConfig], splits: Splits, folds: int, seeds: int, checkpoints: CheckpointFolder
+    configs: Mapping[str, TeacherConfig],
+    splits: Splits,
+    folds: int,
+    seeds: int,
+    checkpoints: CheckpointFolder,
+    yardstick: Yardstick = PLAIN,
 ) -> RecipeComparison:
     """Train every recipe with `seeds` seeds, counted from its own, in `folds` folds of the training split, and
     evaluate all on the same rows; dev stops each training. Writes comparison.json. Finished folds in
@@ -80,39 +92,42 @@ def compare_recipes(
         name: predict_recipe(name, config, splits, folds, seeds, checkpoints.child(name))
         for name, config in configs.items()
     }
-    comparison = evaluate_recipes(configs, predictions, splits, folds)
+    comparison = evaluate_recipes(configs, predictions, splits, folds, yardstick)
     on_first_process(write_json)(checkpoints.folder / COMPARISON, comparison.to_json())
     return comparison
 
 
 def evaluate_recipes(
-    configs: Mapping[str, TeacherConfig], predictions: Mapping[str, RecipePredictions], splits: Splits, folds: int
+    configs: Mapping[str, TeacherConfig],
+    predictions: Mapping[str, RecipePredictions],
+    splits: Splits,
+    folds: int,
+    yardstick: Yardstick = PLAIN,
 ) -> RecipeComparison:
     """Score every recipe's decisions, with cross-fitted thresholds for its objective, and compare it with the
-    first.
+    first, and with a baseline if there is one.
 
     Differences are paired: the bootstrap draws the same examples and the same seeds for both."""
     targets, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
     names = list(configs)
-    reference = configs[names[0]]
+    objective = configs[names[0]].threshold_objective
     seeds = len(predictions[names[0]].probabilities)
-    draws = PairedBootstrap(len(targets), seeds)
-    scores = {}
+    bootstrap, rates, scores = PairedBootstrap(len(targets), seeds), label_rates(targets), {}
     for name, config in configs.items():
-        probabilities = predictions[name].probabilities
-        decisions = [cross_fitted(p, targets, config.threshold_objective, groups=groups) for p in probabilities]
-        scores[name] = draws.metric_draws(targets, probabilities, decisions, groups)
+        probabilities, own = predictions[name].probabilities, config.threshold_objective
+        decisions = [cross_fitted(p, targets, own, rates=rates, groups=groups) for p in probabilities]
+        scores[name] = bootstrap.metric_draws(targets, probabilities, decisions, groups)
     reference_scores = scores[names[0]]
-    recipes = tuple(
-        RecipeResult(
-            name,
-            arm_metrics(scores[name]),
-            None if name == names[0] else paired_difference(scores[name], reference_scores),
-            predictions[name].epoch_s,
-            predictions[name].epochs,
-        )
-        for name in names
-    )
+
+    def result(name: str) -> RecipeResult:
+        ours, gain, verdict = scores[name], None, None
+        if name != names[0]:
+            gain = paired_difference(ours, reference_scores)
+            verdict = Verdict.of(ours, reference_scores, objective, len(targets), yardstick.margin)
+        baseline = yardstick.judge(name, objective, ours, bootstrap)
+        epochs = predictions[name].epochs
+        return RecipeResult(name, arm_metrics(ours), gain, predictions[name].epoch_s, epochs, verdict, baseline)
+
     constant = constant_baseline(splits.labels.names, targets, targets, groups)
     always = np.broadcast_to(np.isin(splits.labels.names, constant.names), targets.shape)
     one_arm = PairedBootstrap(len(targets), 1)
@@ -120,9 +135,9 @@ def evaluate_recipes(
     return RecipeComparison(
         examples=len(targets),
         folds=folds,
-        seeds=tuple(reference.seed + number for number in range(seeds)),
-        objective=reference.threshold_objective,
-        recipes=recipes,
+        seeds=tuple(configs[names[0]].seed + number for number in range(seeds)),
+        objective=objective,
+        recipes=tuple(map(result, names)),
         constant=arm_metrics(constant_scores),
         constant_gain=paired_difference(constant_scores, reference_scores),
         constant_names=constant.names,
@@ -180,8 +195,23 @@ def table_of(
         own = (column[recipe.name] for column in more.values())
         shares = (f"{accuracy:.3f}" for accuracy in a.accuracies.values())
         table.add_row(recipe.name, *cells, gain, *own, *shares)
+    for baseline in [recipe.baseline for recipe in c.recipes[:1] if recipe.baseline is not None]:
+        q, ours = baseline.quality, baseline.gain[objective]
+        cells = (f"{q.micro_f1:.3f}", f"{q.macro_f1:.3f}", f"{q.micro_ap:.3f}")
+        turned = f"{Estimate(-ours.value, -ours.high, -ours.low):+.3f}"  # the baseline minus the first recipe
+        shares = (f"{group.accuracy:.3f}" for group in q.groups or ())
+        table.add_row(baseline.name, *cells, turned, *([""] * len(more)), *shares)
     cells = (f"{c.constant.micro_f1:.3f}", f"{c.constant.macro_f1:.3f}", "")
     gain = f"{c.constant_gain[objective]:+.3f}"
     shares = (f"{accuracy.value:.3f}" for accuracy in c.constant.accuracies.values())
     table.add_row(f"always {len(c.constant_names)} labels", *cells, gain, *([""] * len(more)), *shares)
     return table
+
+
+def comparison_sentences(comparison: RecipeComparison) -> list[str]:
+    """Whether each recipe is better than the first, and than the baseline if there is one."""
+    c = comparison
+    where = f"{OUT_OF_FOLD} ({c.examples} examples, {len(c.seeds)} seed{'s' if len(c.seeds) > 1 else ''})"
+    first = c.recipes[0].name
+    against = [each.verdict.sentence(each.name, first, where) for each in c.recipes if each.verdict is not None]
+    return against + [each.baseline.sentence for each in c.recipes if each.baseline is not None]

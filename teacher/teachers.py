@@ -15,7 +15,9 @@ from distill.data.dataset import Example, Splits
 from distill.data.labels import LabelSet
 from distill.data.run_folder import weights_sha256
 from distill.data.teacher_sources import TeacherSources
+from distill.model.checkpoint import read_thresholds
 from distill.model.soft_targets import SoftTargets
+from distill.scoring.thresholds import Thresholds
 from teacher.soft_targets import ensemble_folds, ensemble_soft_targets
 
 
@@ -30,6 +32,12 @@ class Teachers:
     def open(cls, sources: TeacherSources, labels: LabelSet) -> Teachers:
         """Read the answers. Raises DataError."""
         return cls(sources.runs, None if sources.answers is None else sources.answers.read(labels))
+
+    def thresholds(self) -> Thresholds | None:
+        """Those that ship with the one run that teaches alone, None for an ensemble or answers. Raises RunError."""
+        if self.answers is not None or len(self.runs) != 1:
+            return None
+        return read_thresholds(self.runs[0])
 
     def depends_on(self) -> dict[str, Any]:
         """The entries of a run's started.json. Raises RunError."""

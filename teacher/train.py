@@ -16,6 +16,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.distributed import on_first_process
 from distill.model.soft_targets import SoftTargets
+from distill.scoring.baseline import BaselineAnswers
 from distill.scoring.metrics import Targets, positive_rates
 from distill.training.folds import Folds, calibrate_and_evaluate, predict_out_of_fold
 from distill.training.run_writer import finish_run
@@ -63,7 +64,11 @@ def _encode(classifier: Classifier, splits: Splits) -> TrainingData:
 
 
 def fit_teacher(
-    config: TeacherConfig, splits: Splits, run: CheckpointFolder, start: Classifier | None = None
+    config: TeacherConfig,
+    splits: Splits,
+    run: CheckpointFolder,
+    start: Classifier | None = None,
+    baseline: BaselineAnswers | None = None,
 ) -> Checkpoint:
     """Train on splits.train, stop early and fit thresholds on splits.dev, and write the run to `run.folder` with
     the teacher's soft targets for splits.train.
@@ -78,10 +83,12 @@ def fit_teacher(
     """
     teacher = prepare_teacher(config, splits) if start is None else UntrainedTeacher(start, _encode(start, splits))
     teacher.classifier.warn_of_cut_texts(splits)
-    return fit_prepared(teacher, splits, run)
+    return fit_prepared(teacher, splits, run, baseline)
 
 
-def fit_prepared(teacher: UntrainedTeacher, splits: Splits, run: CheckpointFolder) -> Checkpoint:
+def fit_prepared(
+    teacher: UntrainedTeacher, splits: Splits, run: CheckpointFolder, baseline: BaselineAnswers | None = None
+) -> Checkpoint:
     """As `fit_teacher`, from encoded data."""
     classifier, data, targets, config = teacher.classifier, teacher.data, teacher.targets, teacher.config
     loss = teacher_loss(config, targets, classifier.labels.group_columns)
@@ -98,7 +105,8 @@ def fit_prepared(teacher: UntrainedTeacher, splits: Splits, run: CheckpointFolde
         if config.epochs:
             note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")
     log = train_model(classifier.network, config, data, loss, training.child("all"), epochs)
-    evaluation = calibrate_and_evaluate(classifier, targets, data.dev, out_of_fold)
+    evaluation = calibrate_and_evaluate(classifier, data.train, data.dev, out_of_fold)
+    evaluation = evaluation.beside(baseline, "the teacher")
     soft_targets = compute_soft_targets(classifier, splits.train, data.train)
     on_first_process(soft_targets.write)(run.folder / FILE)
     metrics = evaluation.to_json() | {"training": asdict(log)}

@@ -104,6 +104,18 @@ def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def baseline(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of `distill baseline`, with two folds."""
+    from distill.api import fit_baselines
+
+    out = tmp_path_factory.mktemp("baseline") / "baseline"
+    fit_baselines(
+        chain.data, out, recipe=recipes_folder() / "tiny.toml", overrides=[*chain.overrides, "teacher.folds=2"]
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
 def victim() -> Iterator[Victim]:
     """A process that is killed, or meets a full disk, where it is told."""
     started = Victim()

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
 from bench.quality.eval_set import EvalSet
-from bench.quality.evaluate import decide
+from bench.quality.evaluate import answers, decide
 from bench.quality.leakage import Leakage, leakage
 from bench.report.types import by_support
-from bench.runtimes.open_model import OpenModel, probabilities
+from bench.runtimes.open_model import OpenModel
 from distill import __version__
 from distill.core.bounds import SHARE, check_bounds
 from distill.core.errors import BenchError, RecipeError, RunError
@@ -25,6 +25,7 @@ from distill.core.schema import build_dataclass
 from distill.data.run_folder import METRICS
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import is_bundle
+from distill.scoring.baseline import AgainstBaseline, BaselineAnswers
 from distill.scoring.metrics import (
     ConstantBaseline,
     Decisions,
@@ -97,7 +98,7 @@ class Subject:
 @dataclass(frozen=True)
 class Findings:
     """All that a page shows. `thresholds` says where the thresholds come from; `training` is None with the reason
-    in `no_training`."""
+    in `no_training`; `baseline` compares the model with a baseline."""
 
     name: str
     split: str
@@ -115,6 +116,7 @@ class Findings:
     training: TrainLog | None
     no_training: str | None
     wrong: tuple[Wrong, ...]
+    baseline: AgainstBaseline | None = None
 
     @property
     def cross_fitted(self) -> bool:
@@ -141,12 +143,18 @@ class Findings:
         return asdict(self)
 
 
-def inspect(model: OpenModel, eval_set: EvalSet, name: str, worst: int) -> Findings:
-    """Run every example through the model once; `worst` is how many of the most wrong examples to name. Raises
-    ImageError, RunError and BenchError."""
+def inspect(
+    model: OpenModel, eval_set: EvalSet, name: str, worst: int, baseline: BaselineAnswers | None = None
+) -> Findings:
+    """Run every example through the model once; `worst` is how many of the most wrong examples to name. A
+    `baseline` that answered the same is compared with. Raises ImageError, RunError and BenchError."""
     training, reason = training_of(model.folder)
     subject = Subject(name, model.thresholds, leakage(model.folder, model.thresholds, eval_set), training, reason)
-    return findings_of(subject, eval_set, probabilities(model, eval_set.examples), worst)
+    ours = answers(model, eval_set, subject.leakage)
+    findings = findings_of(subject, eval_set, ours.probabilities, worst)
+    if baseline is None:
+        return findings
+    return replace(findings, baseline=baseline.against("the model", ours))
 
 
 def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: int) -> Findings:

@@ -48,12 +48,22 @@ def cautions(findings: Findings) -> list[str]:
         f"To beat: always answering {', '.join(constant.names)} has micro-F1 {constant.micro_f1:.3f} and macro-F1 "
         f"{constant.macro_f1:.3f} (this one {q.micro_f1.value:.3f} and {q.macro_f1.value:.3f})."
     )
+    if findings.baseline is not None:
+        baseline = findings.baseline
+        lines.append(
+            f"To beat: {baseline.name} has micro-F1 {baseline.quality.micro_f1:.3f} and macro-F1 "
+            f"{baseline.quality.macro_f1:.3f}, its thresholds {baseline.thresholds}. {_capital(baseline.sentence)}."
+        )
     for group, own in zip(constant.groups or (), q.groups or (), strict=True):
         lines.append(
             f"To beat in {group.title}: {group.accuracy.value:.3f}, of always the most frequent one (this one "
             f"{own.accuracy.value:.3f})."
         )
     return lines
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _leakage(findings: Findings) -> list[str]:

@@ -9,6 +9,18 @@ from distill.model.training_log import TrainLog
 from distill.scoring.tables import threshold_cell
 
 
+def quality(findings: Findings) -> Grid:
+    """The model, the baseline if there is one, and the constant predictor."""
+    split, constant, baseline = findings.split, findings.constant, findings.baseline
+    measured = [("this model", findings.quality)]
+    measured += [] if baseline is None else [(baseline.name, baseline.quality)]
+    rows = [(name, f"{q.micro_f1:.3f}", f"{q.macro_f1:.3f}", f"{q.micro_ap:.3f}") for name, q in measured]
+    always = f"always {', '.join(constant.names)}"
+    rows.append((always, f"{constant.micro_f1:.3f}", f"{constant.macro_f1:.3f}", NONE))
+    headings = ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "micro-AP")
+    return Grid(f"Quality on {findings.quality.examples} examples of {split}", headings, tuple(rows))
+
+
 def decisions(findings: Findings) -> Grid:
     """What was decided for each label, and the shares that come of it."""
     rows = []

@@ -22,6 +22,7 @@ from bench.measure.worker import Start
 from bench.report.types import ColdStart, Memory, Noise, Stage, Timing, WithoutArena
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
+from distill.core.recipe import MARGIN
 from distill.core.terminal import track
 from distill.core.untrusted import short_repr
 from distill.data.dataset import Example
@@ -38,13 +39,16 @@ Rows = tuple[tuple[str, str | None], ...]
 class Plan:
     """What is measured: every number of threads with every batch size; the first of each is the headline, which is
     asked for `calls` examples, a call each at batch 1. The other pairs are asked for a quarter of them. `starts` is
-    the number of cold starts; `device` is what the report calls the machine, its processor's name if None."""
+    the number of cold starts; `device` is what the report calls the machine, its processor's name if None. The
+    variant in the folder `baseline`, if there is one, is the baseline, and `margin` what verdicts are judged by."""
 
     threads: tuple[int, ...]
     batches: tuple[int, ...]
     calls: int
     starts: int
     device: str | None = None
+    baseline: Path | None = None
+    margin: float = MARGIN
 
 
 @dataclass(frozen=True)

@@ -28,4 +28,4 @@ def run_with_peers(
     at the end, and its own other `openings`; `train` is what peers calibrate on. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="distill-peers-") as folder:
         made = make(bundle, peers, Path(folder), against, train)
-        return run(select_variants(bundle, against, [*made, *openings]), eval_set, plan)
+        return run(select_variants(bundle, against, [*made, *openings], baseline=plan.baseline), eval_set, plan)

@@ -15,6 +15,7 @@ from distill.core.schema import build_dataclass
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.image_facts import image_hash
 from distill.data.labels import LabelSet
+from distill.scoring.answers import Rows
 from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import ConstantBaseline, Targets, constant_baseline
 
@@ -55,6 +56,11 @@ class EvalSet:
     def targets(self) -> Targets:
         """Of the examples, float32 (N, L)."""
         return encode_targets(self.examples, self.labels)
+
+    @property
+    def rows(self) -> Rows:
+        """The examples without texts and images."""
+        return Rows(self.split, self.labels, self.targets)
 
     @classmethod
     def from_splits(cls, splits: Splits, split: str | None) -> EvalSet:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.quality.eval_set import EvalSet
 from bench.quality.leakage import Leakage, leakage
 from bench.report.types import Bin, Difference, Indices, to_decisions, to_indices
 from bench.runtimes.open_model import OpenModel, probabilities
-from distill.core.terminal import output
-from distill.data.dataset import without_images, without_texts
-from distill.scoring.estimate import Estimate
-from distill.scoring.metrics import (
-    Decisions,
-    Probabilities,
-    Quality,
-    Targets,
-    bootstrap_draws,
-    measure_decisions,
-    weighted_f1,
-)
+from distill.core.recipe import MARGIN, Objective
+from distill.core.terminal import note, output
+from distill.data.dataset import Example, without_images, without_texts
+from distill.scoring.answers import Answers
+from distill.scoring.baseline import AgainstBaseline, BaselineAnswers
+from distill.scoring.bootstrap import MetricDraws, paired_difference
+from distill.scoring.metrics import Decisions, Probabilities, Quality, Targets, bootstrap_draws, weighted_f1
 from distill.scoring.tables import label_table, quality_table
 from distill.scoring.thresholds import Thresholds, cross_fitted
+from distill.scoring.verdict import Verdict
 
 BINS = 10  # of a reliability diagram
 DRAWS = 2000
@@ -35,41 +33,52 @@ class SplitEvaluation:
 
     When a model's thresholds were fitted on the very split that is measured, `quality` uses thresholds fitted on
     other rows of it (5 folds), and `quality_own_thresholds`, which flatters, the model's own; otherwise the latter
-    is None. The two others withhold one half of every example. `decided` are the decisions that `quality` measures.
+    is None. The two others withhold one half of every example, and are None where no example has the other one.
+    `decided` are the decisions that `quality` measures; `baseline` compares them with a baseline's.
     """
 
     quality: Quality
     quality_own_thresholds: Quality | None
-    quality_text_alone: Quality
-    quality_image_alone: Quality
+    quality_text_alone: Quality | None
+    quality_image_alone: Quality | None
     thresholds: str
     reliability: tuple[Bin, ...]
     decided: Indices
+    baseline: AgainstBaseline | None = None
 
 
-def evaluate(model: OpenModel, eval_set: EvalSet) -> SplitEvaluation:
-    """Run every example of `eval_set` through the model and measure its decisions. Raises ImageError,
-    RunError for a run that does not say what it was trained on, and BundleError for a model that fails."""
-    thresholds, targets = model.thresholds, eval_set.targets
+def evaluate(model: OpenModel, eval_set: EvalSet, baseline: BaselineAnswers | None = None) -> SplitEvaluation:
+    """Run every example of `eval_set` through the model and measure its decisions, also in pairs with a `baseline`
+    that answered the same. Raises ImageError, RunError for a run that does not say what it was trained on, and
+    BundleError for a model that fails."""
+    thresholds, rows = model.thresholds, eval_set.rows
     seen = leakage(model.folder, thresholds, eval_set)
-    whole = probabilities(model, eval_set.examples)
-    halves = [probabilities(model, half(eval_set.examples)) for half in (without_images, without_texts)]
-    decisions = [decide(thresholds, seen, eval_set, whole, p) for p in (whole, *halves)]
+    whole = answers(model, eval_set, seen)
 
-    def measured(p: Probabilities, decided: Decisions) -> Quality:
-        names, groups = model.labels.names, thresholds.groups
-        return measure_decisions(names, targets, p, decided, thresholds.array(), groups)
+    def alone(half: Callable[[Sequence[Example]], list[Example]]) -> Quality:
+        p = probabilities(model, half(eval_set.examples))
+        decisions = decide(thresholds, seen, eval_set, whole.probabilities, p)
+        return replace(whole, probabilities=p, decisions=decisions).quality(rows)
 
-    quality, text_alone, image_alone = map(measured, (whole, *halves), decisions)
+    own = replace(whole, decisions=thresholds.apply(whole.probabilities))
+    has_text, has_image = any(e.text for e in eval_set.examples), any(e.image for e in eval_set.examples)
+    against = None if baseline is None else baseline.against("the model", whole)
     return SplitEvaluation(
-        quality=quality,
-        quality_own_thresholds=measured(whole, thresholds.apply(whole)) if seen.fitted else None,
-        quality_text_alone=text_alone,
-        quality_image_alone=image_alone,
+        quality=whole.quality(rows),
+        quality_own_thresholds=own.quality(rows) if seen.fitted else None,
+        quality_text_alone=alone(without_images) if has_text else None,
+        quality_image_alone=alone(without_texts) if has_image else None,
         thresholds=seen.source(thresholds, eval_set.split),
-        reliability=reliability(targets, whole),
-        decided=to_indices(decisions[0]),
+        reliability=reliability(rows.targets, whole.probabilities),
+        decided=to_indices(whole.decisions),
+        baseline=against,
     )
+
+
+def answers(model: OpenModel, eval_set: EvalSet, seen: Leakage) -> Answers:
+    """A model's, its decisions those that count. Raises as `evaluate`."""
+    p = probabilities(model, eval_set.examples)
+    return Answers(p, decide(model.thresholds, seen, eval_set, p), model.thresholds, seen.fitted)
 
 
 def decide(
@@ -105,25 +114,36 @@ def reliability(targets: Targets, p: Probabilities) -> tuple[Bin, ...]:
     )
 
 
-def difference(reference: str, targets: Targets, theirs: Indices, ours: Indices) -> Difference:
-    """Ours minus theirs on the same examples, bootstrapped over examples in pairs."""
+def difference(
+    reference: str, targets: Targets, theirs: Indices, ours: Indices, objective: Objective, margin: float = MARGIN
+) -> Difference:
+    """Ours minus theirs on the same examples, bootstrapped over examples in pairs, and judged by the objective."""
     a, b = (to_decisions(decided, targets.shape[1]) for decided in (theirs, ours))
     draws = bootstrap_draws(len(targets), DRAWS, np.random.default_rng(0))
     weights = np.concatenate([np.ones((1, len(targets))), draws])  # the whole data first
-    pairs = zip(weighted_f1(targets, a, weights), weighted_f1(targets, b, weights), strict=True)
-    micro, macro = (Estimate.of(y[0] - x[0], y[1:] - x[1:]) for x, y in pairs)
-    return Difference(reference, micro, macro, int((a != b).sum()), a.size)
+    before, after = (_f1_draws(targets, decisions, weights) for decisions in (a, b))
+    verdict = Verdict.of(after, before, objective, len(targets), margin)
+    gains = paired_difference(after, before)
+    return Difference(reference, gains["micro"], gains["macro"], int((a != b).sum()), a.size, verdict)
+
+
+def _f1_draws(targets: Targets, decisions: Decisions, weights: NDArray[np.float64]) -> MetricDraws:
+    micro, macro = weighted_f1(targets, decisions, weights)
+    return {"micro": micro, "macro": macro, "balanced": (micro + macro) / 2}
 
 
 def show(evaluation: SplitEvaluation, eval_set: EvalSet) -> None:
-    """Print the tables of one split, beside the constant predictor."""
+    """Print the tables of one split, beside the constant predictor and the baseline."""
     e = evaluation
     rows = [(f"{eval_set.split}, thresholds {e.thresholds}", e.quality)]
     if e.quality_own_thresholds is not None:
         rows.append((f"{eval_set.split}, thresholds fitted on it (flatters)", e.quality_own_thresholds))
-    rows += [
-        (f"{eval_set.split}, text alone", e.quality_text_alone),
-        (f"{eval_set.split}, image alone", e.quality_image_alone),
-    ]
+    alone = {"text": e.quality_text_alone, "image": e.quality_image_alone}
+    rows += [(f"{eval_set.split}, {name} alone", q) for name, q in alone.items() if q is not None]
+    if e.baseline is not None:
+        origin = e.baseline.thresholds
+        rows.append((f"{eval_set.split}, {e.baseline.name}, thresholds {origin}", e.baseline.quality))
     output.print(quality_table("Quality", rows, eval_set.constant))
     output.print(label_table(e.quality))
+    if e.baseline is not None:
+        note(e.baseline.sentence)

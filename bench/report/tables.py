@@ -55,12 +55,17 @@ def headline(rows: Sequence[Row], devices: Sequence[str] = ()) -> Grid:
 
 def differences(rows: Sequence[Row]) -> Grid | None:
     """In pairs on the same examples; None where nothing was subtracted."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for row in rows:
         for d in row.differences:
             flips = f"{d.flipped} of {d.decisions} ({d.flipped / d.decisions:.1%})"
-            lines.append((f"{row.name} - {d.reference}", f"{d.micro_f1:+.3f}", f"{d.macro_f1:+.3f}", flips))
-    headings = ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip")
+            cells = (f"{d.micro_f1:+.3f}", f"{d.macro_f1:+.3f}", flips)
+            judged = ("", "") if d.verdict is None else (d.verdict.outcome, f"{d.verdict.detectable:.3f}")
+            lines.append((f"{row.name} - {d.reference}", *cells, *judged))
+    headings: tuple[str, ...] = ("", "micro-F1 [95 %]", "macro-F1 [95 %]", "decisions that flip")
+    headings += ("verdict", "could be shown")
+    if not any(d.verdict for row in rows for d in row.differences):  # of an earlier version
+        headings, lines = headings[:4], [line[:4] for line in lines]
     own = _own(row for row in rows for _ in row.differences)
     return Grid("Differences, paired bootstrap over examples", headings, tuple(lines), own) if lines else None
 
@@ -184,7 +189,8 @@ def quality(rows: Sequence[Row], report: BenchReport) -> Grid:
         q, own = row.quality, row.quality_own_thresholds
         yield from (f"{q.micro_f1:.3f}", f"{q.macro_f1:.3f}")
         yield from (f"{figure:.3f}" for figure in (q.macro_f1_empty_as_one, q.micro_ap, q.ece))
-        yield from (f"{half.micro_f1.value:.3f}" for half in (row.quality_text_alone, row.quality_image_alone))
+        for half in (row.quality_text_alone, row.quality_image_alone):
+            yield NONE if half is None else f"{half.micro_f1.value:.3f}"
         yield from (f"{f1.value:.3f}" for f1 in (own.micro_f1, own.macro_f1)) if own else (NONE, NONE)
         if q.hierarchical_f1 is not None:
             yield f"{q.hierarchical_f1:.3f}"
@@ -263,9 +269,10 @@ def footnotes(report: BenchReport) -> list[str]:
         "end to end from image file and text to labels; peak MB is the whole process.",
         f"Quality on {c.split} ({c.examples} examples); thresholds {_origins(report.rows)}; macro-F1 counts "
         "an empty label as 0; intervals are bootstrap, over examples for F1 and over rounds for times.",
-        f"Micro-F1 of the text alone and of the image alone: {_halves(report.rows)}.",
+        f"Micro-F1 {_halves(report.rows)}.",
         f"Always predicting {', '.join(constant.names)} gives micro-F1 {constant.micro_f1:.3f}, "
         f"macro-F1 {constant.macro_f1:.3f}{accuracies}.",
+        *verdicts(report),
         noise_sentence(report),
     ]
     missing = [name for name, value in (("p90", timing.p90), ("p99", timing.p99)) if value is None]
@@ -273,6 +280,16 @@ def footnotes(report: BenchReport) -> list[str]:
         calls = max(min_calls_for_quantile(0.9 if name == "p90" else 0.99) for name in missing)
         notes.append(f"No {' and no '.join(missing)}: that takes {calls} calls or more (--calls {calls}).")
     return notes
+
+
+def verdicts(report: BenchReport) -> list[str]:
+    """Whether the own variant is better than those that it is compared with, and what these examples could show."""
+    own, where = report.own, f"{report.conditions.split} ({report.conditions.examples} examples)"
+    return [
+        f"{verdict.sentence(own.name, d.reference, where)}."
+        for d in own.differences
+        if (verdict := d.verdict) is not None
+    ]
 
 
 def noise_sentence(report: BenchReport) -> str:
@@ -320,9 +337,15 @@ def _origins(rows: Sequence[Row]) -> str:
 
 
 def _halves(rows: Sequence[Row]) -> str:
-    """Of the first row and of the own one."""
-    return "; ".join(
-        f"{row.quality_text_alone.micro_f1.value:.3f} and {row.quality_image_alone.micro_f1.value:.3f} ({row.name})"
-        for row in rows
-        if row is rows[0] or row.own
-    )
+    """Of the first row and of the own one, of each half that any example has."""
+    shown = [row for row in rows if row is rows[0] or row.own]
+    halves = {
+        "text": [row.quality_text_alone for row in shown],
+        "image": [row.quality_image_alone for row in shown],
+    }
+    known = {name: [q for q in of if q is not None] for name, of in halves.items() if None not in of}
+    parts = [
+        f"{' and '.join(f'{q.micro_f1.value:.3f}' for q in each)} ({row.name})"
+        for row, *each in zip(shown, *known.values(), strict=True)
+    ]
+    return f"{' and '.join(f'of the {name} alone' for name in known)}: {'; '.join(parts)}"

@@ -14,6 +14,7 @@ from distill.core.files import read_json
 from distill.core.schema import build_dataclass
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import ConstantBaseline, Decisions, Quality, Targets
+from distill.scoring.verdict import Verdict
 
 SCHEMA = 5
 
@@ -131,14 +132,15 @@ class Peak:
 
 @dataclass(frozen=True)
 class Difference:
-    """A variant minus `reference` on the same examples: F1 with paired bootstrap intervals, and how many of the
-    decisions are others."""
+    """A variant minus `reference` on the same examples: F1 with paired bootstrap intervals, how many of the
+    decisions are others, and the verdict, None in reports of earlier versions."""
 
     reference: str
     micro_f1: Estimate
     macro_f1: Estimate
     flipped: int
     decisions: int
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,10 @@ class Bin:
 class Row:
     """One variant. `own` marks the Bundle that the benchmark is about; the first of `timings` is the headline.
 
-    `joules` are those of a call, of the whole package. `differences` are from the report's reference and, of the
-    own Bundle, from its fp32 parent. `decided` holds, for every example in order, the indices of the labels decided
-    for, which `quality` measures.
+    `joules` are those of a call, of the whole package. `differences` are from the report's reference, from its
+    baseline and, of the own Bundle, from its fp32 parent. `quality_text_alone` is None where no example has a text,
+    `quality_image_alone` where none has an image. `decided` holds, for every example in order, the indices of the
+    labels decided for, which `quality` measures.
     """
 
     name: str
@@ -173,8 +176,8 @@ class Row:
     work: Work | None
     quality: Quality
     quality_own_thresholds: Quality | None
-    quality_text_alone: Quality
-    quality_image_alone: Quality
+    quality_text_alone: Quality | None
+    quality_image_alone: Quality | None
     thresholds: str
     reliability: tuple[Bin, ...]
     differences: tuple[Difference, ...]
@@ -234,7 +237,8 @@ class Conditions:
 @dataclass(frozen=True)
 class BenchReport:
     """One run of the benchmark on one device. `gold` holds the true labels' indices of every example, and `unknown`
-    those of the labels that are not known; it is empty if all are."""
+    those of the labels that are not known; it is empty if all are. `baseline` is the name of the baseline's row, if
+    there is one."""
 
     machine: Machine
     conditions: Conditions
@@ -245,6 +249,7 @@ class BenchReport:
     constant: ConstantBaseline
     rows: tuple[Row, ...]
     unknown: Indices = ()
+    baseline: str | None = None
 
     @property
     def own(self) -> Row:

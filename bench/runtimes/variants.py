@@ -82,17 +82,22 @@ def fp32_path(bundle: Path) -> Path:
 
 
 def select_variants(
-    bundle: Path, against: Sequence[Path], peers: Sequence[Variant] = (), with_parent: bool = True
+    bundle: Path,
+    against: Sequence[Path],
+    peers: Sequence[Variant] = (),
+    with_parent: bool = True,
+    baseline: Path | None = None,
 ) -> list[Variant]:
     """The variants of a report, the ones it is measured against first; an int8 Bundle's fp32 parent joins
-    by itself when it is beside it, unless `with_parent` is False, and peers come last but one. Doubled names get
-    their folder's name."""
-    folders = list(against)
+    by itself when it is beside it, unless `with_parent` is False, a `baseline` joins by that name, and peers come
+    last but one. Doubled names get their folder's name."""
+    folders = [*against, *([] if baseline is None else [baseline])]
     parent = fp32_path(bundle)
     if with_parent and is_bundle(parent) and parent not in folders:
         folders.append(parent)
     folders.append(bundle)
     *others, own = [variant_from_path(folder) for folder in dict.fromkeys(folders)]
+    others = [replace(v, name=v.name.replace(v.kind, "baseline", 1)) if v.folder == baseline else v for v in others]
     variants = [*others, *peers, own]
     names = [variant.name for variant in variants]
     return [replace(v, name=f"{v.name} ({v.folder.name})") if names.count(v.name) > 1 else v for v in variants]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.exits import exits
 from distill.cli.groups import WithDefault
 from distill.cli.options import (
@@ -97,6 +99,7 @@ def _report_of(bundle: Path, **_: Any) -> Path:
 @click.option("--name", help="Name of this device.  [default: its processor]")
 @out_file("JSON report to write.  [default: BUNDLE-bench.json]", beside=(".md", ".html"), otherwise=_report_of)
 @click.option("--compare", type=click.Path(path_type=Path), metavar="FILE", help="Older report to compare with.")
+@baseline_options
 @fail_option
 @json_option
 @report_to_option
@@ -118,12 +121,15 @@ def run(
     compare: Path | None,
     fail_on: str | None,
     report_to: tuple[str, ...],
+    baseline: Any,
+    margin: float,
     columns: Columns,
 ) -> None:
     """Benchmark a Bundle beside other runs, Bundles and toolkits.
 
     Each variant runs in a process of its own and their calls are interleaved, so that noise affects all alike. If
-    BUNDLE-fp32 exists, it is included. Writes the report as JSON, Markdown and an HTML page with plots.
+    BUNDLE-fp32 exists, it is included, and so is the baseline. Writes the report as JSON, Markdown and an HTML
+    page with plots.
 
     \b
     Examples:
@@ -143,16 +149,18 @@ def run(
     from distill.core.cores import default_threads
     from distill.core.terminal import note
     from distill.core.tracking import choose_trackers
+    from distill.runtime.baseline import find_baseline
 
     rules = parse(fail_on) if fail_on else ()  # and the old report: mistakes in them are found before the long work
     if rules and compare is None:
         raise click.UsageError("--fail-on compares with an older report; give it with --compare OLD.json")
     old = read(compare) if compare else None
-    plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
+    plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name, margin=margin)
     require_packages(peers)
     trackers = choose_trackers(report_to)
     openings = other_openings(bundle, providers, runtimes)
     splits, eval_set = _eval_set(data, bundle, split, columns, against)
+    plan = replace(plan, baseline=find_baseline(baseline, bundle, splits))
     report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan, openings)
     written = write(report, out)
     track(report, written, trackers)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.options import column_options, dry_run_option, training_options
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
@@ -30,6 +32,7 @@ TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
     "--folds", default=5, show_default=True, type=click.IntRange(2), help="Number of cross-validation folds."
 )
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Number of seeds in each fold.")
+@baseline_options
 @dry_run_option
 @column_options
 @recorded
@@ -45,6 +48,8 @@ def compare_teachers(
     tries: tuple[str, ...],
     folds: int,
     seeds: int,
+    baseline: Any,
+    margin: float,
     columns: Columns,
 ) -> None:
     """Compare several teachers by cross-validation.
@@ -70,7 +75,7 @@ def compare_teachers(
         raise click.UsageError(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
         )
-    from distill.api import read_by_recipe
+    from distill.api import baselines, read_by_recipe
     from distill.core.files import refuse_overwriting, write_text
     from distill.core.tracking import choose_trackers
 
@@ -80,9 +85,11 @@ def compare_teachers(
     from distill.core.terminal import note, output, to_text
     from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size, on_first_process
+    from distill.scoring.answers import OUT_OF_FOLD
+    from distill.scoring.baseline import Yardstick
     from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
-    from teacher.compare import compare_recipes, comparison_table
+    from teacher.compare import compare_recipes, comparison_sentences, comparison_table
 
     for config in configs.values():
         check_batch_size(config.batch_size)
@@ -92,12 +99,16 @@ def compare_teachers(
         return show_plan(*(teacher_plan(c, splits, out, seeds * (folds - 1), name) for name, c in configs.items()))
     asked = {"tries": {name: asdict(config) for name, config in configs.items()}, "folds": folds, "seeds": seeds}
     start = RunStart("teacher", next(iter(configs.values())), splits, asked)
+    yardstick = Yardstick(margin, baselines(baseline, out, splits, [OUT_OF_FOLD], margin).get(OUT_OF_FOLD))
     with claim_run(out, start, resume, overwrite), follow(out, start, resume, trackers) as run:
-        comparison = compare_recipes(configs, splits, folds, seeds, run)
+        comparison = compare_recipes(configs, splits, folds, seeds, run, yardstick)
         table, file = comparison_table(comparison), out / Path(COMPARISON).with_suffix(".txt")
-        on_first_process(write_text)(file, to_text(table))
+        sentences = comparison_sentences(comparison)
+        on_first_process(write_text)(file, "\n".join([to_text(table).rstrip("\n"), "", *sentences, ""]))
         run.followers.tracking.log_files([out / COMPARISON, file])
         output.print(table)
+        for sentence in sentences:
+            note(sentence)
     print_json_file(out / COMPARISON)
     note(f"Written: {out / COMPARISON}")
     return None

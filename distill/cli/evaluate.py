@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.options import (
     BUNDLE,
     column_options,
@@ -25,6 +27,7 @@ from distill.core.runtimes import Provider, Runtime
 @data_option
 @split_option
 @out_file("Also write the metrics as JSON.")
+@baseline_options
 @json_option
 @opening_options
 @column_options
@@ -35,11 +38,14 @@ def evaluate(
     out: Path | None,
     provider: Provider,
     runtime: Runtime | None,
+    baseline: Any,
+    margin: float,
     columns: Columns,
 ) -> None:
     """Measure F1 of a run or a Bundle on a split.
 
-    Prints micro- and macro-F1 with bootstrap intervals, each label, and the constant predictor for comparison.
+    Prints micro- and macro-F1 with bootstrap intervals, each label, and for comparison the constant predictor and
+    the baseline, if there is one, with a verdict.
 
     \b
     Example:
@@ -49,6 +55,15 @@ def evaluate(
 
     print_json(
         api.evaluate(
-            folder, data, split=split, out=out, overwrite=True, columns=columns, provider=provider, runtime=runtime
+            folder,
+            data,
+            split=split,
+            out=out,
+            overwrite=True,
+            columns=columns,
+            provider=provider,
+            runtime=runtime,
+            baseline=baseline,
+            margin=margin,
         )
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.exits import exits
 from distill.cli.options import (
     ROWS,
@@ -88,6 +89,7 @@ STUDENT_OPTIONS = (
 @recipe_option
 @set_option
 @dry_run_option
+@baseline_options
 @json_option
 @column_options
 def export(
@@ -107,6 +109,8 @@ def export(
     recipe: Path | None,
     overrides: tuple[str, ...],
     dry_run: bool,
+    baseline: Any,
+    margin: float,
     columns: Columns,
 ) -> None:
     """Export a student to a Bundle, the folder that ships.
@@ -175,6 +179,8 @@ def export(
             recipe=recipe,
             overrides=overrides,
             columns=columns,
+            baseline=baseline,
+            margin=margin,
         )
         if web:
             _page(out, page, True, ort_web)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from distill.cli.options import BUNDLE, column_options, data_option, json_option, out_folder, split_option
+from distill.cli.baseline_options import baseline_options
+from distill.cli.options import (
+    BUNDLE,
+    column_options,
+    data_option,
+    json_option,
+    out_folder,
+    split_option,
+)
 from distill.cli.results import print_json_file
 from distill.core.columns import Columns
 
@@ -19,10 +28,19 @@ from distill.core.columns import Columns
     "--worst", default=12, show_default=True, type=click.IntRange(1, 200), help="Number of worst examples to show."
 )
 @out_folder("New folder for the page and its plots.")
+@baseline_options
 @json_option
 @column_options
 def inspect(
-    folder: Path, data: Path, split: str | None, worst: int, out: Path, overwrite: bool, columns: Columns
+    folder: Path,
+    data: Path,
+    split: str | None,
+    worst: int,
+    out: Path,
+    overwrite: bool,
+    baseline: Any,
+    margin: float,
+    columns: Columns,
 ) -> None:
     """Show what a model gets right and wrong, on one page.
 
@@ -42,6 +60,7 @@ def inspect(
     splits = read_dataset(data, folder, columns)
     from bench.inspect import inspect as inspect_model
     from bench.inspect import write
+    from bench.quality.baseline import answers_beside
     from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant
     from bench.runtimes.variants import variant_from_path
@@ -49,7 +68,8 @@ def inspect(
 
     eval_set, variant = EvalSet.from_splits(splits, split), variant_from_path(folder)
     name = f"{variant.name} ({folder.resolve().name})"
-    findings = inspect_model(open_variant(variant), eval_set, name, worst)
+    answers = answers_beside(folder, baseline, splits, eval_set, margin)
+    findings = inspect_model(open_variant(variant), eval_set, name, worst, answers)
     page = write(findings, eval_set.examples, out, overwrite)
     print_json_file(out / FIGURES)
     note(f"Written: {page}, with the figures in inspect.json and every plot as PNG")

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from distill.cli.options import ROWS, column_options, dry_run_option, teacher_options, training_options
+from distill.cli.baseline_options import baseline_options
+from distill.cli.options import (
+    ROWS,
+    column_options,
+    dry_run_option,
+    teacher_options,
+    training_options,
+)
 from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
 from distill.core.transcript import recorded
@@ -30,6 +37,7 @@ from distill.core.transcript import recorded
     help="Seeds of the comparison; more than 1 implies --control.",
 )
 @training_options("student.seed")
+@baseline_options
 @dry_run_option
 @column_options
 @recorded
@@ -48,6 +56,8 @@ def train_student(
     overwrite: bool,
     dry_run: bool,
     report_to: tuple[str, ...],
+    baseline: Any,
+    margin: float,
     columns: Columns,
 ) -> None:
     """Distil a teacher into a small student model.
@@ -90,6 +100,8 @@ def train_student(
         overwrite=overwrite,
         columns=columns,
         report_to=report_to,
+        baseline=baseline,
+        margin=margin,
     )
     print_json_file(out / METRICS)
     if not was_finished:

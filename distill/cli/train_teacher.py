@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from distill.cli.baseline_options import baseline_options
 from distill.cli.options import column_options, dry_run_option, training_options
 from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
@@ -14,6 +16,7 @@ from distill.core.transcript import recorded
 
 @click.command()
 @training_options("teacher.seed")
+@baseline_options
 @dry_run_option
 @column_options
 @recorded
@@ -26,6 +29,8 @@ def train_teacher(
     overwrite: bool,
     dry_run: bool,
     report_to: tuple[str, ...],
+    baseline: Any,
+    margin: float,
     columns: Columns,
 ) -> None:
     """Train the teacher, the full-size model.
@@ -54,6 +59,8 @@ def train_teacher(
         overwrite=overwrite,
         columns=columns,
         report_to=report_to,
+        baseline=baseline,
+        margin=margin,
     )
     print_json_file(out / METRICS)
     if not was_finished:

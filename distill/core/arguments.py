@@ -17,6 +17,15 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
+def check_margin(margin: float) -> float:
+    """The margin of a verdict. Raises ArgumentError for one that is no difference of F1."""
+    if isinstance(margin, bool) or not isinstance(margin, float | int) or not 0 < margin < 1:
+        raise ArgumentError(
+            f"margin must be a difference of F1 between 0 and 1, such as 0.01; got {short_repr(margin)}"
+        )
+    return margin
+
+
 def to_path(name: str, value: Any) -> Path:
     """The path of a str or an os.PathLike of str. Raises ArgumentError for anything else."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value

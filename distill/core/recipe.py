@@ -23,6 +23,7 @@ C = TypeVar("C", bound="ModelConfig")
 
 Monitor = Literal["balanced_ap", "micro_ap", "macro_ap", "loss"]
 Objective = Literal["micro", "macro", "balanced"]
+MARGIN = 0.01  # of F1, of verdicts: a smaller difference is not worth a teacher or a larger model
 Optimizer = Literal["nadam", "adamw"]
 TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.errors import RunError
+from distill.core.errors import RecipeError, RunError
 from distill.core.files import sha256_of
 from distill.core.recipe import ModelConfig, StudentConfig, TeacherConfig
 from distill.core.schema import build_dataclass
@@ -85,12 +85,7 @@ class Checkpoint:
         ranges = {name: (float(low), float(high)) for name, (low, high) in tree["ranges"].items()}
         if any(not -MAX_ACTIVATION <= low <= high <= MAX_ACTIVATION for low, high in ranges.values()):
             raise RunError(f"{folder / RUN_FILE}: a range is not from a lower to a higher number; train again")
-        thresholds = Thresholds.from_json(tree["thresholds"])
-        if len(thresholds.values) != len(labels):
-            raise RunError(
-                f"{folder}: thresholds for {len(thresholds.values)} of {len(labels)} labels; train again"
-            )
-        return cls(folder, classifier, thresholds, tree["sha256"], ranges)
+        return cls(folder, classifier, read_thresholds(folder), tree["sha256"], ranges)
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """Probabilities float32 (N, L) in the order of the examples."""
@@ -99,3 +94,15 @@ class Checkpoint:
     def logits(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """Logits float32 (N, L) in the order of the examples."""
         return self.classifier.logits(self.classifier.encode(examples))
+
+
+def read_thresholds(folder: Path) -> Thresholds:
+    """Those of a finished run, without loading its weights. Raises RunError."""
+    try:
+        thresholds = Thresholds.from_json(read_run(folder).get("thresholds"))
+    except RecipeError as error:
+        raise RunError(f"{folder / RUN_FILE}: {error}; train again") from error
+    labels = read_run_labels(folder)
+    if len(thresholds.values) != len(labels):
+        raise RunError(f"{folder}: thresholds for {len(thresholds.values)} of {len(labels)} labels; train again")
+    return thresholds

@@ -18,7 +18,7 @@ from distill.scoring.metrics import Decisions, Probabilities, Targets, weighted_
 MetricDraws = dict[str, NDArray[np.float64]]
 
 ROUNDS = 2000
-CHUNK = 100  # draws at once, to bound memory
+CELLS = 10_000_000  # draws times pairs of example and label at once, to bound memory
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,12 @@ class PairedBootstrap:
         order = np.argsort(-probabilities[known], kind="stable")
         gold, rows = targets[known][order] == 1, np.nonzero(known)[0][order]
         result = np.zeros(len(self.weights))
-        for start in range(0, len(self.weights), CHUNK):
-            weights = self.weights[start : start + CHUNK, rows]
+        chunk = max(1, CELLS // max(1, len(rows)))
+        for start in range(0, len(self.weights), chunk):
+            weights = self.weights[start : start + chunk, rows]
             hits = weights * gold
             precision = np.cumsum(hits, axis=1) / np.maximum(np.cumsum(weights, axis=1), 1e-9)
-            result[start : start + CHUNK] = (precision * hits).sum(1) / np.maximum(hits.sum(1), 1e-9)
+            result[start : start + chunk] = (precision * hits).sum(1) / np.maximum(hits.sum(1), 1e-9)
         return result
 
 

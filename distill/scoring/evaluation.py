@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from distill.core.recipe import Objective
-from distill.core.terminal import output
+from distill.core.terminal import note, output
 from distill.data.labels import LabelSet
+from distill.scoring.answers import Answers, Rows
+from distill.scoring.baseline import AgainstBaseline, BaselineAnswers
 from distill.scoring.calibration import Calibration, label_rates
 from distill.scoring.metrics import (
     ConstantBaseline,
@@ -39,6 +41,11 @@ class SplitOutputs:
         names, groups = self.labels.names, self.labels.group_columns
         return measure_decisions(names, self.targets, probabilities, decisions, thresholds.array(), groups)
 
+    @property
+    def judged(self) -> Rows:
+        """Its examples."""
+        return Rows(self.split, self.labels, self.targets)
+
     def constant(self, train_targets: Targets) -> ConstantBaseline:
         """The constant baseline, chosen on `train_targets`."""
         return constant_baseline(self.labels.names, train_targets, self.targets, self.labels.group_columns)
@@ -47,21 +54,36 @@ class SplitOutputs:
 @dataclass(frozen=True)
 class Evaluation:
     """Thresholds, the named qualities of their decisions (the one to quote first), and the constant baseline on the
-    same examples."""
+    same examples. `answers` on the `judged` rows are those of the first quality, and `baseline` compares them."""
 
     thresholds: Thresholds
     rows: tuple[tuple[str, Quality], ...]
     constant: ConstantBaseline
+    judged: Rows
+    answers: Answers
+    baseline: AgainstBaseline | None = None
+
+    def beside(self, baseline: BaselineAnswers | None, who: str) -> Evaluation:
+        """The same with a baseline that answered the judged rows, if there is one; `who` names the model."""
+        if baseline is None:
+            return self
+        return replace(self, baseline=baseline.against(who, self.answers))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON table."""
         rows = [{"what": what, **quality.to_json()} for what, quality in self.rows]
-        return {"quality": rows, "constant": self.constant.to_json()}
+        tree = {"quality": rows, "constant": self.constant.to_json()}
+        return tree if self.baseline is None else tree | {"baseline": asdict(self.baseline)}
 
     def show(self, title: str) -> None:
-        """Print the table of qualities, and the table of labels for the first one."""
-        output.print(quality_table(title, self.rows, self.constant))
+        """Print the table of qualities, the table of labels for the first one, and what the baseline says."""
+        rows, baseline = self.rows, self.baseline
+        if baseline is not None:
+            rows = (*rows, (f"{self.judged.name}, {baseline.name}", baseline.quality))
+        output.print(quality_table(title, rows, self.constant))
         output.print(label_table(self.rows[0][1]))
+        if baseline is not None:
+            note(baseline.sentence)
 
 
 def evaluate_thresholds(outputs: SplitOutputs, thresholds: Thresholds, train_targets: Targets) -> Evaluation:
@@ -70,7 +92,10 @@ def evaluate_thresholds(outputs: SplitOutputs, thresholds: Thresholds, train_tar
     rows = [(f"{outputs.split}, not fitted on", outputs.probabilities)]
     rows += [(f"{outputs.split}, {modality} alone", alone) for modality, alone in outputs.alone.items()]
     qualities = tuple((name, outputs.measure(p, thresholds.apply(p), thresholds)) for name, p in rows)
-    return Evaluation(thresholds, qualities, outputs.constant(train_targets))
+    answers = Answers(
+        outputs.probabilities, thresholds.apply(outputs.probabilities), thresholds, cross_fitted=False
+    )
+    return Evaluation(thresholds, qualities, outputs.constant(train_targets), outputs.judged, answers)
 
 
 def fit_and_evaluate(
@@ -84,17 +109,18 @@ def fit_and_evaluate(
     thresholds = fit_thresholds(probabilities, targets, objective, outputs.split, rates, groups)
     thresholds = replace(thresholds, calibration=calibration)
 
-    def cross_fitted_quality(applied_to: Probabilities) -> Quality:
-        decisions = cross_fitted(probabilities, targets, objective, applied_to, rates, groups)
-        return outputs.measure(applied_to, decisions, thresholds)
+    def cross_fitted_decisions(applied_to: Probabilities) -> Decisions:
+        return cross_fitted(probabilities, targets, objective, applied_to, rates, groups)
 
+    answers = Answers(probabilities, cross_fitted_decisions(probabilities), thresholds, cross_fitted=True)
     rows = [
-        (f"{outputs.split}, thresholds cross-fitted", cross_fitted_quality(probabilities)),
+        (f"{outputs.split}, thresholds cross-fitted", answers.quality(outputs.judged)),
         (
             f"{outputs.split}, fitted on itself (flatters)",
             outputs.measure(probabilities, thresholds.apply(probabilities), thresholds),
         ),
     ]
     for modality, alone in outputs.alone.items():
-        rows.append((f"{outputs.split}, {modality} alone", cross_fitted_quality(alone)))
-    return Evaluation(thresholds, tuple(rows), outputs.constant(train_targets))
+        quality = outputs.measure(alone, cross_fitted_decisions(alone), thresholds)
+        rows.append((f"{outputs.split}, {modality} alone", quality))
+    return Evaluation(thresholds, tuple(rows), outputs.constant(train_targets), outputs.judged, answers)

@@ -126,9 +126,16 @@ def micro_f1(targets: Targets, decisions: Decisions) -> float:
 
 
 def macro_f1(targets: Targets, decisions: Decisions, empty: float = 0.0) -> float:
-    """Mean of the labels' F1; `empty` is the F1 of a label without positives and decisions."""
+    """Mean of the F1 of the labels that are known of any example; `empty` is the F1 of one without positives and
+    decisions."""
     tp, fp, fn = confusion_counts(targets, decisions)
-    return float(f1_from_counts(tp, fp, fn, empty).mean())
+    return float(f1_from_counts(tp, fp, fn, empty)[_known_labels(np.asarray(targets))].mean())
+
+
+def _known_labels(targets: Targets) -> NDArray[np.bool_]:
+    """Which labels (L,) are known of any example; all where none is, whose F1 is 0 then."""
+    unknown = np.isnan(targets).all(axis=0)
+    return np.asarray(unknown if unknown.all() else ~unknown)
 
 
 def hierarchical_f1(names: tuple[str, ...], targets: Targets, decisions: Decisions) -> float:
@@ -208,12 +215,11 @@ def bootstrap_f1(
 def weighted_f1(
     targets: Targets, decisions: Decisions, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Micro- and macro-F1 in R rounds, (R,) each, where weights (R, N) are how often each example counts.
-
-    Drawing examples with replacement is weighting them, so one matrix product gives the counts of all rounds.
-    """
+    """Micro- and macro-F1 in R rounds, (R,) each, where weights (R, N) are how often each example counts: drawing
+    with replacement is weighting, so one matrix product gives the counts of all rounds."""
     tp, fp, fn = (weights @ part for part in _pairs(targets, decisions))
-    return f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)), f1_from_counts(tp, fp, fn).mean(1)
+    macro = f1_from_counts(tp, fp, fn)[:, _known_labels(targets)].mean(1)
+    return f1_from_counts(tp.sum(1), fp.sum(1), fn.sum(1)), macro
 
 
 def measure_probabilities(

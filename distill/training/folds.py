@@ -21,6 +21,7 @@ from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process
 from distill.model.training_log import TrainLog
+from distill.scoring.answers import OUT_OF_FOLD
 from distill.scoring.calibration import Calibration, fit_calibration, label_rates
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets
@@ -37,9 +38,11 @@ class ModalityProbabilities:
     text: Probabilities
     image: Probabilities
 
-    def alone(self) -> dict[str, Probabilities]:
-        """By the name of the modality, for `SplitOutputs.alone`."""
-        return {"text": self.text, "image": self.image}
+    def alone(self, encoded: EncodedDataset) -> dict[str, Probabilities]:
+        """By the name of the modality, for `SplitOutputs.alone`, of those that any of these examples has."""
+        has_text, has_image = (bool(column.any()) for column in encoded.present.T)
+        both = {"text": (self.text, has_text), "image": (self.image, has_image)}
+        return {name: probabilities for name, (probabilities, has_any) in both.items() if has_any}
 
 
 def probabilities_by_modality(classifier: Classifier, encoded: EncodedDataset) -> ModalityProbabilities:
@@ -162,10 +165,11 @@ def _write_fold(path: Path, log: TrainLog, probabilities: ModalityProbabilities)
 
 
 def calibrate_and_evaluate(
-    classifier: Classifier, train_targets: Targets, dev: EncodedDataset, out_of_fold: OutOfFold | None
+    classifier: Classifier, train: EncodedDataset, dev: EncodedDataset, out_of_fold: OutOfFold | None
 ) -> Evaluation:
     """Calibrate a trained network, in place, fit its thresholds and evaluate it: on its out-of-fold probabilities,
     with dev as a second row; on dev where there are none."""
+    train_targets = train.targets
     if out_of_fold is None:
         calibration = calibrate(classifier, dev, train_targets)
     else:
@@ -174,10 +178,10 @@ def calibrate_and_evaluate(
     labels, objective = classifier.labels, classifier.config.threshold_objective
     on_dev = probabilities_by_modality(classifier, dev)
     if out_of_fold is None:
-        outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets, on_dev.alone())
+        outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets, on_dev.alone(dev))
         return fit_and_evaluate(outputs, objective, train_targets, calibration)
     folds = out_of_fold.probabilities
-    outputs = SplitOutputs("out-of-fold train", labels, folds.both, train_targets, folds.alone())
+    outputs = SplitOutputs(OUT_OF_FOLD, labels, folds.both, train_targets, folds.alone(train))
     evaluation = fit_and_evaluate(outputs, objective, train_targets, calibration)
     dev_outputs = SplitOutputs("dev", labels, on_dev.both, dev.targets)
     dev_rows = evaluate_thresholds(dev_outputs, evaluation.thresholds, train_targets).rows

@@ -159,7 +159,7 @@ def noisy_answers() -> str:
     c = result["conditions"]
     student, teacher = (" and ".join(c["encoders"][who]) for who in ("student", "teacher"))
     return table(headings, rows) + notes(
-        f"Micro-AP on held-out rows, the mean of {c['repeats']} x {c['folds']} divisions, with intervals over them. "
+        f"Micro-AP on held-out rows, a mean of {c['repeats']} x {c['folds']} divisions, with intervals over them. "
         "A quarter of the training rows has its labels; the answers are for all rows.",
         f"Student: a linear probe of {student}; larger model: one of {teacher} with n-grams, fitted to the same "
         "quarter.",

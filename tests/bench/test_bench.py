@@ -22,7 +22,7 @@ from bench.measure.memory import peak_bytes, resident
 from bench.measure.stages import stage_times
 from bench.peers.run import run_with_peers
 from bench.quality.eval_set import EvalSet
-from bench.quality.evaluate import SplitEvaluation, evaluate
+from bench.quality.evaluate import SplitEvaluation, evaluate, show
 from bench.report import tables as report
 from bench.report import types as figures
 from bench.run import run, write
@@ -218,10 +218,11 @@ def test_a_label_that_is_unknown_for_some_rows_is_measured_on_the_others(chain: 
 
 @pytest.fixture(scope="module")
 def made(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> tuple[figures.BenchReport, list[Path]]:
-    """One real report over the whole chain."""
+    """One real report over the whole chain; a copy of the fp32 Bundle stands in for a baseline."""
     out = tmp_path_factory.mktemp("bench") / "bench.json"
+    baseline = shutil.copytree(chain.fp32, out.with_name("baseline"))
     eval_set = EvalSet.from_splits(chain.splits, "test")
-    plan = Plan((1, 2), (1, 4), 40, 1, "a device")
+    plan = Plan((1, 2), (1, 4), 40, 1, "a device", baseline=baseline, margin=0.02)
     found = run_with_peers(chain.int8, [chain.teacher], [], chain.splits.train, eval_set, plan)
     return found, write(found, out)
 
@@ -230,8 +231,8 @@ def test_the_fp32_parent_joins_by_itself_and_the_own_row_is_the_last(
     made: tuple[figures.BenchReport, list[Path]],
 ) -> None:
     names = [row.name for row in made[0].rows]
-    assert names == ["teacher PyTorch", "student fp32 ONNX", "student int8 ONNX"]
-    assert [row.own for row in made[0].rows] == [False, False, True]
+    assert names == ["teacher PyTorch", "baseline fp32 ONNX", "student fp32 ONNX", "student int8 ONNX"]
+    assert [row.own for row in made[0].rows] == [False, False, False, True]
 
 
 def test_a_bundles_process_holds_no_torch_and_less_memory(made: tuple[figures.BenchReport, list[Path]]) -> None:
@@ -257,8 +258,9 @@ def test_differences_from_the_teacher_are_those_of_the_decisions(
     made: tuple[figures.BenchReport, list[Path]],
 ) -> None:
     found, _ = made
-    teacher, *others = found.rows
-    assert teacher.differences == ()
+    teacher, baseline, *others = found.rows
+    assert [each.reference for each in teacher.differences] == [found.baseline] == [baseline.name]
+    assert baseline.differences == ()
     gold = figures.to_decisions(found.gold, len(found.labels))
     for row in others:
         difference = row.difference_from(teacher.name)
@@ -272,8 +274,37 @@ def test_differences_from_the_teacher_are_those_of_the_decisions(
     from_parent = found.own.difference_from("student fp32 ONNX")
     assert from_parent is not None
     assert from_parent.flipped == sum(
-        len(set(a) ^ set(b)) for a, b in zip(found.rows[1].decided, found.own.decided, strict=True)
+        len(set(a) ^ set(b)) for a, b in zip(found.rows[2].decided, found.own.decided, strict=True)
     )
+
+
+def test_every_variant_is_judged_beside_the_baseline(made: tuple[figures.BenchReport, list[Path]]) -> None:
+    found, _ = made
+    own = [each.reference for each in found.own.differences]
+    assert own == ["teacher PyTorch", "baseline fp32 ONNX", "student fp32 ONNX"]
+    notes, table = report.footnotes(found), report.differences(found.rows)
+    assert table is not None
+    for each, line in zip(found.own.differences, table.rows[-3:], strict=True):
+        assert each.verdict is not None
+        assert (each.verdict.margin, each.verdict.examples) == (0.02, 24)
+        balanced = (each.micro_f1.value + each.macro_f1.value) / 2
+        assert each.verdict.gain.value == pytest.approx(balanced)
+        assert each.verdict.sentence(found.own.name, each.reference, "test (24 examples)") + "." in notes
+        assert line[-2:] == (each.verdict.outcome, f"{each.verdict.detectable:.3f}")
+
+
+def test_without_an_image_there_is_no_row_of_the_image_alone(
+    chain: Chain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eval_set = EvalSet.from_splits(chain.splits, "test")
+    words = replace(eval_set, examples=tuple(replace(each, image=None) for each in eval_set.examples))
+    evaluation = evaluated(chain.int8, words)
+    assert evaluation.quality_image_alone is None
+    assert evaluation.quality_text_alone == evaluation.quality
+    show(evaluation, words)
+    shown = capsys.readouterr().out
+    assert "text alone" in shown
+    assert "image alone" not in shown
 
 
 def test_reliability_bins_hold_every_pair_and_give_back_the_rate(

@@ -19,12 +19,13 @@ from PIL import Image
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss, multilabel_confusion_matrix, precision_recall_curve
 
-from bench.inspect import Findings, inspect, sentences, write
+from bench.inspect import Findings, inspect, sentences, tables, write
 from bench.inspect.examples import thumbnails
 from bench.inspect.findings import Subject, curves, findings_of, together, training_of
 from bench.inspect.page import to_html
 from bench.inspect.plots import learning
 from bench.inspect.temperature import cross_scaled, fit_temperature, scale, scaling
+from bench.quality.baseline import answers_of_baseline
 from bench.quality.eval_set import EvalSet
 from bench.quality.evaluate import decide, evaluate
 from bench.quality.leakage import Leakage
@@ -107,6 +108,20 @@ def of_names(names: tuple[str, ...], text: str = "words", split: str = "dev", id
     thresholds = fit_thresholds(p, targets, "balanced", "dev, 90 examples")
     subject = Subject("model", thresholds, Leakage(split == "dev", None, None), None, "No log.")
     return findings_of(subject, eval_set_of(names, text, split, id_), p, 5)
+
+
+def test_a_baseline_stands_beside_the_model(chain: Chain) -> None:
+    eval_set = EvalSet.from_splits(chain.splits, "test")
+    answers = answers_of_baseline(chain.fp32, eval_set, 0.01)
+    found = inspect(open_variant(variant_from_path(chain.int8)), eval_set, "bundle", 3, answers)
+    assert found.baseline is not None
+    title, micro = f"the baseline ({chain.fp32.name})", f"{found.baseline.quality.micro_f1:.3f}"
+    assert found.baseline.name == title
+    assert (title, micro) in [row[:2] for row in tables.quality(found).rows]
+    html = to_html(found, {})
+    assert f"To beat: {title} has micro-F1 {micro}" in html
+    assert found.baseline.sentence.removeprefix("the model") in html
+    assert found.to_json()["baseline"]["verdict"]["examples"] == 24
 
 
 def test_confusion_and_co_occurrence_agree_with_sklearn_and_counting(chain: Chain) -> None:

@@ -21,7 +21,9 @@ from distill.data.labels import LabelSet
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
+from distill.scoring.baseline import BaselineAnswers
 from distill.scoring.evaluation import SplitOutputs, fit_and_evaluate
+from distill.training.baseline import Baseline
 from export.card.metadata import encoder_name, is_hub_id
 from export.card.page import render_card
 from export.figures import ExportFigures
@@ -30,11 +32,17 @@ from export.parity import Parity
 ABOUT = CardConfig("Meme: a 'student' #1", "cc-by-nc-4.0", "en", "someone/memes")
 
 
-def fp32_card(checkpoint: Checkpoint, splits: Splits, bundle: Bundle, about: CardConfig) -> str:
+def fp32_card(
+    checkpoint: Checkpoint,
+    splits: Splits,
+    bundle: Bundle,
+    about: CardConfig,
+    baseline: BaselineAnswers | None = None,
+) -> str:
     """The card of an fp32 export of the chain's student, its text encoder named as on the hub."""
     targets = splits.labels.encode([example.labels for example in splits.dev])
     outputs = SplitOutputs("dev", splits.labels, Predictor(bundle).probabilities(splits.dev), targets)
-    evaluation = fit_and_evaluate(outputs, "balanced", targets)
+    evaluation = fit_and_evaluate(outputs, "balanced", targets).beside(baseline, "the student")
     config = checkpoint.classifier.config
     config = replace(config, text=replace(config.text, model="someone/text-encoder"))
     figures = ExportFigures("fp32", "any", 1, Parity(**bundle.figures["parity"]), evaluation)
@@ -69,6 +77,20 @@ def test_the_hub_reads_what_the_recipe_and_the_figures_say(
         average_precision_score(targets[:, some], p[:, some], average="macro"), abs=1e-4
     )
     assert results["micro-F1"].dataset_split == "dev"
+
+
+def test_a_baseline_has_its_row_and_its_sentence(checkpoint: Checkpoint, chain: Chain, bundle: Bundle) -> None:
+    answers = Baseline(chain.teacher, 0.01).answers("dev", chain.splits)
+    card = fp32_card(checkpoint, chain.splits, bundle, ABOUT, answers)
+    q = answers.answers.quality(answers.rows)
+    cells = (
+        f"{q.micro_f1:.3f} | {q.macro_f1:.3f} | {q.macro_f1_empty_as_one:.3f} | {q.micro_ap:.3f} | {q.ece:.3f} |"
+    )
+    assert f"| the baseline (teacher), thresholds cross-fitted on dev | {cells}" in card
+    assert re.search(
+        r"\nAgainst the baseline: the student .*the baseline \(teacher\).* could have been shown.*\.\n", card
+    )
+    assert "the baseline" not in fp32_card(checkpoint, chain.splits, bundle, ABOUT)
 
 
 def test_the_cards_of_an_export_say_what_they_do_not_know(bundle: Bundle, chain: Chain) -> None:

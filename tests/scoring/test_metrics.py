@@ -28,6 +28,20 @@ def test_f1_agrees_with_sklearn_in_both_zero_division_variants(case: tuple[np.nd
     assert metrics.macro_f1(y, d, empty=1.0) == pytest.approx(f1_score(y, d, average="macro", zero_division=1))
 
 
+def test_a_label_that_is_known_of_no_example_counts_in_no_f1(case: tuple[np.ndarray, np.ndarray]) -> None:
+    y, p = case
+    d = p >= 0.6
+    unknown = y.copy()
+    unknown[:, 2] = np.nan
+    rest = [0, 1, 3, 4, 5]
+    expected = f1_score(y[:, rest], d[:, rest], average="macro", zero_division=0)
+    assert metrics.macro_f1(unknown, d) == pytest.approx(expected)
+    quality = metrics.measure_decisions(tuple("abcdef"), unknown, p, d, np.full(6, 0.6, dtype=np.float32))
+    assert quality.macro_f1.value == pytest.approx(expected)
+    assert quality.macro_f1.low < expected < quality.macro_f1.high
+    assert metrics.macro_f1(np.full_like(y, np.nan), d) == 0
+
+
 def test_average_precision_agrees_with_sklearn_with_ties(case: tuple[np.ndarray, np.ndarray]) -> None:
     y, p = case
     assert metrics.micro_ap(y, p) == pytest.approx(average_precision_score(y, p, average="micro"))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from chain import Chain
 from click.testing import CliRunner
+from judged import judged
 from sklearn.metrics import average_precision_score, f1_score
 
 from distill.cli.main import main
@@ -22,11 +23,11 @@ from distill.data.checks import content_hash, read_unlabelled
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets, average_teachers
 from distill.scoring.bootstrap import PairedBootstrap
+from distill.scoring.calibration import label_rates
 from distill.scoring.thresholds import cross_fitted
 from distill.training.trainer import CheckpointFolder
 from export.pipeline import ExportRequest, export_run
 from student.train import DistillationTargets, fit_student, prepare_student
-from student.verdict import Arms, judge_distillation
 from teacher.soft_targets import FILE, ensemble_folds, ensemble_soft_targets
 
 
@@ -70,11 +71,15 @@ def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns
     y = truth(150)
     distilled, control = [noisy(y, 1.0, s) for s in (1, 2)], [noisy(y, 3.0, s) for s in (3, 4)]
     best = noisy(y, 0.8, 9)
-    verdict = judge_distillation(y, Arms([best], distilled, control), (13, 14), "micro", "dev")
+    verdict = judged(y, ([best], distilled, control), (13, 14), "micro")
     assert verdict.outcome == "BEATS"
 
     def micro(outputs: list[np.ndarray]) -> float:
-        return float(np.mean([f1_score(y, cross_fitted(p, y, "micro"), average="micro") for p in outputs]))
+        return float(
+            np.mean(
+                [f1_score(y, cross_fitted(p, y, "micro", rates=label_rates(y)), average="micro") for p in outputs]
+            )
+        )
 
     assert verdict.gain["micro"].value == pytest.approx(micro(distilled) - micro(control))
     assert verdict.retention["micro"].value == pytest.approx(micro(distilled) / micro([best]))
@@ -89,7 +94,7 @@ def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns
 def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal() -> None:
     y = truth(150)
     p = noisy(y, 2.0, 1)
-    verdict = judge_distillation(y, Arms([p], [p], [p]), (13,), "balanced", "dev")
+    verdict = judged(y, ([p], [p], [p]), (13,), "balanced")
     assert verdict.outcome == "NO BETTER"
     assert verdict.gain["balanced"].value == 0
     assert verdict.retention["macro"].low == verdict.retention["macro"].high == 1
@@ -97,8 +102,8 @@ def test_equal_arms_are_no_better_and_keep_all_of_a_teacher_that_is_their_equal(
 
 def test_a_handful_of_examples_is_inconclusive() -> None:
     y = truth(20)
-    arms = Arms([noisy(y, 2, 0)], [noisy(y, 2.0, 3)], [noisy(y, 2.0, 4)])
-    verdict = judge_distillation(y, arms, (13,), "balanced", "dev")
+    arms = ([noisy(y, 2, 0)], [noisy(y, 2.0, 3)], [noisy(y, 2.0, 4)])
+    verdict = judged(y, arms, (13,), "balanced")
     assert verdict.outcome == "INCONCLUSIVE"
 
 
@@ -108,12 +113,12 @@ def test_differences_are_paired_and_seeds_widen_the_interval() -> None:
     base = noisy(y, 2.0, 1)
     spoiled = base.copy()
     spoiled[:20] = 1 - spoiled[:20]
-    arms = Arms([base], [base], [spoiled])
-    single = judge_distillation(y, arms, (1,), "micro", "dev").gain["micro"]
-    alone = judge_distillation(y, arms, (1,), "micro", "dev").distilled.micro_f1
+    arms = ([base], [base], [spoiled])
+    single = judged(y, arms, (1,), "micro").gain["micro"]
+    alone = judged(y, arms, (1,), "micro").distilled.micro_f1
     assert single.high - single.low < alone.high - alone.low
-    two_seeds = Arms([base], [base, noisy(y, 0.5, 7)], [spoiled, spoiled])
-    lucky = judge_distillation(y, two_seeds, (1, 2), "micro", "dev").gain["micro"]
+    two_seeds = ([base], [base, noisy(y, 0.5, 7)], [spoiled, spoiled])
+    lucky = judged(y, two_seeds, (1, 2), "micro").gain["micro"]
     assert lucky.high - lucky.low > single.high - single.low
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from chain import TINY, Chain
 from click.testing import CliRunner
+from judged import judged
 from torch import Tensor
 
 import distill
@@ -25,7 +26,7 @@ from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from student.losses import DistillationLoss, kd_loss, relation_loss
 from student.train import DistillationTargets, prepare_student
-from student.verdict import Arms, judge_distillation, show_verdict
+from student.verdict import show_verdict
 from teacher.soft_targets import ensemble_folds, ensemble_soft_targets
 from teacher.teachers import Teachers
 
@@ -134,7 +135,7 @@ def test_features_that_answers_have_not_are_refused_before_encoders_are_loaded(
 def test_a_verdict_without_the_teachers_answers_judges_the_students(capsys: pytest.CaptureFixture[str]) -> None:
     y = (np.random.default_rng(5).random((40, 3)) < 0.4).astype(np.float32)
     p = np.random.default_rng(6).random((40, 3)).astype(np.float32)
-    verdict = judge_distillation(y, Arms([], [p], [p]), (1,), "micro", "dev")
+    verdict = judged(y, ([], [p], [p]), (1,), "micro")
     assert verdict.teacher is None
     assert verdict.to_json()["retention"] == {}
     assert verdict.sentence().endswith("the teacher did not answer for these rows")

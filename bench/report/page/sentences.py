@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report.page.devices import Device, distinct_rows, reference
+from bench.report.tables import verdicts
 from bench.report.types import BenchReport, Row
 from distill.scoring.estimate import Estimate
 
@@ -90,6 +91,7 @@ def cautions(report: BenchReport) -> list[str]:
         if row not in better(report):
             p50, f1 = row.timings[0].p50, row.quality.micro_f1
             lines.append(f"{row.name} is faster still: {p50:.1f} ms at micro-F1 {f1:.3f}.")
+    lines += verdicts(report)
     q = own.quality
     if constant.micro_f1 >= q.micro_f1.value:
         lines.append(
