@@ -17,6 +17,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
+from distill.scoring.metrics import logit
 from distill.scoring.thresholds import Thresholds, carry_over
 from distill.training.folds import evaluate_run, probabilities_by_modality
 from distill.training.groups import calibrate
@@ -49,7 +50,7 @@ def finetune_student(
     examples = [*splits.train, *targets.unlabelled]
     soft = targets.whole.select([content_hash(example) for example in examples])
     data = TrainingData(classifier.encode_train(examples, soft), classifier.encode(splits.dev))
-    logits_before = classifier.logits(data.train)
+    logits_before = logit(classifier.probabilities(data.train))
     settings = replace(
         settings,
         epochs=config.epochs,
@@ -95,12 +96,12 @@ def _calibrate(classifier: Classifier, train_set: EncodedDataset, seed: int) -> 
 
 
 def _evaluate(
-    classifier: Classifier, data: TrainingData, thresholds: Thresholds, logits_before: NDArray[np.float32]
+    classifier: Classifier, data: TrainingData, thresholds: Thresholds, logits_before: NDArray[np.float64]
 ) -> Evaluation:
     train_targets = data.train.targets
     if thresholds.fitted_on.split == "dev":
         return evaluate_run(classifier, train_targets, data.dev, None)
-    moved = carry_over(thresholds, logits_before, classifier.logits(data.train), "int8 arithmetic")
+    moved = carry_over(thresholds, logits_before, logit(classifier.probabilities(data.train)), "int8 arithmetic")
     dev = probabilities_by_modality(classifier, data.dev)
     outputs = SplitOutputs("dev", classifier.labels, dev.both, data.dev.targets, dev.alone())
     return evaluate_thresholds(outputs, moved, train_targets)

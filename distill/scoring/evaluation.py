@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distill.core.recipe import Objective
@@ -19,6 +19,7 @@ from distill.scoring.metrics import (
     constant_baseline,
     measure_decisions,
 )
+from distill.scoring.selective import fit_answer_cuts
 from distill.scoring.tables import label_table, quality_table
 from distill.scoring.thresholds import Thresholds, cross_fitted, fit_thresholds
 
@@ -75,18 +76,20 @@ def evaluate_thresholds(outputs: SplitOutputs, thresholds: Thresholds, train_tar
 
 def fit_and_evaluate(outputs: SplitOutputs, objective: Objective, train_targets: Targets) -> Evaluation:
     """Fit thresholds on these outputs and evaluate them twice: cross-fitted, where each example is decided with
-    thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. Raises DataError
-    if there are no positives."""
+    thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. The answer cuts
+    are fitted to the former decisions. Raises DataError if there are no positives."""
     targets, probabilities, groups = outputs.targets, outputs.probabilities, outputs.labels.group_columns
     rates = label_rates(train_targets)
     thresholds = fit_thresholds(probabilities, targets, objective, outputs.split, rates, groups)
+    others = cross_fitted(probabilities, targets, objective, None, rates, groups)  # as other posts are decided
+    thresholds = replace(thresholds, answer_cuts=fit_answer_cuts(probabilities, targets, others))
 
     def cross_fitted_quality(applied_to: Probabilities) -> Quality:
         decisions = cross_fitted(probabilities, targets, objective, applied_to, rates, groups)
         return outputs.measure(applied_to, decisions, thresholds)
 
     rows = [
-        (f"{outputs.split}, thresholds cross-fitted", cross_fitted_quality(probabilities)),
+        (f"{outputs.split}, thresholds cross-fitted", outputs.measure(probabilities, others, thresholds)),
         (
             f"{outputs.split}, fitted on itself (flatters)",
             outputs.measure(probabilities, thresholds.apply(probabilities), thresholds),

@@ -27,6 +27,7 @@ from distill.scoring.metrics import (
     micro_f1,
 )
 from distill.scoring.probabilities import log_probabilities, temper
+from distill.scoring.selective import AnswerCut, answer_confidence
 
 Rates = NDArray[np.floating[Any]]  # (L,) in [0, 1]
 
@@ -56,12 +57,13 @@ class FittedOn:
 class Thresholds:
     """Label i is predicted if its probability is >= values[i]. Fitted for `objective`. Of each of the `groups`, the
     label with the greatest probability is predicted, the first of equal ones; their labels have no threshold,
-    None."""
+    None. `answer_cuts` say how sure an answer must be to hold a precision; none where they were not fitted."""
 
     values: tuple[float | None, ...]
     objective: Objective
     fitted_on: FittedOn
     groups: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    answer_cuts: tuple[AnswerCut, ...] = ()
 
     def array(self) -> NDArray[np.float32]:
         """float32 (L,), each in (0, 1), or NaN for a label of a group."""
@@ -76,15 +78,15 @@ class Thresholds:
         return decisions
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON table for `from_json`, with `groups` where there are any."""
-        tree = asdict(self)
-        return tree if self.groups else {name: value for name, value in tree.items() if name != "groups"}
+        """A JSON table for `from_json`, with `groups` and `answer_cuts` where there are any."""
+        optional = ("groups", "answer_cuts")
+        return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
     @classmethod
     def from_json(cls, tree: Any) -> Thresholds:
         """The thresholds of such a table. Raises RecipeError for a missing, unknown or mistyped key, and for values
         that are no thresholds."""
-        tree = {"groups": {}, **tree} if isinstance(tree, dict) else tree
+        tree = {"groups": {}, "answer_cuts": [], **tree} if isinstance(tree, dict) else tree
         thresholds = build_dataclass(cls, tree, "thresholds")
         outside = [value for value in thresholds.values if value is not None and not 0 < value < 1]
         if outside:
@@ -92,6 +94,8 @@ class Thresholds:
         without = [place for place, value in enumerate(thresholds.values) if value is None]
         if without != sorted(place for columns in thresholds.groups.values() for place in columns):
             raise RecipeError("thresholds: each label needs a threshold or a place in one of the groups")
+        for cut in thresholds.answer_cuts:
+            cut.check()
         fitted_on = thresholds.fitted_on
         if min(fitted_on.examples, fitted_on.carried_with) < 0:
             raise RecipeError(f"thresholds fitted on {fitted_on}: a number of examples is below 0")
@@ -149,16 +153,36 @@ def carry_over(
 ) -> Thresholds:
     """Carry thresholds over from one model's outputs to another's, such as from fp32 to int8; `to` names the other.
 
-    before, after: logits (N, L) of the two models on the same N examples, at least 1. These may be training
-    examples, because only the difference of the outputs matters. Each label's threshold is mapped by the
-    least-squares line after = slope * before + offset; groups have none, and stay.
+    before, after: `logit` of the probabilities (N, L) of the two models on the same N examples, at least 1. These
+    may be training examples, because only the difference of the outputs matters. Each label's threshold is mapped by the
+    least-squares line after = slope * before + offset; groups have none, and stay. The logits of the answer cuts
+    are mapped by the line of the answers' confidences.
     """
+    values = _to_thresholds(_map(before, after, logit(np.array(thresholds.values, dtype=np.float64))))
+    fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))
+    moved = replace(thresholds, values=values, fitted_on=fitted_on)
+    sure_before, sure_after = _logit_confidence(thresholds, before), _logit_confidence(moved, after)
+    cuts = tuple(
+        replace(cut, confidence=float(sigmoid64(_map(sure_before, sure_after, logit(np.array(cut.confidence))))))
+        if cut.confidence  # there is one, and it leaves some answers out
+        else cut
+        for cut in thresholds.answer_cuts
+    )
+    return replace(moved, answer_cuts=cuts)
+
+
+def _map(before: NDArray[np.floating], after: NDArray[np.floating], values: NDArray[Any]) -> NDArray[Any]:
+    """Values by the least-squares line from each column of `before` to that of `after`."""
     centred = before - before.mean(0)
     slope = (centred * (after - after.mean(0))).sum(0) / np.maximum((centred**2).sum(0), 1e-12)
-    offset = after.mean(0) - slope * before.mean(0)
-    values = _to_thresholds(slope * logit(np.array(thresholds.values, dtype=np.float64)) + offset)
-    fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))
-    return replace(thresholds, values=values, fitted_on=fitted_on)
+    mapped: NDArray[Any] = slope * values + (after.mean(0) - slope * before.mean(0))
+    return mapped
+
+
+def _logit_confidence(thresholds: Thresholds, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How sure each answer is, as a logit (N,)."""
+    probabilities = sigmoid64(logits).astype(np.float32)
+    return logit(answer_confidence(probabilities, thresholds.apply(probabilities)))
 
 
 def cross_fitted(
