@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.inspect.selective import Selective, selective
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
 from bench.quality.eval_set import EvalSet
@@ -110,6 +111,7 @@ class Findings:
     curves: tuple[Curve, ...]
     co_occurrence: CoOccurrence
     scaling: Scaling
+    selective: Selective
     training: TrainLog | None
     no_training: str | None
     wrong: tuple[Wrong, ...]
@@ -132,6 +134,7 @@ class Findings:
             confusion=tuple(self.confusion[i] for i in order),
             curves=tuple(self.curves[i] for i in order),
             co_occurrence=CoOccurrence(gold, predicted),
+            selective=replace(self.selective, labels=tuple(self.selective.labels[i] for i in order)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -169,6 +172,7 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),
         co_occurrence=CoOccurrence(together(targets == 1), together(decisions)),
         scaling=scaling(p, targets, thresholds.groups),
+        selective=selective(names, targets, p, decisions, thresholds),
         training=subject.training,
         no_training=subject.no_training,
         wrong=most_wrong(names, eval_set.examples, targets, p, decisions, worst, thresholds.groups),

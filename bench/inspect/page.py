@@ -56,6 +56,7 @@ def _plots(findings: Findings) -> dict[str, Plot]:
         "together-gold": plots.heat("Gold", together.gold, names, GOLD),
         "together-decided": plots.heat("Decided", together.predicted, names, PREDICTED),
         "calibration": reliability(series),
+        "coverage": plots.coverage(findings.selective.steps),
     }
     if findings.training is not None:
         drawn["learning"] = plots.learning(findings.training, sentences.training(findings))

@@ -1,8 +1,8 @@
 """Predictions as a table: CSV, TSV or Parquet, made of their finished lines of JSON.
 
 A row for each line, with the columns id, labels (a list; in text files written as JSON), the probability of each
-label under the label's name, error (of a row that could not be read, which has nothing else) and, where the model may
-abstain, ask, and where texts were read off images, ocr_text.
+label under the label's name, error (of a row that could not be read, which has nothing else) and, where the model
+may abstain, ask, and where texts were read off images, ocr_text.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Which posts a model answers itself, and which it leaves to a person: how sure an answer is, and how sure it must be
-so that a stated share of what is answered is right."""
+"""Which posts a model answers itself, and which it leaves to a person: how sure an answer is, and how sure it must
+be so that a stated share of what is answered is right."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def least_confidence(cuts: Sequence[AnswerCut], precision: float, fitted_on: str
     next step; `fitted_on` names the examples."""
     if not cuts:
         raise RecipeError(
-            "says nothing of how sure an answer must be, as it was made by an earlier version; train and export again"
+            "says nothing of how sure an answer must be, as an earlier version made it; train and export again"
         )
     held = {cut.precision: cut.confidence for cut in cuts}
     others = " or ".join(f"{known:g}" for known, confidence in held.items() if confidence is not None)

@@ -154,9 +154,9 @@ def carry_over(
     """Carry thresholds over from one model's outputs to another's, such as from fp32 to int8; `to` names the other.
 
     before, after: `logit` of the probabilities (N, L) of the two models on the same N examples, at least 1. These
-    may be training examples, because only the difference of the outputs matters. Each label's threshold is mapped by the
-    least-squares line after = slope * before + offset; groups have none, and stay. The logits of the answer cuts
-    are mapped by the line of the answers' confidences.
+    may be training examples, because only the difference of the outputs matters. Each label's threshold is mapped
+    by the least-squares line after = slope * before + offset; groups have none, and stay. The answer cuts are
+    mapped by the line of the answers' confidences, as logits.
     """
     values = _to_thresholds(_map(before, after, logit(np.array(thresholds.values, dtype=np.float64))))
     fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))

@@ -22,8 +22,18 @@ from distill.data.dataset import encode_targets, read_splits
 from distill.data.stratify import stratified_folds
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.bootstrap import estimate
-from distill.scoring.metrics import Probabilities, Targets, macro_ap, macro_f1, micro_ap, micro_f1, sigmoid
-from distill.scoring.metrics import bootstrap_draws, logit, positive_rates
+from distill.scoring.metrics import (
+    Probabilities,
+    Targets,
+    bootstrap_draws,
+    logit,
+    macro_ap,
+    macro_f1,
+    micro_ap,
+    micro_f1,
+    positive_rates,
+    sigmoid,
+)
 from distill.scoring.thresholds import Thresholds, fit_thresholds
 from distill.training.selection.rule import Doubts, Features, Rule, choose, doubts_of, joined
 from experiments.results import conditions, figure, named, notes, read, table, write
@@ -82,7 +92,9 @@ def measure(results: Path, folders: tuple[str, ...], runs: tuple[str, ...]) -> N
         splits = read_splits(folder)
         targets = encode_targets(splits.train, splits.labels)
         outputs = SoftTargets.read(named(runs)[name] / FILE).select([content_hash(e) for e in splits.train])
-        features = PCA(min(WIDTH, len(targets)), random_state=SEED).fit_transform(joined([outputs.text, outputs.image]))
+        features = PCA(min(WIDTH, len(targets)), random_state=SEED).fit_transform(
+            joined([outputs.text, outputs.image])
+        )
         curves = {rule: [curve(features, targets, rule, repeat) for repeat in range(REPEATS)] for rule in RULES}
         sets[name] = {"examples": len(targets), "labels": len(splits.labels), "rules": summary(curves)}
         click.echo(f"{name}: {sets[name]}")
@@ -169,8 +181,8 @@ def gains() -> str:
     c = tree["conditions"]
     headings = "set | rule | micro-F1 - chance | macro-F1 - chance | micro-AP - chance | macro-AP - chance"
     return table(headings, rows, left=2) + notes(
-        f"From {START} random posts on, {STEP} more at a time, up to {END} or until too few are left: the mean of all "
-        f"steps after the start, on held-out rows of train; intervals over {c['repeats']} repeats, each with a "
+        f"From {START} random posts on, {STEP} more at a time, up to {END} or until too few are left: the mean of "
+        f"all steps after the start, on held-out rows of train; intervals over {c['repeats']} repeats, each with a "
         "held-out fifth and a start of its own, the same for every rule.",
         f"Linear probes on {c['width']} principal components of the features of mpnet and ResNet50, frozen; "
         "thresholds for the mean of both F1, from folds of the labelled posts.",
@@ -182,7 +194,8 @@ def drawn() -> str:
     sets = read("select")["sets"]
     plot = _plot(sets).svg("select")
     head, _, rest = str(plot).partition(">")
-    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{variables()} text{{font-family:sans-serif}}</style>{rest}\n'
+    style = f"{variables()} text{{font-family:sans-serif}}"
+    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}\n'
 
 
 @kit.drawing()
