@@ -78,7 +78,7 @@ class Opinion:
 def select_posts(
     posts: Sequence[Post], model: Path, labelled: Sequence[Example], n: int, rule: Rule, options: RunOptions
 ) -> tuple[Selection, list[Post]]:
-    """Choose up to `n` of the posts: what is said of them, and they themselves. `labelled` are examples that are
+    """Choose up to `n` posts: what is said of them, and they themselves. `labelled` are examples that are
     labelled already, beside those that a run has learned from. Raises DataError where no post is left, RunError and
     BundleError."""
     facts = read_facts([example.image for example in (*labelled, *(post.example for post in posts))])
@@ -106,8 +106,8 @@ def select_posts(
         seen.add(key)
     if not left:
         raise DataError(
-            f"no post is left to label: of the {len(posts)} that were read, {len(failed)} have no image that opens, "
-            f"{near} are labelled and {repeated} repeat another; give more posts"
+            f"no post is left to label: of the {len(posts)} that were read, {len(failed)} have no image that "
+            f"opens, {near} are labelled, {repeated} repeat another; give more posts"
         )
     opinion = opinion_of(model, [post.example for post in left], options)
     choices = sorted(_chosen(opinion, n, rule), key=lambda choice: choice.row)
