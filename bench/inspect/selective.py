@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distill.scoring.metrics import Decisions, Probabilities, Targets, micro_f1
 from distill.scoring.selective import (
@@ -92,7 +93,7 @@ def selective(
     return Selective(tuple(steps), tuple(held), labels, RISK)
 
 
-def _mean(values: Targets) -> float | None:
+def _mean(values: NDArray[np.float64]) -> float | None:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else None
 

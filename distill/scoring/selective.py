@@ -60,7 +60,8 @@ def answer_confidence(probabilities: Probabilities, decisions: Decisions) -> NDA
     probabilities that each is not."""
     p = probabilities.astype(np.float64)
     mean = np.where(decisions, p, 0.0).sum(1) / np.maximum(decisions.sum(1), 1)
-    return np.where(decisions.any(1), mean, np.prod(1 - p, axis=1))
+    sure: NDArray[np.float64] = np.where(decisions.any(1), mean, np.prod(1 - p, axis=1))
+    return sure
 
 
 def answer_precision(targets: Targets, decisions: Decisions) -> NDArray[np.float64]:

@@ -98,8 +98,8 @@ def measure(results: Path, folders: tuple[str, ...], runs: tuple[str, ...]) -> N
         curves = {rule: [curve(features, targets, rule, repeat) for repeat in range(REPEATS)] for rule in RULES}
         sets[name] = {"examples": len(targets), "labels": len(splits.labels), "rules": summary(curves)}
         click.echo(f"{name}: {sets[name]}")
-        settings = {"repeats": REPEATS, "folds": FOLDS, "width": WIDTH, "penalty": PENALTY, "step": STEP}
-        write(results, "select", conditions(packages=["scikit-learn"], **settings), {"sets": sets})
+        measured_with = conditions(packages=["scikit-learn"], repeats=REPEATS, width=WIDTH, penalty=PENALTY)
+        write(results, "select", measured_with, {"sets": sets})
 
 
 def curve(features: Features, targets: Targets, rule: str, repeat: int) -> list[tuple[float, ...]]:
