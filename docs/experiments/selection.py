@@ -42,12 +42,14 @@ from teacher.soft_targets import FILE
 START, STEP, END = 100, 100, 600  # labelled rows
 REPEATS, FOLDS, INNER, SEED = 5, 5, 3, 13
 WIDTH, PENALTY = 256, 3.0  # of the features, and the inverse strength of the probe's penalty
+DEFAULT = "doubt + unlikeness + shares"  # of distill select
 METRICS: dict[str, Callable[..., float]] = {
     "micro_f1": micro_f1,
     "macro_f1": macro_f1,
     "micro_ap": micro_ap,
     "macro_ap": macro_ap,
 }
+DRAWN = {"chance": MUTED, "doubt": OTHERS[0], DEFAULT: OWN}
 Picker = Callable[[Doubts, Features, np.random.Generator], list[int]]
 
 
@@ -202,20 +204,19 @@ def drawn() -> str:
 def _plot(sets: Mapping[str, Any]) -> kit.Plot:
     figure_ = kit.canvas(len(sets) * 130 + 24)
     for i, (name, one) in enumerate(sets.items()):
-        ax = kit.place(figure_, 36, 22 + i * 130, kit.WIDTH - 36 - 120, 86)
+        ax = kit.place(figure_, 36, 22 + i * 130, kit.WIDTH - 36 - 138, 86)
         _curves(ax, name, one["rules"])
     return kit.Plot(figure_, f"Macro-F1 against labelled posts on {', '.join(sets)}; the table has the gains")
 
 
 def _curves(ax: Axes, name: str, rules: Mapping[str, Any]) -> None:
-    for rule, colour in (("chance", MUTED), ("doubt", OTHERS[0]), ("doubt + unlikeness + shares", OWN)):
+    for i, (rule, colour) in enumerate(DRAWN.items()):
         points = rules[rule]["macro_f1"]["at"]
         labels = [START + STEP * step for step in range(len(points))]
+        low, high = ([point[end] for point in points] for end in ("low", "high"))
         ax.plot(labels, [point["value"] for point in points], color=colour.drawn, linewidth=1.5)
-        ax.fill_between(
-            labels, [p["low"] for p in points], [p["high"] for p in points], color=colour.drawn, alpha=0.12
-        )
-        kit.beside(ax, rule, (1, 0), (6, 0), fontsize=kit.SMALL, color=colour.drawn)
+        ax.fill_between(labels, low, high, color=colour.drawn, alpha=0.12, linewidth=0)
+        kit.beside(ax, rule, (1, 1), (8, -8 - 13 * i), fontsize=kit.SMALL, color=colour.drawn)
     ax.grid(axis="y")
     ax.spines["bottom"].set_color(GRID.drawn)
-    ax.set_title(name, loc="left", fontsize=kit.SMALL)
+    ax.set_title(f"{name}: macro-F1 by labelled posts", loc="left", fontsize=kit.SMALL)

@@ -85,7 +85,7 @@ def test_a_bundle_gives_its_own_probabilities_and_leaves_out_what_is_near_to_the
         assert float(row["probability"]) == pytest.approx(prediction.probabilities[row["undecided"]], abs=0.02)
     done = distill(*words, "--overwrite", "--data", chain.data)
     assert done.exit_code == 2
-    assert "of the 11 that were read, 1 have no image that opens, 10 are labelled, 0 repeat another" in done.stderr
+    assert "of the 11 that were read, 1 cannot be used, 10 are labelled, 0 repeat another" in done.stderr
 
 
 def test_a_folder_of_images_and_parquet_are_taken_and_written(chain: Chain, pool: Path, tmp_path: Path) -> None:

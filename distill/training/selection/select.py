@@ -82,20 +82,16 @@ def select_posts(
     labelled already, beside those that a run has learned from. Raises DataError where no post is left, RunError and
     BundleError."""
     facts = read_facts([example.image for example in (*labelled, *(post.example for post in posts))])
-    failed = [
-        FailedRow(post.example.id, str(fault))
-        for post, fact in zip(posts, facts[len(labelled) :], strict=True)
-        if (fault := _fault(post.example, fact)) is not None
-    ]
-    broken = {row.id for row in failed}
+    faults = [_fault(post.example, fact) for post, fact in zip(posts, facts[len(labelled) :], strict=True)]
+    failed = [FailedRow(p.example.id, fault) for p, fault in zip(posts, faults, strict=True) if fault is not None]
     looks = image_groups(facts)
     keys = [(look, text_key(example.text)) for look, example in zip(looks, labelled, strict=False)]
     known, seen, left = set(keys), set[Any](), []
     hashes = _learned(model)
     repeated = near = 0
-    for post, look in zip(posts, looks[len(labelled) :], strict=True):
+    for post, look, fault in zip(posts, looks[len(labelled) :], faults, strict=True):
         key = (look, text_key(post.example.text))
-        if post.example.id in broken:
+        if fault is not None:
             continue
         if key in known or (hashes and content_hash(post.example) in hashes):
             near += 1
@@ -106,8 +102,8 @@ def select_posts(
         seen.add(key)
     if not left:
         raise DataError(
-            f"no post is left to label: of the {len(posts)} that were read, {len(failed)} have no image that "
-            f"opens, {near} are labelled, {repeated} repeat another; give more posts"
+            f"no post is left to label: of the {len(posts)} that were read, {len(failed)} cannot be "
+            f"used, {near} are labelled, {repeated} repeat another; give more posts"
         )
     opinion = opinion_of(model, [post.example for post in left], options)
     choices = sorted(_chosen(opinion, n, rule), key=lambda choice: choice.row)
