@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from distill.api import finetune_int8 as finetune_int8
     from distill.api import fit_baselines as fit_baselines
     from distill.api import read_dataset as read_dataset
+    from distill.api import select as select
     from distill.api import train_student as train_student
     from distill.api import train_teacher as train_teacher
     from distill.core import errors as errors
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from distill.runtime.predictor import Predictor as Predictor
     from distill.runtime.predictor import load as load
     from distill.scoring import metrics as metrics
+    from distill.training.selection.select import Selection as Selection
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ _HOMES = {
     "FailedRow": "distill.data.sources",
     "Prediction": "distill.runtime.predictor",
     "Predictor": "distill.runtime.predictor",
+    "Selection": "distill.training.selection.select",
     "SplitEvaluation": "bench.quality.evaluate",
     "Splits": "distill.data.dataset",
     "errors": "distill.core.errors",
@@ -50,6 +53,7 @@ _HOMES = {
     "metrics": "distill.scoring.metrics",
     "Columns": "distill.core.columns",
     "read_dataset": "distill.api",
+    "select": "distill.api",
     "train_student": "distill.api",
     "train_teacher": "distill.api",
 }

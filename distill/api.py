@@ -17,7 +17,7 @@ from distill.core.arguments import check_choice, check_integer, check_margin, to
 from distill.core.columns import Columns
 from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
 from distill.core.device import Device, using_device
-from distill.core.errors import DistillError, RunError
+from distill.core.errors import ArgumentError, DistillError, RunError
 from distill.core.files import read_json, refuse_existing, refuse_overwriting, refuse_working_directory, write_json
 from distill.core.package_guard import require_own
 from distill.core.recipe import MARGIN
@@ -423,6 +423,70 @@ def baselines(
             raise
         note(f"{error}; it is not compared with")
         return {}
+
+
+@translates_os_errors
+def select(
+    unlabelled: PathLike,
+    model: PathLike,
+    out: PathLike,
+    *,
+    n: int = 100,
+    per_label: int | None = None,
+    data: PathLike | None = None,
+    split: str | None = None,
+    recursive: bool = False,
+    seed: int = 13,
+    overwrite: bool = False,
+    columns: ColumnsLike = None,
+    provider: Provider = "cpu",
+    runtime: Runtime | None = None,
+) -> distill.Selection:
+    """Choose `n` posts of `unlabelled` that are worth labelling next, and write them to `out` with a reason each.
+
+    `model` is a run or a Bundle. `per_label` posts are chosen for each label alone (for None, half of all,
+    divided).
+    Posts that a run has learned from, that are nearly equal to a row of the labelled dataset `data`, or to another
+    post, are left out. `split`, `recursive` and `columns` say what of `unlabelled` is read and how; `provider` and
+    `runtime` open a Bundle as in `distill.load`. Raises DataError, RunError, BundleError, InstallError and
+    OutputError.
+    """
+    from distill.core.extras import require
+    from distill.data.roles import Ask
+    from distill.data.sources import Source
+    from distill.data.write_rows import check_suffix, write_rows
+    from distill.runtime.bundle import columns_of, labels_of
+    from distill.runtime.hub_dataset import resolve_dataset
+    from distill.runtime.opened import RunOptions
+
+    file, folder = to_path("out", out), to_path("model", model)
+    check_integer("n", n, 1)
+    refuse_overwriting(file, *(to_path("inputs", path) for path in (unlabelled, model, data) if path is not None))
+    refuse_existing(file, overwrite)
+    check_suffix(file)
+    require("sklearn", "distill select")
+    labels = labels_of(folder)
+    share = n // (2 * len(labels)) if per_label is None else per_label
+    check_integer("per_label", share, 0)
+    if share * len(labels) > n:
+        raise ArgumentError(f"per_label {share} for {len(labels)} labels are more posts than n, {n}; raise n")
+    ask = Ask(Columns.of(columns), columns_of(folder), wants_labels=False)
+    path = resolve_dataset(os.fspath(to_path("unlabelled", unlabelled)))
+    source = Source.of_split(path, split, ask) if split else Source.open(path, ask, recursive)
+    from distill.data.posts import read_posts
+    from distill.training.selection.report import show
+    from distill.training.selection.rule import Rule
+    from distill.training.selection.select import rows_of, select_posts
+
+    posts, failed = read_posts(source)
+    splits = None if data is None else read_dataset(data, folder)
+    labelled = [] if splits is None else [*splits.train, *splits.dev, *splits.test]
+    options = RunOptions(provider=provider, runtime=runtime)
+    selection, chosen = select_posts(posts, folder, labelled, n, Rule(share, seed=seed), options)
+    selection = selection.with_unread(failed)
+    write_rows(rows_of(selection, chosen, file), file)
+    show(selection, source, n)
+    return selection
 
 
 def _recipe(path: PathLike | None, overrides: Overrides, one_label: bool = False) -> Recipe:

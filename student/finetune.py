@@ -17,6 +17,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds
+from distill.scoring.metrics import logit
 from distill.scoring.thresholds import Thresholds, carry_over
 from distill.training.calibrate import calibrate
 from distill.training.folds import calibrate_and_evaluate, probabilities_by_modality
@@ -49,7 +50,7 @@ def finetune_student(
     examples = [*splits.train, *targets.unlabelled]
     soft = targets.whole.select([content_hash(example) for example in examples])
     data = TrainingData(classifier.encode_train(examples, soft), classifier.encode(splits.dev))
-    logits_before = classifier.logits(data.train)
+    logits_before = logit(classifier.probabilities(data.train))
     settings = replace(
         settings,
         epochs=config.epochs,
@@ -94,12 +95,12 @@ def _observe(classifier: Classifier, train_set: EncodedDataset, seed: int) -> No
 
 
 def _evaluate(
-    classifier: Classifier, data: TrainingData, thresholds: Thresholds, logits_before: NDArray[np.float32]
+    classifier: Classifier, data: TrainingData, thresholds: Thresholds, logits_before: NDArray[np.float64]
 ) -> Evaluation:
     if thresholds.fitted_on.split == "dev":
         return calibrate_and_evaluate(classifier, data.train, data.dev, None)
     calibration = calibrate(classifier, data.dev, data.train.targets)
-    moved = carry_over(thresholds, logits_before, classifier.logits(data.train), "int8 arithmetic")
+    moved = carry_over(thresholds, logits_before, logit(classifier.probabilities(data.train)), "int8 arithmetic")
     moved = replace(moved, calibration=calibration)
     dev = probabilities_by_modality(classifier, data.dev)
     outputs = SplitOutputs("dev", classifier.labels, dev.both, data.dev.targets, dev.alone(data.dev))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.inspect.selective import Selective, selective
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
 from bench.quality.eval_set import EvalSet
@@ -113,6 +114,7 @@ class Findings:
     co_occurrence: CoOccurrence
     scaling: Scaling
     trade_off: tuple[TradeOff, ...]
+    selective: Selective
     training: TrainLog | None
     no_training: str | None
     wrong: tuple[Wrong, ...]
@@ -136,6 +138,7 @@ class Findings:
             confusion=tuple(self.confusion[i] for i in order),
             curves=tuple(self.curves[i] for i in order),
             co_occurrence=CoOccurrence(gold, predicted),
+            selective=replace(self.selective, labels=tuple(self.selective.labels[i] for i in order)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -180,6 +183,7 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         co_occurrence=CoOccurrence(together(targets == 1), together(decisions)),
         scaling=scaling(p, targets, thresholds.groups),
         trade_off=trade_off(p, targets, None, thresholds.groups),
+        selective=selective(names, targets, p, decisions, thresholds),
         training=subject.training,
         no_training=subject.no_training,
         wrong=most_wrong(names, eval_set.examples, targets, p, decisions, worst, thresholds.groups),

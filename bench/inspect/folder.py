@@ -4,7 +4,7 @@ FOLDER/
   inspect.json        every figure; the rest is made from it and from the images of the examples
   index.html          the page
   confusion.png, precision-recall.png, together-gold.png, together-decided.png, learning.png (of a run alone),
-  calibration.png, most-wrong.png
+  calibration.png, coverage.png, most-wrong.png
 """
 
 from __future__ import annotations

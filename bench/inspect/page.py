@@ -61,6 +61,7 @@ def _plots(findings: Findings) -> dict[str, Plot]:
             (findings.quality.micro_f1.value, findings.quality.macro_f1.value),
             findings.constant.micro_f1,
         ),
+        "coverage": plots.coverage(findings.selective.steps),
     }
     if findings.training is not None:
         drawn["learning"] = plots.learning(findings.training, sentences.training(findings))

@@ -14,6 +14,7 @@ from matplotlib.transforms import Affine2D
 
 from bench.inspect.colours import GOLD, HIT, PREDICTED
 from bench.inspect.findings import Confusion
+from bench.inspect.selective import Step
 from bench.report.kit import plot as kit
 from bench.report.kit.style import GRID, INK, MUTED, PAPER, Colour
 from bench.report.kit.text import fit, width_of
@@ -142,6 +143,30 @@ def trade_off(points: Sequence[TradeOff], own: tuple[float, float], constant: fl
     own_words = f"this model's thresholds {own[0]:.3f} / {own[1]:.3f}"
     said = f"Micro- / macro-F1 as the objective moves: {ends}; {own_words}; constant predictor {constant:.3f}"
     return kit.Plot(figure, said)
+
+
+@kit.drawing()
+def coverage(steps: Sequence[Step]) -> kit.Plot:
+    """Micro-F1 and precision of the surest posts, by their share."""
+    height = PANEL + 10
+    figure = kit.canvas(height + 56)
+    ax = kit.place(figure, 40, 14, kit.WIDTH - 40 - 66, height)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    lines = (
+        ("micro-F1", PREDICTED.drawn, "o", [(step.coverage, step.micro_f1) for step in steps]),
+        ("precision", GOLD.drawn, "s", [(s.coverage, s.precision) for s in steps if s.precision is not None]),
+    )
+    ends = [height * points[-1][1] if points else 0.0 for *_, points in lines]
+    for (word, colour, marker, points), end, moved in zip(lines, ends, kit.apart(ends, 12, height), strict=True):
+        ax.plot(
+            [x for x, _ in points], [y for _, y in points], color=colour, linewidth=1.5, marker=marker, markersize=3
+        )
+        look = {"va": "center", "fontsize": kit.SMALL, "color": colour}
+        kit.beside(ax, word, (1, end / height), (9, moved - end), **look)
+    kit.label_axes(ax, kit.QUARTERS, "share of the posts that is answered", "")
+    kit.ticks(ax.xaxis, kit.QUARTERS)
+    return kit.Plot(figure, "Micro-F1 and precision against the share of posts answered, the surest posts first")
 
 
 @kit.drawing()

@@ -131,6 +131,38 @@ def _verdict(change: Estimate) -> str:
     return f"a change of {change:+.3f}: {verdict}"
 
 
+def selective(findings: Findings) -> str:
+    """How sure answers are judged, and what the model's own cuts are."""
+    s, fitted = findings.selective, findings.thresholds
+    text = (
+        "An answer is as sure as the mean probability of its labels, and one without a label as the product of the "
+        "probabilities that it has none. Its precision is the share of its labels that are right (scikit-learn's, "
+        "by samples); without a label it is right where there is none. "
+    )
+    if not s.held:
+        return f"{text}This model says nothing of how sure an answer must be for predict --abstain: train it again."
+    refused = [f"{h.stated:g}" for h in s.held if h.confidence is None]
+    text += (
+        "predict --abstain PRECISION answers what is sure enough to hold that precision on posts like those that "
+        f"the cut was fitted on, but for a risk of {s.risk:.0%} (Geifman and El-Yaniv 2017), and leaves the others "
+        f"to a person. Thresholds, and these cuts, are {fitted}."
+    )
+    if refused:
+        text += f" No cut held {' or '.join(refused)} there: that would take a better model or more posts."
+    if findings.cross_fitted:
+        text += " As the cuts were fitted on these very posts, their precision here flatters."
+    return text
+
+
+def certain(findings: Findings) -> str:
+    """What the table of certain labels means."""
+    return (
+        "For each label the probability from which on its precision is at least the stated one, fitted on "
+        f"{findings.split} with the bound of Clopper and Pearson (1934), which fails with a risk of "
+        f"{findings.selective.risk:.0%}; a dash where no probability holds it on so few examples."
+    )
+
+
 def off_pairs(findings: Findings) -> list[str]:
     """The pairs of labels that are decided together most too often or too seldom, in examples."""
     names, together = [c.name for c in findings.confusion], findings.co_occurrence

@@ -6,6 +6,7 @@ from bench.inspect.findings import Findings
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.text import NONE
 from distill.model.training_log import TrainLog
+from distill.scoring.selective import PRECISIONS
 from distill.scoring.tables import threshold_cell
 
 
@@ -60,6 +61,37 @@ def together(findings: Findings) -> Grid:
     )
     headings = ("label", *(str(i) for i in range(1, len(names) + 1)))
     return Grid("Examples with both labels: gold / decided", headings, rows)
+
+
+def sure(findings: Findings) -> Grid:
+    """What the model is worth on the surest posts."""
+    rows = tuple(
+        (f"{s.coverage:.0%}", f"{s.confidence:.3f}", f"{s.micro_f1:.3f}", _share(s.precision))
+        for s in findings.selective.steps
+    )
+    return Grid("The surest posts", ("posts", "confidence from", "micro-F1", "precision"), rows)
+
+
+def held(findings: Findings) -> Grid:
+    """The model's own cuts, and what they come to here."""
+    rows = tuple(
+        (f"{h.stated:g}", _share(h.confidence), f"{h.coverage:.0%}", _share(h.precision))
+        for h in findings.selective.held
+    )
+    return Grid("--abstain", ("precision to hold", "confidence from", "posts answered", "precision here"), rows)
+
+
+def certain(findings: Findings) -> Grid:
+    """From which probability on each label is certain."""
+    rows = [("label", "examples", *(f"precision {stated:g}" for stated in PRECISIONS))]
+    for label in findings.selective.labels:
+        cells = (f"{_share(c.probability)} ({c.examples})" if c.examples else NONE for c in label.certain)
+        rows.append((label.name, str(label.support), *cells))
+    return Grid("Certain from a probability of (examples that are)", rows[0], tuple(rows[1:]))
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"
 
 
 def epochs(log: TrainLog) -> Grid:

@@ -23,6 +23,7 @@ from distill.cli.launch import runs_in_several_processes
 from distill.cli.predict import predict
 from distill.cli.recipe import recipe
 from distill.cli.retrain import retrain
+from distill.cli.select import select
 from distill.cli.serve import serve
 from distill.cli.split import split
 from distill.cli.streams import open_standard_streams, output_failure
@@ -39,7 +40,7 @@ SECTIONS = {
     "Train": (baseline, train_teacher, train_student, compare_teachers, tune, retrain, finetune_int8),
     "Export and measure": (export, evaluate, inspect, bench),
     "Use a Bundle": (predict, explain, serve, verify),
-    "Data and settings": (split, data, recipe),
+    "Data and settings": (select, split, data, recipe),
 }
 
 # The packages beside distill that a command imports; the others need none.

@@ -178,6 +178,14 @@ def applied(command: Callable[..., Any], options: Sequence[Decorator]) -> Callab
     return command
 
 
+abstain_option = click.option(
+    "--abstain",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="PRECISION",
+    help="Answer only where the labels predicted hold this precision, 0.8, 0.9 or 0.95, and mark the other posts "
+    'with "ask", for a person to decide.',
+)
+
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is at --out already.")
 
 

@@ -14,6 +14,7 @@ from distill.cli.options import (
     ROWS,
     STDOUT,
     THREADS,
+    abstain_option,
     column_options,
     opening_options,
     overwrite_option,
@@ -58,6 +59,7 @@ WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
     "--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS", help="Ray cluster to use.  [default: this machine]"
 )
 @click.option("--raw", is_flag=True, help="Probabilities as they were before calibration; the labels are the same.")
+@abstain_option
 @opening_options
 @column_options
 def predict(
@@ -76,6 +78,7 @@ def predict(
     workers: int,
     ray_address: str | None,
     raw: bool,
+    abstain: float | None,
     provider: Provider,
     runtime: Runtime | None,
     columns: Columns,
@@ -90,7 +93,8 @@ def predict(
     Predictions are JSON lines, or by the suffix of --out a table in CSV, TSV or Parquet, with the columns id,
     labels, a probability for each label, and error. With --out, an interrupted run continues from OUT.part with
     --resume. With --ocr, the text read off an image is added as "ocr_text". With --engine ray, OUT is a folder with
-    a file for each block of rows.
+    a file for each block of rows. With --abstain 0.9, at least 90 % of the labels of an answered post are right, on
+    posts like those of the training, and "ask" is true, and labels empty, where the model is not sure enough.
 
     \b
     Examples:
@@ -98,6 +102,7 @@ def predict(
       distill predict runs/bundle --image meme.jpg --text "WHO DID THIS"
       distill predict runs/bundle posts.jsonl --out predictions.jsonl
       distill predict runs/bundle posts.csv --out predictions.csv
+      distill predict runs/bundle posts.csv --out predictions.csv --abstain 0.9
       distill predict runs/bundle images/ --recursive --ocr
       distill predict runs/bundle - < posts.jsonl | head
       distill predict someone/meme-student@v1 --image meme.jpg      # a Bundle on the Hugging Face hub
@@ -159,7 +164,7 @@ def predict(
         refuse_overwriting(out, *(path for path in (bundle, source, image) if isinstance(path, Path)))
     if out is not None and not resume:
         clear_output(out, overwrite, is_folder=engine == "ray")
-    opening = RunOptions(provider=provider, runtime=runtime, raw=raw)
+    opening = RunOptions(provider=provider, runtime=runtime, raw=raw, abstain=abstain)
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions

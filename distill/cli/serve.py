@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import BUNDLE, THREADS, opening_options
+from distill.cli.options import BUNDLE, THREADS, abstain_option, opening_options
 from distill.core.extras import require_extra
 from distill.core.runtimes import Provider, Runtime
 
@@ -77,6 +77,7 @@ from distill.core.runtimes import Provider, Runtime
     help="Answer requests for this host too (the header Host); repeat for several, '*' for any. Always answered: "
     "localhost, 127.0.0.1, [::1], --host, and the address that a client connects to.",
 )
+@abstain_option
 @opening_options
 def serve(
     bundle: Path,
@@ -91,6 +92,7 @@ def serve(
     timeout: float,
     image_timeout: float,
     allow_hosts: tuple[str, ...],
+    abstain: float | None,
     provider: Provider,
     runtime: Runtime | None,
 ) -> None:
@@ -110,4 +112,5 @@ def serve(
     from distill.runtime.serve.request import Limits
 
     limits = Limits(max_batch, max_wait_ms, max_queue, max_mb, max_megapixels, timeout, image_timeout)
-    server.serve(bundle, host, port, RunOptions(threads, True, provider, runtime), limits, allow_hosts)
+    options = RunOptions(threads, True, provider, runtime, abstain=abstain)
+    server.serve(bundle, host, port, options, limits, allow_hosts)

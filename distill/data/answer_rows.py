@@ -27,7 +27,7 @@ Scale = Literal["probabilities", "logits"]
 SUFFIXES = (*TABLES, ".npz")
 NESTED: dict[str, Scale | None] = {"answers": None, "probabilities": "probabilities", "logits": "logits"}
 VALUES: dict[str, Scale | None] = {"value": None, "probability": "probabilities", "logit": "logits"}
-BESIDE = ("labels", "text", "image", "ocr_text")  # columns of datasets and predictions; they are not read
+BESIDE = ("labels", "text", "image", "ocr_text", "ask")  # columns of datasets and predictions; they are not read
 UNKNOWN = ("", "nan", "null", "none", "na")  # in text files, where there is no answer
 
 

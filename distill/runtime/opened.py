@@ -15,10 +15,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.errors import BundleError
+from distill.core.errors import BundleError, RecipeError
 from distill.core.runtimes import ALTERNATIVES, Provider, Runtime
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
+from distill.scoring.selective import least_confidence
 
 
 class Tensor(Protocol):
@@ -53,13 +54,27 @@ class OpenedModel(Protocol):
 class RunOptions:
     """How a Bundle is opened: with so many threads, 0 for as many as this process may use; with onnxruntime's
     arena, which holds memory between calls; by an execution provider of onnxruntime; in another runtime than its
-    own. `raw` predictions have the probabilities from before calibration."""
+    own. `raw` predictions have the probabilities from before calibration. With `abstain`, a precision, it leaves to
+    a person what it is not sure enough of to hold that."""
 
     threads: int = 0
     arena: bool = True
     provider: Provider = "cpu"
     runtime: Runtime | None = None
     raw: bool = False
+    abstain: float | None = None
+
+
+def answer_cut(bundle: Bundle, options: RunOptions) -> float | None:
+    """How sure an answer must be, None where all posts are answered. Raises BundleError where the Bundle does not
+    say it of that precision."""
+    if options.abstain is None:
+        return None
+    thresholds = bundle.thresholds
+    try:
+        return least_confidence(thresholds.answer_cuts, options.abstain, str(thresholds.fitted_on))
+    except RecipeError as error:
+        raise BundleError(f"{bundle.folder}: {error}") from error
 
 
 def chosen_runtime(bundle: Bundle, options: RunOptions) -> Runtime:

@@ -183,6 +183,7 @@ def predictor_identity(bundle: Bundle, options: RunOptions) -> dict[str, Any]:
     return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK_SIZE} | {
         "runtime": chosen_runtime(bundle, options),
         "provider": options.provider,
+        **({} if options.abstain is None else {"abstain": options.abstain}),
     }
 
 

@@ -50,8 +50,9 @@ def _predict(predictor: Predictor, source: Source, out: Path | None, resume: boo
     finish = None
     if is_table(out):
         names = predictor.bundle.labels.names
-        check_table(out, names)
-        finish = partial(write_table, out=out, labels=names, has_ocr=ocr is not None)
+        more = (*(["ask"] * (predictor.options.abstain is not None)), *(["ocr_text"] * (ocr is not None)))
+        check_table(out, names, more)
+        finish = partial(write_table, out=out, labels=names, more=more)
     identity = run_identity(source, predictor.bundle, None if ocr is None else ocr.name, predictor.options)
     part = PartialFile(out, identity, finish)
     with part.locked():
@@ -68,7 +69,8 @@ def _predict(predictor: Predictor, source: Source, out: Path | None, resume: boo
 
 def json_line(prediction: Prediction | FailedRow, ocr_text: str | None = None) -> bytes:
     """One line of a file of predictions. `ocr_text` is what was read off the image, None where nothing was."""
-    table = asdict(prediction) | ({} if ocr_text is None else {"ocr_text": ocr_text})
+    table = prediction.to_json() if isinstance(prediction, Prediction) else asdict(prediction)
+    table |= {} if ocr_text is None else {"ocr_text": ocr_text}
     # Half a surrogate pair has no UTF-8: one such id must not cost the predictions for all other rows.
     line = replace_surrogates(json.dumps(table, ensure_ascii=False))
     return f"{printable(line)}\n".encode()  # JSON's own escapes: the values stay what they are

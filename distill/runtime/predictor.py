@@ -6,7 +6,7 @@ import ctypes
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from distill.core.arguments import check_choice, check_integer, to_path
 from distill.core.cores import max_threads
 from distill.core.cpu import detect_target, overflows
-from distill.core.errors import BundleError, DistillError, ImageError, first_line
+from distill.core.errors import ArgumentError, BundleError, DistillError, ImageError, first_line
 from distill.core.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
 from distill.core.terminal import warn
 from distill.data.dataset import Example
@@ -25,9 +25,10 @@ from distill.data.sources import FailedRow, InMemoryExample, Item
 from distill.preprocess.inputs import EncodedExample, ModelInputs, Preprocessor
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
-from distill.runtime.opened import OpenedModel, RunOptions, chosen_runtime, open_model
+from distill.runtime.opened import OpenedModel, RunOptions, answer_cut, chosen_runtime, open_model
 from distill.runtime.rows import to_item, to_items
 from distill.scoring.probabilities import to_probabilities
+from distill.scoring.selective import answer_confidence
 
 BATCH_SIZE = 16
 CHUNK_SIZE = 256  # examples in memory at once; within a chunk, those of like length share a batch
@@ -38,11 +39,16 @@ DEFAULTS = RunOptions()
 @dataclass(frozen=True)
 class Prediction:
     """The labels predicted for one example, and every label's calibrated probability in [0, 1], rounded to 4
-    digits."""
+    digits. With `abstain`, `ask` says that none are predicted, as the model is not sure enough: ask a person."""
 
     id: str
     labels: tuple[str, ...]
     probabilities: dict[str, float]
+    ask: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON table, with `ask` where the model may abstain."""
+        return {name: value for name, value in asdict(self).items() if name != "ask" or value is not None}
 
 
 class Predictor:
@@ -57,6 +63,7 @@ class Predictor:
         check_integer("threads", threads, 0, max_threads())
         self.bundle, self._groups = bundle, bundle.labels.group_columns
         self.options = replace(options, threads=threads)
+        self._answer_cut = answer_cut(bundle, options)
         try:
             self.preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
         except BundleError as error:
@@ -234,7 +241,10 @@ class Predictor:
         decisions = self.decide(probabilities)
         shown = self.bundle.thresholds.raw(probabilities) if self.options.raw else probabilities
         by_label = {name: round(float(p), 4) for name, p in zip(self.labels, shown, strict=True)}
-        return Prediction(id_, self.bundle.labels.decode(decisions), by_label)
+        ask = None
+        if self._answer_cut is not None:
+            ask = bool(answer_confidence(probabilities[None], decisions[None])[0] < self._answer_cut)
+        return Prediction(id_, () if ask else self.bundle.labels.decode(decisions), by_label, ask)
 
 
 def load(
@@ -244,24 +254,28 @@ def load(
     provider: Provider = "cpu",
     runtime: Runtime | None = None,
     raw: bool = False,
+    abstain: float | None = None,
 ) -> Predictor:
     """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the hub.
 
     0 threads: as many as this process may use. `provider` is one of onnxruntime's execution providers: cpu,
     openvino, cuda, coreml or xnnpack. `runtime` "openvino" opens a Bundle for onnxruntime in OpenVINO; others are
     opened by the runtime that their manifest names. With `raw`, a Prediction shows the probabilities from before
-    calibration; those of `predict_proba`, which `decide` takes, are calibrated. Raises ArgumentError, BundleError,
-    and InstallError for a provider or runtime that is not installed.
+    calibration; those of `predict_proba`, which `decide` takes, are calibrated. `abstain` is a precision that
+    answers are to hold, 0.8, 0.9 or 0.95: where the model is not sure enough for it, a Prediction has `ask` and no
+    labels. Raises ArgumentError, BundleError, also where the Bundle holds no such precision, and InstallError for a
+    provider or runtime that is not installed.
     """
     name = str(to_path("bundle", bundle))
     check_integer("threads", threads, 0, max_threads())
     check_choice("provider", provider, PROVIDERS)
     if runtime is not None:
         check_choice("runtime", runtime, RUNTIMES)
+    if abstain is not None and not isinstance(abstain, float):
+        raise ArgumentError(f"abstain must be a precision such as 0.9; got {abstain!r}")
+    options = RunOptions(provider=provider, runtime=runtime, abstain=abstain)
     # Absolute, so that a working directory that changes later does not matter.
-    return Predictor.load(
-        hub.resolve(name).absolute(), threads, RunOptions(provider=provider, runtime=runtime, raw=raw)
-    )
+    return Predictor.load(hub.resolve(name).absolute(), threads, options)
 
 
 def predict_probabilities(

@@ -21,6 +21,7 @@ from distill.scoring.metrics import (
     constant_baseline,
     measure_decisions,
 )
+from distill.scoring.selective import fit_answer_cuts
 from distill.scoring.tables import label_table, quality_table
 from distill.scoring.thresholds import Thresholds, cross_fitted, fit_thresholds
 
@@ -102,17 +103,20 @@ def fit_and_evaluate(
     outputs: SplitOutputs, objective: Objective, train_targets: Targets, calibration: Calibration | None = None
 ) -> Evaluation:
     """Fit thresholds on these outputs and evaluate them twice: cross-fitted, where each example is decided with
-    thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. `calibration` is
-    the one that the outputs have been through. Raises DataError if there are no positives."""
+    thresholds fitted on others, and on the examples that they were fitted on, which is optimistic. The answer cuts
+    are fitted to the former decisions. `calibration` is the one that the outputs have been through. Raises
+    DataError if there are no positives."""
     targets, probabilities, groups = outputs.targets, outputs.probabilities, outputs.labels.group_columns
     rates = label_rates(train_targets)
     thresholds = fit_thresholds(probabilities, targets, objective, outputs.split, rates, groups)
-    thresholds = replace(thresholds, calibration=calibration)
+    others = cross_fitted(probabilities, targets, objective, None, rates, groups)  # as other posts are decided
+    answer_cuts = fit_answer_cuts(probabilities, targets, others)
+    thresholds = replace(thresholds, calibration=calibration, answer_cuts=answer_cuts)
 
     def cross_fitted_decisions(applied_to: Probabilities) -> Decisions:
         return cross_fitted(probabilities, targets, objective, applied_to, rates, groups)
 
-    answers = Answers(probabilities, cross_fitted_decisions(probabilities), thresholds, cross_fitted=True)
+    answers = Answers(probabilities, others, thresholds, cross_fitted=True)
     rows = [
         (f"{outputs.split}, thresholds cross-fitted", answers.quality(outputs.judged)),
         (

@@ -26,6 +26,7 @@ from distill.scoring.metrics import (
     micro_f1,
 )
 from distill.scoring.search import best_constant_f1, search_cuts
+from distill.scoring.selective import AnswerCut, answer_confidence
 
 Rates = NDArray[np.floating[Any]]  # (L,) in [0, 1]
 
@@ -56,13 +57,15 @@ class FittedOn:
 class Thresholds:
     """Label i is predicted if its probability is >= values[i]. Fitted for `objective`. Of each of the `groups`, the
     label with the greatest probability is predicted, the first of equal ones; their labels have no threshold,
-    None. `calibration` is the one that the probabilities have been through already, inside the model."""
+    None. `calibration` is the one that the probabilities have been through already, inside the model. `answer_cuts`
+    say how sure an answer must be to hold a precision; none where they were not fitted."""
 
     values: tuple[float | None, ...]
     objective: Objective
     fitted_on: FittedOn
     groups: dict[str, tuple[int, ...]] = field(default_factory=dict)
     calibration: Calibration | None = None
+    answer_cuts: tuple[AnswerCut, ...] = ()
 
     def array(self) -> NDArray[np.float32]:
         """float32 (L,), each in (0, 1), or NaN for a label of a group."""
@@ -83,16 +86,15 @@ class Thresholds:
         return self.calibration.uncalibrate(probabilities, self.groups)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON table for `from_json`, with `groups` and `calibration` where there are any."""
-        return {
-            name: value for name, value in asdict(self).items() if value or name not in ("groups", "calibration")
-        }
+        """A JSON table for `from_json`, with `groups`, `calibration` and `answer_cuts` where there are any."""
+        optional = ("groups", "calibration", "answer_cuts")
+        return {name: value for name, value in asdict(self).items() if value or name not in optional}
 
     @classmethod
     def from_json(cls, tree: Any) -> Thresholds:
         """The thresholds of such a table. Raises RecipeError for a missing, unknown or mistyped key, and for values
         that are no thresholds."""
-        tree = {"groups": {}, **tree} if isinstance(tree, dict) else tree
+        tree = {"groups": {}, "answer_cuts": [], **tree} if isinstance(tree, dict) else tree
         thresholds = build_dataclass(cls, tree, "thresholds")
         outside = [value for value in thresholds.values if value is not None and not 0 < value < 1]
         if outside:
@@ -103,6 +105,8 @@ class Thresholds:
         c = thresholds.calibration
         if c and not (len(c.slopes) == len(c.offsets) == len(thresholds.values) and min(c.slopes, default=1) > 0):
             raise RecipeError("thresholds: the calibration needs a slope above 0 and an offset for each label")
+        for cut in thresholds.answer_cuts:
+            cut.check()
         fitted_on = thresholds.fitted_on
         if min(fitted_on.examples, fitted_on.carried_with) < 0:
             raise RecipeError(f"thresholds fitted on {fitted_on}: a number of examples is below 0")
@@ -173,16 +177,36 @@ def carry_over(
 ) -> Thresholds:
     """Carry thresholds over from one model's outputs to another's, such as from fp32 to int8; `to` names the other.
 
-    before, after: logits (N, L) of the two models on the same N examples, at least 1. These may be training
-    examples, because only the difference of the outputs matters. Each label's threshold is mapped by the
-    least-squares line after = slope * before + offset; groups have none, and stay.
+    before, after: `logit` of the probabilities (N, L) of the two models on the same N examples, at least 1. These
+    may be training examples, because only the difference of the outputs matters. Each label's threshold is mapped
+    by the least-squares line after = slope * before + offset; groups have none, and stay. The answer cuts are
+    mapped by the line of the answers' confidences, as logits.
     """
+    values = _to_thresholds(_map(before, after, logit(np.array(thresholds.values, dtype=np.float64))))
+    fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))
+    moved = replace(thresholds, values=values, fitted_on=fitted_on)
+    sure_before, sure_after = _logit_confidence(thresholds, before), _logit_confidence(moved, after)
+    cuts = tuple(
+        replace(cut, confidence=float(sigmoid64(_map(sure_before, sure_after, logit(np.array(cut.confidence))))))
+        if cut.confidence  # there is one, and it leaves some answers out
+        else cut
+        for cut in thresholds.answer_cuts
+    )
+    return replace(moved, answer_cuts=cuts)
+
+
+def _map(before: NDArray[np.floating], after: NDArray[np.floating], values: NDArray[Any]) -> NDArray[Any]:
+    """Values by the least-squares line from each column of `before` to that of `after`."""
     centred = before - before.mean(0)
     slope = (centred * (after - after.mean(0))).sum(0) / np.maximum((centred**2).sum(0), 1e-12)
-    offset = after.mean(0) - slope * before.mean(0)
-    values = _to_thresholds(slope * logit(np.array(thresholds.values, dtype=np.float64)) + offset)
-    fitted_on = replace(thresholds.fitted_on, carried_to=to, carried_with=len(before))
-    return replace(thresholds, values=values, fitted_on=fitted_on)
+    mapped: NDArray[Any] = slope * values + (after.mean(0) - slope * before.mean(0))
+    return mapped
+
+
+def _logit_confidence(thresholds: Thresholds, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How sure each answer is, as a logit (N,)."""
+    probabilities = sigmoid64(logits).astype(np.float32)
+    return logit(answer_confidence(probabilities, thresholds.apply(probabilities)))
 
 
 def cross_fitted(

@@ -20,6 +20,7 @@ from experiments import (
     ocr,
     recipe_keys,
     reliability,
+    selection,
     serve,
     students,
     teachers,
@@ -69,6 +70,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "campaign": campaign.sentence,
         "campaign tried": campaign.tried,
     },
+    "docs/select.md": {"select": selection.gains},
     "docs/ocr.md": {"ocr": ocr.rates, "ocr-f1": ocr.f1},
     "docs/cluster.md": {"cluster": cluster.rates, "cost": cluster.costs},
     "docs/web.md": {"web": web.answers},
@@ -91,9 +93,11 @@ def render(page: str, text: str) -> str:
 
 @click.command()
 def pages() -> None:
-    """Write docs/cli.md, docs/front.svg and the tables of README.md and docs, from docs/results and the code."""
+    """Write docs/cli.md, front.svg and select.svg, and the tables of README.md and docs, from docs/results and the
+    code."""
     write_text(ROOT / commands.PAGE, commands.page())
     write_text(ROOT / "docs" / "front.svg", export.front())
+    write_text(ROOT / "docs" / "select.svg", selection.drawn())
     for page in PAGES:
         path = ROOT / page
         write_text(path, render(page, path.read_text(encoding="utf-8")))

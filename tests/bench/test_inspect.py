@@ -17,13 +17,14 @@ from click.testing import CliRunner
 from pages import BROWSER, MEASURE, SCHEMES, Read, browse
 from PIL import Image
 from scipy.optimize import minimize_scalar
-from sklearn.metrics import log_loss, multilabel_confusion_matrix, precision_recall_curve
+from sklearn.metrics import f1_score, log_loss, multilabel_confusion_matrix, precision_recall_curve, precision_score
 
 from bench.inspect import Findings, inspect, sentences, tables, write
 from bench.inspect.examples import thumbnails
 from bench.inspect.findings import Subject, curves, findings_of, together, training_of
 from bench.inspect.page import to_html
 from bench.inspect.plots import learning
+from bench.inspect.selective import selective
 from bench.inspect.temperature import cross_scaled, fit_temperature, scale, scaling
 from bench.quality.baseline import answers_of_baseline
 from bench.quality.eval_set import EvalSet
@@ -41,11 +42,13 @@ from distill.data.labels import LabelSet
 from distill.model.training_log import EpochLog, TrainLog
 from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import ConstantBaseline, Probabilities, Targets, sigmoid
+from distill.scoring.selective import AnswerCut
 from distill.scoring.thresholds import FittedOn, Thresholds, cross_fitted, fit_thresholds
 
 IMAGES = {
     "calibration",
     "confusion",
+    "coverage",
     "most-wrong",
     "precision-recall",
     "together-decided",
@@ -212,6 +215,40 @@ def test_precision_recall_curves_agree_with_sklearn() -> None:
             assert (curve.at.recall, curve.at.precision) in zip(curve.recall, curve.precision, strict=True)
     empty = curves("abcd", targets, p, thresholds, None)[3]
     assert (empty.recall, empty.at, empty.average_precision) == ((), None, None)
+
+
+def test_coverage_runs_from_the_surest_posts_to_all_and_counts_as_sklearn_does() -> None:
+    p, targets = made_up()
+    decisions = p >= 0.5
+    cuts = (AnswerCut(0.8, 0.9, 0.3), AnswerCut(0.9, None, 0.0))
+    thresholds = Thresholds((0.5, 0.5, 0.5, 0.5), "micro", FittedOn("elsewhere", 9), answer_cuts=cuts)
+    found = selective("abcd", targets, p, decisions, thresholds)
+    confidence = np.where(decisions.any(1), p.mean(1, where=decisions | ~decisions.any(1)[:, None]), 0)
+    confidence = np.where(decisions.any(1), confidence, (1 - p.astype(float)).prod(1))
+    for step, rows in ((found.steps[9], 45), (found.steps[-1], 90)):
+        surest = np.argsort(-confidence, kind="stable")[:rows]
+        assert step.coverage == rows / 90
+        assert step.micro_f1 == pytest.approx(f1_score(targets[surest], decisions[surest], average="micro"))
+    labelled = [i for i in range(90) if decisions[i].any()]
+    by_samples = precision_score(targets[labelled], decisions[labelled], average="samples", zero_division=0)
+    none = [1.0 - targets[i].any() for i in range(90) if not decisions[i].any()]
+    expected = (by_samples * len(labelled) + sum(none)) / 90
+    assert found.steps[-1].precision == pytest.approx(expected)
+    assert [held.coverage for held in found.held] == [pytest.approx((confidence >= 0.9).mean()), 0.0]
+    assert found.held[1].precision is None
+
+
+def test_a_label_is_certain_from_where_its_precision_is_bounded() -> None:
+    """All of the 40 most probable examples are right, of the other 20 none. The bound of 40 of 40 is
+    (0.05 / 6) ** (1 / 40) = 0.887: above 0.8, below 0.9."""
+    p = np.linspace(0.99, 0.01, 60, dtype=np.float32)[:, None]
+    targets = (np.arange(60) < 40).astype(np.float32)[:, None]
+    thresholds = Thresholds((0.5,), "micro", FittedOn("dev", 60))
+    (label,) = selective(("a",), targets, p, p >= 0.5, thresholds).labels
+    assert label.support == 40
+    assert [c.probability is None for c in label.certain] == [False, True, True]
+    assert 35 <= label.certain[0].examples <= 44
+    assert targets[: label.certain[0].examples].mean() >= 0.8
 
 
 def test_the_temperature_is_where_scipy_finds_the_least_log_loss() -> None:

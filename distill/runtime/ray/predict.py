@@ -21,7 +21,7 @@ from distill.core.terminal import note, track, warn
 from distill.data.sources import Source
 from distill.preprocess.text import CutTexts
 from distill.runtime.bundle import Bundle
-from distill.runtime.opened import RunOptions
+from distill.runtime.opened import RunOptions, answer_cut
 from distill.runtime.partial_file import predictor_identity
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
@@ -41,6 +41,7 @@ def predict_on_ray(folder: Path, source: Source, out: Path, resume: bool, option
     """
     check_ray_installed()
     bundle = Bundle.open(folder)
+    answer_cut(bundle, options.opening)  # that there is none is said before a worker starts
     source = source.remembering(bundle.columns)
     blocks = split_into_blocks(source)
     identity = predictor_identity(bundle, options.opening) | source.columns_identity()
