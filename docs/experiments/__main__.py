@@ -23,6 +23,7 @@ from experiments import (  # noqa: E402
     reliability,
     serve,
     site,
+    static,
     students,
     teachers,
     thresholds,
@@ -34,6 +35,7 @@ SECTIONS = {
     "Measure, into docs/results": (
         *(
             baselines.collect,
+            static.collect,
             teachers.judge_comparisons,
             teachers.measure_epochs,
             thresholds.measure,
