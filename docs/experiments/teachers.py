@@ -64,7 +64,7 @@ def comparison(folder: Path, splits: Splits) -> dict[str, Any]:
 def stored_answers(
     folder: Path, splits: Splits
 ) -> tuple[dict[str, TeacherConfig], dict[str, RecipePredictions], int]:
-    """The settings of a finished comparison's teachers, the folds' answers by the same names, and how many folds."""
+    """The settings of a finished comparison's teachers, the folds' answers by name, and how many folds."""
     if not (folder / COMPARISON).is_file():
         raise RunError(f"{folder}: no finished comparison; go on with distill compare-teachers --resume")
     asked = read_json(folder / START_FILE, RunError)["depends_on"]

@@ -86,7 +86,7 @@ def test_without_images_only_texts_are_read(chain: Chain, tmp_path: Path, monkey
     assert "needs model2vec; pip install 'distill[static]'" in result.output
     wanted = [*words, "--use", "static", *chain.words("teacher.folds=2"), "--overwrite"]
     result = CliRunner().invoke(main, wanted)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "needs model2vec; pip install 'distill[static]'" in result.output
 
 
