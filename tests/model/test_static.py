@@ -128,6 +128,12 @@ def test_an_encoder_that_the_library_cannot_take_is_one_line(
         loaded(chain)
 
 
+def test_an_encoder_of_whose_tokens_most_have_no_vector_is_refused(chain: Chain, library: StaticLibrary) -> None:
+    library.rename = "Ġ{}"
+    with pytest.raises(BackboneError, match=r"has vectors of 0 of its \d+ tokens; choose another encoder"):
+        loaded(chain)
+
+
 def test_a_pruned_vocabulary_keeps_vectors_and_weights_of_its_words(chain: Chain, library: StaticLibrary) -> None:
     texts = [example.text for example in chain.splits.train[:8]]
     whole, pruned = loaded(chain, *texts), loaded(chain, *texts, vocab_size=60)

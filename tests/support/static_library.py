@@ -32,15 +32,17 @@ class Made:
 
 @dataclass
 class StaticLibrary:
-    """Random vectors from a fixed seed; `calls` holds how wide each table was to be."""
+    """Random vectors from a fixed seed; `rename` is the form of its tokens, and `calls` holds how wide each table was
+    to be."""
 
+    rename: str = "{}"
     calls: list[int] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
 
     def distill_from_model(self, backbone: Any, tokenizer: Any, *, pca_dims: int, **_: Any) -> Made:
         vocabulary = tokenizer.get_vocab()
         tokens = sorted(vocabulary, key=vocabulary.__getitem__, reverse=True)
-        rows = {token: row for row, token in enumerate(tokens[3:])}
+        rows = {self.rename.format(token): row for row, token in enumerate(tokens[3:])}
         lengths = np.random.default_rng(1).uniform(1, 3, (len(rows), 1))
         vectors = lengths * np.random.default_rng(0).standard_normal((len(rows), pca_dims))
         self.calls.append(pca_dims)

@@ -100,6 +100,11 @@ def _make(backbone: Any, tokenizer: Any, width: int, key: str) -> StaticTable:
         ) from error
     vectors = np.asarray(made.embedding, dtype=np.float32)
     row_of = made.tokenizer.get_vocab()
+    known, size = len(set(row_of) & set(tokenizer.get_vocab())), len(tokenizer)
+    if 2 * known < size:
+        raise BackboneError(
+            f"{key}: model2vec has vectors of {known:,} of its {size:,} tokens; choose another encoder"
+        )
     if vectors.shape[1] != width or not np.isfinite(vectors).all():
         raise BackboneError(
             f"{key}: {len(vectors)} tokens have vectors {vectors.shape[1]} wide or not finite, not {width} wide; "
