@@ -32,7 +32,7 @@ class Made:
 
 @dataclass
 class StaticLibrary:
-    """Random vectors from a fixed seed; `rename` is the form of its tokens, `calls` how wide each table was to be."""
+    """Random vectors from a fixed seed; `rename` is the form of its tokens, `calls` the widths of tables."""
 
     rename: str = "{}"
     calls: list[int] = field(default_factory=list)
