@@ -18,7 +18,7 @@ install: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,ocr,hub,heic,parquet,ray,serve,tensorboard,mlflow,docs]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,dev,peers,plots,tune,static,ocr,hub,heic,parquet,ray,serve,tensorboard,mlflow,docs]"
 	touch $@
 
 demo: install  ## train, distil, export, measure and predict on generated images

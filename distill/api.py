@@ -151,7 +151,8 @@ def fit_baselines(
     one_label: bool = False,
 ) -> distill.Checkpoint:
     """Compare logistic regressions on n-grams and on frozen encoders' features, and write the one that `use` names
-    ("n-grams", "text", "image", "text + image" or "text + image + n-grams"), or else the best, as a run to `out`.
+    ("n-grams", "text", "image", "text + image", "text + image + n-grams", or with "static" in place of "text"), or
+    else the best, as a run to `out`.
 
     `device`, `report_to` and `one_label` are those of `train_teacher`. Raises RecipeError, DataError,
     BackboneError, RunError and OutputError.
@@ -167,7 +168,7 @@ def fit_baselines(
     if use is not None:
         check_choice("use", use, tuple(baseline.PARTS))
     config, splits = settings.teacher, read_by_recipe(data, settings, columns)
-    baseline.check_use(splits, use)  # before a run is deleted for it
+    baseline.check_use(config, splits, use)  # before a run is deleted for it
     start = RunStart("teacher", config, splits, {"baseline": use or "the best"})
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:

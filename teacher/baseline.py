@@ -10,15 +10,15 @@ import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from rich.table import Table
 
-from distill.core.errors import DataError, RecipeError, RunError
+from distill.core.errors import BackboneError, DataError, InstallError, RecipeError, RunError
 from distill.core.files import read_json, write_json
-from distill.core.recipe import TeacherConfig
+from distill.core.recipe import STATIC, TeacherConfig
 from distill.core.schema import build_dataclass
 from distill.core.terminal import note
 from distill.data.dataset import Splits
@@ -35,13 +35,26 @@ from teacher.compare import FOLD_SEED, RecipeComparison, RecipePredictions, eval
 from teacher.losses import teacher_loss
 from teacher.train import UntrainedTeacher, fit_prepared, prepare_teacher
 
-# By name, the n-grams and the modalities that a baseline reads.
-PARTS: dict[str, tuple[str, str]] = {
-    "n-grams": ("only", "text"),
-    "text": ("off", "text"),
-    "image": ("off", "image"),
-    "text + image": ("off", "both"),
-    "text + image + n-grams": ("add", "both"),
+
+@dataclass(frozen=True)
+class Part:
+    """The n-grams and the modalities that a baseline reads; a `static` one has static vectors of the text encoder's
+    tokens in the encoder's place."""
+
+    ngrams: Literal["off", "add", "only"]
+    modalities: Literal["both", "text", "image"]
+    static: bool = False
+
+
+PARTS = {
+    "n-grams": Part("only", "text"),
+    "text": Part("off", "text"),
+    "image": Part("off", "image"),
+    "text + image": Part("off", "both"),
+    "text + image + n-grams": Part("add", "both"),
+    "static": Part("off", "text", static=True),
+    "static + image": Part("off", "both", static=True),
+    "static + image + n-grams": Part("add", "both", static=True),
 }
 TIMED_POSTS = 20
 
@@ -81,14 +94,23 @@ def fit_baselines(
     names, or else of the one with the best mean of micro- and macro-AP, with baselines.json beside it.
 
     Baselines of images or texts are left out where no training example has one; `check_use` refuses such a `use`
-    before. Raises as `teacher.train.prepare_teacher`, and RecipeError for encoders without pretrained weights.
+    before. Static ones are left out, with a note, where their vectors cannot be made, unless `use` names one.
+    Raises as `teacher.train.prepare_teacher`, and RecipeError for encoders without pretrained weights.
     """
     if not (config.text.pretrained and config.image.pretrained):
         raise RecipeError("a baseline reads pretrained encoders; set teacher.text.model and teacher.image.model")
     folds = config.folds or 5
-    whole = prepare_teacher(_probe_config(config, "add", "both", folds), splits)
+    parts = _parts_of(config, splits)
+    whole = prepare_teacher(_probe_config(config, Part("add", "both"), folds), splits)
     whole.classifier.warn_of_cut_texts(splits)
-    teachers = {name: _part(whole, *part) for name, part in _parts_of(splits).items()}
+    static = None
+    if any(part.static for part in parts.values()):
+        static = _prepare_static(whole, splits, is_wanted=use is not None and parts[use].static)
+    teachers = {
+        name: _part(source, part)
+        for name, part in parts.items()
+        if (source := static if part.static else whole) is not None
+    }
     predictions = {name: _predict(name, each, folds, run) for name, each in teachers.items()}
     targets = whole.targets
     quality = {
@@ -111,30 +133,52 @@ def fit_baselines(
     return baselines, fit_prepared(teacher, splits, run)
 
 
-def check_use(splits: Splits, use: str | None) -> None:
-    """Raise DataError for a baseline of what no training example has."""
-    if use is not None and use not in (parts := _parts_of(splits)):
-        raise DataError(f"--use {use}: no training example has what it reads; choose {', '.join(parts)}")
+def check_use(config: TeacherConfig, splits: Splits, use: str | None) -> None:
+    """Raise DataError for a baseline of what no training example has, and RecipeError for a static one where the
+    text encoder itself is static."""
+    if use is None or use in (parts := _parts_of(config, splits)):
+        return
+    if PARTS[use].static and config.text.static:
+        own = use.replace("static", "text")
+        raise RecipeError(
+            f'--use {use}: teacher.text.model={config.text.model} is static itself; give --use "{own}"'
+        )
+    raise DataError(f"--use {use}: no training example has what it reads; choose {', '.join(parts)}")
 
 
-def _parts_of(splits: Splits) -> dict[str, tuple[str, str]]:
+def _parts_of(config: TeacherConfig, splits: Splits) -> dict[str, Part]:
     """The baselines that read what the training examples have."""
     has_text = any(has_words(example.text) for example in splits.train)
     has_image = any(example.image is not None for example in splits.train)
+    is_there = {"text": has_text, "image": has_image, "both": has_text and has_image}
     return {
-        name: (ngrams, modalities)
-        for name, (ngrams, modalities) in PARTS.items()
-        if {"text": has_text, "image": has_image, "both": has_text and has_image}[modalities]
+        name: part
+        for name, part in PARTS.items()
+        if is_there[part.modalities] and not (part.static and config.text.static)
     }
 
 
-def _probe_config(config: TeacherConfig, ngrams: Any, modalities: Any, folds: int) -> TeacherConfig:
-    text = replace(config.text, trainable=False, ngrams=ngrams)
+def _prepare_static(whole: UntrainedTeacher, splits: Splits, is_wanted: bool) -> UntrainedTeacher | None:
+    """The `whole` with static vectors of its text encoder's tokens; None, and a note, where they cannot be made,
+    unless they are wanted."""
+    text = whole.config.text
+    static = replace(text, model=STATIC + text.model, layers=0, pooling="mean")
+    try:
+        return prepare_teacher(replace(whole.config, text=static), splits)
+    except (InstallError, BackboneError) as error:
+        if is_wanted:
+            raise
+        note(f"without static baselines: {error}")
+        return None
+
+
+def _probe_config(config: TeacherConfig, part: Part, folds: int) -> TeacherConfig:
+    text = replace(config.text, trainable=False, ngrams=part.ngrams)
     return replace(
         config,
-        text=replace(text, layers=0, vocab_size=0) if ngrams == "only" else text,
+        text=replace(text, layers=0, vocab_size=0) if part.ngrams == "only" else text,
         image=replace(config.image, trainable=False),
-        head=replace(config.head, fusion="concat", modalities=modalities, hidden_size=0),
+        head=replace(config.head, fusion="concat", modalities=part.modalities, hidden_size=0),
         augment=replace(config.augment, word_edit_rate=0.0, token_mask_rate=0.0, image_strength=0.0),
         head_start="probe",
         loss="focal",
@@ -144,17 +188,17 @@ def _probe_config(config: TeacherConfig, ngrams: Any, modalities: Any, folds: in
     )
 
 
-def _part(whole: UntrainedTeacher, ngrams: str, modalities: str) -> UntrainedTeacher:
+def _part(whole: UntrainedTeacher, part: Part) -> UntrainedTeacher:
     """A baseline of some of the parts, with the encoders and features of the `whole`."""
     classifier, config = whole.classifier, whole.config
-    own = _probe_config(config, ngrams, modalities, config.folds)
+    own = _probe_config(config, part, config.folds)
     source = classifier.network
-    text = NoText() if ngrams == "only" else source.text
+    text = NoText() if part.ngrams == "only" else source.text
     network = TwoTowerNetwork(text, source.image, own, len(classifier.labels))
     if network.ngrams is not None and source.ngrams is not None:
         network.ngrams.load_state_dict(source.ngrams.state_dict())
     data = whole.data
-    if ngrams == "only":
+    if part.ngrams == "only":
         data = TrainingData(
             *(replace(each, text_features=_no_features(len(each))) for each in (data.train, data.dev))
         )

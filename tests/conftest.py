@@ -105,13 +105,18 @@ def folded(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def baseline(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of `distill baseline`, with two folds."""
+    """The run of `distill baseline`, with two folds, and a library for static vectors."""
+    import static_library
+
     from distill.api import fit_baselines
 
     out = tmp_path_factory.mktemp("baseline") / "baseline"
-    fit_baselines(
-        chain.data, out, recipe=recipes_folder() / "tiny.toml", overrides=[*chain.overrides, "teacher.folds=2"]
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILL_CACHE", str(out.parent / "cache"))
+        static_library.install(patch)
+        fit_baselines(
+            chain.data, out, recipe=recipes_folder() / "tiny.toml", overrides=[*chain.overrides, "teacher.folds=2"]
+        )
     return out
 
 

@@ -17,8 +17,8 @@ from distill.core.transcript import recorded
 @click.option(
     "--use",
     metavar="NAME",
-    help='Baseline that becomes the run: "n-grams", text, image, "text + image" or "text + image + n-grams".  '
-    "[default: the best]",
+    help='Baseline that becomes the run: "n-grams", text, image, "text + image", "text + image + n-grams", or '
+    'with "static" in place of "text".  [default: the best]',
 )
 @column_options
 @recorded
@@ -36,8 +36,8 @@ def baseline(
     """Measure what needs no training.
 
     Fits logistic regressions on the TF-IDF of n-grams and on the features of the teacher's frozen encoders, and
-    compares them by cross-validation. The best one becomes a run, which can be exported, taught from and compared
-    with like a teacher's.
+    compares them by cross-validation; with distill[static] installed, on static vectors of the encoder's tokens
+    too. The best one becomes a run, which can be exported, taught from and compared with like a teacher's.
 
     \b
     Example:

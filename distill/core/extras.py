@@ -29,6 +29,7 @@ EXTRAS = {
     "parquet": ("pyarrow",),
     "ray": ("ray", "pyarrow"),
     "tune": ("optuna",),
+    "static": ("model2vec", "skeletoken"),
     "plots": ("matplotlib", "jinja2"),
 }
 

@@ -55,6 +55,7 @@ LIMITS = {
     "model.text.layers": Limit(0, 1_000, note=" (0 keeps all)"),
     "model.text.vocab_size": Limit(0, 10_000_000, note=" (0 keeps all)"),
     "model.text.max_tokens": Limit(4, 32_768),
+    "model.text.static_width": Limit(8, 4_096),
     "model.image.size": Limit(16, 1024, note=" pixels"),
     "model.head.hidden_size": Limit(0, 65_536, note=" (0 is a linear head)"),
     "model.head.dropout": SHARE,

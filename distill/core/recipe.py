@@ -33,12 +33,15 @@ LSTM, CNN = "lstm", "cnn"
 # All names of encoders that start from nothing. What follows from that, such as their learning rate, asks
 # `pretrained` of a tower.
 TEXT_FROM_SCRATCH, IMAGE_FROM_SCRATCH = (LSTM,), (CNN,)
+STATIC = "static:"  # and the encoder whose tokens' vectors a static text encoder begins with
 
 
 @dataclass(frozen=True)
 class TextTower:
     """The text encoder: `model` is a Hugging Face id or a local directory, or one of TEXT_FROM_SCRATCH: "lstm", a
-    small LSTM that starts from nothing, with a tokenizer learned from the training texts.
+    small LSTM that starts from nothing, with a tokenizer learned from the training texts. "static:" and an id or a
+    directory is no transformer: a text is the weighted mean of its tokens' vectors, `static_width` wide, made once
+    of that encoder, whose tokenizer it has.
 
     `lowercase` lowers the text before tokenization, because a cased vocabulary splits captions in capitals into
     many tokens; it becomes part of tokenizer.json. `layers` > 0 keeps that many of the pretrained layers, evenly
@@ -59,11 +62,28 @@ class TextTower:
     pooling: Literal["mean", "cls"]
     trainable: bool
     ngrams: Literal["off", "add", "only"]
+    static_width: int | None = None  # of runs that are older than the setting
 
     @property
     def pretrained(self) -> bool:
         """Whether encoders of this name have pretrained weights."""
         return self.model not in TEXT_FROM_SCRATCH
+
+    @property
+    def static(self) -> bool:
+        """Whether it has vectors of tokens alone."""
+        return self.model.startswith(STATIC)
+
+    @property
+    def source(self) -> str:
+        """The id or directory that weights and tokenizer come from: `model`, or what "static:" stands before."""
+        return self.model.removeprefix(STATIC)
+
+    @property
+    def fine_tuned(self) -> bool:
+        """Whether training changes its weights by little, at `learning_rate`. Vectors of tokens, each of which is
+        rarely seen, learn at `head_learning_rate`, as what starts from nothing does."""
+        return self.pretrained and not self.static
 
 
 @dataclass(frozen=True)
@@ -171,7 +191,23 @@ class ModelConfig:
                 f"{where}.image.model={self.image.model} has no pretrained weights; set "
                 f"{where}.image.trainable=true"
             )
+        self._check_static(where)
         self._check_head(where)
+
+    def _check_static(self, where: str) -> None:
+        text = self.text
+        if text.model in (STATIC, STATIC.removesuffix(":")):
+            raise RecipeError(
+                f"{where}.text.model={text.model} names no encoder to make vectors of; write static:ID or "
+                "static:FOLDER, such as static:sentence-transformers/all-mpnet-base-v2"
+            )
+        if text.static and text.static_width is None:
+            raise RecipeError(f"{where}.text.static_width is missing; 256 is its default")
+        if text.static and (text.layers or text.pooling == "cls"):
+            raise RecipeError(
+                f"{where}.text.model={short_repr(text.model)} has no layers and no first token that knows the "
+                f"others; set {where}.text.layers=0 and {where}.text.pooling=mean"
+            )
 
     def _check_head(self, where: str) -> None:
         if self.text.model == LSTM and (not self.text.trainable or self.text.ngrams != "off"):

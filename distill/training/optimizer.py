@@ -13,9 +13,9 @@ from distill.model.network import TwoTowerNetwork
 
 
 def parameter_groups(network: TwoTowerNetwork, loss: object, config: ModelConfig) -> list[dict[str, Any]]:
-    """Pretrained encoders learn at `learning_rate`, all else at `head_learning_rate`, also the weights of a loss
-    that has some; matrices decay, vectors do not."""
-    encoders = (("text.", config.text.pretrained), ("image.", config.image.pretrained))
+    """Pretrained encoders learn at `learning_rate`, all else at `head_learning_rate`, also static vectors of tokens
+    and the weights of a loss that has some; matrices decay, vectors do not."""
+    encoders = (("text.", config.text.fine_tuned), ("image.", config.image.pretrained))
     prefixes = tuple(name for name, is_pretrained in encoders if is_pretrained)
     trainable = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     pretrained = [p for name, p in trainable if name.startswith(prefixes)]

@@ -34,7 +34,8 @@ HEAD = """\
 distill itself is MIT. `python docs/experiments licences` writes this page from what each package says of itself,
 with the versions of [constraints.txt](../constraints.txt) on Linux and Python 3.11. The packages of the extras
 `dev`, `docs` and `campaign` are not shipped and not listed, nor are those of `[wandb]`, `[trackio]` and `[litert]`,
-which the tests do without, and of `[optimum]`, which has an environment of its own (optimum and optimum-onnx,
+which the tests do without, of `[static]` (model2vec and skeletoken, MIT), which makes token vectors and is not
+needed to use them, and of `[optimum]`, which has an environment of its own (optimum and optimum-onnx,
 Apache-2.0). NVIDIA's packages come with PyTorch's default wheels for Linux; a CPU needs none.
 
 The wheel of opencv-python-headless bundles FFmpeg (LGPL) and OpenSSL; rapidocr's models are PaddleOCR's

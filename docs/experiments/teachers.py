@@ -21,7 +21,7 @@ from distill.data.run_folder import COMPARISON, START_FILE
 from distill.model.classifier import Classifier
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from experiments.results import PATH, conditions, data_option, figure, named, notes, read, table, timed, write
-from teacher.compare import evaluate_recipes, predict_recipe
+from teacher.compare import RecipePredictions, evaluate_recipes, predict_recipe
 from teacher.losses import teacher_loss
 
 EPOCHS = {
@@ -50,6 +50,21 @@ def judge_comparisons(results: Path, data: Path, folders: tuple[str, ...]) -> No
 
 def comparison(folder: Path, splits: Splits) -> dict[str, Any]:
     """One comparison under every objective, from the folds' answers in its folder; and its recipe's settings."""
+    configs, answers, folds = stored_answers(folder, splits)
+    objectives = {}
+    for objective in get_args(Objective):
+        meant = {name: replace(config, threshold_objective=objective) for name, config in configs.items()}
+        objectives[objective] = evaluate_recipes(meant, answers, splits, folds).to_json()
+    first = next(iter(configs.values()))
+    settings = {key: value for key, value in asdict(first).items() if not isinstance(value, dict)}
+    encoders = {"text": Path(first.text.model).name, "image": Path(first.image.model).name}
+    return {"settings": settings | encoders, "objectives": objectives}
+
+
+def stored_answers(
+    folder: Path, splits: Splits
+) -> tuple[dict[str, TeacherConfig], dict[str, RecipePredictions], int]:
+    """The settings of a finished comparison's teachers, the folds' answers by name, and how many folds."""
     if not (folder / COMPARISON).is_file():
         raise RunError(f"{folder}: no finished comparison; go on with distill compare-teachers --resume")
     asked = read_json(folder / START_FILE, RunError)["depends_on"]
@@ -59,14 +74,7 @@ def comparison(folder: Path, splits: Splits) -> dict[str, Any]:
         name: predict_recipe(name, config, splits, folds, seeds, CheckpointFolder(folder / name, resume=True))
         for name, config in configs.items()
     }
-    objectives = {}
-    for objective in get_args(Objective):
-        meant = {name: replace(config, threshold_objective=objective) for name, config in configs.items()}
-        objectives[objective] = evaluate_recipes(meant, answers, splits, folds).to_json()
-    first = next(iter(configs.values()))
-    settings = {key: value for key, value in asdict(first).items() if not isinstance(value, dict)}
-    encoders = {"text": Path(first.text.model).name, "image": Path(first.image.model).name}
-    return {"settings": settings | encoders, "objectives": objectives}
+    return configs, answers, folds
 
 
 @click.command("epochs")

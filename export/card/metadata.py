@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult, ModelCardData
 
-from distill.core.recipe import CardConfig, ModelConfig
+from distill.core.recipe import STATIC, CardConfig, ModelConfig
 from distill.core.runtimes import Runtime
 from distill.data.labels import LabelSet
 from distill.scoring.metrics import Quality
@@ -26,7 +26,7 @@ def front_matter(
     """YAML, without the lines that fence it."""
     library = LIBRARIES.get(figures.runtime, "onnx")
     formats = ("onnx", "onnxruntime") if library == "onnx" else (library,)
-    encoders = [model for model in (config.text.model, config.image.model) if is_hub_id(model)]
+    encoders = [model for model in (config.text.source, config.image.model) if is_hub_id(model)]
     data = ModelCardData(
         license=about.license,
         language=about.language or None,
@@ -54,6 +54,8 @@ def is_hub_id(model: str) -> bool:
 
 def encoder_name(model: str) -> str:
     """An encoder's name for readers; of a local folder the last part alone, which names no path of this machine."""
+    if model.startswith(STATIC):
+        return f"static vectors of {encoder_name(model.removeprefix(STATIC))}"
     return model if is_hub_id(model) or "/" not in model else f"{Path(model).name} (a local folder)"
 
 
@@ -61,7 +63,9 @@ def publishable_settings(config: ModelConfig) -> dict[str, Any]:
     """The content of recipe.json: a model's settings, with the last part alone of encoders' local folders."""
     tree = asdict(config)
     for tower in (tree["text"], tree["image"]):
-        tower["model"] = tower["model"] if is_hub_id(tower["model"]) else Path(tower["model"]).name
+        prefix = STATIC if tower["model"].startswith(STATIC) else ""
+        source = tower["model"].removeprefix(prefix)
+        tower["model"] = prefix + (source if is_hub_id(source) else Path(source).name)
     return tree
 
 

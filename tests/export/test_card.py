@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from distill.core.recipe import CardConfig
+from distill.core.recipe import CardConfig, Recipe
 from distill.data.dataset import Splits
 from distill.data.labels import LabelSet
 from distill.model.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ from distill.runtime.predictor import Predictor
 from distill.scoring.baseline import BaselineAnswers
 from distill.scoring.evaluation import SplitOutputs, fit_and_evaluate
 from distill.training.baseline import Baseline
-from export.card.metadata import encoder_name, is_hub_id
+from export.card.metadata import encoder_name, is_hub_id, publishable_settings
 from export.card.page import render_card
 from export.figures import ExportFigures
 from export.parity import Parity
@@ -153,6 +153,9 @@ def test_ids_of_the_hub_are_told_from_folders_and_other_names(
     names = ("someone/encoder", "here/encoder", "/a/b", "./a", "mobilenet_v2", "a/b/c")
     assert [is_hub_id(name) for name in names] == [True, False, False, False, False, False]
     assert encoder_name("/home/me/secret/encoder") == "encoder (a local folder)"
+    assert encoder_name("static:someone/encoder") == "static vectors of someone/encoder"
+    config = Recipe.load(None, ["student.text.model=static:someone/encoder"]).student
+    assert publishable_settings(config)["text"]["model"] == "static:someone/encoder"
 
 
 def test_the_persuasion_labels_bring_their_own_caution(

@@ -335,6 +335,10 @@ def test_a_file_that_gains_nothing_is_refused_unless_the_user_insists(chain: Cha
         with pytest.raises(ExportError, match="it gains nothing, and nothing was written"):
             refuse_if_no_gain(candidate("float", 0.0, ratio), size, here, config)
     refuse_if_no_gain(candidate("float", 0.0, 0.5), 2, here, config)
+    as_fast = replace(candidate("float", 0.0, 1.02), size_bytes=5)
+    refuse_if_no_gain(as_fast, 10, here, config)  # at half the bytes
+    with pytest.raises(ExportError, match="it gains nothing"):
+        refuse_if_no_gain(as_fast, 9, here, config)
     refuse_if_no_gain(candidate("float", 0.0, 1.2), 2, elsewhere, config)  # its speed is not known here
     refuse_if_no_gain(candidate("float", 0.0, 1.2), 1, here, replace(config, allow_slower=True))
 

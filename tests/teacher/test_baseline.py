@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import static_library
 from chain import Chain
 from click.testing import CliRunner
 
 from distill.cli.main import main
-from distill.core.errors import ArgumentError
+from distill.core.errors import ArgumentError, RecipeError
 from distill.core.terminal import to_text
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.predictor import load
-from teacher.baseline import PARTS, Baselines, baseline_table
+from teacher.baseline import PARTS, Baselines, baseline_table, check_use
 
 
 def test_every_baseline_is_measured_beside_the_chosen_one(baseline: Path) -> None:
@@ -55,7 +57,10 @@ def test_one_of_texts_alone_is_exported_in_int8(chain: Chain, tmp_path: Path) ->
     assert (bundle / "model.onnx").stat().st_size < 0.5 * (tmp_path / "bundle-fp32" / "model.onnx").stat().st_size
 
 
-def test_without_images_only_texts_are_read(chain: Chain, tmp_path: Path) -> None:
+def test_without_images_only_texts_are_read(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And without a library for them, static vectors are left out with a note, or refused where they are wanted."""
+    monkeypatch.setenv("DISTILL_CACHE", str(tmp_path / "cache"))
+    static_library.remove(monkeypatch)
     rows = [{"id": each.id, "text": each.text, "labels": list(each.labels)} for each in chain.splits.train]
     (tmp_path / "data").mkdir()
     for name, part in (("train", rows[:40]), ("dev", rows[40:])):
@@ -66,6 +71,19 @@ def test_without_images_only_texts_are_read(chain: Chain, tmp_path: Path) -> Non
     result = CliRunner().invoke(main, [*words, *chain.words("teacher.folds=2"), "--overwrite"])
     assert result.exit_code == 0, result.output
     assert {row.name for row in Baselines.read(tmp_path / "run").comparison.recipes} == {"n-grams", "text"}
+    assert "without static baselines: teacher.text.model=static:" in result.output
+    assert "needs model2vec; pip install 'distill[static]'" in result.output
+    wanted = [*words, "--use", "static", *chain.words("teacher.folds=2"), "--overwrite"]
+    result = CliRunner().invoke(main, wanted)
+    assert result.exit_code == 2
+    assert "needs model2vec; pip install 'distill[static]'" in result.output
+
+
+def test_a_static_encoder_has_no_static_baselines_beside_it(chain: Chain) -> None:
+    config = replace(chain.recipe.teacher, text=replace(chain.recipe.teacher.text, model="static:encoder"))
+    with pytest.raises(RecipeError, match=r'encoder is static itself; give --use "text \+ image"'):
+        check_use(config, chain.splits, "static + image")
+    check_use(config, chain.splits, "text")
 
 
 def test_an_unknown_baseline_is_refused(chain: Chain, tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ def test_alphas_from_counts_leave_neither_alpha_nor_the_other_loss_to_search(tmp
         (("head.modalities=image",), "head_learning_rate"),
         (("head.modalities=image", "image.trainable=true"), "learning_rate"),
         (("text.model=lstm",), "head_learning_rate"),
+        (("text.model=static:x",), "head_learning_rate"),
         (("text.model=lstm", "image.model=cnn", "image.trainable=true"), "head_learning_rate"),
         (("text.model=lstm", "image.trainable=true", "head.modalities=text"), "head_learning_rate"),
         (("image.model=cnn", "image.trainable=true"), "learning_rate"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import static_library
 import torch
 from chain import Chain
 from tokenizers.normalizers import BertNormalizer
@@ -81,7 +82,9 @@ def test_every_trainable_parameter_is_in_one_group_and_only_matrices_decay(chain
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
 
 
-def test_only_pretrained_encoders_take_the_lower_rate(chain: Chain) -> None:
+def test_only_pretrained_encoders_take_the_lower_rate(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def slow(text: str, image: str) -> set[str]:
         base = chain.recipe.teacher
         towers = (replace(base.text, model=text), replace(base.image, model=image, trainable=True))
@@ -101,6 +104,9 @@ def test_only_pretrained_encoders_take_the_lower_rate(chain: Chain) -> None:
     assert slow("lstm", image) == {"image"}
     assert slow(text, "cnn") == {"text"}
     assert slow("lstm", "cnn") == set()
+    monkeypatch.setenv("DISTILL_CACHE", str(tmp_path))
+    static_library.install(monkeypatch)
+    assert slow(f"static:{text}", image) == {"image"}
 
 
 def test_each_epoch_shows_every_example_once_in_an_order_of_its_own() -> None:

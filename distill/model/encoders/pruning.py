@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from distill.core.errors import BackboneError
+from distill.model.encoders.static import Static
 
 
 def prune_layers(backbone: Any, count: int) -> None:
@@ -82,6 +83,9 @@ def _bare(piece: str) -> str:
 
 
 def _shrink_embedding(backbone: Any, kept: list[int]) -> None:
+    if isinstance(backbone, Static):
+        backbone.keep_tokens(kept)
+        return
     old = backbone.get_input_embeddings()
     padding = None if old.padding_idx is None else kept.index(old.padding_idx)
     new = nn.Embedding(len(kept), old.embedding_dim, padding_idx=padding)

@@ -1,4 +1,4 @@
-"""The text encoder: a transformer or an LSTM with pooling, its tokenizer, and how a recipe names one.
+"""The text encoder: a transformer, LSTM or static vectors with pooling, its tokenizer, and its name in recipes.
 
 To add a kind of text encoder that starts from nothing:
 
@@ -32,7 +32,14 @@ from distill.core.untrusted import short_repr
 from distill.model.encoders.config import CONFIG
 from distill.model.encoders.lstm import PAD, Lstm, LstmConfig, train_tokenizer
 from distill.model.encoders.pruning import prune_layers, prune_vocabulary
-from distill.model.encoders.weights import loading_errors, pretrained_transformer, untrained_transformer
+from distill.model.encoders.static import Static, StaticConfig
+from distill.model.encoders.static_table import static_table
+from distill.model.encoders.weights import (
+    loading_errors,
+    pretrained_transformer,
+    refuse_larger_than_weights,
+    untrained_transformer,
+)
 from distill.preprocess.text import TextSpec
 
 
@@ -105,7 +112,8 @@ class LoadedText:
 
 def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText:
     """The encoder that `config.model` names: "lstm", or a hub id or directory with pretrained weights and a fast
-    tokenizer, pruned to `config.layers` and `config.vocab_size`. Raises BackboneError.
+    tokenizer, pruned to `config.layers` and `config.vocab_size`, or static embeddings of one. Raises BackboneError,
+    and InstallError where static embeddings have to be made and the library for it is missing.
 
     `where` is "teacher" or "student", for the messages; a pruned vocabulary keeps the words of `texts`.
     """
@@ -113,16 +121,18 @@ def load_text(config: TextTower, where: str, texts: Sequence[str]) -> LoadedText
         return _untrained_lstm(config, texts)
     from transformers import AutoTokenizer
 
-    key = f"{where}.text.model"
-    with loading_errors(config.model, key) as local:
+    key, source = f"{where}.text.model", config.source
+    with loading_errors(source, key) as local:
         tokenizer = AutoTokenizer.from_pretrained(
-            config.model, use_fast=True, trust_remote_code=False, local_files_only=local
+            source, use_fast=True, trust_remote_code=False, local_files_only=local
         )
-    backbone = None if config.ngrams == "only" else pretrained_transformer(config.model, key)
+    backbone = None if config.ngrams == "only" else pretrained_transformer(source, key)
     if not tokenizer.is_fast:
         raise BackboneError(f"{key}={config.model}: has no tokenizer.json; convert it to a fast one")
     if tokenizer.pad_token_id is None:
         raise BackboneError(f"{key}={config.model}: its tokenizer names no padding token")
+    if config.static and config.static_width is not None and backbone is not None:
+        backbone = static_table(backbone, tokenizer, config.static_width, f"{key}={config.model}").encoder()
     limit = int(getattr(getattr(backbone, "config", None), "max_position_embeddings", config.max_tokens))
     if config.max_tokens > limit:
         raise BackboneError(f"{where}.text.max_tokens={config.max_tokens}: {config.model} takes {limit} at most")
@@ -147,6 +157,10 @@ def rebuild_text(folder: Path, config: TextTower) -> TextEncoder | NoText:
     if config.model == LSTM:
         lstm = Lstm(build_dataclass(LstmConfig, read_json(folder / CONFIG, RunError), "text.config"))
         return TextEncoder(lstm, config.pooling)
+    if config.static:
+        sizes = build_dataclass(StaticConfig, read_json(folder / CONFIG, RunError), "text.config")
+        refuse_larger_than_weights(folder, sizes.size_bytes)
+        return TextEncoder(Static(sizes), config.pooling)
     return TextEncoder(untrained_transformer(folder), config.pooling)
 
 

@@ -79,11 +79,14 @@ def untrained_transformer(folder: Path) -> Any:
     with without_hub():
         with torch.device("meta"):
             size_bytes = sum(4 * p.numel() for p in AutoModel.from_config(config).parameters())
-        if size_bytes > 2 * (folder.parent / WEIGHTS).stat().st_size + SLACK_BYTES:  # poolers are not saved
-            raise RunError(
-                f"{folder / CONFIG}: describes {size_bytes:,} bytes of weights, {WEIGHTS} is much smaller"
-            )
+        refuse_larger_than_weights(folder, size_bytes)
         return AutoModel.from_config(config)
+
+
+def refuse_larger_than_weights(folder: Path, size_bytes: int) -> None:
+    """Raise RunError where the config.json in a run's `folder` describes far more weights than the run has."""
+    if size_bytes > 2 * (folder.parent / WEIGHTS).stat().st_size + SLACK_BYTES:  # poolers are not saved
+        raise RunError(f"{folder / CONFIG}: describes {size_bytes:,} bytes of weights, {WEIGHTS} is much smaller")
 
 
 def save_config(encoder: nn.Module, folder: Path) -> None:
