@@ -45,6 +45,7 @@ SECTIONS = {
             teachers.measure_epochs,
             thresholds.measure,
             students.collect,
+            students.collect_verdicts,
             selection.measure,
         ),
         *(ocr.measure, cluster.measure, serve.measure, web.measure, reliability.measure, campaign.measure),

@@ -15,7 +15,7 @@ from bench.report.types import read as read_report
 from distill.core.errors import BenchError, RunError
 from distill.core.files import read_json, write_json
 from distill.data.run_folder import METRICS, read_run
-from experiments.results import PATH, f1_cells, figure, named, notes, read, table
+from experiments.results import PATH, conditions, f1_cells, figure, named, notes, read, table, write
 
 F1 = "micro-F1 [95 %] | macro-F1 [95 %] | micro-AP"
 VERDICTS = {"6 layers": "verdict-six", "3 layers": "verdict-three"}
@@ -42,13 +42,13 @@ def collect(results: Path, runs: tuple[str, ...], bench: Path) -> None:
     """
     report = read_report(bench)
     timing = report.rows[0].timings[0]
-    conditions = {
+    measured_on = {
         **{key: getattr(report.machine, key) for key in ("cpu", "int8_target", "cores", "system")},
         **{key: getattr(timing, key) for key in ("threads", "batch", "calls")},
         **{key: getattr(report.conditions, key) for key in ("python", "distill", "packages", "split", "examples")},
     }
     students = [student(name, run, report) for name, run in named(runs).items()]
-    write_json(results / "student.json", {"conditions": conditions, "sizes": students})
+    write_json(results / "student.json", {"conditions": measured_on, "sizes": students})
 
 
 def student(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
@@ -82,6 +82,38 @@ def student(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
     }
 
 
+@click.command("verdicts")
+@click.option("--run", "folders", multiple=True, required=True, metavar="NAME=RUN", help="Repeatable.")
+@click.option("--commit", required=True, help="Of the code that the runs were made with.")
+@click.pass_obj
+def collect_verdicts(results: Path, folders: tuple[str, ...], commit: str) -> None:
+    """Collect the verdicts of students that were trained with --control (film-verdicts.json)."""
+    measured = {name: _verdict(folder) for name, folder in named(folders).items()}
+    write(results, "film-verdicts", conditions(runs_of_commit=commit), measured)
+
+
+def _verdict(folder: Path) -> dict[str, Any]:
+    config = read_run(folder)["config"]
+    text, distill = config["text"], config["distill"]
+    settings = {"epochs": config["epochs"], "layers": text["layers"], "max_tokens": text["max_tokens"]}
+    encoders = {name: Path(config[name]["model"]).name for name in ("text", "image")}
+    return {
+        "distillation": read_json(folder / METRICS, RunError)["distillation"],
+        "settings": settings | encoders | {"distill": distill},
+    }
+
+
+def film_verdicts() -> str:
+    """Teacher, distilled student and control on film genres."""
+    measured = {name: tree for name, tree in read("film-verdicts").items() if name != "conditions"}
+    rows, lines = [], []
+    for name, tree in measured.items():
+        own, sentence = _verdict_rows(name, tree["distillation"])
+        rows += own
+        lines.append(sentence)
+    return table(f" | {F1} [95 %]", rows) + notes(*lines)
+
+
 def teacher() -> str:
     """The teacher's figures, out of fold and on dev, beside the constant predictor's."""
     quality, constant = read("teacher")["quality"], read("teacher")["constant"]
@@ -95,12 +127,20 @@ def verdicts() -> str:
     """Teacher, distilled student and control of each control experiment, and the verdict."""
     rows, lines = [], []
     for name, file in VERDICTS.items():
-        verdict = read(file)["distillation"]
-        for part, what in PARTS.items():
-            keys = ("micro_f1", "macro_f1", "micro_ap") if part in ARMS else ("micro", "macro", "micro_ap")
-            rows.append((f"{name}: {what}", *(figure(verdict[part].get(key)) for key in keys)))
-        lines.append(f"{name}: {verdict['sentence']}.")
+        own, sentence = _verdict_rows(name, read(file)["distillation"])
+        rows += own
+        lines.append(sentence)
     return table(f" | {F1} [95 %]", rows) + notes(*lines)
+
+
+def _verdict_rows(name: str, verdict: dict[str, Any]) -> tuple[list[tuple[str, ...]], str]:
+    """The rows of one control experiment, and what it comes to."""
+    rows = []
+    for part, what in PARTS.items():
+        keys = ("micro_f1", "macro_f1", "micro_ap") if part in ARMS else ("micro", "macro", "micro_ap")
+        if verdict[part]:
+            rows.append((f"{name}: {what}", *(figure(verdict[part].get(key)) for key in keys)))
+    return rows, f"{name}: {verdict['sentence']}."
 
 
 def halves() -> str:
