@@ -44,7 +44,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/results-teacher.md": {
         **{f"baselines {name}": partial(baselines.baselines, name) for name in baselines.DATASETS},
-        **{f"static {name}": partial(static.static, name) for name in baselines.DATASETS},
+        **{f"static {name}": partial(static.static, name) for name in static.DATASETS},
         "teachers": partial(teachers.teachers, "fusion"),
         "gains": partial(teachers.gains, "fusion"),
         "choices": partial(teachers.teachers, "choices"),

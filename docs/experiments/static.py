@@ -22,6 +22,7 @@ from experiments.teachers import stored_answers
 from teacher.compare import RecipePredictions, evaluate_recipes
 from teacher.soft_targets import FOLD_FILE
 
+DATASETS = ("film genres", "propaganda memes")
 WHOLE = "text + image + n-grams"  # the baseline that all are compared with, row by row
 PUBLISHED = ("text", "text + image")  # other baselines of the encoder, from baselines.json
 
