@@ -172,7 +172,7 @@ def test_an_interrupted_training_goes_on_in_the_same_log_and_the_same_runs(
     train(chain, out, report_to="mlflow", resume=True)
     said = (out / TRAIN_LOG).read_text(encoding="utf-8")
     assert said.count("# 20") == 2
-    assert said.index("epoch 1/2") < said.index("interrupted") < said.index("epoch 2/2")
+    assert said.index("epoch 1/2") < said.index("\ninterrupted\n") < said.index("epoch 2/2")
     assert said.count("epoch 1/2") == 1
     assert read_json(out / "tracking.json", RunError)["mlflow"] == run_id
     assert mlflow.MlflowClient().get_run(run_id).info.status == "FINISHED"

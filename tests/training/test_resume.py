@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,11 @@ KILLS = 5
 
 def steps_of(out: Path) -> set[Path]:
     """What a training has begun to write: checkpoints, even half ones, and folds' answers."""
-    return {*out.glob("training/**/checkpoint-*"), *out.glob("training/**/fold*.float32")}
+    found = set()
+    for folder, folders, files in os.walk(out / "training"):  # passes over what vanishes meanwhile
+        found |= {Path(folder) / name for name in folders if name.startswith("checkpoint-")}
+        found |= {Path(folder) / name for name in files if name.startswith("fold") and name.endswith(".float32")}
+    return found
 
 
 @pytest.mark.slow
