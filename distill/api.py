@@ -392,7 +392,7 @@ def select(
 ) -> distill.Selection:
     """Choose `n` posts of `unlabelled` that are worth labelling next, and write them to `out` with a reason each.
 
-    `model` is a run or a Bundle. `per_label` posts are chosen for each label alone (for None, all, divided among the
+    `model` is a run or a Bundle. `per_label` posts are chosen for each label alone (None: all, divided among the
     labels).
     Posts that a run has learned from, that are nearly equal to a row of the labelled dataset `data`, or to another
     post, are left out. `split`, `recursive` and `columns` say what of `unlabelled` is read and how; `provider` and

@@ -30,8 +30,8 @@ from distill.core.runtimes import Provider, Runtime
 @click.option(
     "--per-label",
     type=click.IntRange(0),
-    help="Posts that each label has for itself, where it is the least decided; the others are chosen for all labels "
-    "together.  [default: all posts, divided among the labels]",
+    help="Posts that each label has for itself, where it is the least decided; the others are chosen for all "
+    "labels together.  [default: all posts, divided among the labels]",
 )
 @click.option(
     "--data",

@@ -97,6 +97,6 @@ def outcomes() -> str:
     return table(f"{headings}| too low", rows) + notes(
         f"{c['divisions']} random halves of train: thresholds and cuts of one, judged on the other, which has half "
         "the posts that a training has; answers of the folds of `distill baseline`.",
-        f"Too low: divisions with a precision on the other half below the one to hold; {c['risk']:.0%} are allowed, "
-        "and the other half's own chance comes on top.",
+        f"Too low: divisions with a precision on the other half below the one to hold; {c['risk']:.0%} are "
+        "allowed, and the other half's own chance comes on top.",
     )
