@@ -445,8 +445,8 @@ def select(
 ) -> distill.Selection:
     """Choose `n` posts of `unlabelled` that are worth labelling next, and write them to `out` with a reason each.
 
-    `model` is a run or a Bundle. `per_label` posts are chosen for each label alone (for None, half of all,
-    divided).
+    `model` is a run or a Bundle. `per_label` posts are chosen for each label alone (None: all, divided among the
+    labels).
     Posts that a run has learned from, that are nearly equal to a row of the labelled dataset `data`, or to another
     post, are left out. `split`, `recursive` and `columns` say what of `unlabelled` is read and how; `provider` and
     `runtime` open a Bundle as in `distill.load`. Raises DataError, RunError, BundleError, InstallError and
@@ -456,7 +456,7 @@ def select(
     from distill.data.roles import Ask
     from distill.data.sources import Source
     from distill.data.write_rows import check_suffix, write_rows
-    from distill.runtime.bundle import columns_of, labels_of
+    from distill.runtime.bundle import columns_of, is_bundle, labels_of
     from distill.runtime.hub_dataset import resolve_dataset
     from distill.runtime.opened import RunOptions
 
@@ -467,10 +467,12 @@ def select(
     check_suffix(file)
     require("sklearn", "distill select")
     labels = labels_of(folder)
-    share = n // (2 * len(labels)) if per_label is None else per_label
+    share = n // len(labels) if per_label is None else per_label
     check_integer("per_label", share, 0)
     if share * len(labels) > n:
         raise ArgumentError(f"per_label {share} for {len(labels)} labels are more posts than n, {n}; raise n")
+    if not is_bundle(folder) and (provider != "cpu" or runtime is not None):
+        raise ArgumentError(f"{folder}: is a training run; provider and runtime are for Bundles")
     ask = Ask(Columns.of(columns), columns_of(folder), wants_labels=False)
     path = resolve_dataset(os.fspath(to_path("unlabelled", unlabelled)))
     source = Source.of_split(path, split, ask) if split else Source.open(path, ask, recursive)

@@ -13,6 +13,7 @@ sys.path[:1] = [str(ROOT / "docs"), str(ROOT / "tests" / "support")]
 
 from distill.cli.groups import Commands  # noqa: E402
 from experiments import (  # noqa: E402
+    abstain,
     baselines,
     campaign,
     cluster,
@@ -47,6 +48,7 @@ SECTIONS = {
             students.collect,
             students.collect_verdicts,
             selection.measure,
+            abstain.measure,
         ),
         *(ocr.measure, cluster.measure, serve.measure, web.measure, reliability.measure, campaign.measure),
     ),

@@ -11,6 +11,7 @@ import click
 from distill.core.errors import BenchError
 from distill.core.files import write_text
 from experiments import (
+    abstain,
     baselines,
     campaign,
     cluster,
@@ -72,7 +73,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "campaign": campaign.sentence,
         "campaign tried": campaign.tried,
     },
-    "docs/select.md": {"select": selection.gains},
+    "docs/select.md": {"select": selection.gains, "abstain": abstain.outcomes},
     "docs/ocr.md": {"ocr": ocr.rates, "ocr-f1": ocr.f1},
     "docs/cluster.md": {"cluster": cluster.rates, "cost": cluster.costs},
     "docs/web.md": {"web": web.answers},

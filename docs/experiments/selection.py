@@ -40,9 +40,9 @@ from experiments.results import conditions, figure, named, notes, read, table, w
 from teacher.soft_targets import FILE
 
 START, STEP, END = 100, 100, 600  # labelled rows
-REPEATS, FOLDS, INNER, SEED = 5, 5, 3, 13
+REPEATS, FOLDS, INNER, SEED = 7, 5, 3, 13
 WIDTH, PENALTY = 256, 3.0  # of the features, and the inverse strength of the probe's penalty
-DEFAULT = "doubt + unlikeness + shares"  # of distill select
+DEFAULT = "doubt + unlikeness, shares alone"  # of distill select
 METRICS: dict[str, Callable[..., float]] = {
     "micro_f1": micro_f1,
     "macro_f1": macro_f1,

@@ -117,6 +117,8 @@ def test_what_is_asked_wrongly_is_refused_in_one_line_with_nothing_written(chain
     out = pool.parent / "to_label.jsonl"
     with pytest.raises(ArgumentError, match="per_label 9 for 6 labels are more posts than n, 20"):
         package.select(pool, chain.student, out, n=20, per_label=9)
+    with pytest.raises(ArgumentError, match="is a training run; provider and runtime are for Bundles"):
+        package.select(pool, chain.student, out, provider="openvino")
     text = distill("select", "--unlabelled", pool, "--model", chain.student, "--out", out.with_suffix(".txt"))
     assert "the suffix must be one of .jsonl" in text.stderr
     row = {"id": "a", "text": "some words", "reason": "why"}
