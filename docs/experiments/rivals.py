@@ -14,7 +14,7 @@ from distill.core.errors import RunError
 from distill.core.files import read_json
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets, read_splits
-from distill.data.run_folder import RUN_FILE
+from distill.data.run_folder import START_FILE
 from distill.scoring.bootstrap import PairedBootstrap, arm_metrics, paired_difference
 from distill.scoring.metrics import constant_baseline
 from distill.scoring.probabilities import to_probabilities
@@ -95,7 +95,7 @@ def _out_of_fold(folder: Path, splits: Splits) -> NDArray[np.float32]:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    config = read_json(folder / RUN_FILE, RunError)["config"]
+    config = read_json(folder / START_FILE, RunError)["config"]
     encoders = {name: Path(config[name]["model"]).name for name in ("text", "image")}
     more = {
         "max_tokens": config["text"]["max_tokens"],
