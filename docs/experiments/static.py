@@ -116,7 +116,7 @@ def static(dataset: str) -> str:
         name = f"{text}: {row['name']}" if gain is None else row["name"]
         rows.append((name, *_cells(row["arm"]), "" if gain is None else figure(gain["micro_ap"], "+.3f")))
     if student := run.get("student"):
-        rows.append(("static + image, student of the first of these in pairs", *f1_cells(student["quality"]), ""))
+        rows.append((f"static + image, taught by {text}: {WHOLE}", *f1_cells(student["quality"]), ""))
     headings = f"| micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] | micro-AP - {text}: {WHOLE}"
     lines = [
         f"{comparison['examples']:,} training examples out of fold, {comparison['folds']} folds; "
@@ -127,6 +127,12 @@ def static(dataset: str) -> str:
         lines.append(
             f"Trained: from the probe on, {trained['epochs']} epochs at most, {trained['optimizer']}, "
             f"{trained['head_learning_rate']:g}, one seed."
+        )
+    if student:
+        taught = student["settings"]
+        lines.append(
+            f"Taught: from the probe on, {taught['epochs']} epochs at most, {taught['optimizer']}, "
+            f"{taught['head_learning_rate']:g}, one seed, in each fold by the model that had not seen its rows."
         )
     return table(headings, rows) + notes(*lines)
 
