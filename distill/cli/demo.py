@@ -28,7 +28,7 @@ from distill.core.recipe import recipes_folder
 def demo(ctx: click.Context, out: Path, overwrite: bool) -> None:
     """Run the whole chain on generated data, offline.
 
-    Trains, distils, exports, predicts and benchmarks with tiny random encoders, in minutes on two cores.
+    Measures what needs no training, trains, distils, exports, predicts and benchmarks with tiny random encoders, in minutes on two cores.
 
     \b
     Example:
@@ -62,6 +62,7 @@ def demo(ctx: click.Context, out: Path, overwrite: bool) -> None:
         [part for key, path in encoders.items() if key.startswith(kind) for part in ("--set", f"{key}={path}")]
         for kind in ("teacher", "student")
     )
+    step("baseline", "--data", data, "--out", out / "baseline", *recipe, *for_teacher)
     step("train-teacher", "--data", data, "--out", teacher, *recipe, *for_teacher)
     step("train-student", "--data", data, "--teacher", teacher, "--out", student, *recipe, *for_student)
     step("export", student, "--data", data, "--int8", "--out", bundle, *recipe)
@@ -73,4 +74,4 @@ def demo(ctx: click.Context, out: Path, overwrite: bool) -> None:
     note("")
     note(f"All of it took {time.perf_counter() - started:.0f} s. The encoders are tiny and random: int8 has little")
     note("to win on them, and the figures say that the chain works, not how good it can be. Your own data next:")
-    note("  distill train-teacher --data DIR --out runs/teacher")
+    note("  distill baseline --data DIR --out runs/baseline")
