@@ -21,7 +21,6 @@ from distill.core.runtimes import ALTERNATIVES, Provider, Runtime
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 
-
 GPU_BATCH = 16
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from distill.core.cores import default_threads
+from distill.core.cores import MAX_BATCH, default_threads
 from distill.core.errors import ImageError
 from distill.data.dataset import Example
 from distill.data.groups import GroupColumns
@@ -24,7 +24,7 @@ from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.pool import WorkerPool
 from distill.scoring.probabilities import to_probabilities
 
-CHUNK_SIZE = 256  # examples of which those of like length share a batch
+CHUNK_SIZE = MAX_BATCH  # examples of which those of like length share a batch
 LogitsFunction = Callable[[ModelInputs], NDArray[np.float32]]  # returns float32 (B, L)
 NOTHING: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 Answer = tuple[Item, NDArray[np.float32]]  # an item and its probabilities (L,), or a FailedRow and (0,)

@@ -43,13 +43,9 @@ class WorkerPool:
     def beside(self, function: Callable[[], Result]) -> Callable[[], Result]:
         """Run a function beside the caller, if a worker is free. Call what this returns for the result: a function
         that no worker has begun runs then and there."""
-        future = self._executor.submit(function)
+        future = self.submit(function)
         return lambda: function() if future.cancel() else future.result()
 
-    def submit(self, function: Callable[[Item], Result], item: Item) -> Future[Result]:
-        """Let a worker run the function on one item."""
-        return self._executor.submit(function, item)
-
-    def close(self) -> None:
-        """Finish what is begun and drop what waits."""
-        self._executor.shutdown(cancel_futures=True)
+    def submit(self, function: Callable[[], Result]) -> Future[Result]:
+        """Let a worker run the function as soon as one is free."""
+        return self._executor.submit(function)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.arguments import check_choice, check_integer, to_path
-from distill.core.cores import max_threads
+from distill.core.cores import MAX_BATCH, max_threads
 from distill.core.cpu import detect_target, overflows
 from distill.core.errors import BundleError, DistillError, ImageError, first_line
 from distill.core.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
@@ -70,8 +70,8 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0, options: RunOptions = DEFAULTS) -> Predictor:
-        """Check a Bundle and open its model. 0 threads: a worker for each core that this process may use. Raises BundleError, and
-        InstallError for a runtime or provider that is not installed."""
+        """Check a Bundle and open its model. 0 threads: a worker for each core that this process may use. Raises
+        BundleError, and InstallError for a runtime or provider that is not installed."""
         bundle = Bundle.open(folder)
         predictor = cls(bundle, threads, options)
         bundle.refuse_if_changed()
@@ -206,9 +206,7 @@ class Predictor:
         with self._translate():
             return self._towers.text_features(both)
 
-    def predict_row(
-        self, id_: str, row: EncodedExample, text_features: Features | None = None
-    ) -> Prediction:
+    def predict_row(self, id_: str, row: EncodedExample, text_features: Features | None = None) -> Prediction:
         """Predict for a row that is preprocessed already, and whose `text_features` may be known. Raises
         BundleError."""
         batch, towers, text = self.preprocessor.batch([row]), self._towers, text_features
@@ -262,23 +260,28 @@ def load(
     bundle: str | os.PathLike[str],
     threads: int = 0,
     *,
+    batch: int = 0,
     provider: Provider = "cpu",
     runtime: Runtime | None = None,
 ) -> Predictor:
     """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the hub.
 
-    0 threads: as many as this process may use. `provider` is one of onnxruntime's execution providers: cpu,
-    openvino, cuda, coreml or xnnpack. `runtime` "openvino" opens a Bundle for onnxruntime in OpenVINO; others are
-    opened by the runtime that their manifest names. Raises ArgumentError, BundleError, and InstallError for a
-    provider or runtime that is not installed.
+    So many `threads` run posts side by side; 0: one for each core that this process may use. `batch` posts run
+    together in each, by default one, on a GPU 16; answers in a batch may depend on each other. `provider` is one of
+    onnxruntime's execution providers: cpu, openvino, cuda, coreml or xnnpack. `runtime` "openvino" opens a Bundle
+    for onnxruntime in OpenVINO; others are opened by the runtime that their manifest names. Raises ArgumentError,
+    BundleError, and InstallError for a provider or runtime that is not installed.
     """
     name = str(to_path("bundle", bundle))
     check_integer("threads", threads, 0, max_threads())
+    check_integer("batch", batch, 0, MAX_BATCH)
     check_choice("provider", provider, PROVIDERS)
     if runtime is not None:
         check_choice("runtime", runtime, RUNTIMES)
     # Absolute, so that a working directory that changes later does not matter.
-    return Predictor.load(hub.resolve(name).absolute(), threads, RunOptions(provider=provider, runtime=runtime))
+    return Predictor.load(
+        hub.resolve(name).absolute(), threads, RunOptions(provider=provider, runtime=runtime, batch=batch)
+    )
 
 
 def _reopen(folder: Path, identity: str, options: RunOptions) -> Predictor:

@@ -21,7 +21,6 @@ from distill.runtime.onnx.session import open_session
 from distill.runtime.opened import Features
 
 
-
 class _Part:
     """A session, and what it takes and gives."""
 
