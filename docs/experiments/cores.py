@@ -85,6 +85,7 @@ def measure(
                 loads[code].append(load(service, bodies, 2 * len(bodies), TOGETHER)[0])
             note(f"round {turn + 1}: {'; '.join(map(_line, processes))}")
         differ = _differing(processes)
+        interpreter_ms = processes[0].ask("interpreter")  # the last: it answers nothing true afterwards
     tree = {
         "decisions": differ,
         "processes": [
@@ -92,7 +93,7 @@ def measure(
             for p in processes
         ],
         "serve": loads,
-        "summary": _summary(processes, loads),
+        "summary": _summary(processes, loads, interpreter_ms),
     }
     write(results, "cores", found, tree)
 
@@ -141,19 +142,22 @@ def _differing(processes: Sequence[Process]) -> dict[str, int]:
     return counts
 
 
-def _summary(processes: Sequence[Process], loads: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _summary(
+    processes: Sequence[Process], loads: dict[str, list[dict[str, Any]]], interpreter_ms: float
+) -> dict[str, Any]:
     """Medians over rounds, and of ratios within a round; posts a second on more cores, by processor time: as many
-    as the cores have time for, or as the caller's own thread, which hands the posts out, has."""
+    as the cores have time for, or as the interpreter has, which runs one thread at a time."""
     one, own = processes[0], {(p.code, p.threads, p.batch): p for p in processes}
     most = default_threads()
     now, then = own["now", most, 0], own.get(("before", most, 0))
-    cost = {key: median(turn[key] for turn in one.many) for key in ("cpu_ms", "caller_ms")}
+    cpu_ms = median(turn["cpu_ms"] for turn in now.many)
     halves = {h: median(x / y for x, y in zip(one.alone[h], one.alone["both"], strict=True)) for h in HALVES[1:]}
     summary = {
         "workers_speedup": _ratio(now.many, one.many, "posts_per_s"),
         "halves_over_both": halves,
-        "cost_ms": cost,
-        "reckoned_posts_per_s": {n: 1e3 / max(cost["cpu_ms"] / n, cost["caller_ms"]) for n in MORE_CORES},
+        "cpu_ms": cpu_ms,
+        "interpreter_ms": interpreter_ms,
+        "reckoned_posts_per_s": {n: 1e3 / max(cpu_ms / n, interpreter_ms) for n in MORE_CORES},
     }
     if then is not None:
         summary["over_before"] = {
