@@ -27,7 +27,7 @@ from distill.runtime.bundle import Bundle, Contents, Precision
 from distill.runtime.golden import record_golden
 from distill.runtime.onnx.session import OnnxModel
 from distill.runtime.opened import OpenedModel, RunOptions, open_file
-from distill.runtime.predictor import predict_probabilities
+from distill.runtime.pipeline import Pipeline, predict_probabilities
 from distill.scoring.baseline import BaselineAnswers
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets, logit
@@ -141,7 +141,7 @@ def _export_fp32(student: Checkpoint, splits: Splits, config: ExportConfig, path
     note("exporting to ONNX and comparing with torch")
     classifier = student.classifier
     to_onnx(classifier, path)
-    preprocessor, opened = Preprocessor(classifier.spec, classifier.tokenizer_json), OnnxModel(path, 0)
+    preprocessor, opened = Preprocessor(classifier.spec, classifier.tokenizer_json), OnnxModel(path)
     predict = _predict_with(opened, preprocessor, student)
     dev = predict(splits.dev)
     evaluation = _evaluate(student, splits, predict, dev, student.thresholds)
@@ -245,7 +245,7 @@ def calibration_batches(preprocessor: Preprocessor, examples: Sequence[Example])
 
 def _predict_with(opened: OpenedModel, preprocessor: Preprocessor, student: Checkpoint) -> Predict:
     groups = student.classifier.labels.group_columns
-    return partial(predict_probabilities, opened.run, preprocessor, groups=groups)
+    return partial(predict_probabilities, Pipeline(opened.run, preprocessor, groups))
 
 
 def _targets(student: Checkpoint, examples: Sequence[Example]) -> Targets:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,9 @@ from distill.data.labels import LabelSet
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle
 from distill.runtime.opened import RunOptions, chosen_runtime
-from distill.runtime.predictor import predict_probabilities
+from distill.runtime.pipeline import Pipeline, predict_probabilities
+from distill.runtime.pool import WorkerPool
+from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import Probabilities
 from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import Thresholds
@@ -45,6 +47,14 @@ class OpenModel(Protocol):
         "text", "image" and "head", together 1; None where the runtime does not tell."""
 
 
+@runtime_checkable
+class OwnModel(Protocol):
+    """A Bundle that the product's own Predictor runs."""
+
+    predictor: Predictor
+
+
+PEER_BATCH = 16  # posts that another runtime gets together, when its quality is measured
 Opener = Callable[[Variant, int, bool], OpenModel]  # variant, threads (0: as the runtime likes), arena
 
 # Each module's `opener()` imports what its runtime needs and returns what opens a variant. Modules are imported
@@ -101,7 +111,13 @@ def other_openings(
 
 
 def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]) -> list[tuple[str, ...]]:
-    """The labels decided for each example of one batch, from files and texts. Raises ImageError."""
+    """The labels decided for each example, from files and texts: by the Predictor's workers, or in one batch of
+    another runtime. Raises ImageError."""
+    if isinstance(model, OwnModel):
+        if len(texts) == 1:
+            return [model.predictor.predict(texts[0], images[0]).labels]
+        examples = [Example("", text, image, ()) for text, image in zip(texts, images, strict=True)]
+        return list(map(model.labels.decode, model.predictor.decide(model.predictor.probabilities(examples))))
     pixels = [model.preprocessor.image(image) for image in images]
     batch = model.preprocessor.batch(model.preprocessor.rows(texts, pixels))
     decisions = model.thresholds.apply(to_probabilities(model.logits(batch), model.thresholds.groups))
@@ -109,5 +125,9 @@ def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]
 
 
 def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilities:
-    """float32 (N, L), in order, in the batches that the Predictor makes. Raises ImageError and BundleError."""
-    return predict_probabilities(model.logits, model.preprocessor, examples, model.labels.group_columns)
+    """float32 (N, L), in order: by the Predictor's workers, or in batches of another runtime. Raises ImageError and
+    BundleError."""
+    if isinstance(model, OwnModel):
+        return model.predictor.probabilities(examples)
+    pipeline = Pipeline(model.logits, model.preprocessor, model.labels.group_columns, PEER_BATCH)
+    return predict_probabilities(pipeline, examples, WorkerPool(1))

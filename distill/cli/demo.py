@@ -28,7 +28,8 @@ from distill.core.recipe import recipes_folder
 def demo(ctx: click.Context, out: Path, overwrite: bool) -> None:
     """Run the whole chain on generated data, offline.
 
-    Measures what needs no training, trains, distils, exports, predicts and benchmarks with tiny random encoders, in minutes on two cores.
+    Fits baselines, trains, distils, exports, predicts and benchmarks with tiny random encoders, in minutes on two
+    cores.
 
     \b
     Example:

@@ -24,15 +24,7 @@ from distill.core.runtimes import Provider, Runtime
     help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
-    "--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of threads of the model."
-)
-@click.option("--max-batch", default=8, show_default=True, type=click.IntRange(1, 64), help="Largest batch.")
-@click.option(
-    "--max-wait-ms",
-    default=5.0,
-    show_default=True,
-    type=click.FloatRange(0, 1000),
-    help="Longest wait for a batch to fill; a lone request does not wait.",
+    "--threads", default=0, show_default="CPUs available", type=THREADS, help="Number of workers of the model."
 )
 @click.option(
     "--max-queue",
@@ -84,8 +76,6 @@ def serve(
     host: str,
     port: int,
     threads: int,
-    max_batch: int,
-    max_wait_ms: float,
     max_queue: int,
     max_mb: float,
     max_megapixels: float,
@@ -98,8 +88,8 @@ def serve(
 ) -> None:
     """Serve a Bundle over HTTP.
 
-    POST /v1/predict takes JSON or a form; concurrent requests run in batches. Also serves GET /v1/bundle, /healthz,
-    /readyz, /metrics and /openapi.json. Needs pip install 'distill[serve]'.
+    POST /v1/predict takes JSON or a form. Also serves GET /v1/bundle, /healthz, /readyz, /metrics and
+    /openapi.json. Needs pip install 'distill[serve]'.
 
     \b
     Example:
@@ -111,6 +101,6 @@ def serve(
     from distill.runtime.serve import server
     from distill.runtime.serve.request import Limits
 
-    limits = Limits(max_batch, max_wait_ms, max_queue, max_mb, max_megapixels, timeout, image_timeout)
+    limits = Limits(max_queue, max_mb, max_megapixels, timeout, image_timeout)
     options = RunOptions(threads, True, provider, runtime, abstain=abstain)
     server.serve(bundle, host, port, options, limits, allow_hosts)

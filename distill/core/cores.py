@@ -7,6 +7,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 ROOT = Path("/")
+MAX_BATCH = 256  # posts that one thread may run together
 
 
 def granted_cpus(root: Path = ROOT) -> float:

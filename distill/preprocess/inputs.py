@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from distill.core.schema import build_dataclass
 from distill.core.terminal import warn
 from distill.preprocess.images import ImageSource, ImageSpec, image_to_uint8
 from distill.preprocess.text import CutTexts, TextSpec, has_text, load_tokenizer, pad, tokenise_and_count
+
+COUNTING = threading.Lock()  # of the texts that were cut
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Preprocessor:
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text. Raises BundleError if the tokenizer fails."""
         ids, cut = tokenise_and_count(self.tokenizer, texts)
-        self.cut += cut
+        with COUNTING:
+            self.cut += cut
         return ids
 
     def describe_cut(self) -> str | None:

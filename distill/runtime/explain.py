@@ -29,7 +29,7 @@ from distill.preprocess.images import ImageSpec
 from distill.preprocess.inputs import EncodedExample, Preprocessor
 from distill.preprocess.text import has_text
 from distill.preprocess.tokenizer_guard import translate_errors
-from distill.runtime.predictor import LogitsFunction, Predictor
+from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import logit
 from distill.scoring.probabilities import to_probabilities
 
@@ -96,8 +96,7 @@ def explain_prediction(
     """The effects on the labels of these `names`, or else on `count` labels: predicted ones first, then by
     probability. Raises ImageError, and DataError for an unknown label or too fine a grid.
 
-    The model runs on one row at a time, as `distill predict` does for one post: dynamic int8 takes its ranges from
-    the whole batch, so the other rows would change the outputs.
+    Each row runs alone, as `distill predict` runs a post: in a batch the other rows would change the outputs.
     """
     labels, thresholds = predictor.bundle.labels, predictor.bundle.thresholds
     size = predictor.bundle.preprocess.image.size
@@ -109,7 +108,7 @@ def explain_prediction(
     preprocessor = predictor.preprocessor
     image, words = preprocessor.image(example.image), split_words(preprocessor, example.text)
     rows = _occluded_rows(preprocessor, example.text, [word for word in words if word.read], image, grid)
-    logits = np.concatenate(list(_run(predictor.logits, preprocessor, rows)))
+    logits = np.concatenate(list(_run(predictor, rows)))
     grid = 0 if image is None else grid
     probabilities = to_probabilities(logits, labels.group_columns)
     for columns in labels.group_columns.values():
@@ -181,11 +180,11 @@ def _occluded_rows(
     return rows
 
 
-def _run(
-    logits: LogitsFunction, preprocessor: Preprocessor, rows: Sequence[EncodedExample]
-) -> Iterator[NDArray[np.float32]]:
-    for row in track(rows, "explaining", len(rows)):
-        yield logits(preprocessor.batch([row]))
+def _run(predictor: Predictor, rows: Sequence[EncodedExample]) -> Iterator[NDArray[np.float32]]:
+    def logits(row: EncodedExample) -> NDArray[np.float32]:
+        return predictor.logits(predictor.preprocessor.batch([row]))
+
+    return predictor.pool.map(logits, track(rows, "explaining", len(rows)))
 
 
 def _top_labels(probabilities: NDArray[np.float32], decided: NDArray[np.bool_], count: int) -> list[int]:

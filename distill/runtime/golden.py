@@ -26,7 +26,8 @@ from distill.core.terminal import note, output, warn
 from distill.preprocess.images import image_to_uint8
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.golden_answers import MAX_TOLERANCE, MIN_TOLERANCE, NOT_READABLE, Case, GoldenAnswers
-from distill.runtime.predictor import LogitsFunction, Predictor
+from distill.runtime.pipeline import LogitsFunction
+from distill.runtime.predictor import Predictor
 from distill.scoring.probabilities import to_probabilities
 
 MAX_IMAGE_PIXELS = 1_000_000  # of one image; those that are recorded are much smaller

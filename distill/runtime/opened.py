@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.core.cores import default_threads
 from distill.core.errors import BundleError, RecipeError
 from distill.core.runtimes import ALTERNATIVES, Provider, Runtime
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 from distill.scoring.selective import least_confidence
+
+GPU_BATCH = 16
 
 
 class Tensor(Protocol):
@@ -50,19 +53,48 @@ class OpenedModel(Protocol):
         """Logits float32 (B, L). Raises whatever the runtime raises."""
 
 
+Features = dict[str, NDArray[Any]]  # what a tower gives to the head, by the names of the tensors
+
+
+@runtime_checkable
+class Towers(OpenedModel, Protocol):
+    """A model whose two towers run by themselves. The logits are those of `run`, bit by bit."""
+
+    def text_features(self, batch: ModelInputs) -> Features:
+        """What the text tower makes of ids, mask and present; pixels are not looked at."""
+
+    def image_features(self, batch: ModelInputs) -> Features:
+        """What the image tower makes of the pixels."""
+
+    def fuse(self, batch: ModelInputs, features: Features) -> NDArray[np.float32]:
+        """Logits float32 (B, L) from the features of both towers."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
-    """How a Bundle is opened: with so many threads, 0 for as many as this process may use; with onnxruntime's
-    arena, which holds memory between calls; by an execution provider of onnxruntime; in another runtime than its
-    own. `raw` predictions have the probabilities from before calibration. With `abstain`, a precision, it leaves to
-    a person what it is not sure enough of to hold that."""
+    """How a Bundle is opened: for so many worker threads, 0 for as many as this process may use; with
+    onnxruntime's arena, which holds memory between calls; by an execution provider of onnxruntime; in another
+    runtime than its own; and how many posts run together, 0 for one, or GPU_BATCH on a GPU. `raw` predictions have
+    the probabilities from before calibration. With `abstain`, a precision, it leaves to a person what it is not
+    sure enough of to hold that."""
 
     threads: int = 0
     arena: bool = True
     provider: Provider = "cpu"
     runtime: Runtime | None = None
+    batch: int = 0
     raw: bool = False
     abstain: float | None = None
+
+    @property
+    def workers(self) -> int:
+        """The number of worker threads."""
+        return self.threads or default_threads()
+
+    @property
+    def batch_size(self) -> int:
+        """How many posts run together."""
+        return self.batch or (GPU_BATCH if self.provider == "cuda" else 1)
 
 
 def answer_cut(bundle: Bundle, options: RunOptions) -> float | None:
@@ -114,8 +146,12 @@ def open_file(file: Path, runtime: Runtime, pad_id: int, options: RunOptions, ex
     """Open a model's file in a runtime. Raises as `open_model` does."""
     if runtime.startswith("onnxruntime"):
         from distill.runtime.onnx.session import OnnxModel
+        from distill.runtime.onnx.tower_sessions import open_towers
 
-        return OnnxModel(file, options.threads, exact, options.arena, options.provider)
+        if options.provider != "cpu":
+            return OnnxModel(file, options.threads, exact, options.arena, options.provider)
+        towers = open_towers(file, exact, options.arena) if runtime == "onnxruntime" else None
+        return towers or OnnxModel(file, 1, exact, options.arena)  # one thread: the workers run it side by side
     if runtime == "openvino":
         from distill.runtime.openvino.model import OpenVinoModel
 

@@ -5,8 +5,8 @@
   OUT             all lines; the other two are removed
   .OUT.lock       held from before OUT.part is read until after it is renamed
 
-Quantised products depend on what shares a batch, so a run resumes at a whole chunk: it then writes the same bytes
-as an uninterrupted run.
+With --batch, answers depend on what shares a batch, so a run resumes at a whole chunk: it then writes the same
+bytes as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
 from distill.runtime.bundle_files import MANIFEST
 from distill.runtime.opened import RunOptions, chosen_runtime
-from distill.runtime.predictor import CHUNK_SIZE, DEFAULTS
+from distill.runtime.pipeline import CHUNK_SIZE
+from distill.runtime.predictor import DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def run_identity(
 def predictor_identity(bundle: Bundle, options: RunOptions) -> dict[str, Any]:
     """What predictions depend on beside the rows: the Bundle's files, what runs them, and how rows are batched."""
     shipped = bundle.folder if bundle.folder.is_file() else bundle.folder / MANIFEST
-    return {"Bundle": sha256_of(shipped), "version": __version__, "chunk": CHUNK_SIZE} | {
+    return {"Bundle": sha256_of(shipped), "version": __version__, "batch": options.batch_size} | {
         "runtime": chosen_runtime(bundle, options),
         "provider": options.provider,
         **({} if options.abstain is None else {"abstain": options.abstain}),

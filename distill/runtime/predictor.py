@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,25 +15,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.arguments import check_choice, check_integer, to_path
-from distill.core.cores import max_threads
+from distill.core.cores import MAX_BATCH, max_threads
 from distill.core.cpu import detect_target, overflows
 from distill.core.errors import ArgumentError, BundleError, DistillError, ImageError, first_line
 from distill.core.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
 from distill.core.terminal import warn
 from distill.data.dataset import Example
-from distill.data.groups import GroupColumns
-from distill.data.sources import FailedRow, InMemoryExample, Item
+from distill.data.sources import FailedRow, Item
 from distill.preprocess.inputs import EncodedExample, ModelInputs, Preprocessor
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
-from distill.runtime.opened import OpenedModel, RunOptions, answer_cut, chosen_runtime, open_model
+from distill.runtime.opened import (
+    Features,
+    OpenedModel,
+    RunOptions,
+    Towers,
+    answer_cut,
+    chosen_runtime,
+    open_model,
+)
+from distill.runtime.pipeline import Pipeline, predict_probabilities
+from distill.runtime.pool import WorkerPool
 from distill.runtime.rows import to_item, to_items
 from distill.scoring.probabilities import to_probabilities
 from distill.scoring.selective import answer_confidence
 
-BATCH_SIZE = 16
-CHUNK_SIZE = 256  # examples in memory at once; within a chunk, those of like length share a batch
-LogitsFunction = Callable[[ModelInputs], NDArray[np.float32]]  # returns float32 (B, L)
 DEFAULTS = RunOptions()
 
 
@@ -79,8 +86,8 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0, options: RunOptions = DEFAULTS) -> Predictor:
-        """Check a Bundle and open its model. 0 threads: as many as this process may use. Raises BundleError, and
-        InstallError for a runtime or provider that is not installed."""
+        """Check a Bundle and open its model. 0 threads: a worker for each core that this process may use. Raises
+        BundleError, and InstallError for a runtime or provider that is not installed."""
         bundle = Bundle.open(folder)
         predictor = cls(bundle, threads, options)
         bundle.refuse_if_changed()
@@ -88,6 +95,8 @@ class Predictor:
 
     def _open(self) -> None:
         self._model = open_model(self.bundle, self.options, self._exact)
+        self._towers = self._model if isinstance(self._model, Towers) else None
+        self._pool = WorkerPool(self.options.workers)
         self._process = os.getpid()
 
     @property
@@ -98,11 +107,20 @@ class Predictor:
     @property
     def model(self) -> OpenedModel:
         """The open model of this process. Raises BundleError when the model changed since it was checked."""
+        self._reopen_after_fork()
+        return self._model
+
+    @property
+    def pool(self) -> WorkerPool:
+        """The workers of this process. Raises as `model`."""
+        self._reopen_after_fork()
+        return self._pool
+
+    def _reopen_after_fork(self) -> None:
         if self._process != os.getpid():  # a fork copies no threads, and a run would wait for the parent's
             self.bundle.refuse_if_changed()
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._model))  # its end would wait too: it gets none
             self._open()
-        return self._model
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.bundle.folder.absolute(), self.bundle.identity(), self.options)
@@ -141,8 +159,17 @@ class Predictor:
         Raises DataError for a post with neither text nor image, ImageError for an image that cannot be read, and
         BundleError when the tokenizer or the model fails.
         """
-        ((item, probabilities),) = self._predict_items([to_item(text, image, id)])
-        return self._prediction(item, probabilities)
+        item = to_item(text, image, id)
+        if isinstance(item, FailedRow):
+            raise ImageError(item.error)
+        (row,) = self.preprocessor.rows([item.text], [None])
+        if item.image is None:
+            return self.predict_row(item.id, row)
+        decode = partial(self.preprocessor.image, item.image, getattr(item, "name", None))
+        if self.pool.workers == 1 or not row.has_text:
+            return self.predict_row(item.id, replace(row, image=decode()))
+        text_features = self.pool.beside(partial(self.text_features, row))
+        return self.predict_row(item.id, replace(row, image=decode()), text_features())
 
     def predict_many(
         self, rows: Any, on_error: Literal["raise", "return"] = "raise"
@@ -168,7 +195,7 @@ class Predictor:
         Raises DataError, ImageError for the first image that cannot be read, and BundleError as `predict`.
         """
         arrays = []
-        for item, probabilities in self._predict_items(to_items(rows)):
+        for item, probabilities in self._pipeline().run(to_items(rows), self.pool):
             if isinstance(item, FailedRow):
                 raise ImageError(f"{item.id}: {item.error}")
             arrays.append(probabilities)
@@ -177,60 +204,62 @@ class Predictor:
     def stream(self, items: Iterable[Item]) -> Iterator[Prediction | FailedRow]:
         """Yield a Prediction or a FailedRow for every item, in order, in bounded memory. Raises BundleError as
         `predict`."""
-        for item, probabilities in self._predict_items(items):
+        for item, probabilities in self._pipeline().run(items, self.pool):
             yield item if isinstance(item, FailedRow) else self._prediction(item, probabilities)
 
     def logits(self, batch: ModelInputs) -> NDArray[np.float32]:
         """float32 (B, L). Raises BundleError when the model fails or returns anything else."""
-        try:
-            logits = self.model.run(batch)
-        except DistillError:
-            raise
-        except Exception as error:  # each runtime raises errors of its own for what a graph does
-            title = self._model.title.partition(" ")[0]
-            raise BundleError(f"{self.bundle.model}: {title} cannot run it: {first_line(error)}") from error
-        shape = (len(batch.present), len(self.bundle.labels))
-        if logits.shape != shape or logits.dtype != np.float32 or not np.isfinite(logits).all():
-            actual = f"{logits.dtype} {logits.shape}" + (", not all finite" if logits.shape == shape else "")
-            raise BundleError(f"{self.bundle.model}: gives {actual}, not float32 {shape}; run distill export again")
-        return logits
+        return self._check(batch, lambda: self.model.run(batch))
 
-    def predict_batch(self, ids: Sequence[str], rows: Sequence[EncodedExample]) -> list[Prediction]:
-        """Predict for rows that are preprocessed already, all in one batch. Raises BundleError."""
-        probabilities = to_probabilities(self.logits(self.preprocessor.batch(rows)), self._groups)
-        return [self._decide(id_, row) for id_, row in zip(ids, probabilities, strict=True)]
+    def text_features(self, row: EncodedExample) -> Features | None:
+        """What the text tower makes of a row whose image is still to come, for `predict_row`; None where the model
+        has no tower of its own. Raises BundleError."""
+        self._reopen_after_fork()
+        if self._towers is None:
+            return None
+        batch = self.preprocessor.batch([row])
+        both = replace(batch, present=np.ones_like(batch.present))
+        with self._translate():
+            return self._towers.text_features(both)
+
+    def predict_row(self, id_: str, row: EncodedExample, text_features: Features | None = None) -> Prediction:
+        """Predict for a row that is preprocessed already, and whose `text_features` may be known. Raises
+        BundleError."""
+        batch, towers, text = self.preprocessor.batch([row]), self._towers, text_features
+        if towers is None or text is None:
+            logits = self.logits(batch)
+        else:
+            logits = self._check(batch, lambda: towers.fuse(batch, text | towers.image_features(batch)))
+        return self._decide(id_, to_probabilities(logits, self._groups)[0])
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """float32 (N, L), in order. Raises ImageError for the first image that cannot be read, and BundleError as
         `predict`."""
         if not examples:
             return np.zeros((0, len(self.labels)), dtype=np.float32)
-        return predict_probabilities(self.logits, self.preprocessor, examples, self._groups)
+        return predict_probabilities(self._pipeline(), examples, self.pool)
 
-    def _predict_items(self, items: Iterable[Item]) -> Iterator[tuple[Item, NDArray[np.float32]]]:
-        """Yield each item with its probabilities (L,), or a FailedRow in its place with an array of shape (0,),
-        CHUNK_SIZE items at a time."""
-        nothing = np.zeros(0, dtype=np.float32)
-        # Each image is decoded as soon as its row is there: who yields rows may use one buffer for all images.
-        decoded = map(self._decode, items)
-        while chunk := list(itertools.islice(decoded, CHUNK_SIZE)):
-            readable = [(item.text, image) for item, image in chunk if not isinstance(item, FailedRow)]
-            texts, images = zip(*readable, strict=True) if readable else ((), ())
-            rows = iter(
-                _predict_chunk(self.logits, self.preprocessor, texts, images, self._groups) if texts else ()
-            )
-            for item, _ in chunk:
-                yield item, nothing if isinstance(item, FailedRow) else next(rows)
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(self.logits, self.preprocessor, self._groups, self.options.batch_size)
 
-    def _decode(self, item: Item) -> tuple[Item, NDArray[np.uint8] | None]:
-        """The item and its image, uint8 (size, size, 3); a FailedRow for an image that cannot be read."""
-        if isinstance(item, FailedRow):
-            return item, None
+    def _check(self, batch: ModelInputs, run: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        with self._translate():
+            logits = run()
+        shape = (len(batch.present), len(self.bundle.labels))
+        if logits.shape != shape or logits.dtype != np.float32 or not np.isfinite(logits).all():
+            actual = f"{logits.dtype} {logits.shape}" + (", not all finite" if logits.shape == shape else "")
+            raise BundleError(f"{self.bundle.model}: gives {actual}, not float32 {shape}; run distill export again")
+        return logits
+
+    @contextmanager
+    def _translate(self) -> Iterator[None]:
         try:
-            name = item.name if isinstance(item, InMemoryExample) else None
-            return item, self.preprocessor.image(item.image, name)
-        except ImageError as error:
-            return FailedRow(item.id, str(error)), None
+            yield
+        except DistillError:
+            raise
+        except Exception as error:  # each runtime raises errors of its own for what a graph does
+            title = self._model.title.partition(" ")[0]
+            raise BundleError(f"{self.bundle.model}: {title} cannot run it: {first_line(error)}") from error
 
     def _prediction(self, item: Item, probabilities: NDArray[np.float32]) -> Prediction:
         if isinstance(item, FailedRow):
@@ -251,6 +280,7 @@ def load(
     bundle: str | os.PathLike[str],
     threads: int = 0,
     *,
+    batch: int = 0,
     provider: Provider = "cpu",
     runtime: Runtime | None = None,
     raw: bool = False,
@@ -258,54 +288,26 @@ def load(
 ) -> Predictor:
     """Open a Bundle: a folder, an ONNX file exported with --embed, or OWNER/NAME[@REVISION] on the hub.
 
-    0 threads: as many as this process may use. `provider` is one of onnxruntime's execution providers: cpu,
-    openvino, cuda, coreml or xnnpack. `runtime` "openvino" opens a Bundle for onnxruntime in OpenVINO; others are
-    opened by the runtime that their manifest names. With `raw`, a Prediction shows the probabilities from before
-    calibration; those of `predict_proba`, which `decide` takes, are calibrated. `abstain` is a precision that
-    answers are to hold, 0.8, 0.9 or 0.95: where the model is not sure enough for it, a Prediction has `ask` and no
-    labels. Raises ArgumentError, BundleError, also where the Bundle holds no such precision, and InstallError for a
-    provider or runtime that is not installed.
+    So many `threads` run posts side by side; 0: one for each core that this process may use. `batch` posts run
+    together in each, by default one, on a GPU 16; answers in a batch may depend on each other. `provider` is one of
+    onnxruntime's execution providers: cpu, openvino, cuda, coreml or xnnpack. `runtime` "openvino" opens a Bundle
+    for onnxruntime in OpenVINO; others are opened by the runtime that their manifest names. With `raw`, a
+    Prediction shows the probabilities from before calibration; those of `predict_proba`, which `decide` takes, are
+    calibrated. `abstain` is a precision that answers are to hold, 0.8, 0.9 or 0.95: where the model is not sure
+    enough for it, a Prediction has `ask` and no labels. Raises ArgumentError, BundleError, also where the Bundle
+    holds no such precision, and InstallError for a provider or runtime that is not installed.
     """
     name = str(to_path("bundle", bundle))
     check_integer("threads", threads, 0, max_threads())
+    check_integer("batch", batch, 0, MAX_BATCH)
     check_choice("provider", provider, PROVIDERS)
     if runtime is not None:
         check_choice("runtime", runtime, RUNTIMES)
     if abstain is not None and not isinstance(abstain, float):
         raise ArgumentError(f"abstain must be a precision such as 0.9; got {abstain!r}")
-    options = RunOptions(provider=provider, runtime=runtime, abstain=abstain)
+    options = RunOptions(provider=provider, runtime=runtime, batch=batch, raw=raw, abstain=abstain)
     # Absolute, so that a working directory that changes later does not matter.
     return Predictor.load(hub.resolve(name).absolute(), threads, options)
-
-
-def predict_probabilities(
-    logits: LogitsFunction, preprocessor: Preprocessor, examples: Sequence[Example], groups: GroupColumns
-) -> NDArray[np.float32]:
-    """float32 (N, L) of any model with these groups of labels, in order. Raises ImageError for the first image that
-    cannot be read, and BundleError when the tokenizer fails, or as `logits` raises it."""
-    rows = []
-    for start in range(0, len(examples), CHUNK_SIZE):
-        chunk = examples[start : start + CHUNK_SIZE]
-        images = [preprocessor.image(example.image) for example in chunk]
-        rows.append(_predict_chunk(logits, preprocessor, [example.text for example in chunk], images, groups))
-    return np.concatenate(rows)
-
-
-def _predict_chunk(
-    logits: LogitsFunction,
-    preprocessor: Preprocessor,
-    texts: Sequence[str],
-    images: Sequence[NDArray[np.uint8] | None],
-    groups: GroupColumns,
-) -> NDArray[np.float32]:
-    rows = preprocessor.rows(texts, images)
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row].ids))  # like lengths together: little padding
-    probabilities: dict[int, NDArray[np.float32]] = {}
-    for start in range(0, len(order), BATCH_SIZE):
-        chosen = order[start : start + BATCH_SIZE]
-        batch = preprocessor.batch([rows[row] for row in chosen])
-        probabilities.update(zip(chosen, to_probabilities(logits(batch), groups), strict=True))
-    return np.stack([probabilities[row] for row in range(len(rows))])
 
 
 def _reopen(folder: Path, identity: str, options: RunOptions) -> Predictor:

@@ -5,6 +5,7 @@ Also what most measurements need: options, a clock and a `distill` process.
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import subprocess
@@ -83,10 +84,11 @@ def timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
     return function(*arguments), time.perf_counter() - started
 
 
-def distill(*words: object) -> subprocess.Popen[str]:
-    """`distill WORDS` in a process of its own, with a pipe from its standard error."""
+def distill(*words: object, code: Path | None = None) -> subprocess.Popen[str]:
+    """`distill WORDS` in a process of its own, with a pipe from its standard error; `code` is another checkout."""
     command = [sys.executable, "-m", "distill.cli", *map(str, words)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    environment = None if code is None else {**os.environ, "PYTHONPATH": str(code)}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=code)
 
 
 def named(pairs: Iterable[str]) -> dict[str, Path]:

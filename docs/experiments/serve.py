@@ -26,7 +26,6 @@ from distill.runtime.predictor import Predictor
 from experiments.results import bundle_option, conditions, data_option, distill, notes, read, table, timed, write
 
 CONCURRENCY = (1, 4, 16, 64)
-BATCHED = 48  # posts that are answered in batches and alone
 Service = tuple[str, int]  # its address and its process
 
 
@@ -53,17 +52,13 @@ def measure(results: Path, bundle: Path, data: Path, requests: int, threads: int
         tree["loads"] = [load(service, posts, step, together)[0] for together in CONCURRENCY]
         note("the long load")
         tree["long"] = load(service, posts, requests, 16)[0]
-        tree["batching_effect"] = batching_effect(service, bundle, examples[:BATCHED])
-    with served(bundle, threads, "--max-batch", 1) as service:
-        load(service, posts, 100, 8)
-        tree["unbatched"] = [load(service, posts, step, together)[0] for together in CONCURRENCY]
     write(results, "serve", found, tree)
 
 
 @contextmanager
-def served(bundle: Path, threads: int, *words: object) -> Iterator[Service]:
-    """A service that is ready, and ends with the block. Raises ServiceError."""
-    process = distill("serve", bundle, "--port", 0, "--threads", threads, *words)
+def served(bundle: Path, threads: int, code: Path | None = None) -> Iterator[Service]:
+    """A service that is ready, and ends with the block; `code` is another checkout. Raises ServiceError."""
+    process = distill("serve", bundle.absolute(), "--port", 0, "--threads", threads, code=code)
     assert process.stderr is not None
     try:
         printed = ""
@@ -141,37 +136,21 @@ def alone(bundle: Path, examples: Sequence[Example], count: int, threads: int) -
     return {"requests": count, "requests_per_s": count / sum(seconds), **quantiles(seconds)}
 
 
-def batching_effect(service: Service, bundle: Path, examples: Sequence[Example]) -> dict[str, float]:
-    """How answers in batches differ from answers alone: int8 that finds its ranges at run time finds a batch's."""
-    predictor = Predictor.load(bundle)
-    answers = load(service, list(map(body, examples)), len(examples), len(examples))[1]
-    moved, flipped = [], 0
-    for example, answer in zip(examples, answers, strict=True):
-        own = predictor.predict(example.text, example.image, example.id)
-        moved += [abs(p - answer["probabilities"][name]) for name, p in own.probabilities.items()]
-        flipped += len({*own.labels} ^ {*answer["labels"]})
-    return {"decisions": len(moved), "flipped": flipped, "mean": statistics.mean(moved), "most": max(moved)}
-
-
 def loads() -> str:
-    """Requests a second and their times by concurrency, with and without batches, beside the Predictor alone."""
+    """Requests a second and their times by concurrency, beside the Predictor alone."""
 
     def cells(row: dict[str, Any]) -> tuple[str, str, str]:
         return f"{row['requests_per_s']:.1f}", f"{row['p50_ms']:.0f}", f"{row['p99_ms']:.0f}"
 
     tree = read("serve")
-    rows = [("the Predictor alone, no service", *cells(tree["alone"]), "", "", "")]
-    for batched, single in zip(tree["loads"], tree["unbatched"], strict=True):
-        rows.append((str(batched["concurrency"]), *cells(batched), *cells(single)))
-    c, moved = tree["conditions"], tree["batching_effect"]
-    headings = "at once | requests/s | p50 ms | p99 ms | requests/s, --max-batch 1 | p50 ms | p99 ms"
-    return table(headings, rows) + notes(
-        f"{c['cpu']}, {c['granted']:g} CPUs shared by service and client; threads of the model: "
+    rows = [("the Predictor alone, no service", *cells(tree["alone"]))]
+    rows += [(str(row["concurrency"]), *cells(row)) for row in tree["loads"]]
+    c = tree["conditions"]
+    return table("at once | requests/s | p50 ms | p99 ms", rows) + notes(
+        f"{c['cpu']}, {c['granted']:g} CPUs shared by service and client; workers: "
         f"{c['threads'] or 'one a core'}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} memes in turn, images "
         f"of {c['image_kb_median']:.0f} kB and texts of {c['text_characters_median']:.0f} characters (medians), "
         f"sent as JSON; {tree['loads'][0]['requests']} requests each.",
-        f"{moved['flipped']} of {moved['decisions']} decisions were others in a batch than alone; probabilities "
-        f"moved by {moved['mean']:.4f} on average and {moved['most']:.3f} at most.",
     )
 
 

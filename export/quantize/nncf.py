@@ -17,7 +17,7 @@ from distill.runtime.onnx.towers import image_tower_nodes
 from distill.runtime.openvino.graph import graph_of
 from distill.runtime.openvino.model import OpenVinoModel
 from distill.runtime.openvino.package import import_openvino, last_line
-from distill.runtime.predictor import LogitsFunction
+from distill.runtime.pipeline import LogitsFunction
 from export.quantize.schemes import NncfScheme
 from export.quantize.search import Candidate, SearchInputs, measure_candidates, rank_candidates, refuse_over_budget
 

@@ -20,7 +20,7 @@ from distill.data.dataset import Example
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Precision
 from distill.runtime.onnx.session import open_session, run_session
-from distill.runtime.predictor import LogitsFunction, predict_probabilities
+from distill.runtime.pipeline import LogitsFunction, Pipeline, predict_probabilities
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, Targets, bootstrap_draws, logit, micro_ap, weighted_f1
 from distill.scoring.thresholds import Thresholds, carry_over
@@ -33,7 +33,7 @@ WARM_UP_ROUNDS = 3
 FASTER = 0.97  # a file counts as faster than another below this share of its time
 BOOTSTRAP_DRAWS = 1000
 AnyScheme = Scheme | NncfScheme
-OpenOne = Callable[[Path, int], LogitsFunction]  # a model's file and threads, 0 for as many as there are
+OpenOne = Callable[[Path, int], LogitsFunction]  # a model's file and threads
 SENSITIVITY_BATCHES = 16
 
 
@@ -221,9 +221,8 @@ def measure_candidates(
     fp32_time, *times = median_times([inputs.fp32, *models], median_batch(inputs.calibration), open_one)
     candidates = []
     for (model, scheme), seconds in zip(models.items(), times, strict=True):
-        outputs = predict_probabilities(
-            open_one(model, 0), inputs.preprocessor, inputs.examples, inputs.thresholds.groups
-        )
+        pipeline = Pipeline(open_one(model, 1), inputs.preprocessor, inputs.thresholds.groups)
+        outputs = predict_probabilities(pipeline, inputs.examples)
         if not np.isfinite(outputs).all():
             raise ExportError(
                 f"outputs are not finite with {scheme}; leave it out with --set export.convolutions=float"

@@ -12,6 +12,7 @@ import torch
 from chain import TINY, Chain, random_batch
 from click.testing import CliRunner
 from torch import nn
+from towers import assert_parts_answer_as_the_whole
 
 import distill.cli.main as cli
 from distill.core.errors import BackboneError, RecipeError
@@ -24,6 +25,7 @@ from distill.model.encoders.weights import fingerprint
 from distill.model.fusion import CrossModal
 from distill.model.network import TwoTowerNetwork
 from distill.runtime.onnx.session import open_session, run_session
+from distill.runtime.onnx.tower_sessions import open_towers
 from distill.training.run_writer import RunStart, begin_run
 from distill.training.trainer import CheckpointFolder
 from export.to_onnx import to_onnx
@@ -173,6 +175,10 @@ def test_a_teachers_onnx_file_takes_batches_of_any_size(chain: Chain, tmp_path: 
     for rows, tokens in ((1, 5), (3, 7), (5, 4)):
         batch = random_batch(rows, tokens)
         np.testing.assert_allclose(run_session(session, batch), classifier.batch_logits(batch), atol=1e-4)
+    if config.head.modalities == "text":
+        assert open_towers(tmp_path / "model.onnx") is None  # there is nothing to cut
+    else:
+        assert_parts_answer_as_the_whole(tmp_path / "model.onnx", rounding=1e-5)
 
 
 def teacher_config(chain: Chain, *changed: str) -> TeacherConfig:

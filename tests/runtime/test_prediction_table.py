@@ -16,8 +16,8 @@ from distill.core.errors import OutputError
 from distill.data.answer_rows import iter_answer_rows
 from distill.data.formats.open_table import open_table
 from distill.runtime import predictions
+from distill.runtime.pipeline import CHUNK_SIZE
 from distill.runtime.prediction_table import check_table
-from distill.runtime.predictor import CHUNK_SIZE
 
 ODD = 'Tabs\tand "quotes",\nlines; =1+1 ünd'
 

@@ -30,7 +30,8 @@ from distill.data.generated import LABELS
 from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
 from distill.runtime.partial_file import PartialFile, run_identity
-from distill.runtime.predictor import CHUNK_SIZE, Predictor
+from distill.runtime.pipeline import CHUNK_SIZE
+from distill.runtime.predictor import Predictor
 
 ROWS = 2 * CHUNK_SIZE + 130
 TORN_ANSWERS = (0, 700, 60_000, 100_000)  # bytes; a chunk takes about 45,000

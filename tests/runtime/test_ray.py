@@ -24,7 +24,7 @@ from distill.core.errors import ClusterError, DataError, InstallError, OutputErr
 from distill.data.generated import write_demo_data
 from distill.data.sources import FailedRow, InMemoryExample, Source
 from distill.runtime.opened import RunOptions
-from distill.runtime.predictor import CHUNK_SIZE
+from distill.runtime.pipeline import CHUNK_SIZE
 from distill.runtime.ray import blocks
 from distill.runtime.ray.blocks import Block, read_block, rows_per_block, split_into_blocks
 from distill.runtime.ray.output_folder import OutputFolder

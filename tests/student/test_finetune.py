@@ -19,7 +19,7 @@ from distill.core.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Preprocessor
 from distill.runtime.onnx.session import open_session, run_session
-from distill.runtime.predictor import predict_probabilities
+from distill.runtime.pipeline import Pipeline, predict_probabilities
 from distill.scoring.thresholds import FittedOn, Thresholds, carry_over
 from distill.training.trainer import CheckpointFolder
 from export.fuse import fuse_graph
@@ -124,7 +124,8 @@ def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkp
     kinds = {node.op_type for node in onnx.load(str(out)).graph.node}
     assert "QuantizeLinear" in kinds
     assert "MatMulInteger" not in kinds  # nothing is measured at run time
-    int8 = predict_probabilities(partial(run_session, open_session(out, 1)), preprocessor, chain.splits.dev, {})
+    pipeline = Pipeline(partial(run_session, open_session(out, 1)), preprocessor, {})
+    int8 = predict_probabilities(pipeline, chain.splits.dev)
     plain = classifier.logits(classifier.encode(chain.splits.dev))
     insert_fake_quant(classifier.network, 64)
     for name, (low, high) in tuned.ranges.items():

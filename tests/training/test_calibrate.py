@@ -81,6 +81,9 @@ def test_predict_gives_raw_probabilities_on_request_and_the_same_labels(chain: C
         assert result.exit_code == 0, result.output
         shown[name] = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     thresholds = load(chain.int8).bundle.thresholds
+    example = chain.splits.dev[0]
+    one = load(chain.int8, raw=True).predict(example.text, example.image, example.id)
+    assert one.probabilities == pytest.approx(shown["raw"][0]["probabilities"], abs=2e-3)
     for calibrated, raw in zip(shown["calibrated"], shown["raw"], strict=True):
         assert calibrated["labels"] == raw["labels"]
         p = np.array(list(calibrated["probabilities"].values()))

@@ -63,9 +63,9 @@ def read_graph(path: Path) -> Graph:
                 for part in read_fields(handle, handle.tell() + field.value):
                     end = handle.tell() + part.value
                     if part.number == NODE and part.wire_type == BYTES:
-                        nodes.append(_node(handle, end))
+                        nodes.append(read_node(handle, end))
                     elif part.number == INITIALIZER and part.wire_type == BYTES:
-                        initializers.append(_initializer(handle, end))
+                        initializers.append(read_initializer(handle, end))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read as an ONNX file: {error}; get the file again") from error
     if not has_graph:
@@ -73,7 +73,8 @@ def read_graph(path: Path) -> Graph:
     return Graph(tuple(nodes), tuple(initializers))
 
 
-def _node(handle: BinaryIO, end: int) -> Node:
+def read_node(handle: BinaryIO, end: int) -> Node:
+    """The NodeProto that ends at byte `end`. Raises ValueError."""
     texts: dict[int, list[str]] = {INPUT: [], OUTPUT: [], NODE_NAME: [], OP_TYPE: []}
     for field in read_fields(handle, end):
         if field.number in texts and field.wire_type == BYTES:
@@ -82,7 +83,8 @@ def _node(handle: BinaryIO, end: int) -> Node:
     return Node(name, op_type, tuple(texts[INPUT]), tuple(texts[OUTPUT]))
 
 
-def _initializer(handle: BinaryIO, end: int) -> Initializer:
+def read_initializer(handle: BinaryIO, end: int) -> Initializer:
+    """The TensorProto that ends at byte `end`. Raises ValueError."""
     name, data_type = "", 0
     dims: list[int] = []
     for field in read_fields(handle, end):

@@ -1,4 +1,4 @@
-"""Reads protobuf messages field by field, without the protobuf package.
+"""Reads protobuf messages field by field, and writes them, without the protobuf package.
 
 Wire format: https://protobuf.dev/programming-guides/encoding/. Time and memory are bounded by the file's own size.
 """
@@ -56,3 +56,22 @@ def read_varint(handle: BinaryIO) -> int:
         if shift > 63:
             raise ValueError("a number is longer than 64 bits")
     raise ValueError("it ends inside a number")
+
+
+def field_start(number: int, size: int) -> bytes:
+    """What stands before the content of a field of type BYTES that has `size` bytes."""
+    return varint(8 * number + BYTES) + varint(size)
+
+
+def field_bytes(number: int, content: bytes) -> bytes:
+    """A field of type BYTES."""
+    return field_start(number, len(content)) + content
+
+
+def varint(value: int) -> bytes:
+    """One unsigned number."""
+    digits = []
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*digits, value])

@@ -25,7 +25,7 @@ class OnnxModel:
     """A session, as `distill.runtime.opened.OpenedModel`."""
 
     def __init__(
-        self, model: Path, threads: int, exact: bool = False, arena: bool = True, provider: Provider = "cpu"
+        self, model: Path, threads: int = 1, exact: bool = False, arena: bool = True, provider: Provider = "cpu"
     ) -> None:
         """The arguments are those of `open_session`. Raises BundleError and InstallError."""
         self.session = open_session(model, threads, exact, arena, provider)
@@ -41,14 +41,15 @@ class OnnxModel:
 
 
 def open_session(
-    model: Path,
+    model: Path | bytes,
     threads: int,
     exact: bool = False,
     arena: bool = True,
     provider: Provider = "cpu",
     record: Path | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session with this many threads; 0 lets onnxruntime choose, within a container's quota.
+    """A session of a file, or of a file's content, with this many threads; 0 lets onnxruntime choose, within a
+    container's quota.
 
     `exact` makes an x86 without VNNI multiply u8 x u8, which is slower and cannot overflow. Without `arena`, memory
     goes back to the system after each run. What `provider` has no operator for runs on the CPU. `record` is a
@@ -69,7 +70,7 @@ def open_session(
     providers = provider_settings(provider, threads)
     try:
         session = onnxruntime.InferenceSession(
-            str(model),
+            model if isinstance(model, bytes) else str(model),
             options,
             providers=providers,
             disabled_optimizers=DISABLED_OPTIMIZERS,
@@ -78,8 +79,9 @@ def open_session(
     except Exception as error:
         reason = shorten(first_line(error))
         hint = "" if provider == "cpu" else f"; try the fp32 ONNX Bundle with --provider {provider}"
+        name = "a part of the model" if isinstance(model, bytes) else model
         raise BundleError(
-            f"{model}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}{hint}"
+            f"{name}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}{hint}"
         ) from error
     refuse_if_fallen_back(session, provider)
     return session

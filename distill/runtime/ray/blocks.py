@@ -21,7 +21,7 @@ from distill.data.formats import parquet
 from distill.data.image_facts import image_hash
 from distill.data.rows import RowReader
 from distill.data.sources import FailedRow, ImageFile, Item, Source, items_of, json_lines
-from distill.runtime.predictor import CHUNK_SIZE
+from distill.runtime.pipeline import CHUNK_SIZE
 
 MAX_BLOCKS = 1000  # where there would be more, they grow,
 MAX_CHUNKS = 16  # up to so many chunks, so that a killed worker loses no more than minutes

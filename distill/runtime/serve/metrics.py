@@ -10,7 +10,6 @@ from distill.runtime.bundle import Bundle
 
 STAGES = ("body", "read", "wait", "model", "all")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class ServiceMetrics:
@@ -27,19 +26,16 @@ class ServiceMetrics:
         }
         self._gauge("distill_bundle_info", "The Bundle that is served.", list(info)).labels(**info).set(1)
         self._gauge("distill_posts_in_hand", "Accepted and not answered yet.").set_function(in_progress)
-        self._gauge("distill_queue_length", "Ready, and in no batch yet.").set_function(queued)
+        self._gauge("distill_queue_length", "Waiting for a worker.").set_function(queued)
         self._requests = Counter(
             "distill_predict_requests", "Requests to /v1/predict, by status.", ["status"], registry=self.registry
         )
         self._seconds = Histogram(
             "distill_predict_seconds",
-            "Receiving the body, reading image and text, waiting for a batch, running it; and the whole request.",
+            "Receiving the body, reading image and text, waiting for a worker, running; and the whole request.",
             ["stage"],
             buckets=SECONDS,
             registry=self.registry,
-        )
-        self._sizes = Histogram(
-            "distill_batch_size", "Requests that ran together.", buckets=SIZES, registry=self.registry
         )
         for stage in STAGES:
             self._seconds.labels(stage)
@@ -50,12 +46,8 @@ class ServiceMetrics:
         self.observe_stage("all", seconds)
 
     def observe_stage(self, stage: str, seconds: float) -> None:
-        """Record one of STAGES, of one request or one batch."""
+        """Record one of STAGES of one request."""
         self._seconds.labels(stage).observe(seconds)
-
-    def observe_batch(self, size: int) -> None:
-        """Record the size of one batch."""
-        self._sizes.observe(size)
 
     def render(self) -> bytes:
         """All metrics in Prometheus's text format."""

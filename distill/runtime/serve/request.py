@@ -46,14 +46,11 @@ DRAIN_S = 1.0  # how long to read on from a client that is still sending, so tha
 class Limits:
     """What the service accepts.
 
-    `max_batch` requests run together; one that is ready waits at most `max_wait_ms` for others whose images are
-    being decoded. `max_queue` requests may be in progress at once, with bodies of up to `max_mb` megabytes and
-    images of up to `max_megapixels`; `timeout_s` seconds may pass from the first byte to the response, of which
-    decoding an image may take `image_timeout_s`.
+    `max_queue` requests may be in progress at once, with bodies of up to `max_mb` megabytes and images of up to
+    `max_megapixels`; `timeout_s` seconds may pass from the first byte to the response, of which decoding an image
+    may take `image_timeout_s`.
     """
 
-    max_batch: int = 8
-    max_wait_ms: float = 5.0
     max_queue: int = 64
     max_mb: float = 10.0
     max_megapixels: float = 20.0

@@ -1,13 +1,15 @@
-"""Turns a request into a Prediction within the limits: admits it, reads its body, and runs it in a batch."""
+"""Turns a request into a Prediction within the limits: admits it, reads its body, and lets a worker run it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -16,8 +18,8 @@ from distill.core.errors import BundleError, ImageError
 from distill.core.terminal import note, warn
 from distill.preprocess.inputs import EncodedExample
 from distill.runtime.golden import replay_golden
+from distill.runtime.opened import Features
 from distill.runtime.predictor import Prediction, Predictor
-from distill.runtime.serve.batching import Batcher
 from distill.runtime.serve.connection import QuietAccept
 from distill.runtime.serve.image_readers import ImageReaders
 from distill.runtime.serve.image_worker import WorkerSpec
@@ -37,17 +39,11 @@ MAX_WORKERS = 8  # processes that decode images; each takes some 40 MB, and deco
 ANSWER_WITHIN_S = 2.0  # a service whose readers have not answered for so long is not ready
 
 
-@dataclass(frozen=True)
-class PreparedRequest:
-    """A request that is decoded and tokenised, and when that was done (perf_counter)."""
-
-    id: str
-    row: EncodedExample
-    ready_at: float
+Result = TypeVar("Result")
 
 
 class Service:
-    """One Bundle, its queue and its threads, between `start` and `stop`. `state` is "ready", or why it is not."""
+    """One Predictor and its requests, between `start` and `stop`. `state` is "ready", or why it is not."""
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.predictor, self.limits = predictor, limits
@@ -56,27 +52,24 @@ class Service:
         self._waiting_for_images = 0
         self._abandoned = 0
         self._bytes_reserved = 0
+        self._jobs: set[Future[Any]] = set()  # of the Predictor's workers, that are not done
         self._readers = ThreadPoolExecutor(default_threads(), "read")  # parses and tokenises, and decodes nothing
         spec = WorkerSpec(predictor.preprocessor.spec.image, limits.max_pixels, limits.image_timeout_s)
         self._images = ImageReaders(spec, min(default_threads(), MAX_WORKERS))
-        self.metrics = ServiceMetrics(predictor.bundle, lambda: self.in_progress, lambda: self._batcher.waiting)
+        self.metrics = ServiceMetrics(predictor.bundle, lambda: self.in_progress, self._waiting)
 
     async def start(self) -> None:
-        """Open the queue, and replay the Bundle's golden answers in the background."""
-        limits = self.limits
-        self._batcher: Batcher[PreparedRequest, Prediction] = Batcher(
-            self._run_batch, lambda request: len(request.row.ids), limits.max_batch, limits.max_wait_ms / 1000
-        )
+        """Replay the Bundle's golden answers in the background, and be ready then."""
         asyncio.get_running_loop().set_exception_handler(QuietAccept())
         self._images.start()
         self._verifying = asyncio.get_running_loop().create_task(self._verify())
 
     async def stop(self) -> None:
-        """Finish what is queued and stop the threads; end the processes, whatever they do."""
+        """Stop the threads that read, once all requests are answered or dropped; end the processes, whatever they
+        do."""
         self.state = STOPPING
         await self._images.stop()
         await self._verifying
-        await self._batcher.close()
         self._readers.shutdown()
         if self._abandoned:
             warn(f"stopped; {self._abandoned} accepted requests were not answered in time")
@@ -152,8 +145,7 @@ class Service:
     async def _predict_within(self, seconds: float, request: Request, body: bytes) -> Prediction:
         """The prediction, unless the time is up or the client leaves: then its work is dropped where it stands."""
         loop = asyncio.get_running_loop()
-        preparing = loop.create_task(self._prepare(request.headers["content-type"], body))
-        prediction = loop.create_task(self._batcher.submit(preparing))
+        prediction = loop.create_task(self._answer(request.headers["content-type"], body))
         disconnect = loop.create_task(_wait_for_disconnect(request))
         try:
             await asyncio.wait({prediction, disconnect}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -166,20 +158,40 @@ class Service:
             warn(str(error))  # for the operator alone: it names files
             raise RequestError(500, "the model fails on this request") from error
         finally:
-            tasks = (prediction, preparing, disconnect)
+            tasks = (prediction, disconnect)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _prepare(self, content_type: str, body: bytes) -> PreparedRequest:
+    async def _answer(self, content_type: str, body: bytes) -> Prediction:
         start = time.perf_counter()
         loop = asyncio.get_running_loop()
         post, row = await loop.run_in_executor(self._readers, self._read, content_type, body)
+        text_features = None
         if post.image is not None:
-            row = await self._with_image(row, post.image, post.id)
-        end = time.perf_counter()
-        self.metrics.observe_stage("read", end - start)
-        return PreparedRequest(post.id, row, end)
+            # A worker that is free runs the text tower meanwhile; else one runs all of it afterwards.
+            early = self._submit(partial(self.predictor.text_features, row)) if row.has_text else None
+            try:
+                row = await self._with_image(row, post.image, post.id)
+                if early is not None and not early.cancel():
+                    text_features = await asyncio.wrap_future(early)
+            finally:
+                if early is not None:
+                    early.cancel()
+        ready = time.perf_counter()
+        self.metrics.observe_stage("read", ready - start)
+        return await asyncio.wrap_future(self._submit(partial(self._run, post.id, row, text_features, ready)))
+
+    def _submit(self, function: Callable[[], Result]) -> Future[Result]:
+        """Let one of the Predictor's workers run it."""
+        job = self.predictor.pool.submit(function)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return job
+
+    def _waiting(self) -> int:
+        """The number of jobs that no worker has begun."""
+        return sum(not job.running() and not job.done() for job in tuple(self._jobs))
 
     def _read(self, content_type: str, body: bytes) -> tuple[PredictRequest, EncodedExample]:
         """The request, and its text encoded; its image is still to come."""
@@ -197,16 +209,12 @@ class Service:
         finally:
             self._waiting_for_images -= 1
 
-    def _run_batch(self, requests: list[PreparedRequest]) -> list[Prediction]:
+    def _run(self, id_: str, row: EncodedExample, text_features: Features | None, ready: float) -> Prediction:
         start = time.perf_counter()
-        predictions = self.predictor.predict_batch(
-            [request.id for request in requests], [request.row for request in requests]
-        )
+        prediction = self.predictor.predict_row(id_, row, text_features)
         self.metrics.observe_stage("model", time.perf_counter() - start)
-        self.metrics.observe_batch(len(requests))
-        for request in requests:
-            self.metrics.observe_stage("wait", start - request.ready_at)
-        return predictions
+        self.metrics.observe_stage("wait", start - ready)
+        return prediction
 
     async def _verify(self) -> None:
         try:

@@ -1,0 +1,202 @@
+"""Cuts an exported graph into its text tower, its image tower and its head, to be run as graphs of their own.
+
+A post without an image then costs no image tower, and both towers of one post may run at the same time. The file
+stays as it is: a part is put together from its own bytes, node by node, without the onnx package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import BinaryIO, NamedTuple
+
+from distill.runtime.onnx.graph import (
+    FLOAT,
+    GRAPH,
+    INITIALIZER,
+    INT8,
+    INT32,
+    INT64,
+    NODE,
+    UINT8,
+    Graph,
+    Node,
+    read_initializer,
+    read_node,
+)
+from distill.runtime.onnx.metadata import METADATA
+from distill.runtime.onnx.protobuf import BYTES, VARINT, field_bytes, field_start, read_fields, varint
+from distill.runtime.onnx.towers import Tower, tensor_towers
+
+BOOL = 9  # TensorProto.DataType
+GRAPH_NAME, GRAPH_INPUT, GRAPH_OUTPUT = 2, 11, 12  # of GraphProto
+NAME, TYPE = 1, 2  # of ValueInfoProto
+TENSOR, ELEMENT, SHAPE, DIM, SIZE, SYMBOL = 1, 1, 2, 1, 1, 2  # of TypeProto and what is in it
+ELEMENTS = {
+    "tensor(float)": FLOAT,
+    "tensor(uint8)": UINT8,
+    "tensor(int8)": INT8,
+    "tensor(int32)": INT32,
+    "tensor(int64)": INT64,
+    "tensor(bool)": BOOL,
+}
+LOGITS = "logits"
+
+
+class Wire(NamedTuple):
+    """A tensor that leads from a tower into the head, with its type and shape as onnxruntime describes them."""
+
+    name: str
+    type: str
+    shape: Sequence[int | str | None]
+
+
+class _Span(NamedTuple):
+    """Where the content of a field stands in the file."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """What a file holds: the bytes beside its graph, and where its nodes, constants, inputs and outputs stand."""
+
+    frame: bytes
+    nodes: list[tuple[Node, _Span]] = field(default_factory=list)
+    constants: dict[str, _Span] = field(default_factory=dict)
+    inputs: dict[str, _Span] = field(default_factory=dict)
+    outputs: dict[str, _Span] = field(default_factory=dict)
+
+
+class CutGraph:
+    """The parts of an ONNX file that `Bundle.open` has checked. `text` and `image` name the tensors that lead from
+    each tower into the head; a model without both has none to cut."""
+
+    def __init__(self, handle: BinaryIO, size: int) -> None:
+        """`handle` stays open as long as parts are asked for. Raises ValueError for bytes that are no ONNX file."""
+        self._handle, self._fields = handle, _read(handle, size)
+        nodes = tuple(node for node, _ in self._fields.nodes)
+        self._towers = tensor_towers(Graph(nodes, ()))
+        self._writers = {name: place for place, node in enumerate(nodes) for name in node.output if name}
+        leading = sorted(self._leading_into_head())
+        self.text = [name for name in leading if self._towers[name] == "text"]
+        self.image = [name for name in leading if self._towers[name] == "image"]
+
+    def tower(self, tower: Tower) -> bytes | None:
+        """The text or the image tower as an ONNX file; None where there is none, or it depends on the other."""
+        outputs = self.text if tower == "text" else self.image
+        return self._part(outputs, tower, ()) if outputs else None
+
+    def head(self, wires: Sequence[Wire]) -> bytes | None:
+        """The head as an ONNX file that takes these tensors; None for one of an unknown type."""
+        if any(wire.type not in ELEMENTS for wire in wires):
+            return None
+        return self._part([LOGITS], "head", wires)
+
+    def _leading_into_head(self) -> set[str]:
+        """The tensors that nodes of a tower write and the head takes."""
+        leading: set[str] = set()
+        seen: set[int] = set()
+        queue = [LOGITS]
+        while queue:
+            name = queue.pop()
+            place = self._writers.get(name)
+            if place is None or place in seen:
+                continue
+            if self._towers[name] in ("text", "image"):
+                leading.add(name)
+                continue
+            seen.add(place)
+            queue += self._fields.nodes[place][0].input
+        return leading
+
+    def _part(self, outputs: Sequence[str], tower: Tower, wires: Sequence[Wire]) -> bytes | None:
+        """What `outputs` depend on, back to the wires; None where that is in another tower than the part's."""
+        places: set[int] = set()
+        done = {"", *(wire.name for wire in wires)}
+        inputs = [field_bytes(GRAPH_INPUT, _value(wire)) for wire in wires]
+        spans: list[tuple[int, _Span]] = []
+        queue = list(outputs)
+        while queue:
+            name = queue.pop()
+            if name in done:
+                continue
+            done.add(name)
+            if name in self._fields.constants:
+                spans.append((INITIALIZER, self._fields.constants[name]))
+            elif name in self._fields.inputs:
+                spans.append((GRAPH_INPUT, self._fields.inputs[name]))
+            elif self._towers.get(name, "unknown") not in (tower, None):
+                return None
+            else:
+                places.add(place := self._writers[name])
+                queue += self._fields.nodes[place][0].input
+        spans += ((NODE, self._fields.nodes[place][1]) for place in sorted(places))
+        declared = self._fields.outputs
+        spans += ((GRAPH_OUTPUT, declared[name]) for name in outputs if name in declared)
+        names = [field_bytes(GRAPH_OUTPUT, field_bytes(NAME, n.encode())) for n in outputs if n not in declared]
+        return self._file(spans, [field_bytes(GRAPH_NAME, tower.encode()), *inputs, *names])
+
+    def _file(self, spans: Sequence[tuple[int, _Span]], more: Iterable[bytes]) -> bytes:
+        """A model whose graph has the fields at these spans of the file, and `more` fields."""
+        rest = b"".join(more)
+        starts = [field_start(number, span.size) for number, span in spans]
+        size = len(rest) + sum(map(len, starts)) + sum(span.size for _, span in spans)
+        file = BytesIO()
+        file.write(self._fields.frame + field_start(GRAPH, size))
+        for start, (_, span) in zip(starts, spans, strict=True):
+            self._handle.seek(span.start)
+            file.write(start)
+            file.write(self._handle.read(span.size))
+        file.write(rest)
+        return file.getvalue()
+
+
+def _read(handle: BinaryIO, size: int) -> _Fields:
+    frame, graphs = b"", []
+    for part in read_fields(handle, size):
+        span = _Span(handle.tell(), part.value)
+        if part.wire_type == BYTES and part.number == GRAPH:
+            graphs.append(span)
+        elif part.wire_type == VARINT:
+            frame += varint(8 * part.number) + varint(part.value)
+        elif part.wire_type == BYTES and part.number != METADATA:
+            frame += field_bytes(part.number, handle.read(part.value))
+    (graph,) = graphs
+    fields = _Fields(frame)
+    handle.seek(graph.start)
+    for part in read_fields(handle, graph.start + graph.size):
+        span = _Span(handle.tell(), part.value)
+        end = span.start + span.size
+        if part.number == NODE:
+            fields.nodes.append((read_node(handle, end), span))
+        elif part.number == INITIALIZER:
+            fields.constants[read_initializer(handle, end).name] = span
+        elif part.number in (GRAPH_INPUT, GRAPH_OUTPUT):
+            values = fields.inputs if part.number == GRAPH_INPUT else fields.outputs
+            values[_name(handle, end)] = span
+    return fields
+
+
+def _name(handle: BinaryIO, end: int) -> str:
+    """The name of the ValueInfoProto that ends at byte `end`."""
+    name = ""
+    for part in read_fields(handle, end):
+        if part.number == NAME and part.wire_type == BYTES:
+            name = handle.read(part.value).decode("utf-8")
+    return name
+
+
+def _value(wire: Wire) -> bytes:
+    """The ValueInfoProto of an input of the head."""
+    shape = b"".join(field_bytes(DIM, _dimension(size)) for size in wire.shape)
+    tensor = varint(8 * ELEMENT) + varint(ELEMENTS[wire.type]) + field_bytes(SHAPE, shape)
+    return field_bytes(NAME, wire.name.encode()) + field_bytes(TYPE, field_bytes(TENSOR, tensor))
+
+
+def _dimension(size: int | str | None) -> bytes:
+    if isinstance(size, int):
+        return varint(8 * SIZE) + varint(size)
+    return field_bytes(SYMBOL, size.encode()) if size else b""

@@ -1,0 +1,95 @@
+"""Runs the text tower, the image tower and the head of an ONNX file as three sessions of one thread each.
+
+What a tower makes of a missing text or image is the same for every post: it is computed once, and a post without
+one half costs the other half alone. Answers have the same bits as those of the whole graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from distill.core.errors import BundleError
+from distill.preprocess.inputs import ModelInputs
+from distill.runtime.onnx.cut import LOGITS, CutGraph, Wire
+from distill.runtime.onnx.session import open_session
+from distill.runtime.opened import Features
+
+
+class _Part:
+    """A session, and what it takes and gives."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self.inputs, self.outputs = session.get_inputs(), session.get_outputs()
+        self._names = [value.name for value in self.inputs], [value.name for value in self.outputs]
+
+    def run(self, feed: dict[str, NDArray[Any]]) -> Features:
+        inputs, outputs = self._names
+        return dict(zip(outputs, self._session.run(outputs, {name: feed[name] for name in inputs}), strict=True))
+
+
+class TowerSessions:
+    """As `distill.runtime.opened.Towers`."""
+
+    def __init__(self, text: bytes, image: bytes, cut: CutGraph, exact: bool, arena: bool) -> None:
+        """Raises BundleError for parts that cannot be opened or do not fit together."""
+        self.title = f"onnxruntime {onnxruntime.__version__}"
+        self._text, self._image = (_Part(open_session(part, 1, exact, arena)) for part in (text, image))
+        wires = [Wire(out.name, out.type, out.shape) for part in (self._text, self._image) for out in part.outputs]
+        head = cut.head(wires)
+        if head is None:
+            raise BundleError("the head of the model takes more than its towers give")
+        self._head = _Part(open_session(head, 1, exact, arena))
+        self._wires = {wire.name for wire in wires}
+        self._no_text: tuple[bytes, Features] | None = None
+        self._no_image: Features | None = None
+
+    def tensors(self) -> Sequence[Any]:
+        """The inputs, then the outputs, as of the whole graph."""
+        inputs = {value.name: value for part in (self._text, self._image, self._head) for value in part.inputs}
+        return [*(inputs[name] for name in inputs if name not in self._wires), *self._head.outputs]
+
+    def run(self, batch: ModelInputs) -> NDArray[np.float32]:
+        """Logits float32 (B, L)."""
+        return self.fuse(batch, self.text_features(batch) | self.image_features(batch))
+
+    def text_features(self, batch: ModelInputs) -> Features:
+        """What the text tower makes of ids, mask and present; pixels are not looked at."""
+        if len(batch.present) > 1 or batch.present[0, 0]:
+            return self._text.run(batch.feed())
+        key = batch.input_ids.tobytes() + batch.attention_mask.tobytes() + batch.present.tobytes()
+        if self._no_text is None or self._no_text[0] != key:
+            self._no_text = key, self._text.run(batch.feed())
+        return self._no_text[1]
+
+    def image_features(self, batch: ModelInputs) -> Features:
+        """What the image tower makes of the pixels."""
+        if len(batch.present) > 1 or batch.present[0, 1]:
+            return self._image.run(batch.feed())
+        if self._no_image is None:
+            self._no_image = self._image.run(batch.feed())
+        return self._no_image
+
+    def fuse(self, batch: ModelInputs, features: Features) -> NDArray[np.float32]:
+        """Logits float32 (B, L) from the features of both towers."""
+        logits: NDArray[np.float32] = self._head.run(batch.feed() | features)[LOGITS]
+        return logits
+
+
+def open_towers(model: Path, exact: bool = False, arena: bool = True) -> TowerSessions | None:
+    """The parts of a file that was checked; None for a graph that has no two towers, or cannot be cut."""
+    try:
+        with model.open("rb") as handle:
+            cut = CutGraph(handle, model.stat().st_size)
+            text, image = cut.tower("text"), cut.tower("image")
+            if text is None or image is None:
+                return None
+            return TowerSessions(text, image, cut, exact, arena)
+    except (OSError, ValueError, BundleError):  # the whole is opened instead, and says what is wrong with it
+        return None
