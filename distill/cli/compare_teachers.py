@@ -60,7 +60,7 @@ def compare_teachers(
     \b
     Example:
       distill compare-teachers --data memes/ --out runs/fusion --try concat \\
-          --try text="teacher.head.modalities=text" --try cross="teacher.head.fusion=transformer"
+          --try text="teacher.head.modalities=text" --try focal="teacher.focal.gamma=1"
     """
     from dataclasses import asdict
 

@@ -224,16 +224,19 @@ class ModelConfig:
             )
         if self.head.fusion != "concat" and (self.head.hidden_size == 0 or self.text.ngrams == "only"):
             raise RecipeError(
-                f"{where}.head.fusion={self.head.fusion} needs an encoder of texts and hidden_size above 0; set "
-                f"{where}.head.fusion=concat"
+                f"{where}.head.fusion={self.head.fusion} needs an encoder of texts and a head that is no probe; "
+                f"set {where}.head.hidden_size=256 and {where}.head_start=random, or {where}.head.fusion=concat"
             )
         if self.head_start == "probe" and (self.head.fusion != "concat" or self.head.hidden_size > 0):
             raise RecipeError(
                 f"{where}.head_start=probe fits a linear head to features; set {where}.head.hidden_size=0 and "
-                f"{where}.head.fusion=concat"
+                f"{where}.head.fusion=concat, or {where}.head_start=random"
             )
         if self.head_start == "probe" and not (self.text.pretrained and self.image.pretrained):
-            raise RecipeError(f"{where}.head_start=probe needs pretrained encoders, not {LSTM} or {CNN}")
+            raise RecipeError(
+                f"{where}.head_start=probe needs pretrained encoders, not {LSTM} or {CNN}; set "
+                f"{where}.head_start=random"
+            )
         if self.epochs == 0 and self.head_start != "probe":
             raise RecipeError(f"{where}.epochs=0 trains nothing; set {where}.head_start=probe, or epochs above 0")
         augment = self.augment

@@ -81,8 +81,9 @@ class OutOfFold:
     """Out-of-fold probabilities for the training split, the best epoch of each fold, and the mean seconds of its
     epochs, training and validation; none of a fold that was killed after its last epoch.
 
-    The probabilities of each fold are calibrated on those of the others, with its entry of `fold_calibrations`;
-    `calibration` is that of all, for the model of the whole split."""
+    The probabilities are calibrated by `calibration`, which is fitted to all of them and belongs to the model of
+    the whole split: two numbers a label, which change no decision. The model of each fold has its own, by the other
+    folds' rows, in `fold_calibrations`."""
 
     probabilities: ModalityProbabilities
     calibration: Calibration
@@ -136,14 +137,13 @@ def predict_out_of_fold(
 def _calibrate(
     result: ModalityProbabilities, folds: Folds, targets: Targets, groups: GroupColumns, trained: int
 ) -> tuple[Calibration, list[Calibration]]:
-    """Calibrate the rows of the first `trained` folds, in place: each fold's with what the others say."""
+    """Calibrate the rows of the first `trained` folds, in place."""
     parts = [fold.held_out_rows for fold in folds.parts[:trained]]
     rows = np.concatenate(parts)
-    whole = fit_calibration(result.both[rows], targets[rows], label_rates(targets), groups)
     of_folds = calibrations_of_folds(result.both, targets, parts, groups)
-    for part, calibration in zip(parts, of_folds, strict=True):
-        for array in (result.both, result.text, result.image):
-            array[part] = calibration.calibrate(array[part], groups)
+    whole = fit_calibration(result.both[rows], targets[rows], label_rates(targets), groups)
+    for array in (result.both, result.text, result.image):
+        array[rows] = whole.calibrate(array[rows], groups)
     return whole, of_folds
 
 

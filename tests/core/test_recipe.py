@@ -27,7 +27,7 @@ def test_the_default_recipe_is_the_source_systems() -> None:
         "resnet50",
         False,
     )
-    assert (teacher.learning_rate, teacher.batch_size, teacher.constant_epochs) == (5e-6, 16, 10)
+    assert (teacher.learning_rate, teacher.batch_size, teacher.constant_epochs) == (3e-5, 16, 1)
 
 
 def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ SETTINGS = ("teacher.epochs=1", "teacher.learning_rate=5e-5")  # the second puts
 
 
 def base() -> TeacherConfig:
-    return Recipe.load().teacher
+    return Recipe.load(None, ["teacher.learning_rate=5e-6"]).teacher
 
 
 def fake_scores(config: TeacherConfig) -> Iterator[float]:
@@ -57,7 +57,8 @@ def fake_scores(config: TeacherConfig) -> Iterator[float]:
 
 
 def searched(folder: Path, trials: int, seed: int = 13, scores: Scores = fake_scores) -> list[Trial]:
-    return run_search(SearchConfig(Recipe.load(), trials, FOLDS, seed), scores, folder, lambda _: None)
+    recipe = Recipe.load(None, ["teacher.learning_rate=5e-6"])
+    return run_search(SearchConfig(recipe, trials, FOLDS, seed), scores, folder, lambda _: None)
 
 
 def timeless(trials: list[Trial]) -> list[Trial]:
@@ -180,7 +181,7 @@ def test_alphas_from_counts_leave_neither_alpha_nor_the_other_loss_to_search(tmp
 def test_the_rate_that_is_searched_is_one_that_something_trains_at(
     settings: tuple[str, ...], rate: str, tmp_path: Path
 ) -> None:
-    recipe = Recipe.load(None, [f"teacher.{setting}" for setting in settings])
+    recipe = Recipe.load(None, ["teacher.head_start=random", *(f"teacher.{setting}" for setting in settings)])
     other_rate = ({"learning_rate", "head_learning_rate"} - {rate}).pop()
     search_config = SearchConfig(recipe, 3, FOLDS, seed=13)
     trials = run_search(search_config, fake_scores, tmp_path, lambda _: None)
