@@ -128,7 +128,7 @@ class CutGraph:
                 spans.append((INITIALIZER, self._fields.constants[name]))
             elif name in self._fields.inputs:
                 spans.append((GRAPH_INPUT, self._fields.inputs[name]))
-            elif self._towers.get(name, "unknown") not in (tower, None):
+            elif name not in self._writers or self._towers[name] not in (tower, None):
                 return None
             else:
                 places.add(place := self._writers[name])
