@@ -48,6 +48,8 @@ class TowerSessions:
             raise BundleError("the head of the model takes more than its towers give")
         self._head = _Part(open_session(head, 1, exact, arena))
         self._wires = {wire.name for wire in wires}
+        if sorted(tensor.name for tensor in self.tensors()) != cut.tensors:
+            raise BundleError("the model takes or gives what none of its parts does")
         self._no_text: tuple[bytes, Features] | None = None
         self._no_image: Features | None = None
 
