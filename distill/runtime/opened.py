@@ -58,7 +58,7 @@ Features = dict[str, NDArray[Any]]  # what a tower gives to the head, by the nam
 
 @runtime_checkable
 class Towers(OpenedModel, Protocol):
-    """A model whose two towers run by themselves. The logits are those of `run`, bit by bit."""
+    """A model whose two towers run by themselves; `run` does no more than join them."""
 
     def text_features(self, batch: ModelInputs) -> Features:
         """What the text tower makes of ids, mask and present; pixels are not looked at."""

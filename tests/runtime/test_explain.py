@@ -30,6 +30,7 @@ from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec
 from distill.preprocess.text import TextSpec
 from distill.runtime.explain import Explanation, explain_prediction, occlude
 from distill.runtime.explain_plot import colour_scale, draw, lay_out_words, load_grey, plain_style, write_plot
+from distill.runtime.pool import WorkerPool
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import sigmoid
 from distill.scoring.thresholds import FittedOn, Thresholds
@@ -46,7 +47,7 @@ class Linear:
         tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[PAD]"))
         tokenizer.pre_tokenizer = WhitespaceSplit()
         self.worth = np.array([0.0, *WORTH.values()])
-        self.preprocessor = Preprocessor(SPEC, tokenizer.to_str())
+        self.preprocessor, self.pool = Preprocessor(SPEC, tokenizer.to_str()), WorkerPool(1)
         thresholds = Thresholds((0.6, 0.4), "micro", FittedOn("nothing", 0))
         self.bundle = SimpleNamespace(labels=LabelSet(("words", "red")), thresholds=thresholds, preprocess=SPEC)
 

@@ -83,6 +83,7 @@ class CutGraph:
         leading = sorted(self._leading_into_head())
         self.text = [name for name in leading if self._towers[name] == "text"]
         self.image = [name for name in leading if self._towers[name] == "image"]
+        self.tensors = sorted((*self._fields.inputs, *self._fields.outputs))  # what the whole takes and gives
 
     def tower(self, tower: Tower) -> bytes | None:
         """The text or the image tower as an ONNX file; None where there is none, or it depends on the other."""
@@ -128,7 +129,7 @@ class CutGraph:
                 spans.append((INITIALIZER, self._fields.constants[name]))
             elif name in self._fields.inputs:
                 spans.append((GRAPH_INPUT, self._fields.inputs[name]))
-            elif self._towers.get(name, "unknown") not in (tower, None):
+            elif name not in self._writers or self._towers[name] not in (tower, None):
                 return None
             else:
                 places.add(place := self._writers[name])

@@ -1,7 +1,8 @@
 """Runs the text tower, the image tower and the head of an ONNX file as three sessions of one thread each.
 
 What a tower makes of a missing text or image is the same for every post: it is computed once, and a post without
-one half costs the other half alone. Answers have the same bits as those of the whole graph.
+one half costs the other half alone. Answers are those of the whole graph, to the rounding of what onnxruntime would
+fuse across the cuts.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class TowerSessions:
             raise BundleError("the head of the model takes more than its towers give")
         self._head = _Part(open_session(head, 1, exact, arena))
         self._wires = {wire.name for wire in wires}
+        if sorted(tensor.name for tensor in self.tensors()) != cut.tensors:
+            raise BundleError("the model takes or gives what none of its parts does")
         self._no_text: tuple[bytes, Features] | None = None
         self._no_image: Features | None = None
 
