@@ -50,7 +50,8 @@ def alone(predictor: distill.Predictor, posts: list[tuple[str, str]], half: str)
 
 def main(bundle: str, posts_file: str, threads: int, batch: int) -> None:
     """Open the Bundle, warm it up, and answer until standard input ends."""
-    predictor = distill.load(bundle, threads=threads, **({"batch": batch} if batch else {}))
+    more: dict[str, Any] = {"batch": batch} if batch else {}  # an earlier version takes none
+    predictor = distill.load(bundle, threads=threads, **more)
     posts = [(text, image) for text, image in json.loads(Path(posts_file).read_text(encoding="utf-8"))]
     for text, image in posts[:8]:
         predictor.predict(text, image)
@@ -62,7 +63,8 @@ def main(bundle: str, posts_file: str, threads: int, batch: int) -> None:
         elif asked == "interpreter":
             answer = interpreter(predictor, posts)
         elif asked == "answers":
-            answer = [(p.labels, p.probabilities) for p in predictor.predict_many(posts)]
+            found = predictor.predict_many(posts)
+            answer = [(p.labels, p.probabilities) for p in found if isinstance(p, distill.Prediction)]
         else:
             answer = alone(predictor, posts, asked)
         sys.stdout.write(json.dumps(answer) + "\n")

@@ -169,4 +169,4 @@ def _summary(
 
 
 def _ratio(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]], key: str) -> float:
-    return median(x[key] / y[key] for x, y in zip(ours, theirs, strict=True))
+    return float(median(x[key] / y[key] for x, y in zip(ours, theirs, strict=True)))

@@ -22,6 +22,7 @@ from distill.scoring.thresholds import cross_fitted
 from experiments.results import conditions, figure, named, notes, read, table, write
 from teacher.soft_targets import load_folds
 
+DATASETS = ("film genres", "propaganda memes")
 SETTINGS = (
     *(
         "head_start",
