@@ -21,8 +21,6 @@ from distill.runtime.onnx.cut import LOGITS, CutGraph, Wire
 from distill.runtime.onnx.session import open_session
 from distill.runtime.opened import Features
 
-INPUTS = {"input_ids", "attention_mask", "pixels", "present"}
-
 
 class _Part:
     """A session, and what it takes and gives."""
@@ -95,8 +93,6 @@ def open_towers(model: Path, exact: bool = False, arena: bool = True) -> TowerSe
             text, image = cut.tower("text"), cut.tower("image")
             if text is None or image is None:
                 return None
-            towers = TowerSessions(text, image, cut, exact, arena)
-            # A model of one modality takes an input that no part of it reads.
-            return towers if {tensor.name for tensor in towers.tensors()} >= INPUTS else None
+            return TowerSessions(text, image, cut, exact, arena)
     except (OSError, ValueError, BundleError):  # the whole is opened instead, and says what is wrong with it
         return None
