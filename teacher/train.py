@@ -98,9 +98,9 @@ def fit_prepared(
         folds = Folds.stratified(data, config.folds, config.seed)
         on_fold_end = partial(_write_fold, training.folder, splits, folds)
         out_of_fold = predict_out_of_fold(classifier, folds, lambda: loss, training, on_fold_end)
-        for number, calibration in enumerate(out_of_fold.fold_calibrations, 1):
+        for number in range(1, config.folds + 1):
             raw = SoftTargets.read(training.folder / FOLD_FILE.format(number))
-            on_first_process(raw.calibrated(calibration).write)(run.folder / FOLD_FILE.format(number))
+            on_first_process(raw.calibrated(out_of_fold.calibration).write)(run.folder / FOLD_FILE.format(number))
         epochs = out_of_fold.median_epoch()
         if config.epochs:
             note(f"training on all {len(data.train)} training examples for {epochs} epochs, as the folds say")

@@ -103,8 +103,10 @@ class Thresholds:
         if without != sorted(place for columns in thresholds.groups.values() for place in columns):
             raise RecipeError("thresholds: each label needs a threshold or a place in one of the groups")
         c = thresholds.calibration
-        if c and not (len(c.slopes) == len(c.offsets) == len(thresholds.values) and min(c.slopes, default=1) > 0):
-            raise RecipeError("thresholds: the calibration needs a slope above 0 and an offset for each label")
+        if c and thresholds.values and not (len(c.slopes) == len(c.offsets) == len(thresholds.values)):
+            raise RecipeError("thresholds: the calibration needs a slope and an offset for each label")
+        if c and min(c.slopes, default=1) <= 0:
+            raise RecipeError("thresholds: a slope of the calibration is not above 0")
         for cut in thresholds.answer_cuts:
             cut.check()
         fitted_on = thresholds.fitted_on

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from distill.data.groups import GroupColumns
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.model.network import TwoTowerNetwork
 from distill.scoring.calibration import Calibration, fit_calibration, label_rates
-from distill.scoring.metrics import Probabilities, Targets
+from distill.scoring.metrics import Targets
 
 
 def calibrate(classifier: Classifier, dev: EncodedDataset, train_targets: Targets) -> Calibration:
@@ -34,18 +31,3 @@ def fold_in(network: TwoTowerNetwork, calibration: Calibration) -> None:
         output.bias.copy_(output.bias.cpu().double() * slopes + offsets)
         if network.ngrams is not None:
             network.ngrams.weight.copy_(network.ngrams.weight.cpu().double() * slopes)
-
-
-def calibrations_of_folds(
-    probabilities: Probabilities, targets: Targets, parts: list[NDArray[np.int64]], groups: GroupColumns
-) -> list[Calibration]:
-    """For the model of each fold, whose held-out rows are a part, the calibration that the rows of the other parts
-    say, so that no row is calibrated with its own label; `probabilities` (N, L) are out of fold. One that changes
-    nothing where there are no other parts."""
-    calibrations = []
-    for part in parts:
-        others = [rows for rows in parts if rows is not part]
-        rest = np.concatenate(others) if others else np.zeros(0, dtype=np.int64)
-        found = fit_calibration(probabilities[rest], targets[rest], None, groups) if len(rest) else None
-        calibrations.append(found or Calibration.none(targets.shape[1]))
-    return calibrations

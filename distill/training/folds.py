@@ -25,7 +25,7 @@ from distill.scoring.answers import OUT_OF_FOLD
 from distill.scoring.calibration import Calibration, fit_calibration, label_rates
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets
-from distill.training.calibrate import calibrate, calibrations_of_folds, fold_in
+from distill.training.calibrate import calibrate, fold_in
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 
 
@@ -82,12 +82,10 @@ class OutOfFold:
     epochs, training and validation; none of a fold that was killed after its last epoch.
 
     The probabilities are calibrated by `calibration`, which is fitted to all of them and belongs to the model of
-    the whole split: two numbers a label, which change no decision. The model of each fold has its own, by the other
-    folds' rows, in `fold_calibrations`."""
+    the whole split, too: two numbers a label, which change no decision."""
 
     probabilities: ModalityProbabilities
     calibration: Calibration
-    fold_calibrations: list[Calibration]
     epochs: tuple[int, ...]
     epoch_s: tuple[float, ...]
 
@@ -128,23 +126,21 @@ def predict_out_of_fold(
         for array, values in zip((result.both, result.text, result.image), stored, strict=True):
             array[fold.held_out_rows] = values
         logs.append(read_json(path.with_suffix(".json"), RunError))
-    calibration, fold_calibrations = _calibrate(result, folds, targets, classifier.labels.group_columns, len(logs))
+    calibration = _calibrate(result, folds, targets, classifier.labels.group_columns, len(logs))
     epochs = tuple(int(log["best_epoch"]) for log in logs)
     epoch_s = tuple(float(log["epoch_s"]) for log in logs if log["epoch_s"] is not None)
-    return OutOfFold(result, calibration, fold_calibrations, epochs, epoch_s)
+    return OutOfFold(result, calibration, epochs, epoch_s)
 
 
 def _calibrate(
     result: ModalityProbabilities, folds: Folds, targets: Targets, groups: GroupColumns, trained: int
-) -> tuple[Calibration, list[Calibration]]:
+) -> Calibration:
     """Calibrate the rows of the first `trained` folds, in place."""
-    parts = [fold.held_out_rows for fold in folds.parts[:trained]]
-    rows = np.concatenate(parts)
-    of_folds = calibrations_of_folds(result.both, targets, parts, groups)
-    whole = fit_calibration(result.both[rows], targets[rows], label_rates(targets), groups)
+    rows = np.concatenate([fold.held_out_rows for fold in folds.parts[:trained]])
+    calibration = fit_calibration(result.both[rows], targets[rows], label_rates(targets), groups)
     for array in (result.both, result.text, result.image):
-        array[rows] = whole.calibrate(array[rows], groups)
-    return whole, of_folds
+        array[rows] = calibration.calibrate(array[rows], groups)
+    return calibration
 
 
 def _read_fold(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:

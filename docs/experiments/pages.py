@@ -36,7 +36,6 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "bench": export.headline,
         "teacher": students.teacher,
-        "baselines": partial(baselines.baselines, "propaganda memes"),
         "baselines film genres": partial(baselines.baselines, "film genres"),
         "rivals film genres": partial(rivals.rivals, "film genres"),
         "verdict film genres": students.film_verdicts,

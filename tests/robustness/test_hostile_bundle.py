@@ -218,7 +218,7 @@ def hook(event, details):
         if not isinstance(details[0], int):  # a descriptor, of what was opened by its name
             seen.append((event, str(details[0])))
 from distill.runtime.predictor import Predictor
-import distill.runtime.onnx.session
+import distill.runtime.onnx.session, distill.runtime.onnx.tower_sessions, distill.runtime.onnx.towers
 import numpy, PIL.Image, rich.progress
 PIL.Image.init()
 sys.addaudithook(hook)

@@ -169,7 +169,7 @@ def test_export_writes_a_page_beside_a_new_bundle_and_of_an_old_one(
         def __str__(self) -> str:
             return f"page: {(tmp_path / 'made-web' / 'index.html').is_file()}"
 
-    def copied(_: Any, __: Any, ___: Any, request: pipeline.ExportRequest) -> list[Bundle]:
+    def copied(_: Any, __: Any, ___: Any, request: pipeline.ExportRequest, *____: Any) -> list[Bundle]:
         output.print(Late())
         return [Bundle.open(Path(shutil.copytree(chain.int8, request.out)))]
 
