@@ -30,6 +30,8 @@ from bench.runtimes.open_model import answer, open_variant, probabilities
 from bench.runtimes.variants import Variant, select_variants, variant_from_path
 from distill.core.errors import BenchError, BundleError
 from distill.preprocess.inputs import ModelInputs
+from distill.runtime.onnx.tower_sessions import TowerSessions
+from distill.runtime.opened import Features
 from distill.runtime.predictor import Predictor
 from distill.scoring.metrics import micro_f1
 
@@ -152,13 +154,13 @@ def test_memory_counters_agree_with_what_is_allocated_and_with_each_other(tmp_pa
 def test_stages_sum_to_a_call_and_towers_to_the_model(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that takes 30 ms longer than it does: whatever the machine is busy with is small beside it."""
     served = open_variant(variant_from_path(chain.fp32), 1)
-    real = served.logits
+    real = TowerSessions.fuse
 
-    def slow(batch: ModelInputs) -> np.ndarray:
+    def slow(self: TowerSessions, batch: ModelInputs, features: Features) -> np.ndarray:
         time.sleep(0.03)
-        return real(batch)
+        return real(self, batch, features)
 
-    monkeypatch.setattr(served, "logits", slow)
+    monkeypatch.setattr(TowerSessions, "fuse", slow)
     rows = [(example.text, example.image) for example in chain.splits.test[:6]]
     found = stage_times(served, rows, passes=3)
     by_name = {stage.name: stage.ms for stage in found.stages}
