@@ -122,3 +122,21 @@ def rivals(dataset: str) -> str:
         "seed; differences and intervals paired over examples; thresholds cross-fitted for the mean of both F1.",
         f"Always predicting {', '.join(constant['names'])}: micro-F1 {constant['micro_f1']:.3f}.",
     )
+
+
+def head_starts() -> str:
+    """AP on dev of one fold, epoch by epoch, by how its fine-tuning began."""
+    result = read("head-start")
+    c, probe = result["conditions"], result["probe"]
+    rows = [("the probe itself", _aps([probe], "micro_ap"), _aps([probe], "macro_ap"))]
+    for start in result["starts"]:
+        rows.append((start["name"], *(_aps(start["epochs"], key) for key in ("micro_ap", "macro_ap"))))
+    headings = "| dev micro-AP after epoch 1, 2 | dev macro-AP"
+    return table(headings, rows) + notes(
+        f"{c['dataset']}, fold 1 of 3: {c['examples']:,} examples, {c['dev']} in dev, one seed; {c['encoders'][0]}, "
+        f"at most {c['max_tokens']} tokens, and {c['encoders'][1]}; learning rate {c['learning_rate']:g}."
+    )
+
+
+def _aps(epochs: list[dict[str, float]], key: str) -> str:
+    return ", ".join(f"{epoch[key]:.3f}" for epoch in epochs)
