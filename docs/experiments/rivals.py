@@ -133,7 +133,7 @@ def head_starts() -> str:
         rows.append((start["name"], *(_aps(start["epochs"], key) for key in ("micro_ap", "macro_ap"))))
     headings = "| dev micro-AP after epoch 1, 2 | dev macro-AP"
     return table(headings, rows) + notes(
-        f"{c['dataset']}, fold 1 of 3: {c['examples']:,} examples, {c['dev']} in dev, one seed; {c['encoders'][0]}, "
+        f"{c['dataset']}, fold 1 of 3: {c['examples']:,} examples, {c['dev']} on dev; {c['encoders'][0]}, "
         f"at most {c['max_tokens']} tokens, and {c['encoders'][1]}; learning rate {c['learning_rate']:g}."
     )
 
