@@ -16,6 +16,7 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets, read_splits
 from distill.data.run_folder import START_FILE
 from distill.scoring.bootstrap import PairedBootstrap, arm_metrics, paired_difference
+from distill.scoring.calibration import fit_calibration, label_rates
 from distill.scoring.metrics import constant_baseline
 from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import cross_fitted
@@ -57,41 +58,40 @@ def collect(results: Path, datasets: tuple[str, ...], folders: tuple[str, ...], 
 
 
 def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:
-    targets, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
+    whole, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
     logits = {name: _out_of_fold(folder, splits) for name, folder in folders.items()}
+    answered = ~np.any([np.isnan(values).any(axis=1) for values in logits.values()], axis=0)
+    targets, logits = whole[answered], {name: values[answered] for name, values in logits.items()}
     first = next(iter(folders))
     for name in list(folders)[1:]:
         logits[f"mean of {first} and {name}"] = np.float32(0.5) * (logits[first] + logits[name])
     draws = PairedBootstrap(len(targets), 1)
     scores = {}
     for name, values in logits.items():
-        p = to_probabilities(values, groups)
-        scores[name] = draws.metric_draws(
-            targets, [p], [cross_fitted(p, targets, "balanced", groups=groups)], groups
-        )
-    arms = {
-        name: {
+        raw = to_probabilities(values, groups)
+        p = fit_calibration(raw, targets, label_rates(whole), groups).calibrate(raw, groups).astype(np.float32)
+        decisions = cross_fitted(p, targets, "balanced", groups=groups)
+        scores[name] = draws.metric_draws(targets, [p], [decisions], groups)
+    arms = {}
+    for name, own in scores.items():
+        gains = {key: asdict(gain) for key, gain in paired_difference(own, scores[first]).items()}
+        settings = _settings(folders[name]) if name in folders else None
+        arms[name] = {
             "arm": asdict(arm_metrics(own)),
-            "gain": None
-            if name == first
-            else {k: asdict(v) for k, v in paired_difference(own, scores[first]).items()},
-            "settings": _settings(folders[name]) if name in folders else None,
+            "gain": None if name == first else gains,
+            "settings": settings,
         }
-        for name, own in scores.items()
-    }
     constant = constant_baseline(splits.labels.names, targets, targets, groups)
-    return {"examples": len(targets), "constant": constant.to_json(), "arms": arms}
+    return {"examples": len(targets), "of": len(whole), "constant": constant.to_json(), "arms": arms}
 
 
 def _out_of_fold(folder: Path, splits: Splits) -> NDArray[np.float32]:
-    """Logits (N, L) of the training split, each row's by the fold that held it out. Raises RunError."""
+    """Logits (N, L) of the training split, each row's by the fold that held it out; NaN where no fold did."""
     hashes = [content_hash(example) for example in splits.train]
     logits = np.full((len(hashes), len(splits.labels)), np.nan, dtype=np.float32)
     for fold in load_folds(folder):
         unseen = fold.unseen(hashes)
         logits[unseen] = fold.select(hashes).logits[unseen]
-    if np.isnan(logits).any():
-        raise RunError(f"{folder}: its folds do not cover the training split; train it with --set teacher.folds=5")
     return logits
 
 
@@ -117,9 +117,10 @@ def rivals(dataset: str) -> str:
         rows.append((name, *(figure(arm["arm"][key]) for key in ("micro_f1", "macro_f1", "micro_ap")), *gains))
     headings = "| micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] | mean of both F1 - first | micro-AP - first"
     constant = measured["constant"]
+    part = "" if measured["examples"] == measured["of"] else f" of {measured['of']:,}"
     return table(headings, rows) + notes(
-        f"{measured['examples']:,} training examples, each answered by a model that was not trained on it; one "
-        "seed; differences and intervals paired over examples; thresholds cross-fitted for the mean of both F1.",
+        f"{measured['examples']:,}{part} training examples, each answered by a model that was not trained on it, one "
+        "seed; differences paired over examples; thresholds cross-fitted for the mean of both F1.",
         f"Always predicting {', '.join(constant['names'])}: micro-F1 {constant['micro_f1']:.3f}.",
     )
 
