@@ -119,8 +119,8 @@ def rivals(dataset: str) -> str:
     constant = measured["constant"]
     part = "" if measured["examples"] == measured["of"] else f" of {measured['of']:,}"
     return table(headings, rows) + notes(
-        f"{measured['examples']:,}{part} training examples, each answered by a model that was not trained on it, one "
-        "seed; differences paired over examples; thresholds cross-fitted for the mean of both F1.",
+        f"{measured['examples']:,}{part} training examples, each answered by a model that was not trained on it, "
+        "one seed; differences paired over examples; thresholds cross-fitted for the mean of both F1.",
         f"Always predicting {', '.join(constant['names'])}: micro-F1 {constant['micro_f1']:.3f}.",
     )
 
