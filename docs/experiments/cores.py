@@ -20,7 +20,7 @@ from distill.core.cores import default_threads
 from distill.core.errors import BenchError
 from distill.core.terminal import note
 from distill.data.dataset import Example, read_splits
-from experiments.results import PATH, ROOT, bundle_option, conditions, data_option, write
+from experiments.results import PATH, ROOT, bundle_option, conditions, data_option, notes, read, table, write
 from experiments.serve import body, load, served
 
 TOGETHER = 16  # requests to a service at once
@@ -170,3 +170,38 @@ def _summary(
 
 def _ratio(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]], key: str) -> float:
     return float(median(x[key] / y[key] for x, y in zip(ours, theirs, strict=True)))
+
+
+def cores() -> str:
+    """What workers and cut towers are worth, as ratios within one run."""
+    tree = read("cores")
+    c, s = tree["conditions"], tree["summary"]
+    before, halves, reckoned = s["over_before"], s["halves_over_both"], s["reckoned_posts_per_s"]
+    many = {
+        (p["code"], p["threads"], p["batch"]): median(turn["posts_per_s"] for turn in p["many"])
+        for p in tree["processes"]
+    }
+    most = max(threads for code, threads, _ in many if code == "now")
+    rows = [
+        (f"posts a second, {most} workers over one", f"{s['workers_speedup']:.2f}"),
+        (
+            f"posts a second, {most} workers over batches in {most} threads, as before",
+            f"{before['posts_per_s']:.2f}",
+        ),
+        (f"one post, milliseconds with {most} threads, over before", f"{before['one_post_ms']:.2f}"),
+        ("service, 16 at once: requests a second over before", f"{before['serve_requests_per_s']:.2f}"),
+        ("service, 16 at once: p99 over before", f"{before['serve_p99_ms']:.2f}"),
+        ("text alone over both, milliseconds with one thread", f"{halves['text']:.2f}"),
+        ("image alone over both", f"{halves['image']:.2f}"),
+    ]
+    differing = {name: count for name, count in tree["decisions"].items() if name != "all"}
+    posts = "; ".join(f"{code}, {n} threads, batch {b}: {value:.0f}" for (code, n, b), value in many.items())
+    more = ", ".join(f"{value:.0f} posts a second on {n} cores" for n, value in reckoned.items())
+    return table("| ratio", rows) + notes(
+        f"{c['cpu']}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} posts, images of "
+        f"{c['image_kb_median']:.0f} kB and {c['image_side_median']:.0f} pixels (medians).",
+        f"{c['rounds']} interleaved rounds, medians of ratios within a round. Posts a second: {posts}.",
+        f"{sum(differing.values())} of {tree['decisions']['all']} decisions differ from those of one worker, in any "
+        f"of {len(differing)} ways to run them.",
+        f"Reckoned from processor time and what the interpreter takes of each post: {more}.",
+    )
