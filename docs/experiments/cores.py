@@ -201,7 +201,7 @@ def cores() -> str:
         f"{c['cpu']}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} posts, images of "
         f"{c['image_kb_median']:.0f} kB and {c['image_side_median']:.0f} pixels (medians).",
         f"{c['rounds']} interleaved rounds, medians of ratios within a round. Posts a second: {posts}.",
-        f"{sum(differing.values())} of {tree['decisions']['all']} decisions differ from those of one worker, in any "
-        f"of {len(differing)} ways to run them.",
+        f"{sum(differing.values())} of {tree['decisions']['all']} decisions differ from those of one worker, in "
+        f"any of {len(differing)} ways to run them.",
         f"Reckoned from processor time and what the interpreter takes of each post: {more}.",
     )
