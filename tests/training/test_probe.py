@@ -196,8 +196,8 @@ def test_features_of_a_frozen_text_tower_are_those_of_its_tokens(chain: Chain) -
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("teacher.epochs=0", "teacher.epochs=0 trains nothing"),
-        ("teacher.head_start=probe", "set teacher.head.hidden_size=0"),
+        ("teacher.epochs=0 teacher.head_start=random", "teacher.epochs=0 trains nothing"),
+        ("teacher.head.hidden_size=256", "set teacher.head.hidden_size=0"),
         ("teacher.text.ngrams=add teacher.head.modalities=image", "ngrams=add reads texts"),
         ("teacher.text.ngrams=only teacher.text.layers=2", "no encoder to prune"),
         ("teacher.text.ngrams=only teacher.head.fusion=transformer", "needs an encoder of texts"),
