@@ -51,6 +51,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/results-teacher.md": {
         **{f"baselines {name}": partial(baselines.baselines, name) for name in baselines.DATASETS},
         **{f"static {name}": partial(static.static, name) for name in static.DATASETS},
+        **{f"rivals {name}": partial(rivals.rivals, name) for name in rivals.DATASETS},
+        "head starts": rivals.head_starts,
         "teachers": partial(teachers.teachers, "fusion"),
         "gains": partial(teachers.gains, "fusion"),
         "choices": partial(teachers.teachers, "choices"),
