@@ -22,7 +22,7 @@ from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, 
 from distill.scoring.calibration import label_rates
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Probabilities, constant_baseline
-from distill.scoring.thresholds import cross_fitted
+from distill.scoring.thresholds import cross_calibrated, cross_fitted
 from distill.scoring.verdict import Verdict
 from distill.training.folds import Folds, predict_out_of_fold
 from distill.training.trainer import CheckpointFolder
@@ -116,7 +116,8 @@ def evaluate_recipes(
     for name, config in configs.items():
         probabilities, own = predictions[name].probabilities, config.threshold_objective
         decisions = [cross_fitted(p, targets, own, rates=rates, groups=groups) for p in probabilities]
-        scores[name] = bootstrap.metric_draws(targets, probabilities, decisions, groups)
+        honest = [cross_calibrated(p, targets, rates=rates, groups=groups) for p in probabilities]
+        scores[name] = bootstrap.metric_draws(targets, honest, decisions, groups)
     reference_scores = scores[names[0]]
 
     def result(name: str) -> RecipeResult:

@@ -14,10 +14,10 @@ from bench.inspect.selective import Selective, selective
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
 from bench.quality.eval_set import EvalSet
-from bench.quality.evaluate import answers, decide
+from bench.quality.evaluate import answers, calibrated, decide
 from bench.quality.leakage import Leakage, leakage
 from bench.report.types import by_support
-from bench.runtimes.open_model import OpenModel
+from bench.runtimes.open_model import OpenModel, probabilities
 from distill import __version__
 from distill.core.bounds import SHARE, check_bounds
 from distill.core.errors import BenchError, RecipeError, RunError
@@ -153,10 +153,11 @@ def inspect(
     `baseline` that answered the same is compared with. Raises ImageError, RunError and BenchError."""
     training, reason = training_of(model.folder)
     subject = Subject(name, model.thresholds, leakage(model.folder, model.thresholds, eval_set), training, reason)
-    ours = answers(model, eval_set, subject.leakage)
-    findings = findings_of(subject, eval_set, ours.probabilities, worst)
+    p = probabilities(model, eval_set.examples)
+    findings = findings_of(subject, eval_set, p, worst)
     if baseline is None:
         return findings
+    ours = answers(model.thresholds, subject.leakage, eval_set, p)
     return replace(findings, baseline=baseline.against("the model", ours))
 
 
@@ -169,6 +170,7 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
     names, thresholds, seen = eval_set.labels.names, subject.thresholds, subject.leakage
     targets = eval_set.targets
     decisions = decide(thresholds, seen, eval_set, p)
+    honest = calibrated(thresholds, seen, eval_set, p)
     return Findings(
         name=subject.name,
         split=eval_set.split,
@@ -176,12 +178,12 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         distill=__version__,
         thresholds=seen.source(thresholds, eval_set.split),
         leakage=seen,
-        quality=measure_decisions(names, targets, p, decisions, thresholds.array(), thresholds.groups),
+        quality=measure_decisions(names, targets, honest, decisions, thresholds.array(), thresholds.groups),
         constant=eval_set.constant,
         confusion=confusion(names, targets, decisions),
         curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),
         co_occurrence=CoOccurrence(together(targets == 1), together(decisions)),
-        scaling=scaling(p, targets, thresholds.groups),
+        scaling=scaling(honest, targets, thresholds.groups),
         trade_off=trade_off(p, targets, None, thresholds.groups),
         selective=selective(names, targets, p, decisions, thresholds),
         training=subject.training,

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.quality.eval_set import EvalSet
 from bench.quality.evaluate import answers
 from bench.quality.leakage import leakage
-from bench.runtimes.open_model import open_variant
+from bench.runtimes.open_model import open_variant, probabilities
 from bench.runtimes.variants import variant_from_path
 from distill.core.errors import DistillError
 from distill.core.terminal import note
@@ -38,4 +38,5 @@ def answers_of_baseline(folder: Path, eval_set: EvalSet, margin: float) -> Basel
     model = open_variant(variant_from_path(folder))
     warn_if_seen(folder, eval_set.examples)
     seen = leakage(folder, model.thresholds, eval_set)
-    return BaselineAnswers(baseline_name(folder), eval_set.rows, answers(model, eval_set, seen), margin)
+    answered = answers(model.thresholds, seen, eval_set, probabilities(model, eval_set.examples))
+    return BaselineAnswers(baseline_name(folder), eval_set.rows, answered, margin)

@@ -20,7 +20,7 @@ from distill.scoring.baseline import AgainstBaseline, BaselineAnswers
 from distill.scoring.bootstrap import MetricDraws, paired_difference
 from distill.scoring.metrics import Decisions, Probabilities, Quality, Targets, bootstrap_draws, weighted_f1
 from distill.scoring.tables import label_table, quality_table
-from distill.scoring.thresholds import Thresholds, cross_fitted
+from distill.scoring.thresholds import Thresholds, cross_calibrated, cross_fitted
 from distill.scoring.verdict import Verdict
 
 BINS = 10  # of a reliability diagram
@@ -53,14 +53,13 @@ def evaluate(model: OpenModel, eval_set: EvalSet, baseline: BaselineAnswers | No
     BundleError for a model that fails."""
     thresholds, rows = model.thresholds, eval_set.rows
     seen = leakage(model.folder, thresholds, eval_set)
-    whole = answers(model, eval_set, seen)
+    p = probabilities(model, eval_set.examples)
+    whole = answers(thresholds, seen, eval_set, p)
 
     def alone(half: Callable[[Sequence[Example]], list[Example]]) -> Quality:
-        p = probabilities(model, half(eval_set.examples))
-        decisions = decide(thresholds, seen, eval_set, whole.probabilities, p)
-        return replace(whole, probabilities=p, decisions=decisions).quality(rows)
+        return answers(thresholds, seen, eval_set, p, probabilities(model, half(eval_set.examples))).quality(rows)
 
-    own = replace(whole, decisions=thresholds.apply(whole.probabilities))
+    own = replace(whole, probabilities=p, decisions=thresholds.apply(p))
     has_text, has_image = any(e.text for e in eval_set.examples), any(e.image for e in eval_set.examples)
     against = None if baseline is None else baseline.against("the model", whole)
     return SplitEvaluation(
@@ -75,10 +74,30 @@ def evaluate(model: OpenModel, eval_set: EvalSet, baseline: BaselineAnswers | No
     )
 
 
-def answers(model: OpenModel, eval_set: EvalSet, seen: Leakage) -> Answers:
-    """A model's, its decisions those that count. Raises as `evaluate`."""
-    p = probabilities(model, eval_set.examples)
-    return Answers(p, decide(model.thresholds, seen, eval_set, p), model.thresholds, seen.fitted)
+def answers(
+    thresholds: Thresholds,
+    seen: Leakage,
+    eval_set: EvalSet,
+    p: Probabilities,
+    applied_to: Probabilities | None = None,
+) -> Answers:
+    """What counts of a model with these probabilities, or of `applied_to`, as `decide` and `calibrated` say."""
+    own = (calibrated(thresholds, seen, eval_set, p, applied_to), decide(thresholds, seen, eval_set, p, applied_to))
+    return Answers(*own, thresholds, seen.fitted)
+
+
+def calibrated(
+    thresholds: Thresholds,
+    seen: Leakage,
+    eval_set: EvalSet,
+    p: Probabilities,
+    applied_to: Probabilities | None = None,
+) -> Probabilities:
+    """The probabilities (N, L) to count: as they are, or calibrated on other rows where the model's own calibration
+    was fitted on these very examples."""
+    if seen.fitted:
+        return cross_calibrated(p, eval_set.targets, applied_to, np.array(eval_set.train_rates), thresholds.groups)
+    return p if applied_to is None else applied_to
 
 
 def decide(

@@ -8,7 +8,7 @@ from distill.data.groups import GroupColumns
 from distill.data.labels import LabelSet
 from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import Decisions, Probabilities, Quality, Targets, measure_decisions
-from distill.scoring.thresholds import Thresholds, cross_fitted
+from distill.scoring.thresholds import Thresholds, cross_calibrated, cross_fitted
 
 OUT_OF_FOLD = "out-of-fold train"  # the training split, each example answered by a model that has not seen it
 
@@ -36,7 +36,8 @@ class Rows:
 @dataclass(frozen=True)
 class Answers:
     """A model's probabilities float32 (N, L) for some rows, its decisions bool (N, L), and the thresholds that ship
-    with it. Where these were fitted on the same rows, the decisions are `cross_fitted` instead."""
+    with it. Where these were fitted on the same rows, the decisions are `cross_fitted`
+    instead, and so is the calibration of the probabilities."""
 
     probabilities: Probabilities
     decisions: Decisions
@@ -49,10 +50,10 @@ class Answers:
         fitted on others. `train` are the Targets of the training split."""
         if thresholds.fitted_on.split != rows.name:
             return cls(probabilities, thresholds.apply(probabilities), thresholds, cross_fitted=False)
-        decisions = cross_fitted(
-            probabilities, rows.targets, thresholds.objective, rates=label_rates(train), groups=rows.groups
-        )
-        return cls(probabilities, decisions, thresholds, cross_fitted=True)
+        rates = label_rates(train)
+        decisions = cross_fitted(probabilities, rows.targets, thresholds.objective, rates=rates, groups=rows.groups)
+        honest = cross_calibrated(probabilities, rows.targets, rates=rates, groups=rows.groups)
+        return cls(honest, decisions, thresholds, cross_fitted=True)
 
     def origin(self, rows: Rows) -> str:
         """Where the thresholds that count come from."""

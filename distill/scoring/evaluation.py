@@ -23,7 +23,7 @@ from distill.scoring.metrics import (
 )
 from distill.scoring.selective import fit_answer_cuts
 from distill.scoring.tables import label_table, quality_table
-from distill.scoring.thresholds import Thresholds, cross_fitted, fit_thresholds
+from distill.scoring.thresholds import Thresholds, cross_calibrated, cross_fitted, fit_thresholds
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ def fit_and_evaluate(
     def cross_fitted_decisions(applied_to: Probabilities) -> Decisions:
         return cross_fitted(probabilities, targets, objective, applied_to, rates, groups)
 
-    answers = Answers(probabilities, others, thresholds, cross_fitted=True)
+    honest = cross_calibrated(probabilities, targets, None, rates, groups)
+    answers = Answers(honest, others, thresholds, cross_fitted=True)
     rows = [
         (f"{outputs.split}, thresholds cross-fitted", answers.quality(outputs.judged)),
         (
@@ -125,6 +126,7 @@ def fit_and_evaluate(
         ),
     ]
     for modality, alone in outputs.alone.items():
-        quality = outputs.measure(alone, cross_fitted_decisions(alone), thresholds)
+        honest = cross_calibrated(probabilities, targets, alone, rates, groups)
+        quality = outputs.measure(honest, cross_fitted_decisions(alone), thresholds)
         rows.append((f"{outputs.split}, {modality} alone", quality))
     return Evaluation(thresholds, tuple(rows), outputs.constant(train_targets), outputs.judged, answers)

@@ -16,10 +16,10 @@ from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets, read_splits
 from distill.data.run_folder import START_FILE
 from distill.scoring.bootstrap import PairedBootstrap, arm_metrics, paired_difference
-from distill.scoring.calibration import fit_calibration, label_rates
+from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import constant_baseline
 from distill.scoring.probabilities import to_probabilities
-from distill.scoring.thresholds import cross_fitted
+from distill.scoring.thresholds import cross_calibrated, cross_fitted
 from experiments.results import conditions, figure, named, notes, read, table, write
 from teacher.soft_targets import load_folds
 
@@ -69,8 +69,8 @@ def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:
     scores = {}
     for name, values in logits.items():
         raw = to_probabilities(values, groups)
-        p = fit_calibration(raw, targets, label_rates(whole), groups).calibrate(raw, groups).astype(np.float32)
-        decisions = cross_fitted(p, targets, "balanced", groups=groups)
+        p = cross_calibrated(raw, targets, rates=label_rates(whole), groups=groups)
+        decisions = cross_fitted(raw, targets, "balanced", groups=groups)
         scores[name] = draws.metric_draws(targets, [p], [decisions], groups)
     arms = {}
     for name, own in scores.items():

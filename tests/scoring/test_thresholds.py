@@ -13,7 +13,7 @@ from distill.core.errors import DataError, RecipeError
 from distill.core.recipe import Objective
 from distill.scoring import calibration, thresholds
 from distill.scoring.calibration import Calibration, fit_calibration, fit_platt, label_rates
-from distill.scoring.metrics import macro_f1, micro_f1, sigmoid
+from distill.scoring.metrics import macro_f1, micro_ap, micro_f1, sigmoid
 from distill.scoring.search import best_constant_f1, search_cuts
 from distill.scoring.thresholds import FittedOn, Thresholds
 
@@ -214,3 +214,29 @@ def test_a_probability_equal_to_its_threshold_decides_for_the_label() -> None:
 def test_fitting_without_positives_is_refused() -> None:
     with pytest.raises(DataError, match="no positive labels"):
         thresholds.fit_thresholds(np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32), "micro", "dev")
+
+
+def test_no_row_is_calibrated_with_its_own_label_nor_flattered_by_a_calibration_before() -> None:
+    p, y = noisy_case(60, [0.5, 0.3, 0.1])
+    honest = thresholds.cross_calibrated(p, y)
+    held_out = thresholds.rows_by_fold(y)[0][0]
+    flipped = y.copy()
+    flipped[held_out[0]] = 1 - flipped[held_out[0]]
+    folds = [(part, rest) for part, rest in thresholds.rows_by_fold(y)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thresholds, "rows_by_fold", lambda _: folds)  # the same rows in each, whatever the labels
+        np.testing.assert_array_equal(thresholds.cross_calibrated(p, flipped)[held_out], honest[held_out])
+    before = fit_calibration(p, y).calibrate(p).astype(np.float32)
+    np.testing.assert_allclose(thresholds.cross_calibrated(before, y), honest, atol=2e-3)
+
+
+def test_labels_that_mean_nothing_look_calibrated_on_their_own_rows_alone() -> None:
+    """Micro-AP of noise, with rates that differ: calibration on the same rows says more than it knows."""
+    own, honest = [], []
+    for seed in range(8):
+        generator = np.random.default_rng(seed)
+        y = (generator.random((40, 12)) < 0.25).astype(np.float32)
+        p = generator.random(y.shape).astype(np.float32)
+        own.append(micro_ap(y, fit_calibration(p, y).calibrate(p)))
+        honest.append(micro_ap(y, thresholds.cross_calibrated(p, y)))
+    assert np.mean(own) > np.mean(honest) + 0.03
