@@ -87,7 +87,7 @@ def judge_distillation(
     bootstrap = PairedBootstrap(len(rows), len(arms.distilled))
     scores = {
         name: bootstrap.metric_draws(
-            rows.targets, [a.probabilities for a in answers], [a.decisions for a in answers], rows.groups
+            rows.targets, [a.over_labels for a in answers], [a.decisions for a in answers], rows.groups
         )
         for name, answers in arms.by_name().items()
     }

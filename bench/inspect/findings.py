@@ -26,6 +26,7 @@ from distill.core.schema import build_dataclass
 from distill.data.run_folder import METRICS
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import is_bundle
+from distill.scoring.answers import over_labels
 from distill.scoring.baseline import AgainstBaseline, BaselineAnswers
 from distill.scoring.metrics import (
     ConstantBaseline,
@@ -178,7 +179,9 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         distill=__version__,
         thresholds=seen.source(thresholds, eval_set.split),
         leakage=seen,
-        quality=measure_decisions(names, targets, honest, decisions, thresholds.array(), thresholds.groups),
+        quality=over_labels(
+            measure_decisions(names, targets, p, decisions, thresholds.array(), thresholds.groups), targets, honest
+        ),
         constant=eval_set.constant,
         confusion=confusion(names, targets, decisions),
         curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),

@@ -59,7 +59,7 @@ def evaluate(model: OpenModel, eval_set: EvalSet, baseline: BaselineAnswers | No
     def alone(half: Callable[[Sequence[Example]], list[Example]]) -> Quality:
         return answers(thresholds, seen, eval_set, p, probabilities(model, half(eval_set.examples))).quality(rows)
 
-    own = replace(whole, probabilities=p, decisions=thresholds.apply(p))
+    own = replace(whole, decisions=thresholds.apply(p), cross_calibrated=None)
     has_text, has_image = any(e.text for e in eval_set.examples), any(e.image for e in eval_set.examples)
     against = None if baseline is None else baseline.against("the model", whole)
     return SplitEvaluation(
@@ -68,7 +68,7 @@ def evaluate(model: OpenModel, eval_set: EvalSet, baseline: BaselineAnswers | No
         quality_text_alone=alone(without_images) if has_text else None,
         quality_image_alone=alone(without_texts) if has_image else None,
         thresholds=seen.source(thresholds, eval_set.split),
-        reliability=reliability(rows.targets, whole.probabilities),
+        reliability=reliability(rows.targets, whole.over_labels),
         decided=to_indices(whole.decisions),
         baseline=against,
     )
@@ -82,8 +82,10 @@ def answers(
     applied_to: Probabilities | None = None,
 ) -> Answers:
     """What counts of a model with these probabilities, or of `applied_to`, as `decide` and `calibrated` say."""
-    own = (calibrated(thresholds, seen, eval_set, p, applied_to), decide(thresholds, seen, eval_set, p, applied_to))
-    return Answers(*own, thresholds, seen.fitted)
+    own = p if applied_to is None else applied_to
+    honest = calibrated(thresholds, seen, eval_set, p, applied_to) if seen.fitted else None
+    decisions = decide(thresholds, seen, eval_set, p, applied_to)
+    return Answers(own, decisions, thresholds, seen.fitted, honest)
 
 
 def calibrated(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distill.data.groups import GroupColumns
 from distill.data.labels import LabelSet
 from distill.scoring.calibration import label_rates
-from distill.scoring.metrics import Decisions, Probabilities, Quality, Targets, measure_decisions
+from distill.scoring.metrics import (
+    Decisions,
+    Probabilities,
+    Quality,
+    Targets,
+    expected_calibration_error,
+    measure_decisions,
+    micro_ap,
+)
 from distill.scoring.thresholds import Thresholds, cross_calibrated, cross_fitted
 
 OUT_OF_FOLD = "out-of-fold train"  # the training split, each example answered by a model that has not seen it
@@ -37,12 +45,18 @@ class Rows:
 class Answers:
     """A model's probabilities float32 (N, L) for some rows, its decisions bool (N, L), and the thresholds that ship
     with it. Where these were fitted on the same rows, the decisions are `cross_fitted`
-    instead, and so is the calibration of the probabilities."""
+    instead, and there are `cross_calibrated` probabilities beside: each row calibrated on others."""
 
     probabilities: Probabilities
     decisions: Decisions
     thresholds: Thresholds
     cross_fitted: bool
+    cross_calibrated: Probabilities | None = None
+
+    @property
+    def over_labels(self) -> Probabilities:
+        """The probabilities that count where those of different labels are compared, as in micro-AP and ECE."""
+        return self.probabilities if self.cross_calibrated is None else self.cross_calibrated
 
     @classmethod
     def of(cls, rows: Rows, probabilities: Probabilities, thresholds: Thresholds, train: Targets) -> Answers:
@@ -53,7 +67,7 @@ class Answers:
         rates = label_rates(train)
         decisions = cross_fitted(probabilities, rows.targets, thresholds.objective, rates=rates, groups=rows.groups)
         honest = cross_calibrated(probabilities, rows.targets, rates=rates, groups=rows.groups)
-        return cls(honest, decisions, thresholds, cross_fitted=True)
+        return cls(probabilities, decisions, thresholds, True, honest)
 
     def origin(self, rows: Rows) -> str:
         """Where the thresholds that count come from."""
@@ -62,6 +76,12 @@ class Answers:
     def quality(self, rows: Rows) -> Quality:
         """Of the decisions."""
         cuts = self.thresholds.array()
-        return measure_decisions(
-            rows.labels.names, rows.targets, self.probabilities, self.decisions, cuts, rows.groups
-        )
+        names, targets = rows.labels.names, rows.targets
+        quality = measure_decisions(names, targets, self.probabilities, self.decisions, cuts, rows.groups)
+        return over_labels(quality, targets, self.over_labels)
+
+
+def over_labels(quality: Quality, targets: Targets, probabilities: Probabilities) -> Quality:
+    """With the micro-AP and the ECE of these probabilities (N, L), which compare labels; the AP of each stays."""
+    ece = expected_calibration_error(targets, probabilities)
+    return replace(quality, micro_ap=micro_ap(targets, probabilities), ece=ece)

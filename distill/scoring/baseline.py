@@ -37,7 +37,7 @@ class BaselineAnswers:
     def against(self, who: str, ours: Answers) -> AgainstBaseline:
         """Judge the model that is called `who`, in the objective of its thresholds."""
         bootstrap, rows = PairedBootstrap(len(self.rows), 1), self.rows
-        draws = bootstrap.metric_draws(rows.targets, [ours.probabilities], [ours.decisions], rows.groups)
+        draws = bootstrap.metric_draws(rows.targets, [ours.over_labels], [ours.decisions], rows.groups)
         return self.judge(who, ours.thresholds.objective, draws, bootstrap)
 
     def judge(
@@ -45,7 +45,7 @@ class BaselineAnswers:
     ) -> AgainstBaseline:
         """Judge one whose metrics in each draw of the bootstrap are known, such as the mean of several seeds."""
         rows, a = self.rows, self.answers
-        theirs = bootstrap.metric_draws(rows.targets, [a.probabilities], [a.decisions], rows.groups)
+        theirs = bootstrap.metric_draws(rows.targets, [a.over_labels], [a.decisions], rows.groups)
         verdict = Verdict.of(draws, theirs, objective, len(rows), self.margin)
         return AgainstBaseline(
             name=self.name,

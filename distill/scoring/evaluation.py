@@ -9,7 +9,7 @@ from typing import Any
 from distill.core.recipe import Objective
 from distill.core.terminal import note, output
 from distill.data.labels import LabelSet
-from distill.scoring.answers import Answers, Rows
+from distill.scoring.answers import Answers, Rows, over_labels
 from distill.scoring.baseline import AgainstBaseline, BaselineAnswers
 from distill.scoring.calibration import Calibration, label_rates
 from distill.scoring.metrics import (
@@ -117,7 +117,7 @@ def fit_and_evaluate(
         return cross_fitted(probabilities, targets, objective, applied_to, rates, groups)
 
     honest = cross_calibrated(probabilities, targets, None, rates, groups)
-    answers = Answers(honest, others, thresholds, cross_fitted=True)
+    answers = Answers(probabilities, others, thresholds, True, honest)
     rows = [
         (f"{outputs.split}, thresholds cross-fitted", answers.quality(outputs.judged)),
         (
@@ -127,6 +127,6 @@ def fit_and_evaluate(
     ]
     for modality, alone in outputs.alone.items():
         honest = cross_calibrated(probabilities, targets, alone, rates, groups)
-        quality = outputs.measure(honest, cross_fitted_decisions(alone), thresholds)
+        quality = over_labels(outputs.measure(alone, cross_fitted_decisions(alone), thresholds), targets, honest)
         rows.append((f"{outputs.split}, {modality} alone", quality))
     return Evaluation(thresholds, tuple(rows), outputs.constant(train_targets), outputs.judged, answers)

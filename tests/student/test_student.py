@@ -24,7 +24,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets, average_teachers
 from distill.scoring.bootstrap import PairedBootstrap
 from distill.scoring.calibration import label_rates
-from distill.scoring.thresholds import cross_fitted
+from distill.scoring.thresholds import cross_calibrated, cross_fitted
 from distill.training.trainer import CheckpointFolder
 from export.pipeline import ExportRequest, export_run
 from student.train import DistillationTargets, fit_student, prepare_student
@@ -83,7 +83,8 @@ def test_a_student_that_is_better_beats_its_control_and_the_figures_are_sklearns
 
     assert verdict.gain["micro"].value == pytest.approx(micro(distilled) - micro(control))
     assert verdict.retention["micro"].value == pytest.approx(micro(distilled) / micro([best]))
-    ap = [average_precision_score(y.ravel(), p.ravel()) for p in (*distilled, *control)]
+    calibrated = [cross_calibrated(p, y, rates=label_rates(y)) for p in (*distilled, *control)]
+    ap = [average_precision_score(y.ravel(), p.ravel()) for p in calibrated]
     assert verdict.gain["micro_ap"].value == pytest.approx((ap[0] + ap[1] - ap[2] - ap[3]) / 2)
     assert verdict.distilled.micro_ap.value == pytest.approx((ap[0] + ap[1]) / 2)
     assert verdict.gain["micro"].low < verdict.gain["micro"].value < verdict.gain["micro"].high
