@@ -184,6 +184,7 @@ def predictor_identity(bundle: Bundle, options: RunOptions) -> dict[str, Any]:
     return {"Bundle": sha256_of(shipped), "version": __version__, "batch": options.batch_size} | {
         "runtime": chosen_runtime(bundle, options),
         "provider": options.provider,
+        **({"raw": True} if options.raw else {}),
         **({} if options.abstain is None else {"abstain": options.abstain}),
     }
 

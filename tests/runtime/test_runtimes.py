@@ -210,7 +210,8 @@ def test_only_a_bundle_for_onnxruntime_can_be_opened_in_another_runtime(chain: C
 def test_a_run_is_not_resumed_with_what_answers_a_little_otherwise(chain: Chain) -> None:
     bundle = Bundle.open(chain.fp32)
     ways = [RunOptions(), RunOptions(runtime="openvino"), RunOptions(provider="cuda")]
-    assert len({json.dumps(predictor_identity(bundle, way)) for way in ways}) == 3
+    ways += [RunOptions(batch=4), RunOptions(raw=True), RunOptions(abstain=0.9)]
+    assert len({json.dumps(predictor_identity(bundle, way)) for way in ways}) == 6
     assert predictor_identity(bundle, RunOptions(threads=2)) == predictor_identity(bundle, RunOptions())
 
 
