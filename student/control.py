@@ -15,7 +15,7 @@ from distill.core.terminal import note
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.model.distributed import on_first_process
-from distill.model.soft_targets import SoftTargets
+from distill.model.soft_targets import SoftTargets, held_out_logits
 from distill.scoring.answers import OUT_OF_FOLD, Answers, Rows
 from distill.scoring.baseline import PLAIN, Yardstick
 from distill.scoring.calibration import label_rates
@@ -155,9 +155,6 @@ def _probabilities(
 
 
 def _teacher_out_of_fold(targets: DistillationTargets, splits: Splits) -> Probabilities:
-    content_hashes = [content_hash(example) for example in splits.train]
-    logits = np.zeros((len(content_hashes), len(splits.labels)), dtype=np.float32)
-    for fold in targets.folds:
-        unseen = fold.unseen(content_hashes)
-        logits[unseen] = fold.select(content_hashes).logits[unseen]
+    of_hash = held_out_logits(targets.folds)
+    logits = np.stack([of_hash[content_hash(example)] for example in splits.train])
     return to_probabilities(logits, splits.labels.group_columns)

@@ -21,7 +21,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.outputs import Outputs
-from distill.model.soft_targets import SoftTargets
+from distill.model.soft_targets import SoftTargets, held_out_logits
 from distill.scoring.baseline import BaselineAnswers
 from distill.scoring.metrics import positive_rates
 from distill.training.focal import focal_loss
@@ -55,14 +55,7 @@ class DistillationTargets:
                 "student.distill.held_out=true needs a teacher that was trained with folds: train it with "
                 "--set teacher.folds=3, or set student.distill.held_out=false"
             )
-        of_hash = {
-            hash_: logits
-            for fold in self.folds
-            for hash_, logits, unseen in zip(
-                fold.content_hashes, fold.outputs.logits, fold.held_out_mask, strict=True
-            )
-            if unseen
-        }
+        of_hash = held_out_logits(self.folds)
         folds = [fold.with_logits(of_hash, fold.held_out_mask) for fold in self.folds]
         return replace(self, whole=self.whole.with_logits(of_hash), folds=folds)
 

@@ -14,7 +14,7 @@ from bench.inspect.selective import Selective, selective
 from bench.inspect.temperature import Scaling, scaling
 from bench.inspect.wrong import Wrong, most_wrong
 from bench.quality.eval_set import EvalSet
-from bench.quality.evaluate import answers, calibrated, decide
+from bench.quality.evaluate import answers
 from bench.quality.leakage import Leakage, leakage
 from bench.report.types import by_support
 from bench.runtimes.open_model import OpenModel, probabilities
@@ -26,7 +26,6 @@ from distill.core.schema import build_dataclass
 from distill.data.run_folder import METRICS
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import is_bundle
-from distill.scoring.answers import over_labels
 from distill.scoring.baseline import AgainstBaseline, BaselineAnswers
 from distill.scoring.metrics import (
     ConstantBaseline,
@@ -36,7 +35,6 @@ from distill.scoring.metrics import (
     Targets,
     average_precision,
     confusion_counts,
-    measure_decisions,
 )
 from distill.scoring.thresholds import Thresholds
 from distill.scoring.trade_off import TradeOff, trade_off
@@ -155,14 +153,12 @@ def inspect(
     training, reason = training_of(model.folder)
     subject = Subject(name, model.thresholds, leakage(model.folder, model.thresholds, eval_set), training, reason)
     p = probabilities(model, eval_set.examples)
-    findings = findings_of(subject, eval_set, p, worst)
-    if baseline is None:
-        return findings
-    ours = answers(model.thresholds, subject.leakage, eval_set, p)
-    return replace(findings, baseline=baseline.against("the model", ours))
+    return findings_of(subject, eval_set, p, worst, baseline)
 
 
-def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: int) -> Findings:
+def findings_of(
+    subject: Subject, eval_set: EvalSet, p: Probabilities, worst: int, baseline: BaselineAnswers | None = None
+) -> Findings:
     """As `inspect`, of its probabilities (N, L). Raises BenchError for a lone example."""
     if len(p) < 2:
         raise BenchError(
@@ -170,8 +166,8 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         )
     names, thresholds, seen = eval_set.labels.names, subject.thresholds, subject.leakage
     targets = eval_set.targets
-    decisions = decide(thresholds, seen, eval_set, p)
-    honest = calibrated(thresholds, seen, eval_set, p)
+    ours = answers(thresholds, seen, eval_set, p)
+    decisions = ours.decisions
     return Findings(
         name=subject.name,
         split=eval_set.split,
@@ -179,19 +175,18 @@ def findings_of(subject: Subject, eval_set: EvalSet, p: Probabilities, worst: in
         distill=__version__,
         thresholds=seen.source(thresholds, eval_set.split),
         leakage=seen,
-        quality=over_labels(
-            measure_decisions(names, targets, p, decisions, thresholds.array(), thresholds.groups), targets, honest
-        ),
+        quality=ours.quality(eval_set.rows),
         constant=eval_set.constant,
         confusion=confusion(names, targets, decisions),
         curves=curves(names, targets, p, thresholds, decisions if seen.fitted else None),
         co_occurrence=CoOccurrence(together(targets == 1), together(decisions)),
-        scaling=scaling(honest, targets, thresholds.groups),
+        scaling=scaling(ours.over_labels, targets, thresholds.groups),
         trade_off=trade_off(p, targets, None, thresholds.groups),
         selective=selective(names, targets, p, decisions, thresholds),
         training=subject.training,
         no_training=subject.no_training,
         wrong=most_wrong(names, eval_set.examples, targets, p, decisions, worst, thresholds.groups),
+        baseline=None if baseline is None else baseline.against("the model", ours),
     )
 
 

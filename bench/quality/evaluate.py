@@ -81,25 +81,13 @@ def answers(
     p: Probabilities,
     applied_to: Probabilities | None = None,
 ) -> Answers:
-    """What counts of a model with these probabilities, or of `applied_to`, as `decide` and `calibrated` say."""
-    own = p if applied_to is None else applied_to
-    honest = calibrated(thresholds, seen, eval_set, p, applied_to) if seen.fitted else None
-    decisions = decide(thresholds, seen, eval_set, p, applied_to)
-    return Answers(own, decisions, thresholds, seen.fitted, honest)
-
-
-def calibrated(
-    thresholds: Thresholds,
-    seen: Leakage,
-    eval_set: EvalSet,
-    p: Probabilities,
-    applied_to: Probabilities | None = None,
-) -> Probabilities:
-    """The probabilities (N, L) to count: as they are, or calibrated on other rows where the model's own calibration
-    was fitted on these very examples."""
+    """What counts of a model with these probabilities, or of `applied_to`: the decisions of `decide`, and where the
+    model's own calibration was fitted on these very examples, probabilities calibrated on other rows of them."""
+    own, honest = p if applied_to is None else applied_to, None
     if seen.fitted:
-        return cross_calibrated(p, eval_set.targets, applied_to, np.array(eval_set.train_rates), thresholds.groups)
-    return p if applied_to is None else applied_to
+        rates = np.array(eval_set.train_rates)
+        honest = cross_calibrated(p, eval_set.targets, applied_to, rates, thresholds.groups)
+    return Answers(own, decide(thresholds, seen, eval_set, p, applied_to), thresholds, seen.fitted, honest)
 
 
 def decide(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -166,6 +166,15 @@ class SoftTargets:
         if missing:
             raise RunError(f"soft targets cover {len(row)} examples, but not {len(missing)} of those asked for")
         return np.array([row[hash_] for hash_ in content_hashes], dtype=np.int64)
+
+
+def held_out_logits(folds: Iterable[SoftTargets]) -> dict[str, NDArray[np.float32]]:
+    """Of each example, by its content hash, the logits (L,) of the fold's teacher that was not trained on it."""
+    return {
+        fold.content_hashes[row]: fold.outputs.logits[row]
+        for fold in folds
+        for row in np.flatnonzero(fold.held_out_mask)
+    }
 
 
 def average_teachers(teachers: Sequence[SoftTargets], content_hashes: Sequence[str]) -> SoftTargets:

@@ -44,8 +44,8 @@ class Rows:
 @dataclass(frozen=True)
 class Answers:
     """A model's probabilities float32 (N, L) for some rows, its decisions bool (N, L), and the thresholds that ship
-    with it. Where these were fitted on the same rows, the decisions are `cross_fitted`
-    instead, and there are `cross_calibrated` probabilities beside: each row calibrated on others."""
+    with it. Where these were fitted on the same rows, the decisions are `cross_fitted` instead, and there are
+    `cross_calibrated` probabilities beside: each row calibrated on others."""
 
     probabilities: Probabilities
     decisions: Decisions
@@ -74,14 +74,9 @@ class Answers:
         return f"cross-fitted on {rows.name}" if self.cross_fitted else f"fitted on {self.thresholds.fitted_on}"
 
     def quality(self, rows: Rows) -> Quality:
-        """Of the decisions."""
+        """Of the decisions; micro-AP and ECE are those of `over_labels`, while each label keeps its own AP."""
         cuts = self.thresholds.array()
         names, targets = rows.labels.names, rows.targets
         quality = measure_decisions(names, targets, self.probabilities, self.decisions, cuts, rows.groups)
-        return over_labels(quality, targets, self.over_labels)
-
-
-def over_labels(quality: Quality, targets: Targets, probabilities: Probabilities) -> Quality:
-    """With the micro-AP and the ECE of these probabilities (N, L), which compare labels; the AP of each stays."""
-    ece = expected_calibration_error(targets, probabilities)
-    return replace(quality, micro_ap=micro_ap(targets, probabilities), ece=ece)
+        ece = expected_calibration_error(targets, self.over_labels)
+        return replace(quality, micro_ap=micro_ap(targets, self.over_labels), ece=ece)

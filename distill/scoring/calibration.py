@@ -33,11 +33,6 @@ class Calibration:
     offsets: tuple[float, ...]
 
     @classmethod
-    def none(cls, labels: int) -> Calibration:
-        """One that changes nothing."""
-        return cls((1.0,) * labels, (0.0,) * labels)
-
-    @classmethod
     def of(cls, slopes: NDArray[np.floating], offsets: NDArray[np.floating]) -> Calibration:
         """From arrays (L,)."""
         return cls(tuple(map(float, slopes)), tuple(map(float, offsets)))

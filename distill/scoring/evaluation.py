@@ -9,7 +9,7 @@ from typing import Any
 from distill.core.recipe import Objective
 from distill.core.terminal import note, output
 from distill.data.labels import LabelSet
-from distill.scoring.answers import Answers, Rows, over_labels
+from distill.scoring.answers import Answers, Rows
 from distill.scoring.baseline import AgainstBaseline, BaselineAnswers
 from distill.scoring.calibration import Calibration, label_rates
 from distill.scoring.metrics import (
@@ -108,16 +108,12 @@ def fit_and_evaluate(
     DataError if there are no positives."""
     targets, probabilities, groups = outputs.targets, outputs.probabilities, outputs.labels.group_columns
     rates = label_rates(train_targets)
-    thresholds = fit_thresholds(probabilities, targets, objective, outputs.split, rates, groups)
-    others = cross_fitted(probabilities, targets, objective, None, rates, groups)  # as other posts are decided
-    answer_cuts = fit_answer_cuts(probabilities, targets, others)
-    thresholds = replace(thresholds, calibration=calibration, answer_cuts=answer_cuts)
+    fitted = fit_thresholds(probabilities, targets, objective, outputs.split, rates, groups)
+    answers = Answers.of(outputs.judged, probabilities, fitted, train_targets)  # decided as other posts are
+    answer_cuts = fit_answer_cuts(probabilities, targets, answers.decisions)
+    thresholds = replace(fitted, calibration=calibration, answer_cuts=answer_cuts)
+    answers = replace(answers, thresholds=thresholds)
 
-    def cross_fitted_decisions(applied_to: Probabilities) -> Decisions:
-        return cross_fitted(probabilities, targets, objective, applied_to, rates, groups)
-
-    honest = cross_calibrated(probabilities, targets, None, rates, groups)
-    answers = Answers(probabilities, others, thresholds, True, honest)
     rows = [
         (f"{outputs.split}, thresholds cross-fitted", answers.quality(outputs.judged)),
         (
@@ -126,7 +122,8 @@ def fit_and_evaluate(
         ),
     ]
     for modality, alone in outputs.alone.items():
+        decisions = cross_fitted(probabilities, targets, objective, alone, rates, groups)
         honest = cross_calibrated(probabilities, targets, alone, rates, groups)
-        quality = over_labels(outputs.measure(alone, cross_fitted_decisions(alone), thresholds), targets, honest)
-        rows.append((f"{outputs.split}, {modality} alone", quality))
+        alone_answers = Answers(alone, decisions, thresholds, True, honest)
+        rows.append((f"{outputs.split}, {modality} alone", alone_answers.quality(outputs.judged)))
     return Evaluation(thresholds, tuple(rows), outputs.constant(train_targets), outputs.judged, answers)

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from distill.core.errors import RunError
 from distill.core.terminal import note
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits, encode_targets
-from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.data.labels import LabelSet
 from distill.model.checkpoint import Checkpoint, read_thresholds
 from distill.model.distributed import on_first_process
-from distill.model.soft_targets import SoftTargets
+from distill.model.soft_targets import SoftTargets, held_out_logits
 from distill.runtime.baseline import baseline_name, warn_if_seen
 from distill.runtime.bundle import Bundle, is_bundle
 from distill.runtime.predictor import Predictor
@@ -67,13 +65,8 @@ class Baseline:
 def out_of_fold_probabilities(folder: Path, examples: Sequence[Example]) -> Probabilities:
     """Of a run, float32 (N, L): each example's by the fold that was not trained on it. Raises RunError where one of
     them is in no fold."""
-    logits: dict[str, NDArray[np.float32]] = {}
-    groups: GroupColumns = NO_GROUPS
-    for file in sorted(folder.glob(FOLD_FILES)):
-        fold = SoftTargets.read(file)
-        groups = LabelSet(fold.labels, fold.groups).group_columns
-        held_out = np.flatnonzero(fold.held_out_mask)
-        logits |= {fold.content_hashes[row]: fold.outputs.logits[row] for row in held_out}
+    folds = [SoftTargets.read(file) for file in sorted(folder.glob(FOLD_FILES))]
+    logits = held_out_logits(folds)
     content_hashes = [content_hash(example) for example in examples]
     missing = sum(hash_ not in logits for hash_ in content_hashes)
     if missing:
@@ -81,4 +74,5 @@ def out_of_fold_probabilities(folder: Path, examples: Sequence[Example]) -> Prob
             f"{folder}: has no answers out of fold for {missing} of {len(examples)} training examples; make it of "
             "these data with distill baseline, or give --baseline none"
         )
+    groups = LabelSet(folds[0].labels, folds[0].groups).group_columns
     return to_probabilities(np.stack([logits[hash_] for hash_ in content_hashes]), groups)

@@ -110,7 +110,7 @@ def train_model(
         distributed.on_first_process(_last_complete_checkpoint)(checkpoints.folder) if checkpoints.resume else None
     )
     probe = None
-    if config.head_start == "probe":
+    if config.head_start == "probe" and (last is None or epochs is None):  # else a checkpoint holds what came of it
         begin_at_probe(network, config, data.train, loss)
         if config.epochs == 0 or epochs == 0:
             return TrainLog((), 0, time.perf_counter() - started)
@@ -131,15 +131,14 @@ def train_model(
             trainer.add_callback(callback)
         history = _run(trainer, last)
         distributed.broadcast_buffers(network)
-    logs = epoch_logs(history)
+    logs, resumed_after = epoch_logs(history), round(state["epoch"]) if state else 0
     best = best_epoch(logs, config.monitor)
     if probe is not None and best_epoch([probe.dev, best], config.monitor).epoch == 0:
         note("no epoch is better on dev than the linear probe, which is kept")
         network.load_state_dict(probe.weights)
-        return TrainLog(tuple(logs), 0, time.perf_counter() - started, round(state["epoch"]) if state else 0)
+        return TrainLog(tuple(logs), 0, time.perf_counter() - started, resumed_after)
     if warning := convergence_warning(logs, best.epoch):
         warn(warning)
-    resumed_after = round(state["epoch"]) if state else 0
     return TrainLog(tuple(logs), epochs or best.epoch, time.perf_counter() - started, resumed_after)
 
 

@@ -345,8 +345,8 @@ def test_bf16_on_a_processor_without_it_is_said_to_be_slow(monkeypatch: pytest.M
 
 def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:
     nothing = ModalityProbabilities(*(np.zeros((0, 1), np.float32),) * 3)
-    assert OutOfFold(nothing, Calibration.none(1), (8, 7, 5), ()).median_epoch() == 7
-    assert OutOfFold(nothing, Calibration.none(1), (9, 4), ()).median_epoch() == 4
+    assert OutOfFold(nothing, Calibration((1.0,), (0.0,)), (8, 7, 5), ()).median_epoch() == 7
+    assert OutOfFold(nothing, Calibration((1.0,), (0.0,)), (9, 4), ()).median_epoch() == 4
 
 
 @pytest.mark.parametrize(
