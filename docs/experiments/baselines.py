@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from distill.core.errors import RunError
 from distill.core.files import read_json
 from distill.data.run_folder import BASELINES, RUN_FILE
-from experiments.results import conditions, figure, named, notes, read, table, write
+from experiments import results
+from experiments.results import figure, notes, read, table
 
 DATASETS = ("film genres", "harmful memes", "propaganda memes")
 
 
 @click.command("baselines")
-@click.option("--run", "folders", multiple=True, required=True, metavar="NAME=DIR", help="Repeatable.")
-@click.option("--commit", required=True, help="Of the code that the runs were made with.")
+@results.runs_option
+@results.commit_option
 @click.pass_obj
-def collect(results: Path, folders: tuple[str, ...], commit: str) -> None:
+def collect(folder: Path, folders: tuple[str, ...], commit: str) -> None:
     """Collect the comparisons of finished `distill baseline` runs (baselines.json)."""
-    runs = {name: _run(folder) for name, folder in named(folders).items()}
-    write(results, "baselines", conditions(runs_of_commit=commit), runs)
+    results.collect(folder, "baselines", folders, commit, _run)
 
 
-def _run(folder: Path) -> dict[str, object]:
+def _run(folder: Path) -> dict[str, Any]:
     config = read_json(folder / RUN_FILE, RunError)["config"]
     encoders = {name: Path(config[name]["model"]).name for name in ("text", "image")}
     measured = read_json(folder / BASELINES, RunError)

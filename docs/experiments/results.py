@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
 PATH = click.Path(path_type=Path)
 data_option = click.option("--data", required=True, type=PATH, metavar="DATA", help="Dataset to measure on.")
+runs_option = click.option("--run", "folders", multiple=True, required=True, metavar="NAME=RUN", help="Repeatable.")
+commit_option = click.option("--commit", required=True, help="Of the code that the runs were made with.")
 bundle_option = click.option("--bundle", required=True, type=PATH, metavar="BUNDLE", help="Bundle to measure.")
 
 
@@ -46,6 +48,14 @@ def read(name: str) -> Any:
 def write(folder: Path, name: str, conditions: dict[str, Any], measured: dict[str, Any]) -> None:
     """Write a result, its conditions first."""
     write_json(folder / f"{name}.json", {"conditions": conditions, **measured})
+
+
+def collect(
+    folder: Path, name: str, runs: Iterable[str], commit: str, of_run: Callable[[Path], dict[str, Any]]
+) -> None:
+    """Write what `of_run` finds in the folders of runs, which are given as "NAME=RUN", by their names."""
+    found = {run: of_run(path) for run, path in named(runs).items()}
+    write(folder, name, conditions(runs_of_commit=commit), found)
 
 
 def conditions(examples: Sequence[Example] = (), packages: Iterable[str] = (), **settings: Any) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from distill.core.files import read_json
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets, read_splits
 from distill.data.run_folder import START_FILE
+from distill.model.soft_targets import held_out_logits
 from distill.scoring.bootstrap import PairedBootstrap, arm_metrics, paired_difference
 from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import constant_baseline
 from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import cross_calibrated, cross_fitted
-from experiments.results import conditions, figure, named, notes, read, table, write
+from experiments.results import commit_option, conditions, figure, named, notes, read, table, write
 from teacher.soft_targets import load_folds
 
 DATASETS = ("film genres", "propaganda memes")
@@ -42,7 +43,7 @@ SETTINGS = (
 @click.command("rivals")
 @click.option("--data", "datasets", multiple=True, required=True, metavar="DATASET=DIR", help="Repeatable.")
 @click.option("--run", "folders", multiple=True, required=True, metavar="DATASET/NAME=DIR", help="Repeatable.")
-@click.option("--commit", required=True, help="Of the code that the runs were made with.")
+@commit_option
 @click.pass_obj
 def collect(results: Path, datasets: tuple[str, ...], folders: tuple[str, ...], commit: str) -> None:
     """Compare finished runs that were trained with folds (rivals.json).
@@ -87,12 +88,8 @@ def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:
 
 def _out_of_fold(folder: Path, splits: Splits) -> NDArray[np.float32]:
     """Logits (N, L) of the training split, each row's by the fold that held it out; NaN where no fold did."""
-    hashes = [content_hash(example) for example in splits.train]
-    logits = np.full((len(hashes), len(splits.labels)), np.nan, dtype=np.float32)
-    for fold in load_folds(folder):
-        unseen = fold.unseen(hashes)
-        logits[unseen] = fold.select(hashes).logits[unseen]
-    return logits
+    of_hash, unknown = held_out_logits(load_folds(folder)), np.full(len(splits.labels), np.nan, dtype=np.float32)
+    return np.stack([of_hash.get(content_hash(example), unknown) for example in splits.train])
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import METRICS, read_run
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.probabilities import to_probabilities
-from experiments.results import conditions, f1_cells, figure, named, notes, read, table, write
+from experiments.results import commit_option, conditions, f1_cells, figure, named, notes, read, table, write
 from experiments.teachers import stored_answers
 from teacher.compare import RecipePredictions, evaluate_recipes
 from teacher.soft_targets import FOLD_FILE
@@ -32,7 +32,7 @@ PUBLISHED = ("text", "text + image")  # other baselines of the encoder, from bas
 @click.option("--comparison", "comparisons", multiple=True, required=True, metavar="NAME=DIR", help="Repeatable.")
 @click.option("--baseline", "baselines", multiple=True, required=True, metavar="NAME=RUN", help="Repeatable.")
 @click.option("--student", "students", multiple=True, metavar="NAME=RUN", help="Repeatable.")
-@click.option("--commit", required=True, help="Of the code that the runs were made with.")
+@commit_option
 @click.pass_obj
 def collect(
     results: Path,

@@ -15,7 +15,8 @@ from bench.report.types import read as read_report
 from distill.core.errors import BenchError, RunError
 from distill.core.files import read_json, write_json
 from distill.data.run_folder import METRICS, read_run
-from experiments.results import PATH, conditions, f1_cells, figure, named, notes, read, table, write
+from experiments import results
+from experiments.results import PATH, f1_cells, figure, named, notes, read, table
 
 F1 = "micro-F1 [95 %] | macro-F1 [95 %] | micro-AP"
 VERDICTS = {"6 layers": "verdict-six", "3 layers": "verdict-three"}
@@ -35,7 +36,7 @@ FIGURES = ("examples", "micro_f1", "macro_f1", "micro_ap")
 @click.option("--size", "runs", multiple=True, required=True, metavar="NAME=RUN", help="A student. Repeatable.")
 @click.option("--bench", required=True, type=PATH, metavar="FILE", help="JSON of `distill bench` on their Bundles.")
 @click.pass_obj
-def collect(results: Path, runs: tuple[str, ...], bench: Path) -> None:
+def collect(folder: Path, runs: tuple[str, ...], bench: Path) -> None:
     """Lay students' settings, F1, bytes and times side by side (student.json).
 
     The benchmark names the Bundle of the student NAME "(NAME-bundle)". Nothing is measured.
@@ -48,7 +49,7 @@ def collect(results: Path, runs: tuple[str, ...], bench: Path) -> None:
         **{key: getattr(report.conditions, key) for key in ("python", "distill", "packages", "split", "examples")},
     }
     students = [student(name, run, report) for name, run in named(runs).items()]
-    write_json(results / "student.json", {"conditions": measured_on, "sizes": students})
+    write_json(folder / "student.json", {"conditions": measured_on, "sizes": students})
 
 
 def student(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
@@ -83,13 +84,12 @@ def student(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
 
 
 @click.command("verdicts")
-@click.option("--run", "folders", multiple=True, required=True, metavar="NAME=RUN", help="Repeatable.")
-@click.option("--commit", required=True, help="Of the code that the runs were made with.")
+@results.runs_option
+@results.commit_option
 @click.pass_obj
-def collect_verdicts(results: Path, folders: tuple[str, ...], commit: str) -> None:
+def collect_verdicts(folder: Path, folders: tuple[str, ...], commit: str) -> None:
     """Collect the verdicts of students that were trained with --control (film-verdicts.json)."""
-    measured = {name: _verdict(folder) for name, folder in named(folders).items()}
-    write(results, "film-verdicts", conditions(runs_of_commit=commit), measured)
+    results.collect(folder, "film-verdicts", folders, commit, _verdict)
 
 
 def _verdict(folder: Path) -> dict[str, Any]:
