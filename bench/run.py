@@ -13,11 +13,13 @@ import numpy as np
 
 import distill
 from bench.measure import machine, peak, work
+from bench.measure.images import image_sizes
 from bench.measure.interleave import ROUND, Measured, Plan, by_length, measure
 from bench.quality.eval_set import EvalSet
 from bench.quality.evaluate import SplitEvaluation, difference, evaluate
 from bench.report import page, tables
-from bench.report.types import BenchReport, Conditions, Peak, Row, Work, to_indices
+from bench.report.measured import Peak, Work
+from bench.report.types import BenchReport, Conditions, ImageSizes, Row, to_indices
 from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant, fp32_path
 from distill.core.extras import can_plot, install_command
@@ -27,8 +29,9 @@ from distill.core.terminal import note
 from distill.core.tracking import open_tracking
 from distill.core.tracking.trackers import Home
 from distill.data.labels import LabelSet
-from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import Bundle
+
+REACHED = ("int8_gops", "fp32_gops", "read_gb_s")  # of a Peak
 
 
 def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchReport:
@@ -36,13 +39,14 @@ def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchRepo
     BundleError and RunError for one that cannot be opened or run, and ImageError."""
     here, started = machine.describe(plan.device), datetime.now(timezone.utc).isoformat(timespec="seconds")
     labels, evaluations, objectives = _evaluate(variants, eval_set)
+    images = image_sizes(eval_set.examples)
     baseline = next((variant for variant in variants if variant.folder == plan.baseline), None)
     peaks = _peaks(plan)
     note(f"timing {len(variants)} variants, {plan.calls} calls each, {', '.join(map(str, plan.threads))} thread(s)")
     measured, noise = measure(variants, eval_set.examples, plan)
     # The larger of two: a peak that something else disturbed is no peak.
     peaks = [
-        replace(a, int8_gops=max(a.int8_gops, b.int8_gops), fp32_gops=max(a.fp32_gops, b.fp32_gops))
+        replace(a, **{name: max(getattr(a, name), getattr(b, name)) for name in REACHED})
         for a, b in zip(peaks, _peaks(plan), strict=True)
     ]
     targets = eval_set.targets
@@ -66,12 +70,13 @@ def run(variants: Sequence[Variant], eval_set: EvalSet, plan: Plan) -> BenchRepo
             joules=times.joules,
             work=_work(variant, times, eval_set, peaks[0]),
             differences=differences,
+            streams=times.streams,
             **{name: value for name, value in vars(evaluation).items() if name != "baseline"},
         )
         rows.append(row)
     return BenchReport(
         machine=here,
-        conditions=_conditions(started, eval_set, plan),
+        conditions=_conditions(started, eval_set, plan, images),
         noise=noise,
         peaks=tuple(peaks),
         labels=labels.names,
@@ -145,12 +150,12 @@ def _work(variant: Variant, times: Measured, eval_set: EvalSet, reached: Peak) -
     if variant.runtime != "onnxruntime":
         return None
     bundle, middle = Bundle.open(variant.folder), by_length(eval_set.examples)[ROUND // 2]
-    preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
+    preprocessor = bundle.preprocessor()
     batch = preprocessor.batch(preprocessor.rows([middle.text], [preprocessor.image(middle.image)]))
     return work.work(bundle.model, batch, times.model_ms, reached)
 
 
-def _conditions(started: str, eval_set: EvalSet, plan: Plan) -> Conditions:
+def _conditions(started: str, eval_set: EvalSet, plan: Plan, images: ImageSizes | None) -> Conditions:
     return Conditions(
         started=started,
         python=platform.python_version(),
@@ -163,4 +168,5 @@ def _conditions(started: str, eval_set: EvalSet, plan: Plan) -> Conditions:
         examples_sha256=eval_set.sha256(),
         calls=plan.calls,
         calls_a_round=ROUND,
+        images=images,
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from distill.api import finetune_int8 as finetune_int8
     from distill.api import fit_baselines as fit_baselines
     from distill.api import read_dataset as read_dataset
+    from distill.api import search_student as search_student
     from distill.api import select as select
     from distill.api import train_student as train_student
     from distill.api import train_teacher as train_teacher
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from distill.core.columns import Columns as Columns
     from distill.core.errors import DistillError as DistillError
     from distill.data.dataset import Splits as Splits
-    from distill.data.sources import FailedRow as FailedRow
+    from distill.data.items import FailedRow as FailedRow
     from distill.model.checkpoint import Checkpoint as Checkpoint
     from distill.runtime.bundle import Bundle as Bundle
     from distill.runtime.predictor import Prediction as Prediction
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from distill.runtime.predictor import load as load
     from distill.scoring import metrics as metrics
     from distill.training.selection.select import Selection as Selection
+    from student.search.report import SearchReport as SearchReport
 
 __version__ = "0.1.0"
 
@@ -38,9 +40,10 @@ _HOMES = {
     "Bundle": "distill.runtime.bundle",
     "Checkpoint": "distill.model.checkpoint",
     "DistillError": "distill.core.errors",
-    "FailedRow": "distill.data.sources",
+    "FailedRow": "distill.data.items",
     "Prediction": "distill.runtime.predictor",
     "Predictor": "distill.runtime.predictor",
+    "SearchReport": "student.search.report",
     "Selection": "distill.training.selection.select",
     "SplitEvaluation": "bench.quality.evaluate",
     "Splits": "distill.data.dataset",
@@ -53,6 +56,7 @@ _HOMES = {
     "metrics": "distill.scoring.metrics",
     "Columns": "distill.core.columns",
     "read_dataset": "distill.api",
+    "search_student": "distill.api",
     "select": "distill.api",
     "train_student": "distill.api",
     "train_teacher": "distill.api",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -100,6 +100,7 @@ def train_teacher(
     report_to: ReportTo = None,
     callbacks: Callbacks = (),
     one_label: bool = False,
+    unlabelled: PathLike | None = None,
     baseline: PathLike | None = None,
     margin: float = MARGIN,
 ) -> distill.Checkpoint:
@@ -108,23 +109,31 @@ def train_teacher(
 
     With `one_label`, exactly one label is true of each row and decided; for groups of labels, see the recipe's
     `labels.groups`. `report_to` names trackers in place of the recipe's, "none" for none of them
-    (docs/tracking.md); `callbacks` are transformers.TrainerCallback objects or classes. The teacher is compared
-    with the run or Bundle `baseline`, by default a run that `fit_baselines` left beside `out` as "baseline", and
-    not at all with "none"; `margin` is the smallest difference in F1 that matters. Raises RecipeError, DataError,
-    BackboneError, RunError and OutputError.
+    (docs/tracking.md); `callbacks` are transformers.TrainerCallback objects or classes. With teacher.folds, the
+    folds' teachers answer the rows of the file `unlabelled` too, so that they can join students' folds. The teacher
+    is compared with the run or Bundle `baseline`, by default a run that `fit_baselines` left beside `out` as
+    "baseline", and not at all with "none"; `margin` is the smallest difference in F1 that matters. Raises
+    RecipeError, DataError, BackboneError, RunError and OutputError.
     """
     require_own("teacher")
     check_margin(margin)
-    folder = _output(out, data)
+    folder = _output(out, data, *_given(unlabelled=unlabelled))
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
-    config, splits = settings.teacher, read_by_recipe(data, settings, columns)
+    config, splits = settings.teacher, _with_unlabelled(read_by_recipe(data, settings, columns), unlabelled)
+    from distill.core.terminal import warn
+    from distill.data.checks import thin_dev
     from distill.scoring.answers import OUT_OF_FOLD
     from distill.training.following import check_callbacks, follow
     from distill.training.run_writer import RunStart, claim_run
-    from teacher.train import fit_teacher
+    from teacher.train import check_unlabelled, fit_teacher
 
-    start, heard = RunStart("teacher", config, splits), check_callbacks(callbacks)
+    check_unlabelled(config, unlabelled)
+    if not config.folds:
+        for line in thin_dev(splits, "--set teacher.folds=5 rests them on train"):
+            warn(line)
+    start = RunStart("teacher", config, splits, _answered(bool(config.folds), splits))
+    heard = check_callbacks(callbacks)
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder)
@@ -149,16 +158,17 @@ def fit_baselines(
     columns: ColumnsLike = None,
     report_to: ReportTo = None,
     one_label: bool = False,
+    unlabelled: PathLike | None = None,
 ) -> distill.Checkpoint:
     """Compare logistic regressions on n-grams and on frozen encoders' features, and write the one that `use` names
     ("n-grams", "text", "image", "text + image", "text + image + n-grams", or with "static" in place of "text"), or
     else the best, as a run to `out`.
 
-    `device`, `report_to` and `one_label` are those of `train_teacher`. Raises RecipeError, DataError,
+    `device`, `report_to`, `one_label` and `unlabelled` are those of `train_teacher`. Raises RecipeError, DataError,
     BackboneError, RunError and OutputError.
     """
     require_own("teacher")
-    folder = _output(out, data)
+    folder = _output(out, data, *_given(unlabelled=unlabelled))
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
     from distill.training.following import follow
@@ -167,9 +177,10 @@ def fit_baselines(
 
     if use is not None:
         check_choice("use", use, tuple(baseline.PARTS))
-    config, splits = settings.teacher, read_by_recipe(data, settings, columns)
+    config, splits = settings.teacher, _with_unlabelled(read_by_recipe(data, settings, columns), unlabelled)
     baseline.check_use(config, splits, use)  # before a run is deleted for it
-    start = RunStart("teacher", config, splits, {"baseline": use or "the best"})
+    depends_on = {"baseline": use or "the best"} | _answered(folds=True, splits=splits)
+    start = RunStart("teacher", config, splits, depends_on)
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder)
@@ -214,12 +225,12 @@ def train_student(
     check_margin(margin)
     with_control = control or seeds > 1
     sources = TeacherSources.of(teacher, teacher_answers, answers_are)
-    more = [] if unlabelled is None else [to_path("unlabelled", unlabelled)]
-    folder = _output(out, data, *sources.paths(), *more)
+    folder = _output(out, data, *sources.paths(), *_given(unlabelled=unlabelled))
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
     config, splits = settings.student, read_by_recipe(data, settings, columns, next(iter(sources.runs), None))
-    from distill.data.checks import content_hash, read_unlabelled
+    from distill.core.terminal import warn
+    from distill.data.checks import thin_dev
     from distill.scoring.answers import OUT_OF_FOLD
     from distill.scoring.baseline import Yardstick
     from distill.training.following import check_callbacks, follow
@@ -227,18 +238,24 @@ def train_student(
     from student.control import Beside, run_control_experiment
     from student.train import DistillationTargets, fit_student
     from student.verdict import DistillationVerdict
-    from teacher.teachers import Teachers
+    from teacher.teachers import Teachers, of_unlabelled
 
+    if not config.out_of_fold:
+        step = "--set student.out_of_fold=true rests them on train, where the teacher has folds (teacher.folds=5)"
+        for line in thin_dev(splits, step):
+            warn(line)
     teachers = Teachers.open(sources, splits.labels)
-    extra = [*splits.unlabelled, *(example for path in more for example in read_unlabelled(path, splits))]
+    extra = _with_unlabelled(splits, unlabelled).unlabelled
     teachers.introduce(config.distill, splits, extra)
     extra = teachers.taught(extra)
-    depends_on = teachers.depends_on() | {"unlabelled": sorted(map(content_hash, extra))}
+    folds = []
+    if config.out_of_fold or config.distill.held_out:
+        folds = teachers.folds(splits.train, extra if config.out_of_fold else [])
+    depends_on = teachers.depends_on() | of_unlabelled(extra, folds, len(splits.train))
     start, heard = RunStart("student", config, splits, depends_on), check_callbacks(callbacks)
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
         if not is_unfinished:
             return _finished(folder, with_control)
-        folds = teachers.folds(splits.train) if config.out_of_fold or config.distill.held_out else []
         targets = DistillationTargets(teachers.soft_targets([*splits.train, *extra]), folds, extra)
         targets = targets.held_out() if config.distill.held_out else targets
         names = [OUT_OF_FOLD] if config.out_of_fold else ["dev", splits.measured() if with_control else "dev"]
@@ -253,6 +270,66 @@ def train_student(
 
             experiment = run_control if with_control else None
             return fit_student(config, splits, targets, run, experiment, rivals.get(names[0]))
+
+
+@recorded
+@translates_os_errors
+def search_student(
+    data: PathLike,
+    out: PathLike,
+    *,
+    teacher: PathLike | Sequence[PathLike] | None = None,
+    teacher_answers: PathLike | None = None,
+    answers_are: Scale | None = None,
+    ladder: PathLike | None = None,
+    tries: Mapping[str, Mapping[str, Any]] | None = None,
+    max_ms: float | None = None,
+    max_mb: float | None = None,
+    max_f1_drop: float = MARGIN,
+    threads: int = 1,
+    jobs: int = 1,
+    recipe: PathLike | None = None,
+    overrides: Overrides = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: Device | None = None,
+    columns: ColumnsLike = None,
+    report_to: ReportTo = None,
+    one_label: bool = False,
+    unlabelled: PathLike | None = None,
+) -> distill.SearchReport:
+    """Search for the cheapest student that is not worse than the best by more than `max_f1_drop`, and write to
+    `out` all that was tried, with the recommended one trained and exported.
+
+    Candidates come from the TOML file `ladder` and from `tries`, settings by the name of a family, in which a list
+    stands for each of its values: {"bert": {"student.text.layers": [6, 3, 1]}}; without either, from the recipe.
+    What takes more than `max_ms` milliseconds a post on so many `threads`, or `max_mb` on disk, is out before any
+    training. `jobs` processes train candidates beside each other. The teacher needs folds; it and the other
+    arguments are those of `train_student`. Raises RecipeError, DataError, BackboneError, RunError, BenchError and
+    OutputError."""
+    require_own("student", "teacher", "export", "bench")
+    check_integer("threads", threads, 1)
+    check_integer("jobs", jobs, 1)
+    for name, limit in (("max_ms", max_ms), ("max_mb", max_mb)):
+        if limit is not None and not limit > 0:
+            raise ArgumentError(f"{name} must be above 0; got {limit!r}")
+    if not 0 < max_f1_drop < 1:
+        raise ArgumentError(f"max_f1_drop must be between 0 and 1, such as 0.01; got {max_f1_drop!r}")
+    sources = TeacherSources.of(teacher, teacher_answers, answers_are)
+    file = None if ladder is None else to_path("ladder", ladder)
+    folder = _output(out, data, *sources.paths(), *_given(ladder=ladder, unlabelled=unlabelled))
+    settings = _recipe(recipe, overrides, one_label)
+    trackers = _trackers(report_to, settings)
+    splits = read_by_recipe(data, settings, columns, next(iter(sources.runs), None))
+    splits = _with_unlabelled(splits, unlabelled)
+    from bench.search.run import SearchOptions, run_search
+    from student.search.report import Limits
+
+    families = {name: dict(family) for name, family in (tries or {}).items()}
+    limits = Limits(max_ms, max_mb)
+    options = SearchOptions(folder, file, families, limits, max_f1_drop, threads, jobs, resume, overwrite, trackers)
+    with using_device(device):
+        return run_search(options, sources, settings, splits)
 
 
 @recorded
@@ -493,8 +570,6 @@ def select(
 
 
 def _recipe(path: PathLike | None, overrides: Overrides, one_label: bool = False) -> Recipe:
-    from dataclasses import replace
-
     from distill.core.recipe import Recipe
 
     recipe = Recipe.load(None if path is None else to_path("recipe", path), overrides or ())
@@ -512,6 +587,24 @@ def _output(out: PathLike, *inputs: PathLike) -> Path:
     folder = to_path("out", out)
     refuse_overwriting(folder, *(to_path("data, student or teacher", path) for path in inputs))
     return folder
+
+
+def _given(**inputs: PathLike | None) -> list[Path]:
+    """The inputs that are given, by the names of their arguments. Raises ArgumentError for what is no path."""
+    return [to_path(name, path) for name, path in inputs.items() if path is not None]
+
+
+def _with_unlabelled(splits: distill.Splits, unlabelled: PathLike | None) -> distill.Splits:
+    from distill.data.checks import with_unlabelled
+
+    return with_unlabelled(splits, None if unlabelled is None else to_path("unlabelled", unlabelled))
+
+
+def _answered(folds: bool, splits: distill.Splits) -> dict[str, Any]:
+    """What the folds of a teacher depend on: the unlabelled examples that they answer."""
+    from teacher.teachers import of_unlabelled
+
+    return of_unlabelled(splits.unlabelled) if folds and splits.unlabelled else {}
 
 
 def _target(target: CpuTarget | None) -> CpuTarget:

@@ -104,7 +104,7 @@ def export_run(
     outs = {request.out, request.fp32_out}
     for out in outs:
         bundle.refuse_existing_bundle(out, request.overwrite)
-    student.classifier.warn_of_cut_texts(splits)
+    student.classifier.warn_of_texts(splits)
     with ExitStack() as stack:
         for out in outs:
             stack.enter_context(sole_writer(out, lock_beside(out), ExportError))
@@ -296,4 +296,5 @@ def _contents(student: Checkpoint, model: _ExportedModel, golden_answers: dict[s
         card=card,
         run_sha256=student.sha256,
         runtime=figures.runtime,
+        modalities=classifier.network.modalities,
     )

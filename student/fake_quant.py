@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.model.checkpoint import ActivationRanges
+from distill.model.network import TwoTowerNetwork
 
 MOMENTUM = 0.02  # of the moving averages of the least and greatest activation
 
@@ -56,10 +57,10 @@ class FakeQuantLinear(nn.Linear):
             self.high.lerp_(high, MOMENTUM)
 
 
-def insert_fake_quant(network: nn.Module, weight_limit: int) -> None:
-    """Replace every Linear layer by a FakeQuantLinear, in place."""
+def insert_fake_quant(network: TwoTowerNetwork, weight_limit: int) -> None:
+    """Replace every Linear layer by a FakeQuantLinear, in place, but for those of a tower that is left out."""
     for name, module in list(network.named_modules()):
-        if type(module) is nn.Linear:
+        if type(module) is nn.Linear and not network.leaves_out(name):
             _replace(network, name, FakeQuantLinear(module, weight_limit))
 
 

@@ -59,8 +59,9 @@ def finetune_student(
         head_learning_rate=config.learning_rate,
         precision="fp32",  # bf16 rounds more coarsely than int8
         seed=seed,
+        head_start="random",  # it goes on from the head that it has
     )
-    classifier.warn_of_cut_texts(splits)
+    classifier.warn_of_texts(splits)
     insert_fake_quant(classifier.network, weight_limit)
     _observe(classifier, data.train, seed)
     note(f"fine-tuning in int8 arithmetic, weights within +-{weight_limit}")

@@ -35,29 +35,29 @@ from student.verdict import DistillationVerdict, show_verdict
 @dataclass(frozen=True)
 class DistillationTargets:
     """What a student learns from its teachers: `whole` covers the training split and the `unlabelled` examples that
-    join it; each of `folds` covers the training split, by a teacher that was not trained on a part of it."""
+    join it; each of `folds` covers the training split, and perhaps some of these, by a teacher that was not trained
+    on a part of it."""
 
     whole: SoftTargets
     folds: list[SoftTargets] = field(default_factory=list)
     unlabelled: list[Example] = field(default_factory=list)
 
     def held_out(self) -> DistillationTargets:
-        """The same, but every training example has the logits of the fold's teacher that was not trained on it, for
-        the student of the whole split and of each fold. What no fold holds out, such as unlabelled examples, keeps
-        its own. Features stay those of one teacher. Raises RunError without folds.
+        """The same, but for the student of the whole split every training example has the logits of the fold's
+        teacher that was not trained on it. What no fold holds out, such as unlabelled examples, keeps its own.
+        Features stay those of one teacher. Raises RunError without folds.
 
-        A teacher tells little of an example that it has fitted but the label that it was given. Of the folds, the
-        teachers that answer for the others have been trained on the examples that a fold's student is judged on,
-        as in stacking (Wolpert 1992, "Stacked Generalization"), but never on the example that they answer for.
+        A teacher tells little of an example that it has fitted but the label that it was given. A fold's student
+        is still taught by its fold's teacher alone: the other folds' teachers have been trained on the examples
+        that it is judged on, and a student that imitates them answers these far better than any new example. With
+        labels drawn at random, it would seem to know them.
         """
         if not self.folds:
             raise RunError(
                 "student.distill.held_out=true needs a teacher that was trained with folds: train it with "
                 "--set teacher.folds=3, or set student.distill.held_out=false"
             )
-        of_hash = held_out_logits(self.folds)
-        folds = [fold.with_logits(of_hash, fold.held_out_mask) for fold in self.folds]
-        return replace(self, whole=self.whole.with_logits(of_hash), folds=folds)
+        return replace(self, whole=self.whole.with_logits(held_out_logits(self.folds)))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def prepare_student(
     config: StudentConfig, splits: Splits, targets: DistillationTargets, distilled: bool
 ) -> UntrainedStudent:
     """Pretrained encoders, a new head and the encoded data. Both arms use the teacher's folds; the unlabelled
-    examples join the distilled student's training on the whole split, not its folds.
+    examples join the distilled student's training on the whole split, and in folds those that the fold's teacher
+    has answered.
 
     Raises RunError if the teacher's labels are not this dataset's, its soft targets lack some of the examples, or
     the recipe wants folds that it does not have; BackboneError, RecipeError for an augmentation that the tokenizer
@@ -109,7 +110,7 @@ def prepare_student(
     rates = torch.from_numpy(positive_rates(labelled.targets))
     classifier.network.initialise_bias(rates, splits.labels.group_columns)
     dev = classifier.encode(splits.dev)
-    parts = [_fold(labelled, teacher, content_hashes[: len(labelled)], distilled) for teacher in targets.folds]
+    parts = [_fold(train_set, len(labelled), teacher, content_hashes, distilled) for teacher in targets.folds]
     folds = Folds(TrainingData(labelled, dev), parts)
     make_loss = loss_factory(config, classifier, soft)
     return UntrainedStudent(classifier, TrainingData(train_set, dev), labelled, folds, make_loss)
@@ -150,7 +151,7 @@ def fit_student(
     that cannot be written.
     """
     student, training = prepare_student(config, splits, targets, distilled=True), run.child("training")
-    student.classifier.warn_of_cut_texts(splits)
+    student.classifier.warn_of_texts(splits)
     out_of_fold, epochs = None, None
     if config.out_of_fold:
         out_of_fold = student.out_of_fold(training)
@@ -192,8 +193,14 @@ def loss_factory(
     return make_loss
 
 
-def _fold(train: EncodedDataset, teacher: SoftTargets, content_hashes: list[str], distilled: bool) -> Fold:
-    unseen = teacher.unseen(content_hashes)
+def _fold(
+    train: EncodedDataset, labelled: int, teacher: SoftTargets, content_hashes: list[str], distilled: bool
+) -> Fold:
+    """Of a training set whose first rows are `labelled`."""
+    unseen, answered = teacher.unseen(content_hashes[:labelled]), set(teacher.content_hashes)
     rest = np.flatnonzero(~unseen)
+    if distilled:
+        more = [row for row in range(labelled, len(train)) if content_hashes[row] in answered]
+        rest = np.concatenate([rest, np.array(more, dtype=rest.dtype)])
     soft = teacher.select([content_hashes[row] for row in rest]) if distilled else None
     return Fold(replace(train.subset(rest), teacher=soft), np.flatnonzero(unseen))

@@ -28,6 +28,7 @@ from distill.model.distributed import on_first_process
 from distill.model.encoders.text import NoText
 from distill.model.network import TwoTowerNetwork
 from distill.preprocess.text import has_text as has_words
+from distill.preprocess.text import load_tokenizer, vocabulary_size
 from distill.scoring.metrics import macro_ap, micro_ap
 from distill.training.folds import Folds, predict_out_of_fold
 from distill.training.trainer import CheckpointFolder, TrainingData
@@ -102,7 +103,7 @@ def fit_baselines(
     folds = config.folds or 5
     parts = _parts_of(config, splits)
     whole = prepare_teacher(_probe_config(config, Part("add", "both"), folds), splits)
-    whole.classifier.warn_of_cut_texts(splits)
+    whole.classifier.warn_of_texts(splits)
     static = None
     if any(part.static for part in parts.values()):
         static = _prepare_static(whole, splits, is_wanted=use is not None and parts[use].static)
@@ -194,7 +195,8 @@ def _part(whole: UntrainedTeacher, part: Part) -> UntrainedTeacher:
     own = _probe_config(config, part, config.folds)
     source = classifier.network
     text = NoText() if part.ngrams == "only" else source.text
-    network = TwoTowerNetwork(text, source.image, own, len(classifier.labels))
+    tokens = vocabulary_size(load_tokenizer(classifier.tokenizer_json, classifier.spec.text))
+    network = TwoTowerNetwork(text, source.image, own, len(classifier.labels), tokens)
     if network.ngrams is not None and source.ngrams is not None:
         network.ngrams.load_state_dict(source.ngrams.state_dict())
     data = whole.data
@@ -232,8 +234,7 @@ def _cost(teacher: UntrainedTeacher) -> Cost:
             started = time.perf_counter()
             network(ids, torch.ones_like(ids), pixels, torch.ones(1, 2))
             times.append(1000 * (time.perf_counter() - started))
-    unused = {"text": "image.", "image": "text."}.get(network.modalities)
-    weights = [p for name, p in network.named_parameters() if unused is None or not name.startswith(unused)]
+    weights = [p for name, p in network.named_parameters() if not network.leaves_out(name)]
     return Cost(float(np.median(times)), sum(4 * p.numel() for p in weights))
 
 

@@ -157,7 +157,7 @@ def predict_recipe(
         note(f"{name}, seed {seeded.seed}")
         teacher = prepare_teacher(seeded, splits)
         if number == 0:
-            teacher.classifier.warn_of_cut_texts(splits)
+            teacher.classifier.warn_of_texts(splits)
         same_folds = Folds.stratified(teacher.data, folds, FOLD_SEED)
         make_loss = partial(teacher_loss, seeded, teacher.targets, splits.labels.group_columns)
         out_of_fold = predict_out_of_fold(

@@ -29,9 +29,9 @@ def compute_soft_targets(
     encoded: EncodedDataset | None = None,
     held_out_mask: NDArray[np.bool_] | None = None,
 ) -> SoftTargets:
-    """Run a teacher over the examples; `encoded` are the same examples if they are encoded already, `held_out_mask`
-    bool (N,) marks those that it was not trained on."""
-    outputs = classifier.outputs(classifier.encode(examples) if encoded is None else encoded)
+    """Run a teacher over the examples, in the arithmetic of its training; `encoded` are the same examples if they
+    are encoded already, `held_out_mask` bool (N,) marks those that it was not trained on."""
+    outputs = classifier.outputs(classifier.encode(examples) if encoded is None else encoded, as_trained=True)
     return SoftTargets(
         ids=tuple(example.id for example in examples),
         content_hashes=tuple(content_hash(example) for example in examples),
@@ -68,7 +68,8 @@ def load_or_compute(folder: Path, examples: Sequence[Example]) -> SoftTargets:
 
 
 def load_folds(folder: Path) -> list[SoftTargets]:
-    """The soft targets of each fold's teacher for the training split; empty for a teacher without folds."""
+    """The soft targets of each fold's teacher for the training split, and for the unlabelled examples that it was
+    given; empty for a teacher without folds."""
     count = len(list(folder.glob(FOLD_FILE.format("*"))))
     return [SoftTargets.read(folder / FOLD_FILE.format(number)) for number in range(1, count + 1)]
 
@@ -79,14 +80,26 @@ def ensemble_soft_targets(folders: Sequence[Path], examples: Sequence[Example]) 
     return average_teachers([load_or_compute(folder, examples) for folder in folders], content_hashes)
 
 
-def ensemble_folds(folders: Sequence[Path], examples: Sequence[Example]) -> list[SoftTargets]:
-    """As `ensemble_soft_targets`, fold by fold; empty if a teacher has no folds. Raises RunError if the teachers
-    differ in the number of folds, or were trained on other examples."""
+def ensemble_folds(
+    folders: Sequence[Path], examples: Sequence[Example], unlabelled: Sequence[Example] = ()
+) -> list[SoftTargets]:
+    """As `ensemble_soft_targets`, fold by fold, with those of the `unlabelled` examples that every fold's teacher
+    has answered; empty if a teacher has no folds. Raises RunError if the teachers differ in the number of folds,
+    or were trained on other examples."""
     folds = [load_folds(folder) for folder in folders]
     counts = sorted({len(of_teacher) for of_teacher in folds})
     if 0 in counts:
         return []
     if len(counts) > 1:
         raise RunError(f"the teachers have {' and '.join(map(str, counts))} folds; train them with the same number")
+    answered = set.intersection(*(set(fold.content_hashes) for of_teacher in folds for fold in of_teacher))
     content_hashes = [content_hash(example) for example in examples]
-    return [average_teachers(of_fold, content_hashes) for of_fold in zip(*folds, strict=True)]
+    content_hashes += [hash_ for example in unlabelled if (hash_ := content_hash(example)) in answered]
+    averaged = [average_teachers(of_fold, content_hashes) for of_fold in zip(*folds, strict=True)]
+    times = np.sum([fold.held_out_mask[: len(examples)] for fold in averaged], axis=0)
+    if others := int((times != 1).sum()):
+        raise RunError(
+            f"{others} of {len(examples)} training examples are held out by none of the teacher's folds, or by "
+            "several: it was trained on other data; train it again"
+        )
+    return averaged

@@ -11,6 +11,7 @@ from distill.core.errors import RunError
 from distill.core.recipe import DistillConfig
 from distill.core.terminal import note, warn
 from distill.data.answers import TeacherAnswers
+from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits
 from distill.data.labels import LabelSet
 from distill.data.run_folder import weights_sha256
@@ -76,15 +77,34 @@ class Teachers:
             return answers
         return ensemble_soft_targets(self.runs, examples).with_answers(answers, len(self.runs))
 
-    def folds(self, examples: Sequence[Example]) -> list[SoftTargets]:
-        """As `soft_targets`, fold by fold; empty if a run has no folds. Raises RunError without a run."""
+    def folds(self, examples: Sequence[Example], unlabelled: Sequence[Example] = ()) -> list[SoftTargets]:
+        """As `soft_targets`, fold by fold, with those of the `unlabelled` examples that every fold has answered;
+        empty if a run has no folds. Raises RunError without a run."""
         if not self.runs:
             raise RunError(
                 "student.out_of_fold=true needs the folds of a --teacher, and a file of answers has none; set "
                 "student.out_of_fold=false"
             )
-        folds = ensemble_folds(self.runs, examples)
-        if self.answers is None:
+        folds = ensemble_folds(self.runs, examples, unlabelled)
+        if folds and (missing := len(examples) + len(unlabelled) - len(folds[0].ids)):
+            note(
+                f"{missing} of {len(unlabelled)} unlabelled rows join no fold, as the teacher's folds have not "
+                "answered them: train the teacher again, with --unlabelled for rows of a file"
+            )
+        if self.answers is None or not folds:
             return folds
-        answers = SoftTargets.from_answers(self.answers, examples)
+        known = set(folds[0].content_hashes)
+        asked = [*examples, *(example for example in unlabelled if content_hash(example) in known)]
+        answers = SoftTargets.from_answers(self.answers, asked)
         return [fold.with_answers(answers, len(self.runs)) for fold in folds]
+
+
+def of_unlabelled(
+    unlabelled: Sequence[Example], folds: Sequence[SoftTargets] = (), labelled: int = 0
+) -> dict[str, Any]:
+    """The entries of a run's started.json that say which unlabelled examples are taught, and which of them in
+    `folds`, whose first examples are the `labelled` ones."""
+    entries: dict[str, Any] = {"unlabelled": sorted(map(content_hash, unlabelled))}
+    if folds and (in_folds := folds[0].content_hashes[labelled:]):
+        entries["unlabelled_in_folds"] = sorted(in_folds)
+    return entries

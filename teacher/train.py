@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from distill.core.errors import RunError
 from distill.core.recipe import TeacherConfig
 from distill.core.terminal import note
+from distill.data.checks import with_unlabelled
 from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
+from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.baseline import BaselineAnswers
@@ -63,6 +67,15 @@ def _encode(classifier: Classifier, splits: Splits) -> TrainingData:
     return TrainingData(classifier.encode_train(splits.train), classifier.encode(splits.dev))
 
 
+def check_unlabelled(config: TeacherConfig, unlabelled: str | os.PathLike[str] | None) -> None:
+    """Raise RunError for a file of unlabelled examples and no folds, whose teachers would answer them."""
+    if unlabelled is not None and not config.folds:
+        raise RunError(
+            f"{unlabelled}: only the folds' teachers answer unlabelled rows, and teacher.folds is 0; give "
+            "--set teacher.folds=3, or give these rows to train-student"
+        )
+
+
 def fit_teacher(
     config: TeacherConfig,
     splits: Splits,
@@ -75,14 +88,14 @@ def fit_teacher(
 
     With `config.folds` >= 2, thresholds and metrics come from out-of-fold probabilities of the training split
     instead, which is far more evidence than a small dev split; the run then also holds the soft targets of every
-    fold's teacher, so that students can be measured in the same folds. Training starts from pretrained encoders, or
-    from `start`, whose network is trained in place.
+    fold's teacher, for the unlabelled examples too, so that students can be measured in the same folds. Training
+    starts from pretrained encoders, or from `start`, whose network is trained in place.
 
     Raises as `prepare_teacher`; DataError for fewer examples than folds, or a dev split on which no thresholds can
     be fitted, RunError for a loss that is not finite, and OutputError for a file that cannot be written.
     """
     teacher = prepare_teacher(config, splits) if start is None else UntrainedTeacher(start, _encode(start, splits))
-    teacher.classifier.warn_of_cut_texts(splits)
+    teacher.classifier.warn_of_texts(splits)
     return fit_prepared(teacher, splits, run, baseline)
 
 
@@ -95,8 +108,10 @@ def fit_prepared(
     training = run.child("training")
     out_of_fold, epochs = None, None
     if config.folds:
+        splits = with_unlabelled(splits, None)  # of retraining, too: what has a label now is not answered as a post
         folds = Folds.stratified(data, config.folds, config.seed)
-        on_fold_end = partial(_write_fold, training.folder, splits, folds)
+        unlabelled = classifier.encode(splits.unlabelled) if splits.unlabelled else None
+        on_fold_end = partial(_write_fold, training.folder, splits, folds, unlabelled)
         out_of_fold = predict_out_of_fold(classifier, folds, lambda: loss, training, on_fold_end)
         for number in range(1, config.folds + 1):
             raw = SoftTargets.read(training.folder / FOLD_FILE.format(number))
@@ -115,8 +130,12 @@ def fit_prepared(
     return finished
 
 
-def _write_fold(folder: Path, splits: Splits, folds: Folds, number: int, teacher: Classifier) -> None:
+def _write_fold(
+    folder: Path, splits: Splits, folds: Folds, unlabelled: EncodedDataset | None, number: int, teacher: Classifier
+) -> None:
     train = folds.data.train
     held_out_mask = np.isin(np.arange(len(train)), folds.parts[number - 1].held_out_rows)
     soft_targets = compute_soft_targets(teacher, splits.train, train, held_out_mask)
+    if unlabelled is not None:
+        soft_targets = soft_targets.concatenate(compute_soft_targets(teacher, splits.unlabelled, unlabelled))
     on_first_process(soft_targets.write)(folder / FOLD_FILE.format(number))

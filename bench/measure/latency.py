@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.types import Noise, Timing
+from bench.report.measured import Stream, Timing
+from bench.report.types import Noise
 from distill.scoring.estimate import Estimate
 
 DRAWS = 1000
@@ -27,8 +28,9 @@ def min_calls_for_quantile(quantile: float) -> int:
     return math.ceil(math.log(0.025) / math.log(quantile))
 
 
-def summarise(threads: int, batch: int, rounds: Rounds) -> Timing:
-    """Quantiles of all calls. Rounds are of one length. A quantile without enough calls is None."""
+def summarise(threads: int, batch: int, rounds: Rounds, model_rounds: Rounds = ()) -> Timing:
+    """Quantiles of all calls. Rounds are of one length. A quantile without enough calls is None. `model_rounds` are
+    those of the model alone."""
     times = np.asarray(rounds, dtype=np.float64)
     medians = np.median(times, axis=1)
     return Timing(
@@ -39,7 +41,16 @@ def summarise(threads: int, batch: int, rounds: Rounds) -> Timing:
         p99=_quantile(times, 0.99),
         round_spread=float((medians.max() - medians.min()) / np.median(times)),
         raw_ms=tuple(tuple(part) for part in rounds),
+        model_raw_ms=tuple(tuple(part) for part in model_rounds),
     )
+
+
+def stream(threads: int, batch: int, how: str, posts: int, seconds: Sequence[float]) -> Stream:
+    """Posts a second at the median of the rounds, which took so many `seconds`."""
+    rate = bootstrap_over_rounds(
+        np.array(seconds)[:, None], lambda drawn: np.asarray(posts / np.median(drawn, axis=1))
+    )
+    return Stream(threads, batch, how, posts, rate, tuple(seconds))
 
 
 def bootstrap_over_rounds(

@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-from bench.report.types import Resident
+from bench.report.measured import Resident
 
 
 def resident(proc: Path = Path("/proc/self")) -> Resident:

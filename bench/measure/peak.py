@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices in onnxruntime, in 8 bits and in float.
+"""How fast this machine multiplies matrices in onnxruntime, in 8 bits and in float, and how fast it reads memory.
 
 Its files of one node are written here, field by field as onnx.proto numbers them, so that a device needs no onnx.
 """
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.types import Peak
+from bench.measure.bandwidth import read_gb_s
+from bench.report.measured import Peak
 from distill.core.cpu import detect_target, weight_limit
 from distill.runtime.onnx import graph as proto
 from distill.runtime.onnx.graph import GRAPH
@@ -41,6 +42,7 @@ def measure(threads: int, folder: Path) -> Peak:
         columns=COLUMNS,
         int8_gops=_best(small, random.integers(0, 256, (ROWS, INNER)).astype(np.uint8), threads, folder),
         fp32_gops=_best(large, random.standard_normal((ROWS, INNER)).astype(np.float32), threads, folder),
+        read_gb_s=read_gb_s(threads),
     )
 
 

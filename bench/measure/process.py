@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure.stages import StageTimes
-from bench.measure.worker import Held, Spec, Start
+from bench.measure.worker import Held, Lap, Spec, Start
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
 from distill.core.schema import build_dataclass
@@ -55,7 +55,15 @@ class Process:
 
     def calls(self, batch: int) -> list[float]:
         """Milliseconds of each call of one round. Raises BenchError when the process has died, as all of these."""
-        return [float(ms) for ms in self._ask("calls", batch)["ms"]]
+        return [float(ms) for ms in self._ask("calls", batch)]
+
+    def model_calls(self, batch: int) -> list[float]:
+        """The same calls with all images and texts decoded and tokenised beforehand."""
+        return [float(ms) for ms in self._ask("model", batch)]
+
+    def many(self, batch: int, posts: int) -> Lap:
+        """So many examples in the runtime's own best way. Ask for nothing else afterwards."""
+        return build_dataclass(Lap, self._ask("many", batch, posts), "lap")
 
     def stages(self) -> StageTimes:
         """Where the time of a call goes."""
@@ -73,7 +81,7 @@ class Process:
             if pipe is not None:
                 pipe.close()
 
-    def _ask(self, *request: Any) -> dict[str, Any]:
+    def _ask(self, *request: Any) -> Any:
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
@@ -82,13 +90,12 @@ class Process:
             self._dead()
         return self._read()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> Any:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             self._dead()
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return json.loads(line)
 
     def _dead(self) -> None:
         self.process.wait()

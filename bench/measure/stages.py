@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from bench.report.types import Stage
+from bench.report.measured import Stage
 from bench.runtimes.open_model import OpenModel
 from distill.preprocess.images import decode, to_pixels
 from distill.scoring.probabilities import to_probabilities

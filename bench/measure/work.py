@@ -1,13 +1,14 @@
-"""How much of the machine's peak a model reaches, by its multiply-accumulates and its time."""
+"""How near a model comes to the machine's limits: its multiply-accumulates at the peak of matrix products, and its
+weights at the speed at which memory is read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bench.report.types import Peak, Work
+from bench.report.measured import Peak, Work
 from distill.core.errors import BenchError
 from distill.preprocess.inputs import ModelInputs
-from distill.runtime.onnx.profile import count_macs
+from distill.runtime.onnx.profile import count_macs, weight_bytes
 
 
 def work(model: Path, batch: ModelInputs, model_ms: float, peak: Peak) -> Work:
@@ -19,7 +20,7 @@ def work(model: Path, batch: ModelInputs, model_ms: float, peak: Peak) -> Work:
     products = count_macs(model, batch)
     small = sum(product.macs for product in products if product.quantised)
     large = sum(product.macs for product in products if not product.quantised)
-    ideal_ms = 2 * (small / peak.int8_gops + large / peak.fp32_gops) / 1e6  # operations / (10^9 / s) in ms
+    ideal_ms = peak.products_ms(small, large)
     return Work(
         tokens=tokens,
         low_bit_macs=small,
@@ -27,4 +28,5 @@ def work(model: Path, batch: ModelInputs, model_ms: float, peak: Peak) -> Work:
         model_ms=model_ms,
         ideal_ms=ideal_ms,
         of_peak=ideal_ms / model_ms,
+        weight_bytes=weight_bytes(model, batch),
     )

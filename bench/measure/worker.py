@@ -2,7 +2,8 @@
 
 Run as `python -m bench.measure.worker SPEC STARTED`: SPEC is a JSON file of `Spec`, STARTED the time of the start.
 It answers on standard output, one JSON line each: first its cold start (`Start`), then every request on standard
-input: ["calls", B] for one round of timed calls of B examples, ["stages"], or ["memory"] (`Held`).
+input: ["calls", B] for one round of timed calls of B examples, ["model", B] for the same calls with all decoded
+beforehand, ["many", B, N] for N examples in the runtime's own way (`Lap`), ["stages"], or ["memory"] (`Held`).
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.runtimes.many import Many
+    from bench.runtimes.open_model import OpenModel
     from bench.runtimes.variants import Runtime
     from distill.runtime.bundle import Kind
 
 from bench.measure.memory import peak_bytes, resident
-from bench.report.types import Resident
+from bench.report.measured import Resident
 
 Rows = Sequence[tuple[str, Path | None]]
 Answer = Callable[[Sequence[str], Sequence[Path | None]], Any]
@@ -61,6 +65,14 @@ class Held:
     peak_bytes: int
 
 
+@dataclass(frozen=True)
+class Lap:
+    """The way in which examples were answered, in words, and the seconds that it took."""
+
+    how: str
+    seconds: float
+
+
 def batches(rows: Rows, size: int) -> list[Rows]:
     """A round: all rows, `size` at a time; the last batch is filled up from the first rows."""
     count = -(-len(rows) // size)
@@ -78,34 +90,44 @@ def timed_round(answer: Answer, rows: Rows, size: int) -> list[float]:
     return times
 
 
+def timed_lap(many: Many, rows: Rows, size: int, posts: int) -> Lap:
+    """So many examples, the rows again and again, all asked for at once."""
+    from distill.data.dataset import Example
+
+    examples = [Example(str(i), *rows[i % len(rows)], ()) for i in range(posts)]
+    start = time.perf_counter()
+    many.answer(examples, size)
+    return Lap(many.how, time.perf_counter() - start)
+
+
 def serve(
-    answer: Answer, rows: Rows, begun: dict[str, Any], stages: Callable[[], dict[str, Any]], started: float
+    first: Callable[[], Any], requests: Mapping[str, Callable[..., Any]], begun: dict[str, Any], started: float
 ) -> None:
     """Make the first call, write what the start took, and answer the parent's lines until it closes the pipe.
 
-    `begun` holds the fields of `Start` that came before the first call."""
+    `begun` holds the fields of `Start` that came before the first call. `requests` are functions that return what
+    JSON can hold, by the names of requests."""
     opened = time.time()
-    answer([rows[0][0]], [rows[0][1]])
+    first()
     now = time.time()
     _reply(begun | {"first_call_ms": 1e3 * (now - opened), "total_ms": 1e3 * (now - started)})
     for line in sys.stdin:
-        request = json.loads(line)
-        if request[0] == "calls":
-            _reply({"ms": timed_round(answer, rows, request[1])})
-        elif request[0] == "stages":
-            _reply(stages())
-        else:
-            _reply(asdict(Held(resident(), peak_bytes())))
+        name, *arguments = json.loads(line)
+        _reply(requests[name](*arguments))
 
 
-def _reply(answer: dict[str, Any]) -> None:
+def held() -> dict[str, Any]:
+    """What a request for `Held` is answered with."""
+    return asdict(Held(resident(), peak_bytes()))
+
+
+def _reply(answer: Any) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 
 
 def main(spec: Spec, started: float) -> None:
     """Import, then open, then serve; each is timed, and so is the memory that imports alone take."""
-    from bench.measure.stages import stage_times
     from bench.runtimes.open_model import answer, opener
     from bench.runtimes.variants import Variant
 
@@ -122,13 +144,33 @@ def main(spec: Spec, started: float) -> None:
         "torch": "torch" in sys.modules,
     }
     rows = [(text, Path(image) if image else None) for text, image in spec.rows]
-    serve(
-        lambda texts, images: answer(model, texts, images),
-        rows,
-        begun,
-        lambda: asdict(stage_times(model, rows)),
-        started,
-    )
+    serve(lambda: answer(model, [rows[0][0]], [rows[0][1]]), requests(model, rows, spec.threads), begun, started)
+
+
+def requests(model: OpenModel, rows: Rows, threads: int) -> dict[str, Callable[..., Any]]:
+    """What an open model can be asked for, by the names of requests."""
+    from bench.runtimes.open_model import answer, decoded_beforehand
+
+    def calls(size: int) -> list[float]:
+        return timed_round(partial(answer, model), rows, size)
+
+    def alone(size: int) -> list[float]:
+        with decoded_beforehand(model, rows):
+            return calls(size)
+
+    def stages() -> dict[str, Any]:
+        from bench.measure.stages import stage_times
+
+        return asdict(stage_times(model, rows))
+
+    many = cache(lambda: model.many(threads))
+    return {
+        "calls": calls,
+        "model": alone,
+        "many": lambda size, posts: asdict(timed_lap(many(), rows, size, posts)),
+        "stages": stages,
+        "memory": held,
+    }
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from distill.core.files import read_json
 from distill.core.quiet import quiet
 from distill.core.terminal import note
 from distill.data.dataset import Example
-from distill.preprocess.inputs import Preprocessor
 from distill.runtime.bundle import PREFIX, Bundle, Contents, is_bundle, write_bundle
 from distill.runtime.bundle_files import MANIFEST
 from distill.runtime.onnx.metadata import read_metadata
@@ -130,7 +129,7 @@ def _nncf_quantised(parent: Bundle, calibration: Sequence[Example], folder: Path
         raise BenchError("--peer openvino-int8 needs training examples to calibrate with; give --data with some")
     from export.quantize.nncf import quantize_with_nncf
 
-    preprocessor = Preprocessor(parent.preprocess, parent.tokenizer_json)
+    preprocessor = parent.preprocessor()
     batches = [
         preprocessor.batch(preprocessor.rows([example.text], [preprocessor.image(example.image)]))
         for example in calibration
@@ -193,6 +192,7 @@ def _optimum_variant(parent: Bundle, folder: Path) -> Variant:
         golden={},
         card=f"{parent.folder}, quantised by optimum to be measured; not to be shipped.\n",
         run_sha256=parent.sha256,
+        modalities=parent.modalities,
     )
     bundle = write_bundle(folder / "bundle", contents)
     model.unlink()

@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.runtimes.many import Many, by_workers
 from bench.runtimes.variants import Runtime, Variant
 from distill.core.errors import BenchError
 from distill.core.quiet import quiet
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.images import normalise
 from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec
+from distill.runtime.pool import WorkerPool
 
 ROUNDS = 20  # calls whose towers are timed
 
@@ -39,7 +41,8 @@ class TorchPredictor:
         classifier = checkpoint.classifier
         self.folder = folder
         self.spec = classifier.spec
-        self.preprocessor = Preprocessor(self.spec, classifier.tokenizer_json)
+        reads_images = classifier.network.modalities != "text"
+        self.preprocessor = Preprocessor(self.spec, classifier.tokenizer_json, reads_images)
         self.labels = classifier.labels
         self.thresholds = checkpoint.thresholds
         self.network: Any = classifier.network
@@ -54,6 +57,16 @@ class TorchPredictor:
         with torch.inference_mode():
             result: NDArray[np.float32] = self.network(**_inputs(batch, self.spec)).numpy()
         return result
+
+    def many(self, threads: int) -> Many:
+        """Workers that each run the network on one thread, which is more a second than all threads for one batch; a
+        compiled network, whose code is made for so many threads, runs in one."""
+        if not self.divides:
+            return by_workers(self, self.logits, WorkerPool(1), f"1 worker, the network on {threads} threads")
+        torch.set_num_threads(1)
+        return by_workers(
+            self, self.logits, WorkerPool(threads), f"{threads} workers, the network on one thread in each"
+        )
 
     def towers(self, batch: ModelInputs) -> dict[str, float] | None:
         """Shares of time by the wall clock around each encoder; an image's normalisation, which a Bundle's graph

@@ -52,6 +52,31 @@ class EvalSet:
             )
         return self if theirs == self.examples else replace(self, own={**self.own, folder: theirs})
 
+    def with_images(self, folder: Path) -> EvalSet:
+        """The same with the images of these names in the folder, such as the original ones. Raises BenchError, also
+        where two images that differ have one name."""
+        path_of: dict[Path, Path] = {}
+
+        def replaced(example: Example) -> Example:
+            if example.image is None:
+                return example
+            if not isinstance(example.image, Path):
+                raise BenchError(f"--originals {folder}: the image of {example.id} is no file that has a name")
+            image = folder / example.image.name
+            if path_of.setdefault(image, example.image).resolve() != example.image.resolve():
+                both = f"{path_of[image]} and of {example.image}"
+                raise BenchError(
+                    f"--originals {folder}: {image.name} is the name of {both}; give each image a name of its own"
+                )
+            if not image.is_file():
+                raise BenchError(
+                    f"--originals {folder}: has no {image.name}, the image of {example.id} on {self.split}"
+                )
+            return replace(example, image=image)
+
+        own = {run: tuple(map(replaced, examples)) for run, examples in self.own.items()}
+        return replace(self, examples=tuple(map(replaced, self.examples)), own=own)
+
     @property
     def targets(self) -> Targets:
         """Of the examples, float32 (N, L)."""

@@ -13,11 +13,12 @@ PART_MS: Range = (0, 1e9)  # of a step that may take no time at all
 CHANGE: Range = (-1, 1)
 
 BOUNDS: dict[str, Range] = {
-    **dict.fromkeys(("threads", "batch", "decisions", "examples", "calls", "calls_a_round"), AT_LEAST_ONE),
+    **dict.fromkeys(("threads", "batch", "decisions", "examples", "calls", "calls_a_round", "posts"), AT_LEAST_ONE),
     **dict.fromkeys(("p50", "p90", "p99", "raw_ms", "p50_ms", "starts_ms", "model_ms", "ideal_ms"), TIME_MS),
+    **dict.fromkeys(("model_raw_ms", "posts_per_s", "seconds"), TIME_MS),
     **dict.fromkeys(("ms", "total_ms", "import_ms", "open_ms", "first_call_ms"), PART_MS),
     **dict.fromkeys(("round_spread", "joules", "of_peak", "load"), (0, 1e6)),
-    **dict.fromkeys(("int8_gops", "fp32_gops"), (0, 1e9)),
+    **dict.fromkeys(("int8_gops", "fp32_gops", "read_gb_s"), (1e-6, 1e9)),
     **dict.fromkeys(("precision", "recall", "f1", "average_precision", "threshold", "ece"), SHARE),
     **dict.fromkeys(("micro_f1", "macro_f1", "macro_f1_empty_as_one", "micro_ap", "hierarchical_f1"), SHARE),
     **dict.fromkeys(("Bin.low", "Bin.high", "mean_probability", "frequency"), SHARE),
@@ -35,12 +36,7 @@ def check_report(report: Any) -> None:
     check_bounds(report, BOUNDS, COUNT)
     if sum(row.own for row in report.rows) != 1:
         raise ValueError("it needs one own row")
-    settings = [(timing.threads, timing.batch) for timing in report.rows[0].timings]
-    for row in report.rows:
-        if not row.timings or [(timing.threads, timing.batch) for timing in row.timings] != settings:
-            raise ValueError(f"{row.name} has other timings than the first row, or none")
-        if not row.cold.starts_ms or any(not timing.raw_ms or not all(timing.raw_ms) for timing in row.timings):
-            raise ValueError(f"{row.name} has no times of its starts or calls")
+    _check_times(report.rows)
     for quality in (part for row in report.rows for part in _qualities(row)):
         if tuple(label.name for label in quality.labels) != report.labels:
             raise ValueError("the labels of a row are not the report's")
@@ -51,6 +47,29 @@ def check_report(report: Any) -> None:
     for lists in (report.gold, *unknown, *(row.decided for row in report.rows)):
         if len(lists) != len(report.gold) or any(index not in labels for columns in lists for index in columns):
             raise ValueError("labels of another number of examples or labels")
+
+
+def _check_times(rows: Any) -> None:
+    """All were timed in the same settings, and as often: ratios are of pairs of rounds."""
+    first = rows[0]
+    settings = [(timing.threads, timing.batch) for timing in first.timings]
+    for row in rows:
+        if not row.timings or [(timing.threads, timing.batch) for timing in row.timings] != settings:
+            raise ValueError(f"{row.name} has other timings than the first row, or none")
+        if not row.cold.starts_ms or any(not timing.raw_ms or not all(timing.raw_ms) for timing in row.timings):
+            raise ValueError(f"{row.name} has no times of its starts or calls")
+        if any(_lengths(ours) != _lengths(theirs) for ours, theirs in zip(row.timings, first.timings, strict=True)):
+            raise ValueError(f"{row.name} has another number of rounds or calls than the first row")
+        if _streams(row) != _streams(first) or not all(stream.seconds for stream in row.streams or ()):
+            raise ValueError(f"{row.name} has other streams than the first row, or no times of them")
+
+
+def _lengths(timing: Any) -> list[int]:
+    return [len(part) for part in timing.raw_ms]
+
+
+def _streams(row: Any) -> list[tuple[int, int, int]]:
+    return [(stream.threads, stream.batch, len(stream.seconds)) for stream in row.streams or ()]
 
 
 def _qualities(row: Any) -> list[Any]:

@@ -5,7 +5,7 @@ The headline's columns come from the registry in `columns.py`; every other table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench.measure.latency import min_calls_for_quantile
@@ -13,40 +13,32 @@ from bench.report.columns import headline_metrics
 from bench.report.kit.grid import Emphasis, Grid
 from bench.report.kit.style import STAGES
 from bench.report.kit.text import NONE
-from bench.report.types import BenchReport, Bin, Peak, Row, by_support
+from bench.report.rows_grid import figure, own_rows, rows_grid
+from bench.report.speed import alone, faster, limit, peaks, scaling, streams, timings
+from bench.report.types import BenchReport, Bin, ImageSizes, Row, by_support
 from distill.core.printable import escape_markdown
 from distill.core.terminal import output
-from distill.scoring.estimate import Estimate
 from distill.scoring.tables import threshold_cell
 
 MB = 1e6
-
-
-def _grid(
-    title: str,
-    headings: Sequence[str],
-    rows: Sequence[Row],
-    cells: Callable[[Row], Iterable[str]],
-    page_only: int = 0,
-) -> Grid:
-    """A line a variant, under its name; the own one is emphasised."""
-    lines = tuple((row.name, *cells(row)) for row in rows)
-    return Grid(title, ("", *headings), lines, _own(rows), page_only=page_only)
-
-
-def _own(rows: Iterable[Row]) -> tuple[Emphasis, ...]:
-    return tuple("strong" if row.own else "" for row in rows)
-
-
-def _figure(value: Estimate | float | None, spec: str, none: str = NONE) -> str:
-    return none if value is None else f"{value:{spec}}"
+__all__ = [
+    "alone",
+    "faster",
+    "limit",
+    "peaks",
+    "scaling",
+    "streams",
+    "timings",
+]  # of speed, for whom tables are one
 
 
 def headline(rows: Sequence[Row], devices: Sequence[str] = ()) -> Grid:
     """What most readers want, as the registry of metrics has it; `devices` names each row's if they differ."""
     metrics = headline_metrics(rows)
     headings = [metric.heading for metric in metrics]
-    grid = _grid("Benchmark", headings, rows, lambda row: (_figure(m.read(row), f".{m.digits}f") for m in metrics))
+    grid = rows_grid(
+        "Benchmark", headings, rows, lambda row: (figure(m.read(row), f".{m.digits}f") for m in metrics)
+    )
     if not devices:
         return grid
     lines = tuple((name, device, *cells) for device, (name, *cells) in zip(devices, grid.rows, strict=True))
@@ -66,7 +58,7 @@ def differences(rows: Sequence[Row]) -> Grid | None:
     headings += ("verdict", "could be shown")
     if not any(d.verdict for row in rows for d in row.differences):  # of an earlier version
         headings, lines = headings[:4], [line[:4] for line in lines]
-    own = _own(row for row in rows for _ in row.differences)
+    own = own_rows(row for row in rows for _ in row.differences)
     return Grid("Differences, paired bootstrap over examples", headings, tuple(lines), own) if lines else None
 
 
@@ -83,9 +75,9 @@ def stages(report: BenchReport) -> Grid:
 
     def cells(row: Row) -> Iterable[str]:
         ms = {stage.name: stage.ms for stage in row.stages}
-        return (*(_figure(ms.get(name), ".2f") for name in names), f"{sum(ms.values()):.1f}")
+        return (*(figure(ms.get(name), ".2f") for name in names), f"{sum(ms.values()):.1f}")
 
-    return _grid("Where the time goes, mean ms of a call", [*names, "sum"], report.rows, cells)
+    return rows_grid("Where the time goes, mean ms of a call", [*names, "sum"], report.rows, cells)
 
 
 def memory(report: BenchReport) -> Grid:
@@ -108,7 +100,7 @@ def memory(report: BenchReport) -> Grid:
 
     names = ("imports", "load peak", "steady", "steady PSS", "peak", "peak, p50 without arena")
     more = ("steady without arena", "imports PSS", "torch loaded")
-    return _grid("Memory, MB above the imports", names + more, report.rows, cells, page_only=len(more))
+    return rows_grid("Memory, MB above the imports", names + more, report.rows, cells, page_only=len(more))
 
 
 def cold(report: BenchReport) -> Grid:
@@ -121,65 +113,7 @@ def cold(report: BenchReport) -> Grid:
         yield str(len(c.starts_ms))
 
     names = ("imports", "open", "first call", "whole", "all starts", "processes")
-    return _grid("Cold start, ms, files in the system's cache", names, report.rows, cells, page_only=1)
-
-
-def scaling(report: BenchReport) -> Grid | None:
-    """Every number of threads and batch size; None when only one was measured."""
-    settings = [(timing.threads, timing.batch) for timing in report.rows[0].timings]
-    if len(settings) == 1:
-        return None
-
-    def cells(row: Row) -> Iterable[str]:
-        return (f"{t.p50.value:.1f} ms, {t.throughput.value:.0f}/s" for t in row.timings)
-
-    names = [f"{threads} thread{'s' * (threads > 1)}, batch {batch}" for threads, batch in settings]
-    return _grid("Threads and batches: p50 of a call, examples a second", names, report.rows, cells)
-
-
-def timings(report: BenchReport) -> Grid:
-    """Everything that was timed."""
-    quantiles = ("p50 ms [95 %]", "p90 ms [95 %]", "p99 ms [95 %]")
-    headings = ("", "threads", "batch", "calls", *quantiles, "examples a second", "spread of the rounds' medians")
-    lines = []
-    for row in report.rows:
-        for t in row.timings:
-            times = (_figure(time, ".1f", "too few calls") for time in (t.p50, t.p90, t.p99))
-            rates = (f"{t.throughput.value:.1f}", f"{t.round_spread:.1%}")
-            lines.append((row.name, str(t.threads), str(t.batch), str(t.calls), *times, *rates))
-    title = "Milliseconds a call, end to end: image files and texts in, labels out"
-    return Grid(title, headings, tuple(lines), _own(row for row in report.rows for _ in row.timings))
-
-
-def limit(report: BenchReport) -> Grid | None:
-    """How near the model comes to the machine's own matrix products; None where no work was counted."""
-
-    def cells(row: Row) -> Iterable[str]:
-        assert row.work is not None
-        w = row.work
-        yield str(w.tokens)
-        yield from (f"{macs / 1e9:.2f}" for macs in (w.low_bit_macs, w.float_macs))
-        yield from (f"{ms:.1f}" for ms in (w.model_ms, w.ideal_ms))
-        yield f"{w.of_peak:.0%}"
-        yield f"{2 * (w.low_bit_macs + w.float_macs) / w.model_ms / 1e6:.1f}"
-
-    title, rows = "How near to the limit", [row for row in report.rows if row.work is not None]
-    for p in report.peaks[:1]:
-        title += f": {p.int8_gops:.0f} Gop/s in int8 and {p.fp32_gops:.0f} in fp32 at {_shape(p)}"
-        title += f" with {p.threads} thread(s)"
-    names = ("tokens", "int8 GMAC", "fp32 GMAC", "model ms", "at peak ms", "achieved / peak", "achieved Gop/s")
-    return _grid(title, names, rows, cells, page_only=1) if rows else None
-
-
-def peaks(report: BenchReport) -> Grid | None:
-    """What the machine itself reaches; None where it was not measured."""
-    lines = tuple((_shape(p), str(p.threads), f"{p.int8_gops:.1f}", f"{p.fp32_gops:.1f}") for p in report.peaks)
-    headings = ("matrix product", "threads", "int8 Gop/s", "fp32 Gop/s")
-    return Grid("The machine's peaks: its best matrix products in onnxruntime", headings, lines) if lines else None
-
-
-def _shape(peak: Peak) -> str:
-    return f"{peak.rows} x {peak.inner} x {peak.columns}"
+    return rows_grid("Cold start, ms, files in the system's cache", names, report.rows, cells, page_only=1)
 
 
 def quality(rows: Sequence[Row], report: BenchReport) -> Grid:
@@ -203,7 +137,7 @@ def quality(rows: Sequence[Row], report: BenchReport) -> Grid:
         own += ("hierarchical F1",)
     accuracies = [f"{group.title} [95 %]" for group in rows[0].quality.groups or ()]
     title = f"Quality on {report.conditions.split}, {rows[0].quality.examples} examples"
-    grid, c = _grid(title, [*names, *halves, *own, *accuracies], rows, cells), report.constant
+    grid, c = rows_grid(title, [*names, *halves, *own, *accuracies], rows, cells), report.constant
     f1s = (f"{f1:.3f}" for f1 in (c.micro_f1, c.macro_f1, c.macro_f1_empty_as_one))
     of_groups = (f"{group.accuracy.value:.3f}" for group in c.groups or ())
     constant = (f"always {', '.join(c.names)}", *f1s, *[NONE] * (len(own) + 4), *of_groups)
@@ -222,7 +156,7 @@ def labels(rows: Sequence[Row], own: Row) -> Grid:
     lines = []
     for i in by_support(own.quality):
         q = own.quality.labels[i]
-        shares = (_figure(share, ".3f") for share in (q.precision, q.recall, q.f1, q.average_precision))
+        shares = (figure(share, ".3f") for share in (q.precision, q.recall, q.f1, q.average_precision))
         f1s = (f"{row.quality.labels[i].f1:.3f}" for row in others)
         lines.append((q.name, str(q.support), str(q.predicted), *shares, threshold_cell(q.threshold), *f1s))
     title = f"By label, the most frequent first: {own.name}, and the others' F1"
@@ -242,7 +176,7 @@ def reliability(bins: Sequence[tuple[str, Bin]], emphasis: Sequence[Emphasis] = 
 def reliability_of(rows: Sequence[Row]) -> Grid:
     """The bins of all variants."""
     bins = [(row.name, part) for row in rows for part in row.reliability]
-    return reliability(bins, _own(row for row in rows for _ in row.reliability))
+    return reliability(bins, own_rows(row for row in rows for _ in row.reliability))
 
 
 def grids(report: BenchReport) -> list[Grid]:
@@ -254,7 +188,11 @@ def grids(report: BenchReport) -> list[Grid]:
         cold(report),
         memory(report),
         scaling(report),
+        alone(report),
+        streams(report),
+        faster(report),
         limit(report),
+        peaks(report),
     )
     return [grid for grid in tables if grid is not None]
 
@@ -266,7 +204,7 @@ def footnotes(report: BenchReport) -> list[str]:
     notes = [
         f"{m.cpu} ({m.int8_target}), {m.cores} cores, {timing.threads} thread(s), batch {timing.batch}, "
         f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, short to long; "
-        "end to end from image file and text to labels; peak MB is the whole process.",
+        f"end to end from image file{_image_sizes(c.images)} and text to labels; peak MB is the whole process.",
         f"Quality on {c.split} ({c.examples} examples); thresholds {_origins(report.rows)}; macro-F1 counts "
         "an empty label as 0; intervals are bootstrap, over examples for F1 and over rounds for times.",
         f"Micro-F1 {_halves(report.rows)}.",
@@ -324,6 +262,10 @@ def to_whole_markdown(report: BenchReport) -> str:
     """Everything."""
     rest = "".join(f"\n**{escape_markdown(grid.title)}**\n\n{grid.to_markdown()}" for grid in grids(report)[1:])
     return to_markdown(report) + rest
+
+
+def _image_sizes(images: ImageSizes | None) -> str:
+    return "" if images is None else f" ({images.side_px:.0f} pixels, {images.kb:.0f} kB, medians)"
 
 
 def _origins(rows: Sequence[Row]) -> str:

@@ -9,125 +9,23 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.report.bounds import check_report
+from bench.report.measured import ColdStart, Memory, Peak, Stage, Stream, Timing, Work
 from distill.core.errors import BenchError, RecipeError
 from distill.core.files import read_json
 from distill.core.schema import build_dataclass
+from distill.core.untrusted import short_repr
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import ConstantBaseline, Decisions, Quality, Targets
 from distill.scoring.verdict import Verdict
 
-SCHEMA = 5
+SCHEMA = 6
+READABLE = (
+    5,
+    SCHEMA,
+)  # what schema 6 added may be missing: models alone, streams, the speed of memory, image sizes
 
 # Of every example, the places of the labels that it has, or that are decided for it.
 Indices = tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds a call of `batch` examples, end to end: image files and texts in, labels out.
-
-    `raw_ms` holds the timed calls round by round, warm-up excluded. The intervals draw whole rounds, because calls
-    of one round share the machine's mood. p90 and p99 are None below the number of calls that they need.
-    `round_spread` is (largest - smallest) / median of the rounds' medians.
-    """
-
-    threads: int
-    batch: int
-    p50: Estimate
-    p90: Estimate | None
-    p99: Estimate | None
-    round_spread: float
-    raw_ms: tuple[tuple[float, ...], ...]
-
-    @property
-    def calls(self) -> int:
-        """How many were timed."""
-        return sum(len(part) for part in self.raw_ms)
-
-    @property
-    def throughput(self) -> Estimate:
-        """Examples a second at the median call."""
-        p50 = self.p50
-        return Estimate(*(1000 * self.batch / ms for ms in (p50.value, p50.high, p50.low)))
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Mean milliseconds of one step of a call at batch 1. Names, in order: decode, resize, tokenise, batch, then
-    text, image and head, or model where the runtime does not tell them apart, then decide."""
-
-    name: str
-    ms: float
-
-
-@dataclass(frozen=True)
-class ColdStart:
-    """Milliseconds, each the median over `starts_ms`, which holds every fresh process's whole time from its start
-    to its first answer: interpreter and imports, opening the model alone, and the first call."""
-
-    total_ms: float
-    import_ms: float
-    open_ms: float
-    first_call_ms: float
-    starts_ms: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Resident:
-    """Bytes of a process in memory; PSS counts pages shared with others in part, None where the system has none."""
-
-    rss_bytes: int
-    pss_bytes: int | None
-
-
-@dataclass(frozen=True)
-class WithoutArena:
-    """The same calls in a process whose onnxruntime gives memory back at once (enable_cpu_mem_arena off)."""
-
-    steady: Resident
-    peak_bytes: int
-    p50_ms: float
-
-
-@dataclass(frozen=True)
-class Memory:
-    """`imported` is the interpreter with the same imports and no model: what is above it is the model's.
-    `load_peak_bytes` and `peak_bytes` are the largest RSS up to the open model and up to the last call, `steady`
-    after it."""
-
-    imported: Resident
-    load_peak_bytes: int
-    steady: Resident
-    peak_bytes: int
-    torch_loaded: bool
-    without_arena: WithoutArena | None
-
-
-@dataclass(frozen=True)
-class Work:
-    """Multiply-accumulates of one example of `tokens` tokens, in 8 bits or fewer and in float; `model_ms` is
-    the model's time for it, `ideal_ms` what it would take at the machine's measured peaks, `of_peak` their
-    ratio."""
-
-    tokens: int
-    low_bit_macs: int
-    float_macs: int
-    model_ms: float
-    ideal_ms: float
-    of_peak: float
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The machine's own matrix products in onnxruntime, in 10^9 operations a second (a multiply-accumulate is
-    two): what the best of calls reached for rows x inner x columns."""
-
-    threads: int
-    rows: int
-    inner: int
-    columns: int
-    int8_gops: float
-    fp32_gops: float
 
 
 @dataclass(frozen=True)
@@ -161,7 +59,7 @@ class Row:
     `joules` are those of a call, of the whole package. `differences` are from the report's reference, from its
     baseline and, of the own Bundle, from its fp32 parent. `quality_text_alone` is None where no example has a text,
     `quality_image_alone` where none has an image. `decided` holds, for every example in order, the indices of the
-    labels decided for, which `quality` measures.
+    labels decided for, which `quality` measures. `streams` are None in reports of earlier versions.
     """
 
     name: str
@@ -182,6 +80,7 @@ class Row:
     reliability: tuple[Bin, ...]
     differences: tuple[Difference, ...]
     decided: Indices
+    streams: tuple[Stream, ...] | None = None
 
     def difference_from(self, name: str) -> Difference | None:
         """The one from the variant of this name, if it was taken."""
@@ -217,9 +116,17 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class ImageSizes:
+    """Medians over the images that are asked for: the longer side in pixels, and the file."""
+
+    side_px: float
+    kb: float
+
+
+@dataclass(frozen=True)
 class Conditions:
     """All that figures depend on beside the machine. A round has `calls_a_round` calls; `spinning` says what
-    onnxruntime's waiting threads do."""
+    onnxruntime's waiting threads do. `images` is None where no example has one, and in earlier reports."""
 
     started: str
     python: str
@@ -232,6 +139,7 @@ class Conditions:
     examples_sha256: str
     calls: int
     calls_a_round: int
+    images: ImageSizes | None = None
 
 
 @dataclass(frozen=True)
@@ -262,11 +170,14 @@ class BenchReport:
 
 
 def read(path: Path) -> BenchReport:
-    """A report from its JSON file. Raises BenchError for another schema, for one that does not fit it, and for
-    figures that none can have."""
+    """A report from its JSON file. Raises BenchError for a schema that is not READABLE, for one that does not fit
+    it, and for figures that none can have."""
     tree = read_json(path, BenchError)
-    if not isinstance(tree, dict) or tree.pop("schema", None) != SCHEMA:
-        raise BenchError(f"{path}: not a bench report of schema {SCHEMA}; run distill bench again")
+    schema = tree.pop("schema", None) if isinstance(tree, dict) else None
+    if schema not in READABLE:
+        known = " or ".join(map(str, READABLE))
+        told = f"its schema is {short_repr(schema)}, expected {known}"
+        raise BenchError(f"{path}: not a bench report that this distill reads, {told}; run distill bench again")
     try:
         report = build_dataclass(BenchReport, tree, "report")
         check_report(report)

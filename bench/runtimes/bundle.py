@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.runtimes.many import Many, by_workers
 from bench.runtimes.variants import OPTIONS, Variant
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.towers import Tower
@@ -47,6 +48,16 @@ class BundlePredictor:
         """Shares of time by the profile of onnxruntime on the CPU or of OpenVINO; None for another."""
         shares = self._shares(batch)
         return None if shares is None else {str(tower): share for tower, share in shares.items()}
+
+    def many(self, threads: int) -> Many:
+        """The product's own workers; a model that onnxruntime runs on the CPU has one thread in each."""
+        pool, alone = self.predictor.pool, self.predictor.runtime.startswith("onnxruntime")
+        alone = alone and self.predictor.options.provider == "cpu"
+        how = f"{pool.workers} workers" if pool.workers > 1 else "1 worker"
+        how += (
+            ", the model on one thread in each" if alone else f"; the model has {pool.workers} threads of its own"
+        )
+        return by_workers(self, self.predictor.logits, pool, how)
 
     def _shares(self, batch: ModelInputs) -> dict[Tower, float] | None:
         bundle, runtime = self.predictor.bundle, self.predictor.runtime

@@ -5,15 +5,17 @@ Everything around the model is the same code for every runtime, so that a differ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.runtimes.many import Many
 from bench.runtimes.variants import OF_BUNDLES, OPTIONS, Runtime, Variant, variant_from_path
 from distill.core import runtimes
 from distill.core.errors import BenchError
@@ -45,6 +47,10 @@ class OpenModel(Protocol):
     def towers(self, batch: ModelInputs) -> dict[str, float] | None:
         """Shares of the model's time that its text tower, image tower and head take for this batch, by the names
         "text", "image" and "head", together 1; None where the runtime does not tell."""
+
+    def many(self, threads: int) -> Many:
+        """Its own best way to answer many posts with so many threads. The model may be good for nothing else
+        afterwards."""
 
 
 @runtime_checkable
@@ -122,6 +128,21 @@ def answer(model: OpenModel, texts: Sequence[str], images: Sequence[Path | None]
     batch = model.preprocessor.batch(model.preprocessor.rows(texts, pixels))
     decisions = model.thresholds.apply(to_probabilities(model.logits(batch), model.thresholds.groups))
     return [model.labels.decode(row) for row in decisions]
+
+
+@contextmanager
+def decoded_beforehand(model: OpenModel, rows: Sequence[tuple[str, Path | None]]) -> Iterator[None]:
+    """The images and texts of these rows are decoded and tokenised now. What is asked for of them meanwhile takes
+    the model's time, and what it takes to collate a batch and to decide: the same code for every runtime."""
+    preprocessor = model.preprocessor
+    images: dict[Any, Any] = {image: preprocessor.image(image) for _, image in rows}
+    ids = {text: preprocessor.ids([text])[0] for text, _ in rows}
+    preprocessor.image = lambda source, name=None: images[source]  # type: ignore[method-assign]
+    preprocessor.ids = lambda texts: [ids[text] for text in texts]  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del preprocessor.image, preprocessor.ids
 
 
 def probabilities(model: OpenModel, examples: Sequence[Example]) -> Probabilities:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from distill.cli.options import column_options, training_options
+from distill.cli.options import column_options, training_options, unlabelled_to_folds_option
 from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
 from distill.core.transcript import recorded
@@ -20,6 +20,7 @@ from distill.core.transcript import recorded
     help='Baseline that becomes the run: "n-grams", text, image, "text + image", "text + image + n-grams", or '
     'with "static" in place of "text".  [default: the best]',
 )
+@unlabelled_to_folds_option
 @column_options
 @recorded
 def baseline(
@@ -31,6 +32,7 @@ def baseline(
     overwrite: bool,
     use: str | None,
     report_to: tuple[str, ...],
+    unlabelled: Path | None,
     columns: Columns,
 ) -> None:
     """Measure what needs no training.
@@ -58,6 +60,7 @@ def baseline(
         overwrite=overwrite,
         columns=columns,
         report_to=report_to,
+        unlabelled=unlabelled,
     )
     output.print(baseline_table(Baselines.read(out)))
     print_json_file(out / BASELINES)

@@ -90,6 +90,12 @@ def _report_of(bundle: Path, **_: Any) -> Path:
     help="Runtime to run BUNDLE in too. Repeatable.",
 )
 @split_option
+@click.option(
+    "--originals",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Images of the same names to measure with in place of the split's, e.g. before they were shrunk.",
+)
 @click.option("--threads", metavar="N,N,...", help="Numbers of threads, e.g. 1,4.  [default: CPUs available]")
 @click.option(
     "--batch", "batches", default="1", show_default=True, metavar="N,N,...", help="Batch sizes, e.g. 1,8."
@@ -112,6 +118,7 @@ def run(
     providers: tuple[Provider, ...],
     runtimes: tuple[Runtime, ...],
     split: str | None,
+    originals: Path | None,
     threads: str | None,
     batches: str,
     calls: int,
@@ -128,8 +135,8 @@ def run(
     """Benchmark a Bundle beside other runs, Bundles and toolkits.
 
     Each variant runs in a process of its own and their calls are interleaved, so that noise affects all alike. If
-    BUNDLE-fp32 exists, it is included, and so is the baseline. Writes the report as JSON, Markdown and an HTML
-    page with plots.
+    BUNDLE-fp32 exists, it is included, and so is the baseline. At last each runtime answers many posts at once, its
+    threads used in its own best way. Writes the report as JSON, Markdown and an HTML page with plots.
 
     \b
     Examples:
@@ -160,6 +167,8 @@ def run(
     trackers = choose_trackers(report_to)
     openings = other_openings(bundle, providers, runtimes)
     splits, eval_set = _eval_set(data, bundle, split, columns, against)
+    if originals is not None:
+        eval_set = eval_set.with_images(originals)
     plan = replace(plan, baseline=find_baseline(baseline, bundle, splits))
     report = run_with_peers(bundle, against, peers, splits.train, eval_set, plan, openings)
     written = write(report, out)

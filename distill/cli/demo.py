@@ -38,14 +38,16 @@ def demo(ctx: click.Context, out: Path, overwrite: bool) -> None:
     from distill.core.terminal import console, note
 
     refuse_existing(out, overwrite, lambda folder: (folder / "encoders").is_dir(), "a demo")
+    # Here: without torch, this ends before anything is removed.
+    from distill.data.dataset import read_splits
+    from distill.data.generated import write_demo_data
+    from distill.model.demo_encoders import write_demo_encoders
+
     if out.exists():
         remove_folder(out)
     started = time.perf_counter()
     data = out / "data"
     note(f"generating images in {data} and tiny random encoders in {out / 'encoders'}")
-    from distill.data.dataset import read_splits
-    from distill.data.generated import write_demo_data
-    from distill.model.demo_encoders import write_demo_encoders
 
     def step(*arguments: str | Path) -> None:
         words = [str(argument) for argument in arguments]

@@ -22,10 +22,18 @@ MINUTE, HOUR = 60, 3600
 
 
 def plan_teacher(
-    data: Path, out: Path, recipe: Path | None, overrides: Sequence[str], columns: Columns
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    columns: Columns,
+    unlabelled: Path | None = None,
 ) -> TrainingPlan:
     """Of `distill train-teacher`. Raises as it does."""
-    settings, splits = _read(data, out, recipe, overrides, columns)
+    settings, splits = _read(data, out, recipe, overrides, columns, unlabelled=unlabelled)
+    from teacher.train import check_unlabelled
+
+    check_unlabelled(settings.teacher, unlabelled)
     return teacher_plan(settings.teacher, splits, out, max(settings.teacher.folds, 1))
 
 
@@ -51,9 +59,12 @@ def plan_student(
     columns: Columns,
     sources: TeacherSources,
     arms: int,
+    unlabelled: Path | None = None,
 ) -> TrainingPlan:
     """Of `distill train-student`, which trains so many `arms`. Raises as it does."""
-    settings, splits = _read(data, out, recipe, overrides, columns, sources.runs[0] if sources.runs else None)
+    settings, splits = _read(
+        data, out, recipe, overrides, columns, sources.runs[0] if sources.runs else None, unlabelled
+    )
     from distill.training.rehearsal import TrainingTask, rehearse
     from student.train import DistillationTargets, fit_student
     from teacher.teachers import Teachers
@@ -68,7 +79,9 @@ def plan_student(
         return fit_student(quick, part, DistillationTargets(teachers.soft_targets(part.train)), run)
 
     return rehearse(
-        TrainingTask("the student", config.batch_size, config.epochs, folds * arms, sample), splits, out
+        TrainingTask("the student", config.batch_size, config.epochs, folds * arms, sample, len(splits.unlabelled)),
+        splits,
+        out,
     )
 
 
@@ -99,6 +112,42 @@ def plan_finetune(
         return finetune_student(Checkpoint.load(student), quick, part, targets, limit, run)
 
     return rehearse(TrainingTask("the student", size, settings.finetune.epochs, 1, sample), splits, out)
+
+
+def plan_search(
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    columns: Columns,
+    sources: TeacherSources,
+    ladder: Path | None,
+    families: dict[str, dict[str, Any]],
+    unlabelled: Path | None = None,
+) -> TrainingPlan:
+    """Of `distill search-student`, from its first candidate, and if every round keeps half. Raises as it does."""
+    settings, splits = _read(
+        data, out, recipe, overrides, columns, sources.runs[0] if sources.runs else None, unlabelled
+    )
+    from bench.search.run import lesson_of
+    from distill.core.terminal import note
+    from distill.training.rehearsal import TrainingTask, rehearse
+    from student.search.halving import trainings_of
+    from student.search.ladder import ladder_of
+    from student.train import fit_student
+
+    candidates, lesson = ladder_of(ladder, families, settings), lesson_of(sources, settings, splits)
+    note(f"{len(candidates)} candidates: {', '.join(each.name for each in candidates)}")
+    config = candidates[0].config
+    quick = replace(config, epochs=1, out_of_fold=False)
+    trainings = trainings_of(len(candidates), len(lesson.targets.folds))
+
+    def sample(part: Splits, run: Any) -> Any:
+        return fit_student(quick, part, replace(lesson.targets_for(config), folds=[], unlabelled=[]), run)
+
+    name = f"a search of {len(candidates)} students"
+    task = TrainingTask(name, config.batch_size, config.epochs, trainings, sample, len(splits.unlabelled))
+    return rehearse(task, splits, out)
 
 
 def show_plan(*plans: TrainingPlan) -> None:
@@ -168,13 +217,21 @@ def _show_table(title: str, rows: dict[str, str]) -> None:
 
 
 def _read(
-    data: Path, out: Path, recipe: Path | None, overrides: Sequence[str], columns: Columns, run: Path | None = None
+    data: Path,
+    out: Path,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    columns: Columns,
+    run: Path | None = None,
+    unlabelled: Path | None = None,
 ) -> tuple[Recipe, Splits]:
     """The settings and the data, checked as the training does."""
     from distill.api import read_by_recipe
     from distill.core.files import refuse_overwriting
     from distill.core.recipe import Recipe
+    from distill.data.checks import with_unlabelled
 
     settings = Recipe.load(recipe, overrides)
-    refuse_overwriting(out, data)
-    return settings, read_by_recipe(data, settings, columns, run)
+    refuse_overwriting(out, data, *([] if unlabelled is None else [unlabelled]))
+    splits = read_by_recipe(data, settings, columns, run)
+    return settings, with_unlabelled(splits, unlabelled)

@@ -23,6 +23,7 @@ from distill.cli.launch import runs_in_several_processes
 from distill.cli.predict import predict
 from distill.cli.recipe import recipe
 from distill.cli.retrain import retrain
+from distill.cli.search_student import search_student
 from distill.cli.select import select
 from distill.cli.serve import serve
 from distill.cli.split import split
@@ -37,7 +38,16 @@ from distill.core.package_guard import require_own
 
 SECTIONS = {
     "Start here": (demo,),
-    "Train": (baseline, train_teacher, train_student, compare_teachers, tune, retrain, finetune_int8),
+    "Train": (
+        baseline,
+        train_teacher,
+        train_student,
+        search_student,
+        compare_teachers,
+        tune,
+        retrain,
+        finetune_int8,
+    ),
     "Export and measure": (export, evaluate, inspect, bench),
     "Use a Bundle": (predict, explain, serve, verify),
     "Data and settings": (select, split, data, recipe),
@@ -51,6 +61,7 @@ OPTIONAL_PACKAGES = {
     "compare-teachers": ("teacher",),
     "tune": ("teacher",),
     "train-student": ("student", "teacher"),
+    "search-student": ("student", "teacher", "export", "bench"),
     "finetune-int8": ("student", "teacher"),
     "export": ("export",),
     "evaluate": ("bench",),
@@ -77,7 +88,7 @@ def main(ctx: click.Context) -> None:
     """
     require_own(*OPTIONAL_PACKAGES.get(str(ctx.invoked_subcommand), ()))
     if runs_in_several_processes(str(ctx.invoked_subcommand)):
-        # torch would tell each process that all parameters are used, where they are: training.trainer._arguments.
+        # torch would tell each process that all parameters are used, where they are: see trainer_arguments.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from distill.model.distributed import init_process_group
 

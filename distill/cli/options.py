@@ -251,6 +251,21 @@ dry_run_option = click.option(
 _seed_option = click.option("--seed", type=SEED, help="Seed of the training.  [default: that of the recipe]")
 
 
+unlabelled_option = click.option(
+    "--unlabelled",
+    type=ROWS,
+    metavar="FILE",
+    help="Unlabelled rows (.json, .jsonl, .csv) that the teacher, or the answers, label for the student.",
+)
+unlabelled_to_folds_option = click.option(
+    "--unlabelled",
+    type=ROWS,
+    metavar="FILE",
+    help="Unlabelled rows (.json, .jsonl, .csv) that the folds' teachers answer too, so that students' folds learn "
+    "from them.",
+)
+
+
 def training_options(*seeded: str, with_recipe: bool = True) -> Decorator:
     """The options that all commands share which train; --seed sets these keys of the recipe, if any are named."""
     options: list[Decorator] = [
@@ -267,7 +282,7 @@ def training_options(*seeded: str, with_recipe: bool = True) -> Decorator:
             help="Where to train; auto takes a CUDA GPU if there is one, else the CPU.",
         ),
         click.option("--resume", is_flag=True, help="Continue an interrupted run."),
-        click.option("--overwrite", is_flag=True, help="Delete an existing run at --out first."),
+        click.option("--overwrite", is_flag=True, help="Replace a run at --out, once the new one is finished."),
         json_option,
         report_to_option,
     ]

@@ -142,8 +142,11 @@ def predict(
         )
     if workers and engine != "ray":
         raise click.UsageError("--workers are those of --engine ray; for one process there is --threads")
-    if recursive and (source is None or not source.is_dir()):
-        raise click.UsageError("--recursive reads the folders in a SOURCE that is a folder of images; give one")
+    if recursive and (source is None or not source.is_dir() or split):
+        what = f"--split names files of {source}" if split else f"{source or 'one post'} is no folder"
+        raise click.UsageError(
+            f"--recursive reads the folders in a folder of images, and {what}; leave out --recursive"
+        )
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other; give one of them")
     if out is not None and engine == "local" and out.suffix and out.suffix.lower() not in WRITTEN:
@@ -158,7 +161,7 @@ def predict(
     from distill.runtime.hub_dataset import resolve_dataset
     from distill.runtime.ocr.reader import TextReader
     from distill.runtime.opened import RunOptions
-    from distill.runtime.partial_file import clear_output
+    from distill.runtime.partial_file import clear_output, refuse_output
     from distill.runtime.predictions import predict_source
     from distill.runtime.predictor import Predictor
 
@@ -174,15 +177,18 @@ def predict(
     if out is not None:
         refuse_overwriting(out, *(path for path in (bundle, source, image) if isinstance(path, Path)))
     if out is not None and not resume:
-        clear_output(out, overwrite, is_folder=engine == "ray")
+        refuse_output(out, overwrite, is_folder=engine == "ray")
     opening = RunOptions(provider=provider, runtime=runtime, batch=batch, raw=raw, abstain=abstain)
     if engine == "ray" and out is not None:
         from distill.runtime.ray.predict import predict_on_ray
         from distill.runtime.ray.session import RayOptions
 
-        failed_rows = predict_on_ray(bundle, items, out, resume, RayOptions(workers, threads, ray_address, opening))
+        options = RayOptions(workers, threads, ray_address, opening)
+        failed_rows = predict_on_ray(bundle, items, out, resume, options, overwrite)
     else:
         predictor = Predictor.load(bundle, threads, opening)
+        if out is not None and overwrite:
+            clear_output(out)
         items = items.remembering(predictor.bundle.columns)
         failed_rows = predict_source(predictor, items, out, resume, TextReader(threads) if ocr else None)
     if failed_rows:

@@ -65,7 +65,8 @@ def retrain(
 
     Starts from the weights, recipe and labels of TEACHER, compares the old and the new run on the same fixed test
     set, and reports PROMOTED (exit code 0) or KEPT OLD (exit code 3) with the reason, together with how the new
-    examples differ from the earlier ones. The new run is written to --out in either case.
+    examples differ from the earlier ones. The new run is written to --out in either case. runs/current below is a
+    symbolic link to the run in use (ln -s teacher runs/current), which --current points to the new run.
 
     \b
     Example:

@@ -9,11 +9,11 @@ import click
 
 from distill.cli.baseline_options import baseline_options
 from distill.cli.options import (
-    ROWS,
     column_options,
     dry_run_option,
     teacher_options,
     training_options,
+    unlabelled_option,
 )
 from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
@@ -22,12 +22,7 @@ from distill.core.transcript import recorded
 
 @click.command()
 @teacher_options
-@click.option(
-    "--unlabelled",
-    type=ROWS,
-    metavar="FILE",
-    help="Unlabelled rows (.json, .jsonl, .csv) that the teacher, or the answers, label for the student.",
-)
+@unlabelled_option
 @click.option("--control", is_flag=True, help="Also train the student without the teacher, and compare.")
 @click.option(
     "--seeds",
@@ -83,7 +78,7 @@ def train_student(
     if dry_run:
         sources = TeacherSources.of(teachers or None, teacher_answers, answers_are)
         arms = 2 * seeds if control or seeds > 1 else 1
-        return show_plan(plan_student(data, out, recipe, overrides, columns, sources=sources, arms=arms))
+        return show_plan(plan_student(data, out, recipe, overrides, columns, sources, arms, unlabelled))
     was_finished = is_run(out) and not overwrite
     api.train_student(
         data,

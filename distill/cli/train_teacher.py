@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distill.cli.baseline_options import baseline_options
-from distill.cli.options import column_options, dry_run_option, training_options
+from distill.cli.options import column_options, dry_run_option, training_options, unlabelled_to_folds_option
 from distill.cli.results import print_json_file, same_settings
 from distill.core.columns import Columns
 from distill.core.transcript import recorded
@@ -16,6 +16,7 @@ from distill.core.transcript import recorded
 
 @click.command()
 @training_options("teacher.seed")
+@unlabelled_to_folds_option
 @baseline_options
 @dry_run_option
 @column_options
@@ -29,6 +30,7 @@ def train_teacher(
     overwrite: bool,
     dry_run: bool,
     report_to: tuple[str, ...],
+    unlabelled: Path | None,
     baseline: Any,
     margin: float,
     columns: Columns,
@@ -48,7 +50,7 @@ def train_teacher(
     from distill.data.run_folder import METRICS, is_run
 
     if dry_run:
-        return show_plan(plan_teacher(data, out, recipe, overrides, columns))
+        return show_plan(plan_teacher(data, out, recipe, overrides, columns, unlabelled))
     was_finished = is_run(out) and not overwrite
     api.train_teacher(
         data,
@@ -59,6 +61,7 @@ def train_teacher(
         overwrite=overwrite,
         columns=columns,
         report_to=report_to,
+        unlabelled=unlabelled,
         baseline=baseline,
         margin=margin,
     )

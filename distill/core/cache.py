@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distill.core.errors import OutputError
-from distill.core.terminal import warn
 
 NOWHERE = Path(os.devnull, "distill")  # nothing can be read there, or written
 
@@ -83,4 +82,6 @@ def _warn_once(error: OSError | OutputError) -> None:
     _warned.add(folder)
     reason = "there is no home folder" if folder == NOWHERE else getattr(cause, "strerror", None) or error
     where = "" if folder == NOWHERE else f"{folder}: "
+    from distill.core.terminal import warn  # here: its imports are slow
+
     warn(f"{where}the cache cannot be written ({reason}); going on without it. To keep one, set DISTILL_CACHE")

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from distill.core.columns import Columns
 from distill.core.errors import RecipeError
 from distill.core.limits import check_limits
+from distill.core.objective import Objective as Objective
 from distill.core.printable import is_printable
 from distill.core.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
 from distill.core.untrusted import short_repr, shorten
@@ -22,7 +23,7 @@ from distill.core.untrusted import short_repr, shorten
 C = TypeVar("C", bound="ModelConfig")
 
 Monitor = Literal["balanced_ap", "micro_ap", "macro_ap", "loss"]
-Objective = Literal["micro", "macro", "balanced"]
+MAX_NGRAM_TOKENS = 1_024  # a text's; beyond, comparing its n-grams takes gigabytes
 MARGIN = 0.01  # of F1, of verdicts: a smaller difference is not worth a teacher or a larger model
 Optimizer = Literal["nadam", "adamw"]
 TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
@@ -212,11 +213,19 @@ class ModelConfig:
     def _check_head(self, where: str) -> None:
         if self.text.model == LSTM and (not self.text.trainable or self.text.ngrams != "off"):
             raise RecipeError(
-                f'{where}.text.model={LSTM} starts from nothing; it needs trainable=true and ngrams="off"'
+                f"{where}.text.model={LSTM} starts from nothing; set {where}.text.trainable=true, "
+                f"{where}.text.ngrams=off and {where}.head_start=random"
             )
         if self.head.modalities == "image" and self.text.ngrams != "off":
             raise RecipeError(
-                f"{where}.text.ngrams={self.text.ngrams} reads texts; {where}.head.modalities=image does not"
+                f"{where}.text.ngrams={self.text.ngrams} reads texts; {where}.head.modalities=image does not: set "
+                f"{where}.text.ngrams=off"
+            )
+        if self.text.ngrams != "off" and self.text.max_tokens > MAX_NGRAM_TOKENS:
+            raise RecipeError(
+                f"{where}.text.ngrams={self.text.ngrams} compares each n-gram of a text with each, which takes too "
+                f"much memory for {where}.text.max_tokens={self.text.max_tokens}; set {where}.text.ngrams=off, or "
+                f"max_tokens to {MAX_NGRAM_TOKENS:,} at most"
             )
         if self.text.ngrams == "only" and (self.text.layers or self.text.vocab_size):
             raise RecipeError(
@@ -290,7 +299,7 @@ class DistillConfig:
     """Weights >= 0 of the terms of a student's loss: the data's `hard_labels`, the teacher's `soft_targets` at this
     `temperature`, its `text_features` and `image_features`, and the `label_relations` between its logits. With
     `held_out`, the soft targets of training examples are those of the teacher's folds that were not trained on
-    them."""
+    them; students of folds, for figures out of fold, learn from their own fold's teacher all the same."""
 
     temperature: float
     hard_labels: float
@@ -314,17 +323,23 @@ class StudentConfig(ModelConfig):
     distill: DistillConfig
 
     def __post_init__(self) -> None:
-        self.check("student")
-        if (self.head.fusion, self.head.modalities) != ("concat", "both"):
+        if self.head.fusion != "concat":
             raise RecipeError(
-                f"student.head: fusion={self.head.fusion} and modalities={self.head.modalities} are for teachers; "
-                'a student needs fusion="concat" and modalities="both", and can predict from either alone'
+                f"student.head.fusion={self.head.fusion}: fusions but concat are for teachers; set "
+                "student.head.fusion=concat"
             )
+        self.check("student")
         if self.distill.text_features > 0 and self.text.ngrams == "only":
             raise RecipeError(
                 f"student.distill.text_features={self.distill.text_features} matches features of a text encoder, "
                 "which student.text.ngrams=only has not; set it to 0"
             )
+        for tower, other in (("text", "image"), ("image", "text")):
+            if getattr(self.distill, f"{tower}_features") > 0 and self.head.modalities == other:
+                raise RecipeError(
+                    f"student.distill.{tower}_features matches features of a tower that "
+                    f"student.head.modalities={other} leaves out; set it to 0"
+                )
         for tower, is_trainable in (("text", self.text.trainable), ("image", self.image.trainable)):
             weight = getattr(self.distill, f"{tower}_features")
             if weight > 0 and not is_trainable:

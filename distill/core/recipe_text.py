@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from distill.core.errors import RecipeError
-from distill.core.recipe import recipes_folder
-from distill.core.schema import flatten, parse_override, suggest
+from distill.core.recipe import Recipe, recipes_folder
+from distill.core.schema import parse_override, suggest
 from distill.core.untrusted import short_repr
 
 _TABLE = re.compile(r"\[([\w.]+)\]\s*(?:# *(.*))?")
@@ -79,9 +79,36 @@ def select(key: str) -> list[Setting]:
 
 def to_toml(tree: Mapping[str, Any]) -> str:
     """Settings as a recipe that `--recipe` reads; what is None has no line."""
-    lines: dict[str, list[str]] = {}
-    for key, value in flatten(tree).items():
-        table, _, name = key.rpartition(".")
-        if value is not None:
-            lines.setdefault(table, []).append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
-    return "\n".join("\n".join([f"[{table}]", *rows, ""]) for table, rows in lines.items())
+    return _differences(tree, {})
+
+
+def changes_to_toml(recipe: Recipe) -> str:
+    """The settings that differ from the packaged defaults, which `Recipe.load` lays a file over."""
+    return _differences(asdict(recipe), asdict(Recipe.load()))
+
+
+def _differences(tree: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    tables: dict[str, list[str]] = {}
+    _collect_differences(tree, base, "", tables)
+    return "\n".join("\n".join(([f"[{name}]"] if name else []) + lines) + "\n" for name, lines in tables.items())
+
+
+def _collect_differences(
+    top: Mapping[str, Any], base: Mapping[str, Any], where: str, tables: dict[str, list[str]]
+) -> None:
+    lines = [f"{_key(k)} = {_literal(v)}" for k, v in top.items() if not isinstance(v, dict) and v != base.get(k)]
+    if lines:
+        tables[where] = lines
+    for key, value in top.items():
+        if isinstance(value, dict):
+            _collect_differences(value, base.get(key, {}), f"{where}.{_key(key)}".lstrip("."), tables)
+
+
+def _key(name: str) -> str:
+    """A key of TOML; one that a user has chosen, such as the name of a group, may need quotes."""
+    return name if name.isascii() and name.replace("_", "").isalnum() else _literal(name)
+
+
+def _literal(value: Any) -> str:
+    """JSON's strings, booleans and numbers are TOML's too, but for one character."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007F")

@@ -47,6 +47,8 @@ def build_dataclass(cls: type[T], tree: Any, where: str) -> T:
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
+    if kind is Any:
+        return value
     if dataclasses.is_dataclass(kind):
         return build_dataclass(kind, value, where)  # type: ignore[arg-type]
     if get_origin(kind) is Literal:

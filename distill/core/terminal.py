@@ -36,8 +36,10 @@ class PrintableConsole(Console):
         self._held: list[Any] | None = None
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print, and keep it in the log of a training; what a progress bar draws is not for a log. On standard
-        output, nothing is printed where a command prints JSON in place of tables."""
+        """Print, and keep it in the log of a training; what a progress bar draws is not for a log. Nothing of that
+        where it is quiet; on standard output, nothing is printed where a command prints JSON in place of tables."""
+        if self.quiet:
+            return
         if self._held is not None:
             self._held.append((objects, options))
             return
@@ -119,12 +121,12 @@ def warn(text: str) -> None:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Print nothing in the block, such as what a rehearsal says of a few rows."""
-    quiet = console.quiet
+    """Print nothing in the block, nor log it, such as what a rehearsal says of a few rows."""
+    quiet = console.quiet, output.quiet
     with restored_volume():
         volume.notes = volume.tables = False
-        console.quiet = True
+        console.quiet = output.quiet = True
         try:
             yield
         finally:
-            console.quiet = quiet
+            console.quiet, output.quiet = quiet

@@ -137,6 +137,12 @@ def open_transcript(folder: Path) -> None:
         _current.open(folder / TRAIN_LOG)
 
 
+def close_transcript() -> None:
+    """Write no more of what is being recorded, so that its file may be removed."""
+    if _current is not None:
+        _current.close()
+
+
 def _describe(error: BaseException) -> str:
     if isinstance(error, DistillError):
         return f"error: {error}\n"

@@ -18,6 +18,7 @@ from distill.data.likeness import alike
 from distill.data.roles import Ask
 from distill.preprocess.text import has_text
 
+FEWEST_DEV, FEWEST_POSITIVES = 50, 3  # rows of dev, and of a label there; with fewer, chance decides
 MAX_LISTED = 5  # faults of a kind that are named; the rest is counted
 
 
@@ -79,6 +80,20 @@ def warnings_of(splits: Splits, rows: Sequence[Row], duplicates: Sequence[Duplic
         if count:
             warnings.append(f"{count} of {len(rows)} rows have no {what}")
     return warnings
+
+
+def thin_dev(splits: Splits, step: str) -> list[str]:
+    """A warning of a dev split by which little can be decided, with the next `step`; none of one that is large
+    enough."""
+    known = [example for example in splits.dev if example.labels is not None]
+    positives = Counter(label for example in known for label in example.labels or ())
+    rare = [
+        f"{label} ({positives[label]})" for label in splits.labels.names if 0 < positives[label] < FEWEST_POSITIVES
+    ]
+    if len(known) >= FEWEST_DEV and not rare:
+        return []
+    few = f" and fewer than {FEWEST_POSITIVES} positive examples of {_first_few(rare)}" if rare else ""
+    return [f"dev: {len(known)} labelled rows{few}, on which thresholds and the best epoch would rest; {step}"]
 
 
 def _duplicate_warnings(rows: Sequence[Row], duplicates: Sequence[Duplicates]) -> Iterator[str]:
@@ -166,8 +181,20 @@ def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
     _, broken = facts_of([("unlabelled", example) for example in examples])
     for fault in image_faults(broken):
         raise DataError(fault)
+    return _fresh([replace(example, labels=None, unknown_labels=()) for example in examples], splits)
+
+
+def with_unlabelled(splits: Splits, path: Path | None) -> Splits:
+    """With the examples of a file beside the dataset's own unlabelled ones, each content once, and none that is in
+    a split: of such an example a label is known. Raises as `read_unlabelled`."""
+    more = [] if path is None else read_unlabelled(path, splits)
+    return replace(splits, unlabelled=_fresh([*splits.unlabelled, *more], splits))
+
+
+def _fresh(examples: Sequence[Example], splits: Splits) -> list[Example]:
+    if not examples:
+        return []
     in_splits = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
-    examples = [replace(example, labels=None, unknown_labels=()) for example in examples]
     fresh = {hash_: example for example in examples if (hash_ := content_hash(example)) not in in_splits}
     return list(fresh.values())
 

@@ -13,6 +13,7 @@ RUN/
   tracking.json       what trackers call the run, and tensorboard.events/ their curves, if the recipe names some
   retrain.*           of a retrained teacher: its comparison with the one that it started from
   training/           checkpoints of an unfinished training, removed at the end
+  replaced/           the run that an unfinished one is to replace, and .kept-by-distill (distill.training.replaced)
   .lock               while a process writes the run (distill.core.lock)
 """
 
@@ -36,7 +37,9 @@ TOKENIZER = "tokenizer.json"
 TRAINING = "training"
 RESUME = "go on with --resume"
 START_FILE = "started.json"
+REPLACED, KEPT_MARK = "replaced", ".kept-by-distill"  # without the mark beside it, it is somebody else's folder
 STUDY, BEST, COMPARISON = "study.json", "best.toml", "comparison.json"  # of distill tune and compare-teachers
+SEARCH, CANDIDATES = "search.json", "candidates"  # of distill search-student, and where its runs are
 BASELINES = "baselines.json"  # of distill baseline, beside its run
 MAX_LISTED = 3  # entries of a list that is shown whole
 SHA256_LENGTH = 64  # hex digits
@@ -48,6 +51,8 @@ def describe_non_run(folder: Path) -> str | None:
         return (
             f"a finished search, not a run; train by its best with distill train-teacher --recipe {folder / BEST}"
         )
+    if (folder / SEARCH).is_file() and read_json(folder / SEARCH, RunError).get("recommendation"):
+        return f"a finished search of students, not a run; its runs are in {folder / CANDIDATES}"
     if (folder / COMPARISON).is_file():
         return f"a finished comparison, not a run; its figures are in {COMPARISON}"
     return None
@@ -108,13 +113,21 @@ def weights_sha256(folder: Path) -> str:
     return str(read_run(folder).get("sha256"))
 
 
+def keeps_run(folder: Path) -> bool:
+    """Whether there is a run in `REPLACED` that the one in this folder is to replace."""
+    return (folder / KEPT_MARK).is_file() and (folder / REPLACED).is_dir()
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """run.json of a finished run. Raises RunError, also for a run of another format."""
+    if not folder.exists():
+        raise RunError(f"{folder}: no such folder; give the run of a training")
     if not is_run(folder):
         if description := describe_non_run(folder):
             raise RunError(f"{folder}: {description}")
         state = "an unfinished run; continue it with --resume" if (folder / START_FILE).is_file() else "not a run"
-        raise RunError(f"{folder}: {state} (it has no {RUN_FILE})")
+        before = f"; the run that it is to replace is {folder / REPLACED}" if keeps_run(folder) else ""
+        raise RunError(f"{folder}: {state} (it has no {RUN_FILE}){before}")
     tree = read_json(folder / RUN_FILE, RunError)
     if not isinstance(tree, dict) or tree.get("format") not in (FORMAT, GROUPS_FORMAT):
         raise RunError(f"{folder / RUN_FILE}: not a run of format {FORMAT}; train again with this version")

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image
-
 from distill.core.errors import DataError
 from distill.core.files import sha256_of
 from distill.core.inputs import bounded_lines, open_input
@@ -33,37 +31,14 @@ from distill.data.formats.splits import split_of
 from distill.data.formats.text import encoding_of
 from distill.data.image_folder import find_images
 from distill.data.image_names import IMAGE_SUFFIXES
+from distill.data.items import FailedRow as FailedRow
+from distill.data.items import InMemoryExample as InMemoryExample
+from distill.data.items import Item as Item
 from distill.data.roles import Ask
 from distill.data.rows import FIRST_ROWS, RowReader, open_rows
 from distill.data.text_beside import text_beside
 
 NO_LABELS = Ask(wants_labels=False)
-
-
-@dataclass(frozen=True)
-class FailedRow:
-    """A row that cannot be read: its id, or its number if it has none, and the error. Both can be encoded as
-    UTF-8."""
-
-    id: str
-    error: str
-
-    def __post_init__(self) -> None:
-        for name in ("id", "error"):  # a file name may hold bytes that are not text
-            object.__setattr__(self, name, replace_surrogates(getattr(self, name)))
-
-
-@dataclass(frozen=True)
-class InMemoryExample:
-    """An example whose image is in memory, opened or as the bytes of a file; errors call the image `name`."""
-
-    id: str
-    text: str
-    image: bytes | Image.Image
-    name: str
-
-
-Item = Example | InMemoryExample | FailedRow
 
 
 @dataclass(frozen=True)
@@ -120,7 +95,10 @@ class Source:
     def of_split(cls, folder: Path, split: str, ask: Ask = NO_LABELS) -> Source:
         """The source of one split of a dataset's folder. Raises DataError if it has none, or not as files of its
         own."""
-        parts = find_parts(folder).parts if folder.is_dir() else {}
+        if not folder.is_dir():
+            what = "is one file" if folder.exists() else "no such file or folder"
+            raise DataError(f"{folder}: {what}, and --split names a part of a dataset's folder; leave out --split")
+        parts = find_parts(folder).parts
         if split not in parts:
             raise DataError(f"{folder}: has no {split} split; it has {list_columns(parts)}")
         files = tuple(part.path for part in parts[split])
@@ -145,10 +123,12 @@ class Source:
         except OSError as error:
             raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
         rows = [path for path in names if is_file(path) and _is_about(path, folder)]
+        images, tables = found.images, tuple(path for path in names if path.suffix == parquet.SUFFIX)
+        if recursive and (len(rows) == 1 or tables):
+            name = (rows or tables)[0].name
+            raise DataError(f"{folder}: its rows are in {name}, so no other folder is read; leave out --recursive")
         if len(rows) == 1:
             return cls.open(rows[0], ask)
-        images = found.images
-        tables = tuple(path for path in names if path.suffix == parquet.SUFFIX)
         if tables and images:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
         is_about_images = any(is_file(path) and is_table(path) and split_of(path.stem) for path in names)

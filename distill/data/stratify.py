@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError
-from distill.core.terminal import track
 
 SPLIT_SEED = 13
 PIECE = 1000  # rows
@@ -40,6 +39,8 @@ def stratified_split(
     np.add.at(counts, groups, targets)
     generator = np.random.default_rng(seed)
     part_of = np.full(len(sizes), -1)
+    from distill.core.terminal import track  # here: its imports are slow
+
     for _ in track(_distribute(part_of, counts, sizes, np.asarray(shares), generator), "dividing rows", len(sizes)):
         pass
     return [np.flatnonzero(part_of[groups] == part) for part in range(len(shares))]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.data.checks import faults_of, image_faults, rows_of, warnings_of
+from distill.data.checks import faults_of, image_faults, rows_of, thin_dev, warnings_of
 from distill.data.dataset import SPLIT_NAMES, Example, Splits
 from distill.data.duplicates import WORDS, Duplicates, Kind, Row, find_duplicates
 from distill.data.image_facts import ImageFacts, facts_of
@@ -19,6 +19,7 @@ from distill.preprocess.text import has_text
 
 MAX_GROUPS = 1000  # of each kind of duplicates that a report lists; all are counted
 MAX_ROWS = 20  # of a group
+FOLDS = "train the teacher with --set teacher.folds=5, which rests them on train"
 EXPECTED = 5.0  # examples that two labels would share by chance; fewer may well be none
 
 
@@ -163,7 +164,7 @@ def survey(splits: Splits, source: Path) -> Surveyed:
         tuple(_duplicates(kind, rows, [group for group in duplicates if group.kind == kind]) for kind in WORDS),
         tuple(_never_together(rows, labels)),
         (*faults_of(splits, rows), *image_faults(broken)),
-        tuple(warnings_of(splits, rows, duplicates)),
+        (*warnings_of(splits, rows, duplicates), *(thin_dev(splits, FOLDS) if splits.dev else ())),
     )
     return Surveyed(report, rows, duplicates)
 

@@ -22,7 +22,7 @@ from distill.model.encoders.image import rebuild_image
 from distill.model.encoders.text import rebuild_text
 from distill.model.network import TwoTowerNetwork
 from distill.preprocess.inputs import PreprocessSpec
-from distill.preprocess.text import load_tokenizer
+from distill.preprocess.text import load_tokenizer, vocabulary_size
 from distill.runtime.bundle import Kind
 from distill.scoring.thresholds import Thresholds
 
@@ -71,17 +71,19 @@ class Checkpoint:
         labels = read_run_labels(folder)
         text = rebuild_text(folder / "text", config.text)
         image = rebuild_image(folder / "image", config.image, config.head.grid)
-        network = TwoTowerNetwork(text, image, config, len(labels))
+        spec = PreprocessSpec.from_json(tree["preprocess"])
+        tokenizer_json = (folder / TOKENIZER).read_text(encoding="utf-8")
+        tokenizer = load_tokenizer(tokenizer_json, spec.text)  # fails now rather than after an epoch
+        network = TwoTowerNetwork(text, image, config, len(labels), vocabulary_size(tokenizer))
         network.load_state_dict(load_file(folder / WEIGHTS))
         classifier = Classifier(
             kind=tree["kind"],
             config=config,
             labels=labels,
-            spec=PreprocessSpec.from_json(tree["preprocess"]),
-            tokenizer_json=(folder / TOKENIZER).read_text(encoding="utf-8"),
+            spec=spec,
+            tokenizer_json=tokenizer_json,
             network=network.eval(),
         )
-        load_tokenizer(classifier.tokenizer_json, classifier.spec.text)  # fails now rather than after an epoch
         ranges = {name: (float(low), float(high)) for name, (low, high) in tree["ranges"].items()}
         if any(not -MAX_ACTIVATION <= low <= high <= MAX_ACTIVATION for low, high in ranges.values()):
             raise RunError(f"{folder / RUN_FILE}: a range is not from a lower to a higher number; train again")

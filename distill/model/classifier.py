@@ -9,15 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.core.device import chosen_device
-from distill.core.errors import RunError
 from distill.core.recipe import ModelConfig
-from distill.core.terminal import track
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.labels import LabelSet
 from distill.model import distributed
 from distill.model.augment.image import ImageAugmenter
 from distill.model.augment.text import TextAugmenter, TokenizedText, mask_id, nearest_neighbours, tokenize_words
+from distill.model.compute import autocast, default_device
 from distill.model.dataset import Augmentation, EncodedDataset
 from distill.model.encoders.image import load_image
 from distill.model.encoders.text import load_text
@@ -25,26 +23,14 @@ from distill.model.features import AugmentedView, FeatureExtractor
 from distill.model.fusion import Concat
 from distill.model.network import TwoTowerNetwork
 from distill.model.outputs import Outputs
+from distill.model.text_features import with_text_features
 from distill.preprocess.images import normalise
-from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec, warn_of_cut_texts
-from distill.preprocess.text import has_text, load_tokenizer, pad, tokenise
+from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec, warn_of_capitals, warn_of_cut_texts
+from distill.preprocess.text import has_text, load_tokenizer, tokenise, vocabulary_size
 from distill.runtime.bundle import Kind
 from distill.scoring.probabilities import to_probabilities
 
 EVAL_BATCH = 32
-
-
-def default_device() -> torch.device:
-    """What `using_device` chose; for "auto", the GPU if there is one, else the CPU. Raises RunError for a device
-    that is not there."""
-    device = chosen_device()
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":  # never mps: some operations of some encoders are missing there
-        return torch.device("cuda" if available["cuda"] else "cpu")
-    if not available[device]:
-        names = [name for name, is_there in available.items() if is_there]
-        raise RunError(f"--device {device}: torch {torch.__version__} finds none here, only {', '.join(names)}")
-    return torch.device(device)
 
 
 @dataclass(frozen=True)
@@ -66,17 +52,22 @@ class Classifier:
         text = load_text(config.text, kind, texts)
         image = load_image(config.image, kind, config.head.grid)
         torch.manual_seed(config.seed)
-        network = TwoTowerNetwork(text.encoder, image.encoder, config, len(labels))
+        tokenizer = load_tokenizer(text.tokenizer_json, text.spec)
+        network = TwoTowerNetwork(text.encoder, image.encoder, config, len(labels), vocabulary_size(tokenizer))
         if network.ngrams is not None:
-            network.ngrams.fit_idf(tokenise(load_tokenizer(text.tokenizer_json, text.spec), list(texts)))
+            network.ngrams.fit_idf(tokenise(tokenizer, list(texts)))
         spec = PreprocessSpec(image=image.spec, text=text.spec)
         return cls(kind, config, labels, spec, text.tokenizer_json, network)
 
-    def warn_of_cut_texts(self, splits: Splits) -> None:
-        """Print how many texts of train and dev are longer than the model reads."""
-        if self.network.modalities != "image":
-            texts = [example.text for example in (*splits.train, *splits.dev)]
-            warn_of_cut_texts("train and dev", Preprocessor(self.spec, self.tokenizer_json), texts)
+    def warn_of_texts(self, splits: Splits) -> None:
+        """Print how many texts of train and dev are longer than the model reads, and whether its tokenizer is one
+        that capitals break."""
+        if self.network.modalities == "image":
+            return
+        texts = [example.text for example in (*splits.train, *splits.dev)]
+        preprocessor = Preprocessor(self.spec, self.tokenizer_json)
+        warn_of_cut_texts("train and dev", preprocessor, texts)
+        warn_of_capitals("train and dev", preprocessor, texts, f"{self.kind}.text.lowercase")
 
     def encode_train(
         self,
@@ -118,25 +109,7 @@ class Classifier:
             text_features=None,
             teacher=teacher,
         )
-        return replace(encoded, text_features=self._text_features(encoded))
-
-    def _text_features(self, encoded: EncodedDataset) -> NDArray[np.float32] | None:
-        """Pooled features (N, W) of a frozen text tower, None where it is trained or its tokens are needed."""
-        network = self.network
-        if network.text_trainable or network.modalities == "image" or not isinstance(network.fusion, Concat):
-            return None
-        device = default_device()
-        tower = network.text.to(device).eval()
-        features = np.zeros((len(encoded), tower.width), dtype=np.float32)
-        order = np.argsort(encoded.lengths(), kind="stable")
-        starts = range(0, len(order) if tower.width else 0, EVAL_BATCH)
-        with torch.no_grad():
-            for start in track(starts, "text features", len(starts)):
-                rows = order[start : start + EVAL_BATCH]
-                batch = pad([encoded.token_ids[row] for row in rows], encoded.pad_id)
-                ids, mask = (torch.from_numpy(array).to(device) for array in batch)
-                features[rows] = tower(ids, mask).float().cpu().numpy()
-        return features
+        return encoded if self.network.text_trainable else with_text_features(self.network, encoded)
 
     def _extractor(self, view: AugmentedView | None = None) -> FeatureExtractor:
         device = default_device()
@@ -162,21 +135,33 @@ class Classifier:
         """How many values of each output an example has."""
         return Outputs(len(self.labels), self.network.text.width, self.network.image.width)
 
-    def outputs(self, encoded: EncodedDataset) -> Outputs[NDArray[np.float32]]:
-        """Logits and the encoders' outputs, in the order of the examples; texts of similar length share a batch."""
+    def outputs(self, encoded: EncodedDataset, as_trained: bool = False) -> Outputs[NDArray[np.float32]]:
+        """Logits and the encoders' outputs, in the order of the examples; texts of similar length share a batch.
+
+        The encoders run in the arithmetic of their training if `as_trained`, which only the process that trained
+        them knows; else in fp32, in which they are shipped.
+        """
         device = default_device()
         network = self.network.to(device).eval()
-        order = np.argsort(encoded.lengths(), kind="stable")
+        arithmetic = autocast(network.trained_in if as_trained else "fp32")
         result = self.output_widths().map(lambda width: np.zeros((len(encoded), width), dtype=np.float32))
-        with torch.no_grad():
-            step = EVAL_BATCH * distributed.world_size()  # several processes take turns with the batches
-            for start in range(EVAL_BATCH * distributed.rank(), len(order), step):
-                rows = order[start : start + EVAL_BATCH]
+        batches = encoded.batches_by_length(EVAL_BATCH)
+        with torch.no_grad():  # several processes take turns with the batches
+            for rows in batches[distributed.rank() :: distributed.world_size()]:
                 batch = encoded.collate([encoded[int(row)] for row in rows])
                 inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
+                with arithmetic:
+                    inputs |= network.pooled(**inputs)
                 part = network.outputs(**inputs).map(lambda tensor: tensor.float().cpu().numpy())
                 result.logits[rows], result.text[rows], result.image[rows] = part.logits, part.text, part.image
         return result.map(distributed.all_reduce_sum)
+
+    def with_pooled(self, encoded: EncodedDataset, outputs: Outputs[NDArray[np.float32]]) -> EncodedDataset:
+        """These examples with what the encoders said of them, so that no encoder runs again; as they are where the
+        fusion reads tokens and cells."""
+        if not isinstance(self.network.fusion, Concat):
+            return encoded
+        return replace(encoded, text_features=outputs.text, features=outputs.image)
 
     def _augmentation(self, examples: Sequence[Example]) -> Augmentation | None:
         """What `config.augment` does to these examples in training; None where it does nothing."""

@@ -156,6 +156,11 @@ class EncodedDataset(Dataset[DatasetItem]):
         """How many tokens each example has."""
         return [len(row) for row in self.token_ids]
 
+    def batches_by_length(self, size: int) -> list[NDArray[np.int64]]:
+        """The rows in batches of `size`, in each of which the texts are about as long."""
+        order = np.argsort(self.lengths(), kind="stable")
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
     def content_keys(self) -> list[list[Hashable]]:
         """For each example what those have in common that are the same to a model: its tokens, and what its image
         looks like."""

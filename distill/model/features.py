@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,21 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.core.cache import cache_folder, optional_write
-from distill.core.files import write_bytes
 from distill.core.terminal import note, track
 from distill.data.dataset import Example
 from distill.data.image_facts import image_hash
 from distill.model import distributed
 from distill.model.augment.image import ImageAugmenter
 from distill.model.encoders.image import ImageEncoder
-from distill.model.encoders.weights import fingerprint
+from distill.model.feature_cache import FeatureCache, Features
 from distill.preprocess.images import ImageSpec, image_to_uint8, normalise
 
 BATCH = 16
 AUGMENT_VERSION = "v1"  # raise it with every change of ImageAugmenter, which must miss the cache
-
-Features = NDArray[np.float32]  # of one image, (*encoder.shape)
 
 
 @dataclass(frozen=True)
@@ -56,30 +51,31 @@ class FeatureExtractor:
         A cached feature is named by the image's content, the encoder's weights and the preprocessing, so that a
         change of any of them misses the cache. Raises ImageError.
         """
-        folder = self._folder()
+        cache = self._cache()
         images = [example.image for example in examples]
         content_hashes = ["" if image is None else image_hash(image) for image in images]
         features = {"": np.zeros(self.encoder.shape, dtype=np.float32)}
-        features |= self._read(folder, set(content_hashes) - {""})
+        features |= cache.read(set(content_hashes) - {""})
         missing = {c: i for c, i in zip(content_hashes, images, strict=True) if i is not None and c not in features}
         if missing:
             what = "image features" if self.view is None else f"image features, view {self.view.number}"
             note(f"{what}: {len(missing)} to compute, {len(content_hashes) - len(missing)} from the cache")
         todo = list(missing.items())
         distributed.barrier()  # every process has read the cache before one of them writes to it
-        features |= self._compute(folder, todo[distributed.rank() :: distributed.world_size()])
+        features |= self._compute(cache, todo[distributed.rank() :: distributed.world_size()])
         distributed.barrier()
-        features |= self._read(folder, set(missing) - set(features))  # what the other processes computed
-        features |= self._compute(folder, [pair for pair in todo if pair[0] not in features])
+        features |= cache.read(set(missing) - set(features))  # what the other processes computed
+        features |= self._compute(cache, [pair for pair in todo if pair[0] not in features])
         return np.stack([features[content_hash] for content_hash in content_hashes])
 
-    def _folder(self) -> Path:
-        name = f"{self.spec.fit}-{self.spec.size}{'-grid' * self.encoder.grid}"
+    def _cache(self) -> FeatureCache:
+        colours = hashlib.sha256(repr((self.spec.mean, self.spec.std)).encode()).hexdigest()[:8]
+        name = f"{self.spec.fit}-{self.spec.size}-{colours}{'-grid' * self.encoder.grid}"
         if self.view is not None:
             name += f"-{AUGMENT_VERSION}-{self.view.augmenter.strength:g}-{self.view.number}"
-        return cache_folder() / "features" / fingerprint(self.encoder)[:16] / name
+        return FeatureCache.of(self.encoder, name, self.encoder.shape)
 
-    def _compute(self, folder: Path, images: list[tuple[str, Path | bytes]]) -> dict[str, Features]:
+    def _compute(self, cache: FeatureCache, images: list[tuple[str, Path | bytes]]) -> dict[str, Features]:
         """Features by the content of the images; each is also written to the cache if possible."""
         computed = {}
         starts = range(0, len(images), BATCH)
@@ -88,8 +84,7 @@ class FeatureExtractor:
             pixels = np.stack([self._pixels(content_hash, image) for content_hash, image in batch])
             outputs = _run(self.encoder, normalise(pixels, self.spec), self.device)
             for (content_hash, _), feature in zip(batch, outputs, strict=True):
-                with optional_write():
-                    write_bytes(folder / content_hash[:2] / content_hash, feature.tobytes())
+                cache.write(content_hash, feature)
                 computed[content_hash] = feature
         return computed
 
@@ -97,16 +92,6 @@ class FeatureExtractor:
         if self.view is None:
             return image_to_uint8(image, self.spec)
         return self.view.pixels(image, content_hash, self.spec)
-
-    def _read(self, folder: Path, content_hashes: set[str]) -> dict[str, Features]:
-        """The cached features of these images; one that is unreadable or of another size is computed again."""
-        cached = {}
-        for content_hash in content_hashes:
-            with suppress(OSError):
-                data = (folder / content_hash[:2] / content_hash).read_bytes()
-                if len(data) == 4 * math.prod(self.encoder.shape):
-                    cached[content_hash] = np.frombuffer(data, dtype=np.float32).reshape(self.encoder.shape)
-        return cached
 
 
 def _run(encoder: ImageEncoder, pixels: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:

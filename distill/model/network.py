@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from distill.core.recipe import ModelConfig
 from distill.data.groups import NO_GROUPS, GroupColumns
+from distill.model.compute import Arithmetic
 from distill.model.encoders.image import ImageEncoder
 from distill.model.encoders.text import NoText, TextEncoder
 from distill.model.fusion import Concat, CrossModal
@@ -25,7 +26,10 @@ class TwoTowerNetwork(nn.Module):
     modality is always missing, and its encoder does not run.
     """
 
-    def __init__(self, text: TextEncoder | NoText, image: ImageEncoder, config: ModelConfig, labels: int) -> None:
+    def __init__(
+        self, text: TextEncoder | NoText, image: ImageEncoder, config: ModelConfig, labels: int, tokens: int
+    ) -> None:
+        """For so many `labels`, and so many `tokens` of the vocabulary."""
         super().__init__()
         head = config.head
         self.text = text
@@ -42,9 +46,14 @@ class TwoTowerNetwork(nn.Module):
             self.fusion = CrossModal(text.width, width, cells, head.hidden_size, head.dropout)
         self.dense = nn.Linear(self.fusion.width, head.hidden_size) if head.hidden_size else None
         self.output = nn.Linear(head.hidden_size or self.fusion.width, labels)
-        self.ngrams = NgramLogits(labels) if config.text.ngrams != "off" else None
+        self.ngrams = NgramLogits(labels, tokens) if config.text.ngrams != "off" else None
         self.dropout = nn.Dropout(head.dropout)
         self.modality_dropout = head.modality_dropout
+        self.trained_in: Arithmetic = "fp32"  # what a training leaves here, for answers that need be no more exact
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a module or weight of this name belongs to an encoder that does not run."""
+        return {"text": "image", "image": "text"}.get(self.modalities) == name.partition(".")[0]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, present: Tensor) -> Tensor:
         """Logits float (B, L) from ids and mask int64 (B, T), normalised pixels float (B, 3, H, W) and present
@@ -77,6 +86,23 @@ class TwoTowerNetwork(nn.Module):
         if self.ngrams is not None:
             logits = logits + self.ngrams(input_ids, attention_mask) * present[:, :1]
         return Outputs(logits, text, pooled)
+
+    def pooled(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        present: Tensor,
+        pixels: Tensor | None = None,
+        image_features: Tensor | None = None,
+        text_features: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The features that `outputs` may be given in place of texts and pixels; none where its fusion reads tokens
+        and cells."""
+        if not isinstance(self.fusion, Concat):
+            return {}
+        image = self._image_features(pixels, present) if image_features is None else image_features
+        text = self._pooled_text(input_ids, attention_mask) if text_features is None else text_features
+        return {"image_features": image.float(), "text_features": text.float()}
 
     def _head(self, joint: Tensor) -> Tensor:
         if self.dense is not None:

@@ -25,17 +25,26 @@ class NgramLogits(nn.Module):
     """
 
     idf: Tensor
+    first: Tensor
+    second: Tensor
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, tokens: int) -> None:
+        """`tokens` is the size of the vocabulary."""
         super().__init__()
+        # What a token adds to its bucket, alone or first in a pair, and second in one. Looked up, not computed:
+        # OpenVINO and LiteRT multiply and divide integers in less than 64 bits.
+        ids = torch.arange(tokens)
+        self.register_buffer("first", (ids * FIRST % BUCKETS).int(), persistent=False)
+        self.register_buffer("second", ((ids + 1) * SECOND % BUCKETS).int(), persistent=False)
         self.weight = nn.Parameter(torch.zeros(BUCKETS, labels))
         self.register_buffer("idf", torch.zeros(BUCKETS))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits float (B, L) from ids and mask int64 (B, T), where padding is at the end."""
-        single = input_ids * FIRST % BUCKETS
-        pairs = (input_ids[:, :-1] * FIRST + (input_ids[:, 1:] + 1) * SECOND) % BUCKETS
-        buckets = torch.cat([single, pairs], dim=1)
+        single, added = self.first[input_ids], self.second[input_ids[:, 1:]]
+        pairs = single[:, :-1] + added
+        pairs = pairs - BUCKETS * (pairs >= BUCKETS).int()
+        buckets = torch.cat([single, pairs], dim=1).long()
         idf = self.idf[buckets] * torch.cat([attention_mask, attention_mask[:, 1:]], dim=1)
         present = (idf > 0).to(idf.dtype)
         # Each n-gram stands at `count` places, which share its weight.

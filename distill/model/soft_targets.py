@@ -65,14 +65,11 @@ class SoftTargets:
         logits = calibration.apply(self.outputs.logits).astype(np.float32)
         return replace(self, outputs=replace(self.outputs, logits=logits))
 
-    def with_logits(
-        self, of_hash: Mapping[str, NDArray[np.float32]], kept: NDArray[np.bool_] | None = None
-    ) -> SoftTargets:
-        """With the logits (L,) of these content hashes in place of its own, but for the examples that are `kept`,
-        bool (N,)."""
+    def with_logits(self, of_hash: Mapping[str, NDArray[np.float32]]) -> SoftTargets:
+        """With the logits (L,) of these content hashes in place of its own."""
         logits = self.outputs.logits.copy()
         for row, hash_ in enumerate(self.content_hashes):
-            if hash_ in of_hash and (kept is None or not kept[row]):
+            if hash_ in of_hash:
                 logits[row] = of_hash[hash_]
         return replace(self, outputs=replace(self.outputs, logits=logits))
 

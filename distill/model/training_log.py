@@ -31,12 +31,14 @@ class EpochLog:
 class TrainLog:
     """All epochs of a training. The weights kept are those of `best_epoch`: the best by the recipe's
     `monitor` (as the function of that name says), or the last where the number of epochs was fixed. `seconds` are
-    those of the epochs after `resumed_after`, which is 0 for a training that was never interrupted."""
+    those of the epochs after `resumed_after`, which is 0 for a training that was never interrupted. It ran in the
+    `arithmetic` that the recipe's "auto" may choose."""
 
     epochs: tuple[EpochLog, ...]
     best_epoch: int
     seconds: float
     resumed_after: int = 0
+    arithmetic: str = "fp32"
 
     @property
     def epoch_s(self) -> float:

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from distill.core.schema import build_dataclass
-from distill.core.terminal import warn
 from distill.preprocess.images import ImageSource, ImageSpec, image_to_uint8
-from distill.preprocess.text import CutTexts, TextSpec, has_text, load_tokenizer, pad, tokenise_and_count
+from distill.preprocess.text import CutTexts, TextSpec, has_text, load_tokenizer, pad, tokenise, tokenise_and_count
 
 COUNTING = threading.Lock()  # of the texts that were cut
+MOST_TEXTS = 2_000  # about as many are looked at for capitals
+MORE_IN_CAPITALS = 1.15  # from so many times the tokens of the same texts in lower case on, a warning is due
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,12 @@ class EncodedExample:
 
 
 class Preprocessor:
-    """Encodes texts and images to ModelInputs with one tokenizer and one PreprocessSpec. `cut` counts which of the
-    texts so far were too long."""
+    """Encodes texts and images to ModelInputs with one tokenizer and one PreprocessSpec. Without `reads_images`, as
+    for a model of texts alone, every image counts as missing and none is decoded. `cut` counts which of the texts
+    so far were too long."""
 
-    def __init__(self, spec: PreprocessSpec, tokenizer_json: str) -> None:
-        self.spec = spec
+    def __init__(self, spec: PreprocessSpec, tokenizer_json: str, reads_images: bool = True) -> None:
+        self.spec, self.reads_images = spec, reads_images
         self.tokenizer = load_tokenizer(tokenizer_json, spec.text)
         self.cut = CutTexts()
 
@@ -88,7 +91,9 @@ class Preprocessor:
 
     def image(self, source: ImageSource | None, name: str | None = None) -> NDArray[np.uint8] | None:
         """An image as uint8 (size, size, 3), RGB; None for None, a missing image. Raises ImageError."""
-        return None if source is None else image_to_uint8(source, self.spec.image, name)
+        if source is None or not self.reads_images:
+            return None
+        return image_to_uint8(source, self.spec.image, name)
 
     def batch(self, rows: Sequence[EncodedExample]) -> ModelInputs:
         """Collate rows: texts are padded to the longest; a missing image becomes zeros, which the model ignores."""
@@ -110,4 +115,23 @@ def warn_of_cut_texts(where: str, preprocessor: Preprocessor, texts: Sequence[st
     preprocessor.cut = CutTexts()
     preprocessor.ids(texts)
     if line := preprocessor.describe_cut():
+        from distill.core.terminal import warn  # here: its imports are slow
+
         warn(f"{where}: {line}")
+
+
+def warn_of_capitals(where: str, preprocessor: Preprocessor, texts: Sequence[str], key: str) -> None:
+    """Print that a cased tokenizer splits texts in capitals into many pieces, which its encoder has hardly seen;
+    nothing where it does not. `key` is the setting that helps."""
+    tokenizer = Tokenizer.from_str(preprocessor.tokenizer.to_str())
+    tokenizer.no_truncation()
+    some = texts[:: max(1, len(texts) // MOST_TEXTS)]
+    counts = [sum(map(len, tokenise(tokenizer, side))) for side in (some, [text.lower() for text in some])]
+    if counts[0] > MORE_IN_CAPITALS * counts[1]:
+        from distill.core.terminal import warn  # here: its imports are slow
+
+        more = f"{counts[0] / counts[1] - 1:.0%} more tokens"
+        warn(
+            f"{where}: the tokenizer keeps capitals, and makes {more} of these texts than in lower case: "
+            f"words in capitals fall into pieces that say little. Train anew with --set {key}=true"
+        )

@@ -44,6 +44,11 @@ def load_tokenizer(text: str, spec: TextSpec) -> Tokenizer:
     return tokenizer
 
 
+def vocabulary_size(tokenizer: Tokenizer) -> int:
+    """One more than the largest id of a token."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
 @dataclass(frozen=True)
 class CutTexts:
     """How many of `texts` were `cut` at max_tokens: of their `tokens`, special ones left out, they `lost` so many.

@@ -39,7 +39,7 @@ from distill.core.runtimes import Runtime
 from distill.core.untrusted import is_file, parse_strict_json, short_repr
 from distill.data import run_folder
 from distill.data.labels import LabelSet
-from distill.preprocess.inputs import PreprocessSpec
+from distill.preprocess.inputs import Preprocessor, PreprocessSpec
 from distill.runtime import hub
 from distill.runtime.bundle_files import (
     FORMAT,
@@ -66,6 +66,7 @@ MAX_LABELS = 10_000
 
 Precision = Literal["fp32", "int8", "int4"]
 Kind = Literal["teacher", "student"]
+Modalities = Literal["both", "text", "image"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Contents:
     run_sha256: str
     columns: Columns = field(default_factory=Columns)  # of the data that it was trained on
     runtime: Runtime = "onnxruntime"
+    modalities: Modalities = "both"  # what the model reads of a post
 
     def manifest(self) -> dict[str, Any]:
         """The manifest without the files' checksums."""
@@ -105,6 +107,7 @@ class Contents:
             "run_sha256": self.run_sha256,
             "figures": self.figures,
             **({"columns": said} if (said := self.columns.to_json()) else {}),
+            **({"modalities": self.modalities} if self.modalities != "both" else {}),
             **({"groups": groups} if (groups := self.labels.groups_to_json()) else {}),
         }
 
@@ -128,12 +131,17 @@ class Bundle:
     model_state: tuple[FileState, ...] = field(repr=False)  # of the model's files, when they were checked
     columns: Columns = field(default_factory=Columns)  # of the data that it was trained on
     runtime: Runtime = "onnxruntime"
+    modalities: Modalities = "both"  # what the model reads of a post
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All of its files."""
         names = (*bundle_files(self.runtime), MANIFEST)
         return (self.folder,) if self.folder.is_file() else tuple(self.folder / name for name in names)
+
+    def preprocessor(self) -> Preprocessor:
+        """What encodes posts for its model, and decodes no image for one of texts alone. Raises BundleError."""
+        return Preprocessor(self.preprocess, self.tokenizer_json, reads_images=self.modalities != "text")
 
     def identity(self) -> str:
         """A hex SHA-256 of all that decides a prediction: model, tokenizer, preprocessing, labels, thresholds."""
@@ -143,6 +151,7 @@ class Bundle:
             self.preprocess.to_json(),
             self.labels.names,
             self.thresholds.to_json(),
+            *([self.modalities] if self.modalities != "both" else []),
         )
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -209,6 +218,10 @@ def write_bundle(folder: Path, contents: Contents) -> Bundle:
 def _open_folder(folder: Path) -> Bundle:
     if run_folder.is_run(folder):
         raise BundleError(f"{folder}: is a training run, no Bundle; `distill export` makes one of it")
+    if not folder.exists():
+        raise BundleError(
+            f"{folder}: no such folder; give a Bundle, which `distill export` makes, or OWNER/NAME on the hub"
+        )
     if not is_bundle(folder):
         raise BundleError(f"{folder}: no Bundle (it has no {MANIFEST}); `distill export` makes one")
     path = folder / MANIFEST
@@ -269,6 +282,7 @@ def _assemble(
             model_state=state,
             columns=Columns.of(manifest.get("columns")),
             runtime=manifest.get("runtime", "onnxruntime"),
+            modalities=manifest.get("modalities", "both"),
         )
         if manifest.get("groups", {}) != bundle.labels.groups_to_json():
             raise ValueError("manifest.json and thresholds.json have different groups of labels")
@@ -282,7 +296,8 @@ def _assemble(
 
 def _validate(bundle: Bundle) -> None:
     """Raise ValueError for values that no Bundle has, or that do not fit together."""
-    for name, choices in {"kind": get_args(Kind), "precision": get_args(Precision)}.items():
+    known = {"kind": get_args(Kind), "precision": get_args(Precision), "modalities": get_args(Modalities)}
+    for name, choices in known.items():
         if getattr(bundle, name) not in choices:
             raise ValueError(f"unknown {name} {short_repr(getattr(bundle, name))}; expected {', '.join(choices)}")
     if not isinstance(bundle.target, str) or not is_printable(bundle.target) or len(bundle.target) > 64:

@@ -70,6 +70,8 @@ def write_plot(
 ) -> None:
     """Write the PNG, whole or not at all. Raises ImageError and OutputError."""
     with plain_style():
+        if explanation.grid == 0:
+            image = None  # a model of texts alone has not looked at it
         figure = draw(explanation, None if image is None else load_grey(image), spec, title)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DPI)

@@ -18,7 +18,6 @@ from distill.core.cache import cache_folder, cache_folders, writable, write_faul
 from distill.core.errors import BundleError
 from distill.core.extras import require
 from distill.core.files import atomic_folder
-from distill.core.terminal import note, warn
 from distill.core.untrusted import is_file
 from distill.runtime.bundle_files import FILES, LIMITS, MANIFEST, MANIFEST_LIMIT, bundle_files, find_runtime
 
@@ -58,7 +57,7 @@ def _folder(repository: str, commit: str) -> Path:
 
 def _snapshot(name: str, repository: str, revision: str) -> Path:
     """The client's own folder of this revision, downloaded where necessary. Raises BundleError or InstallError."""
-    user = f"{name}: no such folder here; looking for it on the Hugging Face hub"
+    user = f"{name}: no such folder; looking for it on the Hugging Face hub"
     client, constants = (
         require(module, user, "hub") for module in ("huggingface_hub", "huggingface_hub.constants")
     )
@@ -74,12 +73,14 @@ def _snapshot(name: str, repository: str, revision: str) -> Path:
         raise BundleError(f"{name}: the hub has {repository}, but no revision {revision} of it") from error
     except client.errors.RepositoryNotFoundError as error:
         raise BundleError(
-            f"{name}: no such folder here, and no model of that name on the Hugging Face hub (for a private one: "
-            "hf auth login)"
+            f"{name}: no such folder, and no such repository on the Hugging Face hub; correct the path, or, "
+            "for a private one: hf auth login"
         ) from error
     except Exception as error:  # noqa: BLE001  # requests' errors or httpx's, by the client's version
         return _cached(name, repository, revision, f"the hub cannot be reached ({reason_of(error)})")
     files, size_bytes = _check_listing(name, info)
+    from distill.core.terminal import note  # here: its imports are slow
+
     note(f"{name}: commit {info.sha}, {size_bytes / 1e6:.1f} MB, from the Hugging Face hub or its cache")
     download = partial(client.snapshot_download, repository, revision=revision, allow_patterns=files)
     try:
@@ -130,9 +131,16 @@ def _cached(name: str, repository: str, revision: str, why: str) -> Path:
     try:
         snapshot = client.snapshot_download(repository, revision=revision, local_files_only=True)
     except (client.errors.LocalEntryNotFoundError, client.errors.HFValidationError, OSError) as error:
-        raise BundleError(f"{name}: no such folder here, none in the hub's cache, and {why}") from error
+        raise BundleError(f"{name}: no such folder, and {absent(why)}") from error
+    from distill.core.terminal import warn  # here: its imports are slow
+
     warn(f"{name}: from the cache, as of its last download: {why}")
     return Path(snapshot)
+
+
+def absent(why: str) -> str:
+    """The end of a line about a name of which there is no copy either, and `why` the hub itself was not asked."""
+    return f"no such repository in the Hugging Face hub's cache; correct the path (the hub was not asked: {why})"
 
 
 def _copy_without_links(name: str, snapshot: Path, folder: Path) -> Path:

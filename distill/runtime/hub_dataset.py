@@ -13,7 +13,7 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.extras import require
 from distill.core.terminal import note, warn
-from distill.runtime.hub import NAME, WAIT_SECONDS, download_from, reason_of
+from distill.runtime.hub import NAME, WAIT_SECONDS, absent, download_from, reason_of
 
 MAX_BYTES = 20 << 30
 CONVERTED = "refs/convert/parquet"  # the branch in which the hub itself keeps a dataset as Parquet
@@ -25,7 +25,7 @@ def resolve_dataset(name: str) -> Path:
     if match is None or os.path.lexists(name):
         return Path(name)
     repository, revision = match.group(1), match.group(2) or "main"
-    user = f"{name}: no such file or folder here; looking for it on the Hugging Face hub"
+    user = f"{name}: no such file or folder; looking for it on the Hugging Face hub"
     client, constants = (
         require(module, user, "hub") for module in ("huggingface_hub", "huggingface_hub.constants")
     )
@@ -39,8 +39,8 @@ def resolve_dataset(name: str) -> Path:
         ) from error
     except (client.errors.RevisionNotFoundError, client.errors.RepositoryNotFoundError) as error:
         raise DataError(
-            f"{name}: no such file or folder here, and no dataset or revision of that name on the Hugging Face hub "
-            "(for a private one: hf auth login)"
+            f"{name}: no such file or folder, and no such dataset or revision on the Hugging Face hub; correct "
+            "the path, or, for a private one: hf auth login"
         ) from error
     except Exception as error:  # noqa: BLE001  # requests' errors or httpx's, by the client's version
         why = f"the hub cannot be reached ({reason_of(error)})"
@@ -81,6 +81,6 @@ def _cached(client: Any, name: str, repository: str, revision: str, why: str) ->
             repository, repo_type="dataset", revision=revision, local_files_only=True
         )
     except (client.errors.LocalEntryNotFoundError, client.errors.HFValidationError, OSError) as error:
-        raise DataError(f"{name}: no such file or folder here, none in the hub's cache, and {why}") from error
+        raise DataError(f"{name}: no such file or folder, and {absent(why)}") from error
     warn(f"{name}: from the cache, as of its last download: {why}")
     return Path(snapshot)

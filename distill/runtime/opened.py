@@ -7,7 +7,7 @@ runs OpenVINO holds no onnxruntime.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -60,8 +60,13 @@ Features = dict[str, NDArray[Any]]  # what a tower gives to the head, by the nam
 class Towers(OpenedModel, Protocol):
     """A model whose two towers run by themselves; `run` does no more than join them."""
 
-    def text_features(self, batch: ModelInputs) -> Features:
-        """What the text tower makes of ids, mask and present; pixels are not looked at."""
+    def widen(self, check: Callable[[], None]) -> None:
+        """Open what a text tower needs to have all threads, once. `check` raises BundleError when the file is no
+        longer the one that was opened; the tower keeps its one thread then."""
+
+    def text_features(self, batch: ModelInputs, wide: bool = False) -> Features:
+        """What the text tower makes of ids, mask and present; pixels are not looked at. `wide`, it has all threads
+        that `widen` gave it."""
 
     def image_features(self, batch: ModelInputs) -> Features:
         """What the image tower makes of the pixels."""
@@ -150,7 +155,7 @@ def open_file(file: Path, runtime: Runtime, pad_id: int, options: RunOptions, ex
 
         if options.provider != "cpu":
             return OnnxModel(file, options.threads, exact, options.arena, options.provider)
-        towers = open_towers(file, exact, options.arena) if runtime == "onnxruntime" else None
+        towers = open_towers(file, options.workers, exact, options.arena) if runtime == "onnxruntime" else None
         return towers or OnnxModel(file, 1, exact, options.arena)  # one thread: the workers run it side by side
     if runtime == "openvino":
         from distill.runtime.openvino.model import OpenVinoModel

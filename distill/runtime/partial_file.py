@@ -133,20 +133,25 @@ class PartialFile:
             self.identity_path.unlink(missing_ok=True)
 
 
-def clear_output(out: Path, overwrite: bool, is_folder: bool = False) -> None:
-    """Make room for new predictions at `out`, a file, or a folder of `--engine ray`. Raises OutputError for what
-    may not be overwritten; an unfinished file is told of later, by `resume_point`."""
+def refuse_output(out: Path, overwrite: bool, is_folder: bool = False) -> None:
+    """Raise OutputError for what may not be overwritten by new predictions at `out`, a file, or a folder of
+    `--engine ray`; an unfinished file is told of later, by `resume_point`."""
     if is_folder:
         refuse_existing(out, overwrite, _holds_predictions, "a folder of predictions")
-        if overwrite and out.is_dir() and any(out.iterdir()):
-            remove_folder(out)
+    else:
+        refuse_existing(out, overwrite)
+
+
+def clear_output(out: Path) -> None:
+    """Make room for new predictions where they are to overwrite others, once the Bundle is known to open. A
+    finished file stays until the new one takes its place."""
+    if out.is_dir():
+        remove_folder(out)
         return
-    refuse_existing(out, overwrite)
-    if overwrite:
-        part = PartialFile(out, {})
-        with part.locked():
-            part.path.unlink(missing_ok=True)
-            part.identity_path.unlink(missing_ok=True)
+    part = PartialFile(out, {})
+    with part.locked():
+        part.path.unlink(missing_ok=True)
+        part.identity_path.unlink(missing_ok=True)
 
 
 def _holds_predictions(folder: Path) -> bool:

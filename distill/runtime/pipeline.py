@@ -17,9 +17,9 @@ from PIL import Image
 
 from distill.core.cores import MAX_BATCH, default_threads
 from distill.core.errors import ImageError
-from distill.data.dataset import Example
+from distill.data.examples import Example
 from distill.data.groups import GroupColumns
-from distill.data.sources import FailedRow, InMemoryExample, Item
+from distill.data.items import FailedRow, InMemoryExample, Item
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.pool import WorkerPool
 from distill.scoring.probabilities import to_probabilities

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,10 +21,9 @@ from distill.core.cores import MAX_BATCH, max_threads
 from distill.core.cpu import detect_target, overflows
 from distill.core.errors import ArgumentError, BundleError, DistillError, ImageError, first_line
 from distill.core.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
-from distill.core.terminal import warn
-from distill.data.dataset import Example
-from distill.data.sources import FailedRow, Item
-from distill.preprocess.inputs import EncodedExample, ModelInputs, Preprocessor
+from distill.data.examples import Example
+from distill.data.items import FailedRow, Item
+from distill.preprocess.inputs import EncodedExample, ModelInputs
 from distill.runtime import hub
 from distill.runtime.bundle import Bundle
 from distill.runtime.opened import (
@@ -71,18 +72,30 @@ class Predictor:
         self.bundle, self._groups = bundle, bundle.labels.group_columns
         self.options = replace(options, threads=threads)
         self._answer_cut = answer_cut(bundle, options)
-        try:
-            self.preprocessor = Preprocessor(bundle.preprocess, bundle.tokenizer_json)
-        except BundleError as error:
-            raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
         here = detect_target()
         self._exact = bundle.precision == "int8" and overflows(bundle.target, here)
         if self._exact:
+            from distill.core.terminal import warn  # here: what it imports takes as long as a model to open
+
             warn(
                 f"{bundle.folder} was quantised for {bundle.target} and this machine is {here}: its int8 products "
                 f"would overflow here, so slower ones are used; run distill export --target {here}"
             )
-        self._open()
+        if bundle.modalities != "both":
+            from distill.core.terminal import warn
+
+            other, article = ("image", "a text") if bundle.modalities == "text" else ("text", "an image")
+            warn(
+                f"{bundle.folder} reads {bundle.modalities}s alone: {other}s are not looked at, and a post without "
+                f"{article} gets the answer that suits most posts"
+            )
+        with ThreadPoolExecutor(1) as beside:  # the tokenizer takes as long as the model
+            opening = beside.submit(self._open)
+            try:
+                self.preprocessor = bundle.preprocessor()
+            except BundleError as error:
+                raise BundleError(f"{bundle.folder}: {error}; run distill export again") from error
+            opening.result()
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0, options: RunOptions = DEFAULTS) -> Predictor:
@@ -97,6 +110,7 @@ class Predictor:
         self._model = open_model(self.bundle, self.options, self._exact)
         self._towers = self._model if isinstance(self._model, Towers) else None
         self._pool = WorkerPool(self.options.workers)
+        self._all_threads = threading.Lock()  # held by the one post that has them
         self._process = os.getpid()
 
     @property
@@ -164,11 +178,11 @@ class Predictor:
             raise ImageError(item.error)
         (row,) = self.preprocessor.rows([item.text], [None])
         if item.image is None:
-            return self.predict_row(item.id, row)
+            return self.predict_row(item.id, row, wide=True)
         decode = partial(self.preprocessor.image, item.image, getattr(item, "name", None))
         if self.pool.workers == 1 or not row.has_text:
             return self.predict_row(item.id, replace(row, image=decode()))
-        text_features = self.pool.beside(partial(self.text_features, row))
+        text_features = self.pool.beside(partial(self.text_features, row, wide=True))
         return self.predict_row(item.id, replace(row, image=decode()), text_features())
 
     def predict_many(
@@ -211,21 +225,35 @@ class Predictor:
         """float32 (B, L). Raises BundleError when the model fails or returns anything else."""
         return self._check(batch, lambda: self.model.run(batch))
 
-    def text_features(self, row: EncodedExample) -> Features | None:
+    def text_features(self, row: EncodedExample, wide: bool = False) -> Features | None:
         """What the text tower makes of a row whose image is still to come, for `predict_row`; None where the model
-        has no tower of its own. Raises BundleError."""
+        has no tower of its own. `wide`: on all threads, for a post that is alone. Raises BundleError."""
         self._reopen_after_fork()
         if self._towers is None:
             return None
         batch = self.preprocessor.batch([row])
-        both = replace(batch, present=np.ones_like(batch.present))
-        with self._translate():
-            return self._towers.text_features(both)
+        return self._text_features(self._towers, replace(batch, present=np.ones_like(batch.present)), wide)
 
-    def predict_row(self, id_: str, row: EncodedExample, text_features: Features | None = None) -> Prediction:
-        """Predict for a row that is preprocessed already, and whose `text_features` may be known. Raises
-        BundleError."""
+    def _text_features(self, towers: Towers, batch: ModelInputs, wide: bool) -> Features:
+        held = wide and self._all_threads.acquire(blocking=False)  # who comes second has one thread
+        try:
+            with self._translate():
+                if held:
+                    towers.widen(self.bundle.refuse_if_changed)
+                return towers.text_features(batch, held)
+        finally:
+            if held:
+                self._all_threads.release()
+
+    def predict_row(
+        self, id_: str, row: EncodedExample, text_features: Features | None = None, wide: bool = False
+    ) -> Prediction:
+        """Predict for a row that is preprocessed already, and whose `text_features` may be known; `wide` is as
+        there. Raises BundleError."""
+        self._reopen_after_fork()
         batch, towers, text = self.preprocessor.batch([row]), self._towers, text_features
+        if wide and towers is not None and text is None:
+            text = self._text_features(towers, batch, wide)
         if towers is None or text is None:
             logits = self.logits(batch)
         else:

@@ -14,9 +14,9 @@ from PIL.ImageFile import ImageFile
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
-from distill.data.dataset import MAX_TEXT, Example
+from distill.data.examples import MAX_TEXT, Example
 from distill.data.image_names import MAX_PATH, from_data_url, is_data_url, is_on_web
-from distill.data.sources import FailedRow, InMemoryExample, Item
+from distill.data.items import FailedRow, InMemoryExample, Item
 from distill.preprocess.text import has_text
 
 KEYS = ("id", "text", "image", "labels")  # of a row; labels are accepted and not read

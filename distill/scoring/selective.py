@@ -50,7 +50,7 @@ def least_confidence(cuts: Sequence[AnswerCut], precision: float, fitted_on: str
         known = ", ".join(f"{each:g}" for each in held)
         raise RecipeError(f"knows how sure an answer must be for {known}, not for {precision:g}; {step}")
     if (confidence := held[precision]) is None:
-        raise RecipeError(f"holds a precision of {precision:g} at no confidence on {fitted_on}; {step}")
+        raise RecipeError(f"cannot hold a precision of {precision:g} on {fitted_on}, however sure it is; {step}")
     return confidence
 
 

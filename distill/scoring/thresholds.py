@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError, RecipeError
-from distill.core.recipe import Objective
+from distill.core.objective import Objective
 from distill.core.schema import build_dataclass
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.data.stratify import stratified_folds

@@ -25,6 +25,7 @@ from distill.scoring.answers import OUT_OF_FOLD
 from distill.scoring.calibration import Calibration, fit_calibration, label_rates
 from distill.scoring.evaluation import Evaluation, SplitOutputs, evaluate_thresholds, fit_and_evaluate
 from distill.scoring.metrics import Probabilities, Targets
+from distill.scoring.probabilities import to_probabilities
 from distill.training.calibrate import calibrate, fold_in
 from distill.training.trainer import CheckpointFolder, Loss, TrainingData, train_model
 
@@ -45,10 +46,16 @@ class ModalityProbabilities:
         return {name: probabilities for name, (probabilities, has_any) in both.items() if has_any}
 
 
-def probabilities_by_modality(classifier: Classifier, encoded: EncodedDataset) -> ModalityProbabilities:
-    """Run a model over the examples three times: as they are, without images and without texts."""
-    variants = (encoded, encoded.without("image"), encoded.without("text"))
-    return ModalityProbabilities(*(classifier.probabilities(variant) for variant in variants))
+def probabilities_by_modality(
+    classifier: Classifier, encoded: EncodedDataset, as_trained: bool = False
+) -> ModalityProbabilities:
+    """Run a model over the examples as they are, without images and without texts; `as_trained` as in
+    `Classifier.outputs`."""
+    outputs = classifier.outputs(encoded, as_trained)
+    pooled = classifier.with_pooled(encoded, outputs)
+    alone = [classifier.logits(pooled.without(modality)) for modality in ("image", "text")]
+    groups = classifier.labels.group_columns
+    return ModalityProbabilities(*(to_probabilities(logits, groups) for logits in (outputs.logits, *alone)))
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def predict_out_of_fold(
             if on_fold_end is not None:
                 on_fold_end(number, model)
             unseen = folds.data.train.subset(fold.held_out_rows)
-            _write_fold(path, log, probabilities_by_modality(model, unseen))
+            _write_fold(path, log, probabilities_by_modality(model, unseen, as_trained=True))
         stored = _read_fold(path, (3, len(fold.held_out_rows), targets.shape[1]))
         for array, values in zip((result.both, result.text, result.image), stored, strict=True):
             array[fold.held_out_rows] = values

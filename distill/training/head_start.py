@@ -11,9 +11,11 @@ from torch import Tensor
 
 from distill.core.recipe import ModelConfig
 from distill.core.terminal import note
-from distill.model.classifier import EVAL_BATCH, default_device
+from distill.model.classifier import EVAL_BATCH
+from distill.model.compute import default_device
 from distill.model.dataset import BatchTargets, EncodedDataset
 from distill.model.network import TwoTowerNetwork
+from distill.model.text_features import with_text_features
 from distill.model.training_log import EpochLog
 from distill.scoring.metrics import Probabilities, Targets, macro_ap, micro_ap
 from distill.scoring.probabilities import to_probabilities
@@ -39,6 +41,7 @@ def begin_at_probe(network: TwoTowerNetwork, config: ModelConfig, train: Encoded
 def measure_probe(network: TwoTowerNetwork, loss: Loss, dev: EncodedDataset) -> HeadStart:
     """Measure a network as Trainer measures it after each epoch, and keep a copy of its weights."""
     device, logits, losses = default_device(), [], []
+    dev = with_text_features(network, dev)  # the same in every fold
     network.to(device).eval()
     with torch.no_grad():
         for start in range(0, len(dev), EVAL_BATCH):

@@ -15,7 +15,7 @@ from distill.core.errors import RunError
 from distill.data.dataset import Example, Splits
 from distill.data.run_folder import read_run
 from distill.model.checkpoint import Checkpoint
-from distill.model.classifier import default_device
+from distill.model.compute import default_device
 from distill.model.distributed import world_size
 from distill.training.trainer import CheckpointFolder
 
@@ -30,13 +30,14 @@ Sample = Callable[[Splits, CheckpointFolder], Checkpoint]  # trains one epoch
 @dataclass(frozen=True)
 class TrainingTask:
     """What is to be planned: `trainings` is how often the training split is gone through for all epochs, by folds,
-    seeds and arms; `sample` is the same training for one epoch."""
+    seeds and arms; `sample` is the same training for one epoch. So many `unlabelled` examples join it."""
 
     name: str
     batch_size: int
     epochs: int
     trainings: int
     sample: Sample
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def rehearse(task: TrainingTask, splits: Splits, out: Path) -> TrainingPlan:
     terminal.note(f"rehearsing {task.name}: {' and '.join(map(str, STEPS))} steps on real rows")
     with tempfile.TemporaryDirectory(prefix="distill-dry-run-") as folder, terminal.silence():
         first, second = (_measure(task, splits, steps, Path(folder) / str(steps)) for steps in STEPS)
-    rows, steps = len(splits.train), math.ceil(len(splits.train) / task.batch_size)
+    rows = len(splits.train) + task.unlabelled
+    steps = math.ceil(rows / task.batch_size)
     more = max(second.steps - first.steps, 1)
     step_s = max(second.epoch_s - first.epoch_s, 0) / more or second.epoch_s / second.steps
     epoch_s = steps * step_s + max(second.epoch_s - second.steps * step_s, 0)
@@ -95,7 +97,7 @@ def rehearse(task: TrainingTask, splits: Splits, out: Path) -> TrainingPlan:
     checkpoint_bytes = 4 * second.parameters + STATE_BYTES * second.trainable
     return TrainingPlan(
         name=task.name,
-        train=rows,
+        train=len(splits.train),
         dev=len(splits.dev),
         labels=len(splits.labels),
         device=str(default_device()),

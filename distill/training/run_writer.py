@@ -18,23 +18,23 @@ from distill import __version__
 from distill.core.errors import RunError
 from distill.core.files import (
     read_json,
-    remove_folder,
     remove_leftovers,
     sha256_of,
     write_error,
     write_json,
     write_text,
 )
-from distill.core.lock import LOCK_FILE, lock_inside, sole_writer
+from distill.core.lock import lock_inside, sole_writer
 from distill.core.recipe import ModelConfig
-from distill.core.tracking.trackers import EVENTS, IDS
-from distill.core.transcript import TRAIN_LOG, open_transcript
+from distill.core.transcript import open_transcript
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits
 from distill.data.run_folder import (
     FORMAT,
     GROUPS_FORMAT,
+    KEPT_MARK,
     METRICS,
+    REPLACED,
     RESUME,
     RUN_FILE,
     START_FILE,
@@ -44,17 +44,18 @@ from distill.data.run_folder import (
     describe_difference,
     describe_non_run,
     is_run,
+    keeps_run,
 )
 from distill.model.checkpoint import ActivationRanges, Checkpoint
-from distill.model.classifier import Classifier, default_device
+from distill.model.classifier import Classifier
+from distill.model.compute import default_device
 from distill.model.distributed import check_batch_size, on_first_process, rank
 from distill.model.encoders.weights import save_config
 from distill.model.network import TwoTowerNetwork
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import Kind
 from distill.scoring.thresholds import Thresholds
-
-NO_WORK = {LOCK_FILE, TRAIN_LOG, IDS, EVENTS}  # what may be there of a run that never got to its first epoch
+from distill.training import replaced
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,22 @@ class RunStart:
 @contextmanager
 def claim_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> Iterator[bool]:
     """Claim the folder for a run while the block lasts: whether there is anything to train, which is False for a
-    finished run.
+    finished run. A run to `overwrite` stays in the folder's `REPLACED` until the new one is finished, and comes
+    back where the block ends before anything of it is there.
 
     Raises RunError for `resume` and `overwrite` together, if the folder is a file, another process has claimed it,
     or it holds other files, or a run without `resume` or `overwrite`, or, with `resume`, one that was started with
     another recipe or data.
     """
     with _only_writer(folder) if rank() == 0 else nullcontext():
-        is_unfinished = begin_run(folder, start, resume, overwrite)
-        if is_unfinished and rank() == 0:
-            open_transcript(folder)
-        yield is_unfinished
+        try:
+            is_unfinished = begin_run(folder, start, resume, overwrite)
+            if is_unfinished and rank() == 0:
+                open_transcript(folder)
+            yield is_unfinished
+        finally:
+            if rank() == 0:
+                replaced.end(folder)
 
 
 @contextmanager
@@ -126,10 +132,11 @@ def begin_run(folder: Path, start: RunStart, resume: bool, overwrite: bool) -> b
         raise RunError(f"{folder}: resume and overwrite exclude each other; give one of them")
     started = start.to_json()
     remove_leftovers(folder / START_FILE)
+    replaced.settle(folder, resume)
     if overwrite and (is_run(folder) or (folder / START_FILE).is_file()):
-        remove_folder(folder, keep=LOCK_FILE)
+        replaced.set_aside(folder)
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    names -= NO_WORK
+    names -= replaced.NO_WORK | ({REPLACED, KEPT_MARK} if keeps_run(folder) else set())
     if names - {START_FILE}:  # started.json alone, such as after its encoders failed to load, is no work to lose
         if not (folder / START_FILE).is_file():
             raise RunError(f"{folder}: holds files that are not a run; choose another --out")

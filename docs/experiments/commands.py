@@ -31,8 +31,8 @@ What several commands do alike comes first, then [every command](#commands).
 - **Standard input**: where a file of rows is expected, `-` reads JSON Lines, JSON, CSV, TSV or Parquet from a pipe.
   The images that its rows name are looked for in the working directory, or in `--images FOLDER`.
 - **What exists is not overwritten.** If there is something at `--out` already, one line says so before the work
-  begins; `--overwrite` replaces it. A folder is only replaced if the same command wrote it. A training is resumed
-  with `--resume`.
+  begins; `--overwrite` replaces it, a run once the new one is finished. A folder is only replaced if the same
+  command wrote it. A training is resumed with `--resume`.
 - **The split** that is measured is test if it has labels, else dev; `--split` chooses another.
 - **Errors** are one line, `error: WHAT: WHY; NEXT STEP`. `--debug` shows the traceback.
 - What a stream cannot encode (`PYTHONIOENCODING=cp1252`, `LANG=C`) is printed as an escape. Files are UTF-8.

@@ -66,7 +66,7 @@ def measure(
 
     With --before, an earlier checkout does the same with the same Bundle in the same rounds.
     """
-    examples = [_in_folder(e, images) for e in getattr(read_splits(data), split) if e.image and e.text.strip()]
+    examples = [in_folder(e, images) for e in getattr(read_splits(data), split) if e.image and e.text.strip()]
     found = conditions(examples, rounds=rounds, bundle_mb=sum(p.stat().st_size for p in bundle.iterdir()) / 1e6)
     codes = {"now": ROOT, **({"before": before.absolute()} if before else {})}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -123,7 +123,8 @@ def _round(processes: Sequence[Process]) -> None:
                 process.alone[half].append(median(process.ask(half)))
 
 
-def _in_folder(example: Example, images: Path | None) -> Example:
+def in_folder(example: Example, images: Path | None) -> Example:
+    """The example with the image of the same name in a folder."""
     return example if images is None else replace(example, image=images / Path(str(example.image)).name)
 
 

@@ -22,7 +22,8 @@ from distill.runtime.onnx.towers import TOWERS
 from experiments.results import RESULTS, figure, notes, read, table
 from export.quantize.coverage import TowerCoverage
 
-TIME_ONLY = "random-albert"  # a teacher whose ALBERT has random weights: its F1 means nothing
+MEMES, FILMS = "bench-student", "bench-films"
+TWICE = "(memes6-fp32)"  # the Bundle that the int8 one was compared with anyway
 BUNDLES = {
     "6 layers, int8": "six-bundle",
     "6 layers, 4 bits": "six-int4",
@@ -39,24 +40,20 @@ PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "optimum")
 
 
 @cache
-def report() -> BenchReport:
-    """The benchmark of all variants."""
-    return read_report(RESULTS / "bench.json")
+def report(name: str = "bench") -> BenchReport:
+    """The benchmark of all variants, by default."""
+    read = read_report(RESULTS / f"{name}.json")
+    return replace(read, rows=tuple(row for row in read.rows if TWICE not in row.name))
 
 
-def judged() -> BenchReport:
-    """The benchmark without what is in it for its time alone."""
-    return replace(report(), rows=tuple(row for row in report().rows if TIME_ONLY not in row.name))
-
-
-def headline() -> str:
+def headline(name: str) -> str:
     """The table that `distill bench` writes."""
-    return tables.to_markdown(judged())
+    return tables.to_markdown(report(name))
 
 
 def front() -> str:
     """F1 against latency: an SVG file in the reader's light or dark."""
-    shown = devices_of([judged()])
+    shown = devices_of([report(FILMS)])
     plot = against_latency(shown, colours_of(shown), "micro").svg("front")
     head, _, rest = str(plot).partition(">")
     style = f"{variables()} text{{font-family:sans-serif}}"
@@ -77,10 +74,17 @@ def times() -> str:
     return table(headings, rows) + notes(conditions, f"{used}. {noise}")
 
 
-def grid(name: str) -> str:
-    """One of the benchmark's own tables, with its title."""
-    made: Grid = getattr(tables, name)(report())
+def grid(name: str, of: str = "bench") -> str:
+    """One of a benchmark's own tables, with its title."""
+    made: Grid | None = getattr(tables, name)(report(of))
+    if made is None:
+        return "It is not in this report.\n"
     return f"**{made.title}**\n\n{made.to_markdown()}"
+
+
+def measured_on(of: str) -> str:
+    """The machine, the images and the noise of a benchmark."""
+    return notes(tables.footnotes(report(of))[0], tables.noise_sentence(report(of)))
 
 
 def figures(bundle: str) -> Any:

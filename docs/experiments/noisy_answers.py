@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.recipe import Recipe, StudentConfig, TeacherConfig
+from distill.core.terminal import note
 from distill.data.dataset import Splits, encode_targets, read_splits
 from distill.data.stratify import stratified_folds
 from distill.model.classifier import Classifier
@@ -41,7 +42,7 @@ def measure(results: Path, datasets: tuple[str, ...], recipe: Path, repeats: int
     """Simulate answers of a teacher and of annotators for rows without labels (noisy-answers.json)."""
     linear = ["head_start=probe", "head.hidden_size=0", "text.trainable=false", "image.trainable=false", "epochs=0"]
     overrides = [f"{who}.{value}" for who in ("teacher", "student") for value in linear]
-    settings = Recipe.load(recipe, [*overrides, "teacher.text.ngrams=add"])
+    settings = Recipe.load(recipe, [*overrides, "teacher.text.ngrams=add", "student.text.ngrams=off"])
     measured = {}
     for name, folder in named(datasets).items():
         splits = read_splits(folder)
@@ -66,7 +67,8 @@ def _simulate(small: Matrix, large: Matrix, targets: Targets, repeats: int) -> d
     scores: Scores = {}
     for repeat in range(repeats):
         generator = np.random.default_rng(repeat)
-        for held_out in stratified_folds(targets, FOLDS, repeat):
+        for fold, held_out in enumerate(stratified_folds(targets, FOLDS, repeat), 1):
+            note(f"repeat {repeat + 1} of {repeats}, division {fold} of {FOLDS}")
             rest = np.setdiff1d(np.arange(len(targets)), held_out)
             is_labelled = generator.random(len(rest)) < LABELLED
             for name, taught in _arms(large, targets, rest, is_labelled, generator).items():

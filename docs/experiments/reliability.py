@@ -32,7 +32,7 @@ TESTS = {
     "a JSON file replaced": ("a_file_is_the_old_or_the_new_one", "figures_of_yesterday_stay"),
     "a Bundle replaced": ("a_bundle_is_the_old_or_the_new_one", "a_bundle_stays_when_its_successor_is_torn"),
     "a run's folder claimed": ("a_folder_is_claimed_wherever_the_first_try_was_killed",),
-    "a run overwritten": ("an_overwritten_run_is_whole_or_gone",),
+    "a run overwritten": ("an_overwritten_run_stays_whole_until_another_is_finished",),
     "a run finished": ("a_finished_run_has_all_its_files",),
     "train-teacher": ("a_teacher_ends_as_an_unbroken_one",),
     "train-student": (

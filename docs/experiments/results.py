@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from PIL import Image
 
 from bench.measure import machine
+from bench.measure.images import image_sizes
+from bench.report.types import ImageSizes
 from distill import __version__
 from distill.core.errors import BenchError
 from distill.core.files import read_json, write_json
@@ -75,15 +76,11 @@ def conditions(examples: Sequence[Example] = (), packages: Iterable[str] = (), *
 
 def sizes(examples: Sequence[Example]) -> dict[str, float]:
     """Medians over the examples, which say what a time is a time of; sides are the longest ones, in pixels."""
-    images = [example.image for example in examples if isinstance(example.image, Path)]
-    sides = []
-    for path in images:
-        with Image.open(path) as image:
-            sides.append(max(image.size))
+    images = image_sizes(examples) or ImageSizes(0, 0)
     return {
         "examples": len(examples),
-        "image_side_median": statistics.median(sides or [0]),
-        "image_kb_median": statistics.median([path.stat().st_size / 1e3 for path in images] or [0]),
+        "image_side_median": images.side_px,
+        "image_kb_median": images.kb,
         "text_characters_median": statistics.median(len(example.text) for example in examples),
     }
 

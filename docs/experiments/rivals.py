@@ -60,7 +60,7 @@ def collect(results: Path, datasets: tuple[str, ...], folders: tuple[str, ...], 
 
 def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:
     whole, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
-    logits = {name: _out_of_fold(folder, splits) for name, folder in folders.items()}
+    logits = {name: out_of_fold(folder, splits) for name, folder in folders.items()}
     answered = ~np.any([np.isnan(values).any(axis=1) for values in logits.values()], axis=0)
     targets, logits = whole[answered], {name: values[answered] for name, values in logits.items()}
     first = next(iter(folders))
@@ -86,7 +86,7 @@ def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:
     return {"examples": len(targets), "of": len(whole), "constant": constant.to_json(), "arms": arms}
 
 
-def _out_of_fold(folder: Path, splits: Splits) -> NDArray[np.float32]:
+def out_of_fold(folder: Path, splits: Splits) -> NDArray[np.float32]:
     """Logits (N, L) of the training split, each row's by the fold that held it out; NaN where no fold did."""
     of_hash, unknown = held_out_logits(load_folds(folder)), np.full(len(splits.labels), np.nan, dtype=np.float32)
     return np.stack([of_hash.get(content_hash(example), unknown) for example in splits.train])

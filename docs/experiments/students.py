@@ -29,6 +29,22 @@ ROWS = {
     "dev, not fitted on": "dev",
     "dev, thresholds cross-fitted": "dev",  # of a run without folds
 }
+MEMES = (
+    "propaganda memes, static vectors, frozen teacher",
+    "propaganda memes, static vectors from a probe, frozen teacher",
+    "propaganda memes, MiniLM from a probe, frozen teacher",
+)
+UNLABELLED = "static vectors, frozen teacher, unlabelled posts"
+MINILM = "MiniLM, fine-tuned teacher"
+FILMS = (
+    *(MINILM, "static vectors from a probe, frozen teacher, unlabelled posts"),
+    *("static vectors, frozen teacher", UNLABELLED, "static vectors, fine-tuned teacher"),
+    *("3 layers, fine-tuned teacher", "3 layers, frozen teacher"),
+)
+FEW = (
+    *("a quarter of the labels, from a random head", "half of the labels, from a random head"),
+    *("a quarter of the labels, from a probe", "half of the labels, from a probe"),
+)
 FIGURES = ("examples", "micro_f1", "macro_f1", "micro_ap")
 
 
@@ -83,32 +99,74 @@ def student(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
     }
 
 
+@click.command("starts")
+@results.runs_option
+@results.commit_option
+@click.pass_obj
+def collect_starts(folder: Path, folders: tuple[str, ...], commit: str) -> None:
+    """Add students that begin in different ways, by "DATASET/NAME=RUN" (student-starts.json)."""
+    found: dict[str, Any] = {}
+    if (results.RESULTS / "student-starts.json").is_file():
+        found = {name: runs for name, runs in read("student-starts").items() if name != "conditions"}
+    for name, run in named(folders).items():
+        dataset, _, start = name.partition("/")
+        tree = read_json(run / METRICS, RunError)
+        whole = {key: tree["quality"][0][key] for key in ("what", *FIGURES)}
+        own = {"quality": whole, "constant": tree["constant"], "settings": _settings(run)}
+        found.setdefault(dataset, {})[start] = own | {"runs_of_commit": commit}
+    results.write(folder, "student-starts", results.conditions(), found)
+
+
+def starts(dataset: str) -> str:
+    """Students that begin in different ways, out of fold, beside the constant predictor."""
+    return table(f" | {F1}", start_rows(dataset, {name: name for name in read("student-starts")[dataset]}))
+
+
+def start_rows(dataset: str, names: dict[str, str]) -> list[tuple[str, ...]]:
+    """The rows of these students, whose names are given with what to call them, and of the constant predictor."""
+    found = read("student-starts")[dataset]
+    constant = next(iter(found.values()))["constant"]
+    always = (f"{constant['micro_f1']:.3f}", f"{constant['macro_f1']:.3f}", "")
+    rows = [(shown, *f1_cells(found[name]["quality"])) for name, shown in names.items()]
+    return [*rows, (f"always {', '.join(constant['names'])}", *always)]
+
+
 @click.command("verdicts")
 @results.runs_option
 @results.commit_option
 @click.pass_obj
 def collect_verdicts(folder: Path, folders: tuple[str, ...], commit: str) -> None:
-    """Collect the verdicts of students that were trained with --control (film-verdicts.json)."""
-    results.collect(folder, "film-verdicts", folders, commit, _verdict)
+    """Add the verdicts of students that were trained with --control (control-verdicts.json)."""
+    measured = _control_verdicts()
+    measured |= {name: _verdict(run) | {"runs_of_commit": commit} for name, run in named(folders).items()}
+    results.write(folder, "control-verdicts", results.conditions(), measured)
+
+
+def _control_verdicts() -> dict[str, Any]:
+    return {name: tree for name, tree in read("control-verdicts").items() if name != "conditions"}
 
 
 def _verdict(folder: Path) -> dict[str, Any]:
+    return {"distillation": read_json(folder / METRICS, RunError)["distillation"], "settings": _settings(folder)}
+
+
+def _settings(folder: Path) -> dict[str, Any]:
     config = read_run(folder)["config"]
-    text, distill = config["text"], config["distill"]
-    settings = {"epochs": config["epochs"], "layers": text["layers"], "max_tokens": text["max_tokens"]}
-    encoders = {name: Path(config[name]["model"]).name for name in ("text", "image")}
+    text = config["text"]
     return {
-        "distillation": read_json(folder / METRICS, RunError)["distillation"],
-        "settings": settings | encoders | {"distill": distill},
+        **{"epochs": config["epochs"], "layers": text["layers"], "max_tokens": text["max_tokens"]},
+        **{name: Path(config[name]["model"]).name for name in ("text", "image")},
+        **{key: config[key] for key in ("head_start", "learning_rate", "head_learning_rate", "batch_size")},
+        **{"ngrams": text.get("ngrams", "off"), "lowercase": text["lowercase"], "size": config["image"]["size"]},
+        "distill": config["distill"],
     }
 
 
-def film_verdicts() -> str:
-    """Teacher, distilled student and control on film genres."""
-    measured = {name: tree for name, tree in read("film-verdicts").items() if name != "conditions"}
+def control_verdicts(*names: str) -> str:
+    """Teacher, distilled student and control of these experiments."""
     rows, lines = [], []
-    for name, tree in measured.items():
-        own, sentence = _verdict_rows(name, tree["distillation"])
+    for name in names:
+        own, sentence = _verdict_rows(name, _control_verdicts()[name]["distillation"])
         rows += own
         lines.append(sentence)
     return table(f" | {F1} [95 %]", rows) + notes(*lines)

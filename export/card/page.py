@@ -12,6 +12,7 @@ from distill.core.printable import escape_markdown
 from distill.core.recipe import CardConfig
 from distill.data.dataset import Splits, encode_targets
 from distill.model.classifier import Classifier
+from distill.scoring.selective import RISK
 from distill.scoring.tables import threshold_cell
 from export.card.metadata import encoder_name, front_matter, task_of
 from export.figures import ExportFigures
@@ -48,6 +49,7 @@ def render_card(classifier: Classifier, figures: ExportFigures, splits: Splits, 
         train_counts=train_counts,
         max_labels=MAX_LABELS,
         threshold_cell=threshold_cell,
+        risk=RISK,
         task=task_of(labels),
         persuasion=set(labels.names) >= PERSUASION,
         text_encoder=encoder_name(config.text.model),

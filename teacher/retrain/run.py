@@ -69,7 +69,9 @@ def retrain_teacher(options: RetrainOptions) -> Promotion:
         new_examples = measure_drift(old, data, seen)
         if is_unfinished:
             with follow(options.out, start, options.resume, options.report_to) as run:
-                new = fit_teacher(config, splits, run, replace(old.classifier, config=config))
+                # From the head that it has, which a probe would be fitted in place of.
+                goes_on = replace(config, head_start="random") if config.epochs else config
+                new = fit_teacher(goes_on, splits, run, replace(old.classifier, config=goes_on))
         else:
             note(f"{options.out}: this run is finished already; it is judged again")
             new = Checkpoint.load(options.out)

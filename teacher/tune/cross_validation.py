@@ -37,7 +37,7 @@ class CrossValidation:
     def __init__(self, base: TeacherConfig, splits: Splits, folds: int, folder: Path) -> None:
         teacher = prepare_teacher(base, splits)
         self.classifier, self.targets = teacher.classifier, teacher.targets
-        self.classifier.warn_of_cut_texts(splits)
+        self.classifier.warn_of_texts(splits)
         self.folder = folder
         self.folds = Folds.stratified(teacher.data, folds, FOLD_SEED)
 

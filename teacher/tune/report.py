@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from rich.table import Table
 
 from distill import __version__
 from distill.core.files import write_json, write_text
-from distill.core.recipe import Recipe, TeacherConfig
+from distill.core.recipe import TeacherConfig
+from distill.core.recipe_text import changes_to_toml
 from distill.data.run_folder import BEST, STUDY
 from distill.scoring.bootstrap import PairedBootstrap, estimate
 from distill.scoring.estimate import Estimate
@@ -59,7 +59,7 @@ def write_study(
     }
     if any(trial.value is not None for trial in trials):
         trial = best_of(trials)
-        text = to_toml(replace(config.recipe, teacher=with_values(config.base, trial.values)))
+        text = changes_to_toml(replace(config.recipe, teacher=with_values(config.base, trial.values)))
         write_text(folder / BEST, f"# Trial {trial.number} of distill tune;\n# {_caveat(len(trials))}.\n{text}")
         tree["best"] = trial.number
     if best is not None:
@@ -81,34 +81,6 @@ def evaluate_best(cross_validation: CrossValidation, base: TeacherConfig, trials
     best = f1_draws(with_values(base, trial.values))
     has_no_reference = trial.number == 1 or not is_in_space(base) or trials[0].value is None
     return BestTrial(trial, estimate(best), None if has_no_reference else estimate(best - f1_draws(base)))
-
-
-def to_toml(recipe: Recipe) -> str:
-    """The settings that differ from the packaged defaults, which `Recipe.load` lays a file over."""
-    tables: dict[str, list[str]] = {}
-    _collect_differences(asdict(Recipe.load()), asdict(recipe), "", tables)
-    return "\n".join("\n".join(([f"[{name}]"] if name else []) + lines) + "\n" for name, lines in tables.items())
-
-
-def _collect_differences(
-    base: dict[str, Any], top: dict[str, Any], where: str, tables: dict[str, list[str]]
-) -> None:
-    lines = [f"{_key(k)} = {_literal(v)}" for k, v in top.items() if not isinstance(v, dict) and v != base.get(k)]
-    if lines:
-        tables[where] = lines
-    for key, value in top.items():
-        if isinstance(value, dict):
-            _collect_differences(base[key], value, f"{where}.{key}".lstrip("."), tables)
-
-
-def _key(name: str) -> str:
-    """A key of TOML; one that a user has chosen, such as the name of a group, may need quotes."""
-    return name if name.isascii() and name.replace("_", "").isalnum() else _literal(name)
-
-
-def _literal(value: Any) -> str:
-    """JSON's strings, booleans and numbers are TOML's too, but for one character."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007F")
 
 
 def search_table(trials: Sequence[Trial], config: SearchConfig, examples: int) -> Table:

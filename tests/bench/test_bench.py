@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chain import ROOT, Chain
+from PIL import Image
 from sklearn.metrics import f1_score
 
 from bench.measure import interleave as measure
 from bench.measure import process, worker
+from bench.measure.images import image_sizes
 from bench.measure.interleave import Plan
 from bench.measure.memory import peak_bytes, resident
 from bench.measure.stages import stage_times
@@ -26,9 +28,9 @@ from bench.quality.evaluate import SplitEvaluation, evaluate, show
 from bench.report import tables as report
 from bench.report import types as figures
 from bench.run import run, write
-from bench.runtimes.open_model import answer, open_variant, probabilities
+from bench.runtimes.open_model import answer, decoded_beforehand, open_variant, probabilities
 from bench.runtimes.variants import Variant, select_variants, variant_from_path
-from distill.core.errors import BenchError, BundleError
+from distill.core.errors import BenchError, BundleError, ImageError
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.tower_sessions import TowerSessions
 from distill.runtime.opened import Features
@@ -40,7 +42,7 @@ import json, sys, time
 from dataclasses import asdict
 from pathlib import Path
 from bench.measure.memory import peak_bytes, resident
-from bench.measure.worker import Spec, serve
+from bench.measure.worker import Spec, held, serve, timed_round
 
 spec, started = Spec(**json.loads(Path(sys.argv[1]).read_text())), float(sys.argv[2])
 known = json.loads((Path(spec.folder) / "known.json").read_text())
@@ -60,7 +62,13 @@ def answer(texts, images):
     time.sleep(len(texts) * known["call_ms"] * (1.5 if disturbed else 1.0) / 1e3)
 def staged():
     return {"stages": [{"name": "model", "ms": known["call_ms"]}], "tokens": 7, "model_ms": known["call_ms"]}
-serve(answer, [tuple(row) for row in spec.rows], begun, staged, started)
+def many(size, posts):
+    time.sleep(posts * known["call_ms"] / spec.threads / 1e3)
+    return {"how": f"{spec.threads} sleepers", "seconds": posts * known["call_ms"] / spec.threads / 1e3}
+rows = [tuple(row) for row in spec.rows]
+requests = {"calls": lambda size: timed_round(answer, rows, size), "stages": staged, "memory": held, "many": many}
+requests["model"] = lambda size: [0.5 * size * known["call_ms"]] * len(rows)
+serve(lambda: answer([""], [None]), requests, begun, started)
 """
 
 
@@ -91,6 +99,12 @@ def test_known_sleeps_are_measured_to_within_a_tenth(chain: Chain, fake) -> None
     assert [timing.batch for timing in slow.timings] == [1, 4]
     assert 80.0 <= slow.timings[1].p50.value < 85.0  # four examples in one call
     assert [len(part) for part in slow.timings[1].raw_ms] == [5]
+    assert [timing.model_p50 for timing in slow.timings] == [10.0, 40.0]
+    assert [(s.threads, s.batch, s.how, s.posts) for s in slow.streams] == [
+        (1, 1, "1 sleepers", 40),
+        (1, 4, "1 sleepers", 40),
+    ]
+    assert slow.streams[0].posts_per_s.value == pytest.approx(50.0)
     assert 150.0 <= slow.cold.open_ms < 200.0
     assert slow.cold.total_ms >= slow.cold.import_ms + 150.0
     assert slow.cold.first_call_ms >= 20.0
@@ -190,6 +204,71 @@ def test_every_runtime_answers_as_the_product_does(chain: Chain) -> None:
     assert [answer(served, [example.text], [example.image])[0] for example in some] == expected
 
 
+def test_many_at_once_are_answered_as_each_alone_and_in_order(chain: Chain) -> None:
+    some = chain.splits.test[:10]
+    for folder in (chain.int8, chain.student):
+        model = open_variant(variant_from_path(folder), 2)
+        alone = [answer(model, [example.text], [example.image])[0] for example in some]
+        assert len(set(alone)) > 1
+        assert model.many(2).answer(some, 1) == alone
+
+
+def test_a_model_alone_reads_no_image_and_answers_the_same(chain: Chain, tmp_path: Path) -> None:
+    (tmp_path / "original").mkdir()
+    rows: list[tuple[str, Path | None]] = [("a text alone", None)]
+    for example in chain.splits.test[:3]:
+        assert isinstance(example.image, Path)
+        rows.append((example.text, Path(shutil.copy(example.image, tmp_path))))
+    texts, images = [text for text, _ in rows], [image for _, image in rows]
+    for folder in (chain.int8, chain.student):
+        model = open_variant(variant_from_path(folder), 2)
+        expected = [answer(model, [text], [image]) for text, image in rows], answer(model, texts, images)
+        with decoded_beforehand(model, rows):
+            for image in images[1:]:
+                assert image is not None
+                image.rename(tmp_path / "original" / image.name)
+            assert expected == ([answer(model, [t], [i]) for t, i in rows], answer(model, texts, images))
+        with pytest.raises(ImageError):
+            answer(model, texts[1:2], images[1:2])
+        for image in (tmp_path / "original").iterdir():
+            image.rename(tmp_path / image.name)
+
+
+def test_the_images_of_another_folder_take_the_place_of_the_splits(chain: Chain, tmp_path: Path) -> None:
+    eval_set = EvalSet.from_splits(chain.splits, "test")
+    for example in eval_set.examples:
+        assert isinstance(example.image, Path)
+        with Image.open(example.image) as image:
+            image.resize((300, 200)).save(tmp_path / example.image.name)
+    theirs = eval_set.with_own(chain.teacher, chain.splits).with_images(tmp_path)
+    assert [e.image for e in theirs.examples] == [tmp_path / Path(str(e.image)).name for e in eval_set.examples]
+    assert [e.labels for e in theirs.examples] == [e.labels for e in eval_set.examples]
+    sizes = image_sizes(theirs.examples)
+    assert sizes is not None
+    assert sizes.side_px == 300
+    assert theirs.sha256() != eval_set.sha256()
+    last = theirs.examples[-1]
+    assert isinstance(last.image, Path)
+    twin = replace(last, image=tmp_path / "sub" / last.image.name)
+    with pytest.raises(BenchError, match="give each image a name of its own"):
+        replace(eval_set, examples=(*eval_set.examples, twin)).with_images(tmp_path)
+    last.image.unlink()
+    with pytest.raises(
+        BenchError, match=f"--originals {tmp_path}: has no {last.image.name}, the image of {last.id}"
+    ):
+        eval_set.with_images(tmp_path)
+    alone = replace(eval_set, examples=(replace(last, image=b"in memory"),))
+    with pytest.raises(BenchError, match=f"--originals {tmp_path}: the image of {last.id} is no file"):
+        alone.with_images(tmp_path)
+    assert image_sizes([replace(last, image=None)]) is None
+
+
+def test_rounds_of_what_is_not_the_headline_and_posts_of_a_stream() -> None:
+    assert [Plan((1,), (1,), calls, 1).rounds for calls in (1, 40, 41, 400)] == [1, 2, 3, 20]
+    assert [Plan((1,), (1,), calls, 1).secondary_rounds for calls in (1, 40, 120, 400, 4000)] == [1, 2, 5, 5, 50]
+    assert [Plan((1, 2), (1,), 1, 1).posts(batch) for batch in (1, 3, 8, 64)] == [40, 42, 64, 512]
+
+
 def test_rows_without_labels_change_no_figure(chain: Chain) -> None:
     """Half of dev lacks labels, train too: every figure is that of the other half, not of 16 rows of negatives."""
     half = [replace(e, labels=None) if i % 2 else e for i, e in enumerate(chain.splits.dev)]
@@ -251,9 +330,16 @@ def test_a_bundles_process_holds_no_torch_and_less_memory(made: tuple[figures.Be
 def test_every_setting_is_timed_for_every_variant(made: tuple[figures.BenchReport, list[Path]]) -> None:
     for row in made[0].rows:
         assert [(t.threads, t.batch) for t in row.timings] == [(1, 1), (1, 4), (2, 1), (2, 4)]
-        assert [t.calls for t in row.timings] == [40, 5, 20, 5]
+        assert [t.calls for t in row.timings] == [40, 10, 40, 10]
+        assert [len(t.model_raw_ms or ()) for t in row.timings] == [2] * 4
+        assert [(s.threads, s.batch, s.posts, len(s.seconds)) for s in row.streams or ()] == [
+            (2, 1, 40, 2),
+            (2, 4, 40, 2),
+        ]
         assert row.timings[0].p99 is None
     assert [peak.threads for peak in made[0].peaks] == [1, 2]
+    assert all(peak.read_gb_s for peak in made[0].peaks)
+    assert made[0].conditions.images is not None
 
 
 def test_differences_from_the_teacher_are_those_of_the_decisions(
@@ -334,6 +420,10 @@ def test_the_limit_is_counted_for_bundles_and_never_beaten(made: tuple[figures.B
     for done in (fp32, int8):
         assert 0 < done.of_peak < 1
         assert done.of_peak == pytest.approx(done.ideal_ms / done.model_ms)
+        assert done.weight_bytes is not None
+    assert int8.weight_bytes is not None
+    assert fp32.weight_bytes is not None
+    assert int8.weight_bytes < fp32.weight_bytes < made[0].rows[-2].size_bytes
 
 
 def test_the_json_is_the_truth_and_the_tables_follow_from_it(made: tuple[figures.BenchReport, list[Path]]) -> None:
@@ -417,7 +507,10 @@ def test_reports_of_another_schema_and_reports_that_do_not_fit_are_refused(
 ) -> None:
     path = tmp_path / "old.json"
     path.write_text('{"schema": 3}')
-    with pytest.raises(BenchError, match="not a bench report of schema 5; run distill bench again"):
+    with pytest.raises(BenchError, match=r"its schema is 3, expected 5 or 6; run distill bench again"):
+        figures.read(path)
+    path.write_text("[5]")
+    with pytest.raises(BenchError, match=r"its schema is None, expected 5 or 6; run distill bench again"):
         figures.read(path)
     tree = made[0].to_json()
     path.write_text(json.dumps(tree | {"rows": [row | {"own": False} for row in tree["rows"]]}))

@@ -15,17 +15,8 @@ from sklearn.metrics import f1_score
 from bench.compare import Comparison, Line, compare, sentences, show
 from bench.report import types as figures
 from bench.report.columns import REGISTRY
-from bench.report.types import (
-    BenchReport,
-    ColdStart,
-    Conditions,
-    Machine,
-    Memory,
-    Noise,
-    Resident,
-    Row,
-    Timing,
-)
+from bench.report.measured import ColdStart, Memory, Resident, Timing
+from bench.report.types import BenchReport, Conditions, Machine, Noise, Row
 from bench.rules import Rule, parse
 from distill.core.errors import BenchError
 from distill.core.files import write_json

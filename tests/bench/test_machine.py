@@ -13,9 +13,10 @@ import onnx
 import pytest
 from chain import Chain
 
-from bench.measure import machine, peak
+from bench.measure import bandwidth, machine, peak
 from bench.measure.energy import Meter
-from bench.report.types import Machine, Peak
+from bench.report.measured import Peak
+from bench.report.types import Machine
 from distill.core import cpu
 from distill.core.cores import cpu_affinity, default_threads, granted_cpus, session_threads
 from distill.core.schema import build_dataclass
@@ -261,12 +262,36 @@ def test_a_product_written_by_hand_is_valid_onnx_and_right(kind: type, tmp_path:
     assert np.array_equal(found.astype(np.int64), expected)  # the floats are whole numbers below 2^24
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_reading_counts_every_byte_once_however_many_threads_share_them(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that moves by a millisecond a look: every read of a megabyte then takes one."""
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(bandwidth, "time", SimpleNamespace(perf_counter=lambda: next(ticks) / 1e3))
+    monkeypatch.setattr(bandwidth, "SIZE_BYTES", 1_000_000)
+    monkeypatch.setattr(bandwidth, "SECONDS", 0.02)
+    read: list[int] = []
+    real = np.array_split
+
+    def split(array: np.ndarray, parts: int) -> list[np.ndarray]:
+        found = real(array, parts)
+        read.extend(part.nbytes for part in found)
+        return found
+
+    monkeypatch.setattr(np, "array_split", split)
+    assert bandwidth.read_gb_s(threads) == pytest.approx(1e6 / 1e-3 / 1e9)
+    assert (len(read), sum(read)) == (threads, 1_000_000)
+
+
 def test_peaks_count_two_operations_a_multiply_accumulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that moves by a millisecond a look: every call then takes one."""
     ticks = iter(range(10**6))
     monkeypatch.setattr(peak, "time", SimpleNamespace(perf_counter=lambda: next(ticks) / 1e3))
     for name, value in (("ROWS", 2), ("INNER", 100), ("COLUMNS", 50), ("SECONDS", 0.02)):
         monkeypatch.setattr(peak, name, value)
+    monkeypatch.setattr(peak, "read_gb_s", lambda threads: 20.0 * threads)
     found = peak.measure(1, tmp_path)
     assert [found.int8_gops, found.fp32_gops] == pytest.approx([2 * 2 * 100 * 50 / 1e-3 / 1e9] * 2)
+    assert found.read_gb_s == 20.0
     assert build_dataclass(Peak, vars(found), "peak") == found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from bench.peers.pytorch import TorchPredictor
 from bench.peers.run import run_with_peers
 from bench.quality.eval_set import EvalSet
 from bench.report import types as figures
+from bench.runtimes.open_model import answer
 from bench.runtimes.variants import Variant
 from distill.cli.main import main
 from distill.core.errors import BenchError, InstallError
@@ -145,6 +147,17 @@ def test_openvino_is_given_the_threads_and_one_stream_for_latency(chain: Chain) 
     model = OpenVinoPredictor(chain.fp32, threads=1).model.compiled
     hints = ("INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT")
     assert [str(model.get_property(hint)).split(".")[-1] for hint in hints] == ["1", "1", "LATENCY"]
+
+
+@needs_openvino
+def test_openvino_answers_many_by_its_throughput_hint_as_it_answers_each_alone(chain: Chain) -> None:
+    predictor = OpenVinoPredictor(chain.fp32, threads=2)
+    some = [*chain.splits.test[:7], chain.splits.test[0]]
+    alone = [answer(predictor, [example.text], [example.image])[0] for example in some]
+    many = predictor.many(2)
+    assert re.fullmatch(r"throughput hint: \d streams, \d requests at once; 2 workers prepare posts", many.how)
+    for batch in (1, 3):
+        assert many.answer(some, batch) == alone
 
 
 @needs_openvino

@@ -30,6 +30,9 @@ from distill.runtime.web.onnxruntime_web import FILES, load_runtime
 from distill.runtime.web.onnxruntime_web import PACKAGE as RUNTIME_PACKAGE
 from distill.runtime.web.page import resizes_height_first, write_page
 from distill.runtime.web.tokenizer import describe_tokenizer
+from distill.scoring.probabilities import to_probabilities
+from distill.scoring.selective import AnswerCut, answer_confidence
+from distill.scoring.thresholds import Thresholds
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium and no chrome here; apt install chromium")
 
@@ -49,6 +52,8 @@ export const InferenceSession = { async create() { return { async run({ input_id
   return { logits: { data: logits } }
 } } } }
 """
+# Of these, the known model holds 0.8 where it hears of a word: its label 0 has 0.953 then.
+CUTS = (AnswerCut(0.8, 0.95, 0.5), AnswerCut(0.9, 0.96, 0.1), AnswerCut(0.95, None, 0.0))
 NASTY = [
     "",
     " \t\n\u2003",
@@ -148,7 +153,12 @@ def site(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_page(chain.int8, root / "known", dict.fromkeys(FILES, known.encode()))
     thresholds = root / "known" / "bundle" / "thresholds.json"
     tree = json.loads(thresholds.read_text())
-    thresholds.write_text(json.dumps(tree | {"values": [0.5] * len(tree["values"])}))
+    own = {"values": [0.5] * len(tree["values"]), "answer_cuts": [asdict(cut) for cut in CUTS]}
+    thresholds.write_text(json.dumps(tree | own))
+    golden = thresholds.with_name("golden.json")
+    golden.write_text(
+        json.dumps(json.loads(golden.read_text()) | {"tolerance": 0.01})
+    )  # else int8's, as it comes out
     if PACKAGE is not None:
         runtime = load_runtime(Path(PACKAGE))
         write_page(chain.int8, root / "int8", runtime)
@@ -260,9 +270,9 @@ def test_an_answer_is_given_explained_and_stopped_by_keyboard(page: Tab) -> None
     assert said(page, "summary").startswith("1 of 6 labels")
     assert page.run("document.querySelectorAll('#labels li').length") == 6
     assert page.run("document.querySelector('#labels li .value').textContent").startswith("95.3 %, above ")
-    for _ in range(2):
+    for name in ("abstain", "label", "explain"):
         page.press("Tab", 9)
-    assert page.run("document.activeElement.id") == "explain"
+        assert page.run("document.activeElement.id") == name
     page.press("Enter", 13, "\r")
     page.until("document.getElementById('effects').children.length")
     assert said(page, "effects") == "The word “vote” speaks for the label: 4.7 % without it."
@@ -274,6 +284,29 @@ def test_an_answer_is_given_explained_and_stopped_by_keyboard(page: Tab) -> None
     page.until("document.activeElement.id === 'stop'")
     page.press("Enter", 13, "\r")
     page.until("document.getElementById('explanation').textContent === 'Stopped.'")
+    assert page.trouble() == []
+
+
+def test_an_answer_that_is_not_sure_enough_is_left_to_a_person(page: Tab) -> None:
+    offered = page.run("[...document.querySelectorAll('#abstain option')].map((o) => [o.text, o.disabled])")
+    assert offered == [
+        ["Every post", False],
+        ["Only what holds a precision of 80 %", False],
+        ["Only what holds a precision of 90 %", False],
+        ["Only what holds a precision of 95 %, which cannot be held", True],
+    ]
+    write(page, "please vote now")
+    choose = "(() => { const select = document.getElementById('abstain'); select.selectedIndex = INDEX; "
+    choose += "select.dispatchEvent(new Event('change')) })()"
+    given = "[...document.querySelectorAll('#labels .predicted .name')].length"
+    for index, is_asked in ((1, False), (2, True), (0, False), (2, True)):
+        page.run(choose.replace("INDEX", str(index)))
+        assert said(page, "summary").startswith("Ask a person:" if is_asked else "1 of 6 labels"), index
+        assert page.run(given) == (0 if is_asked else 1)
+    assert said(page, "summary").endswith("95.3 % sure, and to hold 90 % it must be 96.0 % sure.")
+    assert page.run("document.querySelector('#labels li .value').textContent").startswith("95.3 %, above ")
+    write(page, "nothing here")  # no label, and sure of it: 0.953 * 0.982**5
+    assert said(page, "summary").startswith("Ask a person: this answer is 87.")
     assert page.trouble() == []
 
 
@@ -403,7 +436,8 @@ def test_it_is_legible_narrow_and_wide_light_and_dark_and_names_every_control(pa
     shown = [node for node in nodes if not node["ignored"]]
     named = {node["role"]["value"]: node["name"]["value"] for node in shown if "name" in node}
     assert named["textbox"] == "Text on the image"
-    assert named["combobox"] == "Label"
+    boxes = [node["name"]["value"] for node in shown if node["role"]["value"] == "combobox"]
+    assert sorted(boxes) == ["Answer", "Label"]
     spoken = {"button", "textbox", "combobox", "link", "image", "heading", "region"}
     assert [node for node in shown if node["role"]["value"] in spoken and not node["name"]["value"]] == []
     assert sum(node["role"]["value"] == "status" for node in shown) == 3
@@ -427,6 +461,28 @@ def test_nothing_is_asked_of_another_address(page: Tab, browser: tuple[Tab, str]
         assert page.run(started) == "kept in"  # as the model's own worker is started
         page.open(f"{url}/known/bundle/labels.txt")
         assert page.run(script) == "out"  # so it was the page's policy
+
+
+def test_the_check_counts_posts_that_this_browser_asks_about_and_the_bundle_does_not(
+    browser: tuple[Tab, str], site: Path
+) -> None:
+    tab, url = browser
+    tab.open(f"{url}/known/check.html")
+    found = json.loads(tab.until("document.getElementById('figures').textContent"))
+    folder = site / "known" / "bundle"
+    golden = json.loads((folder / "golden.json").read_text())
+    rule = Thresholds.from_json(json.loads((folder / "thresholds.json").read_text()))
+
+    def asks(logits: Any) -> NDArray[np.bool_]:
+        p = to_probabilities(np.array(logits, dtype=np.float32), rule.groups)
+        cuts = [cut.confidence for cut in CUTS if cut.confidence is not None]
+        return answer_confidence(p, rule.apply(p))[:, None] < np.array(cuts)
+
+    own, expected = asks([case["logits"] for case in found["cases"]]), asks(golden["logits"])
+    differing = int((own != expected).sum())
+    assert differing > 0  # the known model is another one
+    assert (found["flipped_asks"], found["asks"]) == (differing, own.size)
+    assert f"{differing} of {own.size} decisions whether to ask a person differ." in said(tab, "state")
 
 
 @pytest.mark.skipif(PACKAGE is None, reason=f"give the file of `npm pack {RUNTIME_PACKAGE}` in DISTILL_ORT_WEB")

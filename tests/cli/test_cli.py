@@ -156,7 +156,49 @@ def test_predict_says_what_it_passes_over_and_answers_for_every_image(chain: Cha
     assert [json.loads(line)["id"] for line in whole.stdout.splitlines()] == ["a.png", "c.heic", "sub/b.png"]
     assert "passed over" not in whole.stderr
     wrong = distill("predict", chain.int8, tmp_path / "a.png", "--recursive")
-    assert "--recursive reads the folders in a SOURCE" in wrong.stderr
+    assert f"{tmp_path / 'a.png'} is no folder; leave out --recursive" in wrong.stderr
+    part = distill("predict", chain.int8, chain.data, "--split", "test", "--recursive")
+    assert f"--split names files of {chain.data}; leave out --recursive" in part.stderr
+
+
+def test_what_is_not_there_is_said_to_be_not_there(chain: Chain, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,a\n")
+    for words, said in (
+        (
+            ("predict", tmp_path / "bundel", tmp_path / "a.csv"),
+            f"{tmp_path / 'bundel'}: no such folder; give a Bundle",
+        ),
+        (
+            ("export", tmp_path / "rnu", "--data", chain.data, "-o", tmp_path / "x"),
+            f"{tmp_path / 'rnu'}: no such folder",
+        ),
+        (
+            ("predict", chain.int8, tmp_path / "a.csv", "--split", "dev"),
+            "a.csv: is one file, and --split names a part",
+        ),
+        (
+            ("predict", chain.int8, tmp_path / "b.csv", "--split", "dev"),
+            "b.csv: no such file or folder, and --split",
+        ),
+    ):
+        done = distill(*words)
+        assert (done.exit_code, said in done.stderr.splitlines()[-1]) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("is_ray", [False, True])
+def test_overwriting_predictions_with_a_bundle_that_does_not_open_costs_none(tmp_path: Path, is_ray: bool) -> None:
+    if is_ray:
+        pytest.importorskip("ray")
+    (tmp_path / "a.csv").write_text("id,text\n1,a\n")
+    out = tmp_path / ("out" if is_ray else "p.jsonl")
+    earlier = out / "predictions-000000-a.jsonl" if is_ray else tmp_path / "p.jsonl.part"
+    earlier.parent.mkdir(exist_ok=True)
+    earlier.write_text("{}\n")
+    more = ("--engine", "ray") if is_ray else ()
+    done = distill("predict", tmp_path / "bundel", tmp_path / "a.csv", "-o", out, "--overwrite", *more)
+    assert done.exit_code == 2
+    assert "no such folder" in done.stderr
+    assert earlier.read_text() == "{}\n"
 
 
 def test_overwrite_starts_over_where_a_run_was_interrupted(chain: Chain, tmp_path: Path) -> None:
@@ -190,11 +232,11 @@ def test_mistakes_are_one_line_with_exit_code_2(chain: Chain, tmp_path: Path) ->
         (["train-teacher", "--data", data, "--out", out, "--recipe", tmp_path / "r.toml"], "r.toml: no such file"),
         (["train-teacher", "--data", data, "--out", chain.teacher], "holds a finished run"),
         (["train-teacher", "--data", data, "--out", out, "--set", "teacher.text.model=no/such"], "no local copy"),
-        (["train-student", "--data", data, "--teacher", tmp_path / "x", "--out", out], "no run"),
-        (["export", tmp_path / "x", "--data", data, "--out", out], "no run"),
+        (["train-student", "--data", data, "--teacher", tmp_path / "x", "--out", out], "no such folder"),
+        (["export", tmp_path / "x", "--data", data, "--out", out], "no such folder"),
         (["bench", tmp_path / "x", "--data", data], "neither a finished run nor a Bundle"),
         (["evaluate", chain.int8, "--data", tmp_path / "x"], "no such file or folder"),
-        (["predict", tmp_path / "x", "--image", tmp_path / "a.jpg"], "no Bundle"),
+        (["predict", tmp_path / "x", "--image", tmp_path / "a.jpg"], "no such folder"),
         (["predict", chain.int8, tmp_path / "a.doc"], "give a folder of images or a file"),
         (["split", tmp_path / "a.json", "--out", tmp_path / "new"], "no such file"),
     ):

@@ -27,7 +27,7 @@ from distill.training.run_writer import RunStart, begin_run
 
 OPTIONS = {"id_column", "text_column", "image_column", "label_columns", "label_separator", "label_cut", "images"}
 READERS = "train-teacher,train-student,finetune-int8,export,evaluate,inspect,tune,compare-teachers,retrain,predict"
-READERS += ",split,data check,data convert,data split,data ocr,bench run,bench pack"
+READERS += ",search-student,split,data check,data convert,data split,data ocr,bench run,bench pack"
 
 
 def command(words: str) -> click.Command:

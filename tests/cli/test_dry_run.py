@@ -64,7 +64,7 @@ def test_a_device_that_is_not_there_is_one_line_before_any_work(
 ) -> None:
     import torch
 
-    from distill.model.classifier import default_device
+    from distill.model.compute import default_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert default_device().type == "cuda"

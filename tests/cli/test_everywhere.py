@@ -31,6 +31,7 @@ EVERY = dict(commands())
 WRITES = {words for words, command in EVERY.items() if any("--out" in param.opts for param in command.params)}
 TABLES = {
     *(("train-teacher",), ("train-student",), ("compare-teachers",), ("tune",), ("retrain",), ("finetune-int8",)),
+    ("search-student",),
     *(("export",), ("evaluate",), ("inspect",), ("bench", "run"), ("bench", "compare"), ("explain",), ("verify",)),
     *(("split",), ("data", "split"), ("data", "check"), ("data", "convert"), ("data", "ocr")),
     *(("recipe", "show"), ("recipe", "diff")),
@@ -51,7 +52,10 @@ def test_every_command_takes_the_options_of_all(words: tuple[str, ...]) -> None:
 
 
 def test_every_training_takes_a_seed_and_a_device() -> None:
-    for name in ("train-teacher", "train-student", "compare-teachers", "tune", "retrain", "finetune-int8"):
+    for name in (
+        *("train-teacher", "train-student", "search-student", "compare-teachers", "tune", "retrain"),
+        "finetune-int8",
+    ):
         assert {"--seed", "--device"} <= options((name,))
 
 

@@ -12,8 +12,8 @@ from test_cli import distill, one_line_error
 
 from distill.cli.main import main
 from distill.core.recipe import Recipe
-from distill.core.recipe_text import settings
-from distill.core.schema import flatten
+from distill.core.recipe_text import settings, to_toml
+from distill.core.schema import flatten, read_toml
 
 
 def completed(*words: str) -> list[str]:
@@ -91,3 +91,10 @@ def test_tab_completes_commands_keys_and_values_and_leaves_paths_to_the_shell() 
     shell = ShellComplete(main, {}, "distill", "_DISTILL_COMPLETE")
     for words in (["predict"], ["evaluate"], ["data", "check"], ["train-teacher", "--data"], ["split"]):
         assert [item.type for item in shell.get_completions(words, "")] in (["file"], ["dir"])
+
+
+def test_groups_of_any_name_are_shown_as_a_recipe_that_can_be_read(tmp_path: Path) -> None:
+    """A space made it no TOML, and a dot another tree."""
+    tree = {"labels": {"groups": {"my group": ["a", "b"], "a.b": ["c\x7f", "d"]}}, "data": {"cut": None}}
+    (tmp_path / "shown.toml").write_text(to_toml(tree), encoding="utf-8")
+    assert read_toml(tmp_path / "shown.toml") == {"labels": tree["labels"]}

@@ -364,6 +364,17 @@ def test_one_image_is_a_source_and_folders_below_are_read_on_request(tmp_path: P
     assert Source.open(tmp_path / "below" / "b.PNG").digest() != before
 
 
+@pytest.mark.parametrize("name", ["metadata.jsonl", "a.parquet"])
+def test_folders_below_are_not_passed_over_in_silence_where_a_file_names_the_rows(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(
+        DataError, match=f"its rows are in {name}, so no other folder is read; leave out --recursive"
+    ):
+        Source.open(tmp_path, recursive=True)
+
+
 def test_a_folder_without_an_image_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "letter.pdf").touch()

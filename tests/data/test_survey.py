@@ -8,7 +8,7 @@ from pathlib import Path
 
 from photos import photo
 
-from distill.data.checks import check_splits
+from distill.data.checks import check_splits, thin_dev
 from distill.data.columns import Columns
 from distill.data.dataset import Example, Splits, read_splits
 from distill.data.labels import LabelSet
@@ -118,6 +118,20 @@ def test_a_survey_says_what_a_training_says(data: Path) -> None:
     splits = read_splits(data)
     leaky = replace(splits, dev=[replace(splits.train[0], id="again"), *splits.dev])
     report = survey(leaky, data).survey
-    assert list(report.warnings) == check_splits(leaky)
-    assert len(report.warnings) == 2
+    *warnings, thin = report.warnings
+    assert warnings == check_splits(leaky)
+    assert len(warnings) == 2
+    assert thin.startswith("dev: 33 labelled rows")
     assert not report.errors
+
+
+def test_a_dev_split_by_which_little_can_be_decided_is_warned_of_with_its_numbers() -> None:
+    def lines(rows: int, rare: int) -> list[str]:
+        dev = [text(str(i), "x", *(["a"] if i % 2 else []), *(["b"] if i < rare else [])) for i in range(rows)]
+        return thin_dev(Splits(LabelSet(("a", "b", "c")), [], dev, []), "do this")
+
+    assert lines(50, 3) == []
+    assert lines(49, 3) == ["dev: 49 labelled rows, on which thresholds and the best epoch would rest; do this"]
+    few = "dev: 50 labelled rows and fewer than 3 positive examples of b (2), on which"
+    assert lines(50, 2) == [f"{few} thresholds and the best epoch would rest; do this"]
+    assert lines(50, 0) == []  # of a label without any, there is a line of its own

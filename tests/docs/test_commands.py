@@ -14,6 +14,7 @@ from documentation import PAGES, ROOT, SHELL, blocks, distill_words, name_of, op
 from distill.cli.main import main
 from distill.core.recipe import Recipe
 from distill.core.schema import read_toml
+from student.search.ladder import candidates_of, parse_family, read_ladder
 
 MODULES = sorted((ROOT / "docs" / "experiments").glob("[!_]*.py"))
 EXPERIMENTS = {
@@ -93,10 +94,12 @@ def test_every_setting_is_one_of_the_recipe(page: Path) -> None:
     for words, all_of_it in every_command(page):
         given = parse(words, all_of_it)
         common = list(given.get("overrides", ()))
-        for settings in (
-            common,
-            *(common + str(each).partition("=")[2].split() for each in given.get("tries", ())),
-        ):
+        tried = [str(each).partition("=")[::2] for each in given.get("tries", ())]
+        if words[:1] == ["search-student"]:  # there a list stands for each of its values
+            families = {name: parse_family(settings.split()) for name, settings in tried}
+            candidates_of(families, Recipe.load(overrides=common))
+            tried = []
+        for settings in (common, *(common + settings.split() for _, settings in tried)):
             Recipe.load(overrides=[setting for setting in settings if not setting.endswith("=…")])
     for span in INLINE.findall(page.read_text(encoding="utf-8")):
         if re.fullmatch(r"(teacher|student|finetune|export|data)(\.\w+)+=[\w./\"-]+", span):
@@ -136,4 +139,7 @@ def test_a_recipe_in_a_page_is_a_recipe(tmp_path: Path) -> None:
     assert recipes
     for block in recipes:
         (tmp_path / "a.toml").write_text(block, encoding="utf-8")
-        Recipe.load(tmp_path / "a.toml")
+        if block.startswith("[bert]"):  # a ladder of students
+            assert len(candidates_of(read_ladder(tmp_path / "a.toml"), Recipe.load())) == 10
+        else:
+            Recipe.load(tmp_path / "a.toml")

@@ -16,9 +16,9 @@ import pytest
 from chain import ROOT, Chain
 from documentation import PAGES, name_of, python
 
+from distill.core.recipe_text import changes_to_toml
 from distill.data.answers import AnswersFile
 from distill.data.dataset import read_examples
-from teacher.tune.report import to_toml
 
 
 def run(page: str, **names: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def place(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     with (tmp_path / "posts.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerows([["id", "text", "image"], ["1", "WHO DID THIS", "meme.jpg"], ["2", "", "meme.jpg"]])
-    (tmp_path / "tiny.toml").write_text(to_toml(chain.recipe), encoding="utf-8")
+    (tmp_path / "tiny.toml").write_text(changes_to_toml(chain.recipe), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

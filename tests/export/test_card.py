@@ -23,6 +23,7 @@ from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
 from distill.scoring.baseline import BaselineAnswers
 from distill.scoring.evaluation import SplitOutputs, fit_and_evaluate
+from distill.scoring.selective import AnswerCut
 from distill.training.baseline import Baseline
 from export.card.metadata import encoder_name, is_hub_id, publishable_settings
 from export.card.page import render_card
@@ -38,11 +39,14 @@ def fp32_card(
     bundle: Bundle,
     about: CardConfig,
     baseline: BaselineAnswers | None = None,
+    cuts: tuple[AnswerCut, ...] | None = None,
 ) -> str:
     """The card of an fp32 export of the chain's student, its text encoder named as on the hub."""
     targets = splits.labels.encode([example.labels for example in splits.dev])
     outputs = SplitOutputs("dev", splits.labels, Predictor(bundle).probabilities(splits.dev), targets)
     evaluation = fit_and_evaluate(outputs, "balanced", targets).beside(baseline, "the student")
+    if cuts is not None:
+        evaluation = replace(evaluation, thresholds=replace(evaluation.thresholds, answer_cuts=cuts))
     config = checkpoint.classifier.config
     config = replace(config, text=replace(config.text, model="someone/text-encoder"))
     figures = ExportFigures("fp32", "any", 1, Parity(**bundle.figures["parity"]), evaluation)
@@ -91,6 +95,27 @@ def test_a_baseline_has_its_row_and_its_sentence(checkpoint: Checkpoint, chain: 
         r"\nAgainst the baseline: the student .*the baseline \(teacher\).* could have been shown.*\.\n", card
     )
     assert "the baseline" not in fp32_card(checkpoint, chain.splits, bundle, ABOUT)
+
+
+def test_the_card_says_which_precisions_can_be_held_from_where_and_on_how_many_posts(
+    checkpoint: Checkpoint, chain: Chain, bundle: Bundle
+) -> None:
+    cuts = (AnswerCut(0.8, 0.61234, 0.329), AnswerCut(0.9, None, 0.0))
+    card = fp32_card(checkpoint, chain.splits, bundle, ABOUT, cuts=cuts)
+    section = card[card.index("## Posts to leave to a person") : card.index("## Training and data")]
+    assert section.count("\n\n\n") == 0
+    assert section.strip().splitlines()[-4:] == [
+        "| precision to hold | confidence from | posts answered there |",
+        "|---|---|---|",
+        "| 0.8 | 0.612 | 33% |",
+        "| 0.9 | cannot be held | – |",
+    ]
+    assert "with a risk of 5%" in section
+    none = fp32_card(checkpoint, chain.splits, bundle, ABOUT, cuts=tuple(replace(c, confidence=None) for c in cuts))
+    assert f"hold a precision of 0.8 or 0.9, as far as dev, {len(chain.splits.dev)} examples, can show" in none
+    assert "Posts to leave" not in fp32_card(
+        checkpoint, chain.splits, bundle, ABOUT, cuts=()
+    )  # made before there were any
 
 
 def test_the_cards_of_an_export_say_what_they_do_not_know(bundle: Bundle, chain: Chain) -> None:

@@ -193,7 +193,7 @@ def test_what_does_not_go_together_is_refused(chain: Chain) -> None:
             r"has no pretrained weights; set teacher\.image\.trainable=true",
         ),
         (("teacher.loss=asymmetric", "teacher.class_weights=focal_alpha"), 'needs loss="focal"'),
-        (("student.head.fusion=transformer",), "are for teachers"),
+        (("student.head.fusion=transformer",), "fusions but concat are for teachers"),
         (("teacher.asymmetric.clip=1.0",), r"clip must be in \[0, 1\)"),
     ):
         with pytest.raises(RecipeError, match=message):

@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import Whitespace
 from torchvision.transforms import v2
 
 from distill.core.errors import ImageError, RecipeError
 from distill.preprocess import images
 from distill.preprocess.images import ImageSpec, image_to_uint8
-from distill.preprocess.inputs import Preprocessor, PreprocessSpec, warn_of_cut_texts
+from distill.preprocess.inputs import Preprocessor, PreprocessSpec, warn_of_capitals, warn_of_cut_texts
 from distill.preprocess.text import TextSpec, pad
 from distill.runtime.bundle import Bundle
 
@@ -207,3 +210,32 @@ def test_what_is_cut_of_texts_is_counted_as_the_tokenizer_without_a_limit_counts
     assert f"{len(long)} of 5 texts are cut at max_tokens=8: " in line
     warn_of_cut_texts("test", preprocessor, ["word"])
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("lowers", "texts", "more"),
+    [
+        (False, ["WHEN THE train IS LATE", "the train is late"], "100%"),
+        (False, ["When the train is late", "", "the train"], None),
+        (True, ["WHEN THE TRAIN IS LATE"], None),
+    ],
+)
+def test_a_tokenizer_that_capitals_break_is_named(
+    lowers: bool, texts: list[str], more: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In lower case a word is a token; in capitals each of its letters is one: 18 for 9."""
+    words = ["[UNK]", "[PAD]", "when", "the", "train", "is", "late", "When"]
+    pieces = [piece for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for piece in (letter, f"##{letter}")]
+    vocabulary = {token: number for number, token in enumerate(words + pieces)}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    if lowers:
+        tokenizer.normalizer = Lowercase()
+    spec = PreprocessSpec(SPEC, TextSpec(max_tokens=4, pad_id=1))
+    warn_of_capitals("train", Preprocessor(spec, tokenizer.to_str()), texts, "student.text.lowercase")
+    said = " ".join(capsys.readouterr().err.split())
+    if more is None:
+        assert said == ""
+    else:
+        assert said.startswith(f"warning: train: the tokenizer keeps capitals, and makes {more} more tokens of ")
+        assert said.endswith("Train anew with --set student.text.lowercase=true")

@@ -155,7 +155,7 @@ def test_checksums_are_found_right_before_anything_is_parsed(copy: Path, monkeyp
 
     monkeypatch.setattr(bundles, "read_verified", noted("checked", bundles.read_verified))
     monkeypatch.setattr(bundles, "check_model", noted("looked at", bundles.check_model))
-    monkeypatch.setattr(runtime, "Preprocessor", noted("tokenizer of", runtime.Preprocessor))
+    monkeypatch.setattr(bundles, "Preprocessor", noted("tokenizer of", bundles.Preprocessor))
     monkeypatch.setattr(onnxruntime, "InferenceSession", noted("opened", onnxruntime.InferenceSession))
     Predictor.load(copy)
     assert [line.split()[0] for line in done] == ["checked", "looked", "tokenizer", *["opened"] * 3]

@@ -16,7 +16,6 @@ from chain import Chain
 from victim import End, Victim, anew, every_point, leftovers
 
 from distill.core.files import remove_leftovers
-from distill.core.lock import LOCK_FILE
 from distill.data.run_folder import is_run
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
@@ -129,32 +128,42 @@ def test_a_folder_is_claimed_wherever_the_first_try_was_killed(
         shutil.rmtree(out)
 
 
-def test_an_overwritten_run_is_whole_or_gone(chain: Chain, victim: Victim, tmp_path: Path) -> None:
-    out = tmp_path / "run"
+OVER = (
+    BEGIN.removesuffix("    pass\n")
+    + """
+    new, out = Path({new!r}), Path({out!r})
+    for path in sorted(new.iterdir(), key=lambda path: path.name == "run.json"):
+        path.rename(out / path.name)
+"""
+)
+
+
+@pytest.mark.parametrize("finishes", [False, True])
+def test_an_overwritten_run_stays_whole_until_another_is_finished(
+    chain: Chain, victim: Victim, tmp_path: Path, finishes: bool
+) -> None:
+    out, new = tmp_path / "run", tmp_path / "new"
     state = pickle.dumps((chain.recipe.teacher, chain.splits))
-    over = BEGIN.format(state=state, out=str(out), resume=False, overwrite=True)
+    names = {path.name for path in chain.teacher.iterdir()}
+    how = {"state": state, "out": str(out), "resume": False}
+    over = (OVER if finishes else BEGIN).format(new=str(new), overwrite=True, **how)
 
     def run(point: int) -> End:
         anew(tmp_path)
         shutil.copytree(chain.teacher, out)
+        shutil.copytree(chain.teacher, new)
         return victim.run(over, tmp_path, kill_at=point)
 
     def check(_: int) -> None:
-        if is_run(out):
-            Checkpoint.load(out)
-        else:
-            kept = {
-                path.name
-                for path in out.rglob("*")
-                if path.suffix not in (".part", ".lock") and path != out / LOCK_FILE
-            }
-            assert kept <= {"started.json"}
-        assert victim.run(over.replace("False, True", "False, False"), tmp_path).code == 0 or is_run(out)
+        victim.run(BEGIN.format(overwrite=False, **how), tmp_path)  # refused, but it cleans up
+        whole = out if is_run(out) else out / "replaced"
+        assert names == {path.name for path in whole.iterdir()} - {"replaced"}
+        Checkpoint.load(whole)
         assert leftovers(tmp_path) == []
 
-    assert every_point(run, check) > 12
-    assert [path.name for path in out.iterdir()] == ["started.json"]
-    assert leftovers(tmp_path) == []
+    assert every_point(run, check) > 25
+    assert {path.name for path in out.iterdir()} == names
+    assert list(new.iterdir()) == [] if finishes else list(new.iterdir())
 
 
 FINISH = """

@@ -92,7 +92,9 @@ def test_what_cannot_be_held_is_refused_in_one_line(
     cautious: tuple[Path, float], chain: Chain, tmp_path: Path
 ) -> None:
     folder, _ = cautious
-    with pytest.raises(BundleError, match=r"holds a precision of 0.95 at no confidence on dev, .*; give 0.9$"):
+    with pytest.raises(
+        BundleError, match=r"cannot hold a precision of 0.95 on dev, .*, however sure it is; give 0.9$"
+    ):
         package.load(folder, abstain=0.95)
     with pytest.raises(BundleError, match=r"knows how sure an answer must be for 0.9, 0.95, not for 0.7"):
         package.load(folder, abstain=0.7)

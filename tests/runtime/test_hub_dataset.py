@@ -62,7 +62,7 @@ def test_a_dataset_on_the_hub_is_read_by_its_name(online: Online) -> None:
 
 
 def test_what_cannot_be_had_is_refused_in_one_line_with_the_next_step(online: Online, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none in the hub's cache, and the hub cannot be reached"):
+    with pytest.raises(DataError, match=r"cache; correct the path .*the hub cannot be reached"):
         resolve_dataset("someone/else")
     online.sizes = {"a.parquet": MAX_BYTES + 1}
     with pytest.raises(DataError, match="over the limit of 21 GB; download those that you need"):
@@ -88,4 +88,4 @@ def test_commands_take_a_dataset_by_its_name(online: Online, chain: Chain, tmp_p
     for path in (online.folder / "data").glob("[vt]e*"):
         path.unlink()
     assert "has no test split; it has 'train'" in run("predict", chain.int8, ID, "--split", "test").stderr
-    assert "no such file or folder here" in run("predict", chain.int8, "someone/else").stderr
+    assert "no such file or folder, and" in run("predict", chain.int8, "someone/else").stderr

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from bench.measure.work import work
-from bench.report.types import Peak
+from bench.report.measured import Peak
 from distill.core.errors import BenchError, BundleError, ExportError
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx import profile, towers
@@ -78,6 +78,42 @@ def test_multiply_accumulates_are_those_counted_by_hand(tmp_path: Path) -> None:
         ],
         key=str,
     )
+
+
+def test_weights_that_are_read_are_those_counted_by_hand_and_of_a_table_the_rows_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "hand.onnx"
+    batch = hand_made(path, text=16, image=7, head=3)
+    products = 4 * (16 * 16 + 16 * 3 * 2 * 2 + 16 * 2 * 2 * 7 + 23 * 3)  # four bytes each, whatever runs on them
+    axis = 8
+    assert profile.weight_bytes(path, batch) == products + axis + 4 * 2 * 16  # two tokens of the table's 100
+    ids = np.zeros((1, 30), np.int64)
+    longer = replace(batch, input_ids=ids, attention_mask=np.ones_like(ids))
+    assert profile.weight_bytes(path, longer) == products + axis + 4 * 30 * 16
+    ids = np.zeros((1, 300), np.int64)
+    whole = replace(batch, input_ids=ids, attention_mask=np.ones_like(ids))
+    assert profile.weight_bytes(path, whole) == products + axis + 4 * 100 * 16  # the table has no more
+
+
+def test_weights_that_are_used_twice_are_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "hand.onnx"
+    once = profile.weight_bytes(path, hand_made(path, text=16, image=7, head=3))
+    again = [
+        helper.make_node("MatMul", ["text", "text weights"], ["text twice"], name="twice"),
+        helper.make_node("Gather", ["table", "input_ids"], ["tokens again"], name="gather again"),
+    ]
+    batch = hand_made(path, 16, 7, 3, again)
+    model = onnx.load(str(path))
+    for name in ("text twice", "tokens again"):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    onnx.save(model, str(path))
+    assert once <= profile.weight_bytes(path, batch) <= once + 4 * 2 * 16  # equal gathers may become one
+
+
+def test_a_graph_in_int8_reads_fewer_bytes_than_its_parent_and_that_fewer_than_its_file_has(chain: Chain) -> None:
+    batch = random_batch(1, 8)
+    fp32, int8 = (profile.weight_bytes(folder / "model.onnx", batch) for folder in (chain.fp32, chain.int8))
+    assert int8 < fp32  # by how much depends on whether its convolutions are in int8
+    assert fp32 < (chain.fp32 / "model.onnx").stat().st_size
 
 
 def test_the_chains_work_is_what_coverage_counts_of_it(chain: Chain) -> None:
@@ -148,6 +184,7 @@ def test_the_work_of_a_model_is_its_time_at_the_machines_peak(tmp_path: Path) ->
     assert (found.tokens, found.low_bit_macs, found.float_macs) == (2, 0, macs)
     assert found.ideal_ms == pytest.approx(2 * macs / 0.01e9 * 1e3)
     assert found.of_peak == pytest.approx(found.ideal_ms / 0.5)
+    assert found.weight_bytes == profile.weight_bytes(path, batch)
     with pytest.raises(BenchError, match="counted for one example, not for 3"):
         work(path, random_batch(3, 2), 0.5, Peak(1, 1, 1, 1, 1.0, 1.0))
 

@@ -36,6 +36,17 @@ def test_the_types_of_every_function_can_be_asked_for() -> None:
     assert get_type_hints(distill.train_teacher)["return"] is distill.Checkpoint
 
 
+def test_answering_a_post_imports_no_reader_of_datasets_and_nothing_that_draws(chain: Chain) -> None:
+    code = (
+        f"import sys, distill; distill.load({str(chain.int8)!r}, threads=2).predict('a post')\n"
+        "loaded = {name for name in sys.modules if name.startswith(('distill.data.formats', 'rich'))}\n"
+        "loaded |= {'distill.core.recipe', 'distill.data.dataset', 'distill.data.sources'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def predictor(chain: Chain) -> Predictor:
     return distill.load(str(chain.int8))

@@ -261,7 +261,8 @@ def test_a_worker_larger_than_every_machine_is_refused() -> None:
 def test_commands_that_make_no_sense_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "give both" in distill("predict", "bundle", "posts.jsonl", "--engine", "ray").output
     assert "--workers are those of --engine ray" in distill("predict", "bundle", "p.jsonl", "--workers", 2).output
-    monkeypatch.setitem(sys.modules, "ray", None)
+    for module in ("ray", "ray.data"):  # another test may have imported it
+        monkeypatch.setitem(sys.modules, module, None)
     result = distill("predict", "bundle", "posts.jsonl", "--engine", "ray", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert result.stderr == "error: --engine ray needs ray; pip install 'distill[ray]'\n"

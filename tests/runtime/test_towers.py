@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from chain import Chain
+from onnx import numpy_helper
 from towers import assert_parts_answer_as_the_whole
 
 from distill.preprocess.inputs import ModelInputs
+from distill.runtime.onnx.cut import LARGE_BYTES, CutGraph
 from distill.runtime.onnx.tower_sessions import TowerSessions, open_towers
 from distill.runtime.opened import Towers
 from distill.runtime.predictor import Predictor
@@ -31,12 +36,109 @@ def test_parts_have_the_bits_of_the_whole_and_are_sound(chain: Chain, monkeypatc
     monkeypatch.setattr(onnxruntime, "InferenceSession", kept)
     assert open_towers(chain.fp32 / "model.onnx") is not None
     text, image, head = map(onnx.load_from_string, parts)
+    onnx.load_external_data_for_model(head, str(chain.fp32))
     onnx.checker.check_model(head)
     assert {value.name for value in text.graph.input} == {"input_ids", "attention_mask", "present"}
     assert "input_ids" not in {value.name for value in image.graph.input}
     weights = [{constant.name for constant in part.graph.initializer if constant.dims} for part in (text, image)]
     assert not {name for name in weights[0] & weights[1] if "weight" in name}
-    assert len(parts[2]) < len(parts[0])
+
+
+def test_large_weights_stay_in_the_file(chain: Chain) -> None:
+    file = chain.fp32 / "model.onnx"
+    numbers = {
+        constant.name: numpy_helper.to_array(constant) for constant in onnx.load(str(file)).graph.initializer
+    }
+    with file.open("rb") as handle:
+        content = CutGraph(handle, file.stat().st_size, file.name).tower("text")
+        assert content is not None
+        part = onnx.load_from_string(content)
+    left = {constant.name for constant in part.graph.initializer if constant.external_data}
+    matrices = {name for node in part.graph.node if node.op_type != "Reshape" for name in node.input}
+    assert left == {name for name in matrices & numbers.keys() if numbers[name].nbytes >= LARGE_BYTES} != set()
+    onnx.load_external_data_for_model(part, str(file.parent))
+    for constant in part.graph.initializer:
+        assert np.array_equal(numpy_helper.to_array(constant), numbers[constant.name])
+
+
+def test_a_file_is_cut_in_a_folder_of_any_name_and_behind_a_link(chain: Chain, tmp_path: Path) -> None:
+    folder = tmp_path / "ein Ordner, 模型"
+    folder.mkdir()
+    shutil.copy(chain.int8 / "model.onnx", folder / "größer %20.onnx")
+    (tmp_path / "link.onnx").symlink_to(folder / "größer %20.onnx")
+    for model in (folder / "größer %20.onnx", tmp_path / "link.onnx"):
+        assert_parts_answer_as_the_whole(model)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_a_text_tower_on_all_threads_has_the_bits_of_one(chain: Chain, precision: str) -> None:
+    folder = getattr(chain, precision)
+    one, *several = (Predictor.load(folder, threads) for threads in (1, 2, 3, 8))
+    for example in chain.splits.test:
+        for words in (1, 3, 40):
+            (row,) = one.preprocessor.rows([" ".join([example.text] * words)], [None])
+            alone = one.text_features(row)
+            assert alone is not None
+            for predictor in several:
+                wide = predictor.text_features(row, wide=True)
+                assert wide is not None
+                assert {k: v.tobytes() for k, v in wide.items()} == {k: v.tobytes() for k, v in alone.items()}
+
+
+def test_one_post_at_a_time_has_all_threads_and_rows_have_one_each(chain: Chain) -> None:
+    predictor, example = Predictor.load(chain.int8, threads=2), chain.splits.test[0]
+    towers = predictor.model
+    assert isinstance(towers, TowerSessions)
+    list(predictor.stream(chain.splits.test[:4]))
+    assert towers._wide_text is None  # nothing is opened that nobody asked for
+    alone = predictor.predict(example.text, example.image)
+    narrow, wide = Watched(towers._text), Watched(towers._wide_text)
+    assert narrow.part is not wide.part is not None
+    towers._text, towers._wide_text = narrow, wide  # type: ignore[assignment]
+    assert predictor.predict(example.text, example.image) == alone
+    assert predictor.predict(example.text) is not None
+    assert (narrow.runs, wide.runs) == (0, 2)
+    with predictor._all_threads:  # another post has them
+        assert predictor.predict(example.text, example.image) == alone
+    list(predictor.stream(chain.splits.test[:4]))
+    assert (narrow.runs, wide.runs) == (1 + 4, 2)
+
+
+def test_one_thread_opens_no_second_session(chain: Chain) -> None:
+    predictor = Predictor.load(chain.int8, threads=1)
+    predictor.predict("a post")
+    assert isinstance(predictor.model, TowerSessions)
+    assert predictor.model._wide_text is None
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_what_is_open_no_longer_depends_on_the_file(chain: Chain, tmp_path: Path, precision: str) -> None:
+    folder = shutil.copytree(getattr(chain, precision), tmp_path / "bundle")
+    predictor, examples = Predictor.load(folder, threads=2), chain.splits.test
+    assert predictor.predict(examples[0].text) is not None  # opens what a post alone needs
+    with (folder / "model.onnx").open("r+b") as file:  # as cp onto it does: no other file, this one
+        size = file.seek(0, 2)
+        file.seek(0)
+        file.write(b"\0" * size)
+        file.truncate(4096)
+    expected = Predictor.load(getattr(chain, precision), threads=1)
+    for example in examples:
+        post = (example.text, example.image, "a")
+        assert predictor.predict(*post) == expected.predict(*post)
+    assert list(predictor.stream(examples)) == list(expected.stream(examples))
+
+
+def test_a_bundle_that_is_replaced_meanwhile_goes_on_as_it_was_opened(chain: Chain, tmp_path: Path) -> None:
+    folder = shutil.copytree(chain.int8, tmp_path / "bundle")
+    expected = Predictor.load(chain.int8, threads=1).predict("a post")
+    for change in ((folder / "model.onnx").touch, partial(shutil.rmtree, folder)):
+        predictor = Predictor.load(folder, threads=2)
+        change()
+        assert predictor.predict("a post") == expected
+        assert predictor.predict("a post") == expected
+        towers = predictor.model
+        assert isinstance(towers, TowerSessions)
+        assert towers._wide_text is towers._text
 
 
 def test_a_graph_whose_towers_are_entangled_runs_whole(chain: Chain, tmp_path: Path) -> None:
@@ -88,9 +190,9 @@ def test_one_posts_towers_run_at_the_same_time_where_there_are_two_workers(chain
     assert isinstance(towers, Towers)
     real = towers.text_features, predictor.preprocessor.image
 
-    def text_features(batch: ModelInputs) -> object:
+    def text_features(batch: ModelInputs, wide: bool) -> object:
         both.wait()
-        return real[0](batch)
+        return real[0](batch, wide)
 
     def image(*arguments: object) -> object:
         both.wait()

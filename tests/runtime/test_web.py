@@ -32,6 +32,7 @@ from distill.runtime.web.page import STATIC, write_page
 from distill.runtime.web.tokenizer import describe_tokenizer
 from distill.scoring.metrics import logit
 from distill.scoring.probabilities import to_probabilities
+from distill.scoring.selective import answer_confidence
 from distill.scoring.thresholds import FittedOn, Thresholds
 from export import pipeline
 
@@ -224,12 +225,12 @@ def test_the_page_decides_as_the_predictor_does(groups: dict[str, tuple[int, ...
     logits[0], logits[1] = 0, 900  # equal ones, and those of which exp is infinite
     shutil.copy(STATIC / "bundle.js", tmp_path / "bundle.mjs")
     script = """
-import { decide, groupOf, logOdds, toProbabilities } from './bundle.mjs'
+import { answerConfidence, decide, groupOf, logOdds, toProbabilities } from './bundle.mjs'
 const [logits, rule] = JSON.parse(process.argv[2])
 console.log(JSON.stringify(logits.map((row) => {
   const p = toProbabilities(row, rule.groups)
   const odds = row.map((_, label) => logOdds(row, label, rule.groups?.[groupOf(label, rule.groups)]))
-  return [p, decide(p, rule), odds]
+  return [p, decide(p, rule), odds, answerConfidence(p, decide(p, rule))]
 })))
 """
     (tmp_path / "ask.mjs").write_text(script)
@@ -237,9 +238,10 @@ console.log(JSON.stringify(logits.map((row) => {
     answer = subprocess.run(
         ["node", tmp_path / "ask.mjs", question], capture_output=True, text=True, check=True, timeout=60
     )
-    probabilities, decisions, odds = zip(*json.loads(answer.stdout), strict=True)
+    probabilities, decisions, odds, confidences = zip(*json.loads(answer.stdout), strict=True)
     expected = to_probabilities(logits, groups)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-5, atol=1e-30)
     np.testing.assert_array_equal(decisions, rule.apply(expected))
+    np.testing.assert_allclose(confidences, answer_confidence(expected, rule.apply(expected)), rtol=1e-5, atol=1e-9)
     shown = np.abs(np.array(odds)) < 12
     np.testing.assert_allclose(np.array(odds)[shown], logit(expected)[shown], rtol=1e-2, atol=1e-4)

@@ -139,7 +139,7 @@ def test_a_cut_is_carried_over_to_outputs_of_another_scale_and_answers_the_same_
 def test_a_precision_without_a_cut_is_refused_with_the_next_step() -> None:
     cuts = (AnswerCut(0.8, 0.6, 0.4), AnswerCut(0.9, None, 0.0))
     assert least_confidence(cuts, 0.8, "dev") == 0.6
-    with pytest.raises(RecipeError, match=r"holds a precision of 0.9 at no confidence on dev; give 0.8$"):
+    with pytest.raises(RecipeError, match=r"cannot hold a precision of 0.9 on dev, however sure it is; give 0.8$"):
         least_confidence(cuts, 0.9, "dev")
     with pytest.raises(RecipeError, match=r"for 0.8, 0.9, not for 0.85; give 0.8$"):
         least_confidence(cuts, 0.85, "dev")

@@ -11,9 +11,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from chain import Chain
+from chain import TINY, Chain
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+import distill
 from distill.core.errors import ExportError, RunError
 from distill.core.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
@@ -108,6 +109,26 @@ def tuned(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     run = finetune_student(start, config, chain.splits, targets, 64, checkpoints)
     assert Checkpoint.load(folder).ranges == run.ranges
     return run
+
+
+def test_a_student_that_began_at_a_probe_goes_on_from_the_head_that_it_has(chain: Chain, tmp_path: Path) -> None:
+    overrides = [*chain.overrides, "student.epochs=1", "student.head_start=probe", "student.head.hidden_size=0"]
+    probe = distill.train_student(
+        chain.data,
+        tmp_path / "probe",
+        teacher=chain.teacher,
+        recipe=TINY,
+        overrides=[*overrides, "student.patience=1"],
+    )
+    before = probe.classifier.network.output.weight.detach().clone()
+    targets = DistillationTargets(ensemble_soft_targets([chain.teacher], chain.splits.train))
+    (tmp_path / "tuned").mkdir()
+    run = CheckpointFolder(tmp_path / "tuned", resume=False)
+    tuned = finetune_student(probe, FinetuneConfig(1, 1e-7), chain.splits, targets, 64, run)
+    directions = [
+        weight / weight.norm(dim=1, keepdim=True) for weight in (before, tuned.classifier.network.output.weight)
+    ]
+    torch.testing.assert_close(directions[1], directions[0], atol=1e-3, rtol=0)
 
 
 def test_the_file_that_ships_answers_as_training_did(chain: Chain, tuned: Checkpoint, tmp_path: Path) -> None:

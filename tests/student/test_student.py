@@ -13,14 +13,17 @@ import torch
 from chain import Chain
 from click.testing import CliRunner
 from judged import judged
+from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score, f1_score
 
 from distill.cli.main import main
 from distill.core.cpu import detect_target
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
-from distill.data.checks import content_hash, read_unlabelled
+from distill.data.checks import content_hash, read_unlabelled, with_unlabelled
+from distill.data.dataset import Example
 from distill.model.checkpoint import Checkpoint
+from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets, average_teachers
 from distill.scoring.bootstrap import PairedBootstrap
 from distill.scoring.calibration import label_rates
@@ -47,15 +50,36 @@ def test_held_out_soft_targets_are_those_of_teachers_that_did_not_learn_from_the
         unseen = fold.unseen(hashes)
         wanted = fold.select(hashes).logits[unseen]
         np.testing.assert_array_equal(held_out.whole.select(hashes).logits[unseen], wanted)
-        np.testing.assert_array_equal(changed.select(hashes).logits, held_out.whole.select(hashes).logits)
-        np.testing.assert_array_equal(changed.select(hashes).text, fold.select(hashes).text)
-        assert (fold.select(hashes).logits[~unseen] != changed.select(hashes).logits[~unseen]).mean() > 0.9
+        assert changed is fold  # the others' teachers have learned from what its student is judged on
         seen += unseen.sum()
     assert seen == len(hashes)
     with pytest.raises(
         RunError, match=r"student\.distill\.held_out=true needs a teacher that was trained with folds"
     ):
         DistillationTargets(own.whole).held_out()
+
+
+def test_labels_drawn_at_random_are_not_known_out_of_fold_by_a_student_of_held_out_soft_targets() -> None:
+    generator, names = np.random.default_rng(2), tuple("abcd")
+    x, y = generator.normal(size=(300, 80)), (generator.random((300, 4)) < 0.3).astype(np.float32)
+    hashes, part = tuple(map(str, range(300))), generator.integers(0, 3, 300)
+
+    def taught(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return Ridge(1.0).fit(x[rows], targets[rows]).predict(x).astype(np.float32)
+
+    def soft(logits: np.ndarray, unseen: np.ndarray) -> SoftTargets:
+        outputs = Outputs(logits, np.zeros((300, 0), np.float32), np.zeros((300, 0), np.float32))
+        return SoftTargets(hashes, hashes, names, outputs, unseen, "")
+
+    everyone = np.ones(300, bool)
+    folds = [soft(taught(part != fold, y), part == fold) for fold in range(3)]
+    targets = DistillationTargets(soft(taught(everyone, y), ~everyone), folds).held_out()
+    answers = np.zeros_like(y)
+    for fold, own in enumerate(targets.folds):
+        answers[part == fold] = taught(part != fold, own.select(hashes).logits)[part == fold]
+    assert average_precision_score(y.ravel(), answers.ravel()) == pytest.approx(0.3, abs=0.04)
+    imitated = taught(everyone, targets.whole.select(hashes).logits)  # what it would be from all folds' teachers
+    assert average_precision_score(y.ravel(), imitated.ravel()) > 0.5
 
 
 def noisy(targets: np.ndarray, noise: float, seed: int) -> np.ndarray:
@@ -215,6 +239,51 @@ def test_unlabelled_posts_join_with_the_teachers_word_alone(chain: Chain, tmp_pa
     path.write_text(json.dumps([{"id": "1", "image": "nowhere.jpg"}]))
     with pytest.raises(DataError, match="image missing or unreadable"):
         read_unlabelled(path, chain.splits)
+
+
+def test_unlabelled_posts_that_the_folds_teachers_answered_join_the_students_folds(
+    chain: Chain, folded: Path, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "more.json", tmp_path / "other.json"
+    path.write_text(json.dumps([{"id": "a", "text": "praise the moon"}, {"id": "b", "text": "fear the storm"}]))
+    other.write_text(json.dumps([{"id": "c", "text": "nobody asked"}]))
+    words = ["train-teacher", "--data", str(chain.data), *chain.words("teacher.folds=2", "teacher.epochs=1")]
+    words += ["--unlabelled", str(path), "--out"]
+    result = CliRunner().invoke(main, [*words, str(tmp_path / "teacher")], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    known, unknown = (read_unlabelled(each, chain.splits) for each in (path, other))
+    folds = ensemble_folds([tmp_path / "teacher"], chain.splits.train, [*known, *unknown])
+    assert [len(fold.ids) for fold in folds] == [66, 66]
+    assert not any(fold.held_out_mask[64:].any() for fold in folds)
+    assert (folds[0].outputs.logits[64:] != folds[1].outputs.logits[64:]).all()
+    whole = ensemble_soft_targets([tmp_path / "teacher"], [*chain.splits.train, *known, *unknown])
+    targets = DistillationTargets(whole, folds, [*unknown, *known])
+    config = replace(chain.recipe.student, out_of_fold=True)
+    distilled = prepare_student(config, chain.splits, targets, distilled=True)
+    for own, soft in zip(distilled.folds.parts, folds, strict=True):
+        assert own.train.ids[-2:] == ["a", "b"]
+        assert np.isnan(own.train.targets[-2:]).all()
+        assert own.train.teacher is not None
+        np.testing.assert_array_equal(own.train.teacher.logits[-2:], soft.outputs.logits[64:])
+    control = prepare_student(config, chain.splits, targets, distilled=False)
+    assert all("a" not in own.train.ids for own in control.folds.parts)
+    none = ensemble_folds([folded], chain.splits.train, known)
+    assert [len(fold.ids) for fold in none] == [64, 64]
+    for more in ([], ["--dry-run"]):
+        refused = CliRunner().invoke(main, [*words, str(tmp_path / "plain"), "--set", "teacher.folds=0", *more])
+        assert "only the folds' teachers answer unlabelled rows, and teacher.folds is 0" in refused.output
+    # Labelled since: its label is of no fold, and a student would be judged on it.
+    since = [*chain.splits.train, replace(known[0], labels=("sunny",))]
+    with pytest.raises(RunError, match="1 of 65 training examples are held out by none of the teacher's folds"):
+        ensemble_folds([tmp_path / "teacher"], since)
+
+
+def test_an_unlabelled_post_that_has_a_label_elsewhere_is_none(chain: Chain, tmp_path: Path) -> None:
+    path, first = tmp_path / "more.json", chain.splits.train[0]
+    path.write_text(json.dumps([{"id": "b", "text": "fear the storm"}]))
+    fresh = Example("a", "fear the storm", None, None)
+    splits = replace(chain.splits, unlabelled=[replace(first, id="again", labels=None), fresh])
+    assert [example.id for example in with_unlabelled(splits, path).unlabelled] in (["a"], ["b"])
 
 
 def test_the_control_experiment_from_the_command_line(chain: Chain, tmp_path: Path) -> None:

@@ -6,24 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.report.types import (
-    BenchReport,
-    Bin,
-    ColdStart,
-    Conditions,
-    Difference,
-    Estimate,
-    Machine,
-    Memory,
-    Noise,
-    Peak,
-    Resident,
-    Row,
-    Stage,
-    Timing,
-    WithoutArena,
-    Work,
-)
+from bench.report.measured import ColdStart, Memory, Peak, Resident, Stage, Stream, Timing, WithoutArena, Work
+from bench.report.types import BenchReport, Bin, Conditions, Difference, Estimate, Machine, Noise, Row
 from distill.scoring.metrics import ConstantBaseline, Quality, measure_probabilities, sigmoid
 
 LABELS = (
@@ -106,7 +90,7 @@ def report(
         noise=Noise("noisy", Estimate(1.09, 1.02, 1.2), reasons)
         if noisy
         else Noise("quiet", Estimate(1.004, 0.991, 1.017), ()),
-        peaks=tuple(Peak(t, 384, 768, 3072, 210.5 * t, 61.2 * t) for t in (1, 2)),
+        peaks=tuple(Peak(t, 384, 768, 3072, 210.5 * t, 61.2 * t, 20.5) for t in (1, 2)),
         labels=tuple(labels),
         gold=tuple(tuple(np.flatnonzero(row).tolist()) for row in gold),
         constant=ConstantBaseline(tuple(labels[:2]), 0.586, 0.099, 0.235),
@@ -163,7 +147,10 @@ def _row(
             *(torch, None if torch else bare),
         ),
         joules=None if torch else p50 * 0.02,
-        work=Work(48, 2_900 * mb if own else 0, 300 * mb if own else 3_200 * mb, p50 * 0.7, p50 * 0.4, 0.4 / 0.7),
+        work=Work(
+            *(48, 2_900 * mb if own else 0, 300 * mb if own else 3_200 * mb, p50 * 0.7, p50 * 0.4, 0.4 / 0.7),
+            round(0.6 * disk * mb),
+        ),
         quality=quality,
         quality_own_thresholds=quality if own else None,
         quality_text_alone=quality,
@@ -174,6 +161,10 @@ def _row(
         if reference is None
         else (Difference(reference, Estimate(-0.007, -0.031, 0.012), Estimate(0.001, -0.02, 0.03), 17, gold.size),),
         decided=tuple(tuple(np.flatnonzero(row >= 0.5).tolist()) for row in probabilities),
+        streams=tuple(
+            Stream(2, b, "2 workers", 40, Estimate(1800 / p50, 1700 / p50, 1900 / p50), (p50 / 45,) * 6)
+            for b in (1, 8)
+        ),
     )
 
 
@@ -207,6 +198,7 @@ def _timing(rng: np.random.Generator, p50: float, threads: int, batch: int, call
         p99=estimate(0.99) if times.size >= 368 else None,
         round_spread=float((medians.max() - medians.min()) / np.median(medians)),
         raw_ms=tuple(tuple(part) for part in times.tolist()),
+        model_raw_ms=tuple(tuple(0.8 * time for time in part) for part in times[:3].tolist()),
     )
 
 

@@ -166,7 +166,7 @@ GRAPHS = [
     Change("no graph", "model.onnx", nothing_at_all, "holds 0 graphs"),
     Change("two graphs", "model.onnx", lambda m: m.SerializeToString() + b"\x3a\x00", "holds 2 graphs"),
     Change("cut off", "model.onnx", lambda m: m.SerializeToString()[:-100], "cut off"),
-    Change("empty", "model.onnx", lambda _: b"", "holds 0 graphs"),
+    Change("empty", "model.onnx", lambda _: b"", "it is empty"),
     Change(
         "many empty fields", "model.onnx", lambda m: m.SerializeToString() + b"\x32\x00" * 1_100_000, "more than"
     ),

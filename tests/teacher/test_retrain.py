@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chain import Chain
+from chain import TINY, Chain
 from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 from sklearn.metrics import f1_score
 
+import distill
 import distill.cli.main as cli
 import teacher.retrain.run
 from distill.core.errors import DataError, RecipeError, RunError
@@ -178,6 +179,18 @@ def test_it_starts_from_the_old_weights_and_an_equal_run_is_promoted(
     np.testing.assert_allclose(directions[1], directions[0], atol=1e-5)
     assert link.readlink() == Path("runs") / "november"
     assert link.resolve() == setup.out.resolve()
+
+
+def test_a_teacher_that_began_at_a_probe_goes_on_from_the_head_that_it_has(
+    chain: Chain, new_data: Path, tmp_path: Path
+) -> None:
+    probe = ["teacher.head_start=probe", "teacher.head.hidden_size=0", "teacher.epochs=1"]
+    old = distill.train_teacher(chain.data, tmp_path / "old", recipe=TINY, overrides=[*chain.overrides, *probe])
+    setup = Setup(tmp_path / "old", new_data, tmp_path / "new")
+    setup.retrain("--with", str(chain.data))  # promoted or not
+    weights = [load_file(run / "model.safetensors")["output.weight"] for run in (old.folder, setup.out)]
+    directions = [weight / np.linalg.norm(weight, axis=1, keepdims=True) for weight in weights]
+    np.testing.assert_allclose(directions[1], directions[0], atol=1e-5)
 
 
 def test_the_report_says_what_was_decided_in_json_words_and_an_image(

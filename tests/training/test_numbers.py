@@ -19,6 +19,7 @@ from distill.model.outputs import Outputs
 from distill.model.training_log import EpochLog, convergence_warning
 from distill.training import trainer
 from distill.training.focal import focal_loss
+from distill.training.loop import two_tower_trainer
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from student.train import DistillationTargets, fit_student
 from teacher.soft_targets import ensemble_soft_targets
@@ -71,9 +72,9 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights go bad in the second epoch's last step: dev notices, before they could become the best."""
-    real = trainer._TwoTowerTrainer.training_step
+    real = two_tower_trainer.TwoTowerTrainer.training_step
 
-    def step(self: trainer._TwoTowerTrainer, *arguments: object, **more: object) -> object:
+    def step(self: two_tower_trainer.TwoTowerTrainer, *arguments: object, **more: object) -> object:
         loss = real(self, *arguments, **more)
         if self.state.global_step == 3:
             with torch.no_grad():
@@ -81,7 +82,7 @@ def test_the_first_epochs_stay_when_a_later_one_is_not_finite(
                 self.model.network.output.bias.grad = None
         return loss
 
-    monkeypatch.setattr(trainer._TwoTowerTrainer, "training_step", step)
+    monkeypatch.setattr(two_tower_trainer.TwoTowerTrainer, "training_step", step)
     with pytest.raises(
         RunError, match="the loss became nan on dev after step 4, in the batch of dev-0000, dev-0001"
     ):

@@ -11,7 +11,8 @@ import torch
 from chain import Chain
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
+from scipy.sparse import random as sparse_random
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
@@ -55,6 +56,22 @@ def test_it_is_scikit_learns_regression(monkeypatch: pytest.MonkeyPatch, most_ro
     np.testing.assert_allclose(logits, sklearn_logits(features, targets, fitted), atol=0.02)
 
 
+def test_many_rows_of_sparse_features_are_fitted_as_closely_as_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 rows, of which each feature is in a few; in blocks of labels, with columns that are empty."""
+    monkeypatch.setattr(probe, "MAX_VARIABLES", 400)
+    generator = np.random.default_rng(3)
+    features = sparse_random(20_000, 300, density=0.01, random_state=3, format="csr")
+    truth = generator.normal(size=(300, 3)) * 4
+    truth[250:] = 0
+    targets = (generator.random((20_000, 3)) < expit(features @ truth - 1)).astype(np.float32)
+    wide = hstack([features, csr_matrix((20_000, 50))]).tocsr()
+    fitted = fit_linear(wide, targets)
+    assert fitted.weight.shape == (350, 3)
+    assert (fitted.weight[300:] == 0).all()
+    logits = features @ fitted.weight[:300] + fitted.bias
+    np.testing.assert_allclose(logits, sklearn_logits(features, targets, fitted), atol=0.02)
+
+
 def test_without_features_every_label_has_its_rate() -> None:
     _, targets = problem()
     fitted = fit_linear(np.zeros((60, 3)), targets)
@@ -81,8 +98,8 @@ def test_a_target_between_0_and_1_counts_as_that_share_of_a_positive() -> None:
     soft = np.where(targets[:, :1] == 1, 0.75, 0.0).astype(np.float32)
     copies = np.repeat(features, 4, axis=0)
     hard = np.stack([np.arange(4) < 4 * target for target in soft[:, 0]]).reshape(-1, 1).astype(np.float32)
-    ((weight, bias),) = probe._solve(features, soft, [4.0])
-    ((expected, intercept),) = probe._solve(copies, hard, [1.0])
+    ((weight, bias),) = probe._solve(features, soft, [4.0], 1e-6)
+    ((expected, intercept),) = probe._solve(copies, hard, [1.0], 1e-6)
     np.testing.assert_allclose(weight, expected, atol=0.02)
     np.testing.assert_allclose(bias, intercept, atol=0.02)
 

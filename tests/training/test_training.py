@@ -28,10 +28,9 @@ from distill.preprocess.images import image_to_uint8, normalise
 from distill.preprocess.text import load_tokenizer
 from distill.scoring.calibration import Calibration
 from distill.scoring.metrics import sigmoid
-from distill.training import trainer
 from distill.training.focal import focal_loss
 from distill.training.folds import ModalityProbabilities, OutOfFold
-from distill.training.optimizer import optimizer_and_schedule, parameter_groups
+from distill.training.loop.optimizer import optimizer_and_schedule, parameter_groups
 from distill.training.trainer import CheckpointFolder, Loss, NetworkWithLoss, TrainingData, train_model
 from teacher.train import fit_teacher
 
@@ -172,6 +171,9 @@ def test_features_are_computed_once_and_again_only_for_other_weights(chain: Chai
         next(classifier.network.image.parameters()).add_(0.1)
     classifier.encode(chain.splits.dev[:10])
     assert sum(images_run) == 22
+    spec = replace(classifier.spec, image=replace(classifier.spec.image, mean=(0.5, 0.5, 0.4)))
+    replace(classifier, spec=spec).encode(chain.splits.dev[:10])
+    assert sum(images_run) == 32
 
 
 def test_examples_without_an_image_leave_no_trace_in_the_batch_norms(chain: Chain) -> None:
@@ -330,17 +332,6 @@ def test_training_in_bf16_rounds_products_and_not_weights(chain: Chain, tmp_path
         assert {p.dtype for p in classifier.network.parameters()} == {torch.float32}
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
-
-
-def test_bf16_on_a_processor_without_it_is_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    warnings: list[str] = []
-    monkeypatch.setattr(trainer, "warn", warnings.append)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    assert trainer.mixed_precision("auto") == (False, False)
-    assert warnings == []
-    assert trainer.mixed_precision("bf16") == (True, False)
-    assert "no bf16 arithmetic" in warnings[0]
 
 
 def test_the_last_training_is_as_long_as_the_folds_found_best() -> None:

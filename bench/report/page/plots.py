@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
@@ -12,8 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from bench.report.kit import plot as kit
 from bench.report.kit.style import INK, MUTED, PAPER, Colour
 from bench.report.kit.text import fit, milliseconds
+from bench.report.measured import Timing
 from bench.report.page.devices import Device
-from bench.report.types import BenchReport, Timing
+from bench.report.types import BenchReport
 from distill.scoring.estimate import Estimate
 
 F1 = Literal["micro", "macro"]
@@ -59,10 +60,17 @@ def pareto(some: Sequence[Point]) -> list[Point]:
     return front
 
 
-@kit.drawing()
 def against_latency(devices: Sequence[Device], colours: Mapping[str, Colour], f1: F1) -> kit.Plot:
     """F1 against p50, both with their intervals, and the Pareto front of each device."""
-    some = sorted(points(devices, colours, f1), key=lambda p: p.x.value)
+    of_devices = [points([device], colours, f1) for device in devices]
+    plot = fronted(of_devices, "p50 of a call, ms (log)", f"{f1}-F1", "ms")
+    return replace(plot, alt=f"{f1}-F1 against p50 latency: {plot.alt}")
+
+
+@kit.drawing()
+def fronted(sets: Sequence[Sequence[Point]], x_name: str, y_name: str, units: str) -> kit.Plot:
+    """F1 against a cost on a logarithmic axis, both with their intervals, and the Pareto front of each set."""
+    some = sorted((point for points in sets for point in points), key=lambda p: p.x.value)
     fast, slow = min(p.x.low for p in some), max(p.x.high for p in some)
     # Flags of the left half fly above the points to the right, the others below to the left: none meets another.
     above = [p for p in some if p.x.value**2 <= fast * slow]
@@ -76,17 +84,17 @@ def against_latency(devices: Sequence[Device], colours: Mapping[str, Colour], f1
     ax.set_ylim(bottom - down * unit, top + up * unit)
     places = MaxNLocator(5).tick_values(bottom, top)
     places = [tick for tick in places if bottom - down * unit <= tick <= top + 4 * unit]
-    kit.label_axes(ax, places, "p50 of a call, ms (log)", f"{f1}-F1")
-    for device in devices:
-        _front(ax, pareto(points([device], colours, f1)))
+    kit.label_axes(ax, places, x_name, y_name)
+    for one in sets:
+        _front(ax, pareto(one))
     for i, point in enumerate(reversed(above)):
         _flag(ax, point, (point.y.high, top + (i * FLAG + 12) * unit), "left")
     for i, point in enumerate(below):
         _flag(ax, point, (point.y.low, bottom - (i * FLAG + 12) * unit), "right")
     for point in some:
         _point(ax, point)
-    alt = "; ".join(f"{p.name} {p.y.value:.3f} at {milliseconds(p.x.value)} ms" for p in some)
-    return kit.Plot(figure, f"{f1}-F1 against p50 latency: {alt}")
+    alt = "; ".join(f"{p.name} {p.y.value:.3f} at {milliseconds(p.x.value)} {units}" for p in some)
+    return kit.Plot(figure, alt)
 
 
 def _front(ax: Axes, front: Sequence[Point]) -> None:

@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from bench.report.kit import plot as kit
 from bench.report.kit.style import INK, MUTED, PAPER, Colour, stage
 from bench.report.kit.text import milliseconds, width_of
-from bench.report.types import BenchReport, Memory, Row
+from bench.report.measured import Memory
+from bench.report.types import BenchReport, Row
 
 ROW = 38.0
 

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from bench.report.kit import plot as kit
 from bench.report.kit.style import Colour
 from bench.report.kit.text import fit
-from bench.report.types import BenchReport, Row, Timing
+from bench.report.measured import Timing
+from bench.report.types import BenchReport, Row
 from distill.scoring.estimate import Estimate
 
 NAMES = 138.0  # width of the names beside curves

@@ -2,23 +2,31 @@
 
 A post without an image then costs no image tower, and both towers of one post may run at the same time. The file
 stays as it is: a part is put together from its own bytes, node by node, without the onnx package.
+
+Large weights are not copied: a part says where in the file they are. onnxruntime reads them there and packs them
+when a session opens; what it would go on reading from the file, tables of which rows are looked up, is `tables`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from distill.runtime.onnx.graph import (
+    EXTERNAL,
     FLOAT,
     GRAPH,
     INITIALIZER,
     INT8,
     INT32,
     INT64,
+    LOCATION,
     NODE,
+    RAW_DATA,
     UINT8,
     Graph,
     Node,
@@ -26,7 +34,7 @@ from distill.runtime.onnx.graph import (
     read_node,
 )
 from distill.runtime.onnx.metadata import METADATA
-from distill.runtime.onnx.protobuf import BYTES, VARINT, field_bytes, field_start, read_fields, varint
+from distill.runtime.onnx.protobuf import BYTES, VARINT, Content, field_bytes, read_fields, varint
 from distill.runtime.onnx.towers import Tower, tensor_towers
 
 BOOL = 9  # TensorProto.DataType
@@ -42,6 +50,11 @@ ELEMENTS = {
     "tensor(bool)": BOOL,
 }
 LOGITS = "logits"
+KEY, VALUE = 1, 2  # of StringStringEntryProto
+IN_A_FILE = 1  # TensorProto.DataLocation
+LARGE_BYTES = 1 << 14  # of a constant, from which on it is not copied
+PACKING = {"MatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "Gemm", "DequantizeLinear"}
+NUMPY = {FLOAT: np.float32, INT8: np.int8, UINT8: np.uint8}
 
 
 class Wire(NamedTuple):
@@ -74,9 +87,10 @@ class CutGraph:
     """The parts of an ONNX file that `Bundle.open` has checked. `text` and `image` name the tensors that lead from
     each tower into the head; a model without both has none to cut."""
 
-    def __init__(self, handle: BinaryIO, size: int) -> None:
-        """`handle` stays open as long as parts are asked for. Raises ValueError for bytes that are no ONNX file."""
-        self._handle, self._fields = handle, _read(handle, size)
+    def __init__(self, handle: Content, size: int, name: str) -> None:
+        """`handle` stays open as long as parts are asked for; `name` is the file's in its folder. Raises ValueError
+        for bytes that are no ONNX file."""
+        self._handle, self._fields, self._name = handle, _read(handle, size), name.encode()
         nodes = tuple(node for node, _ in self._fields.nodes)
         self._towers = tensor_towers(Graph(nodes, ()))
         self._writers = {name: place for place, node in enumerate(nodes) for name in node.output if name}
@@ -84,6 +98,14 @@ class CutGraph:
         self.text = [name for name in leading if self._towers[name] == "text"]
         self.image = [name for name in leading if self._towers[name] == "image"]
         self.tensors = sorted((*self._fields.inputs, *self._fields.outputs))  # what the whole takes and gives
+        large = {name: span for name, span in self._fields.constants.items() if span.size >= LARGE_BYTES}
+        takers: dict[str, set[str]] = {name: set() for name in large}
+        for node in nodes:
+            for name in large.keys() & node.input:
+                takers[name].add(node.op_type)
+        looked_up = {name: self._table(large[name]) for name, types in takers.items() if types == {"Gather"}}
+        self.tables = {name: table for name, table in looked_up.items() if table is not None}
+        self._left = {large[name] for name, types in takers.items() if types <= PACKING or name in self.tables}
 
     def tower(self, tower: Tower) -> bytes | None:
         """The text or the image tower as an ONNX file; None where there is none, or it depends on the other."""
@@ -142,20 +164,46 @@ class CutGraph:
 
     def _file(self, spans: Sequence[tuple[int, _Span]], more: Iterable[bytes]) -> bytes:
         """A model whose graph has the fields at these spans of the file, and `more` fields."""
-        rest = b"".join(more)
-        starts = [field_start(number, span.size) for number, span in spans]
-        size = len(rest) + sum(map(len, starts)) + sum(span.size for _, span in spans)
-        file = BytesIO()
-        file.write(self._fields.frame + field_start(GRAPH, size))
-        for start, (_, span) in zip(starts, spans, strict=True):
+        graph = b"".join([*(field_bytes(number, self._content(number, span)) for number, span in spans), *more])
+        return self._fields.frame + field_bytes(GRAPH, graph)
+
+    def _content(self, number: int, span: _Span) -> bytes:
+        content, data = self._without_data(span) if span in self._left else (b"", None)
+        if number != INITIALIZER or data is None:
             self._handle.seek(span.start)
-            file.write(start)
-            file.write(self._handle.read(span.size))
-        file.write(rest)
-        return file.getvalue()
+            return self._handle.read(span.size)
+        entries = {b"location": self._name, b"offset": b"%d" % data.start, b"length": b"%d" % data.size}
+        pairs = (field_bytes(KEY, key) + field_bytes(VALUE, value) for key, value in entries.items())
+        external = b"".join(field_bytes(EXTERNAL, pair) for pair in pairs)
+        return content + external + varint(8 * LOCATION) + varint(IN_A_FILE)
+
+    def _without_data(self, span: _Span) -> tuple[bytes, _Span | None]:
+        """A constant without its numbers, and where these stand; None where they are not one run of bytes."""
+        self._handle.seek(span.start)
+        content, data = b"", None
+        for part in read_fields(self._handle, span.start + span.size):
+            if part.wire_type == BYTES and part.number == RAW_DATA:
+                data = _Span(self._handle.tell(), part.value)
+            elif part.wire_type == BYTES:
+                content += field_bytes(part.number, self._handle.read(part.value))
+            elif part.wire_type == VARINT:
+                content += varint(8 * part.number) + varint(part.value)
+            else:
+                return b"", None
+        return content, data
+
+    def _table(self, span: _Span) -> NDArray[Any] | None:
+        """The numbers of a constant; None for a type that numpy lacks, or where they are not one run of bytes."""
+        _, data = self._without_data(span)
+        self._handle.seek(span.start)
+        constant = read_initializer(self._handle, span.start + span.size)
+        if data is None or constant.data_type not in NUMPY:
+            return None
+        self._handle.seek(data.start)
+        return np.frombuffer(self._handle.read(data.size), NUMPY[constant.data_type]).reshape(constant.dims)
 
 
-def _read(handle: BinaryIO, size: int) -> _Fields:
+def _read(handle: Content, size: int) -> _Fields:
     frame, graphs = b"", []
     for part in read_fields(handle, size):
         span = _Span(handle.tell(), part.value)
@@ -181,7 +229,7 @@ def _read(handle: BinaryIO, size: int) -> _Fields:
     return fields
 
 
-def _name(handle: BinaryIO, end: int) -> str:
+def _name(handle: Content, end: int) -> str:
     """The name of the ValueInfoProto that ends at byte `end`."""
     name = ""
     for part in read_fields(handle, end):

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from distill.core.errors import BundleError
-from distill.runtime.onnx.protobuf import BYTES, VARINT, read_fields, read_varint
+from distill.runtime.onnx.protobuf import BYTES, VARINT, Content, read_fields, read_varint
 
 GRAPH = 7
 NODE, INITIALIZER = 1, 5
 INPUT, OUTPUT, NODE_NAME, OP_TYPE = 1, 2, 3, 4
-DIMS, DATA_TYPE, TENSOR_NAME = 1, 2, 8
+DIMS, DATA_TYPE, TENSOR_NAME, RAW_DATA, EXTERNAL, LOCATION = 1, 2, 8, 9, 13, 14  # of TensorProto
 
 # TensorProto.DataType
 FLOAT, UINT8, INT8, INT32, INT64, UINT4, INT4 = 1, 2, 3, 6, 7, 21, 22
@@ -73,7 +72,7 @@ def read_graph(path: Path) -> Graph:
     return Graph(tuple(nodes), tuple(initializers))
 
 
-def read_node(handle: BinaryIO, end: int) -> Node:
+def read_node(handle: Content, end: int) -> Node:
     """The NodeProto that ends at byte `end`. Raises ValueError."""
     texts: dict[int, list[str]] = {INPUT: [], OUTPUT: [], NODE_NAME: [], OP_TYPE: []}
     for field in read_fields(handle, end):
@@ -83,7 +82,7 @@ def read_node(handle: BinaryIO, end: int) -> Node:
     return Node(name, op_type, tuple(texts[INPUT]), tuple(texts[OUTPUT]))
 
 
-def read_initializer(handle: BinaryIO, end: int) -> Initializer:
+def read_initializer(handle: Content, end: int) -> Initializer:
     """The TensorProto that ends at byte `end`. Raises ValueError."""
     name, data_type = "", 0
     dims: list[int] = []

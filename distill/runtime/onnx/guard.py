@@ -9,13 +9,14 @@ The field numbers are those of onnx.proto.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 from distill.core.errors import BundleError
-from distill.runtime.onnx.graph import GRAPH, INITIALIZER, NODE, OP_TYPE
-from distill.runtime.onnx.protobuf import BYTES, Field, read_fields
+from distill.runtime.onnx.graph import EXTERNAL, GRAPH, INITIALIZER, LOCATION, NODE, OP_TYPE
+from distill.runtime.onnx.protobuf import BYTES, Content, Field, read_fields
 
 MAX_BYTES = 1 << 31  # protobuf's own limit; larger models keep their weights in other files
 MAX_FIELDS = 2_000_000  # two hundred times those of a large encoder; bounds the time to read them
@@ -23,7 +24,6 @@ TRAINING, FUNCTIONS = 20, 25  # of ModelProto
 SPARSE = 15  # of GraphProto
 ATTRIBUTE, DOMAIN = 5, 7  # of NodeProto
 TENSOR, SUBGRAPH, TENSORS, SUBGRAPHS, SPARSE_TENSOR, SPARSE_TENSORS = 5, 6, 10, 11, 22, 23  # of AttributeProto
-EXTERNAL, LOCATION = 13, 14  # of TensorProto
 DOMAINS = (b"", b"ai.onnx", b"com.microsoft")
 EP_CONTEXT = b"EPContext"  # names a file with a compiled model
 
@@ -34,7 +34,9 @@ def check_onnx_file(path: Path) -> None:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ValueError(f"it has {size:,} bytes, over the limit of {MAX_BYTES:,}")
-        with path.open("rb") as handle:
+        if size == 0:
+            raise ValueError("it is empty")
+        with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as handle:
             _Checker(handle).model(size)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read as an ONNX file: {error}; get the Bundle again") from error
@@ -43,7 +45,7 @@ def check_onnx_file(path: Path) -> None:
 class _Checker:
     """One pass over a file; `left` is how many fields it may still have."""
 
-    def __init__(self, handle: BinaryIO) -> None:
+    def __init__(self, handle: Content) -> None:
         self.handle = handle
         self.left = MAX_FIELDS
 

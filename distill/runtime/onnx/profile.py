@@ -1,4 +1,5 @@
-"""Measures each tower's share of a model's time and multiply-accumulates, from onnxruntime's own profile."""
+"""Measures each tower's share of a model's time and multiply-accumulates, and the weights that a run reads, from
+onnxruntime's own profile."""
 
 from __future__ import annotations
 
@@ -29,6 +30,14 @@ FLOAT_MATMULS = ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 QUANTISED_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 FLOAT_CONVOLUTIONS = ("Conv", "FusedConv")
 ATTENTION = ("MultiHeadAttention", "Attention")
+GATHERS = ("Gather", "GatherElements", "GatherND", "GatherBlockQuantized", "EmbedLayerNormalization")
+BITS = {  # of an element, by TensorProto.DataType
+    **dict.fromkeys((7, 11, 13), 64),  # int64, double, uint64
+    **dict.fromkeys((1, 6, 12), 32),  # float, int32, uint32
+    **dict.fromkeys((4, 5, 10, 16), 16),  # uint16, int16, float16, bfloat16
+    **dict.fromkeys((2, 3, 9), 8),  # uint8, int8, bool
+    **dict.fromkeys((21, 22), 4),  # uint4, int4
+}
 COUNTED = (*QUANTISED_MATMULS, *FLOAT_MATMULS, *QUANTISED_CONVOLUTIONS, *FLOAT_CONVOLUTIONS, *ATTENTION)
 
 
@@ -57,6 +66,25 @@ def count_macs(model: Path, batch: ModelInputs) -> list[OperatorMacs]:
             quantised, macs = _macs(event["args"], [shapes.get(name, ()) for name in node.input])
             counts.append(OperatorMacs(towers[node.output[0]] or "head", quantised, macs))
     return counts
+
+
+def weight_bytes(model: Path, batch: ModelInputs) -> int:
+    """The bytes of constants that one run must read, after all of onnxruntime's optimisations: each constant once,
+    however often it is used, and of a table that is gathered from, such as an embedding's, the rows that are asked
+    for. Raises as `count_macs` does."""
+    graph, (events,) = _profiled(model, batch, threads=1, calls=1)
+    whole = {c.name: _size_bytes(math.prod(c.dims), c.data_type) for c in graph.initializer}
+    types = {constant.name: constant.data_type for constant in graph.initializer}
+    read: dict[str, int] = {}
+    for node, event in zip(graph.node, events, strict=True):
+        outputs = event["args"]["output_type_shape"]
+        for name in set(node.input) & whole.keys():
+            size = whole[name]
+            if node.op_type in GATHERS:
+                gathered = math.prod(next(iter(outputs[0].values())))
+                size = min(size, read.get(name, 0) + _size_bytes(gathered, types[name]))
+            read[name] = max(size, read.get(name, 0))
+    return sum(read.values())
 
 
 def tower_time_shares(model: Path, batch: ModelInputs, threads: int, calls: int) -> dict[Tower, float]:
@@ -111,6 +139,10 @@ def _events_of(nodes: Sequence[Node], kernels: Iterator[dict[str, Any]]) -> list
         else:
             raise ExportError(f"onnxruntime did not run {node.name or node.op_type}, which it wrote; report this")
     return events
+
+
+def _size_bytes(elements: int, data_type: int) -> int:
+    return -(-elements * BITS.get(data_type, 8) // 8)
 
 
 def _macs(arguments: dict[str, Any], constants: list[tuple[int, ...]]) -> tuple[bool, int]:

@@ -6,7 +6,7 @@ Wire format: https://protobuf.dev/programming-guides/encoding/. Time and memory 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 MAX_FIELDS = 1_000_000  # of one message; bounds the time to read it
@@ -20,7 +20,20 @@ class Field(NamedTuple):
     value: int
 
 
-def read_fields(handle: BinaryIO, end: int) -> Iterator[Field]:
+class Content(Protocol):
+    """What is read: a file, or a file that is mapped into memory, which costs fewer calls of the system."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+
+    def seek(self, position: int, /) -> Any:
+        """Go to this byte."""
+
+    def tell(self) -> int:
+        """The byte that is read next."""
+
+
+def read_fields(handle: Content, end: int) -> Iterator[Field]:
     """Yield the fields of the message that starts at the handle's position and ends at byte `end`.
 
     At each field the handle stands at the first byte of its content; the caller may leave it anywhere. Raises
@@ -45,7 +58,7 @@ def read_fields(handle: BinaryIO, end: int) -> Iterator[Field]:
         handle.seek(after)
 
 
-def read_varint(handle: BinaryIO) -> int:
+def read_varint(handle: Content) -> int:
     """Read one unsigned number of up to 64 bits. Raises ValueError."""
     value = shift = 0
     while byte := handle.read(1):

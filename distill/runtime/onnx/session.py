@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,19 @@ from distill.runtime.onnx.providers import provider_settings, refuse_if_fallen_b
 
 DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]  # its operator takes four times what a sum and a layer norm take
 OPTIMISED, PROFILE = "optimised.onnx", "profile"  # what is recorded in a folder
+
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+SPINNING, SPIN_US = "session.intra_op.spin_duration_us", "50"  # an onnxruntime before 1.26 knows no duration
+
+
+@dataclass(frozen=True)
+class Part:
+    """The content of an ONNX file that is on no disk; its large weights are those of a file in `folder`, and
+    `tables` are constants that sessions share."""
+
+    content: bytes
+    folder: Path
+    tables: Mapping[str, onnxruntime.OrtValue]
 
 
 class OnnxModel:
@@ -41,14 +55,14 @@ class OnnxModel:
 
 
 def open_session(
-    model: Path | bytes,
+    model: Path | Part,
     threads: int,
     exact: bool = False,
     arena: bool = True,
     provider: Provider = "cpu",
     record: Path | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session of a file, or of a file's content, with this many threads; 0 lets onnxruntime choose, within a
+    """A session of a file, or of a part of one, with this many threads; 0 lets onnxruntime choose, within a
     container's quota.
 
     `exact` makes an x86 without VNNI multiply u8 x u8, which is slower and cannot overflow. Without `arena`, memory
@@ -67,10 +81,15 @@ def open_session(
         options.optimized_model_filepath = str(record / OPTIMISED)
         options.enable_profiling = True
         options.profile_file_prefix = str(record / PROFILE)
+    if isinstance(model, Part):
+        options.add_session_config_entry(WEIGHTS_FOLDER, str(model.folder))
+        for name, table in model.tables.items():
+            options.add_initializer(name, table)
+        options.add_session_config_entry(SPINNING, SPIN_US)  # then idle threads leave their core to the other tower
     providers = provider_settings(provider, threads)
     try:
         session = onnxruntime.InferenceSession(
-            model if isinstance(model, bytes) else str(model),
+            model.content if isinstance(model, Part) else str(model),
             options,
             providers=providers,
             disabled_optimizers=DISABLED_OPTIMIZERS,
@@ -79,7 +98,7 @@ def open_session(
     except Exception as error:
         reason = shorten(first_line(error))
         hint = "" if provider == "cpu" else f"; try the fp32 ONNX Bundle with --provider {provider}"
-        name = "a part of the model" if isinstance(model, bytes) else model
+        name = "a part of the model" if isinstance(model, Part) else str(model)
         raise BundleError(
             f"{name}: onnxruntime {onnxruntime.__version__} cannot open it: {reason}{hint}"
         ) from error

@@ -1,13 +1,17 @@
-"""Runs the text tower, the image tower and the head of an ONNX file as three sessions of one thread each.
+"""Runs the text tower, the image tower and the head of an ONNX file as sessions of their own.
 
 What a tower makes of a missing text or image is the same for every post: it is computed once, and a post without
 one half costs the other half alone. Answers are those of the whole graph, to the rounding of what onnxruntime would
 fuse across the cuts.
+
+Workers share sessions of one thread each. A post that is alone may have its text tower run on all threads, by a
+second session that opens when it is first asked for and shares the table of word vectors with the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,23 @@ from numpy.typing import NDArray
 from distill.core.errors import BundleError
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.cut import LOGITS, CutGraph, Wire
-from distill.runtime.onnx.session import open_session
+from distill.runtime.onnx.session import Part, open_session
 from distill.runtime.opened import Features
 
+MOST_THREADS = 8  # of one text; beyond, a text of some dozens of tokens gains nothing
 
-class _Part:
+
+@dataclass(frozen=True)
+class How:
+    """How the sessions of a model's parts are opened: see `open_session`; a post alone has `threads` of them."""
+
+    folder: Path
+    threads: int
+    exact: bool
+    arena: bool
+
+
+class _Session:
     """A session, and what it takes and gives."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
@@ -38,20 +54,28 @@ class _Part:
 class TowerSessions:
     """As `distill.runtime.opened.Towers`."""
 
-    def __init__(self, text: bytes, image: bytes, cut: CutGraph, exact: bool, arena: bool) -> None:
+    def __init__(self, text: bytes, image: bytes, cut: CutGraph, how: How) -> None:
         """Raises BundleError for parts that cannot be opened or do not fit together."""
         self.title = f"onnxruntime {onnxruntime.__version__}"
-        self._text, self._image = (_Part(open_session(part, 1, exact, arena)) for part in (text, image))
+        self._how = how
+        self._tables = {n: onnxruntime.OrtValue.ortvalue_from_numpy(table) for n, table in cut.tables.items()}
+        self._text_part = Part(text, how.folder, self._tables)
+        self._text = self._opened(self._text_part)
+        self._image = self._opened(Part(image, how.folder, self._tables))
         wires = [Wire(out.name, out.type, out.shape) for part in (self._text, self._image) for out in part.outputs]
         head = cut.head(wires)
         if head is None:
             raise BundleError("the head of the model takes more than its towers give")
-        self._head = _Part(open_session(head, 1, exact, arena))
+        self._head = self._opened(Part(head, how.folder, self._tables))
         self._wires = {wire.name for wire in wires}
         if sorted(tensor.name for tensor in self.tensors()) != cut.tensors:
             raise BundleError("the model takes or gives what none of its parts does")
+        self._wide_text: _Session | None = None
         self._no_text: tuple[bytes, Features] | None = None
         self._no_image: Features | None = None
+
+    def _opened(self, part: Part, threads: int = 1) -> _Session:
+        return _Session(open_session(part, threads, self._how.exact, self._how.arena))
 
     def tensors(self) -> Sequence[Any]:
         """The inputs, then the outputs, as of the whole graph."""
@@ -62,10 +86,23 @@ class TowerSessions:
         """Logits float32 (B, L)."""
         return self.fuse(batch, self.text_features(batch) | self.image_features(batch))
 
-    def text_features(self, batch: ModelInputs) -> Features:
-        """What the text tower makes of ids, mask and present; pixels are not looked at."""
+    def widen(self, check: Callable[[], None]) -> None:
+        """Open the session by which a text tower has all threads, once. `check` raises BundleError when the file is
+        no longer the one that was opened; the tower keeps its one thread then."""
+        if self._how.threads == 1 or self._wide_text is not None:
+            return
+        try:
+            wide = self._opened(self._text_part, self._how.threads)
+            check()
+        except BundleError:
+            wide = self._text
+        self._wide_text = wide
+
+    def text_features(self, batch: ModelInputs, wide: bool = False) -> Features:
+        """What the text tower makes of ids, mask and present; pixels are not looked at. `wide`, it has all threads
+        that `widen` gave it."""
         if len(batch.present) > 1 or batch.present[0, 0]:
-            return self._text.run(batch.feed())
+            return ((self._wide_text if wide else None) or self._text).run(batch.feed())
         key = batch.input_ids.tobytes() + batch.attention_mask.tobytes() + batch.present.tobytes()
         if self._no_text is None or self._no_text[0] != key:
             self._no_text = key, self._text.run(batch.feed())
@@ -85,14 +122,15 @@ class TowerSessions:
         return logits
 
 
-def open_towers(model: Path, exact: bool = False, arena: bool = True) -> TowerSessions | None:
-    """The parts of a file that was checked; None for a graph that has no two towers, or cannot be cut."""
+def open_towers(model: Path, threads: int = 1, exact: bool = False, arena: bool = True) -> TowerSessions | None:
+    """The parts of a file that was checked; None for a graph that has no two towers, or cannot be cut. A post alone
+    may have `threads`."""
     try:
-        with model.open("rb") as handle:
-            cut = CutGraph(handle, model.stat().st_size)
+        file = model.resolve()  # onnxruntime reads weights from no other folder than the file's own
+        how, size = How(file.parent, min(threads, MOST_THREADS), exact, arena), file.stat().st_size
+        with file.open("rb") as handle:
+            cut = CutGraph(handle, size, file.name)
             text, image = cut.tower("text"), cut.tower("image")
-            if text is None or image is None:
-                return None
-            return TowerSessions(text, image, cut, exact, arena)
+            return None if text is None or image is None else TowerSessions(text, image, cut, how)
     except (OSError, ValueError, BundleError):  # the whole is opened instead, and says what is wrong with it
         return None

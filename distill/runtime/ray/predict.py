@@ -22,7 +22,7 @@ from distill.data.sources import Source
 from distill.preprocess.text import CutTexts
 from distill.runtime.bundle import Bundle
 from distill.runtime.opened import RunOptions, answer_cut
-from distill.runtime.partial_file import predictor_identity
+from distill.runtime.partial_file import clear_output, predictor_identity
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Predictor
 from distill.runtime.ray.blocks import Block, read_block, split_into_blocks
@@ -33,17 +33,22 @@ BLOCKS_PER_WORKER = 2  # in flight: the next block is there when one is done
 MAX_ATTEMPTS = 4  # at a block whose workers die; Ray alone would try for ever when an image kills each of them
 
 
-def predict_on_ray(folder: Path, source: Source, out: Path, resume: bool, options: RayOptions) -> int:
+def predict_on_ray(
+    folder: Path, source: Source, out: Path, resume: bool, options: RayOptions, overwrite: bool = False
+) -> int:
     """Write a line for every item of `source` to files in the folder `out`, and return the number of failed rows.
 
-    A killed run leaves whole files there, and `resume` adds the others. Raises DataError, BundleError, OutputError,
-    and ClusterError when Ray is not installed or cannot be reached, or workers die again and again.
+    A killed run leaves whole files there, and `resume` adds the others; `overwrite` removes what is there. Raises
+    DataError, BundleError, OutputError, and ClusterError when Ray is not installed or cannot be reached, or workers
+    die again and again.
     """
     check_ray_installed()
     bundle = Bundle.open(folder)
     answer_cut(bundle, options.opening)  # that there is none is said before a worker starts
     source = source.remembering(bundle.columns)
     blocks = split_into_blocks(source)
+    if overwrite and out.is_dir():
+        clear_output(out)
     identity = predictor_identity(bundle, options.opening) | source.columns_identity()
     output = OutputFolder(out, source.path, blocks, identity)
     with output.locked():

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from distill import __version__
-from distill.data.sources import FailedRow
+from distill.data.items import FailedRow
 from distill.runtime.predictions import json_line
 from distill.runtime.predictor import Prediction, Predictor
 from distill.runtime.serve.guard import Guard

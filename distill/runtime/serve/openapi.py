@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime
 
 from distill import __version__
-from distill.data.sources import FailedRow
+from distill.data.items import FailedRow
 from distill.runtime.bundle import Bundle
 from distill.runtime.serve.request import FORM, JSON, Limits, PredictRequest
 

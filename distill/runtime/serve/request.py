@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from distill.core.errors import DataError
 from distill.core.untrusted import parse_strict_json
 from distill.data.image_names import from_data_url, is_data_url
-from distill.data.sources import FailedRow
+from distill.data.items import FailedRow
 from distill.preprocess.text import has_text
 from distill.runtime.predictions import json_line
 

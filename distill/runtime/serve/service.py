@@ -167,10 +167,10 @@ class Service:
         start = time.perf_counter()
         loop = asyncio.get_running_loop()
         post, row = await loop.run_in_executor(self._readers, self._read, content_type, body)
-        text_features = None
-        if post.image is not None:
+        text_features, alone = None, not self._jobs
+        if post.image is not None and self.predictor.preprocessor.reads_images:
             # A worker that is free runs the text tower meanwhile; else one runs all of it afterwards.
-            early = self._submit(partial(self.predictor.text_features, row)) if row.has_text else None
+            early = self._submit(partial(self.predictor.text_features, row, alone)) if row.has_text else None
             try:
                 row = await self._with_image(row, post.image, post.id)
                 if early is not None and not early.cancel():

@@ -1,6 +1,8 @@
 /** The page: takes an image and a text, and shows the labels that the model predicts and why. */
 
-import { decide, groupOf, percent, readJson, readText, toProbabilities } from './bundle.js'
+import {
+  answerConfidence, decide, groupOf, percent, readJson, readText, toProbabilities, wholePercent,
+} from './bundle.js'
 import { renderCard } from './card.js'
 import { Client } from './client.js'
 import { clearEffects, showEffects } from './effects.js'
@@ -9,7 +11,7 @@ const PAUSE_MS = 300 // in the typing, before the model runs
 
 const $ = (id) => document.getElementById(id)
 const client = new Client()
-const post = { image: null, text: '' } // what the shown prediction is for
+const post = { image: null, text: '', result: null } // what the shown prediction is for, and the model's result
 let names, thresholds, noise, spec, threads
 let typing // the timer of a pause in the typing
 let lastPrediction = 0 // counts predictions: only the last is shown
@@ -29,6 +31,7 @@ async function main() {
   names = labels.split('\n').filter(Boolean)
   thresholds = rule
   noise = golden.tolerance // as much as rounding on another processor may move a logit
+  offerCuts(thresholds.answer_cuts ?? [])
   $('card').querySelector('div').append(...renderCard(markdown))
   const model = await opened
   spec = model.preprocess.image
@@ -54,26 +57,47 @@ async function predict() {
   const result = await client.call('predict', { text, pixels: post.image?.pixels ?? null })
   if (id !== lastPrediction) return
   post.text = text
-  const probabilities = toProbabilities(result.logits, thresholds.groups)
-  const decisions = decide(probabilities, thresholds)
-  const rows = probabilities.map((probability, label) => ({ label, probability, predicted: decisions[label] }))
-  showPrediction(rows.sort((a, b) => b.predicted - a.predicted || b.probability - a.probability), result)
+  post.result = result
+  showPrediction()
 }
 
-/** Drop the explanation, which is of the post before. */
+/** Drop the prediction and the explanation, which are of the post before. */
 function forget() {
+  post.result = null
   client.stop()
   clearEffects()
   $('explain').disabled = true
 }
 
-function showPrediction(rows, { textMs, modelMs, ids }) {
-  const predicted = rows.filter((row) => row.predicted).map((row) => names[row.label])
-  const how = thresholds.groups ? 'are predicted' : 'reach their thresholds'
-  $('summary').textContent = predicted.length
-    ? `${predicted.length} of ${rows.length} labels ${how}: ${predicted.join('; ')}.`
-    : `None of the ${rows.length} labels reaches its threshold.`
-  $('labels').replaceChildren(...rows.map(labelItem))
+/** The precisions that answers can be held to, if the Bundle knows any. */
+function offerCuts(cuts) {
+  $('abstain').append(...cuts.map(({ precision, confidence }) => {
+    const end = confidence === null ? ', which cannot be held' : ''
+    const option = new Option(`Only what holds a precision of ${wholePercent(precision)}${end}`)
+    option.disabled = confidence === null
+    return option
+  }))
+  $('holding').hidden = !cuts.length
+}
+
+/** What is asked of a person, and why, in place of an answer that is less sure than the precision chosen needs; else
+ * undefined. */
+function question(probabilities, decisions) {
+  const cut = thresholds.answer_cuts?.[$('abstain').selectedIndex - 1] // the first option answers every post
+  const confidence = answerConfidence(probabilities, decisions)
+  return cut && confidence < cut.confidence ? `Ask a person: this answer is ${percent(confidence)} sure, and to hold `
+    + `${wholePercent(cut.precision)} it must be ${percent(cut.confidence)} sure.` : undefined
+}
+
+function showPrediction() {
+  const { logits, textMs, modelMs, ids } = post.result
+  const probabilities = toProbabilities(logits, thresholds.groups)
+  const decisions = decide(probabilities, thresholds)
+  const asked = question(probabilities, decisions)
+  const rows = probabilities.map((probability, label) => ({ label, probability, predicted: decisions[label] }))
+  rows.sort((a, b) => b.predicted - a.predicted || b.probability - a.probability)
+  $('summary').textContent = asked ?? answer(rows)
+  $('labels').replaceChildren(...rows.map((row) => labelItem(row, row.predicted && !asked)))
   const image = post.image ? `image ${post.image.ms.toFixed(0)} ms, ` : ''
   $('times').textContent = `${image}text ${textMs.toFixed(1)} ms (${ids.length} tokens), model ${modelMs.toFixed(0)} ms `
     + `on ${threads === 1 ? 'one thread' : `${threads} threads`}.`
@@ -83,15 +107,24 @@ function showPrediction(rows, { textMs, modelMs, ids }) {
   $('explain').disabled = false
 }
 
-/** One label: its name, its probability beside its threshold in words, and both as a bar; a group has no threshold. */
-function labelItem({ label, probability, predicted }) {
+function answer(rows) {
+  const predicted = rows.filter((row) => row.predicted).map((row) => names[row.label])
+  const how = thresholds.groups ? 'are predicted' : 'reach their thresholds'
+  return predicted.length
+    ? `${predicted.length} of ${rows.length} labels ${how}: ${predicted.join('; ')}.`
+    : `None of the ${rows.length} labels reaches its threshold.`
+}
+
+/** One label: its name, its probability beside its threshold in words, and both as a bar; a group has no threshold.
+ * `isGiven` says that it is part of the answer. */
+function labelItem({ label, probability, predicted }, isGiven) {
   const group = groupOf(label, thresholds.groups)
   const threshold = thresholds.values[label]
   const side = group === undefined
     ? `${predicted ? 'above' : 'below'} ${percent(threshold)}`
     : `${predicted ? 'the highest' : 'not the highest'} of ${group}`
   const item = document.createElement('li')
-  item.className = predicted ? 'predicted' : ''
+  item.className = isGiven ? 'predicted' : ''
   const name = Object.assign(document.createElement('span'), { className: 'name', textContent: names[label] })
   const value = Object.assign(document.createElement('span'), {
     className: 'value',
@@ -169,6 +202,7 @@ $('text').addEventListener('input', () => {
   typing = setTimeout(() => report(predict()), PAUSE_MS)
 })
 $('file').addEventListener('change', () => { if ($('file').files[0]) report(useImage($('file').files[0])) })
+$('abstain').addEventListener('change', () => { if (post.result) showPrediction() })
 $('remove').addEventListener('click', removeImage)
 $('explain').addEventListener('click', () => report(explain()))
 $('stop').addEventListener('click', () => client.stop())

@@ -39,6 +39,15 @@ export function decide(probabilities, { values, groups = {} }) {
   return decisions
 }
 
+/** How sure an answer is, as `distill predict --abstain` counts it (distill/scoring/selective.py): the mean probability
+ * of the labels that it gives; where it gives none, the product of the probabilities that each is absent. */
+export function answerConfidence(probabilities, decisions) {
+  const given = probabilities.filter((_, label) => decisions[label])
+  return given.length
+    ? given.reduce((sum, probability) => sum + probability, 0) / given.length
+    : probabilities.reduce((product, probability) => product * (1 - probability), 1)
+}
+
 /** The name of the group that a label is in, undefined if it is decided apart. */
 export const groupOf = (label, groups = {}) => Object.keys(groups).find((name) => groups[name].includes(label))
 
@@ -52,3 +61,6 @@ export function logOdds(logits, label, columns) {
 
 /** 0.123 as 12.3 %. */
 export const percent = (value) => `${(100 * value).toFixed(1)} %`
+
+/** 0.9 as 90 %. */
+export const wholePercent = (value) => `${+(100 * value).toFixed(2)} %`

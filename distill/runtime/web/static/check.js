@@ -1,6 +1,6 @@
 /** Replays the Bundle's golden answers in this browser, as `distill verify` does on a device. */
 
-import { decide, decodeBase64, readJson, toProbabilities } from './bundle.js'
+import { answerConfidence, decide, decodeBase64, readJson, toProbabilities } from './bundle.js'
 import { Client } from './client.js'
 
 const DIGITS = 1 // of a difference, after the point
@@ -30,17 +30,26 @@ async function replay(client, golden, place, noImage) {
   }
 }
 
+/** Whether a person is to be asked, for each precision that the Bundle can hold. */
+function asks(probabilities, thresholds) {
+  const confidence = answerConfidence(probabilities, decide(probabilities, thresholds))
+  const cuts = (thresholds.answer_cuts ?? []).filter((cut) => cut.confidence !== null)
+  return cuts.map((cut) => confidence < cut.confidence)
+}
+
 /** As `distill verify` judges: tokens have to be the same, and logits within the Bundle's own tolerance. Images that
  * Pillow decodes at a smaller scale, which no browser does, are reported apart. */
 function judge(rows, golden, thresholds, threads) {
   const exact = rows.filter((row) => row.scale === 1)
   const differences = exact.flatMap((row) => row.logits.map((value, j) => value - golden.logits[row.place][j]))
   const logitRms = Math.sqrt(differences.reduce((sum, value) => sum + value * value, 0) / differences.length)
-  const decisions = (logits) => decide(toProbabilities(logits, thresholds.groups), thresholds)
-  const flips = rows.flatMap((row) => {
-    const expected = decisions(golden.logits[row.place])
-    return decisions(row.logits).map((decided, label) => decided !== expected[label])
-  })
+  const differing = (row, judged) => {
+    const [own, expected] = [row.logits, golden.logits[row.place]].map((logits) =>
+      judged(toProbabilities(logits, thresholds.groups)))
+    return own.map((value, i) => value !== expected[i])
+  }
+  const flips = rows.flatMap((row) => differing(row, (p) => decide(p, thresholds)))
+  const askFlips = rows.flatMap((row) => differing(row, (p) => asks(p, thresholds)))
   const otherTokens = rows.filter((row) => !row.tokens).length
   return {
     passed: otherTokens === 0 && logitRms <= golden.tolerance,
@@ -49,6 +58,8 @@ function judge(rows, golden, thresholds, threads) {
     largest: Math.max(...exact.map((row) => row.largest)),
     flipped: flips.filter(Boolean).length,
     decisions: flips.length,
+    flipped_asks: askFlips.filter(Boolean).length,
+    asks: askFlips.length,
     other_tokens: otherTokens,
     other_pixels: exact.filter((row) => row.pixels === false).length,
     scaled: rows.length - exact.length,
@@ -78,6 +89,7 @@ function showReport(report) {
     + `${logitRms.toExponential(DIGITS)} (root mean square; ${tolerance.toExponential(DIGITS)} is allowed) and by `
     + `${largest.toExponential(DIGITS)} at most. ${report.other_tokens} texts have different tokens, `
     + `${report.other_pixels} images different pixels. ${report.flipped} of ${report.decisions} decisions differ.`
+    + (report.asks ? ` ${report.flipped_asks} of ${report.asks} decisions whether to ask a person differ.` : '')
     + (scaled ? ` These figures leave out ${scaled} large JPEG images, which a browser cannot decode at a smaller scale `
       + `as Pillow does: their logits differ by ${report.scaled_largest.toExponential(DIGITS)} at most.` : '')
   $('figures').textContent = JSON.stringify(report, null, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -22,9 +23,12 @@ class EpochProgress(TrainerCallback):
         self.epochs = epochs
         self.task: TaskID | None = None
         self.loss = math.nan
+        self.started = time.monotonic()
+        self.first_step = 0  # of this process, which may have resumed
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Show the bar, from the step that a resumed training is at."""
+        self.started, self.first_step = time.monotonic(), state.global_step
         if state.is_world_process_zero:
             self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step)
 
@@ -45,8 +49,14 @@ class EpochProgress(TrainerCallback):
             note(
                 f"  epoch {round(state.epoch)}/{self.epochs}  loss {self.loss:.4f}  "
                 f"dev loss {metrics['eval_loss']:.4f}  dev micro-AP {metrics['eval_micro_ap']:.3f}  "
-                f"macro-AP {metrics['eval_macro_ap']:.3f}"
+                f"macro-AP {metrics['eval_macro_ap']:.3f}{self._time_left(state)}"
             )
+
+    def _time_left(self, state: Any) -> str:
+        """How long the epochs that are left will take at most, where that is long enough to be asked for."""
+        seconds_a_step = (time.monotonic() - self.started) / max(state.global_step - self.first_step, 1)
+        minutes = round((state.max_steps - state.global_step) * seconds_a_step / 60)
+        return f"  at most {minutes} min left" if minutes else ""
 
 
 class TrackingCallback(TrainerCallback):

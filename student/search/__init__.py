@@ -1,0 +1,1 @@
+"""Searching for the cheapest student that is not worse (`distill search-student`)."""
