@@ -52,7 +52,7 @@ def stage_times(model: OpenModel, rows: Sequence[tuple[str, Path | None]], passe
 def one_call(model: OpenModel, text: str, image: Path | None) -> dict[str, float]:
     """Milliseconds of each step, the model as one; as `bench.runtimes.open_model.answer`, taken apart."""
     preprocessor, clock = model.preprocessor, [time.perf_counter()]
-    decoded = decode(image, preprocessor.spec.image) if image else None
+    decoded = decode(image, preprocessor.spec.image) if image and preprocessor.reads_images else None
     clock.append(time.perf_counter())
     pixels = to_pixels(decoded, preprocessor.spec.image) if decoded else None
     clock.append(time.perf_counter())

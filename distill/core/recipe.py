@@ -7,7 +7,7 @@ overrides both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -18,6 +18,7 @@ from distill.core.limits import check_limits
 from distill.core.objective import Objective as Objective
 from distill.core.printable import is_printable
 from distill.core.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
+from distill.core.terminal import warn
 from distill.core.untrusted import short_repr, shorten
 
 C = TypeVar("C", bound="ModelConfig")
@@ -34,6 +35,7 @@ LSTM, CNN = "lstm", "cnn"
 # All names of encoders that start from nothing. What follows from that, such as their learning rate, asks
 # `pretrained` of a tower.
 TEXT_FROM_SCRATCH, IMAGE_FROM_SCRATCH = (LSTM,), (CNN,)
+OTHER = {"text": "image", "image": "text"}  # the modality that a model of one does not read
 STATIC = "static:"  # and the encoder whose tokens' vectors a static text encoder begins with
 
 
@@ -449,7 +451,8 @@ class Recipe:
     @classmethod
     def load(cls, path: Path | None = None, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
         """The packaged defaults, overridden by the file at `path` and then by `overrides`, ["teacher.epochs=12"] or
-        {"teacher.epochs": 12}. Raises RecipeError for an unknown key or an invalid value."""
+        {"teacher.epochs": 12}, with a warning of those that change nothing. Raises RecipeError for an unknown key
+        or an invalid value."""
         tree = read_toml(recipes_folder() / "meme.toml")
         tree["data"]["columns"]["cut"] = tree["finetune"]["seed"] = None  # which TOML cannot write
         keys = list(flatten(tree))
@@ -465,7 +468,20 @@ class Recipe:
                 if not isinstance(override, str):
                     raise RecipeError(f'overrides: expected "KEY=VALUE"; got {short_repr(override)}')
                 merge_table(tree, parse_override(override), f"--set {shorten(override)}", keys)
-        return build_dataclass(cls, tree, "recipe")
+        recipe = build_dataclass(cls, tree, "recipe")
+        recipe._warn_of_unread([overrides] if isinstance(overrides, str) else overrides)
+        return recipe
+
+    def _warn_of_unread(self, overrides: Iterable[str]) -> None:
+        """Of settings that were asked for, of an encoder that does not run."""
+        left_out = {
+            (kind, OTHER.get(config.head.modalities, ""))
+            for kind, config in (("teacher", self.teacher), ("student", self.student))
+        }
+        for key in (override.partition("=")[0] for override in overrides):
+            parts = tuple(key.split("."))
+            if parts[:2] in left_out:
+                warn(f"{key} changes nothing: {parts[0]}.head.modalities leaves that encoder out")
 
 
 def override_config(config: C, overrides: Sequence[str], where: str) -> C:

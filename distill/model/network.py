@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from distill.core.recipe import ModelConfig
+from distill.core.recipe import OTHER, ModelConfig
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.model.compute import Arithmetic
 from distill.model.encoders.image import ImageEncoder
@@ -53,7 +53,7 @@ class TwoTowerNetwork(nn.Module):
 
     def leaves_out(self, name: str) -> bool:
         """Whether a module or weight of this name belongs to an encoder that does not run."""
-        return {"text": "image", "image": "text"}.get(self.modalities) == name.partition(".")[0]
+        return OTHER.get(self.modalities) == name.partition(".")[0]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, present: Tensor) -> Tensor:
         """Logits float (B, L) from ids and mask int64 (B, T), normalised pixels float (B, 3, H, W) and present

@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -172,6 +173,20 @@ def browser(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     """One browser for all of them, and the address of the site."""
     with served(site) as url, browse(tmp_path_factory.mktemp("profile")) as tab:
         yield tab, url
+
+
+def test_a_model_of_texts_alone_offers_no_place_for_an_image(browser: tuple[Tab, str], site: Path) -> None:
+    tab, url = browser
+    shutil.copytree(site / "known", site / "texts")
+    manifest = site / "texts" / "bundle" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"modalities": "text"}))
+    tab.open(f"{url}/texts/index.html")
+    tab.until("/^Ready/.test(document.getElementById('state').textContent)")
+    assert "Give a text: this model reads no images." in said(tab, "state")
+    shown = {name: tab.run(f"document.getElementById('{name}').checkVisibility()") for name in ("drop", "text")}
+    assert shown == {"drop": False, "text": True}
+    write(tab, "vote")
+    assert "reach their thresholds" in said(tab, "summary")
 
 
 @pytest.fixture

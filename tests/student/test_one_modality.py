@@ -12,6 +12,9 @@ from chain import TINY, Chain
 from services import encoded, serving
 
 import distill
+from bench.measure.stages import stage_times
+from bench.runtimes.open_model import open_variant
+from bench.runtimes.variants import variant_from_path
 from distill.core.errors import BundleError, RecipeError
 from distill.core.files import read_json, write_json
 from distill.core.recipe import Recipe
@@ -74,11 +77,29 @@ def test_a_model_of_texts_alone_opens_no_image(chain: Chain, made: Made, tmp_pat
     with serving(predictor) as client:
         served = client.post("/v1/predict", json={"text": "rally tonight", "image": encoded(b"no image")})
         assert served.json()["probabilities"] == post.probabilities
+        assert client.get("/v1/bundle").json()["modalities"] == "text"
     image = chain.splits.test[0].image
     found = explain_prediction(predictor, Example("post", "rally tonight", image, ()), count=2, grid=4)
     assert found.grid == 0
     write_plot(found, image, predictor.bundle.preprocess.image, "post", tmp_path / "plot.png")  # type: ignore[arg-type]
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_where_the_time_goes_knows_that_no_image_is_read(made: Made, tmp_path: Path) -> None:
+    model = open_variant(variant_from_path(made["text"][1].folder), 1)
+    found = stage_times(model, [("rally tonight", tmp_path / "absent.jpg")], passes=1)
+    assert {stage.name for stage in found.stages} >= {"decode", "tokenise", "decide"}
+
+
+def test_a_setting_of_an_encoder_that_is_left_out_changes_nothing_and_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = {"student.head.modalities": "text", "student.image.size": 32, "student.epochs": 2}
+    for overrides in (given, [f"{key}={value}" for key, value in given.items()]):
+        Recipe.load(TINY, overrides)
+        warned = " ".join(capsys.readouterr().err.split())
+        assert "student.image.size changes nothing: student.head.modalities leaves that encoder out" in warned
+        assert warned.count("changes nothing") == 1
 
 
 def test_an_encoder_that_is_left_out_is_not_fine_tuned_in_int8(made: Made) -> None:

@@ -46,13 +46,14 @@ class LabelInfo:
 @dataclass(frozen=True)
 class BundleInfo:
     """The Bundle that is served, the versions of what runs it, and the limits. Of each of the groups of labels
-    exactly one is predicted."""
+    exactly one is predicted. `modalities`, "both", "text" or "image", is what the model reads of a post."""
 
     labels: list[LabelInfo]
     groups: dict[str, list[str]]
     kind: str
     precision: str
     target: str
+    modalities: str
     sha256: str
     size_bytes: int
     image_size: int
@@ -78,6 +79,7 @@ def bundle_info(bundle: Bundle, limits: Limits) -> BundleInfo:
         kind=bundle.kind,
         precision=bundle.precision,
         target=bundle.target,
+        modalities=bundle.modalities,
         sha256=bundle.sha256,
         size_bytes=bundle.size_bytes(),
         image_size=bundle.preprocess.image.size,

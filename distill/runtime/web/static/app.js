@@ -8,11 +8,17 @@ import { Client } from './client.js'
 import { clearEffects, showEffects } from './effects.js'
 
 const PAUSE_MS = 300 // in the typing, before the model runs
+const GIVE = {
+  both: 'Give an image, a text, or both.',
+  text: 'Give a text: this model reads no images.',
+  image: 'Give an image: this model reads no texts.',
+}
 
 const $ = (id) => document.getElementById(id)
 const client = new Client()
 const post = { image: null, text: '', result: null } // what the shown prediction is for, and the model's result
 let names, thresholds, noise, spec, threads
+let reads = 'both' // or 'text', or 'image': what the model reads of a post
 let typing // the timer of a pause in the typing
 let lastPrediction = 0 // counts predictions: only the last is shown
 let lastImage = 0 // counts images chosen and removed: only the last is used
@@ -36,8 +42,11 @@ async function main() {
   const model = await opened
   spec = model.preprocess.image
   threads = model.threads
+  reads = model.modalities
+  $('drop').hidden = reads === 'text'
+  $('words-given').hidden = reads === 'image'
   $('loaded').hidden = true
-  showState(`Ready: ${names.length} labels. Give an image, a text, or both.`)
+  showState(`Ready: ${names.length} labels. ${GIVE[reads]}`)
   await predict()
 }
 
@@ -141,6 +150,7 @@ function labelItem({ label, probability, predicted }, isGiven) {
 }
 
 async function useImage(blob) {
+  if (reads === 'text') return // pasted or dropped, where no place is shown for it
   const id = ++lastImage
   $('error').textContent = ''
   forget()

@@ -16,11 +16,12 @@ export class Model {
     ort.env.wasm.wasmPaths = new URL('ort/', import.meta.url).href
     const bytes = await download('bundle/model.onnx', manifest.figures.size_bytes, onProgress)
     const session = await ort.InferenceSession.create(bytes, { executionProviders: ['wasm'] })
-    return new Model(session, new Tokenizer(text, vocab), preprocess, image.height_first, threads)
+    const modalities = manifest.modalities ?? 'both'
+    return new Model(session, new Tokenizer(text, vocab), preprocess, image.height_first, threads, modalities)
   }
 
-  constructor(session, tokenizer, preprocess, heightFirst, threads) {
-    Object.assign(this, { session, tokenizer, preprocess, heightFirst, threads })
+  constructor(session, tokenizer, preprocess, heightFirst, threads, modalities) {
+    Object.assign(this, { session, tokenizer, preprocess, heightFirst, threads, modalities })
   }
 
   /** Logits, float32 (L,). `pixels` is null for no image. One example at a time: dynamic int8 takes its ranges from

@@ -10,8 +10,8 @@ let stoppedId = 0 // explanations up to this id are to stop
 const tasks = {
   async open(_, onProgress) {
     opened = Model.open((done, total) => onProgress({ done, total }))
-    const { preprocess, threads } = await opened
-    return { preprocess, threads }
+    const { preprocess, threads, modalities } = await opened
+    return { preprocess, threads, modalities }
   },
 
   /** The pixels of an image file, and how long that took. */
