@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.core.objective import Objective
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.scoring.accuracy import ACCURACY, accuracy_of, group_hits, weighted_accuracy
+from distill.scoring.calibration import label_rates
 from distill.scoring.estimate import Estimate, bootstrap_draws
 from distill.scoring.metrics import Decisions, Probabilities, Targets, weighted_f1
+from distill.scoring.thresholds import cross_calibrated, cross_fitted
 
 # By name (micro, macro and balanced F1, micro_ap, and the accuracy of each group): the value on the data and in
 # each draw, (1 + ROUNDS,).
@@ -81,6 +84,18 @@ class PairedBootstrap:
             precision = np.cumsum(hits, axis=1) / np.maximum(np.cumsum(weights, axis=1), 1e-9)
             result[start : start + chunk] = (precision * hits).sum(1) / np.maximum(hits.sum(1), 1e-9)
         return result
+
+
+def out_of_fold_draws(
+    probabilities: Probabilities, targets: Targets, objective: Objective, groups: GroupColumns = NO_GROUPS
+) -> MetricDraws:
+    """The metrics of out-of-fold probabilities (N, L), before calibration, on the rows that are answered, which NaN
+    ones are not; calibration and thresholds are fitted on other rows than those they are judged on."""
+    rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+    own, gold, rates = probabilities[rows], targets[rows], label_rates(targets)
+    decisions = cross_fitted(own, gold, objective, rates=rates, groups=groups)
+    honest = cross_calibrated(own, gold, rates=rates, groups=groups)
+    return PairedBootstrap(len(rows), 1).metric_draws(gold, [honest], [decisions], groups)
 
 
 def arm_metrics(draws: MetricDraws) -> ArmMetrics:

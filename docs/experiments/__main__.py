@@ -16,6 +16,7 @@ from experiments import (  # noqa: E402
     abstain,
     baselines,
     campaign,
+    chain_time,
     cluster,
     cores,
     licences,
@@ -56,6 +57,7 @@ SECTIONS = {
             selection.measure,
             abstain.measure,
             training_ways.measure,
+            chain_time.measure,
         ),
         *(
             ocr.measure,

@@ -14,6 +14,7 @@ from experiments import (
     abstain,
     baselines,
     campaign,
+    chain_time,
     cluster,
     commands,
     cores,
@@ -104,7 +105,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/web.md": {"web": web.answers},
     "docs/runtimes.md": {"cores": cores.cores, "start": start.start},
     "docs/serve.md": {"serving": serve.loads, "serving memory": serve.memory},
-    "docs/training.md": {"ways": training_ways.ways},
+    "docs/training.md": {"chain time": chain_time.chain_time, "ways": training_ways.ways},
     "docs/recipe.md": {"keys": recipe_keys.recipe_keys},
     **{f"docs/formats/{page}.md": {"form": partial(formats.shown, page)} for page in formats.PAGES},
 }

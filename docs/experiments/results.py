@@ -91,10 +91,12 @@ def timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
     return function(*arguments), time.perf_counter() - started
 
 
-def distill(*words: object, code: Path | None = None) -> subprocess.Popen[str]:
-    """`distill WORDS` in a process of its own, with a pipe from its standard error; `code` is another checkout."""
+def distill(*words: object, code: Path | None = None, cache: Path | None = None) -> subprocess.Popen[str]:
+    """`distill WORDS` in a process of its own, with a pipe from its standard error; `code` is another checkout, and
+    `cache` the folder of another cache."""
     command = [sys.executable, "-m", "distill.cli", *map(str, words)]
-    environment = None if code is None else {**os.environ, "PYTHONPATH": str(code)}
+    changed = {"PYTHONPATH": code, "DISTILL_CACHE": cache}
+    environment = os.environ | {name: str(path) for name, path in changed.items() if path is not None}
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=code)
 
 

@@ -14,10 +14,8 @@ from distill.core.files import read_json
 from distill.core.schema import build_dataclass
 from distill.data.dataset import encode_targets, read_splits
 from distill.data.run_folder import SEARCH
-from distill.scoring.bootstrap import PairedBootstrap, arm_metrics
-from distill.scoring.calibration import label_rates
+from distill.scoring.bootstrap import arm_metrics, out_of_fold_draws
 from distill.scoring.probabilities import to_probabilities
-from distill.scoring.thresholds import cross_calibrated, cross_fitted
 from experiments import students
 from experiments.results import (
     RESULTS,
@@ -80,12 +78,8 @@ def _brief(value: Any) -> Any:
 def _teacher(run: Path, data: Path) -> dict[str, Any]:
     splits = read_splits(data)
     targets, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
-    raw, rates = to_probabilities(out_of_fold(run, splits), groups), label_rates(targets)
-    decisions = cross_fitted(raw, targets, "balanced", rates=rates, groups=groups)
-    honest = cross_calibrated(raw, targets, rates=rates, groups=groups)
-    return asdict(
-        arm_metrics(PairedBootstrap(len(targets), 1).metric_draws(targets, [honest], [decisions], groups))
-    )
+    raw = to_probabilities(out_of_fold(run, splits), groups)
+    return asdict(arm_metrics(out_of_fold_draws(raw, targets, "balanced", groups)))
 
 
 def report(dataset: str) -> SearchReport:

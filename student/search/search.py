@@ -17,9 +17,7 @@ from distill.core.schema import build_dataclass
 from distill.core.terminal import note, warn
 from distill.data.dataset import encode_targets
 from distill.data.run_folder import CANDIDATES, SEARCH, is_run
-from distill.scoring.bootstrap import MetricDraws, PairedBootstrap, arm_metrics, estimate
-from distill.scoring.calibration import label_rates
-from distill.scoring.thresholds import cross_calibrated, cross_fitted
+from distill.scoring.bootstrap import MetricDraws, arm_metrics, estimate, out_of_fold_draws
 from distill.scoring.verdict import Verdict
 from student.search.halving import Entrant, best_of, halve, rounds_of
 from student.search.ladder import Candidate
@@ -126,7 +124,9 @@ class Search:
         rows, total = self._some("could be trained"), self.report.folds
         note(f"{len(rows)} candidates in {folds} of {total} folds")
         answers = self._answers([row.name for row in rows], folds)
-        draws = self._draws(answers)
+        splits, objective = self.lesson.splits, self.report.objective
+        targets, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
+        draws = {name: out_of_fold_draws(own, targets, objective, groups) for name, own in answers.items()}
         entrants = []
         for name, own in draws.items():
             cost = next(row for row in rows if row.name == name).known_cost
@@ -163,19 +163,6 @@ class Search:
         labels = len(self.lesson.splits.labels)
         shape = (self.report.examples, labels)
         return {name: _read_answers(file, shape) for name, file in files.items() if name not in failed}
-
-    def _draws(self, answers: Mapping[str, NDArray[np.float32]]) -> dict[str, MetricDraws]:
-        """The metrics of each in pairs, on the rows that all have answered."""
-        splits, objective = self.lesson.splits, self.report.objective
-        every, groups = encode_targets(splits.train, splits.labels), splits.labels.group_columns
-        result: dict[str, MetricDraws] = {}
-        for name, probabilities in answers.items():
-            rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-            own, targets, rates = probabilities[rows], every[rows], label_rates(every)
-            decisions = cross_fitted(own, targets, objective, rates=rates, groups=groups)
-            honest = cross_calibrated(own, targets, rates=rates, groups=groups)
-            result[name] = PairedBootstrap(len(rows), 1).metric_draws(targets, [honest], [decisions], groups)
-        return result
 
     def _finish(self) -> None:
         """Train the finalists on everything, export them and measure them in one run."""

@@ -23,6 +23,7 @@ from distill.data.run_folder import RUN_FILE
 from distill.data.stratify import stratified_folds
 from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
+from distill.scoring import bootstrap
 from distill.scoring.estimate import Estimate
 from student.search import search as searching
 from student.search.ladder import candidates_of
@@ -96,8 +97,8 @@ def work(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> Work:
     for name in ("export_untrained", "answer_folds", "finish", "export_trained"):
         monkeypatch.setattr(searching, name, getattr(made, name))
     # Fitting thresholds to numbers that stand in for a training would take most of the time.
-    monkeypatch.setattr(searching, "cross_fitted", lambda probabilities, *_, **__: probabilities >= 0.5)
-    monkeypatch.setattr(searching, "cross_calibrated", lambda probabilities, *_, **__: probabilities)
+    monkeypatch.setattr(bootstrap, "cross_fitted", lambda probabilities, *_, **__: probabilities >= 0.5)
+    monkeypatch.setattr(bootstrap, "cross_calibrated", lambda probabilities, *_, **__: probabilities)
     return made
 
 
