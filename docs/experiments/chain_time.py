@@ -124,7 +124,7 @@ def chain_time() -> str:
     models = c["models"]
     return table(" | before, s | now, s | times as quick", cells) + notes(
         f"{c['examples']} training examples, {c['epochs']} epochs in each of 3 folds and on all; {models['text']} "
-        f"and {models['image']} teach {models['student']} and MobileNetV2; the same recipe (adamw, a random head, no "
-        f"n-grams) and an empty cache for both; commit {c['before'][:7]} before, {c['git'][:7]} now.",
+        f"and {models['image']} teach {models['student']} and MobileNetV2; the same recipe (adamw, a random head, "
+        f"no n-grams) and an empty cache for both; commit {c['before'][:7]} before, {c['git'][:7]} now.",
         f"{c['cpu']}, {c['cores']} cores, torch {c['packages']['torch']}; one run each.",
     )
