@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from distill.core.recipe import Objective
+from distill.core.objective import Objective
 from distill.core.terminal import note, output
 from distill.scoring.answers import Answers, Rows
 from distill.scoring.baseline import PLAIN, AgainstBaseline, Yardstick

@@ -18,7 +18,8 @@ from rich.table import Table
 
 from distill.core.errors import BackboneError, DataError, InstallError, RecipeError, RunError
 from distill.core.files import read_json, write_json
-from distill.core.recipe import STATIC, TeacherConfig
+from distill.core.model_config import STATIC
+from distill.core.recipe import TeacherConfig
 from distill.core.schema import build_dataclass
 from distill.core.terminal import note
 from distill.data.dataset import Splits

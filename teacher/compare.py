@@ -11,7 +11,8 @@ import numpy as np
 from rich.table import Table
 
 from distill.core.files import write_json
-from distill.core.recipe import Objective, TeacherConfig
+from distill.core.objective import Objective
+from distill.core.recipe import TeacherConfig
 from distill.core.terminal import note
 from distill.data.dataset import Splits, encode_targets
 from distill.data.run_folder import COMPARISON

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from distill.core.errors import RecipeError, RunError
 from distill.core.files import sha256_of
-from distill.core.recipe import ModelConfig, StudentConfig, TeacherConfig
+from distill.core.model_config import ModelConfig
+from distill.core.recipe import StudentConfig, TeacherConfig
 from distill.core.schema import build_dataclass
 from distill.core.untrusted import short_repr
 from distill.data.dataset import Example

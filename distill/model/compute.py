@@ -9,7 +9,7 @@ import torch
 from distill.core.cpu import cpu_flags
 from distill.core.device import chosen_device
 from distill.core.errors import RunError
-from distill.core.recipe import TrainingPrecision
+from distill.core.model_config import TrainingPrecision
 from distill.core.terminal import warn
 
 Arithmetic = Literal["fp32", "bf16", "fp16"]

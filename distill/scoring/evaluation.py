@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from distill.core.recipe import Objective
+from distill.core.objective import Objective
 from distill.core.terminal import note, output
 from distill.data.labels import LabelSet
 from distill.scoring.answers import Answers, Rows

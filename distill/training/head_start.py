@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.core.recipe import ModelConfig
+from distill.core.model_config import ModelConfig
 from distill.core.terminal import note
 from distill.model.classifier import EVAL_BATCH
 from distill.model.compute import default_device

@@ -19,7 +19,8 @@ from scipy.sparse import csr_matrix, diags, hstack, issparse
 from scipy.special import expit
 from torch import Tensor
 
-from distill.core.recipe import ModelConfig, StudentConfig
+from distill.core.model_config import ModelConfig
+from distill.core.recipe import StudentConfig
 from distill.core.terminal import note, track
 from distill.data.groups import GroupColumns
 from distill.data.stratify import stratified_folds

@@ -25,7 +25,7 @@ from distill.core.files import (
     write_text,
 )
 from distill.core.lock import lock_inside, sole_writer
-from distill.core.recipe import ModelConfig
+from distill.core.model_config import ModelConfig
 from distill.core.transcript import open_transcript
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits

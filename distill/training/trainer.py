@@ -20,7 +20,7 @@ from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
 from distill.core.files import write_json
-from distill.core.recipe import ModelConfig
+from distill.core.model_config import ModelConfig
 from distill.core.terminal import note, warn
 from distill.core.tracking import Tracking
 from distill.model import distributed

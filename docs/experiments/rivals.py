@@ -46,7 +46,7 @@ SETTINGS = (
 @commit_option
 @click.pass_obj
 def collect(results: Path, datasets: tuple[str, ...], folders: tuple[str, ...], commit: str) -> None:
-    """Compare finished runs that were trained with folds (rivals.json).
+    """Add comparisons of finished runs that were trained with folds (rivals.json).
 
     The first run of a dataset is what its others are compared with, each alone and averaged with it in logits.
     """
@@ -54,8 +54,10 @@ def collect(results: Path, datasets: tuple[str, ...], folders: tuple[str, ...], 
     for name, folder in named(folders).items():
         dataset, _, run = name.partition("/")
         runs.setdefault(dataset, {})[run] = folder
-    measured = {name: _compare(read_splits(data), runs[name]) for name, data in named(datasets).items()}
-    write(results, "rivals", conditions(runs_of_commit=commit), measured)
+    measured = {name: tree for name, tree in read("rivals").items() if name != "conditions"}
+    for name, data in named(datasets).items():
+        measured[name] = _compare(read_splits(data), runs[name]) | {"runs_of_commit": commit}
+    write(results, "rivals", conditions(), measured)
 
 
 def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:

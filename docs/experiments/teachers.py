@@ -14,7 +14,8 @@ import torch
 
 from distill.core.errors import RunError
 from distill.core.files import read_json
-from distill.core.recipe import Objective, Recipe, TeacherConfig
+from distill.core.objective import Objective
+from distill.core.recipe import Recipe, TeacherConfig
 from distill.core.schema import build_dataclass
 from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import COMPARISON, START_FILE

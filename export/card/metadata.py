@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult, ModelCardData
 
-from distill.core.recipe import STATIC, CardConfig, ModelConfig
+from distill.core.model_config import STATIC, ModelConfig
+from distill.core.recipe import CardConfig
 from distill.core.runtimes import Runtime
 from distill.data.labels import LabelSet
 from distill.scoring.metrics import Quality

@@ -15,7 +15,8 @@ from tokenizers.normalizers import BertNormalizer
 
 from distill.core.errors import BackboneError, RunError
 from distill.core.files import read_json
-from distill.core.recipe import Augment, ImageTower, ModelConfig, Recipe
+from distill.core.model_config import Augment, ImageTower, ModelConfig
+from distill.core.recipe import Recipe
 from distill.data.dataset import Example, read_splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier

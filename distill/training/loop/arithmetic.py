@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from distill.core.recipe import ModelConfig
+from distill.core.model_config import ModelConfig
 from distill.core.terminal import warn
 from distill.model.compute import Arithmetic, autocast, default_device, training_arithmetic
 from distill.model.dataset import EncodedDataset

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from distill.core.recipe import ModelConfig
+from distill.core.model_config import ModelConfig
 from distill.model.network import TwoTowerNetwork
 
 

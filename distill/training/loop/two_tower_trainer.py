@@ -16,7 +16,7 @@ from transformers import TrainingArguments
 
 from distill.core.errors import RunError
 from distill.core.files import write_error
-from distill.core.recipe import ModelConfig
+from distill.core.model_config import ModelConfig
 from distill.core.terminal import warn
 from distill.data.groups import GroupColumns
 from distill.model import distributed
