@@ -48,6 +48,7 @@ SECTIONS = {
             noisy_answers.measure,
             static.collect,
             teachers.judge_comparisons,
+            teachers.collect_variants,
             teachers.measure_epochs,
             thresholds.measure,
             students.collect,

@@ -21,7 +21,20 @@ from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import COMPARISON, START_FILE
 from distill.model.classifier import Classifier
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
-from experiments.results import PATH, conditions, data_option, figure, named, notes, read, table, timed, write
+from experiments.results import (
+    PATH,
+    RESULTS,
+    commit_option,
+    conditions,
+    data_option,
+    figure,
+    named,
+    notes,
+    read,
+    table,
+    timed,
+    write,
+)
 from teacher.compare import RecipePredictions, evaluate_recipes, predict_recipe
 from teacher.losses import teacher_loss
 
@@ -115,6 +128,42 @@ def one_epoch(config: TeacherConfig, splits: Splits, folder: Path) -> Callable[[
         return train_model(classifier.network, config, data, loss, checkpoints, epochs=1)
 
     return epoch
+
+
+@click.command("teacher-variants")
+@click.option("--comparison", "folders", multiple=True, required=True, metavar="DATASET=DIR", help="Repeatable.")
+@commit_option
+@click.pass_obj
+def collect_variants(results: Path, folders: tuple[str, ...], commit: str) -> None:
+    """Add finished comparisons of what a teacher might do otherwise (teacher-variants.json)."""
+    found: dict[str, Any] = {}
+    if (RESULTS / "teacher-variants.json").is_file():
+        found = {name: tree for name, tree in read("teacher-variants").items() if name != "conditions"}
+    for name, folder in named(folders).items():
+        first = next(iter(read_json(folder / START_FILE, RunError)["depends_on"]["tries"].values()))
+        settings = {key: value for key, value in first.items() if not isinstance(value, dict)}
+        encoders = {tower: Path(first[tower]["model"]).name for tower in ("text", "image")}
+        compared = read_json(folder / COMPARISON, RunError)
+        found[name] = compared | {"settings": settings | encoders, "runs_of_commit": commit}
+    write(results, "teacher-variants", conditions(), found)
+
+
+def variants(dataset: str) -> str:
+    """Every teacher of a comparison, and its differences from the first, in pairs."""
+    whole, rows = read("teacher-variants"), []
+    tree, cpu = whole[dataset], whole["conditions"]["cpu"]
+    for one in tree["recipes"]:
+        gain = one["gain"] and [figure(one["gain"][key], "+.3f") for key in ("balanced", "micro_ap")]
+        cells = (figure(one["arm"][key]) for key in ("micro_f1", "macro_f1", "micro_ap"))
+        rows.append((one["name"], *cells, *(gain or ("", "")), f"{one['epoch_s']:.0f}"))
+    s = tree["settings"]
+    headings = f" | {F1} | micro-AP [95 %] | mean of both F1 - first | micro-AP - first | s an epoch"
+    return table(headings, rows) + notes(
+        f"{tree['examples']:,} training examples out of fold, {tree['folds']} folds, seed "
+        f"{', '.join(map(str, tree['seeds']))}; {s['text']} and {s['image']}, {s['epochs']} epochs at "
+        f"{s['learning_rate']:g} from the probe on, {s['precision']}; one core of {cpu}.",
+        "Thresholds cross-fitted for the mean of both F1.",
+    )
 
 
 def teachers(name: str) -> str:
