@@ -19,7 +19,33 @@ from distill.core.streams import printable_streams
 from distill.core.volume import restored_volume
 
 
-class Commands(click.Group):
+class Once(click.Group):
+    """A group whose commands take no option twice that has one value: click would let the last one count, and drop
+    the others without a word."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's. Raises click.UsageError."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            _refuse_repeated(click.Context(command, parent=ctx, info_name=name), rest)
+        return name, command, rest
+
+
+def _refuse_repeated(context: click.Context, args: Sequence[str]) -> None:
+    try:
+        given = context.command.make_parser(context).parse_args(list(args))[2]
+    except click.UsageError:
+        return  # which is said when the command reads them
+    for option in given:
+        has_one = isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count)
+        if has_one and (times := sum(other is option for other in given)) > 1:
+            called = max(option.opts, key=len)
+            raise click.UsageError(f"{called} is given {times} times, and takes one value; give one", context)
+
+
+class Commands(Once):
     """A group that turns our errors into one line and an exit code; --debug shows the traceback.
 
     Of several processes that run one command, one says what went wrong: the first that it goes wrong for.
@@ -92,7 +118,7 @@ class Commands(click.Group):
             _fail(ctx, describe_os_error(error), ExitCode.ERROR)
 
 
-class WithDefault(click.Group):
+class WithDefault(Once):
     """A group whose command `default` is meant when no other one is named: `distill bench BUNDLE`; also `alone`,
     without any word, if that is so."""
 

@@ -18,7 +18,6 @@ from distill.core.limits import check_limits
 from distill.core.model_config import OTHER, ModelConfig
 from distill.core.printable import is_printable
 from distill.core.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
-from distill.core.terminal import warn
 from distill.core.untrusted import short_repr, shorten
 
 C = TypeVar("C", bound="ModelConfig")
@@ -254,6 +253,8 @@ class Recipe:
         for key in (override.partition("=")[0] for override in overrides):
             parts = tuple(key.split("."))
             if parts[:2] in left_out:
+                from distill.core.terminal import warn  # here: --help reads this module, and needs none of rich
+
                 warn(f"{key} changes nothing: {parts[0]}.head.modalities leaves that encoder out")
 
 

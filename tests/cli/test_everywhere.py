@@ -51,6 +51,18 @@ def test_every_command_takes_the_options_of_all(words: tuple[str, ...]) -> None:
         assert "--json" in options(words)
 
 
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_an_option_that_takes_one_value_is_refused_when_it_is_given_twice(words: tuple[str, ...]) -> None:
+    """Whoever gives --unlabelled twice wants both files, and would get the last."""
+    for option in EVERY[words].params:
+        if isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count):
+            given = [option.opts[-1], *["x"] * option.nargs]
+            result = distill(*words, *given, *given)
+            assert result.exit_code == ExitCode.ERROR
+            called = max(option.opts, key=len)
+            assert result.stderr.endswith(f"error: {called} is given 2 times, and takes one value; give one\n")
+
+
 def test_every_training_takes_a_seed_and_a_device() -> None:
     for name in (
         *("train-teacher", "train-student", "search-student", "compare-teachers", "tune", "retrain"),

@@ -7,10 +7,11 @@ import click
 from distill.cli.data.check import check
 from distill.cli.data.convert import convert
 from distill.cli.data.ocr import ocr
+from distill.cli.groups import Once
 from distill.cli.split import split
 
 
-@click.group()
+@click.group(cls=Once)
 def data() -> None:
     """Check, convert, split and complete a dataset's files.
 
