@@ -24,7 +24,7 @@ from distill.scoring.thresholds import cross_calibrated, cross_fitted
 from experiments.results import commit_option, conditions, figure, named, notes, read, table, write
 from teacher.soft_targets import load_folds
 
-DATASETS = ("film genres", "propaganda memes")
+DATASETS = ("film genres", "propaganda memes", "harmful memes")
 SETTINGS = (
     *(
         "head_start",
