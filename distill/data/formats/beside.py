@@ -1,5 +1,5 @@
-"""What lies in a dataset's folder beside what is read: it is refused where it is named after a split that is not read,
-else it is named."""
+"""What lies in a dataset's folder beside what is read: it is refused where it is named after a split that is not
+read, else it is named."""
 
 from __future__ import annotations
 

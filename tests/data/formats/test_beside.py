@@ -112,3 +112,22 @@ def test_a_split_of_one_class_is_read_beside_train(tmp_path: Path) -> None:
     for name in ("train/cats/0.jpg", "train/dogs/0.jpg", "dev/dogs/1.jpg"):
         published.image(tmp_path / name, len(name))
     assert [row.labels for row in read_splits(tmp_path).dev] == [("dogs",)]
+
+
+@pytest.mark.parametrize("numbers", [(0, 2), (0,), (1, 2)])
+def test_a_missing_shard_is_named(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        write(tmp_path / f"train-0000{number}-of-00003.csv", 10 * number)
+    missing = min({0, 1, 2} - set(numbers))
+    with pytest.raises(DataError) as refused:
+        find_parts(tmp_path)
+    assert f"train-0000{missing}-of-00003.csv is missing: {len(numbers)} of 3 shards" in str(refused.value)
+
+
+def test_shards_of_two_kinds_are_not_one_split_and_those_from_1_are(tmp_path: Path) -> None:
+    write(tmp_path / "train-1-of-2.csv")
+    write(tmp_path / "train-2-of-2.csv", 10)
+    assert len(read_splits(tmp_path).train) + len(read_splits(tmp_path).dev) == 8
+    write(tmp_path / "train-1-of-2.tsv", 20)
+    with pytest.raises(DataError, match="are not the 2 shards of one train split"):
+        find_parts(tmp_path)
