@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from distill.data.image_names import IMAGE_SUFFIXES, is_data_url, is_on_web
 
 MAX_COLUMNS = 10_000
 MAX_DISTINCT = 2000  # values of a column that are kept
+MAX_DICTIONARY = 100_000  # characters
 MAX_VALUE = 500  # characters of a value that is kept
 LONG_TEXT = 4  # words
 # What pandas and databases write for an empty cell of a text file.
@@ -34,6 +37,14 @@ def flag_of(value: Any) -> int | None:
     if isinstance(value, str):
         return FLAGS.get(value.strip().lower())
     return int(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def dictionary_of(value: Any) -> dict[Any, Any] | None:
+    """A dictionary, also one that Python has written into a cell; None of anything else."""
+    if isinstance(value, str) and value.lstrip().startswith("{") and len(value) <= MAX_DICTIONARY:
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            value = ast.literal_eval(value.strip())
+    return value if isinstance(value, dict) else None
 
 
 def looks_like_image(value: Any) -> bool:
@@ -66,7 +77,8 @@ def looks_like_text(value: Any) -> bool:
 @dataclass
 class ColumnSurvey:
     """Of one column: in how many rows it is, how many of its cells are filled, how many look like an image, labels
-    or a text, and distinct cells, in order; `is_whole` if these are all."""
+    or a text, and distinct cells, in order; `is_whole` if these are all. `keys` are those of all dictionaries in
+    it, in order, and `says_no` whether one of them says 0 of a key."""
 
     rows: int = 0
     filled: int = 0
@@ -76,6 +88,8 @@ class ColumnSurvey:
     distinct: dict[str, Any] = field(default_factory=dict)
     is_whole: bool = True
     empty_words: set[str] = field(default_factory=set)
+    keys: dict[str, None] = field(default_factory=dict)
+    says_no: bool = False
 
     def add(self, value: Any) -> None:
         """Count one cell."""
@@ -92,6 +106,9 @@ class ColumnSurvey:
             self.labels += 1
         elif looks_like_text(value):
             self.texts += 1
+        if (flags := dictionary_of(value)) is not None and len(self.keys) <= MAX_COLUMNS:
+            self.keys |= dict.fromkeys(map(str, flags))
+            self.says_no |= any(flag_of(flag) == 0 for flag in flags.values())
         self._keep(value)
 
     def _keep(self, value: Any) -> None:
