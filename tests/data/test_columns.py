@@ -467,9 +467,55 @@ def test_a_column_that_names_splits_divides_a_file(tmp_path: Path, capsys: pytes
         said = capsys.readouterr().err
         assert "splits are those that column 'Split' says" in said
         assert "not used" not in said
-    write(tmp_path / "all.csv", content.replace("val", "maybe"))
-    assert len(read_splits(tmp_path).dev) != 4
-    assert "columns not used: Split" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"), [("holdout", "is 'holdout', which is no split that is known"), ("", "is empty")]
+)
+@pytest.mark.parametrize("name", ["split", "Fold", "subset"])
+def test_a_column_that_names_the_splits_of_some_rows_alone_is_refused(
+    tmp_path: Path, name: str, cell: str, said: str
+) -> None:
+    words = ("train", "test", cell, "train")
+    content = f"id,text,label,{name}\n" + "".join(f"{n},word {n},{'ab'[n % 2]},{words[n % 4]}\n" for n in range(16))
+    path = write(tmp_path / "all.csv", content)
+    for source in (tmp_path, path):
+        with pytest.raises(DataError) as refused:
+            read_splits(source)
+        assert str(refused.value) == (
+            f"{path}: row 3: column '{name}' {said}, where other rows say 'train', 'test'; write train, dev or "
+            "test in each row, or rename the column to have the rows divided anew"
+        )
+
+
+def test_a_later_row_without_the_key_of_splits_is_refused(tmp_path: Path) -> None:
+    rows = [{"id": f"{n}", "text": f"word {n}", "labels": ["a"]} for n in range(8)]
+    named = [row | {"split": "train"} for row in rows]
+    for odd in (0, 5):
+        content = lines(*[rows[n] if n == odd else named[n] for n in range(8)])
+        with pytest.raises(
+            DataError, match=f"row {odd + 1}: column 'split' is empty, where other rows say 'train'"
+        ):
+            read_splits(write(tmp_path / "all.jsonl", content))
+
+
+def test_a_column_of_folds_that_names_no_split_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = "id,text,label,fold,set\n" + "".join(f"{n},word {n},{'ab'[n % 2]},{n % 3},c\n" for n in range(20))
+    read_splits(write(tmp_path / "all.csv", content))
+    warning = (
+        "warning: PATH: column 'fold' ('0', '1', '2') names no splits and divides nothing: the rows are divided"
+    )
+    assert warning.replace("PATH", str(tmp_path / "all.csv")) in " ".join(capsys.readouterr().err.split())
+    read_splits(write(tmp_path / "all.csv", content.replace("fold", "rank")))
+    assert "warning" not in capsys.readouterr().err  # a set may be anything
+
+
+def test_a_file_of_test_rows_alone_is_not_divided(tmp_path: Path) -> None:
+    rows = "".join(f"{n},word {n},{'ab'[n % 2]},test\n" for n in range(20))
+    with pytest.raises(DataError, match="no train split, only test"):
+        read_splits(write(tmp_path / "all.csv", "id,text,label,split\n" + rows))
 
 
 def test_of_parquet_predict_reads_the_columns_that_it_needs_in_batches_of_bounded_size(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,15 +16,13 @@ from distill.data.formats.class_folders import folders, images_below, is_of_clas
 from distill.data.formats.mmhs150k import TEXT_FOLDER
 from distill.data.formats.open_table import SUFFIXES, open_table
 from distill.data.formats.other_content import OTHER_SUFFIXES
-from distill.data.formats.parquet import is_parquet
+from distill.data.formats.split_column import SplitColumn, cell_of, find_split_column
 from distill.data.formats.splits import WORDS, choose, split_of
 from distill.data.formats.table import Table
 from distill.data.formats.text import head
 
 NO_ROWS = ("dataset_infos.json", "dataset_dict.json", "state.json", "split.json", "metadata.json")
-BEGIN = 1 << 16  # bytes of a file in which its columns are named
 DEPTH = 3  # of folders: defaults/annotations/train.jsonl, en/train/0000.parquet
-SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 ALL = "all"  # the rows of a dataset that is not divided
 METADATA = "metadata"
 MMHS_IDS = {"train": "train_ids.txt", "dev": "val_ids.txt", "test": "test_ids.txt"}
@@ -64,50 +61,39 @@ class Part:
 @dataclass(frozen=True)
 class Layout:
     """The parts of each split of a dataset by "train", "dev" and "test", or of all rows by "all", files in place of
-    which others are read, and what else is not read, in one line."""
+    which others are read, what else is not read, in one line, and what is doubtful of a division that is not
+    used."""
 
     parts: Mapping[str, tuple[Part, ...]]
     left_out: tuple[Path, ...] = ()
     unread: str = ""
+    doubt: str = ""
 
 
 def find_parts(source: Path) -> Layout:
     """The parts of a dataset's folder or file, none if it holds no dataset. A file without splits is divided by its
     column that says where each row belongs, if it has one. Raises DataError if two files could be the same
-    split, and for a file that is named after a split and not read."""
+    split, for a file that is named after a split and not read, and for a column of splits that names those of some
+    rows alone."""
     layout = _layout_of(source) if source.is_dir() else Layout({ALL: (Part.of(source),)})
     part = layout.parts[ALL][0] if ALL in layout.parts else None
-    by_column = _by_column(part) if part and not part.path.is_dir() else {}
-    parts = by_column or layout.parts
-    return replace(layout, parts={name: parts[name] for name in (ALL, *WORDS) if name in parts})
+    column = find_split_column(part.path) if part and not part.path.is_dir() else None
+    parts = (_by_column(part, column) if part and column else {}) or layout.parts
+    doubt = f"{column.doubt}: the rows are divided by chance" if column and column.doubt else ""
+    return replace(layout, doubt=doubt, parts={name: parts[name] for name in (ALL, *WORDS) if name in parts})
 
 
-def _by_column(part: Part) -> dict[str, tuple[Part, ...]]:
-    """The splits of a file by its column of their names; none if a row has another value there, or none is for
-    training. Raises DataError."""
-    if not is_parquet(part.path):  # a quick look, before a file is read once more
-        begin = head(part.path, BEGIN).replace(b"\0", b"").lower()
-        if not any(name.encode() in begin for name in SPLIT_COLUMNS):
-            return {}
-    rows = (row for _, row in open_table(part.path, as_is=True).rows if isinstance(row, dict))
-    first = next(rows, {})
-    column = next((name for name in first if name.strip().lower() in SPLIT_COLUMNS), None)
-    if column is None:
-        return {}
-    splits: dict[str, str] = {}
-    for row in itertools.chain([first], rows):
-        value = str(row.get(column))
-        if value not in splits:
-            if (split := split_of(value)) is None:
-                return {}
-            splits[value] = split
-    if "train" not in splits.values():
-        return {}
+def _by_column(part: Part, column: SplitColumn) -> dict[str, tuple[Part, ...]]:
+    """The splits of a file by its column of their names."""
 
     def kept(split: str) -> Callable[[Row], bool]:
-        return lambda row: splits.get(str(row.get(column))) == split
+        return lambda row: column.splits.get(cell_of(row, column.name)) == split
 
-    return {split: (Part(part.path, split, kept(split), column),) for split in WORDS if split in splits.values()}
+    return {
+        split: (Part(part.path, split, kept(split), column.name),)
+        for split in WORDS
+        if split in column.splits.values()
+    }
 
 
 def _layout_of(folder: Path) -> Layout:
