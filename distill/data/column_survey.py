@@ -24,6 +24,7 @@ EMPTY_WORDS = frozenset(("nan", "NaN", "None", "<NA>", "NULL", "null", "NaT", "#
 FLAGS: dict[Any, int] = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0} | {
     **{"t": 1, "f": 0, "y": 1, "n": 0}  # t and f are PostgreSQL's
 }
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 LIST_OF_STRINGS = re.compile(r"\s*\[\s*(['\"].*)?\]\s*", re.DOTALL)
 
 
@@ -122,6 +123,12 @@ class ColumnSurvey:
             self.is_whole = False
         else:
             self.distinct.setdefault(key, value)
+
+    def holds_names(self, rows: int) -> bool:
+        """Whether each of the rows has a string of its own, which is no number, as far as they are kept."""
+        values = self.distinct.values()
+        are_names = all(isinstance(value, str) and not NUMBER.fullmatch(value.strip()) for value in values)
+        return are_names and self.filled == rows > 0 and (not self.is_whole or len(values) == rows)
 
     def holds(self, role: str) -> bool:
         """Whether most of its filled cells look like an image or a text, or all like labels."""

@@ -83,6 +83,7 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
     for role in ROLES:
         if role != "labels" or ask.wants_labels:
             decision.take_by_name(role)
+    decision.take_index()
     taken = decision.taken
     decision.refuse_unfilled(ask.wants_labels and not ask.remembered.labels)
     cells, label_note = None, ""
@@ -199,6 +200,16 @@ class _Decision:
         if names:
             self.taken[role] = (names[0],)
             self.by_synonym.add(role)
+
+    def take_index(self) -> None:
+        """Take pandas' index as the id, where none is known and the index is names, not numbers, one a row."""
+        if "id" in self.taken:
+            return
+        columns = self.survey.columns
+        names = [name for name in columns if is_pandas_index(name) and columns[name].holds_names(self.survey.rows)]
+        if len(names) == 1:
+            self.taken["id"] = (names[0],)
+            self.by_synonym.add("id")
 
     def refuse_unfilled(self, wants_labels: bool) -> None:
         """Raise DataError if a column looks like a role that none has, or if there is neither text nor image."""

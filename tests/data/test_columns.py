@@ -582,3 +582,32 @@ def test_a_file_without_rows_is_said_to_have_none(
 ) -> None:
     assert list(Source.open(write(tmp_path / name, content)).items()) == []
     assert f"{name}: has no rows" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_names_in_the_index_of_pandas_are_ids_and_its_numbers_are_none(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"text": "a", "labels": ["x"], "__index_level_0__": name} for name in ("p0", "p1")]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    assert [row.id for row in read_examples(tmp_path / "rows.parquet")] == ["p0", "p1"]
+    assert [row.id for row in read(tmp_path / "a.csv", ",text,labels\np0,a,x\np1,b,y\n")] == ["p0", "p1"]
+    for index in (("3", "4"), ("p", "p"), ("p", "")):  # a number, the same twice, none
+        content = f",text,labels\n{index[0]},a,x\n{index[1]},b,y\n"
+        assert [row.id for row in read(tmp_path / "a.csv", content)] == ["a-1", "a-2"]
+
+
+@pytest.mark.parametrize("name", ["file_name", "Path"])
+def test_a_column_of_file_names_without_suffix_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "images/7.png")
+    content = f"{name},caption,label\n7,word,a\n"
+    with pytest.raises(DataError, match=rf"'{name}' names images, such as .*7\.png; give --image-column {name}"):
+        read(tmp_path / "a.csv", content)
+    assert read(tmp_path / "a.csv", content, image=name)[0].image == tmp_path / "images/7.png"
+    assert read(tmp_path / "a.csv", content.replace("7", "8"))[0].image is None
+
+
+@pytest.mark.parametrize("header", ["id,text,labels", '"id",text,labels'])
+def test_a_second_byte_order_mark_is_no_part_of_the_header(tmp_path: Path, header: str) -> None:
+    (example,) = read(tmp_path / "a.csv", f"\ufeff\ufeff{header}\n7,a,x\n")
+    assert (example.id, example.labels) == ("7", ("x",))
