@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from distill.data.image_names import IMAGE_SUFFIXES, is_data_url, is_on_web
 
 MAX_COLUMNS = 10_000
 MAX_DISTINCT = 2000  # values of a column that are kept
+MAX_DICTIONARY = 100_000  # characters
 MAX_VALUE = 500  # characters of a value that is kept
 LONG_TEXT = 4  # words
 # What pandas and databases write for an empty cell of a text file.
@@ -21,6 +24,7 @@ EMPTY_WORDS = frozenset(("nan", "NaN", "None", "<NA>", "NULL", "null", "NaT", "#
 FLAGS: dict[Any, int] = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0} | {
     **{"t": 1, "f": 0, "y": 1, "n": 0}  # t and f are PostgreSQL's
 }
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 LIST_OF_STRINGS = re.compile(r"\s*\[\s*(['\"].*)?\]\s*", re.DOTALL)
 
 
@@ -34,6 +38,14 @@ def flag_of(value: Any) -> int | None:
     if isinstance(value, str):
         return FLAGS.get(value.strip().lower())
     return int(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def dictionary_of(value: Any) -> dict[Any, Any] | None:
+    """A dictionary, also one that Python has written into a cell; None of anything else."""
+    if isinstance(value, str) and value.lstrip().startswith("{") and len(value) <= MAX_DICTIONARY:
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            value = ast.literal_eval(value.strip())
+    return value if isinstance(value, dict) else None
 
 
 def looks_like_image(value: Any) -> bool:
@@ -66,7 +78,8 @@ def looks_like_text(value: Any) -> bool:
 @dataclass
 class ColumnSurvey:
     """Of one column: in how many rows it is, how many of its cells are filled, how many look like an image, labels
-    or a text, and distinct cells, in order; `is_whole` if these are all."""
+    or a text, and distinct cells, in order; `is_whole` if these are all. `keys` are those of all dictionaries in
+    it, in order, and `says_no` whether one of them says 0 of a key."""
 
     rows: int = 0
     filled: int = 0
@@ -76,6 +89,8 @@ class ColumnSurvey:
     distinct: dict[str, Any] = field(default_factory=dict)
     is_whole: bool = True
     empty_words: set[str] = field(default_factory=set)
+    keys: dict[str, None] = field(default_factory=dict)
+    says_no: bool = False
 
     def add(self, value: Any) -> None:
         """Count one cell."""
@@ -92,6 +107,9 @@ class ColumnSurvey:
             self.labels += 1
         elif looks_like_text(value):
             self.texts += 1
+        if (flags := dictionary_of(value)) is not None and len(self.keys) <= MAX_COLUMNS:
+            self.keys |= dict.fromkeys(map(str, flags))
+            self.says_no |= any(flag_of(flag) == 0 for flag in flags.values())
         self._keep(value)
 
     def _keep(self, value: Any) -> None:
@@ -105,6 +123,12 @@ class ColumnSurvey:
             self.is_whole = False
         else:
             self.distinct.setdefault(key, value)
+
+    def holds_names(self, rows: int) -> bool:
+        """Whether each of the rows has a string of its own, which is no number, as far as they are kept."""
+        values = self.distinct.values()
+        are_names = all(isinstance(value, str) and not NUMBER.fullmatch(value.strip()) for value in values)
+        return are_names and self.filled == rows > 0 and (not self.is_whole or len(values) == rows)
 
     def holds(self, role: str) -> bool:
         """Whether most of its filled cells look like an image or a text, or all like labels."""

@@ -74,7 +74,7 @@ def convert(
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
     with atomic_folder(out) as folder:
         for name, part in parts.items():
-            WRITERS[form](part, folder, name, link)
+            WRITERS[form](part, folder, name, link, labels.names if labels else ())
         if labels is not None:
             write_text(folder / LABELS, "\n".join(labels.names) + "\n")
     return {name: len(part) for name, part in parts.items()}
@@ -139,7 +139,7 @@ class ImageFolder:
         return name
 
 
-def write_jsonl(part: Sequence[Example], folder: Path, name: str, link: bool) -> None:
+def write_jsonl(part: Sequence[Example], folder: Path, name: str, link: bool, labels: Sequence[str]) -> None:
     """NAME.jsonl, and NAME/ with the images unless they are named where they are."""
     images = ImageFolder(folder / name, link=False)
     with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
@@ -149,30 +149,32 @@ def write_jsonl(part: Sequence[Example], folder: Path, name: str, link: bool) ->
                 image = relative_path(example.image, folder)
             elif example.image is not None:
                 image = f"{name}/{images.put(example)}"
-            row = {"id": example.id, "text": example.text, "image": image, "labels": labels_to_json(example)}
+            row: dict[str, Any] = {"id": example.id, "text": example.text, "image": image}
+            row["labels"] = labels_to_json(example, labels)
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def write_imagefolder(part: Sequence[Example], folder: Path, name: str, link: bool) -> None:
+def write_imagefolder(part: Sequence[Example], folder: Path, name: str, link: bool, labels: Sequence[str]) -> None:
     """NAME/metadata.jsonl and the images beside it."""
     images = ImageFolder(folder / name, link)
     images.folder.mkdir()
     with (images.folder / METADATA_FILE).open("w", encoding="utf-8") as file:
         for example in track(part, f"writing {name}", len(part)):
-            row = {"file_name": images.put(example), "id": example.id, "text": example.text}
-            file.write(json.dumps(row | {"labels": labels_to_json(example)}, ensure_ascii=False) + "\n")
+            row: dict[str, Any] = {"file_name": images.put(example), "id": example.id, "text": example.text}
+            row["labels"] = labels_to_json(example, labels)
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def write_parquet(part: Sequence[Example], folder: Path, name: str, link: bool) -> None:
+def write_parquet(part: Sequence[Example], folder: Path, name: str, link: bool, labels: Sequence[str]) -> None:
     """NAME.parquet as Hugging Face datasets write it: images are a struct of their bytes and file name. Labels are
     a list of names or, where some are unknown, a struct of 1, 0 or null for each."""
     pyarrow, parquet = (require(module, "--to parquet") for module in ("pyarrow", "pyarrow.parquet"))
-    names = _label_names(part) if any(example.unknown_labels for example in part) else ()
-    text, labels = pyarrow.string(), pyarrow.list_(pyarrow.string())
+    names = _label_names(part, labels) if any(example.unknown_labels for example in part) else ()
+    text, cells = pyarrow.string(), pyarrow.list_(pyarrow.string())
     if names:
-        labels = pyarrow.struct([(label, pyarrow.int8()) for label in names])
+        cells = pyarrow.struct([(label, pyarrow.int8()) for label in names])
     image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", text)])
-    schema = pyarrow.schema([("id", text), ("text", text), ("image", image), ("labels", labels)])
+    schema = pyarrow.schema([("id", text), ("text", text), ("image", image), ("labels", cells)])
     schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": _features(names)}})})
     with parquet.ParquetWriter(folder / f"{name}.parquet", schema) as writer:
         for start in track(range(0, len(part), BATCH), f"writing {name}", -(-len(part) // BATCH)):
@@ -180,8 +182,9 @@ def write_parquet(part: Sequence[Example], folder: Path, name: str, link: bool) 
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
 
 
-def _label_names(part: Sequence[Example]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(label for example in part for label in example.named_labels()))
+def _label_names(part: Sequence[Example], labels: Sequence[str]) -> tuple[str, ...]:
+    named = (label for example in part for label in example.named_labels())
+    return tuple(dict.fromkeys((*labels, *named)))
 
 
 def _features(names: Sequence[str]) -> dict[str, Any]:
@@ -195,7 +198,7 @@ def _features(names: Sequence[str]) -> dict[str, Any]:
 
 def _parquet_row(example: Example, names: Sequence[str]) -> dict[str, Any]:
     """A row; `names` are the labels of a struct, none for a list."""
-    image, labels = example.image, labels_to_json(example)
+    image, labels = example.image, labels_to_json(example, names)
     cell: dict[str, Any] | None = None if image is None else {"bytes": image, "path": None}
     if isinstance(image, Path):
         cell = {"bytes": image.read_bytes(), "path": image.name}
@@ -205,7 +208,7 @@ def _parquet_row(example: Example, names: Sequence[str]) -> dict[str, Any]:
     return {"id": example.id, "text": example.text, "image": cell, "labels": labels}
 
 
-WRITERS: dict[Form, Callable[[Sequence[Example], Path, str, bool], None]] = {
+WRITERS: dict[Form, Callable[[Sequence[Example], Path, str, bool, Sequence[str]], None]] = {
     "jsonl": write_jsonl,
     "parquet": write_parquet,
     "imagefolder": write_imagefolder,

@@ -65,12 +65,12 @@ def without_texts(examples: Sequence[Example]) -> list[Example]:
     return [replace(example, text="") for example in examples]
 
 
-def labels_to_json(example: Example) -> list[str] | dict[str, int | None] | None:
-    """An example's labels in the form that its row would have: names, or, where some are unknown, a name with 1 or
-    null each."""
+def labels_to_json(example: Example, labels: Sequence[str]) -> list[str] | dict[str, int | None] | None:
+    """An example's labels in the form that its row would have: names, or, where some are unknown, each of all the
+    `labels` with 1, 0 or null."""
     if example.labels is None or not example.unknown_labels:
         return None if example.labels is None else list(example.labels)
-    return dict.fromkeys(example.labels, 1) | dict.fromkeys(example.unknown_labels, None)
+    return dict.fromkeys(labels, 0) | dict.fromkeys(example.labels, 1) | dict.fromkeys(example.unknown_labels, None)
 
 
 def relative_path(path: Path, start: Path) -> str:
@@ -87,15 +87,19 @@ def image_name(image: Path | bytes | None, relative_to: Path) -> str | None:
 
 
 def examples_to_json(
-    examples: Iterable[Example], relative_to: Path, image_names: Mapping[str, str] | None = None
+    examples: Iterable[Example],
+    relative_to: Path,
+    image_names: Mapping[str, str] | None = None,
+    labels: Sequence[str] = (),
 ) -> str:
     """The content of a JSON file for `read_examples`, with image paths relative to the folder `relative_to`; by the
-    ids of some examples, what to write in place of these."""
+    ids of some examples, what to write in place of these. `labels` are those of which examples without some have
+    the others."""
     kept = image_names or {}
     rows = [
         {
             "id": example.id,
-            "labels": labels_to_json(example),
+            "labels": labels_to_json(example, labels),
             "text": example.text,
             "image": kept.get(example.id) or image_name(example.image, relative_to),
         }

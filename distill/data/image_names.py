@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import filecmp
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -62,10 +63,32 @@ def find_image(
     """The image that a row of the file `path` names: a file in the folder that is `said`, in one of the `folders`,
     beside it, in images/ or in the folder named like the file, or the content of a data: URL. In the folder that is
     said, it may also lie under the last parts of its name, where that is a path of another machine. Raises
-    DataError for a name that no file can have."""
+    DataError for a name that no file can have, and for one that two different files beside the rows have."""
     beside = [path.parent / folder for folder in (*IMAGE_FOLDERS, path.stem)]
     others = [] if said is None or len(name) > MAX_PATH else [said / tail for tail in _tails(name)]
-    return open_name(name, [*([said] if said else []), *folders, *beside], where, others)
+    image = open_name(name, [*([said] if said else []), *folders, *beside], where, others)
+    if isinstance(image, Path) and said is None:
+        _refuse_another(image, [folder / name for folder in beside], where)
+    return image
+
+
+def _refuse_another(image: Path, candidates: Sequence[Path], where: str) -> None:
+    """Raise DataError if the image is one of the candidates, and another of them is a file of other content."""
+    if image not in candidates:  # where its published form has it
+        return
+    for other in candidates:
+        if other != image and is_file(other) and not _are_equal(image, other):
+            raise DataError(
+                f"{where}: image may be {image} or {other}, which differ; name it with its folder, "
+                "keep one of the two, or give --images FOLDER"
+            )
+
+
+def _are_equal(one: Path, other: Path) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:  # reported when the image is opened
+        return True
 
 
 def file_stem(name: str) -> str:

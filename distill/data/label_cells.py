@@ -34,6 +34,7 @@ class LabelCells:
     "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none
 
     `names` are the labels of flags, and the classes. `known` are labels of which it is known that they are labels.
+    Nothing is known of those of the `others` that a row does not name, where it says 1 or 0 of each.
     `has_words` says that "nan" may stand for nothing, as pandas writes it to CSV.
     """
 
@@ -45,6 +46,7 @@ class LabelCells:
     cut: float | None = None
     known: frozenset[str] = frozenset()
     has_words: bool = False
+    others: tuple[str, ...] = ()
 
     def read(self, row: Mapping[str, Any], where: str) -> Labels:
         """The labels of a row. Raises DataError."""
@@ -77,7 +79,7 @@ class LabelCells:
                     "--label-cut gives the least that counts as 1; for classes, list their names in labels.txt"
                 )
             has += [name] * flag
-        return tuple(has), unknown
+        return tuple(has), (*unknown, *self.others)
 
     def _class(self, value: Any, where: str) -> tuple[str, ...] | None:
         if value == "":
@@ -94,7 +96,7 @@ class LabelCells:
         if isinstance(value, str):
             value = self._parts(value, where)
         if isinstance(value, dict):
-            return _named_flags(value, where)
+            return _named_flags(value, self.others, where)
         if isinstance(value, tuple | set | frozenset):
             value = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
         if isinstance(value, list) and self.names and _is_flag_each(value, len(self.names)):
@@ -156,7 +158,7 @@ def _is_flag_each(value: list[Any], labels: int) -> bool:
     return len(value) == labels > 1 and all(isinstance(x, int | float) and x in (0, 1) for x in value)
 
 
-def _named_flags(value: Mapping[str, Any], where: str) -> Labels:
+def _named_flags(value: Mapping[str, Any], others: Sequence[str], where: str) -> Labels:
     strange = [x for x in value.values() if x is not None and (not isinstance(x, int | float) or x not in (0, 1))]
     if strange:
         raise DataError(
@@ -165,7 +167,8 @@ def _named_flags(value: Mapping[str, Any], where: str) -> Labels:
     unknown = tuple(name for name, x in value.items() if x is None)
     if unknown and len(unknown) == len(value):
         return None, unknown
-    return tuple(name for name, x in value.items() if x), unknown
+    omitted = tuple(name for name in others if name not in value)
+    return tuple(name for name, x in value.items() if x), (*unknown, *omitted)
 
 
 def above(value: Any, cut: float) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from distill.core.errors import DataError
@@ -35,7 +36,7 @@ def decide_labels(
     0 and 1, or yes and no, are two labels that exclude each other. Raises DataError."""
     labels = known.names if known else ()
     if len(names) > 1 or columns.cut is not None:
-        return _flags(survey, names, columns.cut, path)
+        return _without_others(*_flags(survey, names, columns.cut, path), labels)
     name, column = names[0], survey.columns.get(names[0], ColumnSurvey())
     values = list(column.distinct.values())
     are_classes = {"0", "1"} <= set(labels) or (
@@ -46,10 +47,21 @@ def decide_labels(
             return _classes(name, labels)
         label = labels[0] if len(labels) == 1 else name
         note = f"label {short_repr(label)} is column {short_repr(name)}, of 0 and 1"
-        return LabelCells("flags", (name,), (label,)), note
+        return _without_others(LabelCells("flags", (name,), (label,)), note, labels)
     if values and all(number_of(value) is not None for value in values):
         return _numbers(name, column, labels, path)
-    return _names(name, values, columns.separator, labels, path)
+    cells, note = _names(name, values, columns.separator, labels, path)
+    if column.says_no:  # else a row names only what it has, and what is unknown
+        cells = replace(cells, others=tuple(dict.fromkeys((*column.keys, *labels))))
+    return cells, note
+
+
+def _without_others(cells: LabelCells, note: str, labels: Sequence[str]) -> tuple[LabelCells, str]:
+    """The same, where nothing is known of those of the `labels` that have no column."""
+    others = tuple(label for label in labels if label not in cells.names)
+    if others:
+        note += f"; {list_columns(others)} {'have' if len(others) > 1 else 'has'} no column, and so are unknown"
+    return replace(cells, others=others), note
 
 
 def _flags(survey: Survey, names: tuple[str, ...], cut: float | None, path: Path) -> tuple[LabelCells, str]:

@@ -77,10 +77,13 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
     decision = _Decision(survey, path)
     decision.take_said(ask)
     decision.take_where_present(ask.remembered, ask.wants_labels)
+    if ask.wants_labels:
+        decision.refuse_some_labels(ask.remembered.labels)
     decision.take_where_present(table, ask.wants_labels)
     for role in ROLES:
         if role != "labels" or ask.wants_labels:
             decision.take_by_name(role)
+    decision.take_index()
     taken = decision.taken
     decision.refuse_unfilled(ask.wants_labels and not ask.remembered.labels)
     cells, label_note = None, ""
@@ -142,6 +145,23 @@ class _Decision:
                 self.by_synonym |= {role} if names != (role,) and role != "labels" else set()
                 self.taken[role] = tuple(dict.fromkeys(name for each in names for name in self._matches(each)))
 
+    def refuse_some_labels(self, names: tuple[str, ...]) -> None:
+        """Raise DataError if only some columns of labels are here, or one in another spelling: whoever has learned
+        from all of them would read none."""
+        missing = [name for name in names if not self._matches(name)]
+        if "labels" in self.taken or not missing:
+            return
+        respelt = {normal_name(name): name for name in self.free() if normal_name(name) not in SYNONYMS["labels"]}
+        near = [respelt[normal_name(name)] for name in missing if normal_name(name) in respelt]
+        if near or len(missing) < len(names):
+            columns = "column" if len(missing) == 1 else f"{len(missing)} columns of labels,"
+            instead = f"; it has {list_columns(near)}" if near else ""
+            raise DataError(
+                f"{self.path}: lacks {columns} {list_columns(missing)}{instead}; all files need the same columns "
+                "of labels, empty where they are unknown: add or rename them, or name with --label-columns those "
+                "that all have"
+            )
+
     def _matches(self, pattern: str) -> list[str]:
         if pattern in self.survey:
             return [pattern]
@@ -180,6 +200,16 @@ class _Decision:
         if names:
             self.taken[role] = (names[0],)
             self.by_synonym.add(role)
+
+    def take_index(self) -> None:
+        """Take pandas' index as the id, where none is known and the index is names, not numbers, one a row."""
+        if "id" in self.taken:
+            return
+        columns = self.survey.columns
+        names = [name for name in columns if is_pandas_index(name) and columns[name].holds_names(self.survey.rows)]
+        if len(names) == 1:
+            self.taken["id"] = (names[0],)
+            self.by_synonym.add("id")
 
     def refuse_unfilled(self, wants_labels: bool) -> None:
         """Raise DataError if a column looks like a role that none has, or if there is neither text nor image."""

@@ -14,7 +14,7 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.untrusted import is_file, replace_surrogates, short_repr
 from distill.data.column_survey import EMPTY_WORDS, Survey, is_missing
-from distill.data.columns import NO_COLUMN, OPTIONS, Columns, Role, list_columns
+from distill.data.columns import FILE_NAMES, NO_COLUMN, OPTIONS, Columns, Role, list_columns, normal_name
 from distill.data.examples import MAX_TEXT, Example
 from distill.data.formats.json_rows import parsed_once
 from distill.data.formats.open_table import open_table
@@ -242,20 +242,22 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
 
 def _images_by_id(reader: RowReader, survey: Survey) -> list[str]:
     """A note of images that are named like the ids of rows without an image. Raises DataError where the column of
-    the ids is called image_id or so."""
-    column = reader.roles.id
-    if not column or survey.columns[column].filled < survey.rows:
-        return []
-    ids = itertools.islice(survey.columns[column].distinct.values(), FEW)
-    files = [_image_named(value, reader) for value in ids]
-    if not files or not all(files):
-        return []
-    if any(word in column.lower() for word in ("image", "img", "picture", "photo")):
-        raise DataError(
-            f"{reader.path}: no column is known to be the image, but {short_repr(column)} names images, such as "
-            f"{files[0]}; give --image-column {column}, or --image-column - if there is none"
-        )
-    return [f"images named like the ids, such as {files[0]}, are not used; --image-column {column} takes them"]
+    the ids is called image_id or so, and for one called file_name or so."""
+    files = [
+        name for name in survey.columns if name not in reader.roles.names() and normal_name(name) in FILE_NAMES
+    ]
+    for column in filter(None, (*files, reader.roles.id)):
+        ids = itertools.islice(survey.columns[column].distinct.values(), FEW)
+        images = [_image_named(value, reader) for value in ids]
+        if survey.columns[column].filled < survey.rows or not images or not all(images):
+            continue
+        if column in files or any(word in column.lower() for word in ("image", "img", "picture", "photo")):
+            raise DataError(
+                f"{reader.path}: no column is known to be the image, but {short_repr(column)} names images, such "
+                f"as {images[0]}; give --image-column {column}, or --image-column - if there is none"
+            )
+        return [f"images named like the ids, such as {images[0]}, are not used; --image-column {column} takes them"]
+    return []
 
 
 def _image_named(value: Any, reader: RowReader) -> Path | None:

@@ -76,7 +76,7 @@ def split_file(
         positives = {}
         for name, part in zip(SHARES, parts, strict=True):
             chosen = [rows[index] for index in part]
-            write_text(folder / f"{name}.json", examples_to_json(chosen, folder, image_names))
+            write_text(folder / f"{name}.json", examples_to_json(chosen, folder, image_names, labels.names))
             counts = np.nansum(targets[part], axis=0)
             positives[name] = {label: int(n) for label, n in zip(labels.names, counts, strict=True)}
         write_text(folder / "labels.txt", "\n".join(labels.names) + "\n")

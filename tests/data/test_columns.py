@@ -467,9 +467,55 @@ def test_a_column_that_names_splits_divides_a_file(tmp_path: Path, capsys: pytes
         said = capsys.readouterr().err
         assert "splits are those that column 'Split' says" in said
         assert "not used" not in said
-    write(tmp_path / "all.csv", content.replace("val", "maybe"))
-    assert len(read_splits(tmp_path).dev) != 4
-    assert "columns not used: Split" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"), [("holdout", "is 'holdout', which is no split that is known"), ("", "is empty")]
+)
+@pytest.mark.parametrize("name", ["split", "Fold", "subset"])
+def test_a_column_that_names_the_splits_of_some_rows_alone_is_refused(
+    tmp_path: Path, name: str, cell: str, said: str
+) -> None:
+    words = ("train", "test", cell, "train")
+    content = f"id,text,label,{name}\n" + "".join(f"{n},word {n},{'ab'[n % 2]},{words[n % 4]}\n" for n in range(16))
+    path = write(tmp_path / "all.csv", content)
+    for source in (tmp_path, path):
+        with pytest.raises(DataError) as refused:
+            read_splits(source)
+        assert str(refused.value) == (
+            f"{path}: row 3: column '{name}' {said}, where other rows say 'train', 'test'; write train, dev or "
+            "test in each row, or rename the column to have the rows divided anew"
+        )
+
+
+def test_a_later_row_without_the_key_of_splits_is_refused(tmp_path: Path) -> None:
+    rows = [{"id": f"{n}", "text": f"word {n}", "labels": ["a"]} for n in range(8)]
+    named = [row | {"split": "train"} for row in rows]
+    for odd in (0, 5):
+        content = lines(*[rows[n] if n == odd else named[n] for n in range(8)])
+        with pytest.raises(
+            DataError, match=f"row {odd + 1}: column 'split' is empty, where other rows say 'train'"
+        ):
+            read_splits(write(tmp_path / "all.jsonl", content))
+
+
+def test_a_column_of_folds_that_names_no_split_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = "id,text,label,fold,set\n" + "".join(f"{n},word {n},{'ab'[n % 2]},{n % 3},c\n" for n in range(20))
+    read_splits(write(tmp_path / "all.csv", content))
+    warning = (
+        "warning: PATH: column 'fold' ('0', '1', '2') names no splits and divides nothing: the rows are divided"
+    )
+    assert warning.replace("PATH", str(tmp_path / "all.csv")) in " ".join(capsys.readouterr().err.split())
+    read_splits(write(tmp_path / "all.csv", content.replace("fold", "rank")))
+    assert "warning" not in capsys.readouterr().err  # a set may be anything
+
+
+def test_a_file_of_test_rows_alone_is_not_divided(tmp_path: Path) -> None:
+    rows = "".join(f"{n},word {n},{'ab'[n % 2]},test\n" for n in range(20))
+    with pytest.raises(DataError, match="no train split, only test"):
+        read_splits(write(tmp_path / "all.csv", "id,text,label,split\n" + rows))
 
 
 def test_of_parquet_predict_reads_the_columns_that_it_needs_in_batches_of_bounded_size(
@@ -536,3 +582,32 @@ def test_a_file_without_rows_is_said_to_have_none(
 ) -> None:
     assert list(Source.open(write(tmp_path / name, content)).items()) == []
     assert f"{name}: has no rows" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_names_in_the_index_of_pandas_are_ids_and_its_numbers_are_none(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"text": "a", "labels": ["x"], "__index_level_0__": name} for name in ("p0", "p1")]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    assert [row.id for row in read_examples(tmp_path / "rows.parquet")] == ["p0", "p1"]
+    assert [row.id for row in read(tmp_path / "a.csv", ",text,labels\np0,a,x\np1,b,y\n")] == ["p0", "p1"]
+    for index in (("3", "4"), ("p", "p"), ("p", "")):  # a number, the same twice, none
+        content = f",text,labels\n{index[0]},a,x\n{index[1]},b,y\n"
+        assert [row.id for row in read(tmp_path / "a.csv", content)] == ["a-1", "a-2"]
+
+
+@pytest.mark.parametrize("name", ["file_name", "Path"])
+def test_a_column_of_file_names_without_suffix_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "images/7.png")
+    content = f"{name},caption,label\n7,word,a\n"
+    with pytest.raises(DataError, match=rf"'{name}' names images, such as .*7\.png; give --image-column {name}"):
+        read(tmp_path / "a.csv", content)
+    assert read(tmp_path / "a.csv", content, image=name)[0].image == tmp_path / "images/7.png"
+    assert read(tmp_path / "a.csv", content.replace("7", "8"))[0].image is None
+
+
+@pytest.mark.parametrize("header", ["id,text,labels", '"id",text,labels'])
+def test_a_second_byte_order_mark_is_no_part_of_the_header(tmp_path: Path, header: str) -> None:
+    (example,) = read(tmp_path / "a.csv", f"\ufeff\ufeff{header}\n7,a,x\n")
+    assert (example.id, example.labels) == ("7", ("x",))

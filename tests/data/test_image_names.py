@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from distill.core.columns import Columns
 from distill.core.errors import DataError
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, examples_to_json, read_examples
 from distill.data.image_names import find_image, from_data_url, to_data_url
 from distill.data.label_cells import LabelCells
-from distill.data.roles import Roles
+from distill.data.roles import Ask, Roles
 from distill.data.rows import RowReader
 from distill.data.sources import FailedRow, Source
 from distill.data.split_file import split_file
@@ -103,3 +104,22 @@ def test_a_split_keeps_addresses_and_images_in_rows_as_they_stand(
     expected = {row["id"]: "../a.png" if row["image"] == "a.png" else row["image"] for row in rows}
     assert written == expected
     assert "14 of 20 images are addresses on the web" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_name_of_two_different_images_beside_the_rows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "dev.jsonl"
+    path.write_text('{"id": 1, "image": "0.png", "labels": []}\n')
+    for folder in ("images", "dev"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0.png").write_bytes(PNG)
+    assert read_examples(path)[0].image == tmp_path / "images/0.png"  # a copy is the same image
+    (tmp_path / "dev/0.png").write_bytes(PNG[:-1] + b"x")
+    with pytest.raises(DataError) as refused:
+        read_examples(path)
+    assert str(refused.value).startswith(
+        f"{path}: row 1: image may be {tmp_path}/images/0.png or {tmp_path}/dev/0.png, which differ; name it"
+    )
+    said = Ask(Columns(images=str(tmp_path / "dev")))
+    assert read_examples(path, said)[0].image == tmp_path / "dev/0.png"
+    path.write_text('{"id": 1, "image": "dev/0.png", "labels": []}\n')
+    assert read_examples(path)[0].image == tmp_path / "dev/0.png"

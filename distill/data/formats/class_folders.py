@@ -29,10 +29,26 @@ def has_images(folder: Path) -> bool:
     return next(_images(folder), None) is not None
 
 
-def is_of_classes(folder: Path) -> bool:
-    """Whether a folder is of this form: two or more folders, all of them with images."""
+def is_of_classes(folder: Path, least: int = 2) -> bool:
+    """Whether a folder is of this form: `least` folders or more, all of them with images."""
     classes = folders(folder)
-    return len(classes) > 1 and all(map(has_images, classes))
+    return len(classes) >= least and all(map(has_images, classes))
+
+
+def unread_images(folder: Path, base: Path) -> list[str]:
+    """What holds images in a folder of classes and is of none: the folder itself, and folders in those of classes,
+    by their paths within `base`."""
+    loose = sum(1 for _ in _images(folder))
+    inner = [each for label in folders(folder) for each in folders(label)]
+    return [f"{loose} image(s) in {folder.name}/, in no folder of a class"] * bool(loose) + images_below(
+        inner, base
+    )
+
+
+def images_below(below: list[Path], base: Path) -> list[str]:
+    """Those of the folders that have images in them or below, by their paths within `base`, with their number."""
+    counts = {each: sum(path.suffix.lower() in IMAGE_SUFFIXES for path in each.rglob("*")) for each in below}
+    return [f"{each.relative_to(base)}/ ({count} image(s))" for each, count in counts.items() if count]
 
 
 def open_classes(folder: Path, prefix: str = "") -> Table:

@@ -60,6 +60,7 @@ def _find_header(lines: Iterator[str]) -> tuple[str, int, str]:
     first. Lines of nothing but spaces are passed over."""
     said = ""
     for before, line in enumerate(lines):
+        line = line.lstrip("\ufeff")  # of two byte order marks, as where a program adds one to a file with one
         stripped = line.strip(" \r\n")
         if stripped and not SAID_SEPARATOR.fullmatch(stripped):
             return line, before, said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,17 +11,18 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.inputs import MAX_JSON, read_input
 from distill.core.untrusted import is_file
-from distill.data.formats.class_folders import folders, is_of_classes, open_classes
+from distill.data.formats.beside import name_unread
+from distill.data.formats.class_folders import folders, images_below, is_of_classes, open_classes, unread_images
+from distill.data.formats.mmhs150k import TEXT_FOLDER
 from distill.data.formats.open_table import SUFFIXES, open_table
-from distill.data.formats.parquet import is_parquet
+from distill.data.formats.other_content import OTHER_SUFFIXES
+from distill.data.formats.split_column import SplitColumn, cell_of, find_split_column
 from distill.data.formats.splits import WORDS, choose, split_of
 from distill.data.formats.table import Table
 from distill.data.formats.text import head
 
 NO_ROWS = ("dataset_infos.json", "dataset_dict.json", "state.json", "split.json", "metadata.json")
-BEGIN = 1 << 16  # bytes of a file in which its columns are named
 DEPTH = 3  # of folders: defaults/annotations/train.jsonl, en/train/0000.parquet
-SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 ALL = "all"  # the rows of a dataset that is not divided
 METADATA = "metadata"
 MMHS_IDS = {"train": "train_ids.txt", "dev": "val_ids.txt", "test": "test_ids.txt"}
@@ -60,55 +60,57 @@ class Part:
 
 @dataclass(frozen=True)
 class Layout:
-    """The parts of each split of a dataset by "train", "dev" and "test", or of all rows by "all", and files that
-    are named after a split and not of it."""
+    """The parts of each split of a dataset by "train", "dev" and "test", or of all rows by "all", files in place of
+    which others are read, what else is not read, in one line, and what is doubtful of a division that is not
+    used."""
 
     parts: Mapping[str, tuple[Part, ...]]
     left_out: tuple[Path, ...] = ()
+    unread: str = ""
+    doubt: str = ""
 
 
 def find_parts(source: Path) -> Layout:
     """The parts of a dataset's folder or file, none if it holds no dataset. A file without splits is divided by its
     column that says where each row belongs, if it has one. Raises DataError if two files could be the same
-    split."""
+    split, for a file that is named after a split and not read, and for a column of splits that names those of some
+    rows alone."""
     layout = _layout_of(source) if source.is_dir() else Layout({ALL: (Part.of(source),)})
     part = layout.parts[ALL][0] if ALL in layout.parts else None
-    by_column = _by_column(part) if part and not part.path.is_dir() else {}
-    parts = by_column or layout.parts
-    return replace(layout, parts={name: parts[name] for name in (ALL, *WORDS) if name in parts})
+    column = find_split_column(part.path) if part and not part.path.is_dir() else None
+    parts = (_by_column(part, column) if part and column else {}) or layout.parts
+    doubt = f"{column.doubt}: the rows are divided by chance" if column and column.doubt else ""
+    return replace(layout, doubt=doubt, parts={name: parts[name] for name in (ALL, *WORDS) if name in parts})
 
 
-def _by_column(part: Part) -> dict[str, tuple[Part, ...]]:
-    """The splits of a file by its column of their names; none if a row has another value there, or none is for
-    training. Raises DataError."""
-    if not is_parquet(part.path):  # a quick look, before a file is read once more
-        begin = head(part.path, BEGIN).replace(b"\0", b"").lower()
-        if not any(name.encode() in begin for name in SPLIT_COLUMNS):
-            return {}
-    rows = (row for _, row in open_table(part.path, as_is=True).rows if isinstance(row, dict))
-    first = next(rows, {})
-    column = next((name for name in first if name.strip().lower() in SPLIT_COLUMNS), None)
-    if column is None:
-        return {}
-    splits: dict[str, str] = {}
-    for row in itertools.chain([first], rows):
-        value = str(row.get(column))
-        if value not in splits:
-            if (split := split_of(value)) is None:
-                return {}
-            splits[value] = split
-    if "train" not in splits.values():
-        return {}
+def _by_column(part: Part, column: SplitColumn) -> dict[str, tuple[Part, ...]]:
+    """The splits of a file by its column of their names."""
 
     def kept(split: str) -> Callable[[Row], bool]:
-        return lambda row: splits.get(str(row.get(column))) == split
+        return lambda row: column.splits.get(cell_of(row, column.name)) == split
 
-    return {split: (Part(part.path, split, kept(split), column),) for split in WORDS if split in splits.values()}
+    return {
+        split: (Part(part.path, split, kept(split), column.name),)
+        for split in WORDS
+        if split in column.splits.values()
+    }
 
 
 def _layout_of(folder: Path) -> Layout:
+    files = list(_files(folder, DEPTH))
+    tables = [file for file in files if _may_be_read(file)]
+    layout = _layout_of_tables(folder, tables)
+    if not layout.parts:
+        return layout
+    read = {part.path for parts in layout.parts.values() for part in parts}
+    beside = [file for file in files if file not in read and file not in layout.left_out]
+    unread = name_unread(folder, beside, read, layout.parts)
+    return replace(layout, unread=", ".join(filter(None, (unread, layout.unread))))
+
+
+def _layout_of_tables(folder: Path, tables: list[Path]) -> Layout:
     levels: list[list[Path]] = [[] for _ in range(DEPTH + 1)]
-    for file in _files(folder, DEPTH):
+    for file in tables:
         levels[len(file.relative_to(folder).parts) - 1].append(file)
     named = [_by_split(files, folder) for files in levels]
     with_train = next((by_split for by_split in named if "train" in by_split), None)
@@ -117,7 +119,8 @@ def _layout_of(folder: Path) -> Layout:
         if not named[top]:
             parts = _undivided(folder, levels[top])
             read = {part.path for each in parts.values() for part in each}
-            return Layout(parts or _classes(folder), tuple(file for file in levels[top] if file not in read))
+            left_out = tuple(file for file in levels[top] if file not in read)
+            return Layout(parts, left_out) if parts else _classes(folder)
         with_train = named[top]  # such as a test split alone
     chosen = {split: choose(with_train[split], split, folder) for split in WORDS if split in with_train}
     left_out = tuple(file for split in chosen for file in with_train[split] if file not in chosen[split])
@@ -139,7 +142,7 @@ def _split_of(file: Path, folder: Path) -> str | None:
 
 
 def _files(folder: Path, depth: int) -> Iterator[Path]:
-    """Files that may hold rows, down to `depth` folders. Raises DataError."""
+    """Files that may hold rows, also in forms that are not read, down to `depth` folders. Raises DataError."""
     try:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
@@ -147,21 +150,25 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
     for entry in listed:
         path = Path(entry.path)
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or entry.name in (*NO_ROWS, TEXT_FOLDER):
             continue
         if entry.is_dir():
             if depth:
                 yield from _files(path, depth - 1)
-        elif entry.name not in NO_ROWS and (path.suffix.lower() in SUFFIXES or _is_split_in_txt(path)):
+        elif path.suffix.lower() in (*SUFFIXES, *OTHER_SUFFIXES) or _is_split_in_txt(path):
             yield path
 
 
 def _is_split_in_txt(path: Path) -> bool:
-    """Whether a file is rows in JSON under the name training_set_task3.txt, as SemEval-2021 has them."""
-    if path.suffix != ".txt" or split_of(path.stem) is None:
-        return False
-    with path.open("rb") as handle:
-        return handle.read(1) == b"["
+    return path.suffix.lower() == ".txt" and split_of(path.stem) is not None
+
+
+def _may_be_read(path: Path) -> bool:
+    """Whether a file has a suffix that is read, or is rows in JSON under the name training_set_task3.txt, as
+    SemEval-2021 has them."""
+    if not _is_split_in_txt(path):
+        return path.suffix.lower() in SUFFIXES
+    return is_file(path) and head(path, 1) in (b"[", b"{")
 
 
 def _undivided(folder: Path, files: list[Path]) -> dict[str, tuple[Part, ...]]:
@@ -196,16 +203,20 @@ def _in_folder_of(split: str) -> Callable[[Row], bool]:
     return lambda row: split_of(str(row.get("file_name")).partition("/")[0]) == split
 
 
-def _classes(folder: Path) -> dict[str, tuple[Part, ...]]:
-    """The parts of a folder with a folder for each class, in the folders of its splits or without these."""
+def _classes(folder: Path) -> Layout:
+    """The layout of a folder with a folder for each class, in the folders of its splits or without these."""
     if is_of_classes(folder):
-        return {ALL: (Part(folder, ""),)}
+        return Layout({ALL: (Part(folder, ""),)}, unread=", ".join(unread_images(folder, folder)))
     parts: dict[str, tuple[Part, ...]] = {}
+    unread = []
     for each in folders(folder):
         split = split_of(each.name)
-        if split and is_of_classes(each):
+        if split and is_of_classes(each, 2 if split == "train" else 1):
             if split in parts:
                 both = f"{parts[split][0].name} and {each.name}"
                 raise DataError(f"{folder}: both {both} could be the {split} split; keep one")
             parts[split] = (Part(each, each.name),)
-    return parts if "train" in parts else {}
+            unread += unread_images(each, folder)
+        else:
+            unread += images_below([each], folder)
+    return Layout(parts, unread=", ".join(unread)) if "train" in parts else Layout({})

@@ -16,6 +16,7 @@ from distill.data.formats.votes import majority
 LABELS = ("NotHate", "Racist", "Sexist", "Homophobe", "Religion", "OtherHate")
 COLUMNS = {"img_url", "labels", "tweet_text"}
 IMAGE_FOLDERS = ("img_resized",)
+TEXT_FOLDER = "img_txt"  # holds the text in each image, which is not read
 
 
 def fits(tree: Any) -> bool:

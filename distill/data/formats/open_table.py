@@ -14,7 +14,7 @@ from distill.data.formats.published import recognise
 from distill.data.formats.table import Table
 
 # The suffixes of files that are looked for; a file that is named may have others.
-SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
+SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".ndjson", ".tab")
 # In order: the first whose test holds reads the file.
 FORMATS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Table]], ...] = (
     (is_parquet, open_parquet),
@@ -25,7 +25,7 @@ FORMATS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Table]], ...] = (
 
 def is_table(path: Path) -> bool:
     """Whether the file's name says that it may be a table."""
-    return path.suffix.lower() in (*SUFFIXES, ".ndjson", ".tab", ".txt")
+    return path.suffix.lower() in (*SUFFIXES, ".txt")
 
 
 def open_table(path: Path, as_is: bool = False) -> Table:

@@ -10,7 +10,12 @@ from distill.core.errors import DataError
 from distill.core.untrusted import is_file
 from distill.data.formats.text import UTF_16, head
 
-OTHER_SUFFIXES = (".xlsx", ".xls", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".feather", ".arrow", ".pkl")
+STEPS = {  # what to do with a file, by its suffix
+    "save the sheet as CSV in UTF-8": (".xlsx", ".xlsm", ".xls", ".ods"),
+    "unpack it": (".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar"),
+    "save it as Parquet or CSV": (".feather", ".arrow", ".pkl", ".pickle"),
+}
+OTHER_SUFFIXES = {suffix: step for step, suffixes in STEPS.items() for suffix in suffixes}
 HEAD = 1024  # bytes
 UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)  # the first begins as UTF-16 does
 # How a file begins, what it is then, and what to do with it.

@@ -7,37 +7,46 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from distill.core.errors import DataError
+from distill.data.formats.open_table import SUFFIXES
 
 WORDS = {
     "train": ("train", "training"),
-    "dev": ("dev", "val", "validation", "valid", "development"),
-    "test": ("test", "testing", "eval", "evaluation"),
+    "dev": ("dev", "val", "validation", "valid", "validate", "development", "devel"),
+    "test": ("test", "testing", "eval", "evaluation", "evaluate"),
 }
 SPLIT_OF_WORD = {word: split for split, words in WORDS.items() for word in words}
 # Where a release has two files of a split: with labels rather than without, and the examples of the first round.
 BETTER = frozenset(("labeled", "labelled", "gold", "seen", "instances"))
 WORSE = frozenset(("unlabeled", "unlabelled", "unseen"))
+NUMBERED = re.compile(r"(?<!\d)(\d+)-of-(\d+)$")  # the shard and how many there are
+MAX_NAMED = 3
 SHARD = re.compile(r"(^|[-_.])\d+(-of-\d+)?$")  # not task2, which is another file than task1
-SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
+ORDER = (*SUFFIXES, ".txt")
 
 
 def split_of(name: str) -> str | None:
     """The split that a file or folder is named after, such as dev for val2017 or dev_set_task3_labeled; None if it
     is none, or more than one."""
-    splits = {SPLIT_OF_WORD[word] for word in _words(name) if word in SPLIT_OF_WORD}
+    splits = {SPLIT_OF_WORD[word] for word in name_words(name) if word in SPLIT_OF_WORD}
     return splits.pop() if len(splits) == 1 else None
 
 
-def _words(name: str) -> list[str]:
+def is_split_itself(name: str) -> bool:
+    """Whether a file or folder is called like a split and nothing else, but for the number of a shard."""
+    return SHARD.sub("", name.lower().split(".")[0]) in SPLIT_OF_WORD
+
+
+def name_words(name: str) -> list[str]:
+    """The words of a name, in lower case."""
     return re.split(r"[^a-z]+", name.lower())
 
 
 def choose(files: Iterable[Path], split: str, folder: Path) -> tuple[Path, ...]:
     """The files of a split: one, or the shards of one. Raises DataError if several could be it."""
     ranks: dict[tuple[bool, int], dict[tuple[Path, str], list[Path]]] = {}
-    for file in sorted(files, key=lambda file: (file.parent, file.stem, SUFFIXES.index(file.suffix.lower()))):
+    for file in sorted(files, key=lambda file: (file.parent, file.stem, ORDER.index(file.suffix.lower()))):
         stem = file.name.split(".")[0]
-        words = set(_words(str(file.relative_to(folder))))
+        words = set(name_words(str(file.relative_to(folder))))
         rank = (stem.lower() in WORDS[split], bool(words & BETTER) - bool(words & WORSE))
         ranks.setdefault(rank, {}).setdefault((file.parent, SHARD.sub("", stem)), []).append(file)
     groups = list(ranks[max(ranks)].values())
@@ -46,4 +55,25 @@ def choose(files: Iterable[Path], split: str, folder: Path) -> tuple[Path, ...]:
         first, second = (shards[0], groups[1][0]) if len(groups) > 1 else shards[:2]
         names = f"{first.relative_to(folder)} and {second.relative_to(folder)}"
         raise DataError(f"{folder}: both {names} could be the {split} split; keep one, or give the folder of one")
+    _refuse_gaps(shards, split, folder)
     return tuple(shards)
+
+
+def _refuse_gaps(shards: list[Path], split: str, folder: Path) -> None:
+    """Raise DataError if one of the shards 0 to N - 1 of N, or 1 to N, is missing, or if one is there twice."""
+    matches = [match for file in shards if (match := NUMBERED.search(file.name.split(".")[0]))]
+    if not matches:
+        return
+    numbers, totals = [int(match[1]) for match in matches], sorted({int(match[2]) for match in matches})
+    total, first = totals[-1], int(min(numbers) > 0 and max(numbers) == totals[-1])
+    wanted = range(first, first + total)
+    missing = next((number for number in wanted if number not in numbers), None)
+    if missing is not None:
+        name = shards[0].name.replace(matches[0][0], f"{missing:0{len(matches[0][1])}d}-of-{matches[0][2]}")
+        raise DataError(
+            f"{folder}: {name} is missing: {len(shards)} of {total} shards of the {split} split are here; add it, "
+            f"or take '-of-{matches[0][2]}' out of their names"
+        )
+    if len(totals) > 1 or len(shards) > total:
+        names = ", ".join(file.name for file in shards[:MAX_NAMED])
+        raise DataError(f"{folder}: {names} are not the {total} shards of one {split} split; keep those of one")
