@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,9 @@ MAX_DISTINCT = 2000  # values of a column that are kept
 MAX_VALUE = 500  # characters of a value that is kept
 LONG_TEXT = 4  # words
 # What pandas and databases write for an empty cell of a text file.
-EMPTY_WORDS = frozenset(("nan", "NaN", "None", "<NA>", "NULL", "null", "NaT", "#N/A", "\\N"))
+EMPTY_WORDS = frozenset(("nan", "NaN", "None", "<NA>", "NULL", "null", "NaT", "#N/A", "\\N")) | {
+    *("#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!")  # errors of Excel
+}
 FLAGS: dict[Any, int] = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0} | {
     **{"t": 1, "f": 0, "y": 1, "n": 0}  # t and f are PostgreSQL's
 }
@@ -66,7 +69,7 @@ def looks_like_text(value: Any) -> bool:
 @dataclass
 class ColumnSurvey:
     """Of one column: in how many rows it is, how many of its cells are filled, how many look like an image, labels
-    or a text, and distinct cells, in order; `is_whole` if these are all."""
+    or a text, and distinct cells, in order, with their counts and first rows; `is_whole` if these are all."""
 
     rows: int = 0
     filled: int = 0
@@ -74,11 +77,13 @@ class ColumnSurvey:
     labels: int = 0
     texts: int = 0
     distinct: dict[str, Any] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    first_rows: dict[str, int] = field(default_factory=dict)
     is_whole: bool = True
     empty_words: set[str] = field(default_factory=set)
 
-    def add(self, value: Any) -> None:
-        """Count one cell."""
+    def add(self, value: Any, row: int) -> None:
+        """Count one cell of the row of this number."""
         self.rows += 1
         if is_missing(value):
             return
@@ -92,9 +97,9 @@ class ColumnSurvey:
             self.labels += 1
         elif looks_like_text(value):
             self.texts += 1
-        self._keep(value)
+        self._keep(value, row)
 
-    def _keep(self, value: Any) -> None:
+    def _keep(self, value: Any, row: int) -> None:
         if isinstance(value, bytes):
             self.is_whole = False
             return
@@ -105,6 +110,8 @@ class ColumnSurvey:
             self.is_whole = False
         else:
             self.distinct.setdefault(key, value)
+            self.first_rows.setdefault(key, row)
+            self.counts[key] += 1
 
     def holds(self, role: str) -> bool:
         """Whether most of its filled cells look like an image or a text, or all like labels."""
@@ -129,7 +136,7 @@ class Survey:
                 continue
             survey.rows += 1
             for name, value in row.items():
-                survey.columns.setdefault(name, ColumnSurvey()).add(value)
+                survey.columns.setdefault(name, ColumnSurvey()).add(value, number)
             if len(survey.columns) > MAX_COLUMNS:
                 raise DataError(f"{path}: row {number}: more than {MAX_COLUMNS:,} columns")
         return survey

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
-from distill.data.columns import Columns
+from distill.data.columns import Columns, list_columns
 from distill.data.examples import MAX_TEXT as MAX_TEXT
 from distill.data.examples import Example as Example
 from distill.data.examples import encode_targets as encode_targets
@@ -21,6 +21,7 @@ from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.open_table import SUFFIXES as SUFFIXES
 from distill.data.formats.other_content import OTHER_SUFFIXES, refuse_other_content
 from distill.data.groups import NONE_ASKED, AskedGroups, GroupError
+from distill.data.label_separators import several_in_one
 from distill.data.labels import LABEL_FILES, LabelSet
 from distill.data.roles import Ask
 from distill.data.rows import OpenRows, open_rows, read_slowly
@@ -91,10 +92,12 @@ def _read_splits(source: Path, ask: Ask) -> Splits:
     if ALL not in parts and "train" not in parts:
         raise DataError(f"{source}: no train split, only {', '.join(parts)}; `distill split` divides a file")
     known, read, before = labels or find_labels(source if source.is_dir() else source.parent), {}, ReadBefore()
+    sorted_from = None
     for name in (ALL, *SPLIT_NAMES):
-        read[name] = _read_parts(parts.get(name, ()), replace(ask, labels=known), before)
-        if read[name]:
-            known = known or collect_labels(read[name], source)
+        asked = replace(ask, labels=known, sorted_from=sorted_from)
+        read[name] = _read_parts(parts.get(name, ()), asked, before)
+        if read[name] and not known:
+            known, sorted_from = collect_labels(read[name], source), parts[name][0].path
     assert known is not None
     if ask.groups and not known.groups:
         known = known.with_groups(ask.groups)
@@ -229,16 +232,24 @@ def check_ids(examples: Sequence[Example], path: Path) -> None:
 
 
 def collect_labels(rows: Sequence[Example], source: Path) -> LabelSet:
-    """The labels that the rows of a file or folder name, in alphabetical order. Raises DataError, which names
-    it."""
+    """The labels that the rows of a file or folder name, in alphabetical order; a warning names those that may be
+    several. Raises DataError, which names it."""
     if not any(row.labels for row in rows):
         raise DataError(
             f"{source}: none of its {len(rows)} training rows has a label; give each its 'labels', a list of names"
         )
     try:
-        return LabelSet.collect(row.named_labels() for row in rows)
+        labels = LabelSet.collect(row.named_labels() for row in rows)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
+    if several := several_in_one(labels.names):
+        from distill.core.terminal import warn  # a device that measures a packed benchmark may lack it
+
+        warn(
+            f"{source}: {list_columns(several)} may be several labels in one name; if so, give --label-separator "
+            "or write a list of names; if not, list the names in labels.txt"
+        )
+    return labels
 
 
 def find_labels(folder: Path) -> LabelSet | None:

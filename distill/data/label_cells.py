@@ -7,18 +7,16 @@ import io
 import math
 import re
 import tokenize
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
+from distill.data.label_numbers import flags_in, names_of
+from distill.data.label_separators import OTHER_SEPARATORS, SEPARATOR, SEPARATOR_NAMES
 
-SEPARATOR = "|"
-OTHER_SEPARATORS = (",", ";", "\t")
-WITHIN_NAMES = (" ", "/", "+", "&")
-SEPARATOR_NAMES = {"\t": "a tab", ",": "a comma", ";": "a semicolon", " ": "a space"}
 PYTHON_CALL = re.compile(r"(frozenset|set|tuple|list|array|dict_keys|Index)\([\[({'\")]")
 MAX_LIST = 100_000  # characters of a list in a cell
 Labels = tuple[tuple[str, ...] | None, tuple[str, ...]]  # those that a row has, None if unknown; those unknown
@@ -33,8 +31,9 @@ class LabelCells:
     "flags"    a column a label, of 0, 1 or null; with a `cut`, of numbers
     "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none
 
-    `names` are the labels of flags, and the classes. `known` are labels of which it is known that they are labels.
-    `has_words` says that "nan" may stand for nothing, as pandas writes it to CSV.
+    `names` are the labels of flags, and the classes; of "names", those that numbers count, if they count any.
+    `known` are labels of which it is known that they are labels. With `are_flags`, a cell of names is a string of 0
+    and 1 for each label. `has_words` says that "nan" may stand for nothing, as pandas writes it to CSV.
     """
 
     kind: Literal["names", "flags", "classes"]
@@ -44,6 +43,7 @@ class LabelCells:
     is_separator_said: bool = False
     cut: float | None = None
     known: frozenset[str] = frozenset()
+    are_flags: bool = False
     has_words: bool = False
 
     def read(self, row: Mapping[str, Any], where: str) -> Labels:
@@ -100,7 +100,7 @@ class LabelCells:
         if isinstance(value, list) and self.names and _is_flag_each(value, len(self.names)):
             return self._flag_each(value, where), ()
         if isinstance(value, list) and self.names:
-            value = [self.names[x] if isinstance(x, int) and 0 <= x < len(self.names) else x for x in value]
+            value = names_of(value, self.names, f"{where}: {self._column()}")
         if isinstance(value, list) and any(each is None for each in value):
             return None, ()
         if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
@@ -129,6 +129,8 @@ class LabelCells:
     def _parts(self, cell: str, where: str) -> Any:
         """The names in one cell, or what Python has written there."""
         cell = cell.strip()
+        if self.are_flags:
+            return flags_in(cell) or [cell] * bool(cell)
         if cell in self.known:
             return [cell]
         if cell in ("set()", "()"):
@@ -209,35 +211,3 @@ def python_value(cell: str, where: str) -> Any:
             "save it as a list: column.apply(list)"
         )
     return value
-
-
-def proven_separator(cells: Sequence[str], known: frozenset[str]) -> str:
-    """What stands between labels, proven by labels that are `known`, or by the other cells, each of whose parts is
-    then part of another cell; "" if nothing is proven."""
-    if any(SEPARATOR in cell for cell in cells):
-        return ""
-    for separator in OTHER_SEPARATORS:
-        parts = {cell: {part.strip() for part in cell.split(separator)} - {""} for cell in cells}
-        joined = [cell for cell in cells if separator in cell and cell.strip() not in known]
-        if not joined:
-            continue
-        counts: dict[str, int] = {}
-        for each in parts.values():
-            for part in each:
-                counts[part] = counts.get(part, 0) + 1
-        if all(part in known if known else counts[part] > 1 for cell in joined for part in parts[cell]):
-            return separator
-    return ""
-
-
-def suspected_separator(cells: Sequence[str], known: frozenset[str]) -> str:
-    """What may stand between labels though it often stands within one, such as a space or /: each cell that has it
-    consists of others, "sad glad" of "sad" and "glad". "" for nothing."""
-    whole = {cell.strip() for cell in cells}
-    if SEPARATOR in "".join(cells):
-        return ""
-    for separator in WITHIN_NAMES:
-        joined = [cell for cell in whole - known if separator in cell]
-        if joined and all(part.strip() in whole for cell in joined for part in cell.split(separator)):
-            return separator
-    return ""

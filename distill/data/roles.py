@@ -25,7 +25,7 @@ from distill.data.columns import (
 )
 from distill.data.groups import NONE_ASKED, AskedGroups
 from distill.data.label_cells import LabelCells
-from distill.data.label_columns import decide_labels
+from distill.data.label_columns import KnownLabels, decide_labels
 from distill.data.labels import LabelSet
 
 MAX_LISTED = 20  # columns without a role
@@ -35,13 +35,14 @@ OWN = frozenset(("text_from",))  # written by `distill data ocr`, for readers
 @dataclass(frozen=True)
 class Ask:
     """What is asked of a table: `columns` are what its user says, `remembered` what a run does, which counts where
-    it fits. `labels` are those that are known already, and `groups` those that are asked for; the groups of known
-    labels come first. Without `wants_labels`, none are read. `others` are columns that the one who asks reads by
-    themselves."""
+    it fits. `labels` are those that are known already, in the order that numbers count, unless they are
+    `sorted_from` the names in this file; and `groups` are those that are asked for: the groups of known labels come
+    first. Without `wants_labels`, none are read. `others` are columns that the one who asks reads by themselves."""
 
     columns: Columns = field(default_factory=Columns)
     remembered: Columns = field(default_factory=Columns)
     labels: LabelSet | None = None
+    sorted_from: Path | None = None
     wants_labels: bool = True
     others: tuple[str, ...] = ()
     groups: AskedGroups = NONE_ASKED
@@ -87,7 +88,8 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
     if taken.get("labels"):
         said = ask.columns.over(ask.remembered)
         one_label = ask.exclusive().is_one_of(ask.labels.names if ask.labels else ())
-        cells, label_note = decide_labels(survey, taken["labels"], said, ask.labels, path, one_label)
+        known = KnownLabels(ask.labels.names if ask.labels else (), ask.sorted_from)
+        cells, label_note = decide_labels(survey, taken["labels"], said, known, path, one_label)
     first = {role: names[0] if names else "" for role, names in taken.items()}
     roles = Roles(first.get("id", ""), first.get("text", ""), first.get("image", ""), cells)
     notes = [
