@@ -119,6 +119,14 @@ class ColumnSurvey:
             return 0 < self.filled == self.labels
         return self.filled < 2 * {"image": self.images, "text": self.texts}.get(role, 0)
 
+    def repeats(self, most: int) -> bool:
+        """Whether its values come twice on average, and there are at most so many of them, as of classes."""
+        return self.is_whole and 2 * len(self.distinct) <= min(self.filled, 2 * most)
+
+    def is_one_or_nothing(self, rows: int) -> bool:
+        """Whether the filled ones of the table's rows all have one value."""
+        return self.is_whole and len(self.distinct) == 1 and self.filled < rows
+
 
 @dataclass
 class Survey:

@@ -97,7 +97,8 @@ def _read_splits(source: Path, ask: Ask) -> Splits:
         asked = replace(ask, labels=known, sorted_from=sorted_from)
         read[name] = _read_parts(parts.get(name, ()), asked, before)
         if read[name] and not known:
-            known, sorted_from = collect_labels(read[name], source), parts[name][0].path
+            known = collect_labels(read[name], source, before.label_hint)
+            sorted_from = parts[name][0].path
     assert known is not None
     if ask.groups and not known.groups:
         known = known.with_groups(ask.groups)
@@ -160,12 +161,14 @@ def _divided(
 @dataclass
 class ReadBefore:
     """What the files of a dataset that were read before have said, the ids of their examples, the columns of labels
-    of the first that has some, and how they were read, with the first file that was read so."""
+    of the first that has some, how they were read, with the first file that was read so, and where a file without
+    labels may have some."""
 
     notes: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     labels: tuple[str, ...] = ()
     read_as: dict[str, Path] = field(default_factory=dict)
+    label_hint: str = ""
 
     def ask_next(self, ask: Ask) -> Ask:
         """What to ask of the next file: it has the same columns of labels, or, as a test split may, none."""
@@ -195,6 +198,7 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = 
     before.read_as.setdefault(opened.read_as(), path)
     if opened.reader.roles.labels and not opened.published:
         before.labels = before.labels or opened.reader.roles.labels.columns
+    before.label_hint = before.label_hint or opened.label_hint
     before.ids.update(example.id for example in examples)
     return examples
 
@@ -231,12 +235,13 @@ def check_ids(examples: Sequence[Example], path: Path) -> None:
         row_of[example.id] = number
 
 
-def collect_labels(rows: Sequence[Example], source: Path) -> LabelSet:
+def collect_labels(rows: Sequence[Example], source: Path, hint: str = "") -> LabelSet:
     """The labels that the rows of a file or folder name, in alphabetical order; a warning names those that may be
-    several. Raises DataError, which names it."""
+    several. Raises DataError, which names it and gives the `hint` where there are none."""
     if not any(row.labels for row in rows):
+        step = "give each its 'labels', a list of names"
         raise DataError(
-            f"{source}: none of its {len(rows)} training rows has a label; give each its 'labels', a list of names"
+            f"{source}: none of its {len(rows)} training rows has a label; {step}{'; ' * bool(hint)}{hint}"
         )
     try:
         labels = LabelSet.collect(row.named_labels() for row in rows)

@@ -107,11 +107,12 @@ def _joined_flags(name: str, value: object, each: int, known: KnownLabels, path:
 def _flags(survey: Survey, names: tuple[str, ...], cut: float | None, path: Path) -> tuple[LabelCells, str]:
     for name in names:
         column = survey.columns.get(name, ColumnSurvey())
-        for value in column.distinct.values():
+        for key, value in column.distinct.items():
             if (flag_of(value) if cut is None else number_of(value)) is None:
-                number = number_of(value) is not None
+                number, row = number_of(value) is not None, column.first_rows[key]
                 raise DataError(
-                    f"{path}: column {short_repr(name)} holds {short_repr(value)}, where a label's column holds "
+                    f"{path}: row {row}: column {short_repr(name)} holds {short_repr(value)}, where a label's "
+                    "column holds "
                     + (
                         "numbers for --label-cut"
                         if cut is not None
