@@ -9,7 +9,7 @@ import re
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
@@ -101,8 +101,8 @@ class LabelCells:
             return self._flag_each(value, where), ()
         if isinstance(value, list) and self.names:
             value = names_of(value, self.names, f"{where}: {self._column()}")
-        if isinstance(value, list) and any(each is None for each in value):
-            return None, ()
+        if isinstance(value, list) and any(map(_is_nothing, value)):
+            return self._of_nothing(value, where)
         if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
             hint = ""
             if isinstance(value, list) and all(isinstance(each, int) for each in value):
@@ -121,6 +121,15 @@ class LabelCells:
                 "labels or a 1 for one of them; write names"
             )
         return tuple(name for name, x in zip(self.names, flags, strict=True) if x)
+
+    def _of_nothing(self, value: list[Any], where: str) -> Labels:
+        """Unknown labels, of a list of nulls alone. Raises DataError for names beside a null."""
+        if not all(map(_is_nothing, value)):
+            raise DataError(
+                f"{where}: {self._column()} holds {short_repr(value)}, with a null that may be a label that is not "
+                "known or none; remove it, or write each name with 1, 0 or, where unknown, null"
+            )
+        return None, ()
 
     def _column(self) -> str:
         name = self.columns[0]
@@ -151,6 +160,10 @@ class LabelCells:
                         f"list the names in labels.txt or give --label-separator '|'"
                     )
         return [part.strip() for part in cell.split(self.separator) if part.strip()]
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value != value
 
 
 def _is_flag_each(value: list[Any], labels: int) -> bool:
@@ -193,17 +206,29 @@ def whole_number(value: Any) -> int | None:
     return int(number) if number is not None and number == int(number) else None
 
 
+class _WithoutWords(ast.NodeTransformer):
+    """Puts literals in place of the words that JSON and pandas write."""
+
+    words: ClassVar[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "nan": None, "NaN": None}
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(self.words[node.id]) if node.id in self.words else node
+
+
 def python_value(cell: str, where: str) -> Any:
-    """The list or dictionary of literals that Python has written into a cell. Raises DataError."""
+    """The list or dictionary of literals that Python or JSON has written into a cell; nan is None. Raises
+    DataError."""
     if len(cell) > MAX_LIST:
         raise DataError(f"{where}: a list of {len(cell):,} characters, over the limit of {MAX_LIST:,}")
     try:
-        value = ast.literal_eval(cell)
+        value = ast.literal_eval(_WithoutWords().visit(ast.parse(cell, mode="eval")))
         strings = sum(
             token.type == tokenize.STRING for token in tokenize.generate_tokens(io.StringIO(cell).readline)
         )
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError, tokenize.TokenError) as error:
-        raise DataError(f"{where}: labels are {short_repr(cell)}, which is no list of names") from error
+        raise DataError(
+            f"{where}: labels are {short_repr(cell)}, which is no list of names; write ['a', 'b']"
+        ) from error
     if isinstance(value, list | set) and strings > sum(isinstance(each, str) for each in value):
         # Python joins strings without a comma between them.
         raise DataError(

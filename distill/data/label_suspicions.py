@@ -45,12 +45,13 @@ def refuse_quoted(labels: Collection[str], where: str) -> None:
 
 def refuse_stray(name: str, column: ColumnSurvey, separator: str, known: frozenset[str], path: Path) -> None:
     """Raise DataError for a word in a column of numbers, which it would turn into names; warn of one in a column of
-    yes and no. Words and numbers that are all `known` are names."""
+    yes and no. Numbers that are all `known` are names."""
     cells = {key: value for key, value in column.distinct.items() if isinstance(value, str | int | float)}
     numbers = {key for key, value in cells.items() if _are_numbers(value, separator)}
     words = [key for key in cells if key not in numbers and key.strip()[:1] not in ("[", "{", "(")]
     count = sum(column.counts[key] for key in numbers)
-    if words and not known.issuperset((*words, *numbers)) and count > sum(column.counts[key] for key in words):
+    are_known = known.issuperset(part.strip() for key in numbers for part in key.split(separator))
+    if words and not are_known and count > sum(column.counts[key] for key in words):
         where = f"{path}: row {column.first_rows[words[0]]}: column {short_repr(name)}"
         raise DataError(
             f"{where} holds {short_repr(words[0])}, where {count} rows hold numbers, such as "

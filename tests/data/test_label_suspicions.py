@@ -29,7 +29,7 @@ def test_a_word_among_numbers_is_refused_with_its_row(tmp_path: Path, numbers: l
 
 def test_words_and_numbers_that_labels_txt_lists_are_labels(tmp_path: Path) -> None:
     ask = Ask(labels=LabelSet(("1", "2", "other")))
-    assert read(tmp_path / "a.csv", ["1", "2", "1", "other"], ask) == [("1",), ("2",), ("1",), ("other",)]
+    assert read(tmp_path / "a.csv", ["1", "2|1", "1", "other"], ask) == [("1",), ("2", "1"), ("1",), ("other",)]
 
 
 def test_a_number_among_names_is_a_name(tmp_path: Path) -> None:
@@ -98,3 +98,25 @@ def test_a_separator_that_stands_in_no_cell_is_noted(tmp_path: Path, capsys: pyt
 def test_a_label_in_quotes_is_refused(tmp_path: Path, cell: str) -> None:
     with pytest.raises(DataError, match="a label in quotes that are part of it; save the file with double quotes"):
         read(tmp_path / "a.csv", [cell, "mad"])
+
+
+def test_a_null_beside_names_is_refused_and_a_list_of_nulls_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "labels": ["sad"]}\n{"text": "b", "labels": [null]}\n')
+    assert [example.labels for example in read_examples(path)] == [("sad",), None]
+    path.write_text('{"text": "a", "labels": ["sad"]}\n{"text": "b", "labels": ["sad", null]}\n')
+    with pytest.raises(DataError, match=r"row 2: labels holds \['sad', None\], with a null that may be a label"):
+        read_examples(path)
+    with pytest.raises(DataError, match=r"row 1: labels holds \['sad', None\]"):
+        read(tmp_path / "a.csv", ["['sad', nan]"])
+
+
+def test_json_in_a_cell_may_hold_true_false_and_null(tmp_path: Path) -> None:
+    cells = ['{""sad"": true, ""glad"": false}', '{""sad"": 1, ""glad"": null}', "{'sad': 0, 'glad': nan}"]
+    assert read(tmp_path / "a.csv", cells) == [("sad",), ("sad",), ()]
+    assert read_examples(tmp_path / "a.csv")[1].unknown_labels == ("glad",)
+
+
+def test_an_error_of_excel_is_no_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert read(tmp_path / "a.csv", ["sad", "#REF!", "#DIV/0!"]) == [("sad",), None, None]
+    assert "'#REF!' and the like in place of labels are read as unknown" in capsys.readouterr().err
