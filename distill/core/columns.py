@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ class Columns:
 
     `labels` names one column of label names, or several of 0 and 1 whose names are the labels; a pattern such as
     "is_*" stands for all columns that it matches. `separator` stands between the labels of one cell. `cut` is the
-    least value that counts as 1 in columns of numbers other than 0 and 1. `images` is a folder of images.
+    least value that counts as 1 in columns of numbers other than 0 and 1. `images` is a folder of images. Raises
+    ArgumentError for a cut that is not finite.
     """
 
     id: str = ""
@@ -29,6 +31,10 @@ class Columns:
     separator: str = ""
     cut: float | None = None
     images: str = ""
+
+    def __post_init__(self) -> None:
+        if self.cut is not None and not math.isfinite(self.cut):
+            raise ArgumentError(f"--label-cut, or cut of columns, must be a finite number; got {self.cut}")
 
     @classmethod
     def of(cls, value: Columns | Mapping[str, Any] | None, where: str = "columns") -> Columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ MAX_DICTIONARY = 100_000  # characters
 MAX_VALUE = 500  # characters of a value that is kept
 LONG_TEXT = 4  # words
 # What pandas and databases write for an empty cell of a text file.
-EMPTY_WORDS = frozenset(("nan", "NaN", "None", "<NA>", "NULL", "null", "NaT", "#N/A", "\\N"))
+EMPTY_WORDS = frozenset(("nan", "NaN", "None", "<NA>", "NULL", "null", "NaT", "#N/A", "\\N")) | {
+    *("#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!")  # errors of Excel
+}
 FLAGS: dict[Any, int] = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0} | {
     **{"t": 1, "f": 0, "y": 1, "n": 0}  # t and f are PostgreSQL's
 }
@@ -78,8 +81,8 @@ def looks_like_text(value: Any) -> bool:
 @dataclass
 class ColumnSurvey:
     """Of one column: in how many rows it is, how many of its cells are filled, how many look like an image, labels
-    or a text, and distinct cells, in order; `is_whole` if these are all. `keys` are those of all dictionaries in
-    it, in order, and `says_no` whether one of them says 0 of a key."""
+    or a text, and distinct cells, in order, with their counts and first rows; `is_whole` if these are all. `keys`
+    are those of all dictionaries in it, in order, and `says_no` whether one of them says 0 of a key."""
 
     rows: int = 0
     filled: int = 0
@@ -87,13 +90,15 @@ class ColumnSurvey:
     labels: int = 0
     texts: int = 0
     distinct: dict[str, Any] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    first_rows: dict[str, int] = field(default_factory=dict)
     is_whole: bool = True
     empty_words: set[str] = field(default_factory=set)
     keys: dict[str, None] = field(default_factory=dict)
     says_no: bool = False
 
-    def add(self, value: Any) -> None:
-        """Count one cell."""
+    def add(self, value: Any, row: int) -> None:
+        """Count one cell of the row of this number."""
         self.rows += 1
         if is_missing(value):
             return
@@ -110,9 +115,9 @@ class ColumnSurvey:
         if (flags := dictionary_of(value)) is not None and len(self.keys) <= MAX_COLUMNS:
             self.keys |= dict.fromkeys(map(str, flags))
             self.says_no |= any(flag_of(flag) == 0 for flag in flags.values())
-        self._keep(value)
+        self._keep(value, row)
 
-    def _keep(self, value: Any) -> None:
+    def _keep(self, value: Any, row: int) -> None:
         if isinstance(value, bytes):
             self.is_whole = False
             return
@@ -123,6 +128,8 @@ class ColumnSurvey:
             self.is_whole = False
         else:
             self.distinct.setdefault(key, value)
+            self.first_rows.setdefault(key, row)
+            self.counts[key] += 1
 
     def holds_names(self, rows: int) -> bool:
         """Whether each of the rows has a string of its own, which is no number, as far as they are kept."""
@@ -135,6 +142,14 @@ class ColumnSurvey:
         if role == "labels":
             return 0 < self.filled == self.labels
         return self.filled < 2 * {"image": self.images, "text": self.texts}.get(role, 0)
+
+    def repeats(self, most: int) -> bool:
+        """Whether its values come twice on average, and there are at most so many of them, as of classes."""
+        return self.is_whole and 2 * len(self.distinct) <= min(self.filled, 2 * most)
+
+    def is_one_or_nothing(self, rows: int) -> bool:
+        """Whether the filled ones of the table's rows all have one value."""
+        return self.is_whole and len(self.distinct) == 1 and self.filled < rows
 
 
 @dataclass
@@ -153,7 +168,7 @@ class Survey:
                 continue
             survey.rows += 1
             for name, value in row.items():
-                survey.columns.setdefault(name, ColumnSurvey()).add(value)
+                survey.columns.setdefault(name, ColumnSurvey()).add(value, number)
             if len(survey.columns) > MAX_COLUMNS:
                 raise DataError(f"{path}: row {number}: more than {MAX_COLUMNS:,} columns")
         return survey

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
-from distill.data.columns import Columns
+from distill.data.columns import Columns, list_columns
 from distill.data.examples import MAX_TEXT as MAX_TEXT
 from distill.data.examples import Example as Example
 from distill.data.examples import encode_targets as encode_targets
@@ -21,6 +21,7 @@ from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.open_table import SUFFIXES as SUFFIXES
 from distill.data.formats.other_content import OTHER_SUFFIXES, refuse_other_content
 from distill.data.groups import NONE_ASKED, AskedGroups, GroupError
+from distill.data.label_separators import several_in_one
 from distill.data.labels import LABEL_FILES, LabelSet
 from distill.data.roles import Ask
 from distill.data.rows import OpenRows, open_rows, read_slowly
@@ -91,10 +92,13 @@ def _read_splits(source: Path, ask: Ask) -> Splits:
     if ALL not in parts and "train" not in parts:
         raise DataError(f"{source}: no train split, only {', '.join(parts)}; `distill split` divides a file")
     known, read, before = labels or find_labels(source if source.is_dir() else source.parent), {}, ReadBefore()
+    sorted_from = None
     for name in (ALL, *SPLIT_NAMES):
-        read[name] = _read_parts(parts.get(name, ()), replace(ask, labels=known), before)
-        if read[name]:
-            known = known or collect_labels(read[name], source)
+        asked = replace(ask, labels=known, sorted_from=sorted_from)
+        read[name] = _read_parts(parts.get(name, ()), asked, before)
+        if read[name] and not known:
+            known = collect_labels(read[name], source, before.label_hint)
+            sorted_from = parts[name][0].path
     assert known is not None
     if ask.groups and not known.groups:
         known = known.with_groups(ask.groups)
@@ -162,12 +166,14 @@ def _divided(
 @dataclass
 class ReadBefore:
     """What the files of a dataset that were read before have said, the ids of their examples, the columns of labels
-    of the first that has some, and how they were read, with the first file that was read so."""
+    of the first that has some, how they were read, with the first file that was read so, and where a file without
+    labels may have some."""
 
     notes: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     labels: tuple[str, ...] = ()
     read_as: dict[str, Path] = field(default_factory=dict)
+    label_hint: str = ""
 
     def ask_next(self, ask: Ask) -> Ask:
         """What to ask of the next file: it has the same columns of labels, or, as a test split may, none."""
@@ -197,6 +203,7 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = 
     before.read_as.setdefault(opened.read_as(), path)
     if opened.reader.roles.labels and not opened.published:
         before.labels = before.labels or opened.reader.roles.labels.columns
+    before.label_hint = before.label_hint or opened.label_hint
     before.ids.update(example.id for example in examples)
     return examples
 
@@ -233,17 +240,26 @@ def check_ids(examples: Sequence[Example], path: Path) -> None:
         row_of[example.id] = number
 
 
-def collect_labels(rows: Sequence[Example], source: Path) -> LabelSet:
-    """The labels that the rows of a file or folder name, in alphabetical order. Raises DataError, which names
-    it."""
+def collect_labels(rows: Sequence[Example], source: Path, hint: str = "") -> LabelSet:
+    """The labels that the rows of a file or folder name, in alphabetical order; a warning names those that may be
+    several. Raises DataError, which names it and gives the `hint` where there are none."""
     if not any(row.labels for row in rows):
+        step = "give each its 'labels', a list of names"
         raise DataError(
-            f"{source}: none of its {len(rows)} training rows has a label; give each its 'labels', a list of names"
+            f"{source}: none of its {len(rows)} training rows has a label; {step}{'; ' * bool(hint)}{hint}"
         )
     try:
-        return LabelSet.collect(row.named_labels() for row in rows)
+        labels = LabelSet.collect(row.named_labels() for row in rows)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
+    if several := several_in_one(labels.names):
+        from distill.core.terminal import warn  # a device that measures a packed benchmark may lack it
+
+        warn(
+            f"{source}: {list_columns(several)} may be several labels in one name; if so, give --label-separator "
+            "or write a list of names; if not, list the names in labels.txt"
+        )
+    return labels
 
 
 def find_labels(folder: Path) -> LabelSet | None:

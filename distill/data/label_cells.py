@@ -9,16 +9,14 @@ import re
 import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
+from distill.data.label_numbers import flags_in, names_of
+from distill.data.label_separators import OTHER_SEPARATORS, SEPARATOR, SEPARATOR_NAMES
 
-SEPARATOR = "|"
-OTHER_SEPARATORS = (",", ";", "\t")
-WITHIN_NAMES = (" ", "/", "+", "&")
-SEPARATOR_NAMES = {"\t": "a tab", ",": "a comma", ";": "a semicolon", " ": "a space"}
 PYTHON_CALL = re.compile(r"(frozenset|set|tuple|list|array|dict_keys|Index)\([\[({'\")]")
 MAX_LIST = 100_000  # characters of a list in a cell
 Labels = tuple[tuple[str, ...] | None, tuple[str, ...]]  # those that a row has, None if unknown; those unknown
@@ -33,9 +31,10 @@ class LabelCells:
     "flags"    a column a label, of 0, 1 or null; with a `cut`, of numbers
     "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none
 
-    `names` are the labels of flags, and the classes. `known` are labels of which it is known that they are labels.
-    Nothing is known of those of the `others` that a row does not name, where it says 1 or 0 of each.
-    `has_words` says that "nan" may stand for nothing, as pandas writes it to CSV.
+    `names` are the labels of flags, and the classes; of "names", those that numbers count, if they count any.
+    `known` are labels of which it is known that they are labels. Nothing is known of those of the `others` that a
+    row does not name, where it says 1 or 0 of each. With `are_flags`, a cell of names is a string of 0 and 1 for
+    each label. `has_words` says that "nan" may stand for nothing, as pandas writes it to CSV.
     """
 
     kind: Literal["names", "flags", "classes"]
@@ -45,6 +44,7 @@ class LabelCells:
     is_separator_said: bool = False
     cut: float | None = None
     known: frozenset[str] = frozenset()
+    are_flags: bool = False
     has_words: bool = False
     others: tuple[str, ...] = ()
 
@@ -102,9 +102,9 @@ class LabelCells:
         if isinstance(value, list) and self.names and _is_flag_each(value, len(self.names)):
             return self._flag_each(value, where), ()
         if isinstance(value, list) and self.names:
-            value = [self.names[x] if isinstance(x, int) and 0 <= x < len(self.names) else x for x in value]
-        if isinstance(value, list) and any(each is None for each in value):
-            return None, ()
+            value = names_of(value, self.names, f"{where}: {self._column()}")
+        if isinstance(value, list) and any(map(_is_nothing, value)):
+            return self._of_nothing(value, where)
         if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
             hint = ""
             if isinstance(value, list) and all(isinstance(each, int) for each in value):
@@ -124,6 +124,15 @@ class LabelCells:
             )
         return tuple(name for name, x in zip(self.names, flags, strict=True) if x)
 
+    def _of_nothing(self, value: list[Any], where: str) -> Labels:
+        """Unknown labels, of a list of nulls alone. Raises DataError for names beside a null."""
+        if not all(map(_is_nothing, value)):
+            raise DataError(
+                f"{where}: {self._column()} holds {short_repr(value)}, with a null that may be a label that is not "
+                "known or none; remove it, or write each name with 1, 0 or, where unknown, null"
+            )
+        return None, ()
+
     def _column(self) -> str:
         name = self.columns[0]
         return name if name == "labels" else f"the labels in column {short_repr(name)}"
@@ -131,6 +140,8 @@ class LabelCells:
     def _parts(self, cell: str, where: str) -> Any:
         """The names in one cell, or what Python has written there."""
         cell = cell.strip()
+        if self.are_flags:
+            return flags_in(cell) or [cell] * bool(cell)
         if cell in self.known:
             return [cell]
         if cell in ("set()", "()"):
@@ -151,6 +162,10 @@ class LabelCells:
                         f"list the names in labels.txt or give --label-separator '|'"
                     )
         return [part.strip() for part in cell.split(self.separator) if part.strip()]
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value != value
 
 
 def _is_flag_each(value: list[Any], labels: int) -> bool:
@@ -194,17 +209,29 @@ def whole_number(value: Any) -> int | None:
     return int(number) if number is not None and number == int(number) else None
 
 
+class _WithoutWords(ast.NodeTransformer):
+    """Puts literals in place of the words that JSON and pandas write."""
+
+    words: ClassVar[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "nan": None, "NaN": None}
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(self.words[node.id]) if node.id in self.words else node
+
+
 def python_value(cell: str, where: str) -> Any:
-    """The list or dictionary of literals that Python has written into a cell. Raises DataError."""
+    """The list or dictionary of literals that Python or JSON has written into a cell; nan is None. Raises
+    DataError."""
     if len(cell) > MAX_LIST:
         raise DataError(f"{where}: a list of {len(cell):,} characters, over the limit of {MAX_LIST:,}")
     try:
-        value = ast.literal_eval(cell)
+        value = ast.literal_eval(_WithoutWords().visit(ast.parse(cell, mode="eval")))
         strings = sum(
             token.type == tokenize.STRING for token in tokenize.generate_tokens(io.StringIO(cell).readline)
         )
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError, tokenize.TokenError) as error:
-        raise DataError(f"{where}: labels are {short_repr(cell)}, which is no list of names") from error
+        raise DataError(
+            f"{where}: labels are {short_repr(cell)}, which is no list of names; write ['a', 'b']"
+        ) from error
     if isinstance(value, list | set) and strings > sum(isinstance(each, str) for each in value):
         # Python joins strings without a comma between them.
         raise DataError(
@@ -212,35 +239,3 @@ def python_value(cell: str, where: str) -> Any:
             "save it as a list: column.apply(list)"
         )
     return value
-
-
-def proven_separator(cells: Sequence[str], known: frozenset[str]) -> str:
-    """What stands between labels, proven by labels that are `known`, or by the other cells, each of whose parts is
-    then part of another cell; "" if nothing is proven."""
-    if any(SEPARATOR in cell for cell in cells):
-        return ""
-    for separator in OTHER_SEPARATORS:
-        parts = {cell: {part.strip() for part in cell.split(separator)} - {""} for cell in cells}
-        joined = [cell for cell in cells if separator in cell and cell.strip() not in known]
-        if not joined:
-            continue
-        counts: dict[str, int] = {}
-        for each in parts.values():
-            for part in each:
-                counts[part] = counts.get(part, 0) + 1
-        if all(part in known if known else counts[part] > 1 for cell in joined for part in parts[cell]):
-            return separator
-    return ""
-
-
-def suspected_separator(cells: Sequence[str], known: frozenset[str]) -> str:
-    """What may stand between labels though it often stands within one, such as a space or /: each cell that has it
-    consists of others, "sad glad" of "sad" and "glad". "" for nothing."""
-    whole = {cell.strip() for cell in cells}
-    if SEPARATOR in "".join(cells):
-        return ""
-    for separator in WITHIN_NAMES:
-        joined = [cell for cell in whole - known if separator in cell]
-        if joined and all(part.strip() in whole for cell in joined for part in cell.split(separator)):
-            return separator
-    return ""

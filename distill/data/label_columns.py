@@ -3,57 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import ColumnSurvey, Survey, flag_of
 from distill.data.columns import Columns, list_columns
-from distill.data.label_cells import (
-    SEPARATOR,
-    SEPARATOR_NAMES,
-    LabelCells,
-    number_of,
-    proven_separator,
-    suspected_separator,
-    whole_number,
-)
-from distill.data.labels import LabelSet
+from distill.data.label_cells import LabelCells, number_of, python_value, whole_number
+from distill.data.label_numbers import flags_a_cell, numbers_only, wrong_length
+from distill.data.label_separators import SEPARATOR, proven_separator, separator_name
+from distill.data.label_suspicions import refuse_quoted, refuse_several, refuse_stray
 
 MAX_CLASSES = 100  # different whole numbers in a column of classes; more of them measure something
+
+
+@dataclass(frozen=True)
+class KnownLabels:
+    """The labels that are known before a file is read. Numbers count them, unless they are `sorted_from` the names
+    in another file, which gives them no order."""
+
+    names: tuple[str, ...] = ()
+    sorted_from: Path | None = None
+
+    def counted(self, found: object, path: Path, column: str) -> tuple[str, ...]:
+        """The labels that numbers, such as those `found`, count. Raises DataError if nobody has given an order."""
+        if self.sorted_from:
+            raise DataError(
+                f"{path}: column {short_repr(column)} holds {short_repr(found)} in place of names, and the labels "
+                f"of {self.sorted_from} are {list_columns(self.names)}, whose order nobody has given; write "
+                "names, or list the labels in labels.txt in the order of their numbers, from 0"
+            )
+        return self.names
 
 
 def decide_labels(
     survey: Survey,
     names: tuple[str, ...],
     columns: Columns,
-    known: LabelSet | None,
+    known: KnownLabels,
     path: Path,
     one_label: bool = False,
 ) -> tuple[LabelCells, str]:
     """How to read the columns of these names, and a note of it, "" where nothing is to be said. With `one_label`,
     0 and 1, or yes and no, are two labels that exclude each other. Raises DataError."""
-    labels = known.names if known else ()
+    labels = known.names
     if len(names) > 1 or columns.cut is not None:
         return _without_others(*_flags(survey, names, columns.cut, path), labels)
     name, column = names[0], survey.columns.get(names[0], ColumnSurvey())
     values = list(column.distinct.values())
-    are_classes = {"0", "1"} <= set(labels) or (
-        one_label and {*map(str, values)} <= set(labels or map(str, values))
-    )
+    written = {str(value) for value in values}
+    are_known = written <= set(labels) and not any(isinstance(value, bool) for value in values)
+    are_classes = {"0", "1"} <= set(labels) or are_known or (one_label and written <= set(labels or written))
     if values and all(flag_of(value) is not None for value in values) and not are_classes:
-        if len(labels) == 2 and name not in labels:
-            return _classes(name, labels)
+        if len(labels) > 1 and name not in labels and (known.sorted_from or len(labels) == 2):
+            return _classes(name, known.counted(values[0], path, name))
         label = labels[0] if len(labels) == 1 else name
         note = f"label {short_repr(label)} is column {short_repr(name)}, of 0 and 1"
         return _without_others(LabelCells("flags", (name,), (label,)), note, labels)
+    if not columns.separator and not are_known and (each := flags_a_cell(values)):
+        return _joined_flags(name, values[0], each, known, path)
     if values and all(number_of(value) is not None for value in values):
-        return _numbers(name, column, labels, path)
-    cells, note = _names(name, values, columns.separator, labels, path)
+        return _numbers(name, column, known, path)
+    numbered: list[list[Any]] = [value for value in map(_as_list, values) if numbers_only(value)]
+    if labels and numbered:
+        counted = known.counted(numbered[0], path, name)
+        _refuse_wrong_length(name, numbered, len(counted), path)
+    cells, note = _names(name, column, columns.separator, known, path)
     if column.says_no:  # else a row names only what it has, and what is unknown
         cells = replace(cells, others=tuple(dict.fromkeys((*column.keys, *labels))))
     return cells, note
+
+
+def _as_list(value: object) -> Any:
+    """What Python has written into a cell, or the value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "(", "{")):
+        with suppress(DataError):
+            value = python_value(value.strip(), "")
+    return list(value) if isinstance(value, tuple | set) else value
+
+
+def _refuse_wrong_length(name: str, lists: Sequence[list[Any]], labels: int, path: Path) -> None:
+    if (wrong := wrong_length(lists, labels)) is not None:
+        raise DataError(
+            f"{path}: column {short_repr(name)} holds {short_repr(wrong)} and the like, {len(wrong)} times 0 or 1, "
+            f"and there are {labels} labels; write a 0 or 1 for each of these in their order, or names"
+        )
+
+
+def _joined_flags(name: str, value: object, each: int, known: KnownLabels, path: Path) -> tuple[LabelCells, str]:
+    """A column of strings of `each` 0 and 1, such as `value`. Raises DataError unless labels are known for them."""
+    labels = known.counted(value, path, name)
+    if len(labels) != each:
+        listed = f"which lists {len(labels)}" if labels else "a line each, in this order"
+        raise DataError(
+            f"{path}: column {short_repr(name)} holds {short_repr(value)} and the like, which look like 0 or "
+            f"1 for each of {each} labels; name them in labels.txt, {listed}, or write names. If 0 and 1 are names "
+            "of labels, --label-separator says what stands between them"
+        )
+    note = f"column {short_repr(name)} holds 0 or 1 for each of the {each} labels"
+    return LabelCells("names", (name,), labels, known=frozenset(labels), are_flags=True), note
 
 
 def _without_others(cells: LabelCells, note: str, labels: Sequence[str]) -> tuple[LabelCells, str]:
@@ -67,11 +118,12 @@ def _without_others(cells: LabelCells, note: str, labels: Sequence[str]) -> tupl
 def _flags(survey: Survey, names: tuple[str, ...], cut: float | None, path: Path) -> tuple[LabelCells, str]:
     for name in names:
         column = survey.columns.get(name, ColumnSurvey())
-        for value in column.distinct.values():
+        for key, value in column.distinct.items():
             if (flag_of(value) if cut is None else number_of(value)) is None:
-                number = number_of(value) is not None
+                number, row = number_of(value) is not None, column.first_rows[key]
                 raise DataError(
-                    f"{path}: column {short_repr(name)} holds {short_repr(value)}, where a label's column holds "
+                    f"{path}: row {row}: column {short_repr(name)} holds {short_repr(value)}, where a label's "
+                    "column holds "
                     + (
                         "numbers for --label-cut"
                         if cut is not None
@@ -84,8 +136,11 @@ def _flags(survey: Survey, names: tuple[str, ...], cut: float | None, path: Path
     return LabelCells("flags", names, names, cut=cut), f"{many} {list_columns(names)}, of {what}"
 
 
-def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path) -> tuple[LabelCells, str]:
+def _numbers(name: str, column: ColumnSurvey, known: KnownLabels, path: Path) -> tuple[LabelCells, str]:
     """A column of numbers as classes. Raises DataError for what is none."""
+    labels = known.names
+    if _are_padded_names(name, column, labels, path):
+        return LabelCells("names", (name,), labels, known=frozenset(labels)), ""
     numbers = [whole_number(value) for value in column.distinct.values()]
     where = f"{path}: column {short_repr(name)}"
     if any(number is not None and number < -1 for number in numbers):
@@ -102,8 +157,8 @@ def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path)
     classes = sorted({number for number in numbers if number is not None and number >= 0})
     if set(map(str, classes)) <= set(labels):
         return LabelCells("classes", (name,)), f"labels are the numbers in column {short_repr(name)}{unknown}"
-    if labels:
-        cells, note = _classes(name, tuple(labels))
+    if labels and not (known.sorted_from and all(label.isdecimal() for label in labels)):
+        cells, note = _classes(name, known.counted(classes[0] if classes else -1, path, name))
         return cells, note + unknown
     if not column.is_whole or not 2 <= len(classes) <= MAX_CLASSES or classes[-1] > MAX_CLASSES:
         raise DataError(
@@ -118,28 +173,54 @@ def _numbers(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path)
     return LabelCells("classes", (name,)), note
 
 
+def _are_padded_names(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path) -> bool:
+    """Whether numbers with zeros before them, such as 007, are names of labels. Raises DataError if 007 and 7 would
+    be one class."""
+    values = {value.strip() for value in column.distinct.values() if isinstance(value, str)}
+    if not any(len(value) > 1 and value.startswith("0") and value.isdecimal() for value in values):
+        return False
+    if values <= set(labels):
+        return True
+    written: dict[float | None, str] = {}
+    for value in sorted(values):
+        if (other := written.setdefault(number_of(value), value)) != value:
+            raise DataError(
+                f"{path}: column {short_repr(name)} holds {short_repr(other)} and {short_repr(value)}, which are "
+                "one number; write each class in one way, or list both in labels.txt if they are names"
+            )
+    return False
+
+
 def _classes(name: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
     note = f"column {short_repr(name)} counts the {len(labels)} labels, from 0"
     return LabelCells("classes", (name,), labels), note
 
 
-def _names(
-    name: str, values: Sequence[object], separator: str, labels: tuple[str, ...], path: Path
-) -> tuple[LabelCells, str]:
-    """A column of names. Raises DataError where one may be several."""
-    known = frozenset(labels)
-    cells = [value for value in values if isinstance(value, str) and not value.lstrip().startswith(("[", "{"))]
+def _names(name: str, column: ColumnSurvey, said: str, known: KnownLabels, path: Path) -> tuple[LabelCells, str]:
+    """A column of names, with the separator that is `said` between them. Raises DataError where one may be
+    several."""
+    names, where = frozenset(known.names), f"{path}: column {short_repr(name)}"
+    cells = [value for value in column.distinct.values() if isinstance(value, str) and not _is_python(value)]
     note = "" if name == "labels" else f"labels are column {short_repr(name)}"
-    if not separator and (proven := proven_separator(cells, known)):
-        said = f"{note + ',' if note else 'labels are'} separated by {SEPARATOR_NAMES[proven]}"
-        return LabelCells("names", (name,), labels, proven, known=known), said
-    if not separator and (suspected := suspected_separator(cells, known)):
-        example = next(cell for cell in cells if suspected in cell.strip())
-        raise DataError(
-            f"{path}: column {short_repr(name)} holds {short_repr(example)}, and its parts as labels too: if "
-            f"{SEPARATOR_NAMES.get(suspected, suspected)} stands between labels, give --label-separator "
-            f"{short_repr(suspected)}; if it is part of a name, list the names in labels.txt or give "
-            "--label-separator '|'"
-        )
-    is_said = bool(separator) or any(SEPARATOR in cell for cell in cells)
-    return LabelCells("names", (name,), labels, separator or SEPARATOR, is_said, known=known), note
+    separator, added = said, ""
+    if said == "\t" and not any("\t" in cell for cell in cells) and any("\\t" in cell for cell in cells):
+        separator, added = "\\t", "separated by a backslash and a t"
+    elif said and said != SEPARATOR and cells and not any(said in cell for cell in cells):
+        added = f"none of them with the separator {short_repr(said)}"
+    elif not said and (separator := proven_separator(cells, names)):
+        added = f"separated by {separator_name(separator)}"
+    is_used = bool(separator) or any(SEPARATOR in cell for cell in cells)
+    separator = separator or SEPARATOR
+    labels = {part.strip() for cell in cells for part in cell.split(separator)} - {""} - names
+    refuse_quoted(labels, where)
+    refuse_stray(name, column, separator, names, path)
+    if not said:
+        refuse_several(labels, separator if is_used else "", names, where)
+    if added:
+        note = f"{note + ',' if note else 'labels are'} {added}"
+    counted = () if known.sorted_from else known.names
+    return LabelCells("names", (name,), counted, separator, is_used, known=names), note
+
+
+def _is_python(value: str) -> bool:
+    return value.lstrip().startswith(("[", "{"))

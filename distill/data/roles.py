@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr, shorten
-from distill.data.column_survey import Survey
+from distill.data.column_survey import ColumnSurvey, Survey
 from distill.data.columns import (
     FILE_NAMES,
     IMAGE_ADDRESSES,
@@ -24,24 +25,27 @@ from distill.data.columns import (
     normal_name,
 )
 from distill.data.groups import NONE_ASKED, AskedGroups
-from distill.data.label_cells import LabelCells
-from distill.data.label_columns import decide_labels
+from distill.data.label_cells import LabelCells, number_of
+from distill.data.label_columns import KnownLabels, decide_labels
 from distill.data.labels import LabelSet
 
 MAX_LISTED = 20  # columns without a role
+MAX_COMMAS = 8  # parts of a column's name
+FEW_CLASSES = 100
 OWN = frozenset(("text_from",))  # written by `distill data ocr`, for readers
 
 
 @dataclass(frozen=True)
 class Ask:
     """What is asked of a table: `columns` are what its user says, `remembered` what a run does, which counts where
-    it fits. `labels` are those that are known already, and `groups` those that are asked for; the groups of known
-    labels come first. Without `wants_labels`, none are read. `others` are columns that the one who asks reads by
-    themselves."""
+    it fits. `labels` are those that are known already, in the order that numbers count, unless they are
+    `sorted_from` the names in this file; and `groups` are those that are asked for: the groups of known labels come
+    first. Without `wants_labels`, none are read. `others` are columns that the one who asks reads by themselves."""
 
     columns: Columns = field(default_factory=Columns)
     remembered: Columns = field(default_factory=Columns)
     labels: LabelSet | None = None
+    sorted_from: Path | None = None
     wants_labels: bool = True
     others: tuple[str, ...] = ()
     groups: AskedGroups = NONE_ASKED
@@ -90,7 +94,8 @@ def decide_roles(survey: Survey, table: Columns, ask: Ask, path: Path) -> tuple[
     if taken.get("labels"):
         said = ask.columns.over(ask.remembered)
         one_label = ask.exclusive().is_one_of(ask.labels.names if ask.labels else ())
-        cells, label_note = decide_labels(survey, taken["labels"], said, ask.labels, path, one_label)
+        known = KnownLabels(ask.labels.names if ask.labels else (), ask.sorted_from)
+        cells, label_note = decide_labels(survey, taken["labels"], said, known, path, one_label)
     first = {role: names[0] if names else "" for role, names in taken.items()}
     roles = Roles(first.get("id", ""), first.get("text", ""), first.get("image", ""), cells)
     notes = [
@@ -125,7 +130,7 @@ class _Decision:
     def take_said(self, ask: Ask) -> None:
         """Take the columns that the user names. Raises DataError for one that is not there."""
         for role in ROLES:
-            said = _said(ask.columns, role)
+            said = self._said(ask.columns, role)
             if said == (NO_COLUMN,):
                 self.taken[role] = ()
             elif said and (role != "labels" or ask.wants_labels):
@@ -136,7 +141,7 @@ class _Decision:
     def take_where_present(self, columns: Columns, wants_labels: bool) -> None:
         """Take the columns of roles without one, if all are there."""
         for role in ROLES:
-            names = _said(columns, role)
+            names = self._said(columns, role)
             if role in self.taken or not names or (role == "labels" and not wants_labels):
                 continue
             if names == (NO_COLUMN,):
@@ -161,6 +166,21 @@ class _Decision:
                 "of labels, empty where they are unknown: add or rename them, or name with --label-columns those "
                 "that all have"
             )
+
+    def _said(self, columns: Columns, role: Role) -> tuple[str, ...]:
+        """The names that are said; "a, b", which the command line divides, is one again where it names a column."""
+        if role != "labels":
+            name = str(getattr(columns, role))
+            return (name,) if name else ()
+        said, names = list(columns.labels), []
+        while said:
+            joined = (
+                (n, sign.join(said[:n])) for n in range(min(len(said), MAX_COMMAS), 1, -1) for sign in (", ", ",")
+            )
+            count, name = next(((n, name) for n, name in joined if name in self.survey), (1, said[0]))
+            names.append(name)
+            del said[:count]
+        return tuple(names)
 
     def _matches(self, pattern: str) -> list[str]:
         if pattern in self.survey:
@@ -242,11 +262,32 @@ class _Decision:
         return column.holds(role) or (is_address and column.filled > 0)
 
 
-def _said(columns: Columns, role: Role) -> tuple[str, ...]:
-    if role == "labels":
-        return columns.labels
-    name = str(getattr(columns, role))
-    return (name,) if name else ()
+def label_hint(survey: Survey, used: set[str]) -> str:
+    """Which of the columns that are not `used` may hold labels, with the option that takes them; else which there
+    are."""
+    free = {name: column for name, column in survey.columns.items() if name not in used | OWN and column.filled}
+    free = {name: column for name, column in free.items() if not is_pandas_index(name)}
+    numbers = [name for name, column in free.items() if column.is_whole and _are_all(column, number_of)]
+    marks = [name for name, column in free.items() if name not in numbers and column.is_one_or_nothing(survey.rows)]
+    words = [
+        name for name, column in free.items() if name not in (*numbers, *marks) and column.repeats(FEW_CLASSES)
+    ]
+    hints = [f"{list_columns(words)} may hold them: give --label-columns {_quoted(words[0])}"] if words else []
+    if marks:
+        hints.append(
+            f"{list_columns(marks)} hold{'s' * (len(marks) == 1)} one value or nothing: write 1 and 0 in place of "
+            f"these, and give --label-columns {_quoted(','.join(marks))}"
+        )
+    if numbers:
+        hints.append(
+            f"{list_columns(numbers)} hold{'s' * (len(numbers) == 1)} numbers: give --label-columns "
+            f"{_quoted(','.join(numbers))} with the least that counts as 1, --label-cut NUMBER"
+        )
+    return "; ".join(hints) or f"or name their column with --label-columns; it has {list_columns(survey.columns)}"
+
+
+def _are_all(column: ColumnSurvey, holds: Callable[[Any], object]) -> bool:
+    return all(holds(value) is not None for value in column.distinct.values())
 
 
 def _quoted(names: str) -> str:

@@ -21,7 +21,7 @@ from distill.data.formats.open_table import open_table
 from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
 from distill.data.groups import NONE_ASKED, AskedGroups
 from distill.data.image_names import MAX_NAME, file_stem, find_image
-from distill.data.roles import Ask, Roles, could_be, decide_roles, unused_columns
+from distill.data.roles import Ask, Roles, could_be, decide_roles, label_hint, unused_columns
 
 Opener = Callable[[Path, bool], Table]  # of a file; True for its rows as they stand in it
 LARGE = 16 << 20  # bytes of a file that takes a second to read
@@ -151,13 +151,14 @@ def _file_name(image: Any) -> str | None:
 
 @dataclass(frozen=True)
 class OpenRows:
-    """The rows of a file, read once, the reader that makes Examples of them, notes of how they are read, and one of
-    the columns that are not."""
+    """The rows of a file, read once, the reader that makes Examples of them, notes of how they are read, one of
+    the columns that are not, and, without a column of labels, which may be it."""
 
     rows: Iterator[tuple[int, dict[str, Any] | DataError]]
     reader: RowReader
     notes: tuple[str, ...]
     unused: str
+    label_hint: str
     format: str
     published: bool = False
 
@@ -187,8 +188,9 @@ def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opene
         table = opened(path, as_is)
     reader, notes = make_reader(path, table, survey, ask)
     read = reader.converted(table.rows)
-    unused = unused_columns(survey, reader.roles.names() | {*ask.others})
-    return OpenRows(read, reader, notes, unused, table.format, table.published)
+    used = reader.roles.names() | {*ask.others}
+    hint = "" if reader.roles.labels else label_hint(survey, used)
+    return OpenRows(read, reader, notes, unused_columns(survey, used), hint, table.format, table.published)
 
 
 def read_slowly(rows: Iterator[NumberedRow], path: Path, what: str) -> Generator[NumberedRow, None, None]:
@@ -233,11 +235,19 @@ def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[Row
         notes = [f"ids are the {what}", *notes]
     if table.format not in USUAL_FORMATS:
         notes = [f"read as {table.format}", *notes]
-    if has_words and roles.text and survey.columns[roles.text].empty_words:
-        notes.append("'nan' and the like in place of a text are read as no text")
-    if has_words and roles.labels and any(survey.columns[name].empty_words for name in roles.labels.columns):
-        notes.append("'nan' and the like in place of labels are read as unknown, but for labels in labels.txt")
+    if has_words and roles.text and (words := survey.columns[roles.text].empty_words):
+        notes.append(f"{_such_as(words)} in place of a text are read as no text")
+    if has_words and roles.labels:
+        words = {word for name in roles.labels.columns for word in survey.columns[name].empty_words}
+        what = f"{_such_as(words)} in place of labels are read as unknown, but for labels in labels.txt"
+        notes += [what] * bool(words)
     return reader, tuple(notes)
+
+
+def _such_as(words: set[str]) -> str:
+    """What a note calls words for nothing: an error of Excel, which hides what stood there, is named."""
+    error = max((word for word in words if word.startswith("#")), default="nan")
+    return f"'{error}' and the like"
 
 
 def _images_by_id(reader: RowReader, survey: Survey) -> list[str]:

@@ -65,8 +65,8 @@ def split_file(
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
     whole = _undivided_part(source)
     labels = find_labels(source if source.is_dir() else source.parent)
-    rows, image_names, known = _read(whole, Ask(columns, labels=labels), order)
-    labels = labels or collect_labels(rows, source)
+    rows, image_names, known, hint = _read(whole, Ask(columns, labels=labels), order)
+    labels = labels or collect_labels(rows, source, hint)
     for line in look_alikes(labels):
         warn(f"{source}: {line}")
     refuse_unknown_labels([(source.name, row) for row in rows], labels, None)
@@ -103,9 +103,9 @@ def _undivided_part(source: Path) -> Part:
     )
 
 
-def _read(part: Part, ask: Ask, columns: OrderColumns) -> tuple[list[Example], dict[str, str], Order]:
-    """The rows, by their ids the names of those images that are no files, and what is read of them besides. Raises
-    DataError."""
+def _read(part: Part, ask: Ask, columns: OrderColumns) -> tuple[list[Example], dict[str, str], Order, str]:
+    """The rows, by their ids the names of those images that are no files, what is read of them besides, and which
+    column may hold labels if none does. Raises DataError."""
     source = part.path
     cells = _OrderCells(columns, part)
     opened = open_rows(source, replace(ask, others=(columns.group, columns.time)), opened=cells.open)
@@ -118,7 +118,8 @@ def _read(part: Part, ask: Ask, columns: OrderColumns) -> tuple[list[Example], d
             f"{source}: {len(addresses)} of {len(rows)} images are addresses on the web, which are kept and never "
             "fetched: save them to files before training"
         )
-    return rows, image_names, Order(tuple(cells.groups), tuple(cells.times), addresses)
+    order = Order(tuple(cells.groups), tuple(cells.times), addresses)
+    return rows, image_names, order, opened.label_hint
 
 
 def _without_addresses(opened: OpenRows, names: dict[int, str]) -> Iterator[NumberedRow]:

@@ -171,7 +171,7 @@ def test_numbers_are_cut_where_their_user_says(tmp_path: Path) -> None:
     examples = read(tmp_path / "a.csv", content, labels=("fun", "harm"), cut=2.0)
     assert labels_of(examples) == [("fun",), (), ("fun",)]
     with pytest.raises(
-        DataError, match="column 'fun' holds '3', where a label's column holds 0, 1 or nothing; --l"
+        DataError, match="row 1: column 'fun' holds '3', where a label's column holds 0, 1 or nothing; --l"
     ):
         read(tmp_path / "a.csv", content, labels=("fun", "harm"))
 

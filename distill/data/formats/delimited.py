@@ -96,6 +96,7 @@ def _dicts(lines: Iterator[str], path: Path, separator: str) -> Iterator[dict[st
         skipinitialspace=header.count(separator) == header.count(f"{separator} ") > 0,
     )
     try:
+        in_order = sorted(reader.fieldnames or [])
         columns = reader.fieldnames = _header(reader.fieldnames or [], path)
         for row in reader:
             if None in row or None in row.values():
@@ -104,6 +105,11 @@ def _dicts(lines: Iterator[str], path: Path, separator: str) -> Iterator[dict[st
                 yield DataError(
                     f"{path}: line {reader.line_num + before}: expected {len(columns)} fields, separated by "
                     f"{NAMES[separator]}, as in the header; got {count}. Check the quoting"
+                )
+            elif len(columns) > 1 and sorted(row.values()) == in_order:
+                yield DataError(
+                    f"{path}: line {reader.line_num + before}: repeats the header, as in files that were joined; "
+                    "remove the line, and see that the columns after it are in the same order"
                 )
             else:
                 yield row

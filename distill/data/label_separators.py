@@ -1,0 +1,73 @@
+"""What stands between the labels of one cell, and labels that look like several."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+SEPARATOR = "|"
+OTHER_SEPARATORS = (",", ";", "\t")
+SEPARATOR_NAMES = {"\t": "a tab", ",": "a comma", ";": "a semicolon", " ": "a space", "\n": "a line break"}
+OFTEN_IN_NAMES = "-_.'’"  # "center-left" is a label beside "center" and "left"
+LISTS = re.compile(r"[|,;\t\n]")
+JOINTS = re.compile(r"\s(?:and|or|und|et|y)\s|[-_./+&:#~^\\\s]")
+
+
+def separator_name(separator: str) -> str:
+    """How a message calls it."""
+    return SEPARATOR_NAMES.get(separator, separator)
+
+
+def proven_separator(cells: Sequence[str], known: frozenset[str]) -> str:
+    """What stands between labels, proven by labels that are `known`, or by the other cells, each of whose parts is
+    then part of another cell; "" if nothing is proven."""
+    if any(SEPARATOR in cell for cell in cells):
+        return ""
+    for separator in OTHER_SEPARATORS:
+        parts = {cell: {part.strip() for part in cell.split(separator)} - {""} for cell in cells}
+        joined = [cell for cell in cells if separator in cell and cell.strip() not in known]
+        if not joined:
+            continue
+        counts: dict[str, int] = {}
+        for each in parts.values():
+            for part in each:
+                counts[part] = counts.get(part, 0) + 1
+        if all(part in known if known else counts[part] > 1 for cell in joined for part in parts[cell]):
+            return separator
+    return ""
+
+
+def suspected_separator(labels: Iterable[str], known: frozenset[str]) -> tuple[str, str]:
+    """What may stand between labels though it often stands within one, such as a space or /: each label that has
+    it consists of others, "sad glad" of "sad" and "glad". With it, such a label; "" and "" for nothing."""
+    whole = set(labels)
+    with_sign: dict[str, list[str]] = {}
+    for label in sorted(whole - known):
+        for sign in sorted({*label}):
+            if not sign.isalnum() and sign not in OFTEN_IN_NAMES:
+                with_sign.setdefault(sign, []).append(label)
+    for sign, joined in sorted(
+        with_sign.items(), key=lambda pair: pair[0].isspace()
+    ):  # "sad / glad" is joined by /
+        if all(part.strip() in whole for label in joined for part in label.split(sign)):
+            return sign, joined[0]
+    return "", ""
+
+
+def several_in_one(labels: Sequence[str]) -> list[str]:
+    """The labels that may be several: all their parts are labels, or some where a comma, semicolon, tab or |
+    stands between them."""
+    whole = set(labels)
+    parts_of = {label: {part.strip() for part in LISTS.split(label)} - {""} for label in labels}
+    counts = Counter(part for parts in parts_of.values() for part in parts)
+    return [
+        label
+        for label in labels
+        if (len(parts_of[label]) > 1 and any(counts[part] > 1 for part in parts_of[label]))
+        or any(_is_joined(label, joint, whole) for joint in {*JOINTS.findall(label)})
+    ]
+
+
+def _is_joined(label: str, joint: str, whole: set[str]) -> bool:
+    return all(part.strip() in whole for part in label.split(joint))
