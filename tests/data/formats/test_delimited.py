@@ -1,0 +1,62 @@
+"""CSV and TSV: which lines are rows, where a file does not say it plainly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from distill.core.errors import DataError
+from distill.data.dataset import read_examples
+
+PLAIN = [f"{number},word{number} and more,{('sad', 'glad')[number % 2]}" for number in range(8)]
+
+
+def write(path: Path, *lines: str, header: str = "id,text,labels") -> Path:
+    path.write_bytes("\n".join([header, *lines, ""]).encode())
+    return path
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+@pytest.mark.parametrize("last", [3, 6])
+def test_a_quote_that_makes_rows_to_a_text_is_refused_with_its_line(
+    tmp_path: Path, separator: str, last: int
+) -> None:
+    rows = [line.replace(",", separator) for line in PLAIN]
+    rows[2] = rows[2].replace("word2", '"word2')
+    rows[last] = rows[last].replace("more", 'more"')
+    path = write(tmp_path / "posts.csv", *rows, header=separator.join(("id", "text", "labels")))
+    with pytest.raises(DataError, match=f"lines 4 to {last + 2}: a quote in line 4 makes one text of lines"):
+        read_examples(path)
+
+
+def test_a_quote_that_makes_rows_to_a_text_is_refused_where_texts_come_last(tmp_path: Path) -> None:
+    rows = [f"m{number}.png,word{number} and more" for number in range(8)]
+    rows[2], rows[4] = 'm2.png,"word2 and more', 'm4.png,word4 and more"'
+    path = write(tmp_path / "posts.csv", *rows, header="image,text")
+    with pytest.raises(DataError, match="lines 4 to 6: a quote in line 4"):
+        read_examples(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "One line,\nand another, of two columns",
+        "It rains, again,\nand it pours, again,\nand it snows, again",
+        "9,lists,of,numbers\n8,7,6\n5,4,3",
+        "It ends in commas,\nall of it,\n",
+        "sad, glad\nglad, sad",
+        'He said ""no"", twice\r\nand left, sad',
+    ],
+)
+def test_a_text_of_several_lines_is_one_text_however_many_commas_it_has(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "posts.csv", *PLAIN, f'8,"{text}",sad')
+    assert read_examples(path)[8].text == text.replace('""', '"')
+    whole = write(tmp_path / "all.csv", *(f'{number},"{text}",sad' for number in range(8)))
+    assert {example.text for example in read_examples(whole)} == {text.replace('""', '"')}
+
+
+def test_a_quote_that_none_closes_is_refused_with_the_line_where_it_begins(tmp_path: Path) -> None:
+    path = write(tmp_path / "posts.csv", *PLAIN[:2], '2,"open,sad', *PLAIN[3:])
+    with pytest.raises(DataError, match="lines 4 to 9: broken CSV: unexpected end of data; a quote that begins"):
+        read_examples(path)
