@@ -31,6 +31,7 @@ from distill.data.image_names import is_data_url, is_on_web
 from distill.data.roles import Ask
 from distill.data.rows import OpenRows, open_rows
 from distill.data.stratify import SHARES
+from distill.data.time_notation import Notations
 from distill.data.time_order import parse_time
 
 RECORD = "split.json"
@@ -152,6 +153,7 @@ class _OrderCells:
     def _listen(self, table: Table, path: Path) -> Iterator[NumberedRow]:
         self.groups.clear()
         self.times.clear()
+        notations = Notations()
         for number, row in table.rows:
             where = f"{path}: row {number}"
             if self.columns.group and isinstance(row, dict):
@@ -159,7 +161,12 @@ class _OrderCells:
             if self.columns.time and isinstance(row, dict):
                 cell = _cell(row, self.columns.time, where)
                 self.times.append(parse_time(cell, f"{where}: {self.columns.time}"))
+                notations.add(cell, self.times[-1], number)
             yield number, row
+        try:
+            notations.check(self.columns.time)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
 
 
 def _cell(row: dict[str, Any], column: str, where: str) -> Any:

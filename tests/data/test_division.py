@@ -156,10 +156,56 @@ def test_times_are_numbers_or_iso_8601(value: object, seconds: float) -> None:
     assert parse_time(value, "row 1") == seconds
 
 
-@pytest.mark.parametrize("value", [None, True, "yesterday", "", "nan", float("inf"), ["2024"], 10**400])
+@pytest.mark.parametrize("value", [None, True, "yesterday", "", "nan", "2024_05", float("inf"), ["2024"], 10**400])
 def test_what_is_no_time_is_refused_with_its_row(value: object) -> None:
     with pytest.raises(DataError, match=r"row 1: date is .*, not a time; write a number or an ISO 8601 time"):
         parse_time(value, "row 1: date")
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (
+            ["20240501", "2024-05-02"],
+            "ISO 8601 times ('2024-05-02' in row 2) and compact dates ('20240501' in row 1)",
+        ),
+        ([2010, "2024-05-02"], "ISO 8601 times ('2024-05-02' in row 2) and years (2010 in row 1)"),
+        (["7", "2024-05-02"], "ISO 8601 times ('2024-05-02' in row 2) and numbers ('7' in row 1)"),
+        (
+            [1700000000, 1700000000000],
+            "seconds since 1970 (1700000000 in row 1) and milliseconds since 1970 (1700000000000 in row 2)",
+        ),
+        (["2024", "202405"], "years ('2024' in row 1) and compact months ('202405' in row 2)"),
+        (
+            ["20240501", "20240502", "20240503", "0"],
+            "compact dates ('20240501' in row 1) and numbers ('0' in row 4)",
+        ),
+    ],
+)
+def test_a_column_of_several_notations_of_times_is_refused_with_an_example_of_each(
+    tmp_path: Path, times: list[object], message: str
+) -> None:
+    dates = [times[n % len(times)] for n in range(40)]
+    source = write(tmp_path / "all.jsonl", rows_with(40, date=dates))
+    with pytest.raises(DataError) as caught:
+        split_file(source, tmp_path / "out", 13, order=OrderColumns(time="date"))
+    text = f"all.jsonl: column 'date' mixes notations of times: {message}; write all in one, such as 2024-05-01"
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [f"202405{1 + n % 30:02d}" for n in range(60)],
+        list(range(1890, 1950)),
+        [n * n * 1000.5 for n in range(60)],
+        [100_000 * 2**n for n in range(60)],  # numbers of posts, as they are counted through by some networks
+        ["2024-05-01", "2024-05-02T12:00:00Z", "2024-05-03 10:00", "2024-05-04T10:00:00+02:00"] * 15,
+    ],
+)
+def test_a_column_of_one_notation_of_times_is_divided(tmp_path: Path, times: list[object]) -> None:
+    source = write(tmp_path / "all.jsonl", rows_with(60, date=times))
+    assert sum(split_file(source, tmp_path / "out", 13, order=OrderColumns(time="date"))) == 60
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
