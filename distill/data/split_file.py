@@ -73,6 +73,8 @@ def split_file(
     refuse_unknown_labels([(source.name, row) for row in rows], labels, None)
     targets = encode_targets(rows, labels)
     parts = divide(rows, labels, source, seed, known)
+    for line in _lopsided(dict(zip(SHARES, map(len, parts), strict=True))):
+        warn(f"{source}: {line}")
     with atomic_folder(out) as folder:
         positives = {}
         for name, part in zip(SHARES, parts, strict=True):
@@ -86,6 +88,18 @@ def split_file(
         named = {"columns": columns.to_json() | asdict(order)}
         write_json(folder / RECORD, record | named | {"shares": SHARES, "positives": positives})
     return tuple(len(part) for part in parts)
+
+
+def _lopsided(sizes: dict[str, int]) -> Iterator[str]:
+    """A warning of splits of less than half the share that they are to have; none of a few rows."""
+    rows = sum(sizes.values())
+    small = [
+        f"{name} has {sizes[name] / rows:.0%} of the rows in place of {share:.0%}"
+        for name, share in SHARES.items()
+        if sizes[name] + 1 < share * rows / 2
+    ]
+    if small:
+        yield f"{', '.join(small)}: what stays together is large; name another column, or give more rows"
 
 
 def _undivided_part(source: Path) -> Part:

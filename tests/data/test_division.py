@@ -117,6 +117,27 @@ def test_rows_of_a_group_stay_together_and_empty_cells_are_no_group(tmp_path: Pa
     assert json.loads((tmp_path / "out/split.json").read_text())["columns"] == {"group": "author", "time": ""}
 
 
+@pytest.mark.parametrize(("authors", "sizes"), [(3, (14, 14, 14)), (4, (20, 10, 10))])
+def test_few_groups_leave_no_split_empty(tmp_path: Path, authors: int, sizes: tuple[int, ...]) -> None:
+    rows = 42 if authors == 3 else 40
+    source = write(tmp_path / "all.jsonl", rows_with(rows, author=[n % authors for n in range(rows)]))
+    assert split_file(source, tmp_path / "out", 13, order=OrderColumns(group="author")) == sizes
+
+
+def test_fewer_groups_than_splits_are_refused_with_their_number(tmp_path: Path) -> None:
+    source = write(tmp_path / "all.jsonl", rows_with(42, author=["one"] * 42))
+    with pytest.raises(DataError, match=r"42 rows in 1 group that stay together cannot be divided into 3 parts"):
+        split_file(source, tmp_path / "out", 13, order=OrderColumns(group="author"))
+
+
+def test_a_group_that_leaves_the_others_little_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "all.jsonl", rows_with(60, author=["one"] * 57 + ["two", "three", "four"]))
+    split_file(source, tmp_path / "out", 13, order=OrderColumns(group="author"))
+    assert "dev has 3% of the rows in place of 15%, test has 2% of" in capsys.readouterr().err
+
+
 def test_train_is_the_earliest_and_test_the_latest(tmp_path: Path) -> None:
     days = np.random.default_rng(0).permutation(100)
     dates = [f"2024-0{1 + day // 28}-{1 + day % 28:02d}T00:00:00Z" for day in days.tolist()]
