@@ -595,7 +595,7 @@ def _given(**inputs: PathLike | None) -> list[Path]:
 
 
 def _with_unlabelled(splits: distill.Splits, unlabelled: PathLike | None) -> distill.Splits:
-    from distill.data.checks import with_unlabelled
+    from distill.data.unlabelled import with_unlabelled
 
     return with_unlabelled(splits, None if unlabelled is None else to_path("unlabelled", unlabelled))
 
