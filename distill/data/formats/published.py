@@ -75,7 +75,7 @@ ROW_FORMS = (
 )
 FOUND = Columns(id="id", labels=("labels",))
 TREE_FORMS = (
-    TreeForm("COCO", coco.fits, coco.rows, coco.image_folders),
+    TreeForm("COCO", coco.fits, coco.rows, coco.image_folders, describe=coco.describe),
     TreeForm("MMHS150K", mmhs150k.fits, mmhs150k.rows, _in(*mmhs150k.IMAGE_FOLDERS)),
     TreeForm(
         *("Label Studio JSON", label_studio.is_full, label_studio.full_rows, _in(*label_studio.IMAGE_FOLDERS)),
