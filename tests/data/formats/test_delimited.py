@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,19 @@ def test_a_quote_that_none_closes_is_refused_with_the_line_where_it_begins(tmp_p
     path = write(tmp_path / "posts.csv", *PLAIN[:2], '2,"open,sad', *PLAIN[3:])
     with pytest.raises(DataError, match="lines 4 to 9: broken CSV: unexpected end of data; a quote that begins"):
         read_examples(path)
+
+
+def test_a_file_that_is_utf_8_but_for_some_bytes_is_refused_with_the_line_of_the_first(tmp_path: Path) -> None:
+    path = write(tmp_path / "posts.csv", *PLAIN, "8,déjà vu,fâché", "9,déjà vu,sad")
+    path.write_bytes(path.read_bytes().replace(b"word5", b"w\xe9rd5").replace(b"word6", b"w\xe9rd6"))
+    message = "line 7: byte 0xe9 after '5,w' is not UTF-8, as 2 other lines are (2 are not); write the whole file"
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_examples(path)
+
+
+def test_a_file_of_windows_1252_is_read_even_if_a_line_is_utf_8_by_chance(tmp_path: Path) -> None:
+    rows = [f"{number},«déjà vu»,fâché" for number in range(8)] + ["8,CAFÉ»,sad"]
+    path = tmp_path / "posts.csv"
+    path.write_bytes("\n".join(["id,text,labels", *rows]).encode("cp1252"))
+    assert [example.text for example in read_examples(path)] == ["«déjà vu»"] * 8 + ["CAFÉ»"]
+    assert "CAFÉ»".encode("cp1252").decode("utf-8")
