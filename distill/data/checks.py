@@ -62,7 +62,8 @@ def faults_of(splits: Splits, rows: Sequence[Row], owner: Path | None = None) ->
 
 def image_faults(broken: Sequence[str]) -> Iterator[str]:
     """The line about images that cannot be read, as `facts_of` lists them; none where all can."""
-    return _listed("image missing or unreadable; fix or remove the row", broken)
+    elsewhere = "give --images FOLDER if they are elsewhere, or " * any("no such image" in each for each in broken)
+    return _listed(f"image missing or unreadable; {elsewhere}fix or remove the row", broken)
 
 
 def warnings_of(splits: Splits, rows: Sequence[Row], duplicates: Sequence[Duplicates]) -> list[str]:

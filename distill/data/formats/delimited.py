@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from distill.core.errors import DataError
 from distill.core.inputs import bounded_lines
 from distill.core.untrusted import short_repr
+from distill.data.columns import list_columns
 from distill.data.examples import MAX_TEXT
 from distill.data.formats.quoting import PlainRows
 from distill.data.formats.table import Table
@@ -26,6 +27,7 @@ SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|"}
 SAID_SEPARATOR = re.compile("sep=.", re.IGNORECASE)
 OPEN_QUOTE = '; a quote that begins a field opens it up to the next one: within such a field, write "" for a quote'
+UNNAMED = "Unnamed: "  # as pandas calls a column without a name
 MAX_FIELD = 10 * MAX_TEXT  # a text over MAX_TEXT is its row's fault, but an open quote cannot swallow the file
 
 
@@ -120,14 +122,20 @@ def _dicts(
     begin = before + 1  # the line in which a row begins
     try:
         columns = _header(next(reader, []), path)
+        is_first = True  # where a title stands above the header, its rows have other numbers of fields
         known = plain(len(columns))
         begin = before + reader.line_num + 1
         for row in reader:
             end = before + reader.line_num
             if row and len(row) != len(columns):
+                why = "Check the quoting"
+                if is_first:
+                    why += (
+                        f", and that {list_columns(columns)} is the header: what stands above it is to be removed"
+                    )
                 yield DataError(
                     f"{path}: {_lines(begin, end)}: expected {len(columns)} fields, separated by "
-                    f"{NAMES[separator]}, as in the header; got {len(row)}. Check the quoting"
+                    f"{NAMES[separator]}, as in the header; got {len(row)}. {why}"
                 )
             elif end > begin and known.swallowed(row):
                 yield DataError(
@@ -136,7 +144,7 @@ def _dicts(
                 )
             elif row:
                 yield dict(zip(columns, row, strict=True))
-            begin = end + 1
+            is_first, begin = is_first and not row, end + 1
     except csv.Error as error:
         where = _lines(begin, before + reader.line_num)
         raise DataError(f"{path}: {where}: broken CSV: {error}{OPEN_QUOTE}") from error
@@ -148,8 +156,11 @@ def _lines(begin: int, end: int) -> str:
 
 def _header(columns: Iterable[str], path: Path) -> list[str]:
     """The names of the columns; those without a name are called as pandas calls them. Raises DataError."""
-    names = [name if name.strip() else f"Unnamed: {index}" for index, name in enumerate(columns)]
+    names = [name if name.strip() else f"{UNNAMED}{index}" for index, name in enumerate(columns)]
     for name, count in Counter(names).items():
         if count > 1:
-            raise DataError(f"{path}: the header has two columns {short_repr(name)}; keep one of them")
+            raise DataError(
+                f"{path}: the header has two columns {short_repr(name)}; keep one of them, or, if it is a row, "
+                "write a header above it"
+            )
     return names

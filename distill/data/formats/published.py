@@ -107,9 +107,22 @@ def recognise(table: Table, path: Path) -> Table:
         rows=rows,
         columns=CANONICAL,
         image_folders=(*table.image_folders, *_near(path, form.image_folders(path))),
-        convert=partial(form.convert, path),
+        convert=partial(_converted, form, path),
         published=True,
     )
+
+
+def _converted(form: RowForm, path: Path, row: Row) -> Row:
+    """A row of a form in distill's columns. Raises DataError, which says what the file was taken for."""
+    own = (
+        f"the file was taken for {form.name}; to read its columns as they stand, name some, such as --label-columns"
+    )
+    try:
+        return form.convert(path, row)
+    except KeyError as error:
+        raise DataError(f"has no {error}; {own}") from error
+    except DataError as error:
+        raise DataError(f"{error}; {own}") from error
 
 
 def open_tree(tree: Any, path: Path) -> Table | None:

@@ -28,8 +28,8 @@ def encoding_of(path: Path) -> str:
 
 
 def table_encoding(path: Path) -> str:
-    """The same, or cp1252, in which Excel saves, for a file that is not UTF-8. Raises DataError, also for one that is
-    UTF-8 but for some lines."""
+    """The same, or cp1252, in which Excel saves, for a file that is not UTF-8. Raises DataError, also where some
+    lines are UTF-8 and others are not."""
     encoding = encoding_of(path)
     return "cp1252" if encoding == "utf-8-sig" and not _decodes(path) else encoding
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from distill.core.errors import DataError
+from distill.data.columns import Columns
 from distill.data.dataset import read_examples
+from distill.data.roles import Ask
 
 PLAIN = [f"{number},word{number} and more,{('sad', 'glad')[number % 2]}" for number in range(8)]
 
@@ -77,3 +79,42 @@ def test_a_file_of_windows_1252_is_read_even_if_a_line_is_utf_8_by_chance(tmp_pa
     path.write_bytes("\n".join(["id,text,labels", *rows]).encode("cp1252"))
     assert [example.text for example in read_examples(path)] == ["«déjà vu»"] * 8 + ["CAFÉ»"]
     assert "CAFÉ»".encode("cp1252").decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("\n".join(PLAIN), "the first line holds '0', 'word0 and more', 'sad', which looks like a row"),
+        ("My export,,\nid,text,labels\n1,a b,sad", "the first line names one of 3 columns, 'My export'; if it is"),
+        ("# of 2024\nid,text,labels\n1,a b,sad", "got 3. Check the quoting, and that '# of 2024' is the header"),
+        ("My export\n" + "\n".join(f"{n};a b;sad" for n in range(6)), "'My export', has one column and the others"),
+        (
+            "id^text^labels\n1^a b^sad",
+            "the header 'id^text^labels' is one column, as its separator is none of comm",
+        ),
+        ("0,a text of four words,1,0,0", "two columns '0'; keep one of them, or, if it is a row, write a header"),
+        ("a text of four words\none more of four words", "if that is a row, write a header above it"),
+    ],
+)
+def test_a_first_line_that_is_no_header_is_refused_as_that(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "posts.csv"
+    path.write_text(content + "\n")
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_examples(path)
+    if content.startswith("0,word0"):  # even if its user obeys another message
+        with pytest.raises(DataError, match="has the file no header"):
+            read_examples(path, Ask(Columns(text="word0 and more", labels=("sad",))))
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [("0,1,2", "1"), ("No,What does the meme say,Mood", "What does the meme say"), ("2023,plot,mood", "plot")],
+)
+def test_a_header_of_other_words_is_a_header(tmp_path: Path, header: str, text: str) -> None:
+    path = write(tmp_path / "posts.csv", *PLAIN, header=header)
+    assert len(read_examples(path, Ask(Columns(text=text, labels=(header.split(",")[2],))))) == 8
+
+
+def test_texts_with_as_many_semicolons_each_are_texts(tmp_path: Path) -> None:
+    path = write(tmp_path / "posts.csv", *(f"one; and {number}" for number in range(9)), header="text")
+    assert len(read_examples(path, Ask(wants_labels=False))) == 9

@@ -423,3 +423,18 @@ def test_coco_whose_annotations_are_all_of_other_images_or_of_no_kind_is_refused
     path = changed_coco(tmp_path / "c", lambda tree: tree["images"][0].update(id=tree["images"][1]["id"]))
     with pytest.raises(DataError, match="two images have the id '1'; give each its own"):
         read_examples(path)
+
+
+def test_a_label_of_ones_own_beside_a_link_is_no_semeval(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("id,text,label,link\n1,a,sad,http://x\n2,b,glad,http://y\n")
+    assert [row.labels for row in read_examples(path)] == [("sad",), ("glad",)]
+
+
+def test_a_row_that_a_published_form_has_not_names_the_form_and_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("id,text,label,link\n1,a,propagandistic,http://x\n2,b,glad,http://y\n")
+    message = "got 'glad'; the file was taken for SemEval-2024 Task 4; to read its columns as they stand, name some"
+    with pytest.raises(DataError, match=message):
+        read_examples(path)
+    assert read_examples(path, Ask(Columns(labels=("label",))))[1].labels == ("glad",)
