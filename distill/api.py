@@ -524,10 +524,10 @@ def select(
 
     `model` is a run or a Bundle. `per_label` posts are chosen for each label alone (None: all, divided among the
     labels).
-    Posts that a run has learned from, that are nearly equal to a row of the labelled dataset `data`, or to another
-    post, are left out. `split`, `recursive` and `columns` say what of `unlabelled` is read and how; `provider` and
-    `runtime` open a Bundle as in `distill.load`. Raises DataError, RunError, BundleError, InstallError and
-    OutputError.
+    Posts that carry a label, that a run has learned from, that are nearly equal to a row of the labelled dataset
+    `data`, or to another post, are left out. `split`, `recursive` and `columns` say what of `unlabelled` is read
+    and how; `provider` and `runtime` open a Bundle as in `distill.load`. Raises DataError, RunError, BundleError,
+    InstallError and OutputError.
     """
     from distill.core.extras import require
     from distill.data.roles import Ask
@@ -558,7 +558,7 @@ def select(
     from distill.training.selection.rule import Rule
     from distill.training.selection.select import rows_of, select_posts
 
-    posts, failed = read_posts(source)
+    posts, failed = read_posts(source, labels)
     splits = None if data is None else read_dataset(data, folder)
     labelled = [] if splits is None else [*splits.train, *splits.dev, *splits.test]
     options = RunOptions(provider=provider, runtime=runtime)
@@ -595,7 +595,7 @@ def _given(**inputs: PathLike | None) -> list[Path]:
 
 
 def _with_unlabelled(splits: distill.Splits, unlabelled: PathLike | None) -> distill.Splits:
-    from distill.data.checks import with_unlabelled
+    from distill.data.unlabelled import with_unlabelled
 
     return with_unlabelled(splits, None if unlabelled is None else to_path("unlabelled", unlabelled))
 

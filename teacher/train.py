@@ -13,8 +13,8 @@ import torch
 from distill.core.errors import RunError
 from distill.core.recipe import TeacherConfig
 from distill.core.terminal import note
-from distill.data.checks import with_unlabelled
 from distill.data.dataset import Splits
+from distill.data.unlabelled import with_unlabelled
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset

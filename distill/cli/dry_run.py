@@ -229,7 +229,7 @@ def _read(
     from distill.api import read_by_recipe
     from distill.core.files import refuse_overwriting
     from distill.core.recipe import Recipe
-    from distill.data.checks import with_unlabelled
+    from distill.data.unlabelled import with_unlabelled
 
     settings = Recipe.load(recipe, overrides)
     refuse_overwriting(out, data, *([] if unlabelled is None else [unlabelled]))

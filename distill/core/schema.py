@@ -79,7 +79,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file. Raises RecipeError."""
     content = read_input(path, MAX_TOML, RecipeError)
     try:
-        return _parse(content.decode("utf-8"))
+        return _parse(content.decode("utf-8-sig"))  # Windows' editors write a byte order mark
     except ValueError as error:
         raise RecipeError(f"{path}: not readable as TOML: {shorten(str(error))}") from error
 

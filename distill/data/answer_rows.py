@@ -28,6 +28,7 @@ SUFFIXES = (*TABLES, ".npz")
 NESTED: dict[str, Scale | None] = {"answers": None, "probabilities": "probabilities", "logits": "logits"}
 VALUES: dict[str, Scale | None] = {"value": None, "probability": "probabilities", "logit": "logits"}
 BESIDE = ("labels", "text", "image", "ocr_text", "ask")  # columns of datasets and predictions; they are not read
+NO_ERROR = ("", "0", "0.0", "false", "no", "nan", "null", "none", "na", "n/a", "ok")
 UNKNOWN = ("", "nan", "null", "none", "na")  # in text files, where there is no answer
 
 
@@ -90,7 +91,7 @@ def _parse(row: Any, where: str, labels: frozenset[str]) -> AnswerRow:
         raise DataError(f"{where}: has no 'id'; it has {_listed(row)}")
     id_, annotator, failed = _name(cells.pop("id"), "id", where), take("annotator"), take("error")
     annotator = None if annotator in (None, "") else _name(annotator, "annotator", where)
-    if isinstance(failed, str) and failed:
+    if failed and str(failed).strip().lower() not in NO_ERROR:
         return AnswerRow(where, id_, annotator, {}, None, is_failed=True)
     values, scale = _values(cells, where, labels)
     return AnswerRow(where, id_, annotator, values, scale)

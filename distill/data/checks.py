@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
-from distill.data.dataset import SPLIT_NAMES, Example, Splits, read_examples
+from distill.data.dataset import SPLIT_NAMES, Example, Splits
 from distill.data.duplicates import WORDS, Duplicates, Row, find_duplicates
 from distill.data.image_facts import facts_of, image_hash
 from distill.data.labels import LabelSet
 from distill.data.likeness import alike
-from distill.data.roles import Ask
 from distill.preprocess.text import has_text
 
 FEWEST_DEV, FEWEST_POSITIVES = 50, 3  # rows of dev, and of a label there; with fewer, chance decides
@@ -64,7 +62,8 @@ def faults_of(splits: Splits, rows: Sequence[Row], owner: Path | None = None) ->
 
 def image_faults(broken: Sequence[str]) -> Iterator[str]:
     """The line about images that cannot be read, as `facts_of` lists them; none where all can."""
-    return _listed("image missing or unreadable; fix or remove the row", broken)
+    elsewhere = "give --images FOLDER if they are elsewhere, or " * any("no such image" in each for each in broken)
+    return _listed(f"image missing or unreadable; {elsewhere}fix or remove the row", broken)
 
 
 def warnings_of(splits: Splits, rows: Sequence[Row], duplicates: Sequence[Duplicates]) -> list[str]:
@@ -172,31 +171,6 @@ def _unknown_labels(rows: Sequence[Row], labels: LabelSet, owner: Path | None) -
             "or train a new model"
         )
     return fault, unknown
-
-
-def read_unlabelled(path: Path, splits: Splits) -> list[Example]:
-    """Examples for a teacher to label; their own labels are not used. Examples whose content is in a split, and
-    duplicates, are left out. Raises DataError for rows and images that cannot be read."""
-    examples = read_examples(path, Ask(remembered=splits.columns, wants_labels=False))
-    _, broken = facts_of([("unlabelled", example) for example in examples])
-    for fault in image_faults(broken):
-        raise DataError(fault)
-    return _fresh([replace(example, labels=None, unknown_labels=()) for example in examples], splits)
-
-
-def with_unlabelled(splits: Splits, path: Path | None) -> Splits:
-    """With the examples of a file beside the dataset's own unlabelled ones, each content once, and none that is in
-    a split: of such an example a label is known. Raises as `read_unlabelled`."""
-    more = [] if path is None else read_unlabelled(path, splits)
-    return replace(splits, unlabelled=_fresh([*splits.unlabelled, *more], splits))
-
-
-def _fresh(examples: Sequence[Example], splits: Splits) -> list[Example]:
-    if not examples:
-        return []
-    in_splits = {content_hash(example) for part in (splits.train, splits.dev, splits.test) for example in part}
-    fresh = {hash_: example for example in examples if (hash_ := content_hash(example)) not in in_splits}
-    return list(fresh.values())
 
 
 def content_hash(example: Example) -> str:

@@ -23,7 +23,7 @@ from distill.data.likeness import groups_of, text_key
 from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
 from distill.data.time_order import time_split
 
-VERSION = 1  # raise it with every change of how rows are divided, which must miss the cache
+VERSION = 2  # raise it with every change of how rows are divided, which must miss the cache
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,12 @@ def _divide(
     looks = image_groups(read_facts([None if row.id in order.addresses else row.image for row in rows]))
     keys = (_keys(row, looks[number], order, number) for number, row in enumerate(rows))
     groups = groups_of(track(keys, "comparing rows", len(rows)))
+    count = int(groups.max(initial=-1)) + 1
+    if any(order.groups) and count < len(shares):
+        raise DataError(
+            f"{len(rows)} rows in {count} group{'s' * (count > 1)} that stay together cannot be divided into "
+            f"{len(shares)} parts; give rows of more groups, or name another column with --group-column"
+        )
     if order.times:
         return time_split(np.array(order.times), shares, groups)
     # `check_splits` reports labels outside the set, all of them at once.

@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
+from distill.data.carried_labels import carries_label
 from distill.data.dataset import Example, say
 from distill.data.examples import image_name
+from distill.data.labels import LabelSet
 from distill.data.rows import FIRST_ROWS, open_rows
 from distill.data.sources import FailedRow, Source
 
 
 @dataclass(frozen=True)
 class Post:
-    """A row as its file has it, the Example made of it, the column of its image, "" for none, and whether it has
-    one of its id."""
+    """A row as its file has it, the Example made of it, the column of its image, "" for none, whether it has
+    one of its id, and whether the row carries a label already."""
 
     row: dict[str, Any]
     example: Example
     image_column: str
     has_id: bool
+    is_labelled: bool = False
 
     def row_in(self, folder: Path, is_binary: bool) -> dict[str, Any]:
         """The row for a file in this folder: with an id, its image by its path from there; one that the row itself
@@ -34,11 +37,12 @@ class Post:
         return row
 
 
-def read_posts(source: Source) -> tuple[list[Post], list[FailedRow]]:
-    """All posts, and those that cannot be read. Raises DataError if the source itself cannot be."""
+def read_posts(source: Source, labels: LabelSet) -> tuple[list[Post], list[FailedRow]]:
+    """All posts, which are to get some of the `labels`, and those that cannot be read. Raises DataError if the
+    source itself cannot be."""
     posts: list[Post] = []
     failed: list[FailedRow] = []
-    for item in _items(source):
+    for item in _items(source, labels):
         if isinstance(item, Post):
             posts.append(item)
         else:
@@ -46,7 +50,7 @@ def read_posts(source: Source) -> tuple[list[Post], list[FailedRow]]:
     return posts, failed
 
 
-def _items(source: Source) -> Iterator[Post | FailedRow]:
+def _items(source: Source, labels: LabelSet) -> Iterator[Post | FailedRow]:
     if source.kind == "images":
         for file in source.image_files():
             example = file.read()
@@ -58,6 +62,7 @@ def _items(source: Source) -> Iterator[Post | FailedRow]:
                 )
         return
     said: set[str] = set()
+    columns = source.ask.columns.over(source.ask.remembered)
     for path in source.files:
         opened = open_rows(path, source.ask, FIRST_ROWS)
         say(path, opened.all_notes(), said)
@@ -68,4 +73,5 @@ def _items(source: Source) -> Iterator[Post | FailedRow]:
                 yield FailedRow(opened.reader.name(row, number), str(error))
                 continue
             assert isinstance(row, dict)  # `read` raises for others
-            yield Post(row, example, opened.reader.roles.image or "", bool(opened.reader.roles.id))
+            roles, is_labelled = opened.reader.roles, carries_label(row, columns, labels)
+            yield Post(row, example, roles.image or "", bool(roles.id), is_labelled)

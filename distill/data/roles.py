@@ -10,7 +10,7 @@ from typing import Any
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr, shorten
-from distill.data.column_survey import ColumnSurvey, Survey
+from distill.data.column_survey import ColumnSurvey, Survey, looks_like_text
 from distill.data.columns import (
     FILE_NAMES,
     IMAGE_ADDRESSES,
@@ -248,11 +248,12 @@ class _Decision:
             return
         likely = [name for name in self.free() if name not in OWN and self._may_be(name, role)]
         if likely:
+            no_header = "; if that is a row, write a header above it" * looks_like_text(likely[0])
             example = _quoted(",".join(likely) if role == "labels" else likely[0])
             raise DataError(
                 f"{self.path}: no column is known to be the {role}, but {list_columns(likely)} "
                 f"look{'s' * (len(likely) == 1)} like {'labels' if role == 'labels' else 'one'}; give "
-                f"{OPTIONS[role]} {example}, or {OPTIONS[role]} - if there is none"
+                f"{OPTIONS[role]} {example}, or {OPTIONS[role]} - if there is none{no_header}"
             )
 
     def _may_be(self, name: str, role: Role) -> bool:

@@ -20,6 +20,7 @@ from distill.data.formats.json_rows import parsed_once
 from distill.data.formats.open_table import open_table
 from distill.data.formats.table import Convert, NumberedRow, Table, convert_rows
 from distill.data.groups import NONE_ASKED, AskedGroups
+from distill.data.header import refuse_other_header
 from distill.data.image_names import MAX_NAME, file_stem, find_image
 from distill.data.roles import Ask, Roles, could_be, decide_roles, label_hint, unused_columns
 
@@ -218,6 +219,8 @@ def _named(columns: Columns) -> set[str]:
 
 def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[RowReader, tuple[str, ...]]:
     """The reader of a table by the survey of its rows, and notes of how they are read. Raises DataError."""
+    if table.is_text and not table.published:
+        refuse_other_header(survey, path)
     roles, notes = decide_roles(survey, table.columns, ask, path)
     has_words = table.is_text
     folder = ask.columns.over(ask.remembered).images

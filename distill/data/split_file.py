@@ -31,6 +31,7 @@ from distill.data.image_names import is_data_url, is_on_web
 from distill.data.roles import Ask
 from distill.data.rows import OpenRows, open_rows
 from distill.data.stratify import SHARES
+from distill.data.time_notation import Notations
 from distill.data.time_order import parse_time
 
 RECORD = "split.json"
@@ -72,6 +73,8 @@ def split_file(
     refuse_unknown_labels([(source.name, row) for row in rows], labels, None)
     targets = encode_targets(rows, labels)
     parts = divide(rows, labels, source, seed, known)
+    for line in _lopsided(dict(zip(SHARES, map(len, parts), strict=True))):
+        warn(f"{source}: {line}")
     with atomic_folder(out) as folder:
         positives = {}
         for name, part in zip(SHARES, parts, strict=True):
@@ -85,6 +88,18 @@ def split_file(
         named = {"columns": columns.to_json() | asdict(order)}
         write_json(folder / RECORD, record | named | {"shares": SHARES, "positives": positives})
     return tuple(len(part) for part in parts)
+
+
+def _lopsided(sizes: dict[str, int]) -> Iterator[str]:
+    """A warning of splits of less than half the share that they are to have; none of a few rows."""
+    rows = sum(sizes.values())
+    small = [
+        f"{name} has {sizes[name] / rows:.0%} of the rows in place of {share:.0%}"
+        for name, share in SHARES.items()
+        if sizes[name] + 1 < share * rows / 2
+    ]
+    if small:
+        yield f"{', '.join(small)}: what stays together is large; name another column, or give more rows"
 
 
 def _undivided_part(source: Path) -> Part:
@@ -153,6 +168,7 @@ class _OrderCells:
     def _listen(self, table: Table, path: Path) -> Iterator[NumberedRow]:
         self.groups.clear()
         self.times.clear()
+        notations = Notations()
         for number, row in table.rows:
             where = f"{path}: row {number}"
             if self.columns.group and isinstance(row, dict):
@@ -160,7 +176,12 @@ class _OrderCells:
             if self.columns.time and isinstance(row, dict):
                 cell = _cell(row, self.columns.time, where)
                 self.times.append(parse_time(cell, f"{where}: {self.columns.time}"))
+                notations.add(cell, self.times[-1], number)
             yield number, row
+        try:
+            notations.check(self.columns.time)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
 
 
 def _cell(row: dict[str, Any], column: str, where: str) -> Any:

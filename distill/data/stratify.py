@@ -24,7 +24,8 @@ def stratified_split(
     Iterative stratification: Sechidis, Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-Label Data",
     algorithm 1. The label with the fewest remaining rows is distributed first, each row to the part that still
     needs most of that label, ties to the part that needs most rows, then at random. Rows without a label come last,
-    and larger groups before smaller ones. Raises DataError if there are fewer groups than parts.
+    and larger groups before smaller ones; the last groups go to the parts that have none. Raises DataError if there
+    are fewer groups than parts.
     """
     targets = np.nan_to_num(targets)
     rows, columns = targets.shape
@@ -56,7 +57,7 @@ def _distribute(
     """Give each group (G,) its part in `part_of`, and yield it. `counts` (G, L) are its positives, `sizes` (G,) its
     rows."""
     wanted_rows, wanted = shares * sizes.sum(), np.outer(shares, counts.sum(0))
-    left = counts.sum(0)
+    left, empty, remaining = counts.sum(0), set(range(len(shares))), len(sizes)
     while (part_of < 0).any():
         # Where each row is a group, the rarest label stays the rarest until it is used up.
         label = int(np.where(left > 0, left, np.inf).argmin()) if left.any() else None
@@ -64,11 +65,14 @@ def _distribute(
         for group in _largest_first(np.flatnonzero(free), sizes, generator):
             desire = wanted_rows if label is None else wanted[:, label]
             keys = list(zip(desire, wanted_rows, generator.random(len(shares)), strict=True))
-            part = keys.index(max(keys))
+            parts = empty if remaining <= len(empty) else range(len(shares))
+            part = max(parts, key=keys.__getitem__)
             part_of[group] = part
             wanted[part] -= counts[group]
             wanted_rows[part] -= sizes[group]
             left -= counts[group]
+            empty.discard(part)
+            remaining -= 1
             yield group
 
 

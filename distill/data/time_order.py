@@ -15,12 +15,13 @@ from distill.core.untrusted import short_repr
 
 
 def parse_time(value: Any, where: str) -> float:
-    """Seconds since 1970 of an ISO 8601 date or time (in UTC unless it says otherwise), or any number as it stands.
-    Raises DataError, which names the row `where`."""
+    """Seconds since 1970 of an ISO 8601 date or time (in UTC unless it says otherwise), or any number as it stands,
+    such as a year, or a compact date, 20240501: each is in order among its own. Raises DataError, which names the
+    row `where`."""
     if isinstance(value, str):
         text = value.strip()
         try:
-            return _finite(float(text))
+            return _finite(float(text if "_" not in text else "nan"))  # Python reads 2024_05 as a number
         except ValueError:
             pass
         try:

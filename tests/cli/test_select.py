@@ -88,6 +88,15 @@ def test_a_bundle_gives_its_own_probabilities_and_leaves_out_what_is_near_to_the
     assert "of the 11 that were read, 1 cannot be used, 10 are labelled, 0 repeat another" in done.stderr
 
 
+def test_posts_that_carry_a_label_are_left_out_and_counted(chain: Chain, pool: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in pool.read_text().splitlines()][:4]
+    labelled = [row | {"labels": ["fear"] if number < 2 else None} for number, row in enumerate(rows)]
+    pool.write_text("".join(json.dumps(row) + "\n" for row in labelled))
+    selection = package.select(pool, chain.int8, tmp_path / "out.jsonl", n=4, per_label=0)
+    assert selection.labelled == 2
+    assert [each.id for each in selection.chosen] == [row["id"] for row in rows[2:]]
+
+
 def test_a_folder_of_images_and_parquet_are_taken_and_written(chain: Chain, pool: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     (pool.parent / "images" / f"{chain.splits.test[0].id}.txt").write_text("words of it")
@@ -131,12 +140,18 @@ def test_what_is_asked_wrongly_is_refused_in_one_line_with_nothing_written(chain
 
 
 def test_the_same_posts_are_chosen_again_and_others_for_another_seed_or_share(chain: Chain, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = [{"id": e.id, "text": e.text, "image": str(e.image)} for e in chain.splits.test]
+    for name in ("train", "test"):
+        (data / f"{name}.json").write_text(json.dumps(rows))
+
     def chosen(**how: int) -> list[str]:
         out = tmp_path / "out.jsonl"
-        selection = package.select(chain.data, chain.int8, out, split="test", n=6, overwrite=True, **how)
+        selection = package.select(data, chain.int8, out, split="test", n=6, overwrite=True, **how)
         return [each.id for each in selection.chosen]
 
     assert chosen() == chosen()
-    everything = Source.of_split(chain.data, "test")
+    everything = Source.of_split(data, "test")
     assert set(chosen(per_label=1)) <= {item.id for item in everything.items()}
     assert len(np.unique(chosen(per_label=1))) == 6

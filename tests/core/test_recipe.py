@@ -136,6 +136,12 @@ def test_a_recipe_file_that_exhausts_the_parser_is_refused_by_name(tmp_path: Pat
     assert len(str(caught.value)) < 600
 
 
+def test_a_recipe_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b"\xef\xbb\xbf[teacher]\nepochs = 3\n")
+    assert Recipe.load(path).teacher.epochs == 3
+
+
 def test_an_endless_recipe_is_refused_at_once(tmp_path: Path) -> None:
     pipe, link, large = (tmp_path / name for name in ("pipe.toml", "link.toml", "large.toml"))
     os.mkfifo(pipe)

@@ -275,3 +275,15 @@ def test_it_is_said_whom_the_answers_teach_and_how_they_compare(tmp_path: Path) 
         answers.warnings(splits("a", "b", "c"), [Example("a", "another", None, None)])
     with pytest.raises(DataError, match="none of its ids, such as 'a', 'c', 'x', is one of the 2 training rows"):
         answers.describe_use(splits("1", "2"), [])
+
+
+@pytest.mark.parametrize("nothing", [0, False, "0", "False", "no", "", None])
+def test_an_error_of_0_or_false_is_no_error(tmp_path: Path, nothing: Any) -> None:
+    path = jsonl(tmp_path / "answers.jsonl", *(row | {"error": nothing} for row in wide_rows()))
+    assert set(read(path).row_of) == set(IDS)
+
+
+@pytest.mark.parametrize("error", ["timed out", True, 1, {"code": 500}])
+def test_an_error_of_any_kind_is_no_answer(tmp_path: Path, error: Any) -> None:
+    first, second = wide_rows()
+    assert list(read(jsonl(tmp_path / "answers.jsonl", first, second | {"error": error})).row_of) == [IDS[0]]

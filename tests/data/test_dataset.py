@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from distill.core.errors import DataError, DistillError, OutputError
-from distill.data.checks import check_splits, content_hash
+from distill.data.checks import check_splits, content_hash, image_faults
 from distill.data.dataset import (
     MAX_TEXT,
     Example,
@@ -439,3 +439,22 @@ def test_a_missing_column_is_named_beside_those_that_are_there(tmp_path: Path) -
     (tmp_path / "b.jsonl").write_text(json.dumps({f"key{n}": "x" * 500 for n in range(300)}))
     with pytest.raises(DataError, match=r"has no column for texts .* It has 'key0', .*'key7', \.\.\.$"):
         read_examples(tmp_path / "b.jsonl")
+
+
+def test_json_that_goes_on_behind_a_row_is_refused_with_a_next_step(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"id": 1, "text": "a"},\n{"id": 2, "text": "b"},\n')
+    with pytest.raises(DataError, match="write one object a line, and nothing after it, such as a comma"):
+        read_examples(path)
+    path = path.with_suffix(".json")
+    path.write_text('{"id": 1, "text": "a"}{"id": 2, "text": "b"}')
+    with pytest.raises(DataError, match="write one list of objects, or one object a line"):
+        read_examples(path)
+
+
+def test_images_that_are_not_there_may_be_in_another_folder(tmp_path: Path) -> None:
+    broken = [r"'0' (train): C:\data\0.jpg: no such image"]
+    assert next(image_faults(broken)).startswith(
+        "1 x image missing or unreadable; give --images FOLDER if they are"
+    )
+    assert "--images" not in next(image_faults(["'0' (train): 0.jpg: is cut off"]))

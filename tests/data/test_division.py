@@ -117,6 +117,27 @@ def test_rows_of_a_group_stay_together_and_empty_cells_are_no_group(tmp_path: Pa
     assert json.loads((tmp_path / "out/split.json").read_text())["columns"] == {"group": "author", "time": ""}
 
 
+@pytest.mark.parametrize(("authors", "sizes"), [(3, (14, 14, 14)), (4, (20, 10, 10))])
+def test_few_groups_leave_no_split_empty(tmp_path: Path, authors: int, sizes: tuple[int, ...]) -> None:
+    rows = 42 if authors == 3 else 40
+    source = write(tmp_path / "all.jsonl", rows_with(rows, author=[n % authors for n in range(rows)]))
+    assert split_file(source, tmp_path / "out", 13, order=OrderColumns(group="author")) == sizes
+
+
+def test_fewer_groups_than_splits_are_refused_with_their_number(tmp_path: Path) -> None:
+    source = write(tmp_path / "all.jsonl", rows_with(42, author=["one"] * 42))
+    with pytest.raises(DataError, match=r"42 rows in 1 group that stay together cannot be divided into 3 parts"):
+        split_file(source, tmp_path / "out", 13, order=OrderColumns(group="author"))
+
+
+def test_a_group_that_leaves_the_others_little_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "all.jsonl", rows_with(60, author=["one"] * 57 + ["two", "three", "four"]))
+    split_file(source, tmp_path / "out", 13, order=OrderColumns(group="author"))
+    assert "dev has 3% of the rows in place of 15%, test has 2% of" in capsys.readouterr().err
+
+
 def test_train_is_the_earliest_and_test_the_latest(tmp_path: Path) -> None:
     days = np.random.default_rng(0).permutation(100)
     dates = [f"2024-0{1 + day // 28}-{1 + day % 28:02d}T00:00:00Z" for day in days.tolist()]
@@ -156,10 +177,56 @@ def test_times_are_numbers_or_iso_8601(value: object, seconds: float) -> None:
     assert parse_time(value, "row 1") == seconds
 
 
-@pytest.mark.parametrize("value", [None, True, "yesterday", "", "nan", float("inf"), ["2024"], 10**400])
+@pytest.mark.parametrize("value", [None, True, "yesterday", "", "nan", "2024_05", float("inf"), ["2024"], 10**400])
 def test_what_is_no_time_is_refused_with_its_row(value: object) -> None:
     with pytest.raises(DataError, match=r"row 1: date is .*, not a time; write a number or an ISO 8601 time"):
         parse_time(value, "row 1: date")
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (
+            ["20240501", "2024-05-02"],
+            "ISO 8601 times ('2024-05-02' in row 2) and compact dates ('20240501' in row 1)",
+        ),
+        ([2010, "2024-05-02"], "ISO 8601 times ('2024-05-02' in row 2) and years (2010 in row 1)"),
+        (["7", "2024-05-02"], "ISO 8601 times ('2024-05-02' in row 2) and numbers ('7' in row 1)"),
+        (
+            [1700000000, 1700000000000],
+            "seconds since 1970 (1700000000 in row 1) and milliseconds since 1970 (1700000000000 in row 2)",
+        ),
+        (["2024", "202405"], "years ('2024' in row 1) and compact months ('202405' in row 2)"),
+        (
+            ["20240501", "20240502", "20240503", "0"],
+            "compact dates ('20240501' in row 1) and numbers ('0' in row 4)",
+        ),
+    ],
+)
+def test_a_column_of_several_notations_of_times_is_refused_with_an_example_of_each(
+    tmp_path: Path, times: list[object], message: str
+) -> None:
+    dates = [times[n % len(times)] for n in range(40)]
+    source = write(tmp_path / "all.jsonl", rows_with(40, date=dates))
+    with pytest.raises(DataError) as caught:
+        split_file(source, tmp_path / "out", 13, order=OrderColumns(time="date"))
+    text = f"all.jsonl: column 'date' mixes notations of times: {message}; write all in one, such as 2024-05-01"
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [f"202405{1 + n % 30:02d}" for n in range(60)],
+        list(range(1890, 1950)),
+        [n * n * 1000.5 for n in range(60)],
+        [100_000 * 2**n for n in range(60)],  # numbers of posts, as they are counted through by some networks
+        ["2024-05-01", "2024-05-02T12:00:00Z", "2024-05-03 10:00", "2024-05-04T10:00:00+02:00"] * 15,
+    ],
+)
+def test_a_column_of_one_notation_of_times_is_divided(tmp_path: Path, times: list[object]) -> None:
+    source = write(tmp_path / "all.jsonl", rows_with(60, date=times))
+    assert sum(split_file(source, tmp_path / "out", 13, order=OrderColumns(time="date"))) == 60
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from distill.cli.main import main
 from distill.core.cpu import detect_target
 from distill.core.errors import DataError, RunError
 from distill.core.files import read_json
-from distill.data.checks import content_hash, read_unlabelled, with_unlabelled
+from distill.data.checks import content_hash
 from distill.data.dataset import Example
+from distill.data.unlabelled import read_unlabelled, with_unlabelled
 from distill.model.checkpoint import Checkpoint
 from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets, average_teachers

@@ -6,20 +6,28 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distill.core.errors import DataError
 from distill.core.inputs import bounded_lines
 from distill.core.untrusted import short_repr
+from distill.data.columns import list_columns
 from distill.data.examples import MAX_TEXT
+from distill.data.formats.quoting import PlainRows
 from distill.data.formats.table import Table
 from distill.data.formats.text import open_text, table_encoding
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|"}
 SAID_SEPARATOR = re.compile("sep=.", re.IGNORECASE)
+OPEN_QUOTE = '; a quote that begins a field opens it up to the next one: within such a field, write "" for a quote'
+UNNAMED = "Unnamed: "  # as pandas calls a column without a name
 MAX_FIELD = 10 * MAX_TEXT  # a text over MAX_TEXT is its row's fault, but an open quote cannot swallow the file
 
 
@@ -79,48 +87,87 @@ def _rows(path: Path, encoding: str, separator: str) -> Iterator[tuple[int, dict
     try:
         with open_text(path, encoding, newline="") as handle:
             lines = bounded_lines(handle, path, DataError)
-            yield from enumerate(_dicts(lines, path, separator), 1)
+            plain = partial(PlainRows, partial(_plain_rows, path, encoding, separator), separator)
+            yield from enumerate(_dicts(lines, path, separator, plain), 1)
     except (UnicodeError, OSError) as error:
         kind = "neither UTF-8 nor Windows-1252" if encoding == "cp1252" else f"not {encoding}"
         raise DataError(f"{path}: is {kind}, so not readable as text: {error}") from error
 
 
-def _dicts(lines: Iterator[str], path: Path, separator: str) -> Iterator[dict[str, Any] | DataError]:
+def _plain_rows(path: Path, encoding: str, separator: str) -> Iterator[list[str]]:
+    """The rows behind the header, as they stand in the file."""
+    with open_text(path, encoding, newline="") as handle:
+        lines = bounded_lines(handle, path, DataError)
+        _, reader = _reader(lines, separator)
+        next(reader, None)
+        yield from reader
+
+
+def _reader(lines: Iterator[str], separator: str) -> tuple[int, Reader]:
+    """The number of lines before the header, and the rows from there on."""
     csv.field_size_limit(max(MAX_FIELD, csv.field_size_limit()))  # global to the process: raised, never lowered
     header, before, _ = _find_header(lines)
-    reader: csv.DictReader[str] = csv.DictReader(
+    return before, csv.reader(
         itertools.chain([header] if header else [], lines),
         strict=True,
         delimiter=separator,
         # "id, text, labels": where blanks stand behind all separators, they belong to none of the values.
         skipinitialspace=header.count(separator) == header.count(f"{separator} ") > 0,
     )
+
+
+def _dicts(
+    lines: Iterator[str], path: Path, separator: str, plain: Callable[[int], PlainRows]
+) -> Iterator[dict[str, Any] | DataError]:
+    before, reader = _reader(lines, separator)
+    begin = before + 1  # the line in which a row begins
     try:
-        in_order = sorted(reader.fieldnames or [])
-        columns = reader.fieldnames = _header(reader.fieldnames or [], path)
+        header = next(reader, [])
+        columns, in_order = _header(header, path), sorted(header)
+        is_first = True  # where a title stands above the header, its rows have other numbers of fields
+        known = plain(len(columns))
+        begin = before + reader.line_num + 1
         for row in reader:
-            if None in row or None in row.values():
-                count = sum(value is not None for name, value in row.items() if name is not None)
-                count += len(row.get(None) or ())  # fields without a column
+            end = before + reader.line_num
+            if row and len(row) != len(columns):
+                why = "Check the quoting"
+                if is_first:
+                    why += (
+                        f", and that {list_columns(columns)} is the header: what stands above it is to be removed"
+                    )
                 yield DataError(
-                    f"{path}: line {reader.line_num + before}: expected {len(columns)} fields, separated by "
-                    f"{NAMES[separator]}, as in the header; got {count}. Check the quoting"
+                    f"{path}: {_lines(begin, end)}: expected {len(columns)} fields, separated by "
+                    f"{NAMES[separator]}, as in the header; got {len(row)}. {why}"
                 )
-            elif len(columns) > 1 and sorted(row.values()) == in_order:
+            elif len(columns) > 1 and sorted(row) == in_order:
                 yield DataError(
-                    f"{path}: line {reader.line_num + before}: repeats the header, as in files that were joined; "
-                    "remove the line, and see that the columns after it are in the same order"
+                    f"{path}: {_lines(begin, end)}: repeats the header, as in files that were joined; remove the "
+                    "line, and see that the columns after it are in the same order"
                 )
-            else:
-                yield row
+            elif end > begin and known.swallowed(row):
+                yield DataError(
+                    f"{path}: {_lines(begin, end)}: a quote in line {begin} makes one text of lines that each look "
+                    'like a row; remove it, or write it as "" in a text between quotes'
+                )
+            elif row:
+                yield dict(zip(columns, row, strict=True))
+            is_first, begin = is_first and not row, end + 1
     except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num + before}: broken CSV: {error}") from error
+        where = _lines(begin, before + reader.line_num)
+        raise DataError(f"{path}: {where}: broken CSV: {error}{OPEN_QUOTE}") from error
+
+
+def _lines(begin: int, end: int) -> str:
+    return f"line {begin}" if begin == end else f"lines {begin} to {end}"
 
 
 def _header(columns: Iterable[str], path: Path) -> list[str]:
     """The names of the columns; those without a name are called as pandas calls them. Raises DataError."""
-    names = [name if name.strip() else f"Unnamed: {index}" for index, name in enumerate(columns)]
+    names = [name if name.strip() else f"{UNNAMED}{index}" for index, name in enumerate(columns)]
     for name, count in Counter(names).items():
         if count > 1:
-            raise DataError(f"{path}: the header has two columns {short_repr(name)}; keep one of them")
+            raise DataError(
+                f"{path}: the header has two columns {short_repr(name)}; keep one of them, or, if it is a row, "
+                "write a header above it"
+            )
     return names

@@ -74,7 +74,8 @@ def json_row(line: str | bytes, path: Path, number: int) -> dict[str, Any] | Dat
     try:
         return _row(parse_json(line, f"{path}: row {number}", DataError), path, number)
     except DataError as error:
-        return error
+        step = "; write one object a line, and nothing after it, such as a comma" * ("Extra data" in str(error))
+        return DataError(f"{error}{step}")
 
 
 @contextmanager
@@ -101,6 +102,9 @@ def _parse(path: Path) -> Any:
     content = read_input(path, MAX_JSON, DataError)
     try:
         return parse_json(content.decode(encoding_of(path)), str(path), DataError)
+    except DataError as error:
+        step = "; write one list of objects, or one object a line" * ("Extra data" in str(error))
+        raise DataError(f"{error}{step}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not readable as UTF-8 text: {error}") from error
 

@@ -20,6 +20,9 @@ META = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")  
 NO_LABELS = ("textarea", "rating", "number", "datetime", "pairwise", "ranker", "relation", "videorectangle")
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an uploaded file
 MAX_CHOICES = 50  # different values of a control; with more, it holds texts that were typed
+FEW_ROWS = 20  # with more, most values of a control that chooses come again
+# JSON-MIN does not say what a control is: one of such a name is typed into, however few its values are.
+TYPED = re.compile("notes?|comments?|remarks?|explanations?|rationales?|textarea|transcriptions?", re.IGNORECASE)
 IMAGE_FOLDERS = ("images", "upload")
 
 Votes = dict[str, list[str]]  # what one annotator chose, by control
@@ -62,13 +65,15 @@ def min_rows(tree: list[Any], path: Path) -> Iterator[dict[str, Any] | DataError
 
 
 def describe(tree: list[Any], path: Path) -> str:
-    """What of an export is no label, for the format's name."""
+    """What of an export is no label, and which of several controls are, for the format's name."""
+    several = ""
     if is_min(tree):
         chosen = _controls(tree)
         unused = sorted({key for row in tree if isinstance(row, dict) for key in _results(row)} - set(chosen))
+        several = f" with the choices of {', '.join(map(repr, chosen))}" if len(chosen) > 1 else ""
     else:
         unused = sorted({name for name, kind in _kinds(tree) if kind in NO_LABELS})
-    return f" without {', '.join(map(repr, unused))}, which holds no choices" if unused else ""
+    return several + (f" without {', '.join(map(repr, unused))}, which holds no choices" if unused else "")
 
 
 def _rows(tasks: Iterable[Any], path: Path) -> Iterator[dict[str, Any] | DataError]:
@@ -134,14 +139,21 @@ def _controls(tree: list[Any]) -> list[str]:
     for row in tree:
         for key in _results(row) if isinstance(row, dict) else ():
             values.setdefault(key, []).append(row[key])
-    return [key for key, column in values.items() if _are_choices(column)]
+    return [key for key, column in values.items() if _are_choices(key, column)]
 
 
-def _are_choices(column: list[Any]) -> bool:
+def _are_choices(name: str, column: list[Any]) -> bool:
     if any(isinstance(value, int | float) for value in column):
         return False  # ratings
-    texts = {value for value in column if isinstance(value, str)}
-    return len(texts) <= MAX_CHOICES and not any("\n" in text for text in texts)
+    if any(isinstance(value, dict) for value in column):
+        return True  # {"choices": [...]}; a typed text is a string or a list
+    if any(map(TYPED.fullmatch, re.split(r"[\W_\d]+", name))):
+        return False
+    texts = [value for value in column if isinstance(value, str)]
+    different = set(texts)
+    if len(texts) > FEW_ROWS and 2 * len(different) > len(texts):
+        return False
+    return len(different) <= MAX_CHOICES and not any("\n" in text for text in different)
 
 
 def _local(value: Any, path: Path) -> Any:

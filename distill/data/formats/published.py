@@ -75,7 +75,7 @@ ROW_FORMS = (
 )
 FOUND = Columns(id="id", labels=("labels",))
 TREE_FORMS = (
-    TreeForm("COCO", coco.fits, coco.rows, coco.image_folders),
+    TreeForm("COCO", coco.fits, coco.rows, coco.image_folders, describe=coco.describe),
     TreeForm("MMHS150K", mmhs150k.fits, mmhs150k.rows, _in(*mmhs150k.IMAGE_FOLDERS)),
     TreeForm(
         *("Label Studio JSON", label_studio.is_full, label_studio.full_rows, _in(*label_studio.IMAGE_FOLDERS)),
@@ -107,9 +107,22 @@ def recognise(table: Table, path: Path) -> Table:
         rows=rows,
         columns=CANONICAL,
         image_folders=(*table.image_folders, *_near(path, form.image_folders(path))),
-        convert=partial(form.convert, path),
+        convert=partial(_converted, form, path),
         published=True,
     )
+
+
+def _converted(form: RowForm, path: Path, row: Row) -> Row:
+    """A row of a form in distill's columns. Raises DataError, which says what the file was taken for."""
+    own = (
+        f"the file was taken for {form.name}; to read its columns as they stand, name some, such as --label-columns"
+    )
+    try:
+        return form.convert(path, row)
+    except KeyError as error:
+        raise DataError(f"has no {error}; {own}") from error
+    except DataError as error:
+        raise DataError(f"{error}; {own}") from error
 
 
 def open_tree(tree: Any, path: Path) -> Table | None:

@@ -16,8 +16,10 @@ PROPAGANDISTIC = {"propagandistic": 1, "non_propagandistic": 0}
 
 
 def fits(row: Mapping[str, Any]) -> bool:
-    """Whether a row is of this form; those of an unlabelled split have no labels."""
-    return {"id", "text", "link"} <= row.keys() <= COLUMNS
+    """Whether a row is of this form; those of an unlabelled split have no labels, and those with other labels in
+    subtask 2b's column are somebody's own."""
+    is_known = row.get("label") in (*PROPAGANDISTIC, "", None)
+    return is_known and {"id", "text", "link"} <= row.keys() <= COLUMNS
 
 
 def convert(path: Path, row: dict[str, Any]) -> dict[str, Any]:

@@ -50,8 +50,8 @@ class Chosen:
 @dataclass(frozen=True)
 class Selection:
     """The chosen posts in the order of their rows, how often each label is the reason, and what became of all that
-    were read: `failed` cannot be read, `labelled` are those near to a labelled one, `repeated` those near to an
-    earlier one."""
+    were read: `failed` cannot be read, `labelled` are those that are labelled or near to such a one,
+    `repeated` those near to an earlier one."""
 
     posts: int
     failed: tuple[FailedRow, ...]
@@ -87,13 +87,15 @@ def select_posts(
     looks = image_groups(facts)
     keys = [(look, text_key(example.text)) for look, example in zip(looks, labelled, strict=False)]
     known, seen, left = set(keys), set[Any](), []
+    own = zip(looks[len(labelled) :], posts, strict=True)
+    known |= {(look, text_key(post.example.text)) for look, post in own if post.is_labelled}
     hashes = _learned(model)
     repeated = near = 0
     for post, look, fault in zip(posts, looks[len(labelled) :], faults, strict=True):
         key = (look, text_key(post.example.text))
         if fault is not None:
             continue
-        if key in known or (hashes and content_hash(post.example) in hashes):
+        if post.is_labelled or key in known or (hashes and content_hash(post.example) in hashes):
             near += 1
         elif key in seen:
             repeated += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -351,3 +351,90 @@ def test_techniques_of_fragments_become_labels_of_their_text(
     published.json_file(tmp_path / "training_set_task2.txt", [rows[5], {**rows[6], "labels": ["Smears"]}])
     with pytest.raises(DataError, match="row 2: a fragment needs start, end and technique; got 'Smears'"):
         read_splits(tmp_path)
+
+
+def min_export(path: Path, **controls: list[Any]) -> Path:
+    """A JSON-MIN export of as many rows as the controls have values."""
+    count = len(next(iter(controls.values())))
+    meta = {"annotator": 1, "annotation_id": 1, "lead_time": 1.0}
+    rows = [
+        {"text": f"post number {n}", "id": n} | {name: column[n] for name, column in controls.items()} | meta
+        for n in range(count)
+    ]
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def test_what_is_typed_into_label_studio_is_no_label_however_few_its_values_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes, words = ["ok", "hm", None] * 10, [f"word {n // 2 * 2 if n < 8 else n}" for n in range(30)]
+    path = min_export(tmp_path / "ls.json", kind=["sad", "glad", "sad"] * 10, my_notes=notes, words=words)
+    assert {label for row in read_examples(path) for label in row.labels or ()} == {"sad", "glad"}
+    assert "Label Studio JSON-MIN without 'my_notes', 'words', which holds no choices" in capsys.readouterr().err
+
+
+def test_several_controls_that_choose_in_label_studio_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds: list[Any] = ["sad", "glad", {"choices": ["sad", "glad"]}]
+    path = min_export(tmp_path / "ls.json", kind=kinds, comment=[{"choices": ["a", "b"]}, "a", "b"])
+    assert read_examples(path)[0].labels == ("kind: sad", "comment: a", "comment: b")
+    assert "Label Studio JSON-MIN with the choices of 'kind', 'comment'" in capsys.readouterr().err
+
+
+def changed_coco(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    path = published.coco(folder) / "annotations/instances_train2017.json"
+    tree = json.loads(path.read_text())
+    change(tree)
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def test_ids_of_coco_are_the_same_as_numbers_and_as_texts(tmp_path: Path) -> None:
+    def as_texts(tree: dict[str, Any]) -> None:
+        for annotation in tree["annotations"]:
+            annotation["image_id"] = str(annotation["image_id"])
+            annotation["category_id"] = str(annotation["category_id"])
+
+    plain = read_examples(published.coco(tmp_path / "plain") / "annotations/instances_train2017.json")
+    texts = read_examples(changed_coco(tmp_path / "texts", as_texts))
+    assert [(row.text, row.labels) for row in texts] == [(row.text, row.labels) for row in plain]
+
+
+def test_annotations_of_images_that_coco_does_not_list_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = changed_coco(tmp_path, lambda tree: tree["annotations"][0].update(image_id=99))
+    read_examples(path)
+    assert "COCO without 1 annotations of images that are not listed, such as 99" in capsys.readouterr().err
+
+
+def test_coco_whose_annotations_are_all_of_other_images_or_of_no_kind_is_refused(tmp_path: Path) -> None:
+    def to_names(tree: dict[str, Any]) -> None:
+        for annotation in tree["annotations"]:
+            annotation["image_id"] = f"{annotation['image_id']:012d}.jpg"
+
+    with pytest.raises(DataError, match=r"no annotation is of a listed image: 'image_id' is '0.*jpg' and so on"):
+        read_examples(changed_coco(tmp_path / "a", to_names))
+    path = changed_coco(tmp_path / "b", lambda tree: tree["annotations"][0].pop("category_id"))
+    with pytest.raises(DataError, match="an annotation needs 'category_id' or 'caption'"):
+        read_examples(path)
+    path = changed_coco(tmp_path / "c", lambda tree: tree["images"][0].update(id=tree["images"][1]["id"]))
+    with pytest.raises(DataError, match="two images have the id '1'; give each its own"):
+        read_examples(path)
+
+
+def test_a_label_of_ones_own_beside_a_link_is_no_semeval(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("id,text,label,link\n1,a,sad,http://x\n2,b,glad,http://y\n")
+    assert [row.labels for row in read_examples(path)] == [("sad",), ("glad",)]
+
+
+def test_a_row_that_a_published_form_has_not_names_the_form_and_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("id,text,label,link\n1,a,propagandistic,http://x\n2,b,glad,http://y\n")
+    message = "got 'glad'; the file was taken for SemEval-2024 Task 4; to read its columns as they stand, name some"
+    with pytest.raises(DataError, match=message):
+        read_examples(path)
+    assert read_examples(path, Ask(Columns(labels=("label",))))[1].labels == ("glad",)

@@ -1,0 +1,69 @@
+"""Whether the first line of a CSV or TSV file is its header: it may be a row, a title, or of another separator."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from distill.core.errors import DataError
+from distill.core.untrusted import short_repr, shorten
+from distill.data.column_survey import ColumnSurvey, Survey, looks_like_image, looks_like_text
+from distill.data.columns import SYNONYMS, list_columns, normal_name
+from distill.data.formats.delimited import NAMES, UNNAMED
+
+KNOWN = frozenset().union(*SYNONYMS.values())
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+FEWEST_ROWS = 5  # in fewer texts, as many commas may stand in each by chance
+SEPARATED = re.compile(r"[^\w\s-]+")
+
+
+def refuse_other_header(survey: Survey, path: Path) -> None:
+    """Raise DataError where the names of the columns are hardly a header."""
+    names = list(survey.columns)
+    if len(names) > 1 and not names[0].startswith(UNNAMED) and all(name.startswith(UNNAMED) for name in names[1:]):
+        raise DataError(
+            f"{path}: the first line names one of {len(names)} columns, {short_repr(names[0])}; if it is a title, "
+            "remove it: the header comes first"
+        )
+    if any(normal_name(name) in KNOWN for name in names) or names == [str(place) for place in range(len(names))]:
+        return  # pandas names columns by their places
+    if len(names) == 1:
+        _refuse_one_column(names[0], survey.columns[names[0]], path)
+    signs = [_is_value(name, column) for name, column in survey.columns.items()]
+    if False not in signs and signs.count(True) + any(map(looks_like_text, names)) > 1:
+        raise DataError(
+            f"{path}: the first line holds {list_columns(names)}, which looks like a row: has the file no header? "
+            "Write one above it, such as id,text,labels"
+        )
+
+
+def _refuse_one_column(name: str, column: ColumnSurvey, path: Path) -> None:
+    known = ", ".join(NAMES.values())
+    parts = SEPARATED.split(name)
+    if len(parts) > 1 and sum(normal_name(part) in KNOWN for part in parts) > 1:
+        raise DataError(
+            f"{path}: the header {shorten(name)!r} is one column, as its separator is none of {known}; write the "
+            "file with one of these"
+        )
+    cells = [value for value in column.distinct.values() if isinstance(value, str)]
+    for separator, called in NAMES.items():
+        counts = {cell.count(separator) for cell in cells}
+        if len(cells) >= FEWEST_ROWS and len(counts) == 1 and counts != {0}:
+            raise DataError(
+                f"{path}: the first line, {short_repr(name)}, has one column and the others have "
+                f"{counts.pop() + 1}, separated by {called}; if it is a title, remove it: the header comes first"
+            )
+
+
+def _is_value(name: str, column: ColumnSurvey) -> bool | None:
+    """Whether the name of a column looks like one of its values; None where that cannot be told."""
+    values = [value for value in column.distinct.values() if isinstance(value, str)]
+    if not values:
+        return None
+    if 2 * len(values) <= column.filled:
+        return name in column.distinct
+    if all(map(NUMBER.fullmatch, values)):
+        return NUMBER.fullmatch(name) is not None
+    if column.holds("image"):
+        return looks_like_image(name)
+    return None
