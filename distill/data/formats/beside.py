@@ -16,6 +16,7 @@ from distill.data.formats.text import encoding_of, head
 
 HEADER = 1 << 12  # bytes of a .txt file in which its columns are named
 IMAGE_WORDS = frozenset(("image", "images", "img", "imgs", "photos", "pictures", "posters"))
+UNLABELLED = frozenset(("unlabelled", "unlabeled"))
 MAX_NAMED = 8
 
 
@@ -36,7 +37,8 @@ def name_unread(folder: Path, beside: Iterable[Path], read: Collection[Path], sp
                 "is none, rename it"
             )
         within = path.relative_to(folder)
-        unread[str(within) if is_near or len(within.parts) == 1 else within.parts[0]] += 1
+        hint = " (which --unlabelled reads)" if UNLABELLED & set(name_words(path.stem)) else ""
+        unread[f"{within if is_near or len(within.parts) == 1 else within.parts[0]}{hint}"] += 1
     names = [f"{name} ({count} files)" if count > 1 else name for name, count in unread.items()]
     more = f", and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return ", ".join(names[:MAX_NAMED]) + more

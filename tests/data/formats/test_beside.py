@@ -56,6 +56,17 @@ def test_other_tables_and_archives_are_named_in_one_warning(
     assert line.split() == said(tmp_path, capsys).split()[: len(line.split())]
 
 
+def test_unlabelled_posts_beside_the_splits_are_named_with_the_option_that_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train.csv", "dev.csv", "unlabelled.csv"):
+        (tmp_path / name).write_text("id,text,labels\n" + "".join(f"{name}{n},words {n},sad\n" for n in range(9)))
+    read_splits(tmp_path)
+    assert "not read as part of the dataset: unlabelled.csv (which --unlabelled reads)" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_a_split_in_a_form_that_is_not_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
     write(tmp_path / "train.csv")
     for name, content, step in (
