@@ -57,6 +57,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "verdict film genres": partial(students.control_verdicts, *students.FILMS),
         "verdict few labels": partial(students.control_verdicts, *students.FEW),
         "verdict memes": partial(students.control_verdicts, *students.MEMES),
+        "verdict harmful memes": partial(students.control_verdicts, *students.HARMFUL),
         "halves": students.halves,
         "sizes": students.sizes,
         "int8": export.int8,

@@ -32,12 +32,19 @@ ROWS = {
 MEMES = (
     "propaganda memes, static vectors, frozen teacher",
     "propaganda memes, static vectors from a probe, frozen teacher",
+    "propaganda memes, static vectors from a probe, frozen teacher, harmful memes unlabelled",
     "propaganda memes, MiniLM from a probe, frozen teacher",
+)
+HARMFUL = (
+    "harmful memes, MiniLM from a probe, fine-tuned teacher",
+    "harmful memes, static vectors from a probe, frozen teacher",
 )
 UNLABELLED = "static vectors, frozen teacher, unlabelled posts"
 MINILM = "MiniLM, fine-tuned teacher"
 FILMS = (
-    *(MINILM, "static vectors from a probe, frozen teacher, unlabelled posts"),
+    *("MiniLM from a probe, fine-tuned teacher, unlabelled posts", MINILM),
+    "static vectors from a probe, texts alone, fine-tuned teacher, unlabelled posts",
+    "static vectors from a probe, frozen teacher, unlabelled posts",
     *("static vectors, frozen teacher", UNLABELLED, "static vectors, fine-tuned teacher"),
     *("3 layers, fine-tuned teacher", "3 layers, frozen teacher"),
 )
