@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,6 +11,7 @@ from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
 from distill.data.columns import Columns
 from distill.data.labels import LabelSet
 from distill.data.likeness import label_key
+from distill.data.python_cells import unwritten
 from distill.data.roles import could_be
 
 BETWEEN = re.compile(r"[|,;\t]")
@@ -49,9 +48,7 @@ def _is_class(value: Any) -> bool:
 
 def _names(value: Any) -> Iterator[str]:
     """The names in a cell: one, several with a separator, or those of a list, also as it is written in CSV."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            value = ast.literal_eval(value.strip().replace("null", "None"))
+    value = unwritten(value)
     if isinstance(value, Mapping):
         yield from (str(name) for name, known in value.items() if known is not None)
     elif isinstance(value, list | tuple | set):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
 from distill.data.image_names import IMAGE_SUFFIXES, is_data_url, is_on_web
+from distill.data.python_cells import unwritten
 
 MAX_COLUMNS = 10_000
 MAX_DISTINCT = 2000  # values of a column that are kept
-MAX_DICTIONARY = 100_000  # characters
 MAX_VALUE = 500  # characters of a value that is kept
 LONG_TEXT = 4  # words
 # What pandas and databases write for an empty cell of a text file.
@@ -44,10 +42,8 @@ def flag_of(value: Any) -> int | None:
 
 
 def dictionary_of(value: Any) -> dict[Any, Any] | None:
-    """A dictionary, also one that Python has written into a cell; None of anything else."""
-    if isinstance(value, str) and value.lstrip().startswith("{") and len(value) <= MAX_DICTIONARY:
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            value = ast.literal_eval(value.strip())
+    """A dictionary, also one that is written into a cell; None of anything else."""
+    value = unwritten(value) if isinstance(value, str) and value.lstrip().startswith("{") else value
     return value if isinstance(value, dict) else None
 
 

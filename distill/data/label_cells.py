@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-import io
 import math
 import re
-import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
 from distill.data.label_numbers import flags_in, names_of
 from distill.data.label_separators import OTHER_SEPARATORS, SEPARATOR, SEPARATOR_NAMES
+from distill.data.python_cells import python_value
 
 PYTHON_CALL = re.compile(r"(frozenset|set|tuple|list|array|dict_keys|Index)\([\[({'\")]")
-MAX_LIST = 100_000  # characters of a list in a cell
 Labels = tuple[tuple[str, ...] | None, tuple[str, ...]]  # those that a row has, None if unknown; those unknown
 
 
@@ -207,35 +204,3 @@ def whole_number(value: Any) -> int | None:
     """A whole number, also one that is written as a float or a string."""
     number = number_of(value)
     return int(number) if number is not None and number == int(number) else None
-
-
-class _WithoutWords(ast.NodeTransformer):
-    """Puts literals in place of the words that JSON and pandas write."""
-
-    words: ClassVar[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "nan": None, "NaN": None}
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.Constant(self.words[node.id]) if node.id in self.words else node
-
-
-def python_value(cell: str, where: str) -> Any:
-    """The list or dictionary of literals that Python or JSON has written into a cell; nan is None. Raises
-    DataError."""
-    if len(cell) > MAX_LIST:
-        raise DataError(f"{where}: a list of {len(cell):,} characters, over the limit of {MAX_LIST:,}")
-    try:
-        value = ast.literal_eval(_WithoutWords().visit(ast.parse(cell, mode="eval")))
-        strings = sum(
-            token.type == tokenize.STRING for token in tokenize.generate_tokens(io.StringIO(cell).readline)
-        )
-    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError, tokenize.TokenError) as error:
-        raise DataError(
-            f"{where}: labels are {short_repr(cell)}, which is no list of names; write ['a', 'b']"
-        ) from error
-    if isinstance(value, list | set) and strings > sum(isinstance(each, str) for each in value):
-        # Python joins strings without a comma between them.
-        raise DataError(
-            f"{where}: labels are {short_repr(cell)}, a list without commas, as numpy writes it; "
-            "save it as a list: column.apply(list)"
-        )
-    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import ColumnSurvey, Survey, flag_of
 from distill.data.columns import Columns, list_columns
-from distill.data.label_cells import LabelCells, number_of, python_value, whole_number
+from distill.data.label_cells import LabelCells, number_of, whole_number
 from distill.data.label_numbers import flags_a_cell, numbers_only, wrong_length
 from distill.data.label_separators import SEPARATOR, proven_separator, separator_name
 from distill.data.label_suspicions import refuse_quoted, refuse_several, refuse_stray
+from distill.data.python_cells import unwritten
 
 MAX_CLASSES = 100  # different whole numbers in a column of classes; more of them measure something
 
@@ -78,10 +78,7 @@ def decide_labels(
 
 
 def _as_list(value: object) -> Any:
-    """What Python has written into a cell, or the value as it is."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "(", "{")):
-        with suppress(DataError):
-            value = python_value(value.strip(), "")
+    value = unwritten(value)
     return list(value) if isinstance(value, tuple | set) else value
 
 
