@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bench.quality.evaluate import DRAWS, reliability
 from bench.report.types import Bin
+from distill.data.dividing.stratify import stratified_folds
 from distill.data.groups import NO_GROUPS, GroupColumns
-from distill.data.stratify import stratified_folds
 from distill.scoring.calibration import sigmoid64
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import (

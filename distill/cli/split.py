@@ -37,7 +37,7 @@ def split(source: Path, out: Path, overwrite: bool, seed: int, group: str, time:
       distill split all.csv --out memes/ --group-column author --time-column date
     """
     from distill.core.terminal import note
-    from distill.data.split_file import RECORD, OrderColumns, split_file
+    from distill.data.dividing.split_file import RECORD, OrderColumns, split_file
     from distill.runtime.hub_dataset import resolve_dataset
 
     sizes = split_file(resolve_dataset(str(source)), out, seed, columns, OrderColumns(group, time), overwrite)

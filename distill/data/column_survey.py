@@ -12,7 +12,7 @@ from typing import Any
 
 from distill.core.errors import DataError
 from distill.data.image_names import IMAGE_SUFFIXES, is_data_url, is_on_web
-from distill.data.python_cells import unwritten
+from distill.data.labelling.python_cells import unwritten
 
 MAX_COLUMNS = 10_000
 MAX_DISTINCT = 2000  # values of a column that are kept

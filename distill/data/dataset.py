@@ -21,7 +21,7 @@ from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.open_table import SUFFIXES as SUFFIXES
 from distill.data.formats.other_content import OTHER_SUFFIXES, refuse_other_content
 from distill.data.groups import NONE_ASKED, AskedGroups, GroupError
-from distill.data.label_separators import several_in_one
+from distill.data.labelling.separators import several_in_one
 from distill.data.labels import LABEL_FILES, LabelSet
 from distill.data.roles import Ask
 from distill.data.rows import OpenRows, open_rows, read_slowly
@@ -157,7 +157,7 @@ def _divided(
     rows: Sequence[Example], names: Sequence[str], labels: LabelSet, source: Path
 ) -> dict[str, list[Example]]:
     """Examples by split, in parts of the usual sizes. Raises DataError."""
-    from distill.data.division import divide
+    from distill.data.dividing.division import divide
 
     parts = divide(rows, labels, source, names=names)
     return {name: [rows[index] for index in part] for name, part in zip(names, parts, strict=True)}

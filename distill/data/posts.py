@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
-from distill.data.carried_labels import carries_label
 from distill.data.dataset import Example, say
 from distill.data.examples import image_name
+from distill.data.labelling.carried import carries_label
 from distill.data.labels import LabelSet
 from distill.data.rows import FIRST_ROWS, open_rows
 from distill.data.sources import FailedRow, Source

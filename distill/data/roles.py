@@ -25,8 +25,8 @@ from distill.data.columns import (
     normal_name,
 )
 from distill.data.groups import NONE_ASKED, AskedGroups
-from distill.data.label_cells import LabelCells, number_of
-from distill.data.label_columns import KnownLabels, decide_labels
+from distill.data.labelling.cells import LabelCells, number_of
+from distill.data.labelling.columns import KnownLabels, decide_labels
 from distill.data.labels import LabelSet
 
 MAX_LISTED = 20  # columns without a role

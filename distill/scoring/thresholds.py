@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from distill.core.errors import DataError, RecipeError
 from distill.core.objective import Objective
 from distill.core.schema import build_dataclass
+from distill.data.dividing.stratify import stratified_folds
 from distill.data.groups import NO_GROUPS, GroupColumns
-from distill.data.stratify import stratified_folds
 from distill.scoring.calibration import Calibration, fit_calibration, sigmoid64
 from distill.scoring.metrics import (
     LARGEST,

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from distill.core.errors import RunError
 from distill.core.files import read_json, remove_folder, write_bytes, write_json
 from distill.core.terminal import note
+from distill.data.dividing.stratify import stratified_folds
 from distill.data.groups import GroupColumns
 from distill.data.likeness import groups_of
-from distill.data.stratify import stratified_folds
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset
 from distill.model.distributed import on_first_process

@@ -22,8 +22,8 @@ from torch import Tensor
 from distill.core.model_config import ModelConfig
 from distill.core.recipe import StudentConfig
 from distill.core.terminal import note, track
+from distill.data.dividing.stratify import stratified_folds
 from distill.data.groups import GroupColumns
-from distill.data.stratify import stratified_folds
 from distill.model.classifier import EVAL_BATCH
 from distill.model.compute import default_device
 from distill.model.dataset import BatchTargets, EncodedDataset

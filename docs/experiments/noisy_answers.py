@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from distill.core.recipe import Recipe, StudentConfig, TeacherConfig
 from distill.core.terminal import note
 from distill.data.dataset import Splits, encode_targets, read_splits
-from distill.data.stratify import stratified_folds
+from distill.data.dividing.stratify import stratified_folds
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Kind
 from distill.scoring.estimate import Estimate

@@ -19,7 +19,7 @@ from bench.report.kit import plot as kit
 from bench.report.kit.style import GRID, MUTED, OTHERS, OWN, variables
 from distill.data.checks import content_hash
 from distill.data.dataset import encode_targets, read_splits
-from distill.data.stratify import stratified_folds
+from distill.data.dividing.stratify import stratified_folds
 from distill.model.soft_targets import SoftTargets
 from distill.scoring.bootstrap import estimate
 from distill.scoring.metrics import (

@@ -16,7 +16,7 @@ from sklearn.multiclass import OneVsRestClassifier
 
 from distill.core.objective import Objective
 from distill.data.dataset import Splits, encode_targets, read_splits
-from distill.data.stratify import stratified_folds
+from distill.data.dividing.stratify import stratified_folds
 from distill.scoring.bootstrap import estimate
 from distill.scoring.metrics import Probabilities, Targets, bootstrap_draws, sigmoid
 from distill.scoring.thresholds import fit_thresholds, objective_value

@@ -17,9 +17,9 @@ from distill.core.recipe import StudentConfig
 from distill.core.terminal import silence
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets
+from distill.data.dividing.stratify import stratified_folds
 from distill.data.likeness import groups_of, text_key
 from distill.data.run_folder import METRICS, START_FILE, TRAINING
-from distill.data.stratify import stratified_folds
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.soft_targets import SoftTargets

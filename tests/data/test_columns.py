@@ -17,13 +17,13 @@ from PIL import Image
 from distill.core.columns import Columns
 from distill.core.errors import ArgumentError, DataError
 from distill.data.dataset import Example, read_examples, read_splits
+from distill.data.dividing.split_file import split_file
 from distill.data.formats import json_rows, parquet_process
 from distill.data.formats import parquet as formats_parquet
 from distill.data.formats.parquet import describe
 from distill.data.labels import LabelSet
 from distill.data.roles import Ask
 from distill.data.sources import FailedRow, Source
-from distill.data.split_file import split_file
 
 SIX = {"crowd", "fear", "irony", "praise", "rally", "sunny"}
 

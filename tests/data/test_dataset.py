@@ -26,10 +26,10 @@ from distill.data.dataset import (
     read_examples,
     read_splits,
 )
+from distill.data.dividing.split_file import split_file
+from distill.data.dividing.stratify import stratified_folds, stratified_split
 from distill.data.labels import LabelSet
 from distill.data.sources import FailedRow, Source
-from distill.data.split_file import split_file
-from distill.data.stratify import stratified_folds, stratified_split
 from distill.preprocess.images import FORMATS
 
 ROWS = [

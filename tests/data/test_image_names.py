@@ -15,12 +15,12 @@ from distill.core.columns import Columns
 from distill.core.errors import DataError
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, examples_to_json, read_examples
+from distill.data.dividing.split_file import split_file
 from distill.data.image_names import find_image, from_data_url, to_data_url
-from distill.data.label_cells import LabelCells
+from distill.data.labelling.cells import LabelCells
 from distill.data.roles import Ask, Roles
 from distill.data.rows import RowReader
 from distill.data.sources import FailedRow, Source
-from distill.data.split_file import split_file
 from distill.runtime.rows import to_item
 
 

@@ -12,10 +12,10 @@ import pytest
 from distill.core.errors import DataError
 from distill.data.checks import check_splits
 from distill.data.dataset import Example, Splits, read_splits
+from distill.data.dividing.split_file import split_file
+from distill.data.dividing.stratify import stratified_split
 from distill.data.labels import LabelSet
 from distill.data.likeness import alike, groups_of, text_key
-from distill.data.split_file import split_file
-from distill.data.stratify import stratified_split
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from distill.core.files import write_json
 from distill.core.recipe import Recipe
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets, read_splits
+from distill.data.dividing.stratify import stratified_folds
 from distill.data.run_folder import RUN_FILE
-from distill.data.stratify import stratified_folds
 from distill.model.outputs import Outputs
 from distill.model.soft_targets import SoftTargets
 from distill.scoring import bootstrap

@@ -22,7 +22,7 @@ from distill.core.errors import RunError
 from distill.core.recipe import Recipe, TeacherConfig, recipes_folder
 from distill.core.recipe_text import changes_to_toml
 from distill.data.dataset import read_splits
-from distill.data.stratify import stratified_folds
+from distill.data.dividing.stratify import stratified_folds
 from distill.scoring.metrics import macro_f1, micro_f1
 from distill.scoring.thresholds import cross_fitted
 from teacher.tune import cross_validation

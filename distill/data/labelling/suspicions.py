@@ -8,8 +8,8 @@ from pathlib import Path
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import ColumnSurvey, flag_of
-from distill.data.label_cells import number_of
-from distill.data.label_separators import SEPARATOR, separator_name, suspected_separator
+from distill.data.labelling.cells import number_of
+from distill.data.labelling.separators import SEPARATOR, separator_name, suspected_separator
 
 MANY = 20  # cells of yes or no beside one of another word
 

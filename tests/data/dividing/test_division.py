@@ -14,13 +14,13 @@ import pytest
 from photos import photo
 
 from distill.core.errors import DataError
-from distill.data import division
 from distill.data.columns import Columns
 from distill.data.dataset import Example, read_splits
-from distill.data.division import Order, divide
+from distill.data.dividing import division
+from distill.data.dividing.division import Order, divide
+from distill.data.dividing.split_file import OrderColumns, split_file
+from distill.data.dividing.time_order import parse_time, time_split
 from distill.data.labels import LabelSet
-from distill.data.split_file import OrderColumns, split_file
-from distill.data.time_order import parse_time, time_split
 
 LABELS = LabelSet(("a", "b"))
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
-from distill.data.label_numbers import flags_in, names_of
-from distill.data.label_separators import OTHER_SEPARATORS, SEPARATOR, SEPARATOR_NAMES
-from distill.data.python_cells import python_value
+from distill.data.labelling.numbers import flags_in, names_of
+from distill.data.labelling.python_cells import python_value
+from distill.data.labelling.separators import OTHER_SEPARATORS, SEPARATOR, SEPARATOR_NAMES
 
 PYTHON_CALL = re.compile(r"(frozenset|set|tuple|list|array|dict_keys|Index)\([\[({'\")]")
 Labels = tuple[tuple[str, ...] | None, tuple[str, ...]]  # those that a row has, None if unknown; those unknown

@@ -12,7 +12,7 @@ from distill.cli.main import main
 from distill.core.columns import Columns
 from distill.core.errors import ArgumentError, DataError
 from distill.data.dataset import read_splits
-from distill.data.split_file import split_file
+from distill.data.dividing.split_file import split_file
 
 
 def table(folder: Path, header: str, *rows: str) -> Path:

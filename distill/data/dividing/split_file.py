@@ -24,15 +24,15 @@ from distill.data.dataset import (
     examples_to_json,
     find_labels,
 )
-from distill.data.division import Order, divide
+from distill.data.dividing.division import Order, divide
+from distill.data.dividing.stratify import SHARES
+from distill.data.dividing.time_notation import Notations
+from distill.data.dividing.time_order import parse_time
 from distill.data.formats.folders import ALL, Part, find_parts
 from distill.data.formats.table import NumberedRow, Table
 from distill.data.image_names import is_data_url, is_on_web
 from distill.data.roles import Ask
 from distill.data.rows import OpenRows, open_rows
-from distill.data.stratify import SHARES
-from distill.data.time_notation import Notations
-from distill.data.time_order import parse_time
 
 RECORD = "split.json"
 

@@ -10,9 +10,9 @@ from distill.core.columns import Columns
 from distill.core.errors import DataError
 from distill.data.convert import convert
 from distill.data.dataset import Example, read_examples, read_splits
+from distill.data.dividing.split_file import split_file
 from distill.data.labels import LabelSet
 from distill.data.roles import Ask
-from distill.data.split_file import split_file
 
 TRAIN = "id,text,sad,glad,war\n1,a,1,0,0\n2,b,0,1,1\n"
 

@@ -11,11 +11,11 @@ from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import ColumnSurvey, Survey, flag_of
 from distill.data.columns import Columns, list_columns
-from distill.data.label_cells import LabelCells, number_of, whole_number
-from distill.data.label_numbers import flags_a_cell, numbers_only, wrong_length
-from distill.data.label_separators import SEPARATOR, proven_separator, separator_name
-from distill.data.label_suspicions import refuse_quoted, refuse_several, refuse_stray
-from distill.data.python_cells import unwritten
+from distill.data.labelling.cells import LabelCells, number_of, whole_number
+from distill.data.labelling.numbers import flags_a_cell, numbers_only, wrong_length
+from distill.data.labelling.python_cells import unwritten
+from distill.data.labelling.separators import SEPARATOR, proven_separator, separator_name
+from distill.data.labelling.suspicions import refuse_quoted, refuse_several, refuse_stray
 
 MAX_CLASSES = 100  # different whole numbers in a column of classes; more of them measure something
 

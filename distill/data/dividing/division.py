@@ -16,12 +16,12 @@ from distill.core.errors import DataError
 from distill.core.files import write_bytes
 from distill.core.terminal import track
 from distill.data.dataset import Example
+from distill.data.dividing.stratify import SHARES, SPLIT_SEED, stratified_split
+from distill.data.dividing.time_order import time_split
 from distill.data.duplicates import image_groups
 from distill.data.image_facts import read_facts
 from distill.data.labels import LabelSet
 from distill.data.likeness import groups_of, text_key
-from distill.data.stratify import SHARES, SPLIT_SEED, stratified_split
-from distill.data.time_order import time_split
 
 VERSION = 2  # raise it with every change of how rows are divided, which must miss the cache
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from distill.data.carried_labels import carries_label
 from distill.data.columns import Columns
+from distill.data.labelling.carried import carries_label
 from distill.data.labels import LabelSet
 
 LABELS = LabelSet(("glad", "sad"))

@@ -9,9 +9,9 @@ from typing import Any
 
 from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
 from distill.data.columns import Columns
+from distill.data.labelling.python_cells import unwritten
 from distill.data.labels import LabelSet
 from distill.data.likeness import label_key
-from distill.data.python_cells import unwritten
 from distill.data.roles import could_be
 
 BETWEEN = re.compile(r"[|,;\t]")

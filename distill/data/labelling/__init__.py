@@ -1,0 +1,1 @@
+"""How the cells of a table say which labels a row has."""
