@@ -47,7 +47,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "originals notes": partial(export.measured_on, "bench-originals"),
         "baselines film genres": partial(baselines.baselines, "film genres"),
         "rivals film genres": partial(rivals.rivals, "film genres"),
-        "verdict film genres": partial(students.control_verdicts, students.MINILM),
+        "verdict film genres": partial(students.control_verdicts, students.MINILM_UNLABELLED, students.MINILM),
     },
     "docs/results-student.md": {
         **{f"search {name}": partial(searches.found, name) for name in searches.DATASETS},

@@ -41,8 +41,9 @@ HARMFUL = (
 )
 UNLABELLED = "static vectors, frozen teacher, unlabelled posts"
 MINILM = "MiniLM, fine-tuned teacher"
+MINILM_UNLABELLED = "MiniLM from a probe, fine-tuned teacher, unlabelled posts"
 FILMS = (
-    *("MiniLM from a probe, fine-tuned teacher, unlabelled posts", MINILM),
+    *(MINILM_UNLABELLED, MINILM),
     "static vectors from a probe, texts alone, fine-tuned teacher, unlabelled posts",
     "static vectors from a probe, frozen teacher, unlabelled posts",
     *("static vectors, frozen teacher", UNLABELLED, "static vectors, fine-tuned teacher"),
