@@ -67,6 +67,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         **{f"static {name}": partial(static.static, name) for name in static.DATASETS},
         **{f"rivals {name}": partial(rivals.rivals, name) for name in rivals.DATASETS},
         "head starts": rivals.head_starts,
+        **{f"variants {name}": partial(teachers.variants, name) for name in teachers.VARIANTS},
         "teacher": students.teacher,
         "teachers": partial(teachers.teachers, "fusion"),
         "gains": partial(teachers.gains, "fusion"),

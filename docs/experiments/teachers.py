@@ -45,6 +45,7 @@ EPOCHS = {
     "teacher.augment.image_strength=0.5",
     "transformer": "teacher.head.fusion=transformer teacher.head.hidden_size=256 teacher.head_start=random",
 }
+VARIANTS = ("fusion on films", "steps on films")
 F1 = "micro-F1 [95 %] | macro-F1 [95 %]"
 
 
@@ -131,7 +132,7 @@ def one_epoch(config: TeacherConfig, splits: Splits, folder: Path) -> Callable[[
 
 
 @click.command("teacher-variants")
-@click.option("--comparison", "folders", multiple=True, required=True, metavar="DATASET=DIR", help="Repeatable.")
+@click.option("--comparison", "folders", multiple=True, required=True, metavar="NAME=DIR", help="Repeatable.")
 @commit_option
 @click.pass_obj
 def collect_variants(results: Path, folders: tuple[str, ...], commit: str) -> None:
@@ -148,10 +149,10 @@ def collect_variants(results: Path, folders: tuple[str, ...], commit: str) -> No
     write(results, "teacher-variants", conditions(), found)
 
 
-def variants(dataset: str) -> str:
+def variants(name: str) -> str:
     """Every teacher of a comparison, and its differences from the first, in pairs."""
     whole, rows = read("teacher-variants"), []
-    tree, cpu = whole[dataset], whole["conditions"]["cpu"]
+    tree, cpu = whole[name], whole["conditions"]["cpu"]
     for one in tree["recipes"]:
         gain = one["gain"] and [figure(one["gain"][key], "+.3f") for key in ("balanced", "micro_ap")]
         cells = (figure(one["arm"][key]) for key in ("micro_f1", "macro_f1", "micro_ap"))
