@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,7 +26,8 @@ class LabelCells:
     "names"    one column of names: a list, one name, several with a separator between them, or a name with 1, 0 or
                null each
     "flags"    a column a label, of 0, 1 or null; with a `cut`, of numbers
-    "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none
+    "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none;
+               and of other numbers that are `known`
 
     `names` are the labels of flags, and the classes; of "names", those that numbers count, if they count any.
     `known` are labels of which it is known that they are labels. Nothing is known of those of the `others` that a
@@ -81,6 +82,8 @@ class LabelCells:
     def _class(self, value: Any, where: str) -> tuple[str, ...] | None:
         if value == "":
             return None
+        if not self.names and (listed := listed_name(value, self.known)) is not None:
+            return (listed,)
         number = whole_number(value)
         if number is None or number >= max(len(self.names), 1 << 31) or (self.names and number >= len(self.names)):
             of = f" below {len(self.names)}, the number of labels" if self.names else ""
@@ -204,3 +207,17 @@ def whole_number(value: Any) -> int | None:
     """A whole number, also one that is written as a float or a string."""
     number = number_of(value)
     return int(number) if number is not None and number == int(number) else None
+
+
+def listed_name(value: Any, names: Collection[str]) -> str | None:
+    """The one of the names that a cell holds: as it is written, or as the same whole number, as 1.0 is 1; None
+    if it is none of them, or true or false."""
+    if isinstance(value, bool):
+        return None
+    written = str(value).strip()
+    if written in names:
+        return written
+    if (number := whole_number(value)) is None or str(number) in names:
+        return None if number is None else str(number)
+    same = [name for name in names if whole_number(name) == number]
+    return same[0] if len(same) == 1 else None

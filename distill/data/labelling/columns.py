@@ -11,11 +11,12 @@ from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import ColumnSurvey, Survey, flag_of
 from distill.data.columns import Columns, list_columns
-from distill.data.labelling.cells import LabelCells, number_of, whole_number
+from distill.data.labelling.cells import LabelCells, listed_name, number_of, whole_number
 from distill.data.labelling.numbers import flags_a_cell, numbers_only, wrong_length
 from distill.data.labelling.python_cells import unwritten
 from distill.data.labelling.separators import SEPARATOR, proven_separator, separator_name
 from distill.data.labelling.suspicions import refuse_quoted, refuse_several, refuse_stray
+from distill.data.likeness import label_key
 
 MAX_CLASSES = 100  # different whole numbers in a column of classes; more of them measure something
 
@@ -55,15 +56,15 @@ def decide_labels(
     name, column = names[0], survey.columns.get(names[0], ColumnSurvey())
     values = list(column.distinct.values())
     written = {str(value) for value in values}
-    are_known = written <= set(labels) and not any(isinstance(value, bool) for value in values)
+    are_known = all(listed_name(value, labels) is not None for value in values)
     are_classes = {"0", "1"} <= set(labels) or are_known or (one_label and written <= set(labels or written))
     if values and all(flag_of(value) is not None for value in values) and not are_classes:
-        if len(labels) > 1 and name not in labels and (known.sorted_from or len(labels) == 2):
+        if _count_labels(name, values, known):
             return _classes(name, known.counted(values[0], path, name))
         label = labels[0] if len(labels) == 1 else name
         note = f"label {short_repr(label)} is column {short_repr(name)}, of 0 and 1"
         return _without_others(LabelCells("flags", (name,), (label,)), note, labels)
-    if not columns.separator and not are_known and (each := flags_a_cell(values)):
+    if not columns.separator and not written <= set(labels) and (each := flags_a_cell(values)):
         return _joined_flags(name, values[0], each, known, path)
     if values and all(number_of(value) is not None for value in values):
         return _numbers(name, column, known, path)
@@ -75,6 +76,14 @@ def decide_labels(
     if column.says_no:  # else a row names only what it has, and what is unknown
         cells = replace(cells, others=tuple(dict.fromkeys((*column.keys, *labels))))
     return cells, note
+
+
+def _count_labels(name: str, values: Sequence[Any], known: KnownLabels) -> bool:
+    """Whether 0 and 1 are the numbers of labels: of two or more, none of which is the column itself."""
+    if len(known.names) < 2 or label_key(name) in map(label_key, known.names):
+        return False
+    are_numbers = all(number_of(value) is not None and not isinstance(value, bool) for value in values)
+    return known.sorted_from is not None or len(known.names) == 2 or are_numbers
 
 
 def _as_list(value: object) -> Any:
@@ -138,8 +147,13 @@ def _numbers(name: str, column: ColumnSurvey, known: KnownLabels, path: Path) ->
     labels = known.names
     if _are_padded_names(name, column, labels, path):
         return LabelCells("names", (name,), labels, known=frozenset(labels)), ""
-    numbers = [whole_number(value) for value in column.distinct.values()]
+    values = list(column.distinct.values())
+    numbers = [whole_number(value) for value in values]
     where = f"{path}: column {short_repr(name)}"
+    if _are_listed(values, labels, where):
+        unknown = "; -1 is read as unknown" if -1 in numbers and "-1" not in labels else ""
+        note = f"labels are the numbers in column {short_repr(name)}{unknown}"
+        return LabelCells("classes", (name,), known=frozenset(labels)), note
     if any(number is not None and number < -1 for number in numbers):
         raise DataError(
             f"{where} holds {min(number for number in numbers if number is not None)}: a class is numbered from 0, "
@@ -147,13 +161,11 @@ def _numbers(name: str, column: ColumnSurvey, known: KnownLabels, path: Path) ->
         )
     unknown = "; -1 is read as unknown" if -1 in numbers else ""
     if any(number is None for number in numbers):
-        strange = next(value for value in column.distinct.values() if whole_number(value) is None)
+        strange = next(value for value in values if whole_number(value) is None)
         raise DataError(
             f"{where} holds {short_repr(strange)}: of numbers, --label-cut NUMBER gives the least that counts as 1"
         )
     classes = sorted({number for number in numbers if number is not None and number >= 0})
-    if set(map(str, classes)) <= set(labels):
-        return LabelCells("classes", (name,)), f"labels are the numbers in column {short_repr(name)}{unknown}"
     if labels and not (known.sorted_from and all(label.isdecimal() for label in labels)):
         cells, note = _classes(name, known.counted(classes[0] if classes else -1, path, name))
         return cells, note + unknown
@@ -168,6 +180,20 @@ def _numbers(name: str, column: ColumnSurvey, known: KnownLabels, path: Path) ->
         f"labels are the numbers in column {short_repr(name)}: {shown}; labels.txt can name them, from 0{unknown}"
     )
     return LabelCells("classes", (name,)), note
+
+
+def _are_listed(values: Sequence[Any], labels: Sequence[str], where: str) -> bool:
+    """Whether numbers are names of the `labels`, apart from -1, an unknown one. Raises DataError for one that is
+    none, beside names that cannot be the numbers of labels."""
+    listed = [value for value in values if listed_name(value, labels) is not None]
+    others = [value for value in values if listed_name(value, labels) is None and whole_number(value) != -1]
+    are_no_classes = any((whole_number(value) or 0) < 0 or whole_number(value) is None for value in listed)
+    if others and are_no_classes:
+        raise DataError(
+            f"{where} holds {short_repr(others[0])}, which is none of the labels {list_columns(labels)}; other "
+            f"rows hold these, such as {short_repr(listed[0])}; write one of them, or list it in labels.txt"
+        )
+    return bool(labels) and not others
 
 
 def _are_padded_names(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path) -> bool:
