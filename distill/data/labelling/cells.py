@@ -32,7 +32,8 @@ class LabelCells:
     `names` are the labels of flags, and the classes; of "names", those that numbers count, if they count any.
     `known` are labels of which it is known that they are labels. Nothing is known of those of the `others` that a
     row does not name, where it says 1 or 0 of each. With `are_flags`, a cell of names is a string of 0 and 1 for
-    each label. `has_words` says that "nan" may stand for nothing, as pandas writes it to CSV.
+    each label; with `are_listed`, the numbers in a list are `known` names. `has_words` says that "nan" may stand
+    for nothing, as pandas writes it to CSV.
     """
 
     kind: Literal["names", "flags", "classes"]
@@ -43,6 +44,7 @@ class LabelCells:
     cut: float | None = None
     known: frozenset[str] = frozenset()
     are_flags: bool = False
+    are_listed: bool = False
     has_words: bool = False
     others: tuple[str, ...] = ()
 
@@ -99,9 +101,11 @@ class LabelCells:
             return _named_flags(value, self.others, where)
         if isinstance(value, tuple | set | frozenset):
             value = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
-        if isinstance(value, list) and self.names and _is_flag_each(value, len(self.names)):
+        if isinstance(value, list) and self.are_listed:
+            value = [x if isinstance(x, str) else listed_name(x, self.known) or x for x in value]
+        elif isinstance(value, list) and self.names and _is_flag_each(value, len(self.names)):
             return self._flag_each(value, where), ()
-        if isinstance(value, list) and self.names:
+        elif isinstance(value, list) and self.names:
             value = names_of(value, self.names, f"{where}: {self._column()}")
         if isinstance(value, list) and any(map(_is_nothing, value)):
             return self._of_nothing(value, where)

@@ -69,10 +69,12 @@ def decide_labels(
     if values and all(number_of(value) is not None for value in values):
         return _numbers(name, column, known, path)
     numbered: list[list[Any]] = [value for value in map(_as_list, values) if numbers_only(value)]
-    if labels and numbered:
+    are_listed = _are_listed_names(numbered, labels)
+    if labels and numbered and not are_listed:
         counted = known.counted(numbered[0], path, name)
         _refuse_wrong_length(name, numbered, len(counted), path)
     cells, note = _names(name, column, columns.separator, known, path)
+    cells = replace(cells, are_listed=True) if are_listed else cells
     if column.says_no:  # else a row names only what it has, and what is unknown
         cells = replace(cells, others=tuple(dict.fromkeys((*column.keys, *labels))))
     return cells, note
@@ -89,6 +91,18 @@ def _count_labels(name: str, values: Sequence[Any], known: KnownLabels) -> bool:
 def _as_list(value: object) -> Any:
     value = unwritten(value)
     return list(value) if isinstance(value, tuple | set) else value
+
+
+def _are_listed_names(lists: Sequence[list[Any]], labels: Sequence[str]) -> bool:
+    """Whether the numbers in lists are names of labels, all of which are numbers, and not a 0 or 1 for each, nor
+    repeated, which names are not."""
+    if not lists or not labels or any(number_of(label) is None for label in labels):
+        return False
+    if all(len(each) == len(labels) and all(x in (0, 1) for x in each) for each in lists):
+        return False
+    return all(
+        len(set(each)) == len(each) and all(listed_name(x, labels) is not None for x in each) for each in lists
+    )
 
 
 def _refuse_wrong_length(name: str, lists: Sequence[list[Any]], labels: int, path: Path) -> None:

@@ -86,3 +86,26 @@ def test_floats_are_the_classes_of_train_in_a_split_of_1_alone(tmp_path: Path) -
     table(tmp_path / "train.csv", ["3.0", "1.0", ""])
     table(tmp_path / "dev.csv", ["1.0", "1.0"])
     assert [example.labels for example in read_splits(tmp_path).dev] == [("1",), ("1",)]
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_numbers_in_lists_are_the_listed_names(tmp_path: Path, as_text: bool) -> None:
+    def listed(cells: list[Any], labels: str) -> Labels:
+        return read(tmp_path / "a.jsonl", [str(cell) if as_text else cell for cell in cells], labels)
+
+    assert listed([[1, 2], [3], []], "1 2 3 4 5") == [("1", "2"), ("3",), ()]
+    assert listed([[2019]], "2019") == [("2019",)]
+    assert listed([[0], [0, 1]], "0 1") == [("0",), ("0", "1")]
+    assert listed([[-1, 0.5]], "-1 0 0.5 1") == [("-1", "0.5")]
+
+
+def test_numbers_in_lists_count_the_labels_where_one_is_no_listed_name(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.jsonl", [[0, 2], [1]], "1 2 3") == [("1", "3"), ("2",)]
+    assert read(tmp_path / "a.jsonl", [[1, 1, 0], [0, 1, 0]], "0 1 2") == [("0", "1"), ("1",)]  # 0 or 1 for each
+
+
+def test_lists_of_numbers_in_a_split_are_the_names_of_train(tmp_path: Path) -> None:
+    for split, cells in (("train", [["1", "2"], ["3"]]), ("dev", [[1, 2], [3]])):
+        rows = [{"text": f"{split} {n}", "labels": cell} for n, cell in enumerate(cells)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [example.labels for example in read_splits(tmp_path).dev] == [("1", "2"), ("3",)]
