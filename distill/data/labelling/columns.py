@@ -68,13 +68,14 @@ def decide_labels(
         return _joined_flags(name, values[0], each, known, path)
     if values and all(number_of(value) is not None for value in values):
         return _numbers(name, column, known, path)
-    numbered: list[list[Any]] = [value for value in map(_as_list, values) if numbers_only(value)]
+    lists = [value for value in map(_as_list, values) if isinstance(value, list | dict)]
+    numbered: list[list[Any]] = [value for value in lists if isinstance(value, list) and numbers_only(value)]
     are_listed = _are_listed_names(numbered, labels)
     if labels and numbered and not are_listed:
         counted = known.counted(numbered[0], path, name)
         _refuse_wrong_length(name, numbered, len(counted), path)
     cells, note = _names(name, column, columns.separator, known, path)
-    cells = replace(cells, are_listed=True) if are_listed else cells
+    cells = replace(cells, are_listed=are_listed, are_in_lists=len(lists) == len(values))
     if column.says_no:  # else a row names only what it has, and what is unknown
         cells = replace(cells, others=tuple(dict.fromkeys((*column.keys, *labels))))
     return cells, note

@@ -55,11 +55,14 @@ def suspected_separator(labels: Iterable[str], known: frozenset[str]) -> tuple[s
     return "", ""
 
 
-def several_in_one(labels: Sequence[str]) -> list[str]:
+def several_in_one(labels: Sequence[str], are_apart: bool = False) -> list[str]:
     """The labels that may be several: all their parts are labels, or some where a comma, semicolon, tab or |
-    stands between them."""
+    stands between them. Those that `are_apart` already, as in lists, may be several only where all their parts are
+    labels and a comma or the like stands between them."""
     whole = set(labels)
     parts_of = {label: {part.strip() for part in LISTS.split(label)} - {""} for label in labels}
+    if are_apart:
+        return [label for label in labels if len(parts_of[label]) > 1 and parts_of[label] <= whole]
     counts = Counter(part for parts in parts_of.values() for part in parts)
     return [
         label

@@ -1,0 +1,68 @@
+"""Labels that may be several in one cell: what separates them, and names that hold what may."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill.core.columns import Columns
+from distill.data.convert import convert
+from distill.data.dataset import read_splits
+from distill.data.dividing.split_file import split_file
+
+NAMES = [
+    "center-left",
+    "center",
+    "left",
+    "science fiction",
+    "science",
+    "fiction",
+    "Arts & Crafts",
+    "Arts",
+    "Crafts",
+]
+
+
+def folder(path: Path, cells: list[Any]) -> Path:
+    for split in ("train", "dev"):
+        rows = [{"id": f"{split}{n}", "text": f"{split} word {n}", "labels": cell} for n, cell in enumerate(cells)]
+        (path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_name_in_a_list_is_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], as_text: bool) -> None:
+    cells = [str([name]) if as_text else [name] for name in NAMES]
+    assert read_splits(folder(tmp_path, cells)).labels.names == tuple(sorted(NAMES))
+    assert "several" not in capsys.readouterr().err
+
+
+def test_a_name_in_a_list_that_is_others_with_a_comma_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_splits(folder(tmp_path, [["sad, glad"], ["sad"], ["glad"], ["mad, sad"]]))
+    assert "'sad, glad' may be several labels" in capsys.readouterr().err
+
+
+def test_names_that_stand_alone_in_some_cells_keep_the_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_splits(folder(tmp_path, ["center-left", ["center"], ["left"]]))
+    assert "'center-left' may be several labels" in capsys.readouterr().err
+
+
+def test_columns_of_labels_are_one_label_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "train.csv").write_text("text,left,center,center-left\na,1,0,0\nb,0,1,0\nc,0,0,1\n")
+    (tmp_path / "dev.csv").write_text("text,left,center,center-left\nd,1,0,0\ne,0,1,1\n")
+    read_splits(tmp_path, columns=Columns(labels=("left", "center", "center-left")))
+    assert "several" not in capsys.readouterr().err
+
+
+def test_split_and_convert_take_a_name_in_a_list_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder(tmp_path, [[name] for name in NAMES * 3]) / "train.jsonl"
+    split_file(file, tmp_path / "split", seed=0)
+    convert(file, tmp_path / "converted", "jsonl")
+    assert "several" not in capsys.readouterr().err
