@@ -50,7 +50,7 @@ def suspected_separator(labels: Iterable[str], known: frozenset[str]) -> tuple[s
     for sign, joined in sorted(
         with_sign.items(), key=lambda pair: pair[0].isspace()
     ):  # "sad / glad" is joined by /
-        if all(part.strip() in whole for label in joined for part in label.split(sign)):
+        if all(_is_joined(label, sign, whole) and not _is_number_with(sign, label, whole) for label in joined):
             return sign, joined[0]
     return "", ""
 
@@ -73,4 +73,19 @@ def several_in_one(labels: Sequence[str], are_apart: bool = False) -> list[str]:
 
 
 def _is_joined(label: str, joint: str, whole: set[str]) -> bool:
-    return all(part.strip() in whole for part in label.split(joint))
+    """Whether the parts of a label are labels, none of them twice, as in "a/a", nor a mere sign, as in "+/-"."""
+    parts = [part.strip() for part in label.split(joint)]
+    return len(set(parts)) == len(parts) and whole.issuperset(parts) and not any(map(_is_sign, parts))
+
+
+def _is_sign(name: str) -> bool:
+    return name.isascii() and not any(map(str.isalnum, name))  # others may be emoji
+
+
+def _is_number_with(sign: str, label: str, whole: set[str]) -> bool:
+    """Whether a label is probably one number with a sign in it, such as 24/7: others are words, not codes."""
+    return (
+        sign not in " \t\n,;"
+        and not any(map(str.isalpha, label))
+        and any(any(map(str.isalpha, name)) for name in whole)
+    )

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from distill.core.columns import Columns
+from distill.core.errors import DataError
 from distill.data.convert import convert
-from distill.data.dataset import read_splits
+from distill.data.dataset import read_examples, read_splits
 from distill.data.dividing.split_file import split_file
 
 NAMES = [
@@ -52,6 +53,28 @@ def test_names_that_stand_alone_in_some_cells_keep_the_warning(
 ) -> None:
     read_splits(folder(tmp_path, ["center-left", ["center"], ["left"]]))
     assert "'center-left' may be several labels" in capsys.readouterr().err
+
+
+def cells_of(path: Path, cells: list[str]) -> list[tuple[str, ...] | None]:
+    path.write_text("text,labels\n" + "".join(f'word {n},"{cell}"\n' for n, cell in enumerate(cells)))
+    return [example.labels for example in read_examples(path)]
+
+
+@pytest.mark.parametrize(
+    "cells", [["a/a", "a", "b"], ["+/-", "+", "-", "none"], ["24/7", "24", "7", "day", "week"]]
+)
+def test_a_sign_between_parts_that_repeat_or_are_no_words_is_part_of_a_name(
+    tmp_path: Path, cells: list[str]
+) -> None:
+    assert cells_of(tmp_path / "a.csv", cells) == [(cell,) for cell in cells]
+
+
+@pytest.mark.parametrize(
+    "cells", [["1/2", "2/1", "1", "2"], ["1 2", "1", "2", "other", "none"], ["😀 😢", "😀", "😢"]]
+)
+def test_a_sign_between_codes_or_emoji_stays_suspected(tmp_path: Path, cells: list[str]) -> None:
+    with pytest.raises(DataError, match=f"holds '{cells[0]}', and its parts as labels too"):
+        cells_of(tmp_path / "a.csv", cells)
 
 
 def test_columns_of_labels_are_one_label_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
