@@ -245,7 +245,7 @@ def _names(name: str, column: ColumnSurvey, said: str, known: KnownLabels, path:
         separator, added = "\\t", "separated by a backslash and a t"
     elif said and said != SEPARATOR and cells and not any(said in cell for cell in cells):
         added = f"none of them with the separator {short_repr(said)}"
-    elif not said and (separator := proven_separator(cells, names)):
+    elif not said and (separator := proven_separator({cell: column.counts[cell] for cell in cells}, names)):
         added = f"separated by {separator_name(separator)}"
     is_used = bool(separator) or any(SEPARATOR in cell for cell in cells)
     separator = separator or SEPARATOR

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 SEPARATOR = "|"
 OTHER_SEPARATORS = (",", ";", "\t")
@@ -19,9 +19,9 @@ def separator_name(separator: str) -> str:
     return SEPARATOR_NAMES.get(separator, separator)
 
 
-def proven_separator(cells: Sequence[str], known: frozenset[str]) -> str:
-    """What stands between labels, proven by labels that are `known`, or by the other cells, each of whose parts is
-    then part of another cell; "" if nothing is proven."""
+def proven_separator(cells: Mapping[str, int], known: frozenset[str]) -> str:
+    """What stands between the labels of cells, of which it is given how often each comes, proven by labels that are
+    `known`, or by the other cells; "" if nothing is proven."""
     if any(SEPARATOR in cell for cell in cells):
         return ""
     for separator in OTHER_SEPARATORS:
@@ -29,13 +29,25 @@ def proven_separator(cells: Sequence[str], known: frozenset[str]) -> str:
         joined = [cell for cell in cells if separator in cell and cell.strip() not in known]
         if not joined:
             continue
-        counts: dict[str, int] = {}
-        for each in parts.values():
-            for part in each:
-                counts[part] = counts.get(part, 0) + 1
-        if all(part in known if known else counts[part] > 1 for cell in joined for part in parts[cell]):
+        if all(parts[cell] <= known for cell in joined) if known else _prove_each_other(parts, joined, cells):
             return separator
     return ""
+
+
+def _prove_each_other(parts: Mapping[str, set[str]], joined: Sequence[str], rows: Mapping[str, int]) -> bool:
+    """Whether each part of the `joined` cells is part of another cell: each with other companions, or two or more,
+    of which each cell has one, and the others in other rows."""
+    cells_of, rows_of = Counter[str](), Counter[str]()
+    for cell, each in parts.items():
+        cells_of.update(each)
+        rows_of.update(dict.fromkeys(each, rows[cell]))
+    found = {part for cell in joined for part in parts[cell]}
+    recurring = {part for part in found if cells_of[part] > 1}
+    return recurring == found or (
+        len(recurring) > 1
+        and all(rows_of[part] > 1 for part in found)
+        and all(recurring & parts[cell] for cell in joined)
+    )
 
 
 def suspected_separator(labels: Iterable[str], known: frozenset[str]) -> tuple[str, str]:

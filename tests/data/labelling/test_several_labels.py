@@ -77,6 +77,23 @@ def test_a_sign_between_codes_or_emoji_stays_suspected(tmp_path: Path, cells: li
         cells_of(tmp_path / "a.csv", cells)
 
 
+def test_a_comma_is_proven_by_parts_with_other_companions_and_in_other_rows(tmp_path: Path) -> None:
+    cells = ["some harm, group", "some harm, person", "much harm, group"]
+    assert cells_of(tmp_path / "a.csv", ["no harm", *cells * 9])[:2] == [("no harm",), ("some harm", "group")]
+    with pytest.raises(DataError, match="if a comma stands between labels"):
+        cells_of(tmp_path / "a.csv", cells)  # two parts in one row alone
+
+
+@pytest.mark.parametrize(
+    "cells", [["war, crime", "drug, crime"], ["war, crime", "crime"], ["a, b", "b, c", "d, e"], ["war, crime"]]
+)
+def test_a_comma_in_names_that_share_one_word_or_none_is_not_taken_for_a_separator(
+    tmp_path: Path, cells: list[str]
+) -> None:
+    with pytest.raises(DataError, match="if a comma stands between labels"):
+        cells_of(tmp_path / "a.csv", cells * 9)
+
+
 def test_columns_of_labels_are_one_label_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train.csv").write_text("text,left,center,center-left\na,1,0,0\nb,0,1,0\nc,0,0,1\n")
     (tmp_path / "dev.csv").write_text("text,left,center,center-left\nd,1,0,0\ne,0,1,1\n")
