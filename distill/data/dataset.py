@@ -167,7 +167,8 @@ def _divided(
 class ReadBefore:
     """What the files of a dataset that were read before have said, the ids of their examples, the columns of labels
     of the first that has some, how they were read, with the first file that was read so, where a file without
-    labels may have some, and whether all names of labels stood in lists or are columns, each by itself."""
+    labels may have some, whether all names of labels stood in lists or are columns, each by itself, and what
+    numbers in place of names are, with the last file that has some."""
 
     notes: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
@@ -175,6 +176,19 @@ class ReadBefore:
     read_as: dict[str, Path] = field(default_factory=dict)
     label_hint: str = ""
     are_apart: bool = True
+    numbers: dict[str, Path] = field(default_factory=dict)
+
+    def take_numbers(self, numbers: str, path: Path) -> None:
+        """Note what `numbers` in place of names are in a file. Raises DataError where they are something else in
+        another."""
+        for other, file in self.numbers.items():
+            if numbers and numbers != other:
+                raise DataError(
+                    f"{path}: the numbers in place of names would be {numbers}, and those of {file} are {other}; "
+                    "write names in both, or list other names in labels.txt"
+                )
+        if numbers:
+            self.numbers[numbers] = path
 
     def ask_next(self, ask: Ask) -> Ask:
         """What to ask of the next file: it has the same columns of labels, or, as a test split may, none."""
@@ -206,6 +220,7 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = 
         before.labels = before.labels or opened.reader.roles.labels.columns
     if cells := opened.reader.roles.labels:
         before.are_apart &= cells.kind != "names" or cells.are_in_lists
+        before.take_numbers(cells.numbers, path)
     before.label_hint = before.label_hint or opened.label_hint
     before.ids.update(example.id for example in examples)
     return examples

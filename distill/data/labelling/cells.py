@@ -33,7 +33,8 @@ class LabelCells:
     `known` are labels of which it is known that they are labels. Nothing is known of those of the `others` that a
     row does not name, where it says 1 or 0 of each. With `are_flags`, a cell of names is a string of 0 and 1 for
     each label; with `are_listed`, the numbers in a list are `known` names. `has_words` says that "nan" may stand
-    for nothing, as pandas writes it to CSV, and `are_in_lists` that all cells of names are lists or dictionaries.
+    for nothing, as pandas writes it to CSV, and `are_in_lists` that all cells of names are lists or dictionaries;
+    `numbers` says what numbers in place of names are, if there are any.
     """
 
     kind: Literal["names", "flags", "classes"]
@@ -46,6 +47,7 @@ class LabelCells:
     are_flags: bool = False
     are_listed: bool = False
     are_in_lists: bool = False
+    numbers: Literal["", "counts of labels, from 0", "names of labels"] = ""
     has_words: bool = False
     others: tuple[str, ...] = ()
 

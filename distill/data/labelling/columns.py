@@ -76,6 +76,8 @@ def decide_labels(
         _refuse_wrong_length(name, numbered, len(counted), path)
     cells, note = _names(name, column, columns.separator, known, path)
     cells = replace(cells, are_listed=are_listed, are_in_lists=len(lists) == len(values))
+    if labels and any(len(each) != len(labels) or set(each) - {0, 1} for each in numbered):
+        cells = replace(cells, numbers="names of labels" if are_listed else "counts of labels, from 0")
     if column.says_no:  # else a row names only what it has, and what is unknown
         cells = replace(cells, others=tuple(dict.fromkeys((*column.keys, *labels))))
     return cells, note
@@ -168,7 +170,9 @@ def _numbers(name: str, column: ColumnSurvey, known: KnownLabels, path: Path) ->
     if _are_listed(values, labels, where):
         unknown = "; -1 is read as unknown" if -1 in numbers and "-1" not in labels else ""
         note = f"labels are the numbers in column {short_repr(name)}{unknown}"
-        return LabelCells("classes", (name,), known=frozenset(labels)), note
+        are_secret = not any(listed_name(value, labels) for value in values)  # all are -1
+        cells = LabelCells("classes", (name,), known=frozenset(labels))
+        return cells if are_secret else replace(cells, numbers="names of labels"), note
     if any(number is not None and number < -1 for number in numbers):
         raise DataError(
             f"{where} holds {min(number for number in numbers if number is not None)}: a class is numbered from 0, "
@@ -231,7 +235,7 @@ def _are_padded_names(name: str, column: ColumnSurvey, labels: Sequence[str], pa
 
 def _classes(name: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
     note = f"column {short_repr(name)} counts the {len(labels)} labels, from 0"
-    return LabelCells("classes", (name,), labels), note
+    return LabelCells("classes", (name,), labels, numbers="counts of labels, from 0"), note
 
 
 def _names(name: str, column: ColumnSurvey, said: str, known: KnownLabels, path: Path) -> tuple[LabelCells, str]:

@@ -109,3 +109,22 @@ def test_lists_of_numbers_in_a_split_are_the_names_of_train(tmp_path: Path) -> N
         rows = [{"text": f"{split} {n}", "labels": cell} for n, cell in enumerate(cells)]
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [example.labels for example in read_splits(tmp_path).dev] == [("1", "2"), ("3",)]
+
+
+@pytest.mark.parametrize(("train", "dev"), [([0, 1, 2], [1, 2]), ([[0, 2], [1]], [[1], [2]]), ([1, 2], [0, 2])])
+def test_numbers_that_are_names_in_one_split_and_counts_in_another_are_refused(
+    tmp_path: Path, train: list[Any], dev: list[Any]
+) -> None:
+    (tmp_path / "labels.txt").write_text("1\n2\n3\n")
+    for split, cells in (("train", train), ("dev", dev)):
+        rows = [{"text": f"{split} {n}", "labels": cell} for n, cell in enumerate(cells)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"dev\.jsonl: the numbers in place of names would be .*train\.jsonl are"):
+        read_splits(tmp_path)
+
+
+def test_a_test_split_of_secret_classes_goes_with_classes(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("neg\nneu\npos\n")
+    for split, cells in (("train", [2, 0, 1]), ("dev", [1, 0]), ("test", [-1, -1])):
+        table(tmp_path / f"{split}.csv", cells)
+    assert [example.labels for example in read_splits(tmp_path).test] == [None, None]
