@@ -20,6 +20,7 @@ from distill.data.columns import Columns
 from distill.data.dataset import (
     SPLIT_NAMES,
     Example,
+    ReadBefore,
     collect_labels,
     find_labels,
     read_examples,
@@ -86,9 +87,10 @@ def _read(source: Path, columns: Columns) -> tuple[dict[str, list[Example]], Lab
         splits = read_splits(source, columns=columns)
         return {name: part for name in SPLIT_NAMES if (part := getattr(splits, name))}, splits.labels
     labels = find_labels(source.parent)
-    rows = read_examples(source, Ask(columns, labels=labels))
+    read = ReadBefore()
+    rows = read_examples(source, Ask(columns, labels=labels), read)
     if labels is None and any(row.labels for row in rows):
-        labels = collect_labels(rows, source)
+        labels = collect_labels(rows, source, read)
     return {Part.of(source).name: rows}, labels
 
 

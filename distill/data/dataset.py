@@ -97,7 +97,7 @@ def _read_splits(source: Path, ask: Ask) -> Splits:
         asked = replace(ask, labels=known, sorted_from=sorted_from)
         read[name] = _read_parts(parts.get(name, ()), asked, before)
         if read[name] and not known:
-            known = collect_labels(read[name], source, before.label_hint)
+            known = collect_labels(read[name], source, before)
             sorted_from = parts[name][0].path
     assert known is not None
     if ask.groups and not known.groups:
@@ -166,14 +166,29 @@ def _divided(
 @dataclass
 class ReadBefore:
     """What the files of a dataset that were read before have said, the ids of their examples, the columns of labels
-    of the first that has some, how they were read, with the first file that was read so, and where a file without
-    labels may have some."""
+    of the first that has some, how they were read, with the first file that was read so, where a file without
+    labels may have some, whether all names of labels stood in lists or are columns, each by itself, and what
+    numbers in place of names are, with the last file that has some."""
 
     notes: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     labels: tuple[str, ...] = ()
     read_as: dict[str, Path] = field(default_factory=dict)
     label_hint: str = ""
+    are_apart: bool = True
+    numbers: dict[str, Path] = field(default_factory=dict)
+
+    def take_numbers(self, numbers: str, path: Path) -> None:
+        """Note what `numbers` in place of names are in a file. Raises DataError where they are something else in
+        another."""
+        for other, file in self.numbers.items():
+            if numbers and numbers != other:
+                raise DataError(
+                    f"{path}: the numbers in place of names would be {numbers}, and those of {file} are {other}; "
+                    "write names in both, or list other names in labels.txt"
+                )
+        if numbers:
+            self.numbers[numbers] = path
 
     def ask_next(self, ask: Ask) -> Ask:
         """What to ask of the next file: it has the same columns of labels, or, as a test split may, none."""
@@ -203,6 +218,9 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = 
     before.read_as.setdefault(opened.read_as(), path)
     if opened.reader.roles.labels and not opened.published:
         before.labels = before.labels or opened.reader.roles.labels.columns
+    if cells := opened.reader.roles.labels:
+        before.are_apart &= cells.kind != "names" or cells.are_in_lists
+        before.take_numbers(cells.numbers, path)
     before.label_hint = before.label_hint or opened.label_hint
     before.ids.update(example.id for example in examples)
     return examples
@@ -240,11 +258,12 @@ def check_ids(examples: Sequence[Example], path: Path) -> None:
         row_of[example.id] = number
 
 
-def collect_labels(rows: Sequence[Example], source: Path, hint: str = "") -> LabelSet:
+def collect_labels(rows: Sequence[Example], source: Path, read: ReadBefore | None = None) -> LabelSet:
     """The labels that the rows of a file or folder name, in alphabetical order; a warning names those that may be
-    several. Raises DataError, which names it and gives the `hint` where there are none."""
+    several, by how they were `read`. Raises DataError, which names it and where there may be some if there are
+    none."""
     if not any(row.labels for row in rows):
-        step = "give each its 'labels', a list of names"
+        step, hint = "give each its 'labels', a list of names", read.label_hint if read else ""
         raise DataError(
             f"{source}: none of its {len(rows)} training rows has a label; {step}{'; ' * bool(hint)}{hint}"
         )
@@ -252,7 +271,7 @@ def collect_labels(rows: Sequence[Example], source: Path, hint: str = "") -> Lab
         labels = LabelSet.collect(row.named_labels() for row in rows)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
-    if several := several_in_one(labels.names):
+    if several := several_in_one(labels.names, are_apart=read is not None and read.are_apart):
         from distill.core.terminal import warn  # a device that measures a packed benchmark may lack it
 
         warn(

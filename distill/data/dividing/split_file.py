@@ -18,6 +18,7 @@ from distill.data.column_survey import EMPTY_WORDS, is_missing
 from distill.data.columns import Columns, list_columns
 from distill.data.dataset import (
     Example,
+    ReadBefore,
     collect_labels,
     encode_targets,
     examples_of,
@@ -66,8 +67,8 @@ def split_file(
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
     whole = _undivided_part(source)
     labels = find_labels(source if source.is_dir() else source.parent)
-    rows, image_names, known, hint = _read(whole, Ask(columns, labels=labels), order)
-    labels = labels or collect_labels(rows, source, hint)
+    rows, image_names, known, read = _read(whole, Ask(columns, labels=labels), order)
+    labels = labels or collect_labels(rows, source, read)
     for line in look_alikes(labels):
         warn(f"{source}: {line}")
     refuse_unknown_labels([(source.name, row) for row in rows], labels, None)
@@ -118,14 +119,14 @@ def _undivided_part(source: Path) -> Part:
     )
 
 
-def _read(part: Part, ask: Ask, columns: OrderColumns) -> tuple[list[Example], dict[str, str], Order, str]:
-    """The rows, by their ids the names of those images that are no files, what is read of them besides, and which
-    column may hold labels if none does. Raises DataError."""
-    source = part.path
+def _read(part: Part, ask: Ask, columns: OrderColumns) -> tuple[list[Example], dict[str, str], Order, ReadBefore]:
+    """The rows, by their ids the names of those images that are no files, what is read of them besides, and how.
+    Raises DataError."""
+    source, read = part.path, ReadBefore()
     cells = _OrderCells(columns, part)
     opened = open_rows(source, replace(ask, others=(columns.group, columns.time)), opened=cells.open)
     names: dict[int, str] = {}  # by the index of the row
-    rows = examples_of(replace(opened, rows=_without_addresses(opened, names)), name=part.name)
+    rows = examples_of(replace(opened, rows=_without_addresses(opened, names)), read, part.name)
     image_names = {rows[index].id: name for index, name in names.items()}
     addresses = {id_: name for id_, name in image_names.items() if is_on_web(name)}
     if addresses:
@@ -134,7 +135,7 @@ def _read(part: Part, ask: Ask, columns: OrderColumns) -> tuple[list[Example], d
             "fetched: save them to files before training"
         )
     order = Order(tuple(cells.groups), tuple(cells.times), addresses)
-    return rows, image_names, order, opened.label_hint
+    return rows, image_names, order, read
 
 
 def _without_addresses(opened: OpenRows, names: dict[int, str]) -> Iterator[NumberedRow]:

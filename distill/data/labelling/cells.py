@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,12 +26,15 @@ class LabelCells:
     "names"    one column of names: a list, one name, several with a separator between them, or a name with 1, 0 or
                null each
     "flags"    a column a label, of 0, 1 or null; with a `cut`, of numbers
-    "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none
+    "classes"  one column of whole numbers, which count the `names`, or are names themselves where there are none;
+               and of other numbers that are `known`
 
     `names` are the labels of flags, and the classes; of "names", those that numbers count, if they count any.
     `known` are labels of which it is known that they are labels. Nothing is known of those of the `others` that a
     row does not name, where it says 1 or 0 of each. With `are_flags`, a cell of names is a string of 0 and 1 for
-    each label. `has_words` says that "nan" may stand for nothing, as pandas writes it to CSV.
+    each label; with `are_listed`, the numbers in a list are `known` names. `has_words` says that "nan" may stand
+    for nothing, as pandas writes it to CSV, and `are_in_lists` that all cells of names are lists or dictionaries;
+    `numbers` says what numbers in place of names are, if there are any.
     """
 
     kind: Literal["names", "flags", "classes"]
@@ -42,6 +45,9 @@ class LabelCells:
     cut: float | None = None
     known: frozenset[str] = frozenset()
     are_flags: bool = False
+    are_listed: bool = False
+    are_in_lists: bool = False
+    numbers: Literal["", "counts of labels, from 0", "names of labels"] = ""
     has_words: bool = False
     others: tuple[str, ...] = ()
 
@@ -81,6 +87,8 @@ class LabelCells:
     def _class(self, value: Any, where: str) -> tuple[str, ...] | None:
         if value == "":
             return None
+        if not self.names and (listed := listed_name(value, self.known)) is not None:
+            return (listed,)
         number = whole_number(value)
         if number is None or number >= max(len(self.names), 1 << 31) or (self.names and number >= len(self.names)):
             of = f" below {len(self.names)}, the number of labels" if self.names else ""
@@ -96,9 +104,11 @@ class LabelCells:
             return _named_flags(value, self.others, where)
         if isinstance(value, tuple | set | frozenset):
             value = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
-        if isinstance(value, list) and self.names and _is_flag_each(value, len(self.names)):
+        if isinstance(value, list) and self.are_listed:
+            value = [x if isinstance(x, str) else listed_name(x, self.known) or x for x in value]
+        elif isinstance(value, list) and self.names and _is_flag_each(value, len(self.names)):
             return self._flag_each(value, where), ()
-        if isinstance(value, list) and self.names:
+        elif isinstance(value, list) and self.names:
             value = names_of(value, self.names, f"{where}: {self._column()}")
         if isinstance(value, list) and any(map(_is_nothing, value)):
             return self._of_nothing(value, where)
@@ -204,3 +214,17 @@ def whole_number(value: Any) -> int | None:
     """A whole number, also one that is written as a float or a string."""
     number = number_of(value)
     return int(number) if number is not None and number == int(number) else None
+
+
+def listed_name(value: Any, names: Collection[str]) -> str | None:
+    """The one of the names that a cell holds: as it is written, or as the same whole number, as 1.0 is 1; None
+    if it is none of them, or true or false."""
+    if isinstance(value, bool):
+        return None
+    written = str(value).strip()
+    if written in names:
+        return written
+    if (number := whole_number(value)) is None or str(number) in names:
+        return None if number is None else str(number)
+    same = [name for name in names if whole_number(name) == number]
+    return same[0] if len(same) == 1 else None

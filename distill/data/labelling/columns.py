@@ -11,11 +11,12 @@ from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import ColumnSurvey, Survey, flag_of
 from distill.data.columns import Columns, list_columns
-from distill.data.labelling.cells import LabelCells, number_of, whole_number
+from distill.data.labelling.cells import LabelCells, listed_name, number_of, whole_number
 from distill.data.labelling.numbers import flags_a_cell, numbers_only, wrong_length
 from distill.data.labelling.python_cells import unwritten
 from distill.data.labelling.separators import SEPARATOR, proven_separator, separator_name
 from distill.data.labelling.suspicions import refuse_quoted, refuse_several, refuse_stray
+from distill.data.likeness import label_key
 
 MAX_CLASSES = 100  # different whole numbers in a column of classes; more of them measure something
 
@@ -55,31 +56,56 @@ def decide_labels(
     name, column = names[0], survey.columns.get(names[0], ColumnSurvey())
     values = list(column.distinct.values())
     written = {str(value) for value in values}
-    are_known = written <= set(labels) and not any(isinstance(value, bool) for value in values)
+    are_known = all(listed_name(value, labels) is not None for value in values)
     are_classes = {"0", "1"} <= set(labels) or are_known or (one_label and written <= set(labels or written))
     if values and all(flag_of(value) is not None for value in values) and not are_classes:
-        if len(labels) > 1 and name not in labels and (known.sorted_from or len(labels) == 2):
+        if _count_labels(name, values, known):
             return _classes(name, known.counted(values[0], path, name))
         label = labels[0] if len(labels) == 1 else name
         note = f"label {short_repr(label)} is column {short_repr(name)}, of 0 and 1"
         return _without_others(LabelCells("flags", (name,), (label,)), note, labels)
-    if not columns.separator and not are_known and (each := flags_a_cell(values)):
+    if not columns.separator and not written <= set(labels) and (each := flags_a_cell(values)):
         return _joined_flags(name, values[0], each, known, path)
     if values and all(number_of(value) is not None for value in values):
         return _numbers(name, column, known, path)
-    numbered: list[list[Any]] = [value for value in map(_as_list, values) if numbers_only(value)]
-    if labels and numbered:
+    lists = [value for value in map(_as_list, values) if isinstance(value, list | dict)]
+    numbered: list[list[Any]] = [value for value in lists if isinstance(value, list) and numbers_only(value)]
+    are_listed = _are_listed_names(numbered, labels)
+    if labels and numbered and not are_listed:
         counted = known.counted(numbered[0], path, name)
         _refuse_wrong_length(name, numbered, len(counted), path)
     cells, note = _names(name, column, columns.separator, known, path)
+    cells = replace(cells, are_listed=are_listed, are_in_lists=len(lists) == len(values))
+    if labels and any(len(each) != len(labels) or set(each) - {0, 1} for each in numbered):
+        cells = replace(cells, numbers="names of labels" if are_listed else "counts of labels, from 0")
     if column.says_no:  # else a row names only what it has, and what is unknown
         cells = replace(cells, others=tuple(dict.fromkeys((*column.keys, *labels))))
     return cells, note
 
 
+def _count_labels(name: str, values: Sequence[Any], known: KnownLabels) -> bool:
+    """Whether 0 and 1 are the numbers of labels: of two or more, none of which is the column itself."""
+    if len(known.names) < 2 or label_key(name) in map(label_key, known.names):
+        return False
+    are_numbers = all(number_of(value) is not None and not isinstance(value, bool) for value in values)
+    return known.sorted_from is not None or len(known.names) == 2 or are_numbers
+
+
 def _as_list(value: object) -> Any:
     value = unwritten(value)
     return list(value) if isinstance(value, tuple | set) else value
+
+
+def _are_listed_names(lists: Sequence[list[Any]], labels: Sequence[str]) -> bool:
+    """Whether the numbers in lists are names of labels, all of which are numbers, and not a 0 or 1 for each, nor
+    repeated, which names are not."""
+    if not lists or not labels or any(number_of(label) is None for label in labels):
+        return False
+    if all(len(each) == len(labels) and all(x in (0, 1) for x in each) for each in lists):
+        return False
+    return all(
+        len(set(each)) == len(each) and all(listed_name(x, labels) is not None for x in each) for each in lists
+    )
 
 
 def _refuse_wrong_length(name: str, lists: Sequence[list[Any]], labels: int, path: Path) -> None:
@@ -138,8 +164,15 @@ def _numbers(name: str, column: ColumnSurvey, known: KnownLabels, path: Path) ->
     labels = known.names
     if _are_padded_names(name, column, labels, path):
         return LabelCells("names", (name,), labels, known=frozenset(labels)), ""
-    numbers = [whole_number(value) for value in column.distinct.values()]
+    values = list(column.distinct.values())
+    numbers = [whole_number(value) for value in values]
     where = f"{path}: column {short_repr(name)}"
+    if _are_listed(values, labels, where):
+        unknown = "; -1 is read as unknown" if -1 in numbers and "-1" not in labels else ""
+        note = f"labels are the numbers in column {short_repr(name)}{unknown}"
+        are_secret = not any(listed_name(value, labels) for value in values)  # all are -1
+        cells = LabelCells("classes", (name,), known=frozenset(labels))
+        return cells if are_secret else replace(cells, numbers="names of labels"), note
     if any(number is not None and number < -1 for number in numbers):
         raise DataError(
             f"{where} holds {min(number for number in numbers if number is not None)}: a class is numbered from 0, "
@@ -147,13 +180,11 @@ def _numbers(name: str, column: ColumnSurvey, known: KnownLabels, path: Path) ->
         )
     unknown = "; -1 is read as unknown" if -1 in numbers else ""
     if any(number is None for number in numbers):
-        strange = next(value for value in column.distinct.values() if whole_number(value) is None)
+        strange = next(value for value in values if whole_number(value) is None)
         raise DataError(
             f"{where} holds {short_repr(strange)}: of numbers, --label-cut NUMBER gives the least that counts as 1"
         )
     classes = sorted({number for number in numbers if number is not None and number >= 0})
-    if set(map(str, classes)) <= set(labels):
-        return LabelCells("classes", (name,)), f"labels are the numbers in column {short_repr(name)}{unknown}"
     if labels and not (known.sorted_from and all(label.isdecimal() for label in labels)):
         cells, note = _classes(name, known.counted(classes[0] if classes else -1, path, name))
         return cells, note + unknown
@@ -168,6 +199,20 @@ def _numbers(name: str, column: ColumnSurvey, known: KnownLabels, path: Path) ->
         f"labels are the numbers in column {short_repr(name)}: {shown}; labels.txt can name them, from 0{unknown}"
     )
     return LabelCells("classes", (name,)), note
+
+
+def _are_listed(values: Sequence[Any], labels: Sequence[str], where: str) -> bool:
+    """Whether numbers are names of the `labels`, apart from -1, an unknown one. Raises DataError for one that is
+    none, beside names that cannot be the numbers of labels."""
+    listed = [value for value in values if listed_name(value, labels) is not None]
+    others = [value for value in values if listed_name(value, labels) is None and whole_number(value) != -1]
+    are_no_classes = any((whole_number(value) or 0) < 0 or whole_number(value) is None for value in listed)
+    if others and are_no_classes:
+        raise DataError(
+            f"{where} holds {short_repr(others[0])}, which is none of the labels {list_columns(labels)}; other "
+            f"rows hold these, such as {short_repr(listed[0])}; write one of them, or list it in labels.txt"
+        )
+    return bool(labels) and not others
 
 
 def _are_padded_names(name: str, column: ColumnSurvey, labels: Sequence[str], path: Path) -> bool:
@@ -190,7 +235,7 @@ def _are_padded_names(name: str, column: ColumnSurvey, labels: Sequence[str], pa
 
 def _classes(name: str, labels: tuple[str, ...]) -> tuple[LabelCells, str]:
     note = f"column {short_repr(name)} counts the {len(labels)} labels, from 0"
-    return LabelCells("classes", (name,), labels), note
+    return LabelCells("classes", (name,), labels, numbers="counts of labels, from 0"), note
 
 
 def _names(name: str, column: ColumnSurvey, said: str, known: KnownLabels, path: Path) -> tuple[LabelCells, str]:
@@ -204,7 +249,7 @@ def _names(name: str, column: ColumnSurvey, said: str, known: KnownLabels, path:
         separator, added = "\\t", "separated by a backslash and a t"
     elif said and said != SEPARATOR and cells and not any(said in cell for cell in cells):
         added = f"none of them with the separator {short_repr(said)}"
-    elif not said and (separator := proven_separator(cells, names)):
+    elif not said and (separator := proven_separator({cell: column.counts[cell] for cell in cells}, names)):
         added = f"separated by {separator_name(separator)}"
     is_used = bool(separator) or any(SEPARATOR in cell for cell in cells)
     separator = separator or SEPARATOR
