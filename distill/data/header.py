@@ -44,8 +44,8 @@ def refuse_other_header(survey: Survey, path: Path, said: Columns) -> None:
 
 
 def _is_name(name: str) -> bool:
-    """Whether a name that a user gives is hardly a cell, as it would be where a headless file's user obeys a message
-    that names the first text as a column."""
+    """Whether a name that a user gives is hardly a cell, as the first text of a file without a header is, if its
+    user obeys another message."""
     return len(name.split()) <= MOST_WORDS and not NUMBER.fullmatch(name) and not looks_like_image(name)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.inputs import MAX_JSON, read_input
 from distill.core.untrusted import is_file
+from distill.data.columns import Columns
 from distill.data.formats.beside import name_unread
 from distill.data.formats.class_folders import folders, images_below, is_of_classes, open_classes, unread_images
 from distill.data.formats.mmhs150k import TEXT_FOLDER
@@ -70,14 +71,14 @@ class Layout:
     doubt: str = ""
 
 
-def find_parts(source: Path) -> Layout:
+def find_parts(source: Path, said: Columns | None = None) -> Layout:
     """The parts of a dataset's folder or file, none if it holds no dataset. A file without splits is divided by its
-    column that says where each row belongs, if it has one. Raises DataError if two files could be the same
-    split, for a file that is named after a split and not read, and for a column of splits that names those of some
-    rows alone."""
+    column that says where each row belongs, if it has one that is not `said` to be something else. Raises DataError
+    if two files could be the same split, for a file that is named after a split and not read, and for a column of
+    splits that names those of some rows alone."""
     layout = _layout_of(source) if source.is_dir() else Layout({ALL: (Part.of(source),)})
     part = layout.parts[ALL][0] if ALL in layout.parts else None
-    column = find_split_column(part.path) if part and not part.path.is_dir() else None
+    column = find_split_column(part.path, said or Columns()) if part and not part.path.is_dir() else None
     parts = (_by_column(part, column) if part and column else {}) or layout.parts
     doubt = f"{column.doubt}: the rows are divided by chance" if column and column.doubt else ""
     return replace(layout, doubt=doubt, parts={name: parts[name] for name in (ALL, *WORDS) if name in parts})
