@@ -39,7 +39,7 @@ def refuse_other_header(survey: Survey, path: Path, said: Columns) -> None:
     if False not in signs and signs.count(True) + any(map(looks_like_text, names)) > 1:
         raise DataError(
             f"{path}: the first line holds {list_columns(names)}, which looks like a row: has the file no header? "
-            "Write one above it, such as id,text,labels"
+            "Write one above it, such as id,text,labels; or, if that is it, name its texts with --text-column"
         )
 
 

@@ -15,13 +15,17 @@ from distill.data.image_names import IMAGE_SUFFIXES
 from distill.data.text_beside import text_beside
 
 CANONICAL = Columns(id="id", text="text", image="image", labels=("labels",))
+NO_CLASSES = ("__pycache__", "__MACOSX")  # of programs
 
 
 def folders(folder: Path) -> list[Path]:
-    """The folders in a folder, by name, without hidden ones and those of programs, __pycache__ and __MACOSX. Raises
-    DataError."""
+    """The folders in a folder, by name, without hidden ones and those of programs. Raises DataError."""
     try:
-        return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
+        return sorted(
+            each
+            for each in folder.iterdir()
+            if each.is_dir() and not each.name.startswith(".") and each.name not in NO_CLASSES
+        )
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
 

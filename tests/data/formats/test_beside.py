@@ -227,7 +227,8 @@ def test_files_and_empty_folders_beside_folders_of_classes_are_named(
         (tmp_path / name).write_text("{}" if name.endswith("json") else "model,f1\na,0.5\n")
     warned = " ".join(said(tmp_path, capsys).split())
     assert "not read as part of the dataset: logs, metrics.json, results.csv, bird/ (empty)" in warned
-    assert read_splits(tmp_path).labels.names == ("cat", "dog")
+    published.image(tmp_path / "__background__" / "a.jpg", 77)
+    assert read_splits(tmp_path).labels.names == ("__background__", "cat", "dog")
 
 
 def test_a_folder_of_other_files_beside_those_of_classes_is_no_class(tmp_path: Path) -> None:
