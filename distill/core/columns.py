@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from distill.core.errors import ArgumentError, RecipeError
@@ -57,6 +58,11 @@ class Columns:
             for name, value in vars(self).items()
             if name != "images" and value not in ("", (), None)
         }
+
+    def names(self, column: str) -> bool:
+        """Whether a role is said to be of the column, by its name or a pattern."""
+        said = (self.id, self.text, self.image, *self.labels)
+        return column in said or any(fnmatchcase(column, each) for each in self.labels)
 
     def over(self, other: Columns) -> Columns:
         """These, completed by the `other` where they say nothing."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
-from distill.data.columns import Columns, list_columns
+from distill.data.columns import Columns, is_pandas_index, list_columns
 from distill.data.examples import MAX_TEXT as MAX_TEXT
 from distill.data.examples import Example as Example
 from distill.data.examples import encode_targets as encode_targets
@@ -88,7 +88,7 @@ def read_splits(
 
 def _read_splits(source: Path, ask: Ask) -> Splits:
     labels, used = ask.labels, ask.columns.over(ask.remembered)
-    parts = _parts_of(source)
+    parts = _parts_of(source, used)
     if ALL not in parts and "train" not in parts:
         raise DataError(f"{source}: no train split, only {', '.join(parts)}; `distill split` divides a file")
     known, read, before = labels or find_labels(source if source.is_dir() else source.parent), {}, ReadBefore()
@@ -111,11 +111,11 @@ def _read_splits(source: Path, ask: Ask) -> Splits:
     return Splits(known, read["train"], read["dev"], read["test"], columns=used, read_as=read_as)
 
 
-def _parts_of(source: Path) -> Mapping[str, tuple[Part, ...]]:
-    """The files and folders with the rows of each split. Raises DataError if there are none."""
+def _parts_of(source: Path, said: Columns) -> Mapping[str, tuple[Part, ...]]:
+    """The files and folders with the rows of each split, by what is `said` of columns. Raises DataError."""
     if not source.is_dir() and not source.is_file():
         raise DataError(f"{source}: no such file or folder; --data takes a folder with train.json, or one file")
-    layout = find_parts(source)
+    layout = find_parts(source, said)
     if not layout.parts:
         for file in sorted(source.iterdir()):
             if file.suffix.lower() in OTHER_SUFFIXES:
@@ -138,7 +138,9 @@ def _parts_of(source: Path) -> Mapping[str, tuple[Part, ...]]:
 
 def read_split(source: Path, name: str, ask: Ask | None = None) -> list[Example]:
     """The examples of one split of a folder, none if it has none. Raises DataError."""
-    return _read_parts(_parts_of(source).get(name, ()), ask or Ask(), ReadBefore())
+    ask = ask or Ask()
+    parts = _parts_of(source, ask.columns.over(ask.remembered))
+    return _read_parts(parts.get(name, ()), ask, ReadBefore())
 
 
 def _read_parts(parts: Sequence[Part], ask: Ask, before: ReadBefore) -> list[Example]:
@@ -211,10 +213,17 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = 
     with closing(read_slowly(opened.rows, path, "reading")) as rows:
         pairs = [(number, opened.reader.read(row, number)) for number, row in rows]
     examples = [example for _, example in pairs]
-    if not opened.reader.roles.id:
+    id_, notes = opened.reader.roles.id, opened.all_notes()
+    if not id_:
         examples = _with_ids(pairs, opened.reader.ids_are_numbers, name or path.stem, before.ids)
+    elif is_pandas_index(id_) and any(example.id in before.ids for example in examples):
+        # The index is counted through in each file, and names no row of the dataset.
+        examples = _with_ids(
+            [(n, replace(row, id=str(n))) for n, row in pairs], True, name or path.stem, before.ids
+        )
+        notes = (*notes, f"its index {short_repr(id_)} has values of a file before it, so ids are the row numbers")
     check_ids(examples, path)
-    say(path, opened.all_notes(), before.notes)
+    say(path, notes, before.notes)
     before.read_as.setdefault(opened.read_as(), path)
     if opened.reader.roles.labels and not opened.published:
         before.labels = before.labels or opened.reader.roles.labels.columns

@@ -220,7 +220,7 @@ def _named(columns: Columns) -> set[str]:
 def make_reader(path: Path, table: Table, survey: Survey, ask: Ask) -> tuple[RowReader, tuple[str, ...]]:
     """The reader of a table by the survey of its rows, and notes of how they are read. Raises DataError."""
     if table.is_text and not table.published:
-        refuse_other_header(survey, path)
+        refuse_other_header(survey, path, ask.columns.over(ask.remembered))
     roles, notes = decide_roles(survey, table.columns, ask, path)
     has_words = table.is_text
     folder = ask.columns.over(ask.remembered).images

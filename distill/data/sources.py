@@ -27,7 +27,7 @@ from distill.data.formats.folders import ALL, METADATA, find_parts
 from distill.data.formats.json_rows import is_json, is_json_lines, json_row
 from distill.data.formats.open_table import is_table
 from distill.data.formats.other_content import refuse_other_content
-from distill.data.formats.splits import split_of
+from distill.data.formats.splits import is_report, split_of
 from distill.data.formats.text import encoding_of
 from distill.data.image_folder import find_images
 from distill.data.image_names import IMAGE_SUFFIXES
@@ -98,7 +98,7 @@ class Source:
         if not folder.is_dir():
             what = "is one file" if folder.exists() else "no such file or folder"
             raise DataError(f"{folder}: {what}, and --split names a part of a dataset's folder; leave out --split")
-        parts = find_parts(folder).parts
+        parts = find_parts(folder, ask.columns.over(ask.remembered)).parts
         if split not in parts:
             raise DataError(f"{folder}: has no {split} split; it has {list_columns(parts)}")
         files = tuple(part.path for part in parts[split])
@@ -131,8 +131,10 @@ class Source:
             return cls.open(rows[0], ask)
         if tables and images:
             raise DataError(f"{folder}: holds {tables[0].name} and {images[0].name}; give a folder of one kind")
-        is_about_images = any(is_file(path) and is_table(path) and split_of(path.stem) for path in names)
-        if not tables and (is_about_images or not images) and (parts := find_parts(folder).parts):
+        is_about_images = any(
+            is_file(path) and is_table(path) and split_of(path.stem) and not is_report(path.stem) for path in names
+        )
+        if not tables and (is_about_images or not images) and (parts := find_parts(folder, ask.columns).parts):
             example = next(iter(parts.values()))[0].path
             example = folders(example)[0] if example.is_dir() else example  # one class
             splits = "" if ALL in parts else f"--split with one of {', '.join(parts)}, or "

@@ -488,6 +488,31 @@ def test_a_column_that_names_the_splits_of_some_rows_alone_is_refused(
         )
 
 
+@pytest.mark.parametrize("name", ["set", "subset", "partition"])
+@pytest.mark.parametrize("topics", [("train", "bus"), ("training", "hiking"), ("test", "exam", "training", "quiz")])
+def test_a_column_of_topics_that_are_also_words_of_splits_divides_nothing(
+    tmp_path: Path, name: str, topics: tuple[str, ...]
+) -> None:
+    content = f"id,text,label,{name}\n"
+    content += "".join(f"{n},word {n},{'ab'[n % 2]},{topics[n % len(topics)]}\n" for n in range(40))
+    splits = read_splits(write(tmp_path / "all.csv", content))
+    assert [len(splits.train), len(splits.dev), len(splits.test)] == [28, 6, 6]
+
+
+@pytest.mark.parametrize("name", ["set", "split"])
+@pytest.mark.parametrize("topics", ["train bus", "train test"])
+def test_a_column_that_its_user_names_for_something_else_divides_nothing(
+    tmp_path: Path, name: str, topics: str
+) -> None:
+    rows = "".join(f"word {n},{topics.split()[n % 2]}\n" for n in range(40))
+    path = write(tmp_path / "all.csv", f"text,{name}\n{rows}")
+    for source in (tmp_path, path):
+        splits = read_splits(source, columns=Columns(labels=(name,)))
+        assert sorted(splits.labels.names) == sorted(topics.split())
+        assert [len(splits.train), len(splits.dev), len(splits.test)] == [28, 6, 6]
+    assert sum(split_file(tmp_path, tmp_path / "out", 13, Columns(labels=(name,)))) == 40
+
+
 def test_a_later_row_without_the_key_of_splits_is_refused(tmp_path: Path) -> None:
     rows = [{"id": f"{n}", "text": f"word {n}", "labels": ["a"]} for n in range(8)]
     named = [row | {"split": "train"} for row in rows]
@@ -594,6 +619,22 @@ def test_names_in_the_index_of_pandas_are_ids_and_its_numbers_are_none(tmp_path:
     for index in (("3", "4"), ("p", "p"), ("p", "")):  # a number, the same twice, none
         content = f",text,labels\n{index[0]},a,x\n{index[1]},b,y\n"
         assert [row.id for row in read(tmp_path / "a.csv", content)] == ["a-1", "a-2"]
+
+
+@pytest.mark.parametrize("index", ["r{}", "2024-05-0{} 10:00"])
+def test_an_index_that_starts_again_in_another_file_is_no_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], index: str
+) -> None:
+    for name in ("train", "dev", "test"):
+        rows = "".join(f"{index.format(n + 1)},{name} word {n},{'ab'[n % 2]}\n" for n in range(3))
+        write(tmp_path / f"{name}.csv", f",text,label\n{rows}")
+    splits = read_splits(tmp_path)
+    assert [row.id for row in splits.train] == [index.format(n) for n in (1, 2, 3)]
+    assert [row.id for row in (*splits.dev, *splits.test)] == [
+        f"{s}-{n}" for s in ("dev", "test") for n in (1, 2, 3)
+    ]
+    note = "dev.csv: its index 'Unnamed: 0' has values of a file before it, so ids are the row numbers"
+    assert note in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("name", ["file_name", "Path"])

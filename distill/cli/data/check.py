@@ -49,7 +49,7 @@ def check(context: click.Context, source: Path, out: Path | None, page: Path | N
         raise click.UsageError("--out and --page name the same file")
     folder = resolve_dataset(str(source))
     for path in filter(None, (out, page)):
-        refuse_overwriting(path, folder, *_files_of(folder))
+        refuse_overwriting(path, folder, *_files_of(folder, columns))
     if page is not None:
         from distill.core.extras import require_extra
 
@@ -89,12 +89,12 @@ def _show(report: Survey) -> None:
         warn(line)
 
 
-def _files_of(source: Path) -> list[Path]:
+def _files_of(source: Path, columns: Columns) -> list[Path]:
     """The files of rows and labels in a dataset's folder."""
     from distill.data.formats.folders import find_parts
     from distill.data.labels import LABEL_FILES
 
     if not source.is_dir():
         return []
-    parts = find_parts(source).parts.values()
+    parts = find_parts(source, columns).parts.values()
     return [part.path for each in parts for part in each] + [source / name for name in LABEL_FILES]

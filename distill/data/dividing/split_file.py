@@ -65,7 +65,7 @@ def split_file(
     refuse_overwriting(out, source)
     refuse_existing(out, overwrite, lambda folder: (folder / RECORD).is_file(), "a split dataset")
     out = out.resolve()  # paths of images are relative to the folder itself, not to a link
-    whole = _undivided_part(source)
+    whole = _undivided_part(source, columns, order)
     labels = find_labels(source if source.is_dir() else source.parent)
     rows, image_names, known, read = _read(whole, Ask(columns, labels=labels), order)
     labels = labels or collect_labels(rows, source, read)
@@ -103,11 +103,12 @@ def _lopsided(sizes: dict[str, int]) -> Iterator[str]:
         yield f"{', '.join(small)}: what stays together is large; name another column, or give more rows"
 
 
-def _undivided_part(source: Path) -> Part:
+def _undivided_part(source: Path, columns: Columns, order: OrderColumns) -> Part:
     """The rows to divide. Raises DataError for a folder that has splits, or no rows."""
     if not source.is_dir():
         return Part.of(source)
-    parts = find_parts(source).parts
+    said = replace(columns, labels=(*columns.labels, *filter(None, (order.group, order.time))))
+    parts = find_parts(source, said).parts
     if ALL in parts:
         return parts[ALL][0]
     if not parts:

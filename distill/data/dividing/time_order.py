@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timezone
 from typing import Any
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 
+MONTH = re.compile(r"\d{4}-\d{2}")
+
 
 def parse_time(value: Any, where: str) -> float:
-    """Seconds since 1970 of an ISO 8601 date or time (in UTC unless it says otherwise), or any number as it stands,
-    such as a year, or a compact date, 20240501: each is in order among its own. Raises DataError, which names the
-    row `where`."""
+    """Seconds since 1970 of an ISO 8601 date, month or time (in UTC unless it says otherwise), or any number as it
+    stands, such as a year, or a compact date, 20240501: each is in order among its own. Raises DataError, which
+    names the row `where`."""
     if isinstance(value, str):
         text = value.strip()
         try:
@@ -25,6 +28,7 @@ def parse_time(value: Any, where: str) -> float:
         except ValueError:
             pass
         try:
+            text += "-01" * bool(MONTH.fullmatch(text))  # which Python reads as no date
             time = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
             return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
         except (ValueError, OverflowError):

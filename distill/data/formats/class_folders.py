@@ -9,17 +9,23 @@ from typing import Any
 
 from distill.core.errors import DataError
 from distill.data.columns import Columns
+from distill.data.formats.splits import is_report
 from distill.data.formats.table import Table
 from distill.data.image_names import IMAGE_SUFFIXES
 from distill.data.text_beside import text_beside
 
 CANONICAL = Columns(id="id", text="text", image="image", labels=("labels",))
+NO_CLASSES = ("__pycache__", "__MACOSX")  # of programs
 
 
 def folders(folder: Path) -> list[Path]:
-    """The folders in a folder, by name, without hidden ones. Raises DataError."""
+    """The folders in a folder, by name, without hidden ones and those of programs. Raises DataError."""
     try:
-        return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+        return sorted(
+            each
+            for each in folder.iterdir()
+            if each.is_dir() and not each.name.startswith(".") and each.name not in NO_CLASSES
+        )
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
 
@@ -30,9 +36,16 @@ def has_images(folder: Path) -> bool:
 
 
 def is_of_classes(folder: Path, least: int = 2) -> bool:
-    """Whether a folder is of this form: `least` folders or more, all of them with images."""
-    classes = folders(folder)
-    return len(classes) >= least and all(map(has_images, classes))
+    """Whether a folder is of this form: `least` folders or more, all of them with images, but for those that are
+    empty or named after results."""
+    classes = [each for each in folders(folder) if has_images(each)]
+    others = [each for each in folders(folder) if each not in classes]
+    return len(classes) >= least and all(is_report(each.name) or _is_empty(each) for each in others)
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether no file is in a folder or below, but for hidden ones."""
+    return not any(path.is_file() and not path.name.startswith(".") for path in folder.rglob("*"))
 
 
 def unread_images(folder: Path, base: Path) -> list[str]:
@@ -40,8 +53,11 @@ def unread_images(folder: Path, base: Path) -> list[str]:
     by their paths within `base`."""
     loose = sum(1 for _ in _images(folder))
     inner = [each for label in folders(folder) for each in folders(label)]
-    return [f"{loose} image(s) in {folder.name}/, in no folder of a class"] * bool(loose) + images_below(
-        inner, base
+    empty = [f"{each.relative_to(base)}/ (empty)" for each in folders(folder) if _is_empty(each)]
+    return (
+        empty
+        + [f"{loose} image(s) in {folder.name}/, in no folder of a class"] * bool(loose)
+        + images_below(inner, base)
     )
 
 

@@ -11,13 +11,14 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.inputs import MAX_JSON, read_input
 from distill.core.untrusted import is_file
-from distill.data.formats.beside import name_unread
+from distill.data.columns import Columns
+from distill.data.formats.beside import is_settings, name_unread
 from distill.data.formats.class_folders import folders, images_below, is_of_classes, open_classes, unread_images
 from distill.data.formats.mmhs150k import TEXT_FOLDER
 from distill.data.formats.open_table import SUFFIXES, open_table
 from distill.data.formats.other_content import OTHER_SUFFIXES
 from distill.data.formats.split_column import SplitColumn, cell_of, find_split_column
-from distill.data.formats.splits import WORDS, choose, split_of
+from distill.data.formats.splits import WORDS, choose, is_report, split_of
 from distill.data.formats.table import Table
 from distill.data.formats.text import head
 
@@ -70,14 +71,14 @@ class Layout:
     doubt: str = ""
 
 
-def find_parts(source: Path) -> Layout:
+def find_parts(source: Path, said: Columns | None = None) -> Layout:
     """The parts of a dataset's folder or file, none if it holds no dataset. A file without splits is divided by its
-    column that says where each row belongs, if it has one. Raises DataError if two files could be the same
-    split, for a file that is named after a split and not read, and for a column of splits that names those of some
-    rows alone."""
+    column that says where each row belongs, if it has one that is not `said` to be something else. Raises DataError
+    if two files could be the same split, for a file that is named after a split and not read, and for a column of
+    splits that names those of some rows alone."""
     layout = _layout_of(source) if source.is_dir() else Layout({ALL: (Part.of(source),)})
     part = layout.parts[ALL][0] if ALL in layout.parts else None
-    column = find_split_column(part.path) if part and not part.path.is_dir() else None
+    column = find_split_column(part.path, said or Columns()) if part and not part.path.is_dir() else None
     parts = (_by_column(part, column) if part and column else {}) or layout.parts
     doubt = f"{column.doubt}: the rows are divided by chance" if column and column.doubt else ""
     return replace(layout, doubt=doubt, parts={name: parts[name] for name in (ALL, *WORDS) if name in parts})
@@ -99,13 +100,21 @@ def _by_column(part: Part, column: SplitColumn) -> dict[str, tuple[Part, ...]]:
 def _layout_of(folder: Path) -> Layout:
     files = list(_files(folder, DEPTH))
     tables = [file for file in files if _may_be_read(file)]
-    layout = _layout_of_tables(folder, tables)
+    rows = [file for file in tables if not (_is_of_report(file, folder) or is_settings(file))]
+    layout = _layout_of_tables(folder, rows)
+    if not layout.parts and rows != tables:  # which may be all there is
+        layout = _layout_of_tables(folder, tables)
     if not layout.parts:
         return layout
     read = {part.path for parts in layout.parts.values() for part in parts}
     beside = [file for file in files if file not in read and file not in layout.left_out]
     unread = name_unread(folder, beside, read, layout.parts)
     return replace(layout, unread=", ".join(filter(None, (unread, layout.unread))))
+
+
+def _is_of_report(file: Path, folder: Path) -> bool:
+    *above, _ = file.relative_to(folder).parts
+    return any(map(is_report, (file.stem, *above)))
 
 
 def _layout_of_tables(folder: Path, tables: list[Path]) -> Layout:

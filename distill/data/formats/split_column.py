@@ -10,7 +10,7 @@ from typing import Any
 from distill.core.errors import DataError
 from distill.core.untrusted import short_repr
 from distill.data.column_survey import is_missing
-from distill.data.columns import list_columns, normal_name
+from distill.data.columns import Columns, list_columns, normal_name
 from distill.data.formats.open_table import open_table
 from distill.data.formats.parquet import is_parquet
 from distill.data.formats.splits import split_of
@@ -26,21 +26,32 @@ MAX_KEPT = 5  # values that are no split
 @dataclass
 class SplitColumn:
     """A column called like one of splits: the `splits` by the values that name one, and the first `others`, "" for
-    none, with the first row that has each."""
+    none, with the first row that has each; how many `rows` there are, and how many are `divided`, naming one."""
 
     name: str
     splits: dict[str, str] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    divided: int = 0
 
     def add(self, row: Mapping[str, Any], number: int) -> None:
         """Count one row."""
         value = cell_of(row, self.name)
-        if value in self.splits or value in self.others:
-            return
-        if split := split_of(value):
-            self.splits[value] = split
-        elif len(self.others) < MAX_KEPT:
-            self.others[value] = number
+        self.rows += 1
+        if value not in self.splits and value not in self.others:
+            if split := split_of(value):
+                self.splits[value] = split
+            elif len(self.others) < MAX_KEPT:
+                self.others[value] = number
+        self.divided += value in self.splits
+
+    @property
+    def names_splits(self) -> bool:
+        """Whether it is meant to divide the rows. In a column of a name that may say something else, such as set,
+        all rows name splits, or most rows name several: one may be a word of another kind, as train is."""
+        if normal_name(self.name) in DIVIDING or not self.others:
+            return bool(self.splits)
+        return len(set(self.splits.values())) > 1 and 2 * self.divided > self.rows
 
     @property
     def doubt(self) -> str:
@@ -57,21 +68,22 @@ def cell_of(row: Mapping[str, Any], column: str) -> str:
     return "" if is_missing(value) else str(value).strip()
 
 
-def find_split_column(path: Path) -> SplitColumn | None:
+def find_split_column(path: Path, said: Columns) -> SplitColumn | None:
     """The column that names the split of every row of a file, or else the first that might divide it; None without
-    any. Raises DataError for one that names the splits of some rows alone."""
+    any. Those that are `said` to be something else are none. Raises DataError for one that names the splits of some
+    rows alone."""
     if not is_parquet(path):  # a quick look, before a file is read once more
         begin = head(path, BEGIN).replace(b"\0", b"").lower()
         if not any(name in begin for name in (b"split", b"fold", b"set", b"partition")):
             return None
     rows = ((n, row) for n, row in open_table(path, as_is=True).rows if isinstance(row, dict))
-    columns = _survey(rows)
-    naming = next((column for column in columns if column.splits), None)
+    columns = [column for column in _survey(rows) if not said.names(column.name)]
+    naming = next((column for column in columns if column.names_splits), None)
     if naming is not None and naming.others:
         value, number = next(iter(naming.others.items()))
-        said = f"is {short_repr(value)}, which is no split that is known" if value else "is empty"
+        holds = f"is {short_repr(value)}, which is no split that is known" if value else "is empty"
         raise DataError(
-            f"{path}: row {number}: column {short_repr(naming.name)} {said}, where other rows say "
+            f"{path}: row {number}: column {short_repr(naming.name)} {holds}, where other rows say "
             f"{list_columns(naming.splits)}; write train, dev or test in each row, or rename the column to have "
             "the rows divided anew"
         )

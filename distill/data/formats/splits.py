@@ -18,9 +18,17 @@ SPLIT_OF_WORD = {word: split for split, words in WORDS.items() for word in words
 # Where a release has two files of a split: with labels rather than without, and the examples of the first round.
 BETTER = frozenset(("labeled", "labelled", "gold", "seen", "instances"))
 WORSE = frozenset(("unlabeled", "unlabelled", "unseen"))
-NUMBERED = re.compile(r"(?<!\d)(\d+)-of-(\d+)$")  # the shard and how many there are
+# What programs write of a split, and what they are told of it.
+REPORTS = frozenset(
+    f"{word}{ending}"
+    for word in ("prediction", "pred", "result", "metric", "score", "log", "report", "config")
+    for ending in ("", "s")
+)
+HASH = "(-[0-9a-f]{8,})?"  # behind the number of a shard of Hugging Face datasets
+UUID = "(tid-\\d+-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\\d+)*(-c\\d+)?"  # behind that of Spark
+NUMBERED = re.compile(rf"(?<!\d)(\d+)-of-(\d+){HASH}$")  # the shard and how many there are
 MAX_NAMED = 3
-SHARD = re.compile(r"(^|[-_.])\d+(-of-\d+)?$")  # not task2, which is another file than task1
+SHARD = re.compile(rf"(^|[-_.])\d+(-of-\d+{HASH}|-{UUID})?$")  # not task2, which is another file than task1
 ORDER = (*SUFFIXES, ".txt")
 
 
@@ -29,6 +37,11 @@ def split_of(name: str) -> str | None:
     is none, or more than one."""
     splits = {SPLIT_OF_WORD[word] for word in name_words(name) if word in SPLIT_OF_WORD}
     return splits.pop() if len(splits) == 1 else None
+
+
+def is_report(name: str) -> bool:
+    """Whether a file or folder is named after what a program writes of a dataset, as test_predictions.csv is."""
+    return not REPORTS.isdisjoint(name_words(name))
 
 
 def is_split_itself(name: str) -> bool:
@@ -51,12 +64,17 @@ def choose(files: Iterable[Path], split: str, folder: Path) -> tuple[Path, ...]:
         ranks.setdefault(rank, {}).setdefault((file.parent, SHARD.sub("", stem)), []).append(file)
     groups = list(ranks[max(ranks)].values())
     shards = groups[0]
-    if len(groups) > 1 or (len(shards) > 1 and not all(SHARD.search(file.stem) for file in shards)):
+    if len(groups) > 1 or (len(shards) > 1 and not all(map(_is_shard, shards))):
         first, second = (shards[0], groups[1][0]) if len(groups) > 1 else shards[:2]
         names = f"{first.relative_to(folder)} and {second.relative_to(folder)}"
         raise DataError(f"{folder}: both {names} could be the {split} split; keep one, or give the folder of one")
     _refuse_gaps(shards, split, folder)
     return tuple(shards)
+
+
+def _is_shard(file: Path) -> bool:
+    """By its name up to the last dot or, as of part-0.snappy.parquet, the first."""
+    return any(map(SHARD.search, (file.stem, file.name.split(".")[0])))
 
 
 def _refuse_gaps(shards: list[Path], split: str, folder: Path) -> None:

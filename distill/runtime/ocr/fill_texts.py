@@ -84,7 +84,7 @@ def fill_texts(
         )
     out = None if out is None else out.resolve()  # rows name their images relative to where a link leads
     ask, said = Ask(columns or Columns(), wants_labels=False), set[str]()
-    files = [_read_file(part, target, ask, said) for part, target in _parts(source, out is None)]
+    files = [_read_file(part, target, ask, said) for part, target in _parts(source, out is None, ask.columns)]
     rows = [row for file in files for row in file.rows]
     if out is None and (changed := next((file for file in files if file.published), None)):
         raise DataError(
@@ -115,12 +115,12 @@ def _open_cache(path: Path, ocr: Ocr) -> Iterator[OcrCache]:
             raise KeyboardInterrupt(message) from None
 
 
-def _parts(source: Path, in_place: bool) -> list[tuple[Part, str]]:
+def _parts(source: Path, in_place: bool, said: Columns) -> list[tuple[Part, str]]:
     """The files or folders with rows, and of each the name of the file to write; shards of a split share one."""
     if not source.is_dir():
         return [(Part.of(source), source.name)]
     parts: dict[Path, tuple[Part, str]] = {}
-    listed = [(split, part) for split, each in find_parts(source).parts.items() for part in each]
+    listed = [(split, part) for split, each in find_parts(source, said).parts.items() for part in each]
     for number, (split, part) in enumerate(listed):
         if part.column or (in_place and part.keep):  # one file, whose rows keep their order
             parts[part.path] = (Part.of(part.path), part.path.name)

@@ -168,6 +168,7 @@ def test_equal_times_are_not_torn_apart() -> None:
         (12, 12.0),
         ("1.5e3", 1500.0),
         ("1970-01-02", 86400.0),
+        ("1970-02", 31 * 86400.0),
         ("1970-01-01T01:00:00+01:00", 0.0),
         ("1970-01-01 00:01", 60.0),
         (date(1970, 1, 2), 86400.0),
@@ -177,7 +178,9 @@ def test_times_are_numbers_or_iso_8601(value: object, seconds: float) -> None:
     assert parse_time(value, "row 1") == seconds
 
 
-@pytest.mark.parametrize("value", [None, True, "yesterday", "", "nan", "2024_05", float("inf"), ["2024"], 10**400])
+@pytest.mark.parametrize(
+    "value", [None, True, "yesterday", "", "nan", "2024_05", "2024-13", float("inf"), ["2024"], 10**400]
+)
 def test_what_is_no_time_is_refused_with_its_row(value: object) -> None:
     with pytest.raises(DataError, match=r"row 1: date is .*, not a time; write a number or an ISO 8601 time"):
         parse_time(value, "row 1: date")

@@ -142,3 +142,99 @@ def test_shards_of_two_kinds_are_not_one_split_and_those_from_1_are(tmp_path: Pa
     write(tmp_path / "train-1-of-2.tsv", 20)
     with pytest.raises(DataError, match="are not the 2 shards of one train split"):
         find_parts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train-00000-of-00002-6f33c0ffee123456.csv", "train-00001-of-00002-1c2d00ab45678900.csv"),
+        (
+            "train/part-00000-0d5dd3a9-3f0e-4c0b-9f0b-6a1f8f1a2b3c-c000.snappy.csv",
+            "train/part-00001-0d5dd3a9-3f0e-4c0b-9f0b-6a1f8f1a2b3c-c000.snappy.csv",
+        ),
+        (
+            "train/part-00000-tid-123-0d5dd3a9-3f0e-4c0b-9f0b-6a1f8f1a2b3c-7-1-c000.csv",
+            "train/part-00001-tid-123-0d5dd3a9-3f0e-4c0b-9f0b-6a1f8f1a2b3c-8-1-c000.csv",
+        ),
+    ],
+)
+def test_shards_with_hashes_are_one_split(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for number, name in enumerate(names):
+        write(tmp_path / name, 10 * number)
+    assert [part.path for part in find_parts(tmp_path).parts["train"]] == [tmp_path / name for name in names]
+
+
+def test_a_missing_shard_with_a_hash_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "train-00000-of-00002-6f33c0ffee123456.csv")
+    with pytest.raises(DataError, match=r"train-00001-of-00002\.csv is missing: 1 of 2 shards"):
+        find_parts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("test_predictions.csv", "id,text,labels\n900,words of nine,sad\n"),
+        ("test_results.csv", "id,text,labels\n900,words of nine,sad\n"),
+        ("train_log.csv", "epoch,loss\n1,0.5\n"),
+        ("eval_results.json", '{"f1": 0.5}'),
+        ("test_metrics.json", '{"f1": 0.5}'),
+        ("evaluation.json", '{"f1": 0.5, "labels": {"sad": 1}}'),
+        ("metrics.json", "[0.5]"),
+        ("evaluation/results.csv", "model,f1\na,0.5\n"),
+        ("predictions/test.csv", "id,text,labels\n900,words of nine,sad\n"),
+        ("scripts/eval.json", '{"batch": 8}'),
+        ("scripts/test.json", '{"batch": 8}'),
+        ("scripts/test.csv", "model,f1\na,0.5\n"),
+    ],
+)
+def test_what_programs_write_of_a_split_is_named_and_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    write(tmp_path / "train.csv")
+    write(tmp_path / "dev.csv", 100)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content)
+    assert set(find_parts(tmp_path).parts) == {"train", "dev"}
+    assert f"not read as part of the dataset: {name.split('/')[0]}" in " ".join(said(tmp_path, capsys).split())
+
+
+@pytest.mark.parametrize(
+    "content", ['{"text": {"0": "a"}, "label": {"0": "b"}}', '{"rows": [{"text": "a"}]}', '{"7": {"text": "a"}}']
+)
+def test_a_split_in_one_json_object_is_refused_and_not_passed_over(tmp_path: Path, content: str) -> None:
+    write(tmp_path / "train.csv")
+    (tmp_path / "eval.json").write_text(content)
+    with pytest.raises(DataError, match=r"eval\.json: expected a JSON list of rows"):
+        read_splits(tmp_path)
+
+
+def test_a_file_to_divide_is_read_beside_its_results_and_results_alone_are_rows(tmp_path: Path) -> None:
+    write(tmp_path / "results.csv", rows=20)
+    assert len(read_splits(tmp_path).train) == 14
+    write(tmp_path / "posts.csv", rows=40)
+    assert len(read_splits(tmp_path).train) == 28
+
+
+def test_files_and_empty_folders_beside_folders_of_classes_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(20):
+        published.image(tmp_path / ("cat", "dog")[n % 2] / f"{n}.jpg", n)
+    (tmp_path / "bird").mkdir()
+    (tmp_path / "bird" / ".gitkeep").touch()
+    for name in ("__pycache__/a.pyc", ".cache/a.csv", "results.csv", "metrics.json", "logs/run.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}" if name.endswith("json") else "model,f1\na,0.5\n")
+    warned = " ".join(said(tmp_path, capsys).split())
+    assert "not read as part of the dataset: logs, metrics.json, results.csv, bird/ (empty)" in warned
+    published.image(tmp_path / "__background__" / "a.jpg", 77)
+    assert read_splits(tmp_path).labels.names == ("__background__", "cat", "dog")
+
+
+def test_a_folder_of_other_files_beside_those_of_classes_is_no_class(tmp_path: Path) -> None:
+    for name in ("cat/1.jpg", "dog/2.jpg"):
+        published.image(tmp_path / name, len(name))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("no image")
+    with pytest.raises(DataError, match="no other form of dataset that is known"):
+        read_splits(tmp_path)

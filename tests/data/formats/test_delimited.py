@@ -118,3 +118,37 @@ def test_a_header_of_other_words_is_a_header(tmp_path: Path, header: str, text: 
 def test_texts_with_as_many_semicolons_each_are_texts(tmp_path: Path) -> None:
     path = write(tmp_path / "posts.csv", *(f"one; and {number}" for number in range(9)), header="text")
     assert len(read_examples(path, Ask(wants_labels=False))) == 9
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_quoted_texts_with_as_many_separators_each_are_texts(tmp_path: Path, suffix: str) -> None:
+    separator = ", " if suffix == ".csv" else "\t"
+    rows = (f'"Smith{separator}John {number}"' for number in range(6))
+    path = write(tmp_path / f"posts{suffix}", *rows, header="headline")
+    assert len(read_examples(path, Ask(Columns(text="headline"), wants_labels=False))) == 6
+    with pytest.raises(DataError, match="no column for texts or images"):  # and of no title
+        read_examples(path, Ask(wants_labels=False))
+
+
+def test_texts_of_a_named_column_may_have_as_many_signs_each(tmp_path: Path) -> None:
+    path = write(tmp_path / "posts.csv", *(f"Title {number} | The News" for number in range(9)), header="headline")
+    assert len(read_examples(path, Ask(Columns(text="headline"), wants_labels=False))) == 9
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "label"),
+    [("comment,toxic,spam", "comment", "toxic"), ("plot,war,drama", "plot", "war"), ("2019,2020,plot", "plot", "")],
+)
+def test_columns_that_are_named_prove_the_header(tmp_path: Path, header: str, text: str, label: str) -> None:
+    names = header.split(",")
+    cells = {names[0]: (names[0], "clean"), names[1]: (names[1], "no"), names[2]: (names[2], "ham")}
+    rows = [{name: each[n % 2] for name, each in cells.items()} | {text: f"one film {n}"} for n in range(8)]
+    if not label:
+        rows = [row | {"2019": str(n), "2020": str(n + 1)} for n, row in enumerate(rows)]
+    path = write(tmp_path / "posts.csv", *(",".join(row.values()) for row in rows), header=header)
+    asks = [Ask(Columns(text=text), wants_labels=False)]
+    asks += [Ask(Columns(text=text, labels=(label,))), Ask(remembered=Columns(text=text, labels=(label,)))] * bool(
+        label
+    )
+    for ask in asks:
+        assert [row.text for row in read_examples(path, ask)] == [f"one film {n}" for n in range(8)]
