@@ -126,7 +126,7 @@ def test_every_other_block_is_what_it_says(page: Path) -> None:
     typed = [line for line in shell_lines(page) if line.startswith("make ")]
     for line in (*typed, *(span for span in INLINE.findall(text) if span.startswith("make "))):
         assert line.split()[1] in targets
-    for command in re.findall(r"^(?:`)?python docs/experiments ([a-z]+)", text, re.MULTILINE):
+    for command in re.findall(r"^(?:`)?python docs/experiments ([a-z-]+)", text, re.MULTILINE):
         assert command in EXPERIMENTS
     for language, block in blocks(page):
         if language == "json":

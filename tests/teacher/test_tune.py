@@ -230,7 +230,8 @@ class Setup:
     def tune(self, out: Path, *more: str) -> Result:
         settings = [word for override in self.overrides for word in ("--set", override)]
         words = ["tune", "--data", str(self.data), "--out", str(out), "--recipe", str(TINY), *settings]
-        return CliRunner().invoke(cli.main, [*words, "--folds", "2", *more])
+        folds = () if "--folds" in more else ("--folds", "2")
+        return CliRunner().invoke(cli.main, [*words, *folds, *more])
 
 
 @pytest.fixture(scope="module")
