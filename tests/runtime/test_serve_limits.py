@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from chain import Chain
 from PIL import Image
-from services import HEAD, all_workers, counted, encoded, opened, send, serving, started, until, workers
+from services import HEAD, counted, encoded, opened, send, serving, started, until, workers
 
 from distill.runtime.bundle import Bundle
 from distill.runtime.predictor import Predictor
@@ -64,7 +64,7 @@ def test_texts_and_the_next_image_do_not_wait_for_one_that_takes_too_long(
     monkeypatch.setattr(service, "ANSWER_WITHIN_S", 0.3)
     with serving(predictor, max_megapixels=0.031, image_timeout_s=2) as client, ThreadPoolExecutor(1) as pool:
         assert post(client, image=encoded(png())).status_code == 200
-        stopped = all_workers(os.getpid(), "31000")
+        stopped = workers(os.getpid(), "31000")
         send(stopped, signal.SIGSTOP)
         slow = pool.submit(post, client, id="slow", image=encoded(png()))
         until(client, "distill_posts_in_hand", 1)
@@ -83,7 +83,7 @@ def test_texts_and_the_next_image_do_not_wait_for_one_that_takes_too_long(
 def test_images_that_wait_leave_the_places_of_texts_alone_and_have_a_bound(predictor: Predictor) -> None:
     with serving(predictor, max_queue=2, max_megapixels=0.032) as client, ThreadPoolExecutor(4) as pool:
         assert post(client, image=encoded(png())).status_code == 200
-        stopped = all_workers(os.getpid(), "32000")
+        stopped = workers(os.getpid(), "32000")
         send(stopped, signal.SIGSTOP)
         images = [pool.submit(post, client, image=encoded(png())) for _ in range(2)]
         until(client, "distill_posts_in_hand", 2)
@@ -98,7 +98,7 @@ def test_images_that_wait_leave_the_places_of_texts_alone_and_have_a_bound(predi
 def test_a_process_that_ends_costs_no_more_than_its_image(predictor: Predictor) -> None:
     with serving(predictor, max_megapixels=0.033) as client, ThreadPoolExecutor(1) as pool:
         assert post(client, image=encoded(png())).status_code == 200
-        first = all_workers(os.getpid(), "33000")
+        first = workers(os.getpid(), "33000")
         send(first, signal.SIGSTOP)
         image = pool.submit(post, client, image=encoded(png()))
         until(client, "distill_posts_in_hand", 1)

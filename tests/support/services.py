@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from distill.core.cores import default_threads
 from distill.runtime.predictor import Predictor
 
 httpx = pytest.importorskip("httpx")
@@ -25,7 +24,6 @@ uvicorn = pytest.importorskip("uvicorn")
 
 from distill.runtime.serve.request import Limits  # noqa: E402
 from distill.runtime.serve.server import listen, uvicorn_config  # noqa: E402
-from distill.runtime.serve.service import MAX_WORKERS  # noqa: E402
 
 
 @contextmanager
@@ -109,15 +107,6 @@ def workers(parent: int, mark: str = "") -> list[int]:
             continue
         if ancestor == parent and "image_worker" in words and mark in words:
             found.append(int(folder.name))
-    return found
-
-
-def all_workers(parent: int, mark: str) -> list[int]:
-    """As `workers`, once every one has started: the first may answer before the last has its arguments."""
-    end = time.monotonic() + 10
-    while len(found := workers(parent, mark)) < min(default_threads(), MAX_WORKERS):
-        assert time.monotonic() < end
-        time.sleep(0.005)
     return found
 
 
