@@ -46,6 +46,13 @@ def read(name: str) -> Any:
     return read_json(RESULTS / f"{name}.json", BenchError)
 
 
+def measured(name: str) -> dict[str, Any]:
+    """What a committed result holds beside its conditions; nothing where none is committed yet."""
+    if not (RESULTS / f"{name}.json").is_file():
+        return {}
+    return {key: tree for key, tree in read(name).items() if key != "conditions"}
+
+
 def write(folder: Path, name: str, conditions: dict[str, Any], measured: dict[str, Any]) -> None:
     """Write a result, its conditions first."""
     write_json(folder / f"{name}.json", {"conditions": conditions, **measured})

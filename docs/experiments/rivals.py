@@ -21,7 +21,7 @@ from distill.scoring.calibration import label_rates
 from distill.scoring.metrics import constant_baseline
 from distill.scoring.probabilities import to_probabilities
 from distill.scoring.thresholds import cross_calibrated, cross_fitted
-from experiments.results import commit_option, conditions, figure, named, notes, read, table, write
+from experiments.results import commit_option, conditions, figure, measured, named, notes, read, table, write
 from teacher.soft_targets import load_folds
 
 DATASETS = ("film genres", "propaganda memes", "harmful memes")
@@ -54,10 +54,10 @@ def collect(results: Path, datasets: tuple[str, ...], folders: tuple[str, ...], 
     for name, folder in named(folders).items():
         dataset, _, run = name.partition("/")
         runs.setdefault(dataset, {})[run] = folder
-    measured = {name: tree for name, tree in read("rivals").items() if name != "conditions"}
+    found = measured("rivals")
     for name, data in named(datasets).items():
-        measured[name] = _compare(read_splits(data), runs[name]) | {"runs_of_commit": commit}
-    write(results, "rivals", conditions(), measured)
+        found[name] = _compare(read_splits(data), runs[name]) | {"runs_of_commit": commit}
+    write(results, "rivals", conditions(), found)
 
 
 def _compare(splits: Splits, folders: dict[str, Path]) -> dict[str, Any]:
@@ -107,18 +107,18 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 def rivals(dataset: str) -> str:
     """One dataset's teachers, the baseline first."""
-    measured = read("rivals")[dataset]
+    tree = read("rivals")[dataset]
     rows = []
-    for name, arm in measured["arms"].items():
+    for name, arm in tree["arms"].items():
         gains = ("", "")
         if arm["gain"] is not None:
             gains = (figure(arm["gain"]["balanced"], "+.3f"), figure(arm["gain"]["micro_ap"], "+.3f"))
         rows.append((name, *(figure(arm["arm"][key]) for key in ("micro_f1", "macro_f1", "micro_ap")), *gains))
     headings = "| micro-F1 [95 %] | macro-F1 [95 %] | micro-AP [95 %] | mean of both F1 - first | micro-AP - first"
-    constant = measured["constant"]
-    part = "" if measured["examples"] == measured["of"] else f" of {measured['of']:,}"
+    constant = tree["constant"]
+    part = "" if tree["examples"] == tree["of"] else f" of {tree['of']:,}"
     return table(headings, rows) + notes(
-        f"{measured['examples']:,}{part} training examples, each answered by a model that was not trained on it, "
+        f"{tree['examples']:,}{part} training examples, each answered by a model that was not trained on it, "
         "one seed; differences paired over examples; thresholds cross-fitted for the mean of both F1.",
         f"Always predicting {', '.join(constant['names'])}: micro-F1 {constant['micro_f1']:.3f}.",
     )

@@ -18,10 +18,10 @@ from distill.scoring.bootstrap import arm_metrics, out_of_fold_draws
 from distill.scoring.probabilities import to_probabilities
 from experiments import students
 from experiments.results import (
-    RESULTS,
     commit_option,
     conditions,
     figure,
+    measured,
     named,
     notes,
     read,
@@ -51,15 +51,11 @@ def collect(
 ) -> None:
     """Add finished searches, and their teachers' figures on the same rows (searches.json)."""
     data, runs = named(datasets), named(teachers)
-    found = _measured() if (RESULTS / "searches.json").is_file() else {}
+    found = measured("searches")
     for name, folder in named(folders).items():
         teacher = _teacher(runs[name], data[name])
         found[name] = {"teacher": teacher, "search": _search(folder), "runs_of_commit": commit}
     write(results, "searches", conditions(), found)
-
-
-def _measured() -> dict[str, Any]:
-    return {name: tree for name, tree in read("searches").items() if name != "conditions"}
 
 
 def _search(folder: Path) -> dict[str, Any]:

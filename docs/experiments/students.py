@@ -16,7 +16,7 @@ from distill.core.errors import BenchError, RunError
 from distill.core.files import read_json, write_json
 from distill.data.run_folder import METRICS, read_run
 from experiments import results
-from experiments.results import PATH, f1_cells, figure, named, notes, read, table
+from experiments.results import PATH, f1_cells, figure, measured, named, notes, read, table
 
 F1 = "micro-F1 [95 %] | macro-F1 [95 %] | micro-AP"
 VERDICTS = {"6 layers": "verdict-six", "3 layers": "verdict-three"}
@@ -113,9 +113,7 @@ def student(name: str, run: Path, report: BenchReport) -> dict[str, Any]:
 @click.pass_obj
 def collect_starts(folder: Path, folders: tuple[str, ...], commit: str) -> None:
     """Add students that begin in different ways, by "DATASET/NAME=RUN" (student-starts.json)."""
-    found: dict[str, Any] = {}
-    if (results.RESULTS / "student-starts.json").is_file():
-        found = {name: runs for name, runs in read("student-starts").items() if name != "conditions"}
+    found = measured("student-starts")
     for name, run in named(folders).items():
         dataset, _, start = name.partition("/")
         tree = read_json(run / METRICS, RunError)
@@ -145,13 +143,9 @@ def start_rows(dataset: str, names: dict[str, str]) -> list[tuple[str, ...]]:
 @click.pass_obj
 def collect_verdicts(folder: Path, folders: tuple[str, ...], commit: str) -> None:
     """Add the verdicts of students that were trained with --control (control-verdicts.json)."""
-    measured = _control_verdicts()
-    measured |= {name: _verdict(run) | {"runs_of_commit": commit} for name, run in named(folders).items()}
-    results.write(folder, "control-verdicts", results.conditions(), measured)
-
-
-def _control_verdicts() -> dict[str, Any]:
-    return {name: tree for name, tree in read("control-verdicts").items() if name != "conditions"}
+    found = measured("control-verdicts")
+    found |= {name: _verdict(run) | {"runs_of_commit": commit} for name, run in named(folders).items()}
+    results.write(folder, "control-verdicts", results.conditions(), found)
 
 
 def _verdict(folder: Path) -> dict[str, Any]:
@@ -174,7 +168,7 @@ def control_verdicts(*names: str) -> str:
     """Teacher, distilled student and control of these experiments."""
     rows, lines = [], []
     for name in names:
-        own, sentence = _verdict_rows(name, _control_verdicts()[name]["distillation"])
+        own, sentence = _verdict_rows(name, read("control-verdicts")[name]["distillation"])
         rows += own
         lines.append(sentence)
     return table(f" | {F1} [95 %]", rows) + notes(*lines)

@@ -23,11 +23,11 @@ from distill.model.classifier import Classifier
 from distill.training.trainer import CheckpointFolder, TrainingData, train_model
 from experiments.results import (
     PATH,
-    RESULTS,
     commit_option,
     conditions,
     data_option,
     figure,
+    measured,
     named,
     notes,
     read,
@@ -137,9 +137,7 @@ def one_epoch(config: TeacherConfig, splits: Splits, folder: Path) -> Callable[[
 @click.pass_obj
 def collect_variants(results: Path, folders: tuple[str, ...], commit: str) -> None:
     """Add finished comparisons of what a teacher might do otherwise (teacher-variants.json)."""
-    found: dict[str, Any] = {}
-    if (RESULTS / "teacher-variants.json").is_file():
-        found = {name: tree for name, tree in read("teacher-variants").items() if name != "conditions"}
+    found = measured("teacher-variants")
     for name, folder in named(folders).items():
         first = next(iter(read_json(folder / START_FILE, RunError)["depends_on"]["tries"].values()))
         settings = {key: value for key, value in first.items() if not isinstance(value, dict)}
