@@ -9,6 +9,7 @@ import torch
 from distill.core.cpu import cpu_flags
 from distill.core.device import chosen_device
 from distill.core.errors import RunError
+from distill.core.freed_memory import keep_freed_memory
 from distill.core.model_config import TrainingPrecision
 from distill.core.terminal import warn
 
@@ -20,7 +21,8 @@ BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 def default_device() -> torch.device:
     """What `using_device` chose; for "auto", the GPU if there is one, else the CPU. Raises RunError for a device
-    that is not there."""
+    that is not there. From the first call on the process keeps the memory that it frees: networks follow."""
+    keep_freed_memory()
     device = chosen_device()
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":  # never mps: some operations of some encoders are missing there
