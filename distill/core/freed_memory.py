@@ -7,7 +7,7 @@ import os
 import sys
 from functools import cache
 
-# mallopt(3) of glibc: the most blocks that get pages of their own, and the free bytes at the top that are given back.
+# mallopt(3) of glibc: how many free bytes it gives back, and how many blocks may have pages of their own.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _MOST = 2**31 - 1
 _OWN_WISHES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")

@@ -90,11 +90,11 @@ def test_one_post_at_a_time_has_all_threads_and_rows_have_one_each(chain: Chain)
     towers = predictor.model
     assert isinstance(towers, TowerSessions)
     list(predictor.stream(chain.splits.test[:4]))
-    assert towers._wide_text is None  # nothing is opened that nobody asked for
+    assert towers._text.wide is None  # nothing is opened that nobody asked for
     alone = predictor.predict(example.text, example.image)
-    narrow, wide = Watched(towers._text), Watched(towers._wide_text)
+    narrow, wide = Watched(towers._text.narrow), Watched(towers._text.wide)
     assert narrow.part is not wide.part is not None
-    towers._text, towers._wide_text = narrow, wide  # type: ignore[assignment]
+    towers._text.narrow, towers._text.wide = narrow, wide  # type: ignore[assignment]
     assert predictor.predict(example.text, example.image) == alone
     assert predictor.predict(example.text) is not None
     assert (narrow.runs, wide.runs) == (0, 2)
@@ -108,7 +108,7 @@ def test_one_thread_opens_no_second_session(chain: Chain) -> None:
     predictor = Predictor.load(chain.int8, threads=1)
     predictor.predict("a post")
     assert isinstance(predictor.model, TowerSessions)
-    assert predictor.model._wide_text is None
+    assert predictor.model._text.wide is None
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
@@ -138,7 +138,7 @@ def test_a_bundle_that_is_replaced_meanwhile_goes_on_as_it_was_opened(chain: Cha
         assert predictor.predict("a post") == expected
         towers = predictor.model
         assert isinstance(towers, TowerSessions)
-        assert towers._wide_text is towers._text
+        assert towers._text.wide is towers._text.narrow
 
 
 def test_a_graph_whose_towers_are_entangled_runs_whole(chain: Chain, tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_an_absent_half_runs_once_and_never_again(chain: Chain) -> None:
     predictor = Predictor.load(chain.int8, threads=1)
     towers = predictor.model
     assert isinstance(towers, TowerSessions)
-    text, image = Watched(towers._text), Watched(towers._image)
-    towers._text, towers._image = text, image  # type: ignore[assignment]
+    text, image = Watched(towers._text.narrow), Watched(towers._image)
+    towers._text.narrow, towers._image = text, image  # type: ignore[assignment]
     examples = chain.splits.test[:5]
     for example in examples:
         predictor.predict("words and more")

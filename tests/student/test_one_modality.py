@@ -23,6 +23,7 @@ from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
 from distill.runtime.explain import explain_prediction
 from distill.runtime.explain_plot import write_plot
+from distill.runtime.onnx.tower_sessions import TextAlone
 from distill.runtime.predictor import Predictor
 from student.fake_quant import insert_fake_quant, remove_fake_quant
 
@@ -83,6 +84,20 @@ def test_a_model_of_texts_alone_opens_no_image(chain: Chain, made: Made, tmp_pat
     assert found.grid == 0
     write_plot(found, image, predictor.bundle.preprocess.image, "post", tmp_path / "plot.png")  # type: ignore[arg-type]
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_a_text_that_is_alone_has_all_threads(chain: Chain, made: Made) -> None:
+    folder, texts = made["text"][1].folder, [example.text for example in chain.splits.test]
+    one, two = Predictor.load(folder, threads=1), Predictor.load(folder, threads=2)
+    assert isinstance(two.model, TextAlone)
+    rows = [answer.probabilities for answer in two.predict_many([{"text": t} for t in texts])]  # type: ignore[union-attr]
+    assert two.model._text.wide is None  # rows have a thread each
+    assert [two.predict(text).probabilities for text in texts] == rows
+    assert two.model._text.wide not in (None, two.model._text.narrow)
+    assert [one.predict(text).probabilities for text in texts] == rows
+    assert isinstance(one.model, TextAlone)
+    assert one.model._text.wide is None
+    assert two.predict(texts[0], b"no image").probabilities == rows[0]
 
 
 def test_where_the_time_goes_knows_that_no_image_is_read(made: Made, tmp_path: Path) -> None:

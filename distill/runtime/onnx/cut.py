@@ -112,6 +112,10 @@ class CutGraph:
         outputs = self.text if tower == "text" else self.image
         return self._part(outputs, tower, ()) if outputs else None
 
+    def text_alone(self) -> bytes | None:
+        """The whole as an ONNX file, where it is a text tower and nothing else; also inputs that nothing takes."""
+        return self._part([LOGITS, *self._fields.inputs], "text", ()) if self.text == [LOGITS] else None
+
     def head(self, wires: Sequence[Wire]) -> bytes | None:
         """The head as an ONNX file that takes these tensors; None for one of an unknown type."""
         if any(wire.type not in ELEMENTS for wire in wires):
@@ -136,7 +140,8 @@ class CutGraph:
         return leading
 
     def _part(self, outputs: Sequence[str], tower: Tower, wires: Sequence[Wire]) -> bytes | None:
-        """What `outputs` depend on, back to the wires; None where that is in another tower than the part's."""
+        """What `outputs` depend on, back to the wires; None where that is in another tower than the part's. An
+        input among them is declared."""
         places: set[int] = set()
         done = {"", *(wire.name for wire in wires)}
         inputs = [field_bytes(GRAPH_INPUT, _value(wire)) for wire in wires]
@@ -159,7 +164,8 @@ class CutGraph:
         spans += ((NODE, self._fields.nodes[place][1]) for place in sorted(places))
         declared = self._fields.outputs
         spans += ((GRAPH_OUTPUT, declared[name]) for name in outputs if name in declared)
-        names = [field_bytes(GRAPH_OUTPUT, field_bytes(NAME, n.encode())) for n in outputs if n not in declared]
+        wanted = [name for name in outputs if name not in declared and name not in self._fields.inputs]
+        names = [field_bytes(GRAPH_OUTPUT, field_bytes(NAME, name.encode())) for name in wanted]
         return self._file(spans, [field_bytes(GRAPH_NAME, tower.encode()), *inputs, *names])
 
     def _file(self, spans: Sequence[tuple[int, _Span]], more: Iterable[bytes]) -> bytes:

@@ -5,7 +5,8 @@ one half costs the other half alone. Answers are those of the whole graph, to th
 fuse across the cuts.
 
 Workers share sessions of one thread each. A post that is alone may have its text tower run on all threads, by a
-second session that opens when it is first asked for and shares the table of word vectors with the first.
+second session that opens when it is first asked for and shares the table of word vectors with the first; so may a
+post of a model that reads texts alone.
 """
 
 from __future__ import annotations
@@ -51,61 +52,109 @@ class _Session:
         return dict(zip(outputs, self._session.run(outputs, {name: feed[name] for name in inputs}), strict=True))
 
 
+class _TextSession:
+    """A part of a model that reads texts, opened with one thread, and with all once it is asked for."""
+
+    def __init__(self, part: Part, how: How) -> None:
+        self._part, self._how = part, how
+        self.narrow = _opened(part, how)
+        self.wide: _Session | None = None
+
+    def widen(self, check: Callable[[], None]) -> None:
+        """As `Towers.widen`."""
+        if self._how.threads == 1 or self.wide is not None:
+            return
+        try:
+            wide = _opened(self._part, self._how, self._how.threads)
+            check()
+        except BundleError:
+            wide = self.narrow
+        self.wide = wide
+
+    def run(self, batch: ModelInputs, wide: bool = False) -> Features:
+        return ((self.wide if wide else None) or self.narrow).run(batch.feed())
+
+
+def _opened(part: Part, how: How, threads: int = 1) -> _Session:
+    return _Session(open_session(part, threads, how.exact, how.arena))
+
+
+def _tables(cut: CutGraph) -> dict[str, onnxruntime.OrtValue]:
+    return {name: onnxruntime.OrtValue.ortvalue_from_numpy(table) for name, table in cut.tables.items()}
+
+
+class TextAlone:
+    """A model that reads texts alone, as `distill.runtime.opened.Towers`: its features are its logits."""
+
+    def __init__(self, whole: bytes, cut: CutGraph, how: How) -> None:
+        """Raises BundleError for a model that cannot be opened."""
+        self.title = f"onnxruntime {onnxruntime.__version__}"
+        self._text = _TextSession(Part(whole, how.folder, _tables(cut)), how)
+        self.widen = self._text.widen
+
+    def tensors(self) -> Sequence[Any]:
+        """The inputs, then the outputs."""
+        return [*self._text.narrow.inputs, *self._text.narrow.outputs]
+
+    def run(self, batch: ModelInputs) -> NDArray[np.float32]:
+        """Logits float32 (B, L)."""
+        return self.fuse(batch, self.text_features(batch))
+
+    def text_features(self, batch: ModelInputs, wide: bool = False) -> Features:
+        """The logits, as features."""
+        return self._text.run(batch, wide)
+
+    def image_features(self, batch: ModelInputs) -> Features:
+        """None."""
+        return {}
+
+    def fuse(self, batch: ModelInputs, features: Features) -> NDArray[np.float32]:
+        """Logits float32 (B, L)."""
+        logits: NDArray[np.float32] = features[LOGITS]
+        return logits
+
+
 class TowerSessions:
     """As `distill.runtime.opened.Towers`."""
 
     def __init__(self, text: bytes, image: bytes, cut: CutGraph, how: How) -> None:
         """Raises BundleError for parts that cannot be opened or do not fit together."""
         self.title = f"onnxruntime {onnxruntime.__version__}"
-        self._how = how
-        self._tables = {n: onnxruntime.OrtValue.ortvalue_from_numpy(table) for n, table in cut.tables.items()}
-        self._text_part = Part(text, how.folder, self._tables)
-        self._text = self._opened(self._text_part)
-        self._image = self._opened(Part(image, how.folder, self._tables))
-        wires = [Wire(out.name, out.type, out.shape) for part in (self._text, self._image) for out in part.outputs]
+        tables = _tables(cut)
+        self._text = _TextSession(Part(text, how.folder, tables), how)
+        self.widen = self._text.widen
+        self._image = _opened(Part(image, how.folder, tables), how)
+        wires = [
+            Wire(out.name, out.type, out.shape) for part in (self._text.narrow, self._image) for out in part.outputs
+        ]
         head = cut.head(wires)
         if head is None:
             raise BundleError("the head of the model takes more than its towers give")
-        self._head = self._opened(Part(head, how.folder, self._tables))
+        self._head = _opened(Part(head, how.folder, tables), how)
         self._wires = {wire.name for wire in wires}
         if sorted(tensor.name for tensor in self.tensors()) != cut.tensors:
             raise BundleError("the model takes or gives what none of its parts does")
-        self._wide_text: _Session | None = None
         self._no_text: tuple[bytes, Features] | None = None
         self._no_image: Features | None = None
 
-    def _opened(self, part: Part, threads: int = 1) -> _Session:
-        return _Session(open_session(part, threads, self._how.exact, self._how.arena))
-
     def tensors(self) -> Sequence[Any]:
         """The inputs, then the outputs, as of the whole graph."""
-        inputs = {value.name: value for part in (self._text, self._image, self._head) for value in part.inputs}
+        parts = (self._text.narrow, self._image, self._head)
+        inputs = {value.name: value for part in parts for value in part.inputs}
         return [*(inputs[name] for name in inputs if name not in self._wires), *self._head.outputs]
 
     def run(self, batch: ModelInputs) -> NDArray[np.float32]:
         """Logits float32 (B, L)."""
         return self.fuse(batch, self.text_features(batch) | self.image_features(batch))
 
-    def widen(self, check: Callable[[], None]) -> None:
-        """Open the session by which a text tower has all threads, once. `check` raises BundleError when the file is
-        no longer the one that was opened; the tower keeps its one thread then."""
-        if self._how.threads == 1 or self._wide_text is not None:
-            return
-        try:
-            wide = self._opened(self._text_part, self._how.threads)
-            check()
-        except BundleError:
-            wide = self._text
-        self._wide_text = wide
-
     def text_features(self, batch: ModelInputs, wide: bool = False) -> Features:
         """What the text tower makes of ids, mask and present; pixels are not looked at. `wide`, it has all threads
         that `widen` gave it."""
         if len(batch.present) > 1 or batch.present[0, 0]:
-            return ((self._wide_text if wide else None) or self._text).run(batch.feed())
+            return self._text.run(batch, wide)
         key = batch.input_ids.tobytes() + batch.attention_mask.tobytes() + batch.present.tobytes()
         if self._no_text is None or self._no_text[0] != key:
-            self._no_text = key, self._text.run(batch.feed())
+            self._no_text = key, self._text.run(batch)
         return self._no_text[1]
 
     def image_features(self, batch: ModelInputs) -> Features:
@@ -122,14 +171,18 @@ class TowerSessions:
         return logits
 
 
-def open_towers(model: Path, threads: int = 1, exact: bool = False, arena: bool = True) -> TowerSessions | None:
-    """The parts of a file that was checked; None for a graph that has no two towers, or cannot be cut. A post alone
-    may have `threads`."""
+def open_towers(
+    model: Path, threads: int = 1, exact: bool = False, arena: bool = True
+) -> TowerSessions | TextAlone | None:
+    """The parts of a file that was checked; None for a graph that has neither two towers nor texts alone, or cannot
+    be cut. A post alone may have `threads`."""
     try:
         file = model.resolve()  # onnxruntime reads weights from no other folder than the file's own
         how, size = How(file.parent, min(threads, MOST_THREADS), exact, arena), file.stat().st_size
         with file.open("rb") as handle:
             cut = CutGraph(handle, size, file.name)
+            if (whole := cut.text_alone()) is not None:
+                return TextAlone(whole, cut, how)
             text, image = cut.tower("text"), cut.tower("image")
             return None if text is None or image is None else TowerSessions(text, image, cut, how)
     except (OSError, ValueError, BundleError):  # the whole is opened instead, and says what is wrong with it
