@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +56,10 @@ class Scheme:
         kept = f", {len(self.float_nodes)} nodes in float" if self.float_nodes else ""
         return f"matrix products {self.matmuls}{matmuls}, convolutions {self.convolutions}{convolutions}{kept}"
 
+    def with_float_convolutions(self) -> Scheme:
+        """The same for the matrix products alone."""
+        return replace(self, convolutions="float", convolution_calibration=None)
+
 
 @dataclass(frozen=True)
 class NncfScheme:
@@ -70,21 +74,27 @@ class NncfScheme:
 
 
 def quantize_graph(
-    fused: Path, out: Path, scheme: Scheme, target: CpuTarget, matmul_ranges: Ranges, convolution_ranges: Ranges
+    fused: Path,
+    out: Path,
+    scheme: Scheme,
+    target: CpuTarget,
+    matmul_ranges: Ranges,
+    convolution_ranges: Ranges,
+    products: Path | None = None,
 ) -> None:
     """Write `out` by `scheme` for `target`. Embedding tables become 8-bit, with "4-bit" 4-bit.
 
-    The ranges hold the least and greatest value of every tensor that is quantised statically. Raises ExportError.
+    The ranges hold the least and greatest value of every tensor that is quantised statically. `products` is the file
+    by `scheme.with_float_convolutions()`, where there is one: its matrix products need not be quantised again.
+    Raises ExportError.
     """
     part = out.with_suffix(".part.onnx")
     try:
         with _silence():
-            if scheme.matmuls == "4-bit":
-                _four_bit(fused, part, scheme)
+            if products is None:
+                model = _quantized_products(fused, part, scheme, target, matmul_ranges)
             else:
-                _dynamic(fused, part, scheme, target)
-            model = onnx.load(str(part))
-            model = _static(model, static_products(model.graph, scheme), True, target, matmul_ranges)
+                model = onnx.load(str(products))
             chain = static_convolutions(model.graph, scheme)
             model = _static(model, chain, scheme.convolutions == "per-channel", target, convolution_ranges)
             onnx.save(model, str(out))
@@ -92,6 +102,17 @@ def quantize_graph(
         raise ExportError(f"onnxruntime cannot quantise {fused.name} ({scheme}) for {target}: {error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _quantized_products(
+    fused: Path, part: Path, scheme: Scheme, target: CpuTarget, ranges: Ranges
+) -> onnx.ModelProto:
+    if scheme.matmuls == "4-bit":
+        _four_bit(fused, part, scheme)
+    else:
+        _dynamic(fused, part, scheme, target)
+    model = onnx.load(str(part))
+    return _static(model, static_products(model.graph, scheme), True, target, ranges)
 
 
 def _dynamic(source: Path, out: Path, scheme: Scheme, target: CpuTarget) -> None:

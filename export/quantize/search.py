@@ -157,11 +157,12 @@ def refuse_if_no_gain(best: Candidate, fp32_bytes: int, target: CpuTarget, confi
 
 
 class _Quantizer:
-    """Makes candidates; ranges that several of them need are calibrated once."""
+    """Makes candidates; what several of them need, ranges and quantised matrix products, is made once."""
 
     def __init__(self, inputs: SearchInputs) -> None:
         self.inputs = inputs
         self.numbers = itertools.count()
+        self.made: dict[Scheme, Path] = {}
         self.calibrated = cache(partial(calibrate_ranges, inputs.fused, inputs.calibration))
 
     def candidates(self, schemes: Sequence[Scheme]) -> list[Candidate]:
@@ -173,8 +174,9 @@ class _Quantizer:
             matmuls = inputs.trained_ranges if trained else self._ranges(scheme.matmul_calibration)
             convolutions = self._ranges(scheme.convolution_calibration)
             model = inputs.fused.with_name(f"candidate{next(self.numbers)}.onnx")
-            quantize_graph(inputs.fused, model, scheme, inputs.target, matmuls, convolutions)
-            models[model] = scheme
+            products = self.made.get(scheme.with_float_convolutions())
+            quantize_graph(inputs.fused, model, scheme, inputs.target, matmuls, convolutions, products)
+            models[model], self.made[scheme] = scheme, model
         return measure_candidates(inputs, models, partial(_open_with_onnxruntime, inputs.target))
 
     def _ranges(self, calibration: RangeMethod | None) -> Ranges:

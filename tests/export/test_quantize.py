@@ -72,6 +72,19 @@ def test_the_fp32_file_holds_standard_operators_only(chain: Chain) -> None:
     assert {node.domain for node in onnx.load(str(chain.fp32 / "model.onnx")).graph.node} <= {"", "ai.onnx"}
 
 
+@pytest.mark.parametrize("matmuls", ["dynamic", "static", "4-bit"])
+def test_products_that_are_quantised_already_give_the_same_file(
+    fused: Path, ranges: Ranges, tmp_path: Path, matmuls: Matmuls
+) -> None:
+    scheme, target = Scheme(matmuls, "per-channel", "minmax", "minmax"), cpu.detect_target()
+    products, at_once, in_two = (tmp_path / f"{name}.onnx" for name in ("products", "at_once", "in_two"))
+    quantize_graph(fused, products, scheme.with_float_convolutions(), target, ranges, {})
+    quantize_graph(fused, at_once, scheme, target, ranges, ranges)
+    quantize_graph(fused, in_two, scheme, target, {}, ranges, products)
+    assert operators(in_two) == operators(at_once) != operators(products)
+    assert in_two.read_bytes() == at_once.read_bytes()
+
+
 @pytest.mark.parametrize("target", cpu.TARGETS)
 @pytest.mark.parametrize("matmuls", ["dynamic", "static"])
 def test_every_product_and_convolution_is_quantised(
