@@ -59,7 +59,7 @@ edge: demo/bundle/manifest.json  ## sdist, then a wheel from it; the wheel alone
 	$(EDGE)/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
 	$(EDGE)/bin/python -m pip check
 	! $(EDGE)/bin/python -c "import torch" 2>/dev/null
-	cd $(EDGE) && bin/python -c "from distill.core.recipe import Recipe; Recipe.load()"
+	cd $(EDGE) && bin/python -c "from distill.core.settings.recipe import Recipe; Recipe.load()"
 	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out predictions.jsonl --overwrite && wc -l predictions.jsonl
 
 wheel-smoke: demo/bundle/manifest.json  ## the wheel, with the demo's Bundle, on the oldest and newest Python here

@@ -15,7 +15,7 @@ from bench.report.kit.text import NONE
 from bench.report.types import BenchReport, Row, to_targets
 from bench.rules import Rule
 from distill.core.errors import BenchError
-from distill.core.terminal import output
+from distill.core.output.terminal import output
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import Targets
 

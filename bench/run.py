@@ -23,9 +23,9 @@ from bench.report.types import BenchReport, Conditions, ImageSizes, Row, to_indi
 from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import Variant, fp32_path
 from distill.core.extras import can_plot, install_command
-from distill.core.files import write_json, write_text
-from distill.core.objective import Objective
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.objective import Objective
+from distill.core.storage.files import write_json, write_text
 from distill.core.tracking import open_tracking
 from distill.core.tracking.trackers import Home
 from distill.data.labels import LabelSet

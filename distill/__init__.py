@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from distill.api import train_student as train_student
     from distill.api import train_teacher as train_teacher
     from distill.core import errors as errors
-    from distill.core.columns import Columns as Columns
     from distill.core.errors import DistillError as DistillError
+    from distill.core.settings.columns import Columns as Columns
     from distill.data.dataset import Splits as Splits
     from distill.data.items import FailedRow as FailedRow
     from distill.model.checkpoint import Checkpoint as Checkpoint
@@ -54,7 +54,7 @@ _HOMES = {
     "finetune_int8": "distill.api",
     "load": "distill.runtime.predictor",
     "metrics": "distill.scoring.metrics",
-    "Columns": "distill.core.columns",
+    "Columns": "distill.core.settings.columns",
     "read_dataset": "distill.api",
     "search_student": "distill.api",
     "select": "distill.api",

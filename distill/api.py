@@ -14,21 +14,27 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import distill  # its names are looked up when they are used, also by typing.get_type_hints
 from distill.core.arguments import check_choice, check_integer, check_margin, to_path, translates_os_errors
-from distill.core.columns import Columns
-from distill.core.cpu import TARGETS, CpuTarget, detect_target, weight_limit
-from distill.core.device import Device, using_device
 from distill.core.errors import ArgumentError, DistillError, RunError
-from distill.core.files import read_json, refuse_existing, refuse_overwriting, refuse_working_directory, write_json
+from distill.core.machine.cpu import TARGETS, CpuTarget, detect_target, weight_limit
+from distill.core.machine.device import Device, using_device
+from distill.core.machine.runtimes import RUNTIMES, Provider, Runtime
+from distill.core.output.transcript import recorded
 from distill.core.package_guard import require_own
-from distill.core.recipe import MARGIN
-from distill.core.runtimes import RUNTIMES, Provider, Runtime
-from distill.core.transcript import recorded
+from distill.core.settings.columns import Columns
+from distill.core.settings.recipe import MARGIN
+from distill.core.storage.files import (
+    read_json,
+    refuse_existing,
+    refuse_overwriting,
+    refuse_working_directory,
+    write_json,
+)
 from distill.data.answer_rows import Scale
 from distill.data.teacher_sources import TeacherSources
 from distill.runtime.bundle import Bundle, Precision
 
 if TYPE_CHECKING:
-    from distill.core.recipe import Recipe
+    from distill.core.settings.recipe import Recipe
     from distill.model.checkpoint import Checkpoint
     from distill.scoring.baseline import BaselineAnswers
 
@@ -55,7 +61,7 @@ def read_dataset(
     `Splits.with_known_labels`. Of each of the `groups`, lists of labels by name, exactly one is true of a row; with
     `one_label`, exactly one of all. Warnings are printed; faults raise DataError.
     """
-    from distill.core.terminal import note, warn
+    from distill.core.output.terminal import note, warn
     from distill.data.checks import check_splits
     from distill.data.dataset import read_splits
     from distill.data.groups import AskedGroups
@@ -121,7 +127,7 @@ def train_teacher(
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
     config, splits = settings.teacher, _with_unlabelled(read_by_recipe(data, settings, columns), unlabelled)
-    from distill.core.terminal import warn
+    from distill.core.output.terminal import warn
     from distill.data.checks import thin_dev
     from distill.scoring.answers import OUT_OF_FOLD
     from distill.training.following import check_callbacks, follow
@@ -229,7 +235,7 @@ def train_student(
     settings = _recipe(recipe, overrides, one_label)
     trackers = _trackers(report_to, settings)
     config, splits = settings.student, read_by_recipe(data, settings, columns, next(iter(sources.runs), None))
-    from distill.core.terminal import warn
+    from distill.core.output.terminal import warn
     from distill.data.checks import thin_dev
     from distill.scoring.answers import OUT_OF_FOLD
     from distill.scoring.baseline import Yardstick
@@ -421,7 +427,7 @@ def export(
     refuse_working_directory(folder)
     settings = _recipe(recipe, overrides)
     config, splits = settings.export, read_by_recipe(data, settings, columns, student)
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest, export_run
 
@@ -486,7 +492,7 @@ def baselines(
 ) -> dict[str, BaselineAnswers]:
     """What the baseline of a model at `model` answers on these parts of the data; empty where there is none. Raises
     RunError for one that is asked for and cannot answer."""
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.runtime.baseline import find_baseline
     from distill.training.baseline import Baseline
 
@@ -570,7 +576,7 @@ def select(
 
 
 def _recipe(path: PathLike | None, overrides: Overrides, one_label: bool = False) -> Recipe:
-    from distill.core.recipe import Recipe
+    from distill.core.settings.recipe import Recipe
 
     recipe = Recipe.load(None if path is None else to_path("recipe", path), overrides or ())
     return replace(recipe, labels=replace(recipe.labels, one_label=True)) if one_label else recipe
@@ -617,7 +623,7 @@ def _target(target: CpuTarget | None) -> CpuTarget:
 
 def _finished(run: Path, with_control: bool = False) -> Checkpoint:
     """Open a run that was resumed and is finished. Raises RunError if it lacks the control that is asked for."""
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.data.run_folder import METRICS
     from distill.model.checkpoint import Checkpoint
 

@@ -9,8 +9,8 @@ import torch
 
 from distill.core.errors import ExportError, first_line
 from distill.core.extras import require
-from distill.core.quiet import quiet
-from distill.core.runtimes import Runtime
+from distill.core.machine.runtimes import Runtime
+from distill.core.output.quiet import quiet
 from distill.model.classifier import Classifier
 from distill.runtime.onnx.session import DISABLED_OPTIMIZERS
 from distill.runtime.openvino.package import import_openvino, last_line

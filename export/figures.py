@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from distill.core.cpu import detect_target
-from distill.core.runtimes import Runtime
-from distill.core.terminal import note, output, warn
+from distill.core.machine.cpu import detect_target
+from distill.core.machine.runtimes import Runtime
+from distill.core.output.terminal import note, output, warn
 from distill.runtime.bundle import Precision
 from distill.scoring.evaluation import Evaluation
 from export.parity import Parity, QuantizationEffect

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from distill.core.cpu import CpuTarget, detect_target, overflows
 from distill.core.errors import ExportError, ParityError, RunError
-from distill.core.files import read_json, scratch_folder
-from distill.core.lock import lock_beside, sole_writer
-from distill.core.recipe import ExportConfig
-from distill.core.runtimes import Runtime
-from distill.core.terminal import note
+from distill.core.machine.cpu import CpuTarget, detect_target, overflows
+from distill.core.machine.runtimes import Runtime
+from distill.core.output.terminal import note
+from distill.core.settings.recipe import ExportConfig
+from distill.core.storage.files import read_json, scratch_folder
+from distill.core.storage.lock import lock_beside, sole_writer
 from distill.data.dataset import Example, Splits, encode_targets, without_images, without_texts
 from distill.data.run_folder import METRICS
 from distill.model.checkpoint import Checkpoint

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distill.core import terminal
-from distill.core.recipe import ExportConfig
+from distill.core.output import terminal
+from distill.core.settings.recipe import ExportConfig
 from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import refuse_existing_bundle

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.core.files import write_bytes
-from distill.core.recipe import StudentConfig
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.recipe import StudentConfig
+from distill.core.storage.files import write_bytes
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.model.distributed import on_first_process

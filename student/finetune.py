@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from distill.core.errors import RunError
-from distill.core.recipe import FinetuneConfig, StudentConfig
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.recipe import FinetuneConfig, StudentConfig
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits
 from distill.model.checkpoint import Checkpoint

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.core.errors import RunError
-from distill.core.recipe import DistillConfig, StudentConfig
+from distill.core.settings.recipe import DistillConfig, StudentConfig
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.core.errors import RunError
-from distill.core.recipe import StudentConfig
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.recipe import StudentConfig
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits
 from distill.data.groups import describe_groups

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from distill.core.objective import Objective
-from distill.core.terminal import note, output
+from distill.core.output.terminal import note, output
+from distill.core.settings.objective import Objective
 from distill.scoring.answers import Answers, Rows
 from distill.scoring.baseline import PLAIN, AgainstBaseline, Yardstick
 from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, estimate, paired_difference

@@ -17,11 +17,11 @@ import torch
 from rich.table import Table
 
 from distill.core.errors import BackboneError, DataError, InstallError, RecipeError, RunError
-from distill.core.files import read_json, write_json
-from distill.core.model_config import STATIC
-from distill.core.recipe import TeacherConfig
-from distill.core.schema import build_dataclass
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.model_config import STATIC
+from distill.core.settings.recipe import TeacherConfig
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json, write_json
 from distill.data.dataset import Splits
 from distill.data.run_folder import BASELINES
 from distill.model.checkpoint import Checkpoint

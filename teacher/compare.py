@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from distill.core.files import write_json
-from distill.core.objective import Objective
-from distill.core.recipe import TeacherConfig
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.objective import Objective
+from distill.core.settings.recipe import TeacherConfig
+from distill.core.storage.files import write_json
 from distill.data.dataset import Splits, encode_targets
 from distill.data.run_folder import COMPARISON
 from distill.model.distributed import on_first_process

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distill.core.errors import RecipeError
-from distill.core.recipe import Asymmetric, TeacherConfig
+from distill.core.settings.recipe import Asymmetric, TeacherConfig
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs

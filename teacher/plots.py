@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from distill.core.files import write_bytes
+from distill.core.storage.files import write_bytes
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#d1602b", "#8a8a8a"
 DPI = 130

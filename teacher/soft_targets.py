@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import RunError
-from distill.core.terminal import note
+from distill.core.output.terminal import note
 from distill.data.checks import content_hash
 from distill.data.dataset import Example
 from distill.model.checkpoint import Checkpoint

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import RunError
-from distill.core.recipe import DistillConfig
-from distill.core.terminal import note, warn
+from distill.core.output.terminal import note, warn
+from distill.core.settings.recipe import DistillConfig
 from distill.data.answers import TeacherAnswers
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from distill.core.errors import RunError
-from distill.core.recipe import TeacherConfig
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.recipe import TeacherConfig
 from distill.data.dataset import Splits
 from distill.data.unlabelled import with_unlabelled
 from distill.model.checkpoint import Checkpoint

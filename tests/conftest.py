@@ -15,8 +15,8 @@ from victim import Victim
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test may reach for a hub
 
-from distill.core.files import write_json
-from distill.core.recipe import Recipe, recipes_folder
+from distill.core.settings.recipe import Recipe, recipes_folder
+from distill.core.storage.files import write_json
 from distill.data.dataset import read_splits
 from distill.data.generated import write_demo_data
 from distill.model.checkpoint import Checkpoint
@@ -68,7 +68,7 @@ def recipe(overrides: list[str]) -> Recipe:
 @pytest.fixture(scope="session")
 def chain(data: Path, overrides: list[str], recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """The whole chain, two epochs each."""
-    from distill.core.cpu import detect_target
+    from distill.core.machine.cpu import detect_target
     from distill.training.run_writer import RunStart, begin_run
     from distill.training.trainer import CheckpointFolder
     from export.pipeline import ExportRequest, export_run

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distill.core.recipe import Recipe, recipes_folder
+from distill.core.settings.recipe import Recipe, recipes_folder
 from distill.data.checks import check_splits
 from distill.data.dataset import read_splits
 
@@ -30,7 +30,7 @@ def memes() -> Path:
 def test_the_chain_runs_on_real_memes_and_beats_nothing_by_luck(
     memes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distill.core.cpu import detect_target
+    from distill.core.machine.cpu import detect_target
     from distill.runtime.predictor import Predictor
     from distill.scoring.metrics import micro_ap
     from distill.training.run_writer import RunStart, begin_run

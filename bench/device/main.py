@@ -35,8 +35,8 @@ def measure(threads: str | None, batches: str, calls: int, starts: int, name: st
     from bench.report.tables import show
     from bench.run import run, write
     from bench.runtimes.variants import select_variants
-    from distill.core.cores import default_threads
-    from distill.core.terminal import note
+    from distill.core.machine.cores import default_threads
+    from distill.core.output.terminal import note
 
     plan = Plan(numbers(threads or str(default_threads())), numbers(batches), calls, starts, name)
     with tempfile.TemporaryDirectory(prefix="distill-bench-") as folder:
@@ -64,7 +64,7 @@ def main() -> None:
     if missing:
         sys.exit(f"error: this device lacks {', '.join(missing)}; pip install {' '.join(NEEDED.values())}")
     from distill.core.errors import DistillError
-    from distill.core.streams import printable_streams
+    from distill.core.output.streams import printable_streams
 
     try:
         with printable_streams():

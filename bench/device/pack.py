@@ -17,7 +17,7 @@ from bench.device.main import BUNDLES, EVAL_SET_FOLDER, PAYLOAD
 from bench.quality.eval_set import EvalSet
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
-from distill.core.files import hidden_path
+from distill.core.storage.files import hidden_path
 
 PACKAGES = ("distill", "bench")
 PURE = ("rich", "click")  # their own requirements are not needed for what is used of them

@@ -19,10 +19,10 @@ from bench.quality.leakage import Leakage, leakage
 from bench.report.types import by_support
 from bench.runtimes.open_model import OpenModel, probabilities
 from distill import __version__
-from distill.core.bounds import SHARE, check_bounds
 from distill.core.errors import BenchError, RecipeError, RunError
-from distill.core.files import read_json
-from distill.core.schema import build_dataclass
+from distill.core.settings.bounds import SHARE, check_bounds
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json
 from distill.data.run_folder import METRICS
 from distill.model.training_log import TrainLog
 from distill.runtime.bundle import is_bundle

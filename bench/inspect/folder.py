@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.inspect.findings import Findings
 from distill.core.extras import require_extra
-from distill.core.files import atomic_folder, refuse_existing, write_json, write_text
+from distill.core.storage.files import atomic_folder, refuse_existing, write_json, write_text
 from distill.data.dataset import Example
 
 FIGURES, PAGE = "inspect.json", "index.html"

@@ -25,8 +25,8 @@ from bench.report.measured import ColdStart, Memory, Stage, Stream, Timing, With
 from bench.report.types import Noise
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
-from distill.core.recipe import MARGIN
-from distill.core.terminal import track
+from distill.core.output.terminal import track
+from distill.core.settings.recipe import MARGIN
 from distill.core.untrusted import short_repr
 from distill.data.dataset import Example
 from distill.data.image_facts import image_hash

@@ -10,8 +10,15 @@ from importlib import metadata
 from pathlib import Path
 
 from bench.report.types import Machine
-from distill.core import cpu
-from distill.core.cores import ROOT, cgroup_folders, cpu_affinity, granted_cpus, read_system_file, usable_cores
+from distill.core.machine import cpu
+from distill.core.machine.cores import (
+    ROOT,
+    cgroup_folders,
+    cpu_affinity,
+    granted_cpus,
+    read_system_file,
+    usable_cores,
+)
 
 # What matrix products and convolutions are made of, by the names that Linux gives.
 FLAGS = (

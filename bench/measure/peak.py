@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.measure.bandwidth import read_gb_s
 from bench.report.measured import Peak
-from distill.core.cpu import detect_target, weight_limit
+from distill.core.machine.cpu import detect_target, weight_limit
 from distill.runtime.onnx import graph as proto
 from distill.runtime.onnx.graph import GRAPH
 from distill.runtime.onnx.protobuf import BYTES, VARINT

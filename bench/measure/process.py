@@ -16,7 +16,7 @@ from bench.measure.stages import StageTimes
 from bench.measure.worker import Held, Lap, Spec, Start
 from bench.runtimes.variants import Variant
 from distill.core.errors import BenchError
-from distill.core.schema import build_dataclass
+from distill.core.settings.schema import build_dataclass
 
 WORKER = ("-m", "bench.measure.worker")
 

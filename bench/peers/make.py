@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.runtimes.variants import Variant, fp32_path, variant_from_path
-from distill.core.cpu import detect_target
 from distill.core.errors import BenchError, BundleError, ExportError
 from distill.core.extras import require
-from distill.core.files import read_json
-from distill.core.quiet import quiet
-from distill.core.terminal import note
+from distill.core.machine.cpu import detect_target
+from distill.core.output.quiet import quiet
+from distill.core.output.terminal import note
+from distill.core.storage.files import read_json
 from distill.data.dataset import Example
 from distill.runtime.bundle import PREFIX, Bundle, Contents, is_bundle, write_bundle
 from distill.runtime.bundle_files import MANIFEST

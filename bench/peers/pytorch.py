@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bench.runtimes.many import Many, by_workers
 from bench.runtimes.variants import Runtime, Variant
 from distill.core.errors import BenchError
-from distill.core.quiet import quiet
+from distill.core.output.quiet import quiet
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.images import normalise
 from distill.preprocess.inputs import ModelInputs, Preprocessor, PreprocessSpec

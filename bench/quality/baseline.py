@@ -10,7 +10,7 @@ from bench.quality.leakage import leakage
 from bench.runtimes.open_model import open_variant, probabilities
 from bench.runtimes.variants import variant_from_path
 from distill.core.errors import DistillError
-from distill.core.terminal import note
+from distill.core.output.terminal import note
 from distill.data.dataset import Splits
 from distill.runtime.baseline import Asked, baseline_name, find_baseline, warn_if_seen
 from distill.scoring.baseline import BaselineAnswers

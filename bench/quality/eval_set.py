@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from distill.core.errors import BenchError
-from distill.core.files import read_json, write_json
-from distill.core.schema import build_dataclass
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json, write_json
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.image_facts import image_hash
 from distill.data.labels import LabelSet
@@ -92,7 +92,7 @@ class EvalSet:
         """The examples of that split, or of the default one, which is said. Raises BenchError when none has a
         label, as in a test split whose truth is kept secret."""
         if split is None:
-            from distill.core.terminal import note  # a device that measures a packed benchmark may lack it
+            from distill.core.output.terminal import note  # a device that measures a packed benchmark may lack it
 
             split = splits.measured()
             why = "" if split == "test" else ", as test has no labels" if splits.test else ", as there is no test"

@@ -12,9 +12,9 @@ from bench.quality.eval_set import EvalSet
 from bench.quality.leakage import Leakage, leakage
 from bench.report.types import Bin, Difference, Indices, to_decisions, to_indices
 from bench.runtimes.open_model import OpenModel, probabilities
-from distill.core.objective import Objective
-from distill.core.recipe import MARGIN
-from distill.core.terminal import note, output
+from distill.core.output.terminal import note, output
+from distill.core.settings.objective import Objective
+from distill.core.settings.recipe import MARGIN
 from distill.data.dataset import Example, without_images, without_texts
 from distill.scoring.answers import Answers
 from distill.scoring.baseline import AgainstBaseline, BaselineAnswers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from distill.core.bounds import SHARE, Range, check_bounds
+from distill.core.settings.bounds import SHARE, Range, check_bounds
 
 COUNT: Range = (0, 1e15)  # bytes, multiply-accumulates, examples
 AT_LEAST_ONE: Range = (1, 1e9)

@@ -16,8 +16,8 @@ from bench.report.kit.text import NONE
 from bench.report.rows_grid import figure, own_rows, rows_grid
 from bench.report.speed import alone, faster, limit, peaks, scaling, streams, timings
 from bench.report.types import BenchReport, Bin, ImageSizes, Row, by_support
-from distill.core.printable import escape_markdown
-from distill.core.terminal import output
+from distill.core.output.printable import escape_markdown
+from distill.core.output.terminal import output
 from distill.scoring.tables import threshold_cell
 
 MB = 1e6

@@ -11,8 +11,8 @@ import numpy as np
 from bench.report.bounds import check_report
 from bench.report.measured import ColdStart, Memory, Peak, Stage, Stream, Timing, Work
 from distill.core.errors import BenchError, RecipeError
-from distill.core.files import read_json
-from distill.core.schema import build_dataclass
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json
 from distill.core.untrusted import short_repr
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import ConstantBaseline, Decisions, Quality, Targets

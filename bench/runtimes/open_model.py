@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from bench.runtimes.many import Many
 from bench.runtimes.variants import OF_BUNDLES, OPTIONS, Runtime, Variant, variant_from_path
-from distill.core import runtimes
 from distill.core.errors import BenchError
-from distill.core.runtimes import Provider
+from distill.core.machine import runtimes
+from distill.core.machine.runtimes import Provider
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.preprocess.inputs import ModelInputs, Preprocessor

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from distill.core import runtimes
 from distill.core.errors import BenchError
-from distill.core.runtimes import FORMAT_NAMES, Provider
+from distill.core.machine import runtimes
+from distill.core.machine.runtimes import FORMAT_NAMES, Provider
 from distill.data.run_folder import is_run, read_run
 from distill.runtime.bundle import Bundle, Kind, is_bundle
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.report.kit.html import render
 from bench.search import plots, tables
-from distill.core.files import write_text
+from distill.core.storage.files import write_text
 from student.search.report import SearchReport
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from bench.report.kit.grid import Grid
 from bench.search import tables
 from bench.search.measure import measure
-from distill.core.cpu import detect_target
 from distill.core.extras import can_plot, install_command
-from distill.core.files import write_text
-from distill.core.recipe import Recipe
-from distill.core.recipe_text import changes_to_toml
-from distill.core.terminal import PIPE_WIDTH, note, to_text
+from distill.core.machine.cpu import detect_target
+from distill.core.output.terminal import PIPE_WIDTH, note, to_text
+from distill.core.settings.recipe import Recipe
+from distill.core.settings.recipe_text import changes_to_toml
+from distill.core.storage.files import write_text
 from distill.data.dataset import Splits
 from distill.data.run_folder import BEST, CANDIDATES, SEARCH
 from distill.data.teacher_sources import TeacherSources

@@ -8,8 +8,8 @@ import click
 
 from distill.cli.options import column_options, training_options, unlabelled_to_folds_option
 from distill.cli.results import print_json_file, same_settings
-from distill.core.columns import Columns
-from distill.core.transcript import recorded
+from distill.core.output.transcript import recorded
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -46,7 +46,7 @@ def baseline(
       distill baseline --data memes/ --out runs/baseline
     """
     from distill import api
-    from distill.core.terminal import note, output
+    from distill.core.output.terminal import note, output
     from distill.data.run_folder import BASELINES
     from teacher.baseline import Baselines, baseline_table
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distill.cli.options import BundlePath, Decorator, applied
-from distill.core.recipe import MARGIN
+from distill.core.settings.recipe import MARGIN
 
 NONE = "none"
 

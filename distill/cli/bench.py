@@ -21,8 +21,8 @@ from distill.cli.options import (
     split_option,
 )
 from distill.cli.results import print_json, print_json_file
-from distill.core.columns import Columns
-from distill.core.runtimes import PROVIDERS, Provider, Runtime
+from distill.core.machine.runtimes import PROVIDERS, Provider, Runtime
+from distill.core.settings.columns import Columns
 
 if TYPE_CHECKING:
     from bench.peers.make import Peer
@@ -153,8 +153,8 @@ def run(
     from bench.rules import parse
     from bench.run import track, write
     from bench.runtimes.open_model import other_openings
-    from distill.core.cores import default_threads
-    from distill.core.terminal import note
+    from distill.core.machine.cores import default_threads
+    from distill.core.output.terminal import note
     from distill.core.tracking import choose_trackers
     from distill.runtime.baseline import find_baseline
 
@@ -216,7 +216,7 @@ def page(reports: tuple[Path, ...], out: Path) -> None:
     """
     from bench.report import page as pages
     from bench.report.types import read
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
 
     pages.write([read(report) for report in reports], out)
     note(f"Written: {out}")
@@ -245,7 +245,7 @@ def pack(
     """
     from bench.device import pack as packing
     from bench.runtimes.variants import select_variants
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
 
     _, eval_set = _eval_set(data, bundle, split, columns, against)
     packing.pack(select_variants(bundle, against, with_parent=not alone), eval_set, out)
@@ -257,7 +257,7 @@ def _eval_set(
 ) -> tuple[Any, EvalSet]:
     from bench.quality.eval_set import EvalSet
     from distill.api import read_dataset
-    from distill.core.terminal import warn
+    from distill.core.output.terminal import warn
     from distill.data.dataset import read_splits
     from distill.runtime.bundle import columns_of, labels_of
     from distill.runtime.hub_dataset import resolve_dataset
@@ -280,7 +280,7 @@ def _eval_set(
 def _compare(new: BenchReport, old: BenchReport, fail_on: str | None) -> None:
     from bench import compare as comparing
     from bench.rules import parse
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
 
     comparison = comparing.compare(new, old, parse(fail_on) if fail_on else ())
     comparing.show(comparison)

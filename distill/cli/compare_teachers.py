@@ -12,8 +12,8 @@ import click
 from distill.cli.baseline_options import baseline_options
 from distill.cli.options import column_options, dry_run_option, training_options
 from distill.cli.results import print_json_file
-from distill.core.columns import Columns
-from distill.core.transcript import recorded
+from distill.core.output.transcript import recorded
+from distill.core.settings.columns import Columns
 
 TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
 
@@ -64,7 +64,7 @@ def compare_teachers(
     """
     from dataclasses import asdict
 
-    from distill.core.recipe import Recipe
+    from distill.core.settings.recipe import Recipe
 
     pairs = [words.partition("=")[::2] for words in tries]
     recipes = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))) for name, words in pairs}
@@ -76,13 +76,13 @@ def compare_teachers(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
         )
     from distill.api import baselines, read_by_recipe
-    from distill.core.files import refuse_overwriting, write_text
+    from distill.core.storage.files import refuse_overwriting, write_text
     from distill.core.tracking import choose_trackers
 
     trackers = choose_trackers(report_to, shared.tracking.report_to)
     refuse_overwriting(out, data)
     splits = read_by_recipe(data, shared, columns)
-    from distill.core.terminal import note, output, to_text
+    from distill.core.output.terminal import note, output, to_text
     from distill.data.run_folder import COMPARISON
     from distill.model.distributed import check_batch_size, on_first_process
     from distill.scoring.answers import OUT_OF_FOLD

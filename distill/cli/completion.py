@@ -15,7 +15,7 @@ def complete_path(_: Any, __: click.Context, ___: click.Parameter, incomplete: s
 
 def complete_key(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """A key of the recipe, with what it is for."""
-    from distill.core.recipe_text import settings
+    from distill.core.settings.recipe_text import settings
 
     return [
         CompletionItem(setting.key, help=setting.comment.split(";")[0])
@@ -29,6 +29,6 @@ def complete_setting(context: click.Context, param: click.Parameter, incomplete:
     key, equals, value = incomplete.partition("=")
     if not equals:
         return complete_key(context, param, key)
-    from distill.core.recipe import choices
+    from distill.core.settings.recipe import choices
 
     return [CompletionItem(f"{key}={choice}") for choice in choices(key) if choice.startswith(value)]

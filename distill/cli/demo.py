@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from distill.cli.options import NEW_FOLDER, overwrite_option
-from distill.core.files import refuse_existing, remove_folder
-from distill.core.recipe import recipes_folder
+from distill.core.settings.recipe import recipes_folder
+from distill.core.storage.files import refuse_existing, remove_folder
 
 
 @click.command()
@@ -35,7 +35,7 @@ def demo(ctx: click.Context, out: Path, overwrite: bool) -> None:
     Example:
       distill demo
     """
-    from distill.core.terminal import console, note
+    from distill.core.output.terminal import console, note
 
     refuse_existing(out, overwrite, lambda folder: (folder / "encoders").is_dir(), "a demo")
     # Here: without torch, this ends before anything is removed.

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.cli.results import print_json
-from distill.core.columns import Columns
+from distill.core.settings.columns import Columns
 
 if TYPE_CHECKING:
-    from distill.core.recipe import Recipe, TeacherConfig
+    from distill.core.settings.recipe import Recipe, TeacherConfig
     from distill.data.dataset import Splits
     from distill.data.teacher_sources import TeacherSources
     from distill.training.rehearsal import TrainingPlan
@@ -96,7 +96,7 @@ def plan_finetune(
 ) -> TrainingPlan:
     """Of `distill finetune-int8`. Raises as it does."""
     settings, splits = _read(data, out, recipe, overrides, columns, student)
-    from distill.core.cpu import detect_target, weight_limit
+    from distill.core.machine.cpu import detect_target, weight_limit
     from distill.model.checkpoint import Checkpoint
     from distill.training.rehearsal import TrainingTask, rehearse
     from student.finetune import finetune_student, settings_of
@@ -130,7 +130,7 @@ def plan_search(
         data, out, recipe, overrides, columns, sources.runs[0] if sources.runs else None, unlabelled
     )
     from bench.search.run import lesson_of
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.training.rehearsal import TrainingTask, rehearse
     from student.search.halving import trainings_of
     from student.search.ladder import ladder_of
@@ -152,7 +152,7 @@ def plan_search(
 
 def show_plan(*plans: TrainingPlan) -> None:
     """Print what would be done."""
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
 
     print_json([asdict(plan) for plan in plans])
     for plan in plans:
@@ -164,7 +164,7 @@ def show_plan(*plans: TrainingPlan) -> None:
 
 def show_export_plan(plan: ExportPlan) -> None:
     """Print what would be done."""
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
 
     print_json(asdict(plan))
     rows = {
@@ -208,7 +208,7 @@ def _training_rows(plan: TrainingPlan) -> dict[str, str]:
 def _show_table(title: str, rows: dict[str, str]) -> None:
     from rich.table import Table
 
-    from distill.core.terminal import output
+    from distill.core.output.terminal import output
 
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in rows.items():
@@ -227,8 +227,8 @@ def _read(
 ) -> tuple[Recipe, Splits]:
     """The settings and the data, checked as the training does."""
     from distill.api import read_by_recipe
-    from distill.core.files import refuse_overwriting
-    from distill.core.recipe import Recipe
+    from distill.core.settings.recipe import Recipe
+    from distill.core.storage.files import refuse_overwriting
     from distill.data.unlabelled import with_unlabelled
 
     settings = Recipe.load(recipe, overrides)

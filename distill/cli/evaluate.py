@@ -18,8 +18,8 @@ from distill.cli.options import (
     split_option,
 )
 from distill.cli.results import print_json
-from distill.core.columns import Columns
-from distill.core.runtimes import Provider, Runtime
+from distill.core.machine.runtimes import Provider, Runtime
+from distill.core.settings.columns import Columns
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from distill.core.volume import volume
+from distill.core.output.volume import volume
 
 DEBUG = "distill.debug"  # a key of a context's meta, which all contexts of a command share
 
@@ -54,8 +54,8 @@ def _verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
     import logging
 
     from distill import __version__
-    from distill.core.cores import default_threads
-    from distill.core.terminal import note
+    from distill.core.machine.cores import default_threads
+    from distill.core.output.terminal import note
 
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     system = f"Python {platform.python_version()}, {platform.platform()}"

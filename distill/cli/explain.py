@@ -53,8 +53,8 @@ def explain(
     if out.suffix.lower() != ".png":
         raise click.UsageError(f"--out {out} is to be a PNG file; give a name that ends in .png")
     require_extra("plots", "distill explain")
-    from distill.core.files import write_json
-    from distill.core.terminal import note, output
+    from distill.core.output.terminal import note, output
+    from distill.core.storage.files import write_json
     from distill.data.dataset import Example
     from distill.runtime.explain import explain_prediction, to_table
     from distill.runtime.explain_plot import write_plot

@@ -20,11 +20,11 @@ from distill.cli.options import (
     target_option,
 )
 from distill.cli.results import print_json
-from distill.core.columns import Columns
-from distill.core.runtimes import Runtime
+from distill.core.machine.runtimes import Runtime
+from distill.core.settings.columns import Columns
 
 if TYPE_CHECKING:
-    from distill.core.recipe import Recipe
+    from distill.core.settings.recipe import Recipe
 
 STUDENT_OPTIONS = (
     "id_column",
@@ -155,8 +155,8 @@ def export(
     if max_f1_drop is not None:
         overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
     from distill import api
-    from distill.core.recipe import Recipe
-    from distill.core.terminal import note, output
+    from distill.core.output.terminal import note, output
+    from distill.core.settings.recipe import Recipe
 
     page = out.with_name(f"{out.name}-web")
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
@@ -202,7 +202,7 @@ def _prepare(student: Path, place: Path, overwrite: bool, ort_web: Path | None) 
 def _plan(student: Path, data: Path, request: tuple[Any, ...], recipe: Recipe, columns: Columns) -> None:
     from distill.api import read_by_recipe
     from distill.cli.dry_run import show_export_plan
-    from distill.core.cpu import detect_target
+    from distill.core.machine.cpu import detect_target
     from distill.model.checkpoint import Checkpoint
     from export.pipeline import ExportRequest
     from export.plan import plan_export
@@ -214,7 +214,7 @@ def _plan(student: Path, data: Path, request: tuple[Any, ...], recipe: Recipe, c
 
 
 def _page(bundle: Path, out: Path, overwrite: bool, ort_web: Path | None) -> None:
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.runtime.web.onnxruntime_web import load_runtime
     from distill.runtime.web.page import refuse_existing_page, write_page
 

@@ -9,8 +9,8 @@ import click
 
 from distill.cli.options import column_options, dry_run_option, target_option, teacher_options, training_options
 from distill.cli.results import print_json_file, same_settings
-from distill.core.columns import Columns
-from distill.core.transcript import recorded
+from distill.core.output.transcript import recorded
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -48,7 +48,7 @@ def finetune_int8(
     """
     from distill import api
     from distill.cli.dry_run import plan_finetune, show_plan
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.data.run_folder import METRICS, is_run
     from distill.data.teacher_sources import TeacherSources
 

@@ -13,10 +13,10 @@ import click
 from distill.cli.everywhere import DEBUG, add_everywhere
 from distill.core.errors import DistillError, ExitCode
 from distill.core.extras import explain_import_error
-from distill.core.files import describe_os_error
-from distill.core.printable import printable_line
-from distill.core.streams import printable_streams
-from distill.core.volume import restored_volume
+from distill.core.output.printable import printable_line
+from distill.core.output.streams import printable_streams
+from distill.core.output.volume import restored_volume
+from distill.core.storage.files import describe_os_error
 
 
 class Once(click.Group):

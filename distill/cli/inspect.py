@@ -17,7 +17,7 @@ from distill.cli.options import (
     split_option,
 )
 from distill.cli.results import print_json_file
-from distill.core.columns import Columns
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -64,7 +64,7 @@ def inspect(
     from bench.quality.eval_set import EvalSet
     from bench.runtimes.open_model import open_variant
     from bench.runtimes.variants import variant_from_path
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
 
     eval_set, variant = EvalSet.from_splits(splits, split), variant_from_path(folder)
     name = f"{variant.name} ({folder.resolve().name})"

@@ -33,8 +33,8 @@ from distill.cli.train_teacher import train_teacher
 from distill.cli.tune import tune
 from distill.cli.verify import verify
 from distill.core.errors import ExitCode
-from distill.core.files import describe_os_error
 from distill.core.package_guard import require_own
+from distill.core.storage.files import describe_os_error
 
 SECTIONS = {
     "Start here": (demo,),

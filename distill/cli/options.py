@@ -13,14 +13,14 @@ import click
 from distill.cli.completion import complete_path, complete_setting
 from distill.cli.results import json_asked
 from distill.cli.standard_input import IMAGES_OF_STDIN, Rows
-from distill.core.columns import Columns
-from distill.core.cores import max_threads
-from distill.core.cpu import TARGETS
-from distill.core.device import DEVICES, using_device
-from distill.core.files import refuse_existing, refuse_overwriting, refuse_working_directory
-from distill.core.recipe import TRACKERS
-from distill.core.runtimes import PROVIDERS
-from distill.core.volume import volume
+from distill.core.machine.cores import max_threads
+from distill.core.machine.cpu import TARGETS
+from distill.core.machine.device import DEVICES, using_device
+from distill.core.machine.runtimes import PROVIDERS
+from distill.core.output.volume import volume
+from distill.core.settings.columns import Columns
+from distill.core.settings.recipe import TRACKERS
+from distill.core.storage.files import refuse_existing, refuse_overwriting, refuse_working_directory
 
 STDOUT = "-"
 SPLITS = ("train", "dev", "test")

@@ -19,10 +19,10 @@ from distill.cli.options import (
     opening_options,
     overwrite_option,
 )
-from distill.core.columns import Columns
-from distill.core.cores import MAX_BATCH
 from distill.core.errors import ExitCode
-from distill.core.runtimes import Provider, Runtime
+from distill.core.machine.cores import MAX_BATCH
+from distill.core.machine.runtimes import Provider, Runtime
+from distill.core.settings.columns import Columns
 
 WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
@@ -153,8 +153,8 @@ def predict(
         raise click.UsageError(
             f"--out {out}: the suffix must be one of {', '.join(WRITTEN)}; name it {out.with_suffix('.jsonl').name}"
         )
-    from distill.core.files import refuse_overwriting
-    from distill.core.terminal import warn
+    from distill.core.output.terminal import warn
+    from distill.core.storage.files import refuse_overwriting
     from distill.data.dataset import Example
     from distill.data.roles import Ask
     from distill.data.sources import Source

@@ -47,7 +47,7 @@ def show(what: str | None) -> None:
       distill recipe show student.distill
       distill recipe show runs/student
     """
-    from distill.core.recipe_text import default_text, select, to_toml
+    from distill.core.settings.recipe_text import default_text, select, to_toml
     from distill.data.settings import is_source, read_settings
 
     if what is None or what == DEFAULTS:
@@ -78,7 +78,7 @@ def diff(old: str, new: str) -> None:
       distill recipe diff defaults runs/teacher
       distill recipe diff runs/teacher runs/teacher-2
     """
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.data.settings import differences, read_settings
 
     before, after = (read_settings(None if name == DEFAULTS else Path(name)) for name in (old, new))
@@ -91,7 +91,7 @@ def diff(old: str, new: str) -> None:
 
 def _print(text: str) -> None:
     """Print TOML, unless JSON is asked for."""
-    from distill.core.volume import volume
+    from distill.core.output.volume import volume
 
     if volume.tables:
         click.echo(text, nl=False)
@@ -100,7 +100,7 @@ def _print(text: str) -> None:
 def _show(rows: list[tuple[str, Any, Any]], names: tuple[str, str]) -> None:
     from rich.table import Table
 
-    from distill.core.terminal import output
+    from distill.core.output.terminal import output
 
     table = Table()
     for name in ("key", *names):

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from distill.core.errors import DistillError
-from distill.core.volume import volume
+from distill.core.output.volume import volume
 
 
 def json_asked(_: click.Context, __: click.Parameter, value: bool) -> None:
@@ -42,12 +42,12 @@ def same_settings(recipe: Path | None, overrides: Sequence[str]) -> str:
 def print_json_file(path: Path) -> None:
     """Print the JSON that a command has written, if --json asks for it."""
     if not volume.tables:
-        from distill.core.files import read_json
+        from distill.core.storage.files import read_json
 
         print_json(read_json(path, DistillError))
 
 
 def _is_silent() -> bool:
     """Whether this is one of several processes, and not the first."""
-    terminal = sys.modules.get("distill.core.terminal")
+    terminal = sys.modules.get("distill.core.output.terminal")
     return terminal is not None and bool(terminal.output.quiet)

@@ -9,9 +9,9 @@ import click
 from distill.cli.exits import exits
 from distill.cli.options import column_options, training_options
 from distill.cli.results import print_json_file
-from distill.core.columns import Columns
 from distill.core.errors import ExitCode
-from distill.core.transcript import recorded
+from distill.core.output.transcript import recorded
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -73,13 +73,13 @@ def retrain(
       distill retrain runs/current --data november/ --with memes/ --test fixed/test.json \\
           --out runs/teacher-november --current runs/current
     """
-    from distill.core.files import refuse_overwriting
+    from distill.core.storage.files import refuse_overwriting
     from teacher.retrain.link import check_link, resolve_run, switch_link
 
     refuse_overwriting(out, data, test, *([earlier] if earlier else []))
     run = resolve_run(run)  # a link to it may be switched below
     check_link(current, run, out, overwrite)
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.core.tracking import choose_trackers
     from teacher.retrain.report import FIGURES, PAGE
     from teacher.retrain.run import RetrainOptions, retrain_teacher

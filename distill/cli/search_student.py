@@ -18,10 +18,10 @@ from distill.cli.options import (
     unlabelled_option,
 )
 from distill.cli.results import print_json_file
-from distill.core.columns import Columns
 from distill.core.errors import ExitCode
-from distill.core.recipe import MARGIN
-from distill.core.transcript import recorded
+from distill.core.output.transcript import recorded
+from distill.core.settings.columns import Columns
+from distill.core.settings.recipe import MARGIN
 
 ABOVE_0 = click.FloatRange(0, min_open=True)
 
@@ -118,7 +118,7 @@ def search_student(
         sources = TeacherSources.of(teachers or None, teacher_answers, answers_are)
         return show_plan(plan_search(data, out, recipe, overrides, columns, sources, ladder, families, unlabelled))
     from distill import api
-    from distill.core.terminal import note, output
+    from distill.core.output.terminal import note, output
     from distill.data.run_folder import SEARCH
 
     report = api.search_student(

@@ -10,9 +10,9 @@ from distill.cli.exits import exits
 from distill.cli.groups import say_error
 from distill.cli.options import BUNDLE, ROWS, SEED, column_options, json_option, opening_options, out_file
 from distill.cli.results import print_json
-from distill.core.columns import Columns
 from distill.core.errors import ExitCode
-from distill.core.runtimes import Provider, Runtime
+from distill.core.machine.runtimes import Provider, Runtime
+from distill.core.settings.columns import Columns
 
 
 @click.command()

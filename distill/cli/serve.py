@@ -8,7 +8,7 @@ import click
 
 from distill.cli.options import BUNDLE, THREADS, abstain_option, opening_options
 from distill.core.extras import require_extra
-from distill.core.runtimes import Provider, Runtime
+from distill.core.machine.runtimes import Provider, Runtime
 
 
 @click.command()

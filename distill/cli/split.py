@@ -8,7 +8,7 @@ import click
 
 from distill.cli.options import ROWS, SEED, column_options, json_option, out_folder
 from distill.cli.results import print_json_file
-from distill.core.columns import Columns
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -36,7 +36,7 @@ def split(source: Path, out: Path, overwrite: bool, seed: int, group: str, time:
       distill split all.json --out memes/
       distill split all.csv --out memes/ --group-column author --time-column date
     """
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.data.dividing.split_file import RECORD, OrderColumns, split_file
     from distill.runtime.hub_dataset import resolve_dataset
 

@@ -16,8 +16,8 @@ from distill.cli.options import (
     unlabelled_option,
 )
 from distill.cli.results import print_json_file, same_settings
-from distill.core.columns import Columns
-from distill.core.transcript import recorded
+from distill.core.output.transcript import recorded
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -71,7 +71,7 @@ def train_student(
     """
     from distill import api
     from distill.cli.dry_run import plan_student, show_plan
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.data.run_folder import METRICS, is_run
     from distill.data.teacher_sources import TeacherSources
 

@@ -10,8 +10,8 @@ import click
 from distill.cli.baseline_options import baseline_options
 from distill.cli.options import column_options, dry_run_option, training_options, unlabelled_to_folds_option
 from distill.cli.results import print_json_file, same_settings
-from distill.core.columns import Columns
-from distill.core.transcript import recorded
+from distill.core.output.transcript import recorded
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -46,7 +46,7 @@ def train_teacher(
     """
     from distill import api
     from distill.cli.dry_run import plan_teacher, show_plan
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.data.run_folder import METRICS, is_run
 
     if dry_run:

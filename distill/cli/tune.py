@@ -12,9 +12,9 @@ import click
 
 from distill.cli.options import SEED, column_options, dry_run_option, training_options
 from distill.cli.results import print_json_file
-from distill.core.columns import Columns
 from distill.core.extras import can_plot, install_command, require
-from distill.core.transcript import recorded
+from distill.core.output.transcript import recorded
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -59,8 +59,8 @@ def tune(
       distill train-teacher --data memes/ --out runs/teacher --recipe runs/tune/best.toml
     """
     from distill.core.errors import RecipeError
-    from distill.core.files import refuse_overwriting, write_text
-    from distill.core.recipe import Recipe
+    from distill.core.settings.recipe import Recipe
+    from distill.core.storage.files import refuse_overwriting, write_text
 
     require("optuna", "distill tune")
     start = Recipe.load(recipe, overrides)
@@ -83,7 +83,7 @@ def tune(
         from distill.cli.dry_run import show_plan, teacher_plan
 
         return show_plan(teacher_plan(start.teacher, splits, out, trials * (folds - 1), f"{trials} trials"))
-    from distill.core.terminal import note, output, to_text
+    from distill.core.output.terminal import note, output, to_text
     from distill.data.run_folder import BEST, STUDY
     from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
@@ -134,7 +134,7 @@ def tune(
 
 def _write_plots(trials: list[Any], objective: str, out: Path) -> tuple[list[str], Callable[[], None]]:
     """Write the plots; their names, and what says so, or what they need."""
-    from distill.core.terminal import note, warn
+    from distill.core.output.terminal import note, warn
 
     if not can_plot():
         return [], partial(

@@ -10,7 +10,7 @@ from distill.cli.exits import exits
 from distill.cli.options import BUNDLE, THREADS, json_option, opening_options, out_file
 from distill.cli.results import print_json
 from distill.core.errors import ExitCode
-from distill.core.runtimes import Provider, Runtime
+from distill.core.machine.runtimes import Provider, Runtime
 
 
 @click.command()
@@ -32,7 +32,7 @@ def verify(bundle: Path, threads: int, out: Path | None, provider: Provider, run
     """
     from dataclasses import asdict
 
-    from distill.core.files import write_json
+    from distill.core.storage.files import write_json
     from distill.runtime.golden import print_report, replay_golden
     from distill.runtime.opened import RunOptions
     from distill.runtime.predictor import Predictor

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from distill.core.errors import ArgumentError, OutputError
 from distill.core.extras import explain_import_error
-from distill.core.files import describe_os_error
+from distill.core.storage.files import describe_os_error
 from distill.core.untrusted import short_repr
 
 Parameters = ParamSpec("Parameters")

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from distill.core.printable import printable_line
+from distill.core.output.printable import printable_line
 
 
 class ExitCode(IntEnum):

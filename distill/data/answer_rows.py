@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from distill.core.errors import DataError
-from distill.core.inputs import MAX_JSON, read_input
+from distill.core.storage.inputs import MAX_JSON, read_input
 from distill.core.untrusted import replace_surrogates, short_repr
 from distill.data.formats.open_table import SUFFIXES as TABLES
 from distill.data.formats.open_table import open_table

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError
-from distill.core.files import sha256_of
-from distill.core.inputs import open_input
-from distill.core.terminal import track
+from distill.core.output.terminal import track
+from distill.core.storage.files import sha256_of
+from distill.core.storage.inputs import open_input
 from distill.core.untrusted import short_repr
 from distill.data.answer_rows import SUFFIXES, AnswerRow, Scale, iter_answer_rows, to_number
 from distill.data.dataset import Example, Splits, encode_targets

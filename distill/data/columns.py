@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Literal
 
-from distill.core.columns import NO_COLUMN as NO_COLUMN
-from distill.core.columns import Columns as Columns
+from distill.core.settings.columns import NO_COLUMN as NO_COLUMN
+from distill.core.settings.columns import Columns as Columns
 from distill.core.untrusted import short_repr
 
 Role = Literal["id", "text", "image", "labels"]

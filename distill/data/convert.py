@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from distill.core.errors import DataError
 from distill.core.extras import require
-from distill.core.files import atomic_folder, refuse_existing, refuse_overwriting, write_text
-from distill.core.terminal import track
+from distill.core.output.terminal import track
+from distill.core.storage.files import atomic_folder, refuse_existing, refuse_overwriting, write_text
 from distill.core.untrusted import is_file, short_repr
 from distill.data.checks import raise_if_any
 from distill.data.columns import Columns

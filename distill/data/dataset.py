@@ -130,7 +130,7 @@ def _parts_of(source: Path, said: Columns) -> Mapping[str, tuple[Part, ...]]:
         say(source, [f"not read: {', '.join(str(file.relative_to(source)) for file in layout.left_out)}"], set())
     for line in (f"not read as part of the dataset: {layout.unread}" * bool(layout.unread), layout.doubt):
         if line:
-            from distill.core.terminal import warn  # as in `say`
+            from distill.core.output.terminal import warn  # as in `say`
 
             warn(f"{source}: {line}")
     return layout.parts
@@ -237,7 +237,7 @@ def examples_of(opened: OpenRows, before: ReadBefore | None = None, name: str = 
 
 def say(path: Path, notes: Sequence[str], said: set[str]) -> None:
     """Print, as one note, those of the notes that were not said before."""
-    from distill.core.terminal import note  # a device that measures a packed benchmark may lack it
+    from distill.core.output.terminal import note  # a device that measures a packed benchmark may lack it
 
     if new := [line for line in notes if line not in said]:
         note(f"{path}: {'; '.join(new)}")
@@ -281,7 +281,7 @@ def collect_labels(rows: Sequence[Example], source: Path, read: ReadBefore | Non
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
     if several := several_in_one(labels.names, are_apart=read is not None and read.are_apart):
-        from distill.core.terminal import warn  # a device that measures a packed benchmark may lack it
+        from distill.core.output.terminal import warn  # a device that measures a packed benchmark may lack it
 
         warn(
             f"{source}: {list_columns(several)} may be several labels in one name; if so, give --label-separator "

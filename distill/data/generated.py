@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from distill.core.files import write_text
+from distill.core.storage.files import write_text
 from distill.data.dataset import Example, examples_to_json
 
 LABELS = ("praise", "fear", "sunny", "crowd", "irony", "rally")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import ImageError
-from distill.core.files import sha256_of
-from distill.core.terminal import track
+from distill.core.output.terminal import track
+from distill.core.storage.files import sha256_of
 from distill.core.untrusted import short_repr
 from distill.data.dataset import Example
 from distill.preprocess.images import ImageSpec, image_to_uint8, open_image

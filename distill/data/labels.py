@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError
-from distill.core.inputs import read_input
-from distill.core.printable import is_printable
+from distill.core.output.printable import is_printable
+from distill.core.storage.inputs import read_input
 from distill.core.untrusted import short_repr
 from distill.data.groups import ONE_LABEL, AskedGroups, LabelGroup, describe_groups
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import RunError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 from distill.data.checks import content_hash
 from distill.data.dataset import Example
 from distill.data.run_folder import START_FILE

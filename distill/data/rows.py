@@ -196,7 +196,7 @@ def open_rows(path: Path, ask: Ask, first_rows: int | None = None, opened: Opene
 
 def read_slowly(rows: Iterator[NumberedRow], path: Path, what: str) -> Generator[NumberedRow, None, None]:
     """The rows, under a progress bar where the file is large."""
-    from distill.core.terminal import track  # a device that measures a packed benchmark may lack it
+    from distill.core.output.terminal import track  # a device that measures a packed benchmark may lack it
 
     is_large = is_file(path) and path.stat().st_size > LARGE
     yield from track(rows, f"{what} {path.name}", None) if is_large else rows

@@ -14,7 +14,7 @@ RUN/
   retrain.*           of a retrained teacher: its comparison with the one that it started from
   training/           checkpoints of an unfinished training, removed at the end
   replaced/           the run that an unfinished one is to replace, and .kept-by-distill (distill.training.replaced)
-  .lock               while a process writes the run (distill.core.lock)
+  .lock               while a process writes the run (distill.core.storage.lock)
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from distill.core.columns import Columns
 from distill.core.errors import ArgumentError, DataError, RunError
-from distill.core.files import read_json
+from distill.core.settings.columns import Columns
+from distill.core.storage.files import read_json
 from distill.core.untrusted import short_repr
 from distill.data.labels import LabelSet
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import RecipeError, RunError
-from distill.core.files import read_json
-from distill.core.recipe import Recipe
-from distill.core.schema import flatten
+from distill.core.settings.recipe import Recipe
+from distill.core.settings.schema import flatten
+from distill.core.storage.files import read_json
 from distill.data.run_folder import BEST, START_FILE, is_run, read_run
 
 BUNDLE_SETTINGS, MANIFEST = "recipe.json", "manifest.json"

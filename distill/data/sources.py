@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from distill.core.errors import DataError
-from distill.core.files import sha256_of
-from distill.core.inputs import bounded_lines, open_input
+from distill.core.storage.files import sha256_of
+from distill.core.storage.inputs import bounded_lines, open_input
 from distill.core.untrusted import is_file, replace_surrogates
 from distill.data.checks import content_hash
 from distill.data.columns import Columns, list_columns

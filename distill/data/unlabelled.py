@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distill.core.errors import DataError
-from distill.core.terminal import warn
+from distill.core.output.terminal import warn
 from distill.data.checks import content_hash, image_faults
 from distill.data.column_survey import LONG_TEXT
 from distill.data.dataset import Example, Splits, read_examples

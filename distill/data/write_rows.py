@@ -11,8 +11,8 @@ from typing import Any
 
 from distill.core.errors import OutputError
 from distill.core.extras import require
-from distill.core.files import explain_write_errors, hidden_path, write_text
-from distill.core.printable import printable
+from distill.core.output.printable import printable
+from distill.core.storage.files import explain_write_errors, hidden_path, write_text
 from distill.core.untrusted import replace_surrogates
 
 LINES = (".jsonl", ".ndjson")

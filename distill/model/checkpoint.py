@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import RecipeError, RunError
-from distill.core.files import sha256_of
-from distill.core.model_config import ModelConfig
-from distill.core.recipe import StudentConfig, TeacherConfig
-from distill.core.schema import build_dataclass
+from distill.core.settings.model_config import ModelConfig
+from distill.core.settings.recipe import StudentConfig, TeacherConfig
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import sha256_of
 from distill.core.untrusted import short_repr
 from distill.data.dataset import Example
 from distill.data.run_folder import RUN_FILE, TOKENIZER, WEIGHTS, read_run, read_run_labels

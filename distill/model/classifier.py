@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.core.model_config import ModelConfig
+from distill.core.settings.model_config import ModelConfig
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.labels import LabelSet
 from distill.model import distributed

@@ -6,12 +6,12 @@ from typing import Literal
 
 import torch
 
-from distill.core.cpu import cpu_flags
-from distill.core.device import chosen_device
 from distill.core.errors import RunError
-from distill.core.freed_memory import keep_freed_memory
-from distill.core.model_config import TrainingPrecision
-from distill.core.terminal import warn
+from distill.core.machine.cpu import cpu_flags
+from distill.core.machine.device import chosen_device
+from distill.core.machine.freed_memory import keep_freed_memory
+from distill.core.output.terminal import warn
+from distill.core.settings.model_config import TrainingPrecision
 
 Arithmetic = Literal["fp32", "bf16", "fp16"]
 

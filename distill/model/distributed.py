@@ -24,8 +24,8 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from distill.core import terminal
 from distill.core.errors import RecipeError, RunError
+from distill.core.output import terminal
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from distill.core.cache import cache_folder, optional_write
-from distill.core.files import write_bytes
+from distill.core.storage.cache import cache_folder, optional_write
+from distill.core.storage.files import write_bytes
 from distill.model.encoders.weights import fingerprint
 
 Features = NDArray[np.float32]  # of one image or text

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.core.terminal import note, track
+from distill.core.output.terminal import note, track
 from distill.data.dataset import Example
 from distill.data.image_facts import image_hash
 from distill.model import distributed

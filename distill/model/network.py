@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from distill.core.model_config import OTHER, ModelConfig
+from distill.core.settings.model_config import OTHER, ModelConfig
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.model.compute import Arithmetic
 from distill.model.encoders.image import ImageEncoder

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import RunError
-from distill.core.files import write_bytes
+from distill.core.storage.files import write_bytes
 from distill.data.answers import TeacherAnswers
 from distill.data.checks import content_hash
 from distill.data.dataset import Example

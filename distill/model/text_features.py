@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.core.terminal import track
+from distill.core.output.terminal import track
 from distill.model.compute import default_device
 from distill.model.dataset import EncodedDataset
 from distill.model.encoders.static import Static

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distill.core.model_config import Monitor
+from distill.core.settings.model_config import Monitor
 
 DIVERGED = 1.5  # times the least training loss so far: more than dropout and the order of examples change it
 NOTICEABLE = 0.05  # of the first epoch's loss: a loss near 0 may double by chance

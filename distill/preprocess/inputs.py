@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from distill.core.schema import build_dataclass
+from distill.core.settings.schema import build_dataclass
 from distill.preprocess.images import ImageSource, ImageSpec, image_to_uint8
 from distill.preprocess.text import CutTexts, TextSpec, has_text, load_tokenizer, pad, tokenise, tokenise_and_count
 
@@ -115,7 +115,7 @@ def warn_of_cut_texts(where: str, preprocessor: Preprocessor, texts: Sequence[st
     preprocessor.cut = CutTexts()
     preprocessor.ids(texts)
     if line := preprocessor.describe_cut():
-        from distill.core.terminal import warn  # here: its imports are slow
+        from distill.core.output.terminal import warn  # here: its imports are slow
 
         warn(f"{where}: {line}")
 
@@ -128,7 +128,7 @@ def warn_of_capitals(where: str, preprocessor: Preprocessor, texts: Sequence[str
     some = texts[:: max(1, len(texts) // MOST_TEXTS)]
     counts = [sum(map(len, tokenise(tokenizer, side))) for side in (some, [text.lower() for text in some])]
     if counts[0] > MORE_IN_CAPITALS * counts[1]:
-        from distill.core.terminal import warn  # here: its imports are slow
+        from distill.core.output.terminal import warn  # here: its imports are slow
 
         more = f"{counts[0] / counts[1] - 1:.0%} more tokens"
         warn(

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from distill.core.arguments import to_path
-from distill.core.columns import Columns
 from distill.core.errors import DistillError, RunError
-from distill.core.files import read_json
-from distill.core.terminal import note, warn
+from distill.core.output.terminal import note, warn
+from distill.core.settings.columns import Columns
+from distill.core.storage.files import read_json
 from distill.data.dataset import Example, Splits
 from distill.data.lineage import read_lineage
 from distill.data.run_folder import BASELINES, START_FILE, is_run

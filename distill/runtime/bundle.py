@@ -30,12 +30,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from distill import __version__
-from distill.core.columns import Columns
 from distill.core.errors import BundleError, DistillError
-from distill.core.files import atomic_folder, refuse_existing, sha256_of, write_json, write_text
-from distill.core.inputs import read_input
-from distill.core.printable import is_printable
-from distill.core.runtimes import Runtime
+from distill.core.machine.runtimes import Runtime
+from distill.core.output.printable import is_printable
+from distill.core.settings.columns import Columns
+from distill.core.storage.files import atomic_folder, refuse_existing, sha256_of, write_json, write_text
+from distill.core.storage.inputs import read_input
 from distill.core.untrusted import is_file, parse_strict_json, short_repr
 from distill.data import run_folder
 from distill.data.labels import LabelSet

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import BundleError
-from distill.core.files import sha256_of
-from distill.core.inputs import read_input
-from distill.core.runtimes import RUNTIMES, Runtime
+from distill.core.machine.runtimes import RUNTIMES, Runtime
+from distill.core.storage.files import sha256_of
+from distill.core.storage.inputs import read_input
 from distill.core.untrusted import is_file, short_repr
 from distill.runtime.onnx.guard import MAX_BYTES
 from distill.runtime.openvino.guard import MAX_XML_BYTES

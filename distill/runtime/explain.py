@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from distill.core.errors import DataError
-from distill.core.terminal import track
+from distill.core.output.terminal import track
 from distill.core.untrusted import replace_surrogates
 from distill.data.dataset import Example
 from distill.preprocess.images import ImageSpec

@@ -25,7 +25,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from distill.core.files import write_bytes
+from distill.core.storage.files import write_bytes
 from distill.core.untrusted import replace_surrogates
 from distill.preprocess.flatten import to_rgb, without_pillow_warnings
 from distill.preprocess.images import ImageSpec, open_image

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.table import Table
 
-from distill.core.cpu import cpu_name, detect_target, int8_instructions
 from distill.core.errors import BundleError, ImageError
-from distill.core.terminal import note, output, warn
+from distill.core.machine.cpu import cpu_name, detect_target, int8_instructions
+from distill.core.output.terminal import note, output, warn
 from distill.preprocess.images import image_to_uint8
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.golden_answers import MAX_TOLERANCE, MIN_TOLERANCE, NOT_READABLE, Case, GoldenAnswers

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.bounds import check_bounds
 from distill.core.errors import BundleError, RecipeError
-from distill.core.schema import build_dataclass
+from distill.core.settings.bounds import check_bounds
+from distill.core.settings.schema import build_dataclass
 
 NOT_READABLE = "its golden answers cannot be read"
 MAX_CASES = 64

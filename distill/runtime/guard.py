@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.core.runtimes import Runtime
+from distill.core.machine.runtimes import Runtime
 from distill.runtime.litert.guard import check_litert_file
 from distill.runtime.onnx.guard import check_onnx_file
 from distill.runtime.onnx.ort_guard import check_ort_file

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from distill.core.cache import cache_folder, cache_folders, writable, write_fault
 from distill.core.errors import BundleError
 from distill.core.extras import require
-from distill.core.files import atomic_folder
+from distill.core.storage.cache import cache_folder, cache_folders, writable, write_fault
+from distill.core.storage.files import atomic_folder
 from distill.core.untrusted import is_file
 from distill.runtime.bundle_files import FILES, LIMITS, MANIFEST, MANIFEST_LIMIT, bundle_files, find_runtime
 
@@ -79,7 +79,7 @@ def _snapshot(name: str, repository: str, revision: str) -> Path:
     except Exception as error:  # noqa: BLE001  # requests' errors or httpx's, by the client's version
         return _cached(name, repository, revision, f"the hub cannot be reached ({reason_of(error)})")
     files, size_bytes = _check_listing(name, info)
-    from distill.core.terminal import note  # here: its imports are slow
+    from distill.core.output.terminal import note  # here: its imports are slow
 
     note(f"{name}: commit {info.sha}, {size_bytes / 1e6:.1f} MB, from the Hugging Face hub or its cache")
     download = partial(client.snapshot_download, repository, revision=revision, allow_patterns=files)
@@ -132,7 +132,7 @@ def _cached(name: str, repository: str, revision: str, why: str) -> Path:
         snapshot = client.snapshot_download(repository, revision=revision, local_files_only=True)
     except (client.errors.LocalEntryNotFoundError, client.errors.HFValidationError, OSError) as error:
         raise BundleError(f"{name}: no such folder, and {absent(why)}") from error
-    from distill.core.terminal import warn  # here: its imports are slow
+    from distill.core.output.terminal import warn  # here: its imports are slow
 
     warn(f"{name}: from the cache, as of its last download: {why}")
     return Path(snapshot)

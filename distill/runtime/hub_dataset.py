@@ -12,7 +12,7 @@ from typing import Any
 
 from distill.core.errors import DataError
 from distill.core.extras import require
-from distill.core.terminal import note, warn
+from distill.core.output.terminal import note, warn
 from distill.runtime.hub import NAME, WAIT_SECONDS, absent, download_from, reason_of
 
 MAX_BYTES = 20 << 30

@@ -15,9 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.cores import default_threads
 from distill.core.errors import BundleError, RecipeError
-from distill.core.runtimes import ALTERNATIVES, Provider, Runtime
+from distill.core.machine.cores import default_threads
+from distill.core.machine.runtimes import ALTERNATIVES, Provider, Runtime
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle
 from distill.scoring.selective import least_confidence

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from distill import __version__
 from distill.core.errors import OutputError
-from distill.core.files import (
+from distill.core.storage.files import (
     explain_write_errors,
     read_json,
     refuse_existing,
@@ -30,7 +30,7 @@ from distill.core.files import (
     sha256_of,
     write_json,
 )
-from distill.core.lock import lock_beside, sole_writer
+from distill.core.storage.lock import lock_beside, sole_writer
 from distill.data.sources import Source
 from distill.runtime.bundle import Bundle
 from distill.runtime.bundle_files import MANIFEST

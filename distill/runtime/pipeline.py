@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from distill.core.cores import MAX_BATCH, default_threads
 from distill.core.errors import ImageError
+from distill.core.machine.cores import MAX_BATCH, default_threads
 from distill.data.examples import Example
 from distill.data.groups import GroupColumns
 from distill.data.items import FailedRow, InMemoryExample, Item

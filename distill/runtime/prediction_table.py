@@ -17,7 +17,7 @@ from typing import Any
 
 from distill.core.errors import OutputError
 from distill.core.extras import require
-from distill.core.files import explain_write_errors, hidden_path
+from distill.core.storage.files import explain_write_errors, hidden_path
 from distill.data.formats.open_table import open_table
 from distill.runtime.partial_file import is_failed_row
 

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from distill.core.errors import ImageError
-from distill.core.printable import printable
-from distill.core.terminal import note, track, warn
+from distill.core.output.printable import printable
+from distill.core.output.terminal import note, track, warn
 from distill.core.untrusted import replace_surrogates
 from distill.data.sources import FailedRow, Item, Source
 from distill.preprocess.text import has_text

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.arguments import check_choice, check_integer, to_path
-from distill.core.cores import MAX_BATCH, max_threads
-from distill.core.cpu import detect_target, overflows
 from distill.core.errors import ArgumentError, BundleError, DistillError, ImageError, first_line
-from distill.core.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
+from distill.core.machine.cores import MAX_BATCH, max_threads
+from distill.core.machine.cpu import detect_target, overflows
+from distill.core.machine.runtimes import PROVIDERS, RUNTIMES, Provider, Runtime
 from distill.data.examples import Example
 from distill.data.items import FailedRow, Item
 from distill.preprocess.inputs import EncodedExample, ModelInputs
@@ -75,14 +75,14 @@ class Predictor:
         here = detect_target()
         self._exact = bundle.precision == "int8" and overflows(bundle.target, here)
         if self._exact:
-            from distill.core.terminal import warn  # here: what it imports takes as long as a model to open
+            from distill.core.output.terminal import warn  # here: what it imports takes as long as a model to open
 
             warn(
                 f"{bundle.folder} was quantised for {bundle.target} and this machine is {here}: its int8 products "
                 f"would overflow here, so slower ones are used; run distill export --target {here}"
             )
         if bundle.modalities != "both":
-            from distill.core.terminal import warn
+            from distill.core.output.terminal import warn
 
             other, article = ("image", "a text") if bundle.modalities == "text" else ("text", "an image")
             warn(

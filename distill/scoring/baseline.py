@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from distill.core.objective import Objective
-from distill.core.recipe import MARGIN
+from distill.core.settings.objective import Objective
+from distill.core.settings.recipe import MARGIN
 from distill.scoring.answers import Answers, Rows
 from distill.scoring.bootstrap import MetricDraws, PairedBootstrap, paired_difference
 from distill.scoring.estimate import Estimate

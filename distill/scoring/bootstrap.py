@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.objective import Objective
+from distill.core.settings.objective import Objective
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.scoring.accuracy import ACCURACY, accuracy_of, group_hits, weighted_accuracy
 from distill.scoring.calibration import label_rates

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from distill.core.objective import Objective
-from distill.core.terminal import note, output
+from distill.core.output.terminal import note, output
+from distill.core.settings.objective import Objective
 from distill.data.labels import LabelSet
 from distill.scoring.answers import Answers, Rows
 from distill.scoring.baseline import AgainstBaseline, BaselineAnswers

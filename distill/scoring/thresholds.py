@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import DataError, RecipeError
-from distill.core.objective import Objective
-from distill.core.schema import build_dataclass
+from distill.core.settings.objective import Objective
+from distill.core.settings.schema import build_dataclass
 from distill.data.dividing.stratify import stratified_folds
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.scoring.calibration import Calibration, fit_calibration, sigmoid64

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from distill.core.objective import Objective
-from distill.core.recipe import MARGIN
+from distill.core.settings.objective import Objective
+from distill.core.settings.recipe import MARGIN
 from distill.scoring.bootstrap import MetricDraws
 from distill.scoring.estimate import Estimate
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.core.errors import RunError
-from distill.core.terminal import note
+from distill.core.output.terminal import note
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, Splits, encode_targets
 from distill.data.labels import LabelSet

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.core.model_config import Focal
+from distill.core.settings.model_config import Focal
 from distill.data.groups import NO_GROUPS, GroupColumns
 from distill.training.groups import apart, mean_over_decisions, with_group_losses
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import RunError
-from distill.core.files import read_json, remove_folder, write_bytes, write_json
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.storage.files import read_json, remove_folder, write_bytes, write_json
 from distill.data.dividing.stratify import stratified_folds
 from distill.data.groups import GroupColumns
 from distill.data.likeness import groups_of

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from distill.core.errors import ArgumentError, RunError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 from distill.core.tracking import Tracking, flatten, open_tracking
 from distill.core.tracking.trackers import Home
 from distill.core.untrusted import short_repr

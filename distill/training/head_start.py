@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.core.model_config import ModelConfig
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.model_config import ModelConfig
 from distill.model.classifier import EVAL_BATCH
 from distill.model.compute import default_device
 from distill.model.dataset import BatchTargets, EncodedDataset

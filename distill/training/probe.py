@@ -19,9 +19,9 @@ from scipy.sparse import csr_matrix, diags, hstack, issparse
 from scipy.special import expit
 from torch import Tensor
 
-from distill.core.model_config import ModelConfig
-from distill.core.recipe import StudentConfig
-from distill.core.terminal import note, track
+from distill.core.output.terminal import note, track
+from distill.core.settings.model_config import ModelConfig
+from distill.core.settings.recipe import StudentConfig
 from distill.data.dividing.stratify import stratified_folds
 from distill.data.groups import GroupColumns
 from distill.model.classifier import EVAL_BATCH

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distill.core import terminal
 from distill.core.errors import RunError
+from distill.core.output import terminal
 from distill.data.dataset import Example, Splits
 from distill.data.run_folder import read_run
 from distill.model.checkpoint import Checkpoint

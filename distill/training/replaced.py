@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from distill.core.errors import RunError
-from distill.core.lock import LOCK_FILE
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.output.transcript import TRAIN_LOG, close_transcript
+from distill.core.storage.lock import LOCK_FILE
 from distill.core.tracking.trackers import EVENTS, IDS
-from distill.core.transcript import TRAIN_LOG, close_transcript
 from distill.data.run_folder import (
     KEPT_MARK,
     REPLACED,

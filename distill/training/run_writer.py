@@ -16,7 +16,9 @@ from typing import Any
 
 from distill import __version__
 from distill.core.errors import RunError
-from distill.core.files import (
+from distill.core.output.transcript import open_transcript
+from distill.core.settings.model_config import ModelConfig
+from distill.core.storage.files import (
     read_json,
     remove_leftovers,
     sha256_of,
@@ -24,9 +26,7 @@ from distill.core.files import (
     write_json,
     write_text,
 )
-from distill.core.lock import lock_inside, sole_writer
-from distill.core.model_config import ModelConfig
-from distill.core.transcript import open_transcript
+from distill.core.storage.lock import lock_inside, sole_writer
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits
 from distill.data.run_folder import (

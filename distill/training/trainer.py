@@ -19,9 +19,9 @@ import torch
 from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
-from distill.core.files import write_json
-from distill.core.model_config import ModelConfig
-from distill.core.terminal import note, warn
+from distill.core.output.terminal import note, warn
+from distill.core.settings.model_config import ModelConfig
+from distill.core.storage.files import write_json
 from distill.core.tracking import Tracking
 from distill.model import distributed
 from distill.model.dataset import LengthGroupedSampler

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distill.core.errors import RunError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 from distill.data.run_folder import BASELINES, RUN_FILE
 from experiments import results
 from experiments.results import figure, notes, read, table

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from distill.core.errors import BenchError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 from experiments.results import ROOT, conditions, read, table, write
 
 REPORT = ROOT / "runs" / "campaign.json"  # its failures lie beside it

@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from distill.core.errors import BenchError
-from distill.core.files import write_text
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.storage.files import write_text
 from distill.data.dataset import read_splits
 from experiments.results import PATH, ROOT, conditions, data_option, distill, notes, read, table, write
 

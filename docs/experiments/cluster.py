@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from distill.core.errors import BenchError
-from distill.core.terminal import note
+from distill.core.output.terminal import note
 from distill.data.dataset import Example, read_splits
 from distill.data.sources import Source
 from distill.runtime.bundle import Bundle

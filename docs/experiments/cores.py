@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 
-from distill.core.cores import default_threads
 from distill.core.errors import BenchError
-from distill.core.terminal import note
+from distill.core.machine.cores import default_threads
+from distill.core.output.terminal import note
 from distill.data.dataset import Example, read_splits
 from experiments.results import PATH, ROOT, bundle_option, conditions, data_option, notes, read, table, write
 from experiments.serve import body, load, served

@@ -12,7 +12,7 @@ import click
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from distill.core.files import write_text
+from distill.core.storage.files import write_text
 from experiments.results import ROOT, table
 
 EXTRAS = {  # in the order in which a package is named once

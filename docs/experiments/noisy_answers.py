@@ -13,8 +13,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.recipe import Recipe, StudentConfig, TeacherConfig
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.recipe import Recipe, StudentConfig, TeacherConfig
 from distill.data.dataset import Splits, encode_targets, read_splits
 from distill.data.dividing.stratify import stratified_folds
 from distill.model.classifier import Classifier

@@ -19,7 +19,7 @@ from typing import Any
 import click
 import numpy as np
 
-from distill.core.terminal import track
+from distill.core.output.terminal import track
 from distill.data.dataset import Example, Splits, encode_targets, read_splits, without_texts
 from distill.runtime.ocr.reader import TextReader
 from distill.runtime.ocr.reading_order import TextLine, sort_lines

@@ -9,7 +9,7 @@ from functools import partial
 import click
 
 from distill.core.errors import BenchError
-from distill.core.files import write_text
+from distill.core.storage.files import write_text
 from experiments import (
     abstain,
     baselines,

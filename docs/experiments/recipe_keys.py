@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from distill.core.limits import LIMITS
-from distill.core.recipe import Recipe, recipes_folder
+from distill.core.settings.limits import LIMITS
+from distill.core.settings.recipe import Recipe, recipes_folder
 from experiments.results import table
 
 SECTION = re.compile(r"\[(?P<name>[\w.]+)\]\s*(?:# (?P<comment>.*))?")

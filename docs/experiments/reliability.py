@@ -21,7 +21,7 @@ import hostile_tokenizers
 from hostile_bundles import outcomes
 
 from distill.core.errors import BenchError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 from experiments.results import PATH, ROOT, conditions, read, table, write
 
 LONG = ROOT / "tests" / "long" / "predict_100k.py"

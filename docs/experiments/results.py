@@ -26,7 +26,7 @@ from bench.measure.images import image_sizes
 from bench.report.types import ImageSizes
 from distill import __version__
 from distill.core.errors import BenchError
-from distill.core.files import read_json, write_json
+from distill.core.storage.files import read_json, write_json
 from distill.data.dataset import Example
 from distill.scoring.estimate import Estimate
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.core.errors import RunError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets, read_splits
 from distill.data.run_folder import START_FILE

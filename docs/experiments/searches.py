@@ -10,8 +10,8 @@ import click
 
 from bench.search import tables
 from distill.core.errors import BenchError
-from distill.core.files import read_json
-from distill.core.schema import build_dataclass
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json
 from distill.data.dataset import encode_targets, read_splits
 from distill.data.run_folder import SEARCH
 from distill.scoring.bootstrap import arm_metrics, out_of_fold_draws

@@ -20,7 +20,7 @@ import click
 import httpx
 
 from distill.core.errors import ServiceError
-from distill.core.terminal import note
+from distill.core.output.terminal import note
 from distill.data.dataset import Example, read_splits
 from distill.runtime.predictor import Predictor
 from experiments.results import bundle_option, conditions, data_option, distill, notes, read, table, timed, write

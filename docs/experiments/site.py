@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from distill.core.errors import BenchError
-from distill.core.files import write_text
+from distill.core.storage.files import write_text
 from experiments.results import ROOT
 
 PAGES = ROOT / ".site" / "pages"  # mkdocs.yml: docs_dir

@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 
-from distill.core.cores import default_threads
 from distill.core.errors import BenchError
-from distill.core.terminal import note
+from distill.core.machine.cores import default_threads
+from distill.core.output.terminal import note
 from distill.data.dataset import Example, read_splits
 from experiments.cores import in_folder
 from experiments.results import (

@@ -10,9 +10,9 @@ import click
 import numpy as np
 
 from distill.core.errors import RunError
-from distill.core.files import read_json
-from distill.core.recipe import TeacherConfig
-from distill.core.schema import build_dataclass
+from distill.core.settings.recipe import TeacherConfig
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json
 from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import METRICS, read_run
 from distill.model.soft_targets import SoftTargets

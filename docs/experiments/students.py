@@ -13,7 +13,7 @@ import click
 from bench.report.types import BenchReport
 from bench.report.types import read as read_report
 from distill.core.errors import BenchError, RunError
-from distill.core.files import read_json, write_json
+from distill.core.storage.files import read_json, write_json
 from distill.data.run_folder import METRICS, read_run
 from experiments import results
 from experiments.results import PATH, f1_cells, figure, measured, named, notes, read, table

@@ -13,10 +13,10 @@ import click
 import torch
 
 from distill.core.errors import RunError
-from distill.core.files import read_json
-from distill.core.objective import Objective
-from distill.core.recipe import Recipe, TeacherConfig
-from distill.core.schema import build_dataclass
+from distill.core.settings.objective import Objective
+from distill.core.settings.recipe import Recipe, TeacherConfig
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json
 from distill.data.dataset import Splits, read_splits
 from distill.data.run_folder import COMPARISON, START_FILE
 from distill.model.classifier import Classifier

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from distill.core.objective import Objective
+from distill.core.settings.objective import Objective
 from distill.data.dataset import Splits, encode_targets, read_splits
 from distill.data.dividing.stratify import stratified_folds
 from distill.scoring.bootstrap import estimate

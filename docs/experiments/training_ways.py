@@ -11,7 +11,7 @@ from typing import Any
 import click
 import torch
 
-from distill.core.terminal import note
+from distill.core.output.terminal import note
 from experiments.results import conditions, notes, read, table, write
 
 BATCH, TOKENS = 16, 64

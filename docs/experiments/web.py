@@ -15,8 +15,8 @@ import numpy as np
 from chromium import Tab, browse, served
 from PIL import Image
 
-from distill.core.files import write_bytes
-from distill.core.terminal import track
+from distill.core.output.terminal import track
+from distill.core.storage.files import write_bytes
 from distill.data.dataset import Example, read_splits
 from distill.runtime.predictor import Predictor
 from distill.runtime.web.onnxruntime_web import PACKAGE, load_runtime

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult, ModelCardData
 
-from distill.core.model_config import STATIC, ModelConfig
-from distill.core.recipe import CardConfig
-from distill.core.runtimes import Runtime
+from distill.core.machine.runtimes import Runtime
+from distill.core.settings.model_config import STATIC, ModelConfig
+from distill.core.settings.recipe import CardConfig
 from distill.data.labels import LabelSet
 from distill.scoring.metrics import Quality
 from export.figures import ExportFigures

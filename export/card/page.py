@@ -8,8 +8,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from distill.core.printable import escape_markdown
-from distill.core.recipe import CardConfig
+from distill.core.output.printable import escape_markdown
+from distill.core.settings.recipe import CardConfig
 from distill.data.dataset import Splits, encode_targets
 from distill.model.classifier import Classifier
 from distill.scoring.selective import RISK

@@ -13,7 +13,7 @@ import numpy as np
 from onnxruntime.quantization import CalibrationDataReader
 from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
-from distill.core.terminal import track
+from distill.core.output.terminal import track
 from distill.preprocess.inputs import ModelInputs
 
 RangeMethod = Literal["minmax", "entropy", "percentile"]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill.core.cpu import CpuTarget
 from distill.core.errors import ExportError
 from distill.core.extras import require
-from distill.core.quiet import quiet
-from distill.core.recipe import ExportConfig
-from distill.core.terminal import note
+from distill.core.machine.cpu import CpuTarget
+from distill.core.output.quiet import quiet
+from distill.core.output.terminal import note
+from distill.core.settings.recipe import ExportConfig
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.towers import image_tower_nodes
 from distill.runtime.openvino.graph import graph_of

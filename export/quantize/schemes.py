@@ -16,8 +16,8 @@ import onnx
 from onnxruntime.quantization import QDQQuantizer, QuantType, quantize_dynamic
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 
-from distill.core.cpu import CpuTarget
 from distill.core.errors import ExportError
+from distill.core.machine.cpu import CpuTarget
 from distill.runtime.onnx.towers import image_tower_nodes
 from export.quantize.calibration import RangeMethod, Ranges
 
@@ -84,8 +84,8 @@ def quantize_graph(
 ) -> None:
     """Write `out` by `scheme` for `target`. Embedding tables become 8-bit, with "4-bit" 4-bit.
 
-    The ranges hold the least and greatest value of every tensor that is quantised statically. `products` is the file
-    by `scheme.with_float_convolutions()`, where there is one: its matrix products need not be quantised again.
+    The ranges hold the least and greatest value of every tensor that is quantised statically. `products` is the
+    file by `scheme.with_float_convolutions()`, where there is one: its matrix products need not be quantised again.
     Raises ExportError.
     """
     part = out.with_suffix(".part.onnx")

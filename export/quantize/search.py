@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from distill.core.cpu import CpuTarget, detect_target, overflows
 from distill.core.errors import ExportError
-from distill.core.recipe import ExportConfig
-from distill.core.terminal import note
+from distill.core.machine.cpu import CpuTarget, detect_target, overflows
+from distill.core.output.terminal import note
+from distill.core.settings.recipe import ExportConfig
 from distill.data.dataset import Example
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Precision

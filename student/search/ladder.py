@@ -12,10 +12,10 @@ from typing import Any
 
 from distill.core.errors import BackboneError, RecipeError
 from distill.core.extras import install_command
-from distill.core.model_config import STATIC, TextTower
-from distill.core.recipe import Recipe, StudentConfig
-from distill.core.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.settings.model_config import STATIC, TextTower
+from distill.core.settings.recipe import Recipe, StudentConfig
+from distill.core.settings.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
 from distill.core.untrusted import short_repr, shorten
 from distill.runtime.bundle import Precision
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.cpu import CpuTarget
 from distill.core.errors import RunError
-from distill.core.files import remove_folder, write_json
-from distill.core.recipe import StudentConfig
-from distill.core.terminal import silence
+from distill.core.machine.cpu import CpuTarget
+from distill.core.output.terminal import silence
+from distill.core.settings.recipe import StudentConfig
+from distill.core.storage.files import remove_folder, write_json
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets
 from distill.data.dividing.stratify import stratified_folds

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill import __version__
-from distill.core.objective import Objective
+from distill.core.settings.objective import Objective
 from distill.scoring.bootstrap import ArmMetrics
 from distill.scoring.estimate import Estimate
 from distill.scoring.verdict import Verdict

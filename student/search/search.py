@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.cpu import CpuTarget, cpu_name
 from distill.core.errors import RecipeError, RunError
-from distill.core.files import read_json, remove_folder, write_bytes, write_json
-from distill.core.schema import build_dataclass
-from distill.core.terminal import note, warn
+from distill.core.machine.cpu import CpuTarget, cpu_name
+from distill.core.output.terminal import note, warn
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json, remove_folder, write_bytes, write_json
 from distill.data.dataset import encode_targets
 from distill.data.run_folder import CANDIDATES, SEARCH, is_run
 from distill.scoring.bootstrap import MetricDraws, arm_metrics, estimate, out_of_fold_draws

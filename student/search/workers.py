@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from distill.core.cores import default_threads
-from distill.core.device import Device, chosen_device, using_device
 from distill.core.errors import BackboneError, DataError, ExportError, InstallError, RunError
-from distill.core.volume import restored_volume, volume
+from distill.core.machine.cores import default_threads
+from distill.core.machine.device import Device, chosen_device, using_device
+from distill.core.output.volume import restored_volume, volume
 from student.search.lesson import Lesson
 
 Work = Callable[..., Any]  # (lesson, *arguments); a function of a module, which another process can import

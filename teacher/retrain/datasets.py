@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.core.errors import DataError
-from distill.core.terminal import note
+from distill.core.output.terminal import note
 from distill.data.checks import content_hash, raise_if_any
 from distill.data.dataset import Example, Splits, read_examples, read_split, read_splits
 from distill.data.lineage import Lineage

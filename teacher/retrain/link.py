@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from distill.core.errors import RunError
-from distill.core.files import explain_write_errors, hidden_path
+from distill.core.storage.files import explain_write_errors, hidden_path
 
 
 def check_link(link: Path | None, run: Path, out: Path, overwrite: bool) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from distill.core.objective import Objective
+from distill.core.settings.objective import Objective
 from distill.data.groups import GroupColumns
 from distill.scoring.bootstrap import ArmMetrics, PairedBootstrap, arm_metrics, paired_difference
 from distill.scoring.estimate import Estimate

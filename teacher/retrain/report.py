@@ -10,9 +10,9 @@ from rich.table import Table
 
 from distill import __version__
 from distill.core.extras import can_plot, install_command
-from distill.core.files import write_json, write_text
-from distill.core.printable import escape_markdown
-from distill.core.terminal import note, output, warn
+from distill.core.output.printable import escape_markdown
+from distill.core.output.terminal import note, output, warn
+from distill.core.storage.files import write_json, write_text
 from distill.scoring.bootstrap import ArmMetrics
 from distill.scoring.drift import ALPHA, DistributionShift, RateChange
 from teacher.retrain.drift import NewExamplesReport

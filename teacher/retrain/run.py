@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from distill.core.columns import Columns
 from distill.core.errors import RecipeError, RunError
-from distill.core.recipe import TeacherConfig, override_config
-from distill.core.terminal import note, output, warn
+from distill.core.output.terminal import note, output, warn
+from distill.core.settings.columns import Columns
+from distill.core.settings.recipe import TeacherConfig, override_config
 from distill.data import lineage
 from distill.data.checks import check_splits, refuse_unknown_labels
 from distill.data.dataset import Example, encode_targets

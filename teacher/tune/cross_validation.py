@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from distill.core.errors import RunError
-from distill.core.files import remove_folder
-from distill.core.recipe import TeacherConfig
+from distill.core.settings.recipe import TeacherConfig
+from distill.core.storage.files import remove_folder
 from distill.data.dataset import Splits
 from distill.scoring.metrics import Probabilities
 from distill.scoring.thresholds import cross_fitted, objective_value

@@ -10,9 +10,9 @@ from typing import Any
 from rich.table import Table
 
 from distill import __version__
-from distill.core.files import write_json, write_text
-from distill.core.recipe import TeacherConfig
-from distill.core.recipe_text import changes_to_toml
+from distill.core.settings.recipe import TeacherConfig
+from distill.core.settings.recipe_text import changes_to_toml
+from distill.core.storage.files import write_json, write_text
 from distill.data.run_folder import BEST, STUDY
 from distill.scoring.bootstrap import PairedBootstrap, estimate
 from distill.scoring.estimate import Estimate

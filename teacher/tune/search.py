@@ -21,8 +21,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from distill.core.errors import RunError
-from distill.core.recipe import Recipe, TeacherConfig
-from distill.core.terminal import note, warn
+from distill.core.output.terminal import note, warn
+from distill.core.settings.recipe import Recipe, TeacherConfig
 
 Value = float | int | str
 Values = dict[str, Value]  # by the recipe's keys, without "teacher."

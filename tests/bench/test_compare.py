@@ -19,8 +19,8 @@ from bench.report.measured import ColdStart, Memory, Resident, Timing
 from bench.report.types import BenchReport, Conditions, Machine, Noise, Row
 from bench.rules import Rule, parse
 from distill.core.errors import BenchError
-from distill.core.files import write_json
-from distill.core.terminal import output
+from distill.core.output.terminal import output
+from distill.core.storage.files import write_json
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import ConstantBaseline, measure_decisions
 

@@ -35,7 +35,7 @@ from bench.runtimes.open_model import open_variant, probabilities
 from bench.runtimes.variants import variant_from_path
 from distill.cli.main import main
 from distill.core.errors import BenchError, OutputError, RunError
-from distill.core.files import read_json, write_json
+from distill.core.storage.files import read_json, write_json
 from distill.data.dataset import Example, Splits, read_splits
 from distill.data.generated import write_demo_data
 from distill.data.labels import LabelSet

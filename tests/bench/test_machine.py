@@ -17,9 +17,9 @@ from bench.measure import bandwidth, machine, peak
 from bench.measure.energy import Meter
 from bench.report.measured import Peak
 from bench.report.types import Machine
-from distill.core import cpu
-from distill.core.cores import cpu_affinity, default_threads, granted_cpus, session_threads
-from distill.core.schema import build_dataclass
+from distill.core.machine import cpu
+from distill.core.machine.cores import cpu_affinity, default_threads, granted_cpus, session_threads
+from distill.core.settings.schema import build_dataclass
 from distill.runtime.onnx.session import open_session
 
 GIB = 1 << 30
@@ -125,10 +125,10 @@ def test_a_session_of_no_stated_threads_keeps_to_the_quota(chain: Chain, monkeyp
         return int(open_session(chain.int8 / "model.onnx", asked).get_session_options().intra_op_num_threads)
 
     monkeypatch.delenv("ORT_INTRA_OP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("distill.core.cores.usable_cores", lambda: list(range(8)))
-    monkeypatch.setattr("distill.core.cores.granted_cpus", lambda root: 8.0)
+    monkeypatch.setattr("distill.core.machine.cores.usable_cores", lambda: list(range(8)))
+    monkeypatch.setattr("distill.core.machine.cores.granted_cpus", lambda root: 8.0)
     assert threads(0) == 0
-    monkeypatch.setattr("distill.core.cores.granted_cpus", lambda root: 1.5)
+    monkeypatch.setattr("distill.core.machine.cores.granted_cpus", lambda root: 1.5)
     assert threads(0) == 1
     assert threads(3) == 3
 

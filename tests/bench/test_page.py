@@ -20,7 +20,7 @@ from bench.report.page.devices import devices_of
 from bench.report.page.sentences import answer
 from bench.report.types import BenchReport, read
 from distill.core.errors import BenchError
-from distill.core.files import write_json
+from distill.core.storage.files import write_json
 from distill.scoring.estimate import Estimate
 
 
@@ -199,7 +199,7 @@ def test_without_matplotlib_the_next_step_is_said() -> None:
     code = """import sys; sys.modules['matplotlib'] = None
 from bench_reports import report; from bench.report.page import to_html
 from distill.core.errors import InstallError
-from distill.core.files import write_json
+from distill.core.storage.files import write_json
 try: to_html([report()])
 except InstallError as error: print(error)"""
     assert "pip install 'distill[plots]'" in run(code)

@@ -14,7 +14,7 @@ from bench.report.page import to_html
 from bench.report.types import Row
 from bench.rules import parse
 from distill.core.errors import BenchError
-from distill.core.terminal import output
+from distill.core.output.terminal import output
 from distill.scoring.estimate import Estimate
 
 

@@ -16,7 +16,7 @@ from campaign.streams import break_streams
 from campaign.subject import Subject, prepare
 from campaign.targets import TARGETS
 from campaign.writers import disturb
-from distill.core.files import write_json
+from distill.core.storage.files import write_json
 
 PATH = click.Path(path_type=Path)
 KINDS = {"fuzz": 0.45, "metamorphic": 0.05, "writers": 0.3, "streams": 0.2}  # their shares of the time

@@ -18,7 +18,7 @@ from campaign import target_bundle, target_image, target_onnx
 from campaign.mutate import Mutator, json_lines_mutator, json_mutator, lines_mutator, mutate_bytes, toml_values
 from campaign.outcome import Wrong
 from campaign.subject import ROOT, Subject
-from distill.core.recipe import Recipe
+from distill.core.settings.recipe import Recipe
 from distill.data.dataset import examples_to_json, read_examples, read_splits
 from distill.data.labels import LabelSet
 from distill.data.sources import FailedRow, Source

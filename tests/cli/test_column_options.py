@@ -17,9 +17,9 @@ from bench.quality.eval_set import EvalSet
 from distill import api
 from distill.cli.bench import _eval_set
 from distill.cli.main import main
-from distill.core.columns import Columns
 from distill.core.errors import BenchError
-from distill.core.recipe import Recipe
+from distill.core.settings.columns import Columns
+from distill.core.settings.recipe import Recipe
 from distill.data.dataset import read_splits
 from distill.data.run_folder import read_run_columns
 from distill.runtime.bundle import Bundle, columns_of

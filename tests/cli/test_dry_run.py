@@ -9,8 +9,8 @@ import pytest
 from chain import TINY, Chain
 from test_cli import distill, one_line_error
 
-from distill.core.device import using_device
 from distill.core.errors import ArgumentError
+from distill.core.machine.device import using_device
 
 
 def settings(chain: Chain) -> list[str]:

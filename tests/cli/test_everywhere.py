@@ -13,8 +13,8 @@ from test_cli import distill
 
 from distill.cli.main import main
 from distill.core.errors import MEANINGS, BundleError, ExitCode, OutputError
-from distill.core.files import refuse_existing
-from distill.core.volume import Volume, volume
+from distill.core.output.volume import Volume, volume
+from distill.core.storage.files import refuse_existing
 
 
 def commands(

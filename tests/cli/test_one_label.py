@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score
 import distill
 from distill.cli.main import main
 from distill.core.errors import BundleError, DataError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 from distill.data.groups import LabelGroup
 from distill.model.soft_targets import SoftTargets
 from distill.runtime.bundle import MANIFEST, Bundle, write_bundle

@@ -11,9 +11,9 @@ from click.shell_completion import ShellComplete
 from test_cli import distill, one_line_error
 
 from distill.cli.main import main
-from distill.core.recipe import Recipe
-from distill.core.recipe_text import settings, to_toml
-from distill.core.schema import flatten, read_toml
+from distill.core.settings.recipe import Recipe
+from distill.core.settings.recipe_text import settings, to_toml
+from distill.core.settings.schema import flatten, read_toml
 
 
 def completed(*words: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from chain import Chain
 from test_cli import distill, one_line_error
 
-from distill.core.recipe import Recipe
+from distill.core.settings.recipe import Recipe
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
 from student.search.lesson import Lesson, answer_folds

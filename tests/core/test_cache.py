@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from chain import Chain
 
-from distill.core import cache
-from distill.core.cache import cache_folder, cache_folders, optional_write, writable
+from distill.core.storage import cache
+from distill.core.storage.cache import cache_folder, cache_folders, optional_write, writable
 
 NAMES = ("DISTILL_CACHE", "XDG_CACHE_HOME", "HOME")
 
@@ -71,7 +71,7 @@ def test_without_a_home_it_is_said_once_and_everything_goes_on(
 
 
 def test_what_stands_in_for_the_cache_goes_with_the_process(blocked: Path) -> None:
-    source = "from distill.core.cache import cache_folder, writable\nprint(writable(cache_folder() / 'a'))"
+    source = "from distill.core.storage.cache import cache_folder, writable\nprint(writable(cache_folder() / 'a'))"
     ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert f"warning: {blocked}: the cache cannot be written (Not a directory)" in ended.stderr.replace("\n", "")
     assert not Path(ended.stdout.strip()).parent.exists()

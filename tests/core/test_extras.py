@@ -12,7 +12,7 @@ from chain import ROOT
 from distill.core import extras
 from distill.core.arguments import translates_os_errors
 from distill.core.errors import InstallError
-from distill.core.schema import read_toml
+from distill.core.settings.schema import read_toml
 
 IMPORT_NAMES = {"scikit-learn": "sklearn", "mlflow-skinny": "mlflow"}  # where it is not the package's own
 

@@ -11,7 +11,7 @@ import pytest
 
 BLOCKS = """
 import resource, sys
-from distill.core.freed_memory import keep_freed_memory
+from distill.core.machine.freed_memory import keep_freed_memory
 if "keep" in sys.argv:
     keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from second_process import go_on, require_containers, run_python, second_process, writing
 
-from distill.core import lock as locks
 from distill.core.errors import RunError
-from distill.core.files import atomic_folder, hidden_path, write_json
-from distill.core.lock import Holder, lock_beside, lock_inside, sole_writer, take
+from distill.core.storage import lock as locks
+from distill.core.storage.files import atomic_folder, hidden_path, write_json
+from distill.core.storage.lock import Holder, lock_beside, lock_inside, sole_writer, take
 
 fcntl = pytest.importorskip("fcntl")
 
 # Writes a file of a folder, waits, and writes the other one.
 SLOW_FOLDER = """
 from pathlib import Path
-from distill.core.files import atomic_folder
+from distill.core.storage.files import atomic_folder
 with atomic_folder(Path({target!r})) as folder:
     (folder / "first").write_text("1")
     print("ready", flush=True)
@@ -31,19 +31,19 @@ with atomic_folder(Path({target!r})) as folder:
 """
 QUICK_FOLDER = """
 from pathlib import Path
-from distill.core.files import atomic_folder, scratch_folder
+from distill.core.storage.files import atomic_folder, scratch_folder
 with scratch_folder(Path({target!r})), atomic_folder(Path({target!r})) as folder:
     (folder / "other").write_text("3")
 """
 QUICK_FILE = """
 from pathlib import Path
-from distill.core.files import write_bytes
+from distill.core.storage.files import write_bytes
 write_bytes(Path({target!r}), b"quick")
 """
 SLOW_FILE = """
 import os
 from pathlib import Path
-from distill.core.files import write_bytes
+from distill.core.storage.files import write_bytes
 real = os.fsync
 def fsync(descriptor):
     print("ready", flush=True)
@@ -170,7 +170,7 @@ def test_two_who_replace_a_folder_at_once_both_succeed(tmp_path: Path, monkeypat
     """Where two names cannot be exchanged, there is a moment when the name is free."""
     target, rename = tmp_path / "folder", Path.rename
     target.mkdir()
-    monkeypatch.setattr("distill.core.files._exchange", lambda *_: False)
+    monkeypatch.setattr("distill.core.storage.files._exchange", lambda *_: False)
 
     def quicker(self: Path, other: Path) -> Path:
         renamed = rename(self, other)
@@ -193,7 +193,7 @@ def test_a_folder_that_vanished_is_no_success(tmp_path: Path) -> None:
     for swaps in (True, False):
         with pytest.MonkeyPatch.context() as patch:
             if not swaps:
-                patch.setattr("distill.core.files._exchange", lambda *_: False)
+                patch.setattr("distill.core.storage.files._exchange", lambda *_: False)
             with pytest.raises(FileNotFoundError), atomic_folder(target) as folder:
                 folder.rmdir()
         assert names(tmp_path) == ["folder"]
@@ -203,7 +203,7 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path, monkeypatch:
     def refuse(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("distill.core.files.take", refuse)
+    monkeypatch.setattr("distill.core.storage.files.take", refuse)
     with pytest.raises(PermissionError, match=f"Permission denied: '{tmp_path}/figures.json'"):
         write_json(tmp_path / "figures.json", [])
 

@@ -21,11 +21,11 @@ from rich.text import Text
 
 from distill.cli.groups import Commands
 from distill.core.errors import DataError, RecipeError
-from distill.core.files import read_json, write_json
-from distill.core.printable import escape_markdown, is_printable, printable, printable_line
-from distill.core.recipe import CardConfig
-from distill.core.streams import printable_streams
-from distill.core.terminal import PrintableConsole, note, output, track, warn
+from distill.core.output.printable import escape_markdown, is_printable, printable, printable_line
+from distill.core.output.streams import printable_streams
+from distill.core.output.terminal import PrintableConsole, note, output, track, warn
+from distill.core.settings.recipe import CardConfig
+from distill.core.storage.files import read_json, write_json
 from distill.data.labels import LabelSet
 from distill.data.sources import FailedRow
 from distill.runtime.predictions import json_line

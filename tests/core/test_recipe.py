@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from distill.core.errors import RecipeError
-from distill.core.recipe import Recipe, recipes_folder
+from distill.core.settings.recipe import Recipe, recipes_folder
 
 
 @pytest.mark.parametrize("path", sorted(recipes_folder().glob("*.toml")), ids=lambda path: path.name)

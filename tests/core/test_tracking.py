@@ -11,7 +11,7 @@ import pytest
 
 from distill.core import tracking
 from distill.core.errors import ArgumentError, InstallError, RecipeError
-from distill.core.recipe import Recipe
+from distill.core.settings.recipe import Recipe
 from distill.core.tracking import choose_trackers, flatten, open_tracking
 from distill.core.tracking.trackers import Home, _plain
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from distill.core.columns import Columns
 from distill.core.errors import ArgumentError, DataError
+from distill.core.settings.columns import Columns
 from distill.data.dataset import Example, read_examples, read_splits
 from distill.data.dividing.split_file import split_file
 from distill.data.formats import json_rows, parquet_process
@@ -342,7 +342,7 @@ def test_no_column_that_looks_like_an_image_a_text_or_labels_is_dropped_without_
     rows = [{name: table[name][row] for name in table} for row in range(4)]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         said: list[str] = []
-        patch.setattr("distill.core.terminal.note", said.append)
+        patch.setattr("distill.core.output.terminal.note", said.append)
         path = Path(folder) / f"a{suffix}"
         if suffix == ".jsonl":
             write(path, lines(*rows), "utf-8" if encoding == "cp1252" else encoding)
@@ -590,7 +590,7 @@ def test_a_large_file_is_read_under_a_bar_and_predict_shows_its_own(
         shown.append(what)
         return iter(items)
 
-    monkeypatch.setattr("distill.core.terminal.track", spy)
+    monkeypatch.setattr("distill.core.output.terminal.track", spy)
     path = write(tmp_path / "train.jsonl", lines({"id": "1", "text": "word", "labels": ["a"]}))
     read_examples(path)
     assert shown == []

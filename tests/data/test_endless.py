@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from distill.core import inputs
 from distill.core.errors import DataError
-from distill.core.files import sha256_of
+from distill.core.storage import inputs
+from distill.core.storage.files import sha256_of
 from distill.data.dataset import read_examples
 from distill.data.labels import LabelSet
 from distill.data.sources import Source

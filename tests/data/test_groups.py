@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distill.core.columns import Columns
 from distill.core.errors import DataError, RecipeError
-from distill.core.recipe import Recipe
+from distill.core.settings.columns import Columns
+from distill.core.settings.recipe import Recipe
 from distill.data.dataset import Splits, encode_targets, read_examples, read_splits
 from distill.data.examples import Example
 from distill.data.groups import AskedGroups, LabelGroup

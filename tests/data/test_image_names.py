@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill.core.columns import Columns
 from distill.core.errors import DataError
+from distill.core.settings.columns import Columns
 from distill.data.checks import content_hash
 from distill.data.dataset import Example, examples_to_json, read_examples
 from distill.data.dividing.split_file import split_file

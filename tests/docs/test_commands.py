@@ -12,8 +12,8 @@ import pytest
 from documentation import PAGES, ROOT, SHELL, blocks, distill_words, name_of, options, parse, shell_lines
 
 from distill.cli.main import main
-from distill.core.recipe import Recipe
-from distill.core.schema import read_toml
+from distill.core.settings.recipe import Recipe
+from distill.core.settings.schema import read_toml
 from student.search.ladder import candidates_of, parse_family, read_ladder
 
 MODULES = sorted((ROOT / "docs" / "experiments").glob("[!_]*.py"))

@@ -16,7 +16,7 @@ import pytest
 from chain import ROOT, Chain
 from documentation import PAGES, name_of, python
 
-from distill.core.recipe_text import changes_to_toml
+from distill.core.settings.recipe_text import changes_to_toml
 from distill.data.answers import AnswersFile
 from distill.data.dataset import read_examples
 

@@ -19,8 +19,8 @@ from experiments.site import OUTSIDE, on_site, site_files
 
 import distill
 from distill.core.errors import BenchError
-from distill.core.recipe import recipes_folder
-from distill.core.schema import read_toml
+from distill.core.settings.recipe import recipes_folder
+from distill.core.settings.schema import read_toml
 
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 ELSEWHERE = re.compile(

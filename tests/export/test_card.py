@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from distill.core.recipe import CardConfig, Recipe
+from distill.core.settings.recipe import CardConfig, Recipe
 from distill.data.dataset import Splits
 from distill.data.labels import LabelSet
 from distill.model.checkpoint import Checkpoint

@@ -12,8 +12,8 @@ import torch
 from chain import Chain, random_batch
 from onnx import numpy_helper
 
-from distill.core import cpu
 from distill.core.errors import OutputError, ParityError
+from distill.core.machine import cpu
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.runtime.bundle import Bundle
@@ -123,7 +123,7 @@ def test_a_bundle_for_vnni_is_run_without_overflow_where_there_is_none(
     from distill.runtime import predictor as runtime
 
     said: list[str] = []
-    monkeypatch.setattr("distill.core.terminal.warn", said.append)
+    monkeypatch.setattr("distill.core.output.terminal.warn", said.append)
     monkeypatch.setattr(runtime, "detect_target", lambda: "x86-avx2")
     predictor = runtime.Predictor(replace(bundle, target="x86-vnni"))
     assert isinstance(predictor.model, TowerSessions)

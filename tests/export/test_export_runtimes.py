@@ -22,8 +22,8 @@ from bench.peers.run import run_with_peers
 from bench.quality.eval_set import EvalSet
 from bench.runtimes.open_model import other_openings
 from distill.cli.main import main
-from distill.core import cpu
 from distill.core.errors import BenchError, ExportError, InstallError, ParityError
+from distill.core.machine import cpu
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
 from distill.runtime.golden import replay_golden

@@ -14,8 +14,8 @@ import torch
 from chain import Chain, random_batch
 from onnx import TensorProto, helper, numpy_helper
 
-from distill.core import cpu
 from distill.core.errors import ExportError
+from distill.core.machine import cpu
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.bundle import Bundle

@@ -12,7 +12,7 @@ from chain import Chain
 from sklearn.metrics.pairwise import cosine_similarity
 
 from distill.core.errors import RecipeError
-from distill.core.model_config import Augment, Head
+from distill.core.settings.model_config import Augment, Head
 from distill.model.augment.image import ImageAugmenter
 from distill.model.augment.text import (
     MAX_NEIGHBOURS,

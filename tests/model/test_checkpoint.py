@@ -13,8 +13,8 @@ import pytest
 from chain import Chain
 
 from distill.core.errors import RunError
-from distill.core.files import read_json
-from distill.core.recipe import TeacherConfig
+from distill.core.settings.recipe import TeacherConfig
+from distill.core.storage.files import read_json
 from distill.data.checks import content_hash
 from distill.data.run_folder import weights_sha256
 from distill.model.checkpoint import Checkpoint

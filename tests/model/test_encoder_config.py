@@ -17,8 +17,8 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 from transformers.integrations import hub_kernels
 
 from distill.core.errors import BackboneError, DistillError, RecipeError, RunError
-from distill.core.model_config import ImageTower, TextTower
-from distill.core.recipe import Recipe, recipes_folder
+from distill.core.settings.model_config import ImageTower, TextTower
+from distill.core.settings.recipe import Recipe, recipes_folder
 from distill.model.demo_encoders import write_demo_encoders
 from distill.model.encoders.config import IMAGE_TYPES, TEXT_TYPES, build_config, without_hub
 from distill.model.encoders.image import load_image, rebuild_image

@@ -16,7 +16,7 @@ from towers import assert_parts_answer_as_the_whole
 
 import distill.cli.main as cli
 from distill.core.errors import BackboneError, RecipeError
-from distill.core.recipe import Recipe, TeacherConfig
+from distill.core.settings.recipe import Recipe, TeacherConfig
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.encoders.image import ImageEncoder

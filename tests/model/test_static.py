@@ -20,8 +20,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from distill.cli.main import main
 from distill.core.errors import BackboneError, InstallError, RecipeError, RunError
-from distill.core.model_config import TextTower
-from distill.core.recipe import Recipe
+from distill.core.settings.model_config import TextTower
+from distill.core.settings.recipe import Recipe
 from distill.model.checkpoint import Checkpoint
 from distill.model.encoders.static import Static, StaticConfig
 from distill.model.encoders.static_table import SIF, static_table, table_path

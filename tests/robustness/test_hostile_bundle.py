@@ -34,7 +34,7 @@ import student
 import teacher
 from distill.cli.main import main
 from distill.core.errors import BundleError, RunError
-from distill.core.files import sha256_of
+from distill.core.storage.files import sha256_of
 from distill.data.run_folder import read_run_labels, weights_sha256
 from distill.model.checkpoint import Checkpoint
 from distill.model.soft_targets import SoftTargets

@@ -37,7 +37,7 @@ from PIL import Image
 
 from distill.cli.main import main
 from distill.core.errors import DataError, DistillError, ImageError
-from distill.core.terminal import output
+from distill.core.output.terminal import output
 from distill.data.checks import check_splits
 from distill.data.dataset import Example, examples_to_json, read_examples, read_splits
 from distill.data.labels import LabelSet

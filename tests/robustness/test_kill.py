@@ -15,7 +15,7 @@ import pytest
 from chain import Chain
 from victim import End, Victim, anew, every_point, leftovers
 
-from distill.core.files import remove_leftovers
+from distill.core.storage.files import remove_leftovers
 from distill.data.run_folder import is_run
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle
@@ -23,9 +23,8 @@ from distill.runtime.bundle import Bundle
 
 def test_a_file_is_the_old_or_the_new_one(victim: Victim, tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    source = (
-        f"from pathlib import Path\nfrom distill.core.files import write_json\nwrite_json(Path({str(path)!r}), [2])"
-    )
+    imports = "from pathlib import Path\nfrom distill.core.storage.files import write_json\n"
+    source = f"{imports}write_json(Path({str(path)!r}), [2])"
     path.write_text("[1]\n")
 
     def run(point: int) -> End:
@@ -46,7 +45,7 @@ def test_a_file_is_the_old_or_the_new_one(victim: Victim, tmp_path: Path) -> Non
 REWRITE = """
 import json
 from pathlib import Path
-from distill.core import files
+from distill.core.storage import files
 from distill.runtime.bundle import Bundle, Contents, write_bundle
 if not {swaps}:
     files._exchange = lambda first, second: False

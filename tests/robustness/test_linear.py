@@ -18,9 +18,9 @@ from onnx import helper
 
 from bench.report import types
 from distill.core.errors import DistillError
-from distill.core.files import read_json
-from distill.core.printable import escape_markdown
-from distill.core.schema import read_toml
+from distill.core.output.printable import escape_markdown
+from distill.core.settings.schema import read_toml
+from distill.core.storage.files import read_json
 from distill.core.untrusted import parse_json, parse_strict_json
 from distill.data.checks import refuse_unknown_labels
 from distill.data.dataset import Example, read_examples

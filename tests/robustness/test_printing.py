@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from victim import Victim
 
 from distill.cli.main import main
-from distill.core import terminal
+from distill.core.output import terminal
 from distill.data.run_folder import is_run
 from distill.runtime.bundle import Bundle
 
@@ -70,7 +70,7 @@ EXPORT = """
 import shutil
 import export.pipeline
 from distill.cli.main import main
-from distill.core import terminal
+from distill.core.output import terminal
 def fail(*_, **__):
     raise SystemExit(9)
 terminal.output.print = fail

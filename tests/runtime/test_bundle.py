@@ -15,7 +15,7 @@ import pytest
 from chain import BLOCKER, Chain, contents_of
 
 from distill.core.errors import BundleError
-from distill.core.files import atomic_folder, sha256_of, write_bytes
+from distill.core.storage.files import atomic_folder, sha256_of, write_bytes
 from distill.data.dataset import Example
 from distill.data.sources import FailedRow
 from distill.model.checkpoint import Checkpoint

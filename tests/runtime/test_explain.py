@@ -22,7 +22,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from distill.cli.main import main
 from distill.core.errors import DataError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 from distill.data.dataset import Example
 from distill.data.labels import LabelSet
 from distill.preprocess.images import ImageSpec

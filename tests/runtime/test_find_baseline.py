@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from chain import Chain
 
-from distill.core.columns import Columns
 from distill.core.errors import RunError
+from distill.core.settings.columns import Columns
 from distill.data.labels import LabelSet
 from distill.runtime.baseline import baseline_name, find_baseline, warn_if_seen
 

@@ -161,7 +161,7 @@ def test_no_bytes_do_more_to_the_reader_than_be_refused(
 def test_export_with_embed_makes_the_bundles_model_serve_alone(
     chain: Chain, checkpoint: object, tmp_path: Path
 ) -> None:
-    from distill.core.cpu import detect_target
+    from distill.core.machine.cpu import detect_target
     from export.pipeline import ExportRequest, export_run
 
     request = ExportRequest("fp32", detect_target(), tmp_path / "out", embed=True)

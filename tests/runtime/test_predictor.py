@@ -23,8 +23,8 @@ from victim import Victim
 
 from distill.cli.main import main
 from distill.core.errors import OutputError
-from distill.core.files import refuse_non_file
-from distill.core.lock import lock_beside, take
+from distill.core.storage.files import refuse_non_file
+from distill.core.storage.lock import lock_beside, take
 from distill.data.dataset import Example
 from distill.data.generated import LABELS
 from distill.data.sources import Source

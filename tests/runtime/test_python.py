@@ -40,7 +40,8 @@ def test_answering_a_post_imports_no_reader_of_datasets_and_nothing_that_draws(c
     code = (
         f"import sys, distill; distill.load({str(chain.int8)!r}, threads=2).predict('a post')\n"
         "loaded = {name for name in sys.modules if name.startswith(('distill.data.formats', 'rich'))}\n"
-        "loaded |= {'distill.core.recipe', 'distill.data.dataset', 'distill.data.sources'} & set(sys.modules)\n"
+        "loaded |= {'distill.core.settings.recipe', 'distill.data.dataset'} & set(sys.modules)\n"
+        "loaded |= {'distill.data.sources'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -26,7 +26,7 @@ from hostile_bundles import forge
 import distill
 from distill.cli.main import main
 from distill.core.errors import BundleError, InstallError
-from distill.core.runtimes import PROVIDERS
+from distill.core.machine.runtimes import PROVIDERS
 from distill.runtime import predictor as predictors
 from distill.runtime.bundle import Bundle, write_bundle
 from distill.runtime.bundle_files import MANIFEST, bundle_files, find_runtime

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from distill.cli.main import main
 from distill.core.errors import ExportError, OutputError
-from distill.core.terminal import output
+from distill.core.output.terminal import output
 from distill.preprocess.text import TextSpec
 from distill.runtime.bundle import Bundle
 from distill.runtime.web import onnxruntime_web

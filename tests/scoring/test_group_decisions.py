@@ -13,7 +13,7 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import accuracy_score, log_loss
 
 from distill.core.errors import RecipeError
-from distill.core.objective import Objective
+from distill.core.settings.objective import Objective
 from distill.data.labels import LabelSet
 from distill.scoring.bootstrap import PairedBootstrap, arm_metrics
 from distill.scoring.calibration import fit_calibration, fit_group_temperature

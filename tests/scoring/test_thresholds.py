@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from sklearn.metrics import f1_score
 
 from distill.core.errors import DataError, RecipeError
-from distill.core.objective import Objective
+from distill.core.settings.objective import Objective
 from distill.scoring import calibration, thresholds
 from distill.scoring.calibration import Calibration, fit_calibration, fit_platt, label_rates
 from distill.scoring.metrics import macro_f1, micro_ap, micro_f1, sigmoid

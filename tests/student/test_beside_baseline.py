@@ -17,7 +17,7 @@ from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import variant_from_path
 from distill.cli.main import main
 from distill.core.errors import RunError
-from distill.core.terminal import to_text
+from distill.core.output.terminal import to_text
 from distill.scoring.answers import OUT_OF_FOLD
 from distill.scoring.baseline import Yardstick
 from distill.training.baseline import Baseline

@@ -16,7 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 import distill
 from distill.core.errors import ExportError, RunError
-from distill.core.recipe import FinetuneConfig
+from distill.core.settings.recipe import FinetuneConfig
 from distill.model.checkpoint import Checkpoint
 from distill.preprocess.inputs import Preprocessor
 from distill.runtime.onnx.session import open_session, run_session

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from scipy.spatial.distance import cosine
 
 from distill.core.errors import RecipeError, RunError
-from distill.core.model_config import Focal
-from distill.core.recipe import Recipe, StudentConfig
+from distill.core.settings.model_config import Focal
+from distill.core.settings.recipe import Recipe, StudentConfig
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from distill.training.focal import focal_loss

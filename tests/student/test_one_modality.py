@@ -16,8 +16,8 @@ from bench.measure.stages import stage_times
 from bench.runtimes.open_model import open_variant
 from bench.runtimes.variants import variant_from_path
 from distill.core.errors import BundleError, RecipeError
-from distill.core.files import read_json, write_json
-from distill.core.recipe import Recipe
+from distill.core.settings.recipe import Recipe
+from distill.core.storage.files import read_json, write_json
 from distill.data.examples import Example
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.bundle import Bundle

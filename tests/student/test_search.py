@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distill.core.cpu import cpu_name
 from distill.core.errors import RunError
-from distill.core.files import write_json
-from distill.core.recipe import Recipe
+from distill.core.machine.cpu import cpu_name
+from distill.core.settings.recipe import Recipe
+from distill.core.storage.files import write_json
 from distill.data.checks import content_hash
 from distill.data.dataset import Splits, encode_targets, read_splits
 from distill.data.dividing.stratify import stratified_folds

@@ -10,8 +10,8 @@ import pytest
 import static_library
 
 from distill.core.errors import RecipeError
-from distill.core.recipe import Recipe
-from distill.core.recipe_text import changes_to_toml
+from distill.core.settings.recipe import Recipe
+from distill.core.settings.recipe_text import changes_to_toml
 from student.search.ladder import (
     MAX_CANDIDATES,
     candidates_of,

@@ -17,9 +17,9 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score, f1_score
 
 from distill.cli.main import main
-from distill.core.cpu import detect_target
 from distill.core.errors import DataError, RunError
-from distill.core.files import read_json
+from distill.core.machine.cpu import detect_target
+from distill.core.storage.files import read_json
 from distill.data.checks import content_hash
 from distill.data.dataset import Example
 from distill.data.unlabelled import read_unlabelled, with_unlabelled

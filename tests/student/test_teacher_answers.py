@@ -18,7 +18,7 @@ from torch import Tensor
 import distill
 from distill.cli.main import main
 from distill.core.errors import DistillError, OutputError, RunError
-from distill.core.files import read_json, sha256_of
+from distill.core.storage.files import read_json, sha256_of
 from distill.data.answers import AnswersFile
 from distill.data.checks import content_hash
 from distill.data.dataset import Example

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from distill.core.recipe import Recipe, recipes_folder
+from distill.core.settings.recipe import Recipe, recipes_folder
 from distill.data.dataset import Splits
 from distill.preprocess.inputs import ModelInputs, Preprocessor
 from distill.runtime.bundle import Bundle, Contents

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.core.objective import Objective
+from distill.core.settings.objective import Objective
 from distill.data.labels import LabelSet
 from distill.scoring.answers import Answers, Rows
 from distill.scoring.calibration import label_rates

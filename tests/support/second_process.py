@@ -22,7 +22,7 @@ def writing(target: Path, inside: bool) -> str:
     lock = "lock_inside" if inside else "lock_beside"
     return (
         "import time\nfrom pathlib import Path\nfrom distill.core.errors import RunError\n"
-        f"from distill.core.lock import sole_writer, {lock}\ntarget = Path({str(target)!r})\n"
+        f"from distill.core.storage.lock import sole_writer, {lock}\ntarget = Path({str(target)!r})\n"
         f"with sole_writer(target, {lock}(target), RunError):\n"
         "    print('ready', flush=True)\n    time.sleep(600)\n"
     )

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from distill.cli.main import main
 from distill.core.errors import ArgumentError, RecipeError
-from distill.core.terminal import to_text
+from distill.core.output.terminal import to_text
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.predictor import load
 from teacher.baseline import PARTS, Baselines, baseline_table, check_use

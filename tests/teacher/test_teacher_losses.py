@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from chain import Chain
 
-from distill.core.model_config import Focal
-from distill.core.recipe import Asymmetric
+from distill.core.settings.model_config import Focal
+from distill.core.settings.recipe import Asymmetric
 from distill.model.dataset import BatchTargets
 from distill.model.outputs import Outputs
 from distill.training.focal import focal_loss

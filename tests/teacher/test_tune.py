@@ -19,8 +19,8 @@ pytest.importorskip("optuna")
 
 import distill.cli.main as cli
 from distill.core.errors import RunError
-from distill.core.recipe import Recipe, TeacherConfig, recipes_folder
-from distill.core.recipe_text import changes_to_toml
+from distill.core.settings.recipe import Recipe, TeacherConfig, recipes_folder
+from distill.core.settings.recipe_text import changes_to_toml
 from distill.data.dataset import read_splits
 from distill.data.dividing.stratify import stratified_folds
 from distill.scoring.metrics import macro_f1, micro_f1

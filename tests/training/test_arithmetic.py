@@ -11,7 +11,7 @@ import torch
 from chain import Chain
 from torch import Tensor
 
-from distill.core.model_config import ModelConfig
+from distill.core.settings.model_config import ModelConfig
 from distill.model import compute
 from distill.model.classifier import Classifier
 from distill.model.dataset import BatchTargets, Modality

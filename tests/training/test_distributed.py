@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 from distill.cli.main import main
 from distill.core.errors import RecipeError, RunError
-from distill.core.files import read_json
-from distill.core.recipe import recipes_folder
+from distill.core.settings.recipe import recipes_folder
+from distill.core.storage.files import read_json
 from distill.model import distributed
 from distill.model.soft_targets import SoftTargets
 

@@ -17,9 +17,9 @@ from transformers import TrainerCallback
 import distill
 from distill.core import tracking
 from distill.core.errors import ArgumentError, RunError
-from distill.core.files import read_json
+from distill.core.output.transcript import TRAIN_LOG
+from distill.core.storage.files import read_json
 from distill.core.tracking.trackers import Home, Params
-from distill.core.transcript import TRAIN_LOG
 from distill.data.run_folder import METRICS, RUN_FILE
 
 EPOCHS = 2

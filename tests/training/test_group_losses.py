@@ -13,8 +13,8 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import log_loss
 
 from distill.core.errors import RecipeError, RunError
-from distill.core.model_config import Focal
-from distill.core.recipe import Recipe
+from distill.core.settings.model_config import Focal
+from distill.core.settings.recipe import Recipe
 from distill.data.groups import LabelGroup
 from distill.data.labels import LabelSet
 from distill.model.checkpoint import Checkpoint

@@ -12,7 +12,7 @@ import torch
 from chain import Chain
 
 from distill.core.errors import RunError
-from distill.core.recipe import TeacherConfig
+from distill.core.settings.recipe import TeacherConfig
 from distill.model.classifier import Classifier
 from distill.model.dataset import BatchTargets, LengthGroupedSampler
 from distill.model.outputs import Outputs

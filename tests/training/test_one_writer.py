@@ -14,7 +14,7 @@ from second_process import second_process, writing
 import teacher.train
 from distill.cli.main import main
 from distill.core.errors import OutputError
-from distill.core.lock import lock_beside, lock_inside, take
+from distill.core.storage.lock import lock_beside, lock_inside, take
 from distill.data.run_folder import is_run
 from distill.runtime.ray.output_folder import OutputFolder
 from distill.training.run_writer import RunStart, claim_run

@@ -17,8 +17,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from distill.core.errors import RecipeError
-from distill.core.model_config import Focal
-from distill.core.recipe import Recipe
+from distill.core.settings.model_config import Focal
+from distill.core.settings.recipe import Recipe
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier
 from distill.model.dataset import EncodedDataset

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from distill.cli.main import main
 from distill.core.errors import RunError
-from distill.core.recipe import Recipe, recipes_folder
+from distill.core.settings.recipe import Recipe, recipes_folder
 from distill.data.dataset import read_splits
 from distill.data.run_folder import read_run
 from distill.training.run_writer import RunStart, begin_run, claim_run

@@ -14,9 +14,9 @@ from chain import Chain
 from tokenizers.normalizers import BertNormalizer
 
 from distill.core.errors import BackboneError, RunError
-from distill.core.files import read_json
-from distill.core.model_config import Augment, ImageTower, ModelConfig
-from distill.core.recipe import Recipe
+from distill.core.settings.model_config import Augment, ImageTower, ModelConfig
+from distill.core.settings.recipe import Recipe
+from distill.core.storage.files import read_json
 from distill.data.dataset import Example, read_splits
 from distill.model.checkpoint import Checkpoint
 from distill.model.classifier import Classifier

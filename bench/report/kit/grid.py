@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.table import Table
 
-from distill.core.printable import escape_markdown
+from distill.core.output.printable import escape_markdown
 
 Emphasis = Literal["", "strong", "bad", "weak"]
 STYLES = {"": None, "strong": "bold", "bad": "red", "weak": "dim"}  # for rich

@@ -6,7 +6,7 @@ import re
 import textwrap
 import unicodedata
 
-from distill.core.printable import printable
+from distill.core.output.printable import printable
 
 NONE = "–"  # in the place of a figure that does not exist
 _SPACES = re.compile(r"[\t-\r]")

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.report.types import BenchReport
 from distill.core.errors import BenchError
 from distill.core.extras import require_extra
-from distill.core.files import write_text
+from distill.core.storage.files import write_text
 
 
 def write(reports: Sequence[BenchReport], out: Path) -> None:

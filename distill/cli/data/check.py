@@ -11,8 +11,8 @@ from distill.cli.exits import exits
 from distill.cli.groups import say_error
 from distill.cli.options import FILE, ROWS, column_options, json_option, out_file
 from distill.cli.results import print_json
-from distill.core.columns import Columns
 from distill.core.errors import ExitCode
+from distill.core.settings.columns import Columns
 
 if TYPE_CHECKING:
     from distill.data.survey import Survey
@@ -40,8 +40,8 @@ def check(context: click.Context, source: Path, out: Path | None, page: Path | N
       distill data check memes/
       distill data check memes/ --out report.json --page page.html
     """
-    from distill.core.files import refuse_overwriting, write_json, write_text
     from distill.core.package_guard import require_own
+    from distill.core.storage.files import refuse_overwriting, write_json, write_text
     from distill.runtime.hub_dataset import resolve_dataset
 
     require_own("bench")
@@ -54,7 +54,7 @@ def check(context: click.Context, source: Path, out: Path | None, page: Path | N
         from distill.core.extras import require_extra
 
         require_extra("plots", "the page")
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.data.dataset import read_splits
     from distill.data.survey import survey
 
@@ -78,7 +78,7 @@ def check(context: click.Context, source: Path, out: Path | None, page: Path | N
 
 def _show(report: Survey) -> None:
     from bench.dataset.tables import grids
-    from distill.core.terminal import note, output, warn
+    from distill.core.output.terminal import note, output, warn
 
     for line in report.read_as:
         note(line)

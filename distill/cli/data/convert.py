@@ -8,7 +8,7 @@ import click
 
 from distill.cli.options import NEW_FOLDER, ROWS, column_options, json_option, overwrite_option
 from distill.cli.results import print_json
-from distill.core.columns import Columns
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -35,7 +35,7 @@ def convert(source: Path, out: Path, form: str, link: bool, overwrite: bool, col
       distill data convert memes/ memes-parquet --to parquet
       distill data convert memes/ memes-jsonl --to jsonl --link
     """
-    from distill.core.terminal import note
+    from distill.core.output.terminal import note
     from distill.data.convert import convert as write
     from distill.runtime.hub_dataset import resolve_dataset
 

@@ -10,8 +10,8 @@ from distill.cli.exits import exits
 from distill.cli.groups import say_error
 from distill.cli.options import NEW_FOLDER, THREADS, column_options, json_option, overwrite_option
 from distill.cli.results import print_json
-from distill.core.columns import Columns
 from distill.core.errors import ExitCode
+from distill.core.settings.columns import Columns
 
 
 @click.command()
@@ -49,7 +49,7 @@ def ocr(
     """
     if in_place == (out is not None):
         raise click.UsageError("give --out FOLDER, or --in-place to change the files themselves")
-    from distill.core.terminal import note, warn
+    from distill.core.output.terminal import note, warn
     from distill.runtime.ocr.fill_texts import MAX_FAULTS_SHOWN, fill_texts
     from distill.runtime.ocr.reader import TextReader
 

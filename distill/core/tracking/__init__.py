@@ -16,9 +16,9 @@ from typing import Any, Literal
 from distill.core.arguments import check_choice
 from distill.core.errors import ArgumentError, DistillError, RunError
 from distill.core.extras import require
-from distill.core.files import read_json, write_json
-from distill.core.recipe import TRACKERS
-from distill.core.terminal import note, warn
+from distill.core.output.terminal import note, warn
+from distill.core.settings.recipe import TRACKERS
+from distill.core.storage.files import read_json, write_json
 from distill.core.tracking.trackers import Home, MLflow, Params, TensorBoard, Tracker, Trackio, WandB
 
 NONE = "none"

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.cache import cache_folder, optional_write
 from distill.core.errors import DataError
-from distill.core.files import write_bytes
-from distill.core.terminal import track
+from distill.core.output.terminal import track
+from distill.core.storage.cache import cache_folder, optional_write
+from distill.core.storage.files import write_bytes
 from distill.data.dataset import Example
 from distill.data.dividing.stratify import SHARES, SPLIT_SEED, stratified_split
 from distill.data.dividing.time_order import time_split

@@ -10,8 +10,15 @@ from typing import Any
 import numpy as np
 
 from distill.core.errors import DataError
-from distill.core.files import atomic_folder, refuse_existing, refuse_overwriting, sha256_of, write_json, write_text
-from distill.core.terminal import warn
+from distill.core.output.terminal import warn
+from distill.core.storage.files import (
+    atomic_folder,
+    refuse_existing,
+    refuse_overwriting,
+    sha256_of,
+    write_json,
+    write_text,
+)
 from distill.core.untrusted import short_repr
 from distill.data.checks import look_alikes, refuse_unknown_labels
 from distill.data.column_survey import EMPTY_WORDS, is_missing

@@ -40,7 +40,7 @@ def stratified_split(
     np.add.at(counts, groups, targets)
     generator = np.random.default_rng(seed)
     part_of = np.full(len(sizes), -1)
-    from distill.core.terminal import track  # here: its imports are slow
+    from distill.core.output.terminal import track  # here: its imports are slow
 
     for _ in track(_distribute(part_of, counts, sizes, np.asarray(shares), generator), "dividing rows", len(sizes)):
         pass

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
-from distill.core.inputs import MAX_JSON, read_input
+from distill.core.storage.inputs import MAX_JSON, read_input
 from distill.core.untrusted import parse_json
 from distill.data.column_survey import Survey
 from distill.data.columns import SYNONYMS, normal_name

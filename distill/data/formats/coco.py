@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
-from distill.core.inputs import MAX_JSON, read_input
+from distill.core.storage.inputs import MAX_JSON, read_input
 from distill.core.untrusted import is_file, parse_json, short_repr
 
 KINDS = ("instances", "person_keypoints", "stuff", "panoptic")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.core.errors import DataError
-from distill.core.inputs import bounded_lines
+from distill.core.storage.inputs import bounded_lines
 from distill.core.untrusted import short_repr
 from distill.data.columns import list_columns
 from distill.data.examples import MAX_TEXT

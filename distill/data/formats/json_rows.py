@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError
-from distill.core.inputs import MAX_JSON, bounded_lines, open_input, read_input
+from distill.core.storage.inputs import MAX_JSON, bounded_lines, open_input, read_input
 from distill.core.untrusted import parse_json, short_repr
 from distill.data.formats.published import open_tree
 from distill.data.formats.table import Table

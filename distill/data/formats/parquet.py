@@ -16,7 +16,7 @@ from typing import IO, Any
 import distill
 from distill.core.errors import DataError
 from distill.core.extras import require
-from distill.core.inputs import open_input
+from distill.core.storage.inputs import open_input
 from distill.core.untrusted import shorten
 from distill.data.columns import Columns
 from distill.data.formats.table import Table

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from distill.core.errors import DataError
-from distill.core.inputs import bounded_lines, open_input
+from distill.core.storage.inputs import bounded_lines, open_input
 from distill.core.untrusted import short_repr
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -62,7 +62,7 @@ def refuse_stray(name: str, column: ColumnSurvey, separator: str, known: frozens
     others = [key for key in cells if key not in flags and key not in known]
     rows = sum(column.counts[key] for key in others)
     if others and len(flags) > 1 and sum(column.counts[key] for key in flags) >= MANY * rows:
-        from distill.core.terminal import warn  # a device that measures a packed benchmark may lack it
+        from distill.core.output.terminal import warn  # a device that measures a packed benchmark may lack it
 
         where = f"{path}: row {column.first_rows[others[0]]}: column {short_repr(name)}"
         warn(

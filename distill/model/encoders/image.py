@@ -2,7 +2,7 @@
 
 To add a kind of image encoder, load it in `load_image`, rebuild it in `rebuild_image`, and, for fusion=transformer,
 give it a `features` module whose output is the grid. The name of one that starts from nothing is one of
-`IMAGE_FROM_SCRATCH` in distill.core.model_config, which all else follows from.
+`IMAGE_FROM_SCRATCH` in distill.core.settings.model_config, which all else follows from.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.core.errors import BackboneError
-from distill.core.model_config import CNN, ImageTower
+from distill.core.settings.model_config import CNN, ImageTower
 from distill.model.encoders.cnn import small_cnn
 from distill.model.encoders.config import without_hub
 from distill.model.encoders.weights import loading_errors, pretrained_transformer, untrained_transformer

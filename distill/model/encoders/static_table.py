@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.core.cache import cache_folder, optional_write
-from distill.core.device import chosen_device
 from distill.core.errors import BackboneError
 from distill.core.extras import require
-from distill.core.files import write_bytes
-from distill.core.terminal import note
+from distill.core.machine.device import chosen_device
+from distill.core.output.terminal import note
+from distill.core.storage.cache import cache_folder, optional_write
+from distill.core.storage.files import write_bytes
 from distill.model import distributed
 from distill.model.encoders.static import Static, StaticConfig
 from distill.model.encoders.weights import fingerprint

@@ -4,8 +4,8 @@ To add a kind of text encoder that starts from nothing:
 
 1. Write its backbone beside lstm.py: a `config` with `hidden_size` and `to_dict`, and a forward from ids and mask
    to `last_hidden_state`; its tokenizer too, unless it takes lstm.py's.
-2. Name it in `TEXT_FROM_SCRATCH` in distill.core.model_config, from which its learning rate and the search of
-   `distill tune` follow, and in what users read: the docstring of `TextTower` and recipes/meme.toml.
+2. Name it in `TEXT_FROM_SCRATCH` in distill.core.settings.model_config, from which its learning rate and the search
+   of `distill tune` follow, and in what users read: the docstring of `TextTower` and recipes/meme.toml.
 3. Load it in `load_text` and rebuild it in `rebuild_text`.
 
 One with pretrained weights needs 1 and 3 alone. Augmentation takes a word's neighbours from its
@@ -25,9 +25,9 @@ from tokenizers import Tokenizer, normalizers
 from torch import Tensor, nn
 
 from distill.core.errors import BackboneError, RunError
-from distill.core.files import read_json
-from distill.core.model_config import LSTM, TextTower
-from distill.core.schema import build_dataclass
+from distill.core.settings.model_config import LSTM, TextTower
+from distill.core.settings.schema import build_dataclass
+from distill.core.storage.files import read_json
 from distill.core.untrusted import short_repr
 from distill.model.encoders.config import CONFIG
 from distill.model.encoders.lstm import PAD, Lstm, LstmConfig, train_tokenizer

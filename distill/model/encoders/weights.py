@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from distill.core.errors import BackboneError, RunError
-from distill.core.files import read_json, write_text
+from distill.core.storage.files import read_json, write_text
 from distill.data.run_folder import WEIGHTS
 from distill.model.encoders.config import CONFIG, build_config, without_hub
 

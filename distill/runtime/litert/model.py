@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.cores import default_threads
 from distill.core.errors import BundleError, first_line
 from distill.core.extras import require
+from distill.core.machine.cores import default_threads
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.towers import INPUTS
 

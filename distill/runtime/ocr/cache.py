@@ -14,8 +14,8 @@ from typing import Protocol
 
 from distill import __version__
 from distill.core.errors import OutputError
-from distill.core.files import explain_write_errors
-from distill.core.lock import lock_beside, sole_writer
+from distill.core.storage.files import explain_write_errors
+from distill.core.storage.lock import lock_beside, sole_writer
 from distill.core.untrusted import is_file
 from distill.data.image_facts import image_hash
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DataError, ImageError
-from distill.core.files import atomic_folder, refuse_existing, refuse_overwriting, write_text
-from distill.core.terminal import track
+from distill.core.output.terminal import track
+from distill.core.storage.files import atomic_folder, refuse_existing, refuse_overwriting, write_text
 from distill.core.untrusted import replace_surrogates, short_repr
 from distill.data.columns import Columns
 from distill.data.dataset import SUFFIXES, Example, relative_path, say

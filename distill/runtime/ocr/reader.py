@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from distill.core.cores import default_threads
 from distill.core.errors import ImageError
 from distill.core.extras import require
+from distill.core.machine.cores import default_threads
 from distill.preprocess.images import decode_rgb
 from distill.runtime.ocr.reading_order import TextLine, sort_lines
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import onnxruntime
 
-from distill.core.cores import default_threads
 from distill.core.errors import InstallError
-from distill.core.runtimes import PROVIDERS, Provider
+from distill.core.machine.cores import default_threads
+from distill.core.machine.runtimes import PROVIDERS, Provider
 
 CPU = "CPUExecutionProvider"
 

@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from distill.core.cores import session_threads
 from distill.core.errors import BundleError, first_line
-from distill.core.runtimes import Provider
+from distill.core.machine.cores import session_threads
+from distill.core.machine.runtimes import Provider
 from distill.core.untrusted import shorten
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.providers import provider_settings, refuse_if_fallen_back

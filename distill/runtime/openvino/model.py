@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.core.cores import session_threads
 from distill.core.errors import BundleError
+from distill.core.machine.cores import session_threads
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.openvino.package import import_openvino, last_line
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.core.errors import DataError
-from distill.core.inputs import bounded_lines, open_input
+from distill.core.storage.inputs import bounded_lines, open_input
 from distill.data.dataset import Example
 from distill.data.formats import parquet
 from distill.data.image_facts import image_hash

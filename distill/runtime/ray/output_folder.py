@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import OutputError
-from distill.core.files import explain_write_errors, read_json, write_bytes, write_json
-from distill.core.lock import lock_inside, sole_writer
+from distill.core.storage.files import explain_write_errors, read_json, write_bytes, write_json
+from distill.core.storage.lock import lock_inside, sole_writer
 from distill.runtime.partial_file import is_failed_row
 from distill.runtime.ray.blocks import Block
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from distill import __version__
 from distill.core.errors import ClusterError, DistillError
-from distill.core.terminal import note, track, warn
+from distill.core.output.terminal import note, track, warn
 from distill.data.sources import Source
 from distill.preprocess.text import CutTexts
 from distill.runtime.bundle import Bundle

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from distill.core.cores import default_threads
 from distill.core.errors import ClusterError
 from distill.core.extras import require
-from distill.core.terminal import note, warn
+from distill.core.machine.cores import default_threads
+from distill.core.output.terminal import note, warn
 from distill.runtime.opened import RunOptions
 
 STORE_BYTES = 500_000_000  # of shared memory on this machine, for the Bundle, and blocks and results in transit

@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from distill.core.terminal import warn
+from distill.core.output.terminal import warn
 
 HEADERS_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 10.0

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import distill
 from distill.core.errors import ImageError
-from distill.core.terminal import warn
+from distill.core.output.terminal import warn
 from distill.runtime.serve.image_worker import IMAGE, LENGTH, OK, WorkerSpec
 
 START_TIMEOUT_S = 60.0  # to import Pillow on a slow device

@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 
 from distill.core.errors import ServiceError
-from distill.core.terminal import note, warn
+from distill.core.output.terminal import note, warn
 from distill.runtime.opened import RunOptions
 from distill.runtime.predictor import Predictor
 from distill.runtime.serve.app import create_app

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from distill.core.cores import default_threads
 from distill.core.errors import BundleError, ImageError
-from distill.core.terminal import note, warn
+from distill.core.machine.cores import default_threads
+from distill.core.output.terminal import note, warn
 from distill.preprocess.inputs import EncodedExample
 from distill.runtime.golden import replay_golden
 from distill.runtime.opened import Features

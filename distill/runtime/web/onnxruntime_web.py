@@ -11,11 +11,11 @@ import tarfile
 from contextlib import suppress
 from pathlib import Path
 
-from distill.core.cache import cache_folder, writable
 from distill.core.errors import ExportError
-from distill.core.files import scratch_folder, write_bytes
-from distill.core.inputs import read_input
-from distill.core.terminal import note
+from distill.core.output.terminal import note
+from distill.core.storage.cache import cache_folder, writable
+from distill.core.storage.files import scratch_folder, write_bytes
+from distill.core.storage.inputs import read_input
 
 PACKAGE = "onnxruntime-web@1.30.0"
 # As npm publishes it: `npm view onnxruntime-web@1.30.0 dist.integrity`.

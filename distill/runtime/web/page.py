@@ -19,7 +19,7 @@ import PIL
 from PIL import Image
 
 from distill.core.errors import BundleError, ExportError
-from distill.core.files import atomic_folder, refuse_existing, write_bytes, write_text
+from distill.core.storage.files import atomic_folder, refuse_existing, write_bytes, write_text
 from distill.core.untrusted import is_file
 from distill.runtime.bundle import Bundle
 from distill.runtime.bundle_files import MANIFEST

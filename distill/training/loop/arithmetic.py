@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from distill.core.model_config import ModelConfig
-from distill.core.terminal import warn
+from distill.core.output.terminal import warn
+from distill.core.settings.model_config import ModelConfig
 from distill.model.compute import Arithmetic, autocast, default_device, training_arithmetic
 from distill.model.dataset import EncodedDataset
 from distill.training.loop.two_tower_trainer import NetworkWithLoss

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from distill.core.errors import RunError
-from distill.core.files import read_json
+from distill.core.storage.files import read_json
 
 STATE_FILE = "trainer_state.json"  # Trainer writes it last
 WEIGHTS, OPTIMIZER, SCHEDULER = "model.safetensors", "optimizer.pt", "scheduler.pt"

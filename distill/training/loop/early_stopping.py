@@ -6,7 +6,7 @@ from typing import Any
 
 import transformers
 
-from distill.core.model_config import Monitor
+from distill.core.settings.model_config import Monitor
 from distill.model.training_log import EpochLog, best_epoch
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from distill.core.model_config import ModelConfig
+from distill.core.settings.model_config import ModelConfig
 from distill.model.network import TwoTowerNetwork
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
-from distill.core.terminal import console, note, shows_progress
+from distill.core.output.terminal import console, note, shows_progress
 from distill.core.tracking import Tracking
 from distill.data.run_folder import TRAINING
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from transformers import TrainingArguments
 
 from distill.core.errors import RunError
-from distill.core.files import write_error
-from distill.core.model_config import ModelConfig
-from distill.core.terminal import warn
+from distill.core.output.terminal import warn
+from distill.core.settings.model_config import ModelConfig
+from distill.core.storage.files import write_error
 from distill.data.groups import GroupColumns
 from distill.model import distributed
 from distill.model.compute import default_device

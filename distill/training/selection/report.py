@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from distill.core.terminal import note, output, warn
+from distill.core.output.terminal import note, output, warn
 from distill.data.sources import Source
 from distill.training.selection.select import Selection
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from distill.core.columns import Columns
 from distill.core.errors import DataError
+from distill.core.settings.columns import Columns
 from distill.data.convert import convert
 from distill.data.dataset import Example, read_examples, read_splits
 from distill.data.dividing.split_file import split_file

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from distill.cli.main import main
-from distill.core.columns import Columns
 from distill.core.errors import ArgumentError, DataError
+from distill.core.settings.columns import Columns
 from distill.data.dataset import read_splits
 from distill.data.dividing.split_file import split_file
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from distill.core.columns import Columns
 from distill.core.errors import DataError
+from distill.core.settings.columns import Columns
 from distill.data.dataset import Example, collect_labels, read_examples
 from distill.data.labels import LabelSet
 from distill.data.roles import Ask

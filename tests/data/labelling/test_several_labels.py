@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from distill.core.columns import Columns
 from distill.core.errors import DataError
+from distill.core.settings.columns import Columns
 from distill.data.convert import convert
 from distill.data.dataset import read_examples, read_splits
 from distill.data.dividing.split_file import split_file

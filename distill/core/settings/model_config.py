@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from distill.core.errors import RecipeError
-from distill.core.limits import check_limits
-from distill.core.objective import Objective
+from distill.core.settings.limits import check_limits
+from distill.core.settings.objective import Objective
 from distill.core.untrusted import short_repr
 
 Monitor = Literal["balanced_ap", "micro_ap", "macro_ap", "loss"]

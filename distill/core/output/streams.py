@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from distill.core.printable import printable
+from distill.core.output.printable import printable
 
 
 class PrintableStream:

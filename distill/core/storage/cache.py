@@ -82,6 +82,6 @@ def _warn_once(error: OSError | OutputError) -> None:
     _warned.add(folder)
     reason = "there is no home folder" if folder == NOWHERE else getattr(cause, "strerror", None) or error
     where = "" if folder == NOWHERE else f"{folder}: "
-    from distill.core.terminal import warn  # here: its imports are slow
+    from distill.core.output.terminal import warn  # here: its imports are slow
 
     warn(f"{where}the cache cannot be written ({reason}); going on without it. To keep one, set DISTILL_CACHE")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from distill.core.errors import RecipeError
-from distill.core.inputs import read_input
+from distill.core.storage.inputs import read_input
 from distill.core.untrusted import bound_depth, short_repr, shorten
 
 if sys.version_info >= (3, 11):

@@ -4,7 +4,7 @@ New content is written beside its target, under a hidden name with a random toke
   .NAME.TOKEN.part   not complete yet, or being removed
   .NAME.TOKEN.old    the previous folder, where replacing it takes two steps
   .NAME.TOKEN.work   a folder for temporary files
-  .NAME.TOKEN.lock   held while the others may be there (distill.core.lock)
+  .NAME.TOKEN.lock   held while the others may be there (distill.core.storage.lock)
 A killed writer leaves these behind; the next writer of the same target cleans up (`remove_leftovers`). Those of a
 living writer, in whatever container or machine, are left alone: of several, the last to finish wins.
 """
@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from distill.core.errors import DistillError, OutputError
-from distill.core.inputs import open_plain, read_input
-from distill.core.lock import take
-from distill.core.printable import printable
+from distill.core.output.printable import printable
+from distill.core.storage.inputs import open_plain, read_input
+from distill.core.storage.lock import take
 from distill.core.untrusted import parse_strict_json
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from distill.core.columns import Columns
 from distill.core.errors import RecipeError
-from distill.core.limits import check_limits
-from distill.core.model_config import OTHER, ModelConfig
-from distill.core.printable import is_printable
-from distill.core.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
+from distill.core.output.printable import is_printable
+from distill.core.settings.columns import Columns
+from distill.core.settings.limits import check_limits
+from distill.core.settings.model_config import OTHER, ModelConfig
+from distill.core.settings.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
 from distill.core.untrusted import short_repr, shorten
 
 C = TypeVar("C", bound="ModelConfig")
@@ -253,7 +253,9 @@ class Recipe:
         for key in (override.partition("=")[0] for override in overrides):
             parts = tuple(key.split("."))
             if parts[:2] in left_out:
-                from distill.core.terminal import warn  # here: --help reads this module, and needs none of rich
+                from distill.core.output.terminal import (
+                    warn,  # here: --help reads this module, and needs none of rich
+                )
 
                 warn(f"{key} changes nothing: {parts[0]}.head.modalities leaves that encoder out")
 
@@ -281,7 +283,7 @@ def choices(key: str) -> tuple[str, ...]:
 
 def recipes_folder() -> Path:
     """The folder of the recipes: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parents[2]
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
 

@@ -1,7 +1,7 @@
 """Progress bars, notes and warnings on standard error, and results on standard output.
 
-All of it passes one filter (`distill.core.printable`), so that no name from a file commands the terminal: consoles
-filter what they draw, and the command line's streams (`distill.core.streams`) everything else.
+All of it passes one filter (`distill.core.output.printable`), so that no name from a file commands the terminal:
+consoles filter what they draw, and the command line's streams (`distill.core.output.streams`) everything else.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 from rich.text import Text
 
-from distill.core import transcript
-from distill.core.printable import printable, printable_line
-from distill.core.volume import restored_volume, volume
+from distill.core.output import transcript
+from distill.core.output.printable import printable, printable_line
+from distill.core.output.volume import restored_volume, volume
 
 T = TypeVar("T")
 

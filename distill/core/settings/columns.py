@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from distill.core.errors import ArgumentError, RecipeError
-from distill.core.schema import build_dataclass
+from distill.core.settings.schema import build_dataclass
 
 NO_COLUMN = "-"  # says that a role has no column, where one would be found or asked for
 

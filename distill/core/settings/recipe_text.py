@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from distill.core.errors import RecipeError
-from distill.core.recipe import Recipe, recipes_folder
-from distill.core.schema import parse_override, suggest
+from distill.core.settings.recipe import Recipe, recipes_folder
+from distill.core.settings.schema import parse_override, suggest
 from distill.core.untrusted import short_repr
 
 _TABLE = re.compile(r"\[([\w.]+)\]\s*(?:# *(.*))?")

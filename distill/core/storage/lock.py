@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from distill.core.cores import read_system_file
 from distill.core.errors import DistillError
+from distill.core.machine.cores import read_system_file
 
 try:
     import fcntl

@@ -1,0 +1,1 @@
+"""Files and folders: written whole or not at all, by one writer, and read within limits."""
