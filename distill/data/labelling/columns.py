@@ -78,6 +78,8 @@ def decide_labels(
     cells = replace(cells, are_listed=are_listed, are_in_lists=len(lists) == len(values))
     if labels and any(len(each) != len(labels) or set(each) - {0, 1} for each in numbered):
         cells = replace(cells, numbers="names of labels" if are_listed else "counts of labels, from 0")
+        are = "are names of labels" if are_listed else f"count the {len(labels)} labels, from 0"
+        note = "; ".join(filter(None, [note, f"numbers in the lists of column {short_repr(name)} {are}"]))
     if column.says_no:  # else a row names only what it has, and what is unknown
         cells = replace(cells, others=tuple(dict.fromkeys((*column.keys, *labels))))
     return cells, note

@@ -100,10 +100,17 @@ def test_of_one_label_a_list_with_0_is_refused(tmp_path: Path) -> None:
         read_examples(write(tmp_path / "a.jsonl", [[0]]), Ask(labels=LabelSet(("sad",))))
 
 
-def test_lists_of_label_numbers_stay_what_they_are(tmp_path: Path) -> None:
+def test_lists_of_label_numbers_stay_what_they_are_and_are_said_to_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     labels = LabelSet(("sad", "glad", "mad", "bad"))
     rows = read_examples(write(tmp_path / "a.jsonl", [[0], [1], [0, 1], [], [1, 1, 0, 0]]), Ask(labels=labels))
     assert labels_of(rows) == [("sad",), ("glad",), ("sad", "glad"), (), ("sad", "glad")]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "numbers in the lists of column 'labels' count the 4 labels, from 0" in said
+    names = LabelSet(("3", "7"))
+    assert labels_of(read_examples(write(tmp_path / "b.jsonl", [[7], [3, 7]]), Ask(labels=names)))[0] == ("7",)
+    assert "numbers in the lists of column 'labels' are names of labels" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("cells", [["1,0,1", "0,0,0", ""], ["1 0 1", "0 0 0", ""], ["101", "000", ""]])
