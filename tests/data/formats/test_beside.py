@@ -135,6 +135,21 @@ def test_a_missing_shard_is_named(tmp_path: Path, numbers: tuple[int, ...]) -> N
     assert f"train-0000{missing}-of-00003.csv is missing: {len(numbers)} of 3 shards" in str(refused.value)
 
 
+@pytest.mark.parametrize(("numbers", "missing"), [((1, 3), "2"), ((0, 1, 5, 7), "2, 3, 4, and more"), ((1, 2), "")])
+def test_a_number_that_is_left_out_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], numbers: tuple[int, ...], missing: str
+) -> None:
+    for number in numbers:
+        write(tmp_path / f"train_{number}.csv", 10 * number)
+    find_parts(tmp_path)
+    said = " ".join(capsys.readouterr().err.split())
+    assert (f"to train_{numbers[-1]}.csv, and none has the number {missing}" in said) == bool(missing)
+    for year in (2016, 2019):
+        write(tmp_path / "other" / f"train_{year}.csv", year)
+    find_parts(tmp_path / "other")
+    assert "2017" not in capsys.readouterr().err
+
+
 def test_shards_of_two_kinds_are_not_one_split_and_those_from_1_are(tmp_path: Path) -> None:
     write(tmp_path / "train-1-of-2.csv")
     write(tmp_path / "train-2-of-2.csv", 10)

@@ -110,7 +110,8 @@ def test_lists_of_label_numbers_stay_what_they_are_and_are_said_to_count(
     assert "numbers in the lists of column 'labels' count the 4 labels, from 0" in said
     names = LabelSet(("3", "7"))
     assert labels_of(read_examples(write(tmp_path / "b.jsonl", [[7], [3, 7]]), Ask(labels=names)))[0] == ("7",)
-    assert "numbers in the lists of column 'labels' are names of labels" in " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "numbers in the lists of column 'labels' are names of labels" in said
 
 
 @pytest.mark.parametrize("cells", [["1,0,1", "0,0,0", ""], ["1 0 1", "0 0 0", ""], ["101", "000", ""]])
