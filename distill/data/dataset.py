@@ -128,7 +128,8 @@ def _parts_of(source: Path, said: Columns) -> Mapping[str, tuple[Part, ...]]:
         say(source, [f"splits are those that column {column!r} says"], set())
     if layout.left_out:
         say(source, [f"not read: {', '.join(str(file.relative_to(source)) for file in layout.left_out)}"], set())
-    for line in (f"not read as part of the dataset: {layout.unread}" * bool(layout.unread), layout.doubt):
+    unread = f"not read as part of the dataset: {layout.unread}" * bool(layout.unread)
+    for line in (unread, layout.doubt, *layout.gaps):
         if line:
             from distill.core.output.terminal import warn  # as in `say`
 

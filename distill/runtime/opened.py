@@ -58,7 +58,8 @@ Features = dict[str, NDArray[Any]]  # what a tower gives to the head, by the nam
 
 @runtime_checkable
 class Towers(OpenedModel, Protocol):
-    """A model whose two towers run by themselves; `run` does no more than join them."""
+    """A model whose two towers run by themselves, or that is a text tower alone, whose features are its logits;
+    `run` does no more than join them."""
 
     def widen(self, check: Callable[[], None]) -> None:
         """Open what a text tower needs to have all threads, once. `check` raises BundleError when the file is no
@@ -69,7 +70,7 @@ class Towers(OpenedModel, Protocol):
         that `widen` gave it."""
 
     def image_features(self, batch: ModelInputs) -> Features:
-        """What the image tower makes of the pixels."""
+        """What the image tower makes of the pixels; nothing where there is none."""
 
     def fuse(self, batch: ModelInputs, features: Features) -> NDArray[np.float32]:
         """Logits float32 (B, L) from the features of both towers."""

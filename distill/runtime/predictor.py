@@ -227,7 +227,8 @@ class Predictor:
 
     def text_features(self, row: EncodedExample, wide: bool = False) -> Features | None:
         """What the text tower makes of a row whose image is still to come, for `predict_row`; None where the model
-        has no tower of its own. `wide`: on all threads, for a post that is alone. Raises BundleError."""
+        has no text tower that runs by itself. `wide`: on all threads, for a post that is alone. Raises
+        BundleError."""
         self._reopen_after_fork()
         if self._towers is None:
             return None

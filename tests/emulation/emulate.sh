@@ -215,7 +215,7 @@ emulated "$scratch/cpuinfo.py" >"$scratch/$target/cpuinfo.new"
 mv "$scratch/$target/cpuinfo.new" "$root/proc/cpuinfo"
 
 # Emulating the wrong processor would prove nothing.
-kind=$(emulated -c 'from distill.core.cpu import detect_target; print(detect_target())')
+kind=$(emulated -c 'from distill.core.machine.cpu import detect_target; print(detect_target())')
 [[ $kind == "$target" ]] || fail "-cpu $cpu is $kind to distill, not $target"
 if [[ $# -gt 0 ]]; then
     echo "emulate.sh: $target: $cpu: $(grep -m1 -E '^(flags|Features)' "$root/proc/cpuinfo" | cut -d: -f2)" >&2

@@ -253,9 +253,8 @@ class Recipe:
         for key in (override.partition("=")[0] for override in overrides):
             parts = tuple(key.split("."))
             if parts[:2] in left_out:
-                from distill.core.output.terminal import (
-                    warn,  # here: --help reads this module, and needs none of rich
-                )
+                # Imported here, as --help reads this module and needs none of rich.
+                from distill.core.output.terminal import warn
 
                 warn(f"{key} changes nothing: {parts[0]}.head.modalities leaves that encoder out")
 

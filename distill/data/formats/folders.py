@@ -18,7 +18,7 @@ from distill.data.formats.mmhs150k import TEXT_FOLDER
 from distill.data.formats.open_table import SUFFIXES, open_table
 from distill.data.formats.other_content import OTHER_SUFFIXES
 from distill.data.formats.split_column import SplitColumn, cell_of, find_split_column
-from distill.data.formats.splits import WORDS, choose, is_report, split_of
+from distill.data.formats.splits import WORDS, choose, gap_in, is_report, split_of
 from distill.data.formats.table import Table
 from distill.data.formats.text import head
 
@@ -62,13 +62,14 @@ class Part:
 @dataclass(frozen=True)
 class Layout:
     """The parts of each split of a dataset by "train", "dev" and "test", or of all rows by "all", files in place of
-    which others are read, what else is not read, in one line, and what is doubtful of a division that is not
-    used."""
+    which others are read, what else is not read, in one line, what is doubtful of a division that is not used, and
+    of numbers that a split's files leave out."""
 
     parts: Mapping[str, tuple[Part, ...]]
     left_out: tuple[Path, ...] = ()
     unread: str = ""
     doubt: str = ""
+    gaps: tuple[str, ...] = ()
 
 
 def find_parts(source: Path, said: Columns | None = None) -> Layout:
@@ -133,7 +134,8 @@ def _layout_of_tables(folder: Path, tables: list[Path]) -> Layout:
         with_train = named[top]  # such as a test split alone
     chosen = {split: choose(with_train[split], split, folder) for split in WORDS if split in with_train}
     left_out = tuple(file for split in chosen for file in with_train[split] if file not in chosen[split])
-    return Layout({split: tuple(map(Part.of, paths)) for split, paths in chosen.items()}, left_out)
+    gaps = tuple(gap for split, paths in chosen.items() if (gap := gap_in(paths, split, folder)))
+    return Layout({split: tuple(map(Part.of, paths)) for split, paths in chosen.items()}, left_out, gaps=gaps)
 
 
 def _by_split(files: list[Path], folder: Path) -> dict[str, list[Path]]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from distill.core.errors import DataError
-from distill.core.output.terminal import warn
 from distill.data.formats.open_table import SUFFIXES
 
 WORDS = {
@@ -28,7 +27,7 @@ REPORTS = frozenset(
 HASH = "(-[0-9a-f]{8,})?"  # behind the number of a shard of Hugging Face datasets
 UUID = "(tid-\\d+-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\\d+)*(-c\\d+)?"  # behind that of Spark
 NUMBERED = re.compile(rf"(?<!\d)(\d+)-of-(\d+){HASH}$")  # the shard and how many there are
-COUNTED = re.compile(r"(?<=[-_.])\d+$")
+COUNTED = re.compile(rf"(?:^|[-_])(\d+)(?:-{UUID})?$")
 MAX_NAMED = 3
 SHARD = re.compile(rf"(^|[-_.])\d+(-of-\d+{HASH}|-{UUID})?$")  # not task2, which is another file than task1
 ORDER = (*SUFFIXES, ".txt")
@@ -79,23 +78,27 @@ def _is_shard(file: Path) -> bool:
     return any(map(SHARD.search, (file.stem, file.name.split(".")[0])))
 
 
-def _warn_of_gaps(shards: list[Path], split: str, folder: Path) -> None:
-    """Of numbers that count from 0 or 1 and leave some out: nothing says how many there should be."""
-    numbers = {int(match[0]) for file in shards if (match := COUNTED.search(file.name.split(".")[0]))}
-    if len(numbers) < 2 or min(numbers) > 1 or max(numbers) > 10 * len(numbers):  # years and dates count nothing
-        return
-    missing = [number for number in range(min(numbers), max(numbers)) if number not in numbers]
-    if missing:
-        names = f"{shards[0].relative_to(folder)} to {shards[-1].relative_to(folder)}"
-        which = ", ".join(map(str, missing[:MAX_NAMED])) + ", and more" * (len(missing) > MAX_NAMED)
-        warn(f"{folder}: {len(shards)} files are the {split} split, {names}, and none has the number {which}")
+def gap_in(shards: Sequence[Path], split: str, folder: Path) -> str:
+    """What is doubtful of files whose numbers count from 0 or 1 and leave some out, while nothing says how many
+    there should be; "" for others."""
+    by_number = {int(match[1]): file for file in shards if (match := COUNTED.search(file.name.split(".")[0]))}
+    if (
+        len(by_number) < 2 or min(by_number) > 1 or max(by_number) > 10 * len(by_number)
+    ):  # years and dates count nothing
+        return ""
+    missing = [number for number in range(min(by_number), max(by_number)) if number not in by_number]
+    if not missing:
+        return ""
+    first, last = (by_number[end(by_number)].relative_to(folder) for end in (min, max))
+    which = ", ".join(map(str, missing[:MAX_NAMED])) + ", and more" * (len(missing) > MAX_NAMED)
+    number = "number" + "s" * (len(missing) > 1)
+    return f"the {split} split is {len(shards)} files, {first} to {last}, without the {number} {which}"
 
 
 def _refuse_gaps(shards: list[Path], split: str, folder: Path) -> None:
     """Raise DataError if one of the shards 0 to N - 1 of N, or 1 to N, is missing, or if one is there twice."""
     matches = [match for file in shards if (match := NUMBERED.search(file.name.split(".")[0]))]
     if not matches:
-        _warn_of_gaps(shards, split, folder)
         return
     numbers, totals = [int(match[1]) for match in matches], sorted({int(match[2]) for match in matches})
     total, first = totals[-1], int(min(numbers) > 0 and max(numbers) == totals[-1])

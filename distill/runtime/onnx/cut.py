@@ -85,7 +85,7 @@ class _Fields:
 
 class CutGraph:
     """The parts of an ONNX file that `Bundle.open` has checked. `text` and `image` name the tensors that lead from
-    each tower into the head; a model without both has none to cut."""
+    each tower into the head; a model without both has none to cut, and may be a text tower alone."""
 
     def __init__(self, handle: Content, size: int, name: str) -> None:
         """`handle` stays open as long as parts are asked for; `name` is the file's in its folder. Raises ValueError

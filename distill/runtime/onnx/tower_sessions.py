@@ -87,10 +87,12 @@ class TextAlone:
     """A model that reads texts alone, as `distill.runtime.opened.Towers`: its features are its logits."""
 
     def __init__(self, whole: bytes, cut: CutGraph, how: How) -> None:
-        """Raises BundleError for a model that cannot be opened."""
+        """Raises BundleError for a model that cannot be opened, or gives more than logits."""
         self.title = f"onnxruntime {onnxruntime.__version__}"
         self._text = _TextSession(Part(whole, how.folder, _tables(cut)), how)
         self.widen = self._text.widen
+        if sorted(tensor.name for tensor in self.tensors()) != cut.tensors:
+            raise BundleError("the model gives what its text tower does not")
 
     def tensors(self) -> Sequence[Any]:
         """The inputs, then the outputs."""
