@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import shutil
 import subprocess
 import sys
@@ -155,7 +156,10 @@ def test_every_round_calls_the_same_examples_from_short_to_long(chain: Chain) ->
 
 def test_memory_counters_agree_with_what_is_allocated_and_with_each_other(tmp_path: Path) -> None:
     before = resident()
-    ballast = bytearray(b"x") * 50_000_000
+    # Pages of its own, whatever malloc keeps of what other tests have freed.
+    ballast = mmap.mmap(-1, 50_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for start in range(0, len(ballast), mmap.PAGESIZE):
+        ballast[start] = 1
     after = resident()
     assert after.rss_bytes - before.rss_bytes == pytest.approx(len(ballast), rel=0.05)
     assert after.pss_bytes is not None
