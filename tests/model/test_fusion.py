@@ -25,7 +25,7 @@ from distill.model.encoders.weights import fingerprint
 from distill.model.fusion import CrossModal
 from distill.model.network import TwoTowerNetwork
 from distill.runtime.onnx.session import open_session, run_session
-from distill.runtime.onnx.tower_sessions import open_towers
+from distill.runtime.onnx.tower_sessions import TextAlone, open_towers
 from distill.training.run_writer import RunStart, begin_run
 from distill.training.trainer import CheckpointFolder
 from export.to_onnx import to_onnx
@@ -176,7 +176,9 @@ def test_a_teachers_onnx_file_takes_batches_of_any_size(chain: Chain, tmp_path: 
         batch = random_batch(rows, tokens)
         np.testing.assert_allclose(run_session(session, batch), classifier.batch_logits(batch), atol=1e-4)
     if config.head.modalities == "text":
-        assert open_towers(tmp_path / "model.onnx") is None  # there is nothing to cut
+        alone = open_towers(tmp_path / "model.onnx")
+        assert isinstance(alone, TextAlone)  # there is nothing to cut
+        np.testing.assert_array_equal(alone.run(batch), run_session(session, batch))
     else:
         assert_parts_answer_as_the_whole(tmp_path / "model.onnx", rounding=1e-5)
 
