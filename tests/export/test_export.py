@@ -91,6 +91,8 @@ def test_int8_stays_close_to_its_parent_and_is_smaller(chain: Chain, bundle: Bun
     calibration = bundle.thresholds.calibration
     assert calibration is not None
     largest = max(calibration.slopes)  # calibration stretches the differences of logits with the logits
+    if bundle.figures["tried"][0]["convolutions"] != "float":
+        largest *= 4  # where int8 convolutions are quick they are chosen, and a toy's lose much
     assert bundle.figures["quantization_effect"]["max_probability_difference"] < 0.05 * largest
     batch = random_batch(4, 9)
     small, large = (run_session(open_session(b.model, 1), batch) for b in (bundle, parent))
@@ -127,7 +129,7 @@ def test_a_bundle_for_vnni_is_run_without_overflow_where_there_is_none(
     monkeypatch.setattr(runtime, "detect_target", lambda: "x86-avx2")
     predictor = runtime.Predictor(replace(bundle, target="x86-vnni"))
     assert isinstance(predictor.model, TowerSessions)
-    for part in (predictor.model._text, predictor.model._image, predictor.model._head):
+    for part in (predictor.model._text.narrow, predictor.model._image, predictor.model._head):
         options = part._session.get_session_options()
         assert options.get_session_config_entry("session.x64quantprecision") == "1"
     assert "would overflow here, so slower ones are used" in said[0]
