@@ -21,7 +21,8 @@ BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 def default_device() -> torch.device:
     """What `using_device` chose; for "auto", the GPU if there is one, else the CPU. Raises RunError for a device
-    that is not there. From the first call on the process keeps the memory that it frees: networks follow."""
+    that is not there. From the first call on, the process keeps the memory that it frees, as networks do the rest
+    of its work."""
     keep_freed_memory()
     device = chosen_device()
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
