@@ -124,7 +124,7 @@ def train_teacher(
     require_own("teacher")
     check_margin(margin)
     folder = _output(out, data, *_given(unlabelled=unlabelled))
-    settings = _recipe(recipe, overrides, one_label)
+    settings = _recipe(recipe, overrides, "teacher", one_label=one_label)
     trackers = _trackers(report_to, settings)
     config, splits = settings.teacher, _with_unlabelled(read_by_recipe(data, settings, columns), unlabelled)
     from distill.core.output.terminal import warn
@@ -175,8 +175,9 @@ def fit_baselines(
     """
     require_own("teacher")
     folder = _output(out, data, *_given(unlabelled=unlabelled))
-    settings = _recipe(recipe, overrides, one_label)
+    settings = _recipe(recipe, overrides, "teacher", one_label=one_label, varied=True)
     trackers = _trackers(report_to, settings)
+    from distill.core.settings.recipe import asked_keys
     from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
     from teacher import baseline
@@ -185,6 +186,7 @@ def fit_baselines(
         check_choice("use", use, tuple(baseline.PARTS))
     config, splits = settings.teacher, _with_unlabelled(read_by_recipe(data, settings, columns), unlabelled)
     baseline.check_use(config, splits, use)  # before a run is deleted for it
+    baseline.warn_of_unread(config, asked_keys(overrides or ()))
     depends_on = {"baseline": use or "the best"} | _answered(folds=True, splits=splits)
     start = RunStart("teacher", config, splits, depends_on)
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
@@ -232,7 +234,7 @@ def train_student(
     with_control = control or seeds > 1
     sources = TeacherSources.of(teacher, teacher_answers, answers_are)
     folder = _output(out, data, *sources.paths(), *_given(unlabelled=unlabelled))
-    settings = _recipe(recipe, overrides, one_label)
+    settings = _recipe(recipe, overrides, "student", one_label=one_label)
     trackers = _trackers(report_to, settings)
     config, splits = settings.student, read_by_recipe(data, settings, columns, next(iter(sources.runs), None))
     from distill.core.output.terminal import warn
@@ -324,7 +326,7 @@ def search_student(
     sources = TeacherSources.of(teacher, teacher_answers, answers_are)
     file = None if ladder is None else to_path("ladder", ladder)
     folder = _output(out, data, *sources.paths(), *_given(ladder=ladder, unlabelled=unlabelled))
-    settings = _recipe(recipe, overrides, one_label)
+    settings = _recipe(recipe, overrides, "student", "export", one_label=one_label, varied=True)
     trackers = _trackers(report_to, settings)
     splits = read_by_recipe(data, settings, columns, next(iter(sources.runs), None))
     splits = _with_unlabelled(splits, unlabelled)
@@ -367,7 +369,7 @@ def finetune_int8(
     limit = weight_limit(_target(target))
     sources = TeacherSources.of(teacher, teacher_answers, answers_are)
     folder = _output(out, data, student, *sources.paths())
-    settings = _recipe(recipe, overrides)
+    settings = _recipe(recipe, overrides, "finetune")
     trackers = _trackers(report_to, settings)
     config, splits = settings.finetune, read_by_recipe(data, settings, columns, student)
     from distill.model.checkpoint import Checkpoint
@@ -425,7 +427,7 @@ def export(
     check_choice("runtime", runtime, RUNTIMES)
     request_target, folder = _target(target), _output(out, data, student)
     refuse_working_directory(folder)
-    settings = _recipe(recipe, overrides)
+    settings = _recipe(recipe, overrides, "export")
     config, splits = settings.export, read_by_recipe(data, settings, columns, student)
     from distill.core.output.terminal import note
     from distill.model.checkpoint import Checkpoint
@@ -575,10 +577,13 @@ def select(
     return selection
 
 
-def _recipe(path: PathLike | None, overrides: Overrides, one_label: bool = False) -> Recipe:
+def _recipe(
+    path: PathLike | None, overrides: Overrides, *reads: str, one_label: bool = False, varied: bool = False
+) -> Recipe:
+    """As `Recipe.load`."""
     from distill.core.settings.recipe import Recipe
 
-    recipe = Recipe.load(None if path is None else to_path("recipe", path), overrides or ())
+    recipe = Recipe.load(None if path is None else to_path("recipe", path), overrides or (), reads, varied)
     return replace(recipe, labels=replace(recipe.labels, one_label=True)) if one_label else recipe
 
 

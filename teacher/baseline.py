@@ -7,6 +7,7 @@ can be exported, taught from and compared with.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,11 @@ import torch
 from rich.table import Table
 
 from distill.core.errors import BackboneError, DataError, InstallError, RecipeError, RunError
-from distill.core.output.terminal import note
+from distill.core.output.terminal import note, warn
+from distill.core.settings import unread
 from distill.core.settings.model_config import STATIC
 from distill.core.settings.recipe import TeacherConfig
-from distill.core.settings.schema import build_dataclass
+from distill.core.settings.schema import build_dataclass, flatten
 from distill.core.storage.files import read_json, write_json
 from distill.data.dataset import Splits
 from distill.data.run_folder import BASELINES
@@ -97,10 +99,8 @@ def fit_baselines(
 
     Baselines of images or texts are left out where no training example has one; `check_use` refuses such a `use`
     before. Static ones are left out, with a note, where their vectors cannot be made, unless `use` names one.
-    Raises as `teacher.train.prepare_teacher`, and RecipeError for encoders without pretrained weights.
+    Raises as `teacher.train.prepare_teacher`.
     """
-    if not (config.text.pretrained and config.image.pretrained):
-        raise RecipeError("a baseline reads pretrained encoders; set teacher.text.model and teacher.image.model")
     folds = config.folds or 5
     parts = _parts_of(config, splits)
     whole = prepare_teacher(_probe_config(config, Part("add", "both"), folds), splits)
@@ -136,8 +136,10 @@ def fit_baselines(
 
 
 def check_use(config: TeacherConfig, splits: Splits, use: str | None) -> None:
-    """Raise DataError for a baseline of what no training example has, and RecipeError for a static one where the
-    text encoder itself is static."""
+    """Raise DataError for a baseline of what no training example has, and RecipeError for encoders without
+    pretrained weights, and for a static one where the text encoder itself is static."""
+    if not (config.text.pretrained and config.image.pretrained):
+        raise RecipeError("a baseline reads pretrained encoders; set teacher.text.model and teacher.image.model")
     if use is None or use in (parts := _parts_of(config, splits)):
         return
     if PARTS[use].static and config.text.static:
@@ -146,6 +148,17 @@ def check_use(config: TeacherConfig, splits: Splits, use: str | None) -> None:
             f'--use {use}: teacher.text.model={config.text.model} is static itself; give --use "{own}"'
         )
     raise DataError(f"--use {use}: no training example has what it reads; choose {', '.join(parts)}")
+
+
+def warn_of_unread(config: TeacherConfig, asked: Sequence[str]) -> None:
+    """Warn of settings, such as "teacher.epochs", that were `asked` for and that no baseline reads."""
+    probes = {name: _probe_config(config, part, config.folds) for name, part in PARTS.items()}
+    own, theirs = flatten(asdict(config)), [flatten(asdict(probe)) for probe in probes.values()]
+    fixed = {f"teacher.{key}" for key, value in own.items() if any(each[key] != value for each in theirs)}
+    for key in (key for key in asked if key in fixed):
+        warn(f"{key} changes nothing here: a baseline fits a head to frozen features once; --use says of which")
+    rest = [key for key in asked if key not in fixed and key != "teacher.text.static_width"]  # static ones read it
+    unread.warn_of_unread({"teacher": probes["text + image + n-grams"]}, rest)
 
 
 def _parts_of(config: TeacherConfig, splits: Splits) -> dict[str, Part]:

@@ -64,5 +64,5 @@ def baseline(
     )
     output.print(baseline_table(Baselines.read(out)))
     print_json_file(out / BASELINES)
-    rest = same_settings(recipe, overrides)
+    rest = same_settings(recipe, overrides, "export")
     note(f"Baseline in {out}. Next: distill export {out} --data {data} --out runs/baseline-bundle{rest}")

@@ -67,8 +67,9 @@ def compare_teachers(
     from distill.core.settings.recipe import Recipe
 
     pairs = [words.partition("=")[::2] for words in tries]
+    shared = Recipe.load(recipe, overrides, ["teacher"], varied=True)
     recipes = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))) for name, words in pairs}
-    configs, shared = {name: each.teacher for name, each in recipes.items()}, Recipe.load(recipe, overrides)
+    configs = {name: each.teacher for name, each in recipes.items()}
     if other := [name for name, each in recipes.items() if each.labels != shared.labels]:
         raise click.UsageError(f"--try {other[0]}: [labels] is the same for all teachers; set it with --set")
     if len(configs) < len(pairs) or not all(TRY.fullmatch(name) for name in configs):

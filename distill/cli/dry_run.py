@@ -30,7 +30,7 @@ def plan_teacher(
     unlabelled: Path | None = None,
 ) -> TrainingPlan:
     """Of `distill train-teacher`. Raises as it does."""
-    settings, splits = _read(data, out, recipe, overrides, columns, unlabelled=unlabelled)
+    settings, splits = _read(data, out, recipe, overrides, columns, ["teacher"], unlabelled=unlabelled)
     from teacher.train import check_unlabelled
 
     check_unlabelled(settings.teacher, unlabelled)
@@ -63,7 +63,7 @@ def plan_student(
 ) -> TrainingPlan:
     """Of `distill train-student`, which trains so many `arms`. Raises as it does."""
     settings, splits = _read(
-        data, out, recipe, overrides, columns, sources.runs[0] if sources.runs else None, unlabelled
+        data, out, recipe, overrides, columns, ["student"], next(iter(sources.runs), None), unlabelled
     )
     from distill.training.rehearsal import TrainingTask, rehearse
     from student.train import DistillationTargets, fit_student
@@ -95,7 +95,7 @@ def plan_finetune(
     sources: TeacherSources,
 ) -> TrainingPlan:
     """Of `distill finetune-int8`. Raises as it does."""
-    settings, splits = _read(data, out, recipe, overrides, columns, student)
+    settings, splits = _read(data, out, recipe, overrides, columns, ["finetune"], student)
     from distill.core.machine.cpu import detect_target, weight_limit
     from distill.model.checkpoint import Checkpoint
     from distill.training.rehearsal import TrainingTask, rehearse
@@ -127,7 +127,8 @@ def plan_search(
 ) -> TrainingPlan:
     """Of `distill search-student`, from its first candidate, and if every round keeps half. Raises as it does."""
     settings, splits = _read(
-        data, out, recipe, overrides, columns, sources.runs[0] if sources.runs else None, unlabelled
+        *(data, out, recipe, overrides, columns, ["student", "export"], next(iter(sources.runs), None), unlabelled),
+        varied=True,
     )
     from bench.search.run import lesson_of
     from distill.core.output.terminal import note
@@ -222,8 +223,10 @@ def _read(
     recipe: Path | None,
     overrides: Sequence[str],
     columns: Columns,
+    reads: Sequence[str],
     run: Path | None = None,
     unlabelled: Path | None = None,
+    varied: bool = False,
 ) -> tuple[Recipe, Splits]:
     """The settings and the data, checked as the training does."""
     from distill.api import read_by_recipe
@@ -231,7 +234,7 @@ def _read(
     from distill.core.storage.files import refuse_overwriting
     from distill.data.unlabelled import with_unlabelled
 
-    settings = Recipe.load(recipe, overrides)
+    settings = Recipe.load(recipe, overrides, reads, varied)
     refuse_overwriting(out, data, *([] if unlabelled is None else [unlabelled]))
     splits = read_by_recipe(data, settings, columns, run)
     return settings, with_unlabelled(splits, unlabelled)

@@ -162,7 +162,11 @@ def export(
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
     if dry_run:
         return _plan(
-            run, data, (precision, target, out, embed, overwrite, runtime), Recipe.load(recipe, overrides), columns
+            run,
+            data,
+            (precision, target, out, embed, overwrite, runtime),
+            Recipe.load(recipe, overrides, ["export"]),
+            columns,
         )
     if web:  # refuse the page before the long work, not after it
         _prepare(run, page, overwrite, ort_web)

@@ -73,6 +73,6 @@ def finetune_int8(
     )
     print_json_file(out / METRICS)
     if not was_finished:
-        rest = same_settings(recipe, overrides)
+        rest = same_settings(recipe, overrides, "export")
         note(f"Student in {out}. Next: distill export {out} --data {data} --int8 --out runs/bundle{rest}")
     return None

@@ -14,6 +14,7 @@ import click
 
 from distill.core.errors import DistillError
 from distill.core.output.volume import volume
+from distill.core.settings.unread import SHARED
 
 
 def json_asked(_: click.Context, __: click.Parameter, value: bool) -> None:
@@ -31,11 +32,13 @@ def print_json(result: Any) -> None:
     click.echo(json.dumps(tree, indent=1, ensure_ascii=not is_unicode, allow_nan=False))
 
 
-def same_settings(recipe: Path | None, overrides: Sequence[str]) -> str:
-    """The options of a command that another is to have as well, with a blank before them; "" without any."""
+def same_settings(recipe: Path | None, overrides: Sequence[str], table: str) -> str:
+    """The options of a command that another, which reads that `table` of the recipe, is to have as well, with a
+    blank before them; "" without any."""
     words = ["--recipe", str(recipe)] if recipe else []
     for override in overrides:
-        words += ["--set", override]
+        if override.partition(".")[0].strip() in (table, *SHARED):
+            words += ["--set", override]
     return f" {shlex.join(words)}" if words else ""
 
 

@@ -67,7 +67,7 @@ def train_teacher(
     )
     print_json_file(out / METRICS)
     if not was_finished:
-        rest = same_settings(recipe, overrides)
+        rest = same_settings(recipe, overrides, "student")
         note(
             f"Teacher in {out}. Next: distill train-student --data {data} --teacher {out} --out runs/student{rest}"
         )

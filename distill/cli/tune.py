@@ -63,7 +63,7 @@ def tune(
     from distill.core.storage.files import refuse_overwriting, write_text
 
     require("optuna", "distill tune")
-    start = Recipe.load(recipe, overrides)
+    start = Recipe.load(recipe, overrides, ["teacher"], varied=True)
     from distill.api import read_by_recipe
     from distill.core.tracking import choose_trackers
 

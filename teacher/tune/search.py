@@ -75,9 +75,7 @@ class Trial:
 
 def rate_of(base: TeacherConfig) -> str:
     """The learning rate that is searched: that of pretrained encoders, or the head's if none of them is trained."""
-    text = base.head.modalities != "image" and base.text.fine_tuned
-    image = base.head.modalities != "text" and base.image.trainable and base.image.pretrained
-    return "learning_rate" if text or image else "head_learning_rate"
+    return "learning_rate" if base.fine_tunes else "head_learning_rate"
 
 
 def search_space(base: TeacherConfig) -> dict[str, list[Value]]:

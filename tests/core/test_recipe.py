@@ -160,3 +160,64 @@ def test_a_bad_recipe_file_is_named(tmp_path: Path) -> None:
     path.write_text("[teacher\n")
     with pytest.raises(RecipeError, match=r"bad\.toml: not readable as TOML"):
         Recipe.load(path)
+
+
+UNREAD = {
+    "teacher.asymmetric.clip=0.1": "teacher.loss=focal",
+    "teacher.focal.gamma=1 teacher.loss=asymmetric": "teacher.loss=asymmetric",
+    "teacher.focal.alpha=0.5 teacher.class_weights=focal_alpha": "teacher.class_weights=focal_alpha takes it",
+    "teacher.patience=9 teacher.epochs=0": "teacher.epochs=0 fits the head once",
+    "teacher.text.static_width=64": "teacher.text.model is not static:",
+    "teacher.text.pooling=cls teacher.text.ngrams=only": "teacher.text.ngrams=only has no encoder",
+    "teacher.augment.image_views=2": "teacher.augment.image_strength=0 changes no image",
+    "teacher.augment.image_views=2 teacher.augment.image_strength=1 teacher.image.trainable=true": "sees new views",
+    "student.learning_rate=1 student.text.model=static:x student.image.trainable=false": "head_learning_rate",
+    "student.head.modality_dropout=0.3 student.head.modalities=text": "leaves one modality",
+    "student.distill.temperature=3 student.distill.soft_targets=0": "student.distill.soft_targets=0",
+    "student.distill.held_out=true student.distill.soft_targets=0": "learns nothing of the teacher's logits",
+    "export.calibration=minmax export.matmuls=dynamic export.convolutions=float": "calibrates nothing",
+}
+
+
+@pytest.mark.parametrize("words", UNREAD)
+def test_a_setting_that_another_switches_off_is_warned_of(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked, *others = words.split()
+    Recipe.load(None, others)
+    assert "changes nothing" not in capsys.readouterr().err
+    Recipe.load(None, [asked, *others])
+    warned = " ".join(capsys.readouterr().err.split())
+    assert f"{asked.partition('=')[0]} changes nothing: " in warned
+    assert UNREAD[words] in warned
+    assert warned.count("changes nothing") == 1
+
+
+def test_a_setting_of_another_command_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    Recipe.load(None, {"teacher.epochs": 3, "student.epochs": 2, "labels.one_label": True}, ["student"])
+    warned = " ".join(capsys.readouterr().err.split())
+    assert warned == "warning: teacher.epochs changes nothing here: this command reads student.*"
+
+
+def test_of_a_file_a_table_is_named_once_and_for_what_differs_from_the_defaults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[teacher.asymmetric]\nclip = 0.1\ngamma_positive = 2.0\n[student.image]\nsize = 128\n")
+    only_text = ["student.head.modalities=text"]
+    Recipe.load(path, only_text, ["teacher", "student"])
+    warned = " ".join(capsys.readouterr().err.split())
+    assert f"{path}: [teacher.asymmetric] changes nothing: teacher.loss=focal" in warned
+    assert (
+        f"{path}: [student.image] changes nothing: student.head.modalities=text leaves that encoder out" in warned
+    )
+    assert warned.count("changes nothing") == 2
+    Recipe.load(path, only_text, ["export"])  # a file is for all commands
+    Recipe.load(path, (), ["teacher", "student"], varied=True)
+    path.write_text((recipes_folder() / "meme.toml").read_text())
+    Recipe.load(path, only_text)
+    assert "changes nothing:" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(recipes_folder().glob("*.toml")), ids=lambda path: path.name)
+def test_no_recipe_that_we_ship_sets_what_changes_nothing(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Recipe.load(path)
+    assert not capsys.readouterr().err

@@ -17,7 +17,7 @@ from distill.core.errors import ArgumentError, RecipeError
 from distill.core.output.terminal import to_text
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.predictor import load
-from teacher.baseline import PARTS, Baselines, baseline_table, check_use
+from teacher.baseline import PARTS, Baselines, baseline_table, check_use, warn_of_unread
 
 
 def test_every_baseline_is_measured_beside_the_chosen_one(baseline: Path) -> None:
@@ -84,6 +84,15 @@ def test_a_static_encoder_has_no_static_baselines_beside_it(chain: Chain) -> Non
     with pytest.raises(RecipeError, match=r'encoder is static itself; give --use "text \+ image"'):
         check_use(config, chain.splits, "static + image")
     check_use(config, chain.splits, "text")
+
+
+def test_a_setting_that_no_baseline_reads_is_warned_of(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
+    read = ["teacher.text.max_tokens", "teacher.text.static_width", "teacher.folds", "data.columns.text"]
+    unread = ["teacher.epochs", "teacher.learning_rate", "teacher.head.modalities", "teacher.focal.gamma"]
+    warn_of_unread(replace(chain.recipe.teacher, epochs=3), [*read, *unread])
+    warned = " ".join(capsys.readouterr().err.split())
+    assert warned.count("changes nothing") == len(unread)
+    assert all(f"{key} changes nothing" in warned for key in unread)
 
 
 def test_an_unknown_baseline_is_refused(chain: Chain, tmp_path: Path) -> None:

@@ -170,6 +170,13 @@ class ModelConfig:
     threshold_objective: Objective
     seed: int
 
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether training changes an encoder's pretrained weights, which learn at `learning_rate`."""
+        reads, text = self.head.modalities, self.text
+        of_text = reads != "image" and text.fine_tuned and text.trainable and text.ngrams != "only"
+        return of_text or (reads != "text" and self.image.pretrained and self.image.trainable)
+
     def check(self, where: str) -> None:
         """Raise RecipeError for a value out of range; `where` is "teacher" or "student"."""
         check_limits(self, where)

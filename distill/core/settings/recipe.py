@@ -7,7 +7,7 @@ overrides both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -16,8 +16,9 @@ from distill.core.errors import RecipeError
 from distill.core.output.printable import is_printable
 from distill.core.settings.columns import Columns
 from distill.core.settings.limits import check_limits
-from distill.core.settings.model_config import OTHER, ModelConfig
+from distill.core.settings.model_config import ModelConfig
 from distill.core.settings.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
+from distill.core.settings.unread import warn_of_unread
 from distill.core.untrusted import short_repr, shorten
 
 C = TypeVar("C", bound="ModelConfig")
@@ -25,6 +26,7 @@ C = TypeVar("C", bound="ModelConfig")
 MARGIN = 0.01  # of F1, of verdicts: a smaller difference is not worth a teacher or a larger model
 TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
+TABLES = ("teacher", "student", "finetune", "export")  # of which a command reads some
 
 
 @dataclass(frozen=True)
@@ -221,15 +223,25 @@ class Recipe:
     export: ExportConfig
 
     @classmethod
-    def load(cls, path: Path | None = None, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    def load(
+        cls,
+        path: Path | None = None,
+        overrides: Sequence[str] | Mapping[str, Any] = (),
+        reads: Collection[str] = TABLES,
+        varied: bool = False,
+    ) -> Recipe:
         """The packaged defaults, overridden by the file at `path` and then by `overrides`, ["teacher.epochs=12"] or
-        {"teacher.epochs": 12}, with a warning of those that change nothing. Raises RecipeError for an unknown key
-        or an invalid value."""
+        {"teacher.epochs": 12}, with a warning of those that change nothing in a command that `reads` these tables
+        of a training or an export, and of the file's; where settings are `varied`, as by a search, another may yet
+        read them. Raises RecipeError for an unknown key or an invalid value."""
         tree = read_toml(recipes_folder() / "meme.toml")
         tree["data"]["columns"]["cut"] = tree["finetune"]["seed"] = None  # which TOML cannot write
-        keys = list(flatten(tree))
+        defaults, in_file = flatten(tree), {}
+        keys = list(defaults)
         if path is not None:
-            merge_table(tree, read_toml(path), str(path), keys)
+            file = read_toml(path)
+            merge_table(tree, file, str(path), keys)
+            in_file = flatten(file)
         if isinstance(overrides, Mapping):
             for key, value in overrides.items():
                 if not isinstance(key, str):
@@ -241,22 +253,10 @@ class Recipe:
                     raise RecipeError(f'overrides: expected "KEY=VALUE"; got {short_repr(override)}')
                 merge_table(tree, parse_override(override), f"--set {shorten(override)}", keys)
         recipe = build_dataclass(cls, tree, "recipe")
-        recipe._warn_of_unread([overrides] if isinstance(overrides, str) else overrides)
+        changed = [key for key, value in in_file.items() if value != defaults.get(key)]
+        tables = {table: None if varied else getattr(recipe, table) for table in reads}
+        warn_of_unread(tables, asked_keys(overrides), changed, path)
         return recipe
-
-    def _warn_of_unread(self, overrides: Iterable[str]) -> None:
-        """Of settings that were asked for, of an encoder that does not run."""
-        left_out = {
-            (kind, OTHER.get(config.head.modalities, ""))
-            for kind, config in (("teacher", self.teacher), ("student", self.student))
-        }
-        for key in (override.partition("=")[0] for override in overrides):
-            parts = tuple(key.split("."))
-            if parts[:2] in left_out:
-                # Imported here, as --help reads this module and needs none of rich.
-                from distill.core.output.terminal import warn
-
-                warn(f"{key} changes nothing: {parts[0]}.head.modalities leaves that encoder out")
 
 
 def override_config(config: C, overrides: Sequence[str], where: str) -> C:
@@ -265,7 +265,14 @@ def override_config(config: C, overrides: Sequence[str], where: str) -> C:
     tree = {where: dataclasses.asdict(config)}
     for override in overrides:
         merge_table(tree, parse_override(override), f"--set {shorten(override)}")
-    return build_dataclass(type(config), tree[where], where)
+    config = build_dataclass(type(config), tree[where], where)
+    warn_of_unread({where: config}, asked_keys(overrides))
+    return config
+
+
+def asked_keys(overrides: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    """The keys of `overrides`, which are those of `Recipe.load`."""
+    return [key.partition("=")[0].strip() for key in ([overrides] if isinstance(overrides, str) else overrides)]
 
 
 def choices(key: str) -> tuple[str, ...]:
