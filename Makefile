@@ -11,7 +11,7 @@ TEST_PROCESSES ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 EMULATE = PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/emulate.sh
 
-.PHONY: install demo test slow check optimum edge wheel-smoke emulation campaign real docs clean
+.PHONY: install demo test slow check optimum dist edge wheel-smoke emulation campaign real docs clean
 
 install: $(VENV)/ready
 
@@ -52,9 +52,12 @@ optimum: $(OPTIMUM)/ready  ## the peer that needs transformers 4, and with it th
 demo/bundle/manifest.json: | install
 	$(MAKE) demo
 
-edge: demo/bundle/manifest.json  ## sdist, then a wheel from it; the wheel alone, without torch, predicts with the demo's Bundle
-	rm -rf $(EDGE) dist
+dist: install  ## the sdist, and the wheel from it
+	rm -rf dist
 	$(BIN)/python -m build --quiet --outdir dist
+
+edge: dist demo/bundle/manifest.json  ## the wheel alone, without torch, predicts with the demo's Bundle
+	rm -rf $(EDGE)
 	$(PYTHON) -m venv $(EDGE)
 	$(EDGE)/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
 	$(EDGE)/bin/python -m pip check
@@ -62,8 +65,7 @@ edge: demo/bundle/manifest.json  ## sdist, then a wheel from it; the wheel alone
 	cd $(EDGE) && bin/python -c "from distill.core.settings.recipe import Recipe; Recipe.load()"
 	cd $(EDGE) && bin/distill predict ../demo/bundle ../demo/data/images --out predictions.jsonl --overwrite && wc -l predictions.jsonl
 
-wheel-smoke: demo/bundle/manifest.json  ## the wheel, with the demo's Bundle, on the oldest and newest Python here
-	$(BIN)/python -m build --quiet --wheel --outdir dist
+wheel-smoke: dist demo/bundle/manifest.json  ## the wheel, with the demo's Bundle, on the oldest and newest Python here
 	tests/wheel/smoke.sh demo/bundle demo/data/images dist/*.whl
 
 emulation: demo/bundle/manifest.json  ## Bundles on arm64 and on x86 without VNNI, emulated (needs qemu-user-static)
