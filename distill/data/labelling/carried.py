@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 from distill.data.column_survey import EMPTY_WORDS, flag_of, is_missing
 from distill.data.columns import Columns
 from distill.data.labelling.python_cells import unwritten
+from distill.data.labelling.separators import LISTS
 from distill.data.labels import LabelSet
 from distill.data.likeness import label_key
 from distill.data.roles import could_be
 
-BETWEEN = re.compile(r"[|,;\t]")
 CLASSES = ("label", "labels", "class")  # columns in which a number is a label
 
 
@@ -28,7 +27,7 @@ def carries_label(row: Mapping[str, Any], said: Columns, labels: LabelSet) -> bo
     if any(flag_of(row[name]) is not None for name in labels.names if name in row):
         return True
     return any(
-        not known.isdisjoint(map(label_key, _names(row[name])))
+        not known.isdisjoint(map(label_key, _names(row[name], said.separator)))
         or (name.lower() in CLASSES and not _is_empty(row[name]) and _is_class(row[name]))
         for name in could_be("labels", row)
     )
@@ -46,8 +45,9 @@ def _is_class(value: Any) -> bool:
     return str(value).strip().isdecimal()
 
 
-def _names(value: Any) -> Iterator[str]:
-    """The names in a cell: one, several with a separator, or those of a list, also as it is written in CSV."""
+def _names(value: Any, separator: str) -> Iterator[str]:
+    """The names in a cell: one, several with any usual separator or the one that is said, or those of a list, also
+    as it is written in CSV."""
     value = unwritten(value)
     if isinstance(value, Mapping):
         yield from (str(name) for name, known in value.items() if known is not None)
@@ -55,4 +55,6 @@ def _names(value: Any) -> Iterator[str]:
         yield from map(str, value)
     elif isinstance(value, str):
         yield value
-        yield from BETWEEN.split(value)
+        yield from LISTS.split(value)
+        if separator:
+            yield from value.split(separator)

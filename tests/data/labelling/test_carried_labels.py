@@ -19,6 +19,7 @@ LABELS = LabelSet(("glad", "sad"))
         {"labels": ["sad"]},
         {"labels": "Sad"},
         {"label": "war|glad"},
+        {"label": "war\nglad"},
         {"tags": "['sad', 'war']"},
         {"labels": {"sad": 0, "glad": None}},
         {"label": "0"},
@@ -47,6 +48,12 @@ def test_a_row_with_a_label_of_the_set_is_labelled(row: dict[str, Any]) -> None:
 )
 def test_an_empty_cell_and_other_words_are_no_label(row: dict[str, Any]) -> None:
     assert not carries_label({"id": "1", "text": "sad"} | row, Columns(), LABELS)
+
+
+def test_the_separator_that_is_said_stands_between_labels() -> None:
+    row = {"labels": "war / glad"}
+    assert carries_label(row, Columns(separator="/"), LABELS)
+    assert not carries_label(row, Columns(), LABELS)
 
 
 def test_the_columns_that_are_said_are_labels_whatever_they_hold() -> None:
