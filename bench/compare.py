@@ -143,7 +143,7 @@ def compare(new: BenchReport, old: BenchReport, rules: Sequence[Rule]) -> Compar
 def _machines_apart(new: BenchReport, old: BenchReport) -> str:
     parts = (
         ("CPU", new.machine.cpu, old.machine.cpu),
-        (f"int8 target of {new.machine.cpu}", new.machine.int8_target, old.machine.int8_target),
+        (f"int8 target of {new.machine.cpu}", new.machine.int8, old.machine.int8),
         ("threads", new.own.timings[0].threads, old.own.timings[0].threads),
         ("batch", new.own.timings[0].batch, old.own.timings[0].batch),
     )

@@ -202,7 +202,7 @@ def footnotes(report: BenchReport) -> list[str]:
     m, c, constant, timing = report.machine, report.conditions, report.constant, report.rows[0].timings[0]
     accuracies = "".join(f", {group.title} {group.accuracy.value:.3f}" for group in constant.groups or ())
     notes = [
-        f"{m.cpu} ({m.int8_target}), {m.cores} cores, {timing.threads} thread(s), batch {timing.batch}, "
+        f"{m.cpu} ({m.int8}), {m.cores} cores, {timing.threads} thread(s), batch {timing.batch}, "
         f"{timing.calls} calls each in interleaved rounds of the same {c.calls_a_round} examples, short to long; "
         f"end to end from image file{_image_sizes(c.images)} and text to labels; peak MB is the whole process.",
         f"Quality on {c.split} ({c.examples} examples); thresholds {_origins(report.rows)}; macro-F1 counts "

@@ -25,7 +25,7 @@ def measure(bundles: Mapping[str, Path], calls: int, examples: Sequence[Example]
         costs[variant.name] = Cost(times.timings[0].p50, variant.size_bytes, times.memory.peak_bytes)
     return Measurement(
         costs=costs,
-        machine=f"{here.name}, {here.int8_target}, {here.system}",
+        machine=f"{here.name}, {here.int8}, {here.system}",
         cpu=here.cpu,
         cores=here.cores,
         threads=threads,

@@ -17,7 +17,7 @@ from distill.core.errors import BenchError
 from distill.core.output.terminal import note
 from distill.core.storage.files import write_text
 from distill.data.dataset import read_splits
-from experiments.results import PATH, ROOT, conditions, data_option, distill, notes, read, table, write
+from experiments.results import PATH, ROOT, conditions, data_option, distill, notes, processor, read, table, write
 
 STEPS = ("train-teacher", "train-student", "export")
 RECIPE = """\
@@ -126,5 +126,5 @@ def chain_time() -> str:
         f"{c['examples']} training examples, {c['epochs']} epochs in each of 3 folds and on all; {models['text']} "
         f"and {models['image']} teach {models['student']} and MobileNetV2; the same recipe (adamw, a random head, "
         f"no n-grams) and an empty cache for both; commit {c['before'][:7]} before, {c['git'][:7]} now.",
-        f"{c['cpu']}, {c['cores']} cores, torch {c['packages']['torch']}; one run each.",
+        f"{processor(c)}, {c['cores']} cores, torch {c['packages']['torch']}; one run each.",
     )

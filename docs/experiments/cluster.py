@@ -23,7 +23,7 @@ from distill.runtime.predictor import Predictor
 from distill.runtime.ray.blocks import rows_per_block
 from distill.runtime.ray.predict import predict_on_ray
 from distill.runtime.ray.session import RayOptions
-from experiments.results import bundle_option, conditions, data_option, notes, read, table, timed, write
+from experiments.results import bundle_option, conditions, data_option, notes, processor, read, table, timed, write
 
 WAYS = (("process", 1), ("process", 2), ("ray", 1), ("ray", 2))  # threads of one process; workers of one thread
 
@@ -112,7 +112,7 @@ def rates() -> str:
         f"Two workers to one: {tree['speedup']:.2f} times the rows/s, the median of the rounds.",
         f"{tree['rows']:,} memes, {tree['rounds']} rounds in turns, blocks of {tree['block_rows']}; all four gave "
         f"{'the same bytes' if tree['same_bytes'] else 'DIFFERENT bytes'}.",
-        f"{c['cpu']}, {c['cores']} cores, load {c['load']:.1f} at the start; {bundle['precision']} "
+        f"{processor(c)}, {c['cores']} cores, load {c['load']:.1f} at the start; {bundle['precision']} "
         f"{bundle['kind']} of {bundle['size_bytes'] / 1e6:.1f} MB; {versions}.",
     )
 

@@ -20,7 +20,18 @@ from distill.core.errors import BenchError
 from distill.core.machine.cores import default_threads
 from distill.core.output.terminal import note
 from distill.data.dataset import Example, read_splits
-from experiments.results import PATH, ROOT, bundle_option, conditions, data_option, notes, read, table, write
+from experiments.results import (
+    PATH,
+    ROOT,
+    bundle_option,
+    conditions,
+    data_option,
+    notes,
+    processor,
+    read,
+    table,
+    write,
+)
 from experiments.serve import body, load, served
 
 TOGETHER = 16  # requests to a service at once
@@ -199,7 +210,7 @@ def cores() -> str:
     posts = "; ".join(f"{code}, {n} threads, batch {b}: {value:.0f}" for (code, n, b), value in many.items())
     more = ", ".join(f"{value:.0f} posts a second on {n} cores" for n, value in reckoned.items())
     return table("| ratio", rows) + notes(
-        f"{c['cpu']}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} posts, images of "
+        f"{processor(c)}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} posts, images of "
         f"{c['image_kb_median']:.0f} kB and {c['image_side_median']:.0f} pixels (medians).",
         f"{c['rounds']} interleaved rounds, medians of ratios within a round. Posts a second: {posts}.",
         f"{sum(differing.values())} of {tree['decisions']['all']} decisions differ from those of one worker, in "

@@ -27,7 +27,7 @@ from distill.runtime.predictor import Predictor
 from distill.scoring.bootstrap import ROUNDS, PairedBootstrap, estimate, paired_difference
 from distill.scoring.estimate import Estimate
 from distill.scoring.metrics import bootstrap_draws
-from experiments.results import bundle_option, conditions, data_option, figure, notes, read, table, write
+from experiments.results import bundle_option, conditions, data_option, figure, notes, processor, read, table, write
 
 BAD = 0.5  # a meme whose CER is above it is called misread
 METRICS = ("micro", "macro", "micro_ap")
@@ -141,7 +141,7 @@ def rates() -> str:
         f"{tree['reader']}, {memes['train']} + {memes['dev']} memes; {tree['without_text']} of them without any "
         f"text found, {tree['without_text_typed']} without any typed.",
         f"A meme takes {seconds['p50']:.2f} s of processor time in the median, {seconds['p90']:.2f} s at p90 "
-        f"({c['cpu']}, {c['threads']} thread, other work beside it).",
+        f"({processor(c)}, {c['threads']} thread, other work beside it).",
         "Edits over typed characters, both in lower case, letters and digits alone; docs/experiments/ocr.py "
         "defines them.",
     )

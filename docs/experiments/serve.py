@@ -23,7 +23,18 @@ from distill.core.errors import ServiceError
 from distill.core.output.terminal import note
 from distill.data.dataset import Example, read_splits
 from distill.runtime.predictor import Predictor
-from experiments.results import bundle_option, conditions, data_option, distill, notes, read, table, timed, write
+from experiments.results import (
+    bundle_option,
+    conditions,
+    data_option,
+    distill,
+    notes,
+    processor,
+    read,
+    table,
+    timed,
+    write,
+)
 
 CONCURRENCY = (1, 4, 16, 64)
 Service = tuple[str, int]  # its address and its process
@@ -147,7 +158,7 @@ def loads() -> str:
     rows += [(str(row["concurrency"]), *cells(row)) for row in tree["loads"]]
     c = tree["conditions"]
     return table("at once | requests/s | p50 ms | p99 ms", rows) + notes(
-        f"{c['cpu']}, {c['granted']:g} CPUs shared by service and client; workers: "
+        f"{processor(c)}, {c['granted']:g} CPUs shared by service and client; workers: "
         f"{c['threads'] or 'one a core'}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} memes in turn, images "
         f"of {c['image_kb_median']:.0f} kB and texts of {c['text_characters_median']:.0f} characters (medians), "
         f"sent as JSON; {tree['loads'][0]['requests']} requests each.",

@@ -29,6 +29,7 @@ from experiments.results import (
     data_option,
     distill,
     notes,
+    processor,
     read,
     table,
     write,
@@ -124,7 +125,7 @@ def start() -> str:
         rows.append(_row(f"`distill predict`, {words}: memory at most, MB", most, workers))
     tenths = long["tenths_mb"]
     return table("| now | before | ratio", rows) + notes(
-        f"{c['cpu']}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} posts, images of "
+        f"{processor(c)}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} posts, images of "
         f"{c['image_kb_median']:.0f} kB and {c['image_side_median']:.0f} pixels (medians).",
         f"Each a fresh process with files in the system's cache; {c['rounds']} interleaved rounds, medians, and of "
         "ratios within a round.",

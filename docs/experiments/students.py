@@ -16,7 +16,7 @@ from distill.core.errors import BenchError, RunError
 from distill.core.storage.files import read_json, write_json
 from distill.data.run_folder import METRICS, read_run
 from experiments import results
-from experiments.results import PATH, f1_cells, figure, measured, named, notes, read, table
+from experiments.results import PATH, f1_cells, figure, measured, named, notes, processor, read, table
 
 F1 = "micro-F1 [95 %] | macro-F1 [95 %] | micro-AP"
 VERDICTS = {"6 layers": "verdict-six", "3 layers": "verdict-three"}
@@ -233,7 +233,7 @@ def sizes() -> str:
     headings = f"student | layers | words kept | image | {F1} | dev micro-F1 | dev micro-AP | int8 MB | int8 p50 ms"
     return table(headings, rows) + notes(
         f"F1 and AP out of fold on the training split, and on dev ({c['examples']} memes).",
-        f"Times: {c['cpu']}, {c['calls']} calls each in interleaved rounds, batch {c['batch']}, {c['threads']} "
+        f"Times: {processor(c)}, {c['calls']} calls each in interleaved rounds, batch {c['batch']}, {c['threads']} "
         "thread, image file to labels.",
         f"The medians of rounds moved by up to {spread:.0%}.",
     )

@@ -30,6 +30,7 @@ from experiments.results import (
     measured,
     named,
     notes,
+    processor,
     read,
     table,
     timed,
@@ -181,7 +182,8 @@ def teachers(name: str) -> str:
     return table(headings, rows) + notes(
         f"{balanced['examples']} training memes out of fold, {balanced['folds']} folds, {means}; {tree['dev']} dev "
         "memes stop each training.",
-        f"{s['image']} + {s['text']}, at most {s['epochs']} epochs, {s['precision']}; {tree['conditions']['cpu']}.",
+        f"{s['image']} + {s['text']}, at most {s['epochs']} epochs, {s['precision']}; "
+        f"{processor(tree['conditions'])}.",
         "Thresholds cross-fitted over rows, for the mean of both F1 unless the column says otherwise.",
     )
 
@@ -215,5 +217,5 @@ def epochs() -> str:
         rows.append((name, spread, f"{tree['ratio'][name]:.2f}"))
     c, rounds = tree["conditions"], len(tree["seconds"]["concat"])
     return table(" | s an epoch, median (least – most) | of text alone, median of the rounds", rows) + notes(
-        f"{c['examples']} memes, {rounds} rounds in turns, {c['threads']} thread(s), {c['cpu']}."
+        f"{c['examples']} memes, {rounds} rounds in turns, {c['threads']} thread(s), {processor(c)}."
     )

@@ -12,7 +12,7 @@ import click
 import torch
 
 from distill.core.output.terminal import note
-from experiments.results import conditions, notes, read, table, write
+from experiments.results import conditions, notes, processor, read, table, write
 
 BATCH, TOKENS = 16, 64
 WAYS = {
@@ -86,6 +86,6 @@ def ways() -> str:
         for way in WAYS
     ]
     return table(" | two threads, s a step | so, s a step | times as quick", rows) + notes(
-        f"Training in bf16, {c['batch']} texts of {c['tokens']} tokens a step, {c['steps']} steps; {c['cpu']}, "
+        f"Training in bf16, {c['batch']} texts of {c['tokens']} tokens a step, {c['steps']} steps; {processor(c)}, "
         f"{c['cores']} cores, torch {c['packages']['torch']}."
     )

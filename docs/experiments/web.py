@@ -22,7 +22,19 @@ from distill.runtime.predictor import Predictor
 from distill.runtime.web.onnxruntime_web import PACKAGE, load_runtime
 from distill.runtime.web.page import write_page
 from distill.scoring.probabilities import to_probabilities
-from experiments.results import PATH, ROOT, conditions, data_option, named, notes, read, table, timed, write
+from experiments.results import (
+    PATH,
+    ROOT,
+    conditions,
+    data_option,
+    named,
+    notes,
+    processor,
+    read,
+    table,
+    timed,
+    write,
+)
 
 ENLARGED = 4
 WARM_UP = 5
@@ -177,7 +189,7 @@ def answers() -> str:
     c = tree["conditions"]
     counts = "images | other tokens | other pixels (most) | logits differ by, at most | allowed | flipped"
     return table(f" | {counts} | page ms: read, model | Predictor ms: read, model", rows) + notes(
-        f"{c['cpu']}, {c['browser']}, {c['runtime']}; the Predictor on onnxruntime {c['onnxruntime']}, "
+        f"{processor(c)}, {c['browser']}, {c['runtime']}; the Predictor on onnxruntime {c['onnxruntime']}, "
         f"{c['native_threads']} thread, batch {c['batch']}. Page and Predictor took turns.",
         "Medians, on a machine of two cores that did other work too: take the ratios, not the milliseconds.",
     )

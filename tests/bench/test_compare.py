@@ -292,9 +292,15 @@ def test_few_rounds_give_no_interval_and_a_broken_rule_says_so() -> None:
     )
 
 
-def on(cpu: str = "Cortex-A76", int8_target: str = "arm", threads: int = 1, batch: int = 1) -> BenchReport:
+def on(
+    cpu: str = "Cortex-A76",
+    int8_target: str = "arm",
+    threads: int = 1,
+    batch: int = 1,
+    flags: tuple[str, ...] = (),
+) -> BenchReport:
     one = own(report(), timings=(replace(timing(CALM), threads=threads, batch=batch),))
-    return replace(one, machine=replace(one.machine, cpu=cpu, int8_target=int8_target))
+    return replace(one, machine=replace(one.machine, cpu=cpu, int8_target=int8_target, flags=flags))
 
 
 @pytest.mark.parametrize(
@@ -302,6 +308,7 @@ def on(cpu: str = "Cortex-A76", int8_target: str = "arm", threads: int = 1, batc
     [
         (on(cpu="Ryzen"), "CPU Ryzen against Cortex-A76"),
         (on(int8_target="vnni"), "int8 target of Cortex-A76 vnni against arm"),
+        (on(flags=("amx_int8",)), "int8 target of Cortex-A76 arm, AMX against arm"),
         (on(threads=4), "threads 4 against 1"),
         (on(batch=8), "batch 8 against 1"),
     ],
