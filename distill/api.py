@@ -22,6 +22,7 @@ from distill.core.output.transcript import recorded
 from distill.core.package_guard import require_own
 from distill.core.settings.columns import Columns
 from distill.core.settings.recipe import MARGIN
+from distill.core.settings.unread import unread_in_export
 from distill.core.storage.files import (
     read_json,
     refuse_existing,
@@ -175,18 +176,17 @@ def fit_baselines(
     """
     require_own("teacher")
     folder = _output(out, data, *_given(unlabelled=unlabelled))
-    settings = _recipe(recipe, overrides, "teacher", one_label=one_label, varied=True)
-    trackers = _trackers(report_to, settings)
-    from distill.core.settings.recipe import asked_keys
     from distill.training.following import follow
     from distill.training.run_writer import RunStart, claim_run
     from teacher import baseline
 
+    unread = baseline.unread_settings()
+    settings = _recipe(recipe, overrides, "teacher", one_label=one_label, varied=True, unread=unread)
+    trackers = _trackers(report_to, settings)
     if use is not None:
         check_choice("use", use, tuple(baseline.PARTS))
     config, splits = settings.teacher, _with_unlabelled(read_by_recipe(data, settings, columns), unlabelled)
     baseline.check_use(config, splits, use)  # before a run is deleted for it
-    baseline.warn_of_unread(config, asked_keys(overrides or ()))
     depends_on = {"baseline": use or "the best"} | _answered(folds=True, splits=splits)
     start = RunStart("teacher", config, splits, depends_on)
     with using_device(device), claim_run(folder, start, resume, overwrite) as is_unfinished:
@@ -326,7 +326,12 @@ def search_student(
     sources = TeacherSources.of(teacher, teacher_answers, answers_are)
     file = None if ladder is None else to_path("ladder", ladder)
     folder = _output(out, data, *sources.paths(), *_given(ladder=ladder, unlabelled=unlabelled))
-    settings = _recipe(recipe, overrides, "student", "export", one_label=one_label, varied=True)
+    settings = _recipe(
+        *(recipe, overrides, "student", "export"),
+        one_label=one_label,
+        varied=True,
+        unread={"student.out_of_fold": "candidates are judged out of fold"},
+    )
     trackers = _trackers(report_to, settings)
     splits = read_by_recipe(data, settings, columns, next(iter(sources.runs), None))
     splits = _with_unlabelled(splits, unlabelled)
@@ -427,7 +432,7 @@ def export(
     check_choice("runtime", runtime, RUNTIMES)
     request_target, folder = _target(target), _output(out, data, student)
     refuse_working_directory(folder)
-    settings = _recipe(recipe, overrides, "export")
+    settings = _recipe(recipe, overrides, "export", unread=unread_in_export(precision, runtime))
     config, splits = settings.export, read_by_recipe(data, settings, columns, student)
     from distill.core.output.terminal import note
     from distill.model.checkpoint import Checkpoint
@@ -578,12 +583,12 @@ def select(
 
 
 def _recipe(
-    path: PathLike | None, overrides: Overrides, *reads: str, one_label: bool = False, varied: bool = False
+    path: PathLike | None, overrides: Overrides, *reads: str, one_label: bool = False, **how: Any
 ) -> Recipe:
-    """As `Recipe.load`."""
+    """As `Recipe.load`, which takes `how`."""
     from distill.core.settings.recipe import Recipe
 
-    recipe = Recipe.load(None if path is None else to_path("recipe", path), overrides or (), reads, varied)
+    recipe = Recipe.load(None if path is None else to_path("recipe", path), overrides or (), reads, **how)
     return replace(recipe, labels=replace(recipe.labels, one_label=True)) if one_label else recipe
 
 

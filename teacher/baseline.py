@@ -7,8 +7,7 @@ can be exported, taught from and compared with.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +17,11 @@ import torch
 from rich.table import Table
 
 from distill.core.errors import BackboneError, DataError, InstallError, RecipeError, RunError
-from distill.core.output.terminal import note, warn
-from distill.core.settings import unread
-from distill.core.settings.model_config import STATIC
-from distill.core.settings.recipe import TeacherConfig
-from distill.core.settings.schema import build_dataclass, flatten
+from distill.core.output.terminal import note
+from distill.core.settings.model_config import STATIC, Augment, Focal
+from distill.core.settings.recipe import Asymmetric, TeacherConfig
+from distill.core.settings.schema import build_dataclass
+from distill.core.settings.unread import ONLY_TRAINING
 from distill.core.storage.files import read_json, write_json
 from distill.data.dataset import Splits
 from distill.data.run_folder import BASELINES
@@ -61,6 +60,10 @@ PARTS = {
     "static + image + n-grams": Part("add", "both", static=True),
 }
 TIMED_POSTS = 20
+FIXED = (  # settings that `_probe_config` has of its own
+    *("text.trainable", "text.ngrams", "image.trainable", "head.fusion", "head.modalities", "head.hidden_size"),
+    *("head_start", "loss", "class_weights", "epochs"),
+)
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,12 @@ def check_use(config: TeacherConfig, splits: Splits, use: str | None) -> None:
     raise DataError(f"--use {use}: no training example has what it reads; choose {', '.join(parts)}")
 
 
-def warn_of_unread(config: TeacherConfig, asked: Sequence[str]) -> None:
-    """Warn of settings, such as "teacher.epochs", that were `asked` for and that no baseline reads."""
-    probes = {name: _probe_config(config, part, config.folds) for name, part in PARTS.items()}
-    own, theirs = flatten(asdict(config)), [flatten(asdict(probe)) for probe in probes.values()]
-    fixed = {f"teacher.{key}" for key, value in own.items() if any(each[key] != value for each in theirs)}
-    for key in (key for key in asked if key in fixed):
-        warn(f"{key} changes nothing here: a baseline fits a head to frozen features once; --use says of which")
-    rest = [key for key in asked if key not in fixed and key != "teacher.text.static_width"]  # static ones read it
-    unread.warn_of_unread({"teacher": probes["text + image + n-grams"]}, rest)
+def unread_settings() -> dict[str, str]:
+    """The keys of a recipe's teacher that a baseline sets itself or does not read, and why."""
+    groups = {"focal": Focal, "asymmetric": Asymmetric, "augment": Augment}
+    keys = [f"{name}.{field.name}" for name, group in groups.items() for field in fields(group)]
+    why = "a baseline fits a head to frozen features once; --use says of which"
+    return {f"teacher.{key}": why for key in (*FIXED, *ONLY_TRAINING, *keys)}
 
 
 def _parts_of(config: TeacherConfig, splits: Splits) -> dict[str, Part]:

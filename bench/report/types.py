@@ -116,7 +116,7 @@ class Machine:
 
     @property
     def int8(self) -> str:
-        """What int8 products run on: the target, and AMX, whose products are several times as quick again."""
+        """What int8 products run on: the target, and AMX where the processor has it, whose peak is another."""
         return f"{self.int8_target}, AMX" if "amx_int8" in self.flags else self.int8_target
 
 

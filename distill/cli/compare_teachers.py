@@ -15,6 +15,7 @@ from distill.cli.results import print_json_file
 from distill.core.output.transcript import recorded
 from distill.core.settings.columns import Columns
 
+UNREAD = {"teacher.folds": "--folds says how many"}
 TRY = re.compile(r"\w[\w +-]*")  # no dot: names of files beside it have one
 
 
@@ -64,18 +65,27 @@ def compare_teachers(
     """
     from dataclasses import asdict
 
-    from distill.core.settings.recipe import Recipe
+    from distill.core.settings.recipe import Recipe, asked_keys
+    from distill.core.settings.unread import find_unread, warn_of_unread
 
-    pairs = [words.partition("=")[::2] for words in tries]
-    shared = Recipe.load(recipe, overrides, ["teacher"], varied=True)
-    recipes = {name: Recipe.load(recipe, (*overrides, *shlex.split(words))) for name, words in pairs}
+    pairs = [(name, shlex.split(words)) for name, _, words in (words.partition("=") for words in tries)]
+    shared = Recipe.load(recipe, overrides, ["teacher"], varied=True, unread=UNREAD)
+    recipes = {name: Recipe.load(recipe, (*overrides, *words), varied=True) for name, words in pairs}
     configs = {name: each.teacher for name, each in recipes.items()}
+    for name, words in pairs:
+        keys = asked_keys(words)
+        found = find_unread(keys, ["teacher"], {"teacher": configs[name]})
+        warn_of_unread(found | {key: UNREAD[key] for key in keys if key in UNREAD}, f"--try {name}: ")
     if other := [name for name, each in recipes.items() if each.labels != shared.labels]:
         raise click.UsageError(f"--try {other[0]}: [labels] is the same for all teachers; set it with --set")
     if len(configs) < len(pairs) or not all(TRY.fullmatch(name) for name in configs):
         raise click.UsageError(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"
         )
+    names = list(configs)
+    for name in names[1:]:
+        if twin := next((each for each in names[: names.index(name)] if configs[each] == configs[name]), None):
+            raise click.UsageError(f"--try: {twin} and {name} are the same teacher")
     from distill.api import baselines, read_by_recipe
     from distill.core.storage.files import refuse_overwriting, write_text
     from distill.core.tracking import choose_trackers

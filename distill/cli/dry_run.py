@@ -30,7 +30,10 @@ def plan_teacher(
     unlabelled: Path | None = None,
 ) -> TrainingPlan:
     """Of `distill train-teacher`. Raises as it does."""
-    settings, splits = _read(data, out, recipe, overrides, columns, ["teacher"], unlabelled=unlabelled)
+    from distill.core.settings.recipe import Recipe
+
+    settings = Recipe.load(recipe, overrides, ["teacher"])
+    splits = _read(data, out, settings, columns, unlabelled=unlabelled)
     from teacher.train import check_unlabelled
 
     check_unlabelled(settings.teacher, unlabelled)
@@ -62,9 +65,10 @@ def plan_student(
     unlabelled: Path | None = None,
 ) -> TrainingPlan:
     """Of `distill train-student`, which trains so many `arms`. Raises as it does."""
-    settings, splits = _read(
-        data, out, recipe, overrides, columns, ["student"], next(iter(sources.runs), None), unlabelled
-    )
+    from distill.core.settings.recipe import Recipe
+
+    settings = Recipe.load(recipe, overrides, ["student"])
+    splits = _read(data, out, settings, columns, next(iter(sources.runs), None), unlabelled)
     from distill.training.rehearsal import TrainingTask, rehearse
     from student.train import DistillationTargets, fit_student
     from teacher.teachers import Teachers
@@ -95,7 +99,10 @@ def plan_finetune(
     sources: TeacherSources,
 ) -> TrainingPlan:
     """Of `distill finetune-int8`. Raises as it does."""
-    settings, splits = _read(data, out, recipe, overrides, columns, ["finetune"], student)
+    from distill.core.settings.recipe import Recipe
+
+    settings = Recipe.load(recipe, overrides, ["finetune"])
+    splits = _read(data, out, settings, columns, student)
     from distill.core.machine.cpu import detect_target, weight_limit
     from distill.model.checkpoint import Checkpoint
     from distill.training.rehearsal import TrainingTask, rehearse
@@ -126,10 +133,10 @@ def plan_search(
     unlabelled: Path | None = None,
 ) -> TrainingPlan:
     """Of `distill search-student`, from its first candidate, and if every round keeps half. Raises as it does."""
-    settings, splits = _read(
-        *(data, out, recipe, overrides, columns, ["student", "export"], next(iter(sources.runs), None), unlabelled),
-        varied=True,
-    )
+    from distill.core.settings.recipe import Recipe
+
+    settings = Recipe.load(recipe, overrides, ["student", "export"], varied=True)
+    splits = _read(data, out, settings, columns, next(iter(sources.runs), None), unlabelled)
     from bench.search.run import lesson_of
     from distill.core.output.terminal import note
     from distill.training.rehearsal import TrainingTask, rehearse
@@ -220,21 +227,15 @@ def _show_table(title: str, rows: dict[str, str]) -> None:
 def _read(
     data: Path,
     out: Path,
-    recipe: Path | None,
-    overrides: Sequence[str],
+    settings: Recipe,
     columns: Columns,
-    reads: Sequence[str],
     run: Path | None = None,
     unlabelled: Path | None = None,
-    varied: bool = False,
-) -> tuple[Recipe, Splits]:
-    """The settings and the data, checked as the training does."""
+) -> Splits:
+    """The data, checked as the training does."""
     from distill.api import read_by_recipe
-    from distill.core.settings.recipe import Recipe
     from distill.core.storage.files import refuse_overwriting
     from distill.data.unlabelled import with_unlabelled
 
-    settings = Recipe.load(recipe, overrides, reads, varied)
     refuse_overwriting(out, data, *([] if unlabelled is None else [unlabelled]))
-    splits = read_by_recipe(data, settings, columns, run)
-    return settings, with_unlabelled(splits, unlabelled)
+    return with_unlabelled(read_by_recipe(data, settings, columns, run), unlabelled)

@@ -157,6 +157,7 @@ def export(
     from distill import api
     from distill.core.output.terminal import note, output
     from distill.core.settings.recipe import Recipe
+    from distill.core.settings.unread import unread_in_export
 
     page = out.with_name(f"{out.name}-web")
     precision: Any = "int8" if int8 else "int4" if int4 else "fp32"
@@ -165,7 +166,7 @@ def export(
             run,
             data,
             (precision, target, out, embed, overwrite, runtime),
-            Recipe.load(recipe, overrides, ["export"]),
+            Recipe.load(recipe, overrides, ["export"], unread=unread_in_export(precision, runtime)),
             columns,
         )
     if web:  # refuse the page before the long work, not after it

@@ -37,7 +37,7 @@ def same_settings(recipe: Path | None, overrides: Sequence[str], table: str) -> 
     blank before them; "" without any."""
     words = ["--recipe", str(recipe)] if recipe else []
     for override in overrides:
-        if override.partition(".")[0].strip() in (table, *SHARED):
+        if override.partition("=")[0].partition(".")[0].strip() in (table, *SHARED):
             words += ["--set", override]
     return f" {shlex.join(words)}" if words else ""
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from distill.cli.options import SEED, column_options, dry_run_option, training_options
-from distill.cli.results import print_json_file
+from distill.cli.results import print_json_file, same_settings
 from distill.core.extras import can_plot, install_command, require
 from distill.core.output.transcript import recorded
 from distill.core.settings.columns import Columns
@@ -125,7 +125,7 @@ def tune(
         output.print(table)
         print_json_file(out / STUDY)
     say_written()
-    options = [*(["--recipe", str(recipe)] if recipe else []), *(w for o in overrides for w in ("--set", o))]
+    options = shlex.split(same_settings(recipe, overrides, "teacher"))
     command = compare_command(base, best.trial, data, Path(f"{out}-judged"), options)
     for line in (*summary_lines(best, base, len(finished)), f"Next: {shlex.join(command)}"):
         note(line)

@@ -82,7 +82,7 @@ def conditions(examples: Sequence[Example] = (), packages: Iterable[str] = (), *
 
 
 def processor(conditions: Mapping[str, Any]) -> str:
-    """Its name, and whether it has AMX, which multiplies several times as quick."""
+    """Its name, and whether it has AMX, whose times compare with no other's."""
     return f"{conditions['cpu']} with AMX" if "amx_int8" in conditions.get("flags", ()) else str(conditions["cpu"])
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from distill.core.errors import RecipeError, RunError
 from distill.core.output.terminal import note, output, warn
 from distill.core.settings.columns import Columns
-from distill.core.settings.recipe import TeacherConfig, override_config
+from distill.core.settings.recipe import TeacherConfig, asked_keys, override_config
+from distill.core.settings.unread import find_unread, warn_of_unread
 from distill.data import lineage
 from distill.data.checks import check_splits, refuse_unknown_labels
 from distill.data.dataset import Example, encode_targets
@@ -25,6 +26,7 @@ from teacher.retrain.report import RetrainReport, f1_table, show_drift, write_re
 from teacher.train import fit_teacher
 
 FIXED = ("text", "image", "head")  # settings that the weights depend on
+HEAD_START = "teacher.head_start"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,10 @@ def retrain_config(old: Checkpoint, overrides: tuple[str, ...]) -> TeacherConfig
     for name in FIXED:
         if getattr(new, name) != getattr(config, name):
             raise RecipeError(f"teacher.{name}: cannot be changed, the weights of {old.folder} are made for it")
+    found = find_unread(keys := asked_keys(overrides), ["teacher"], {"teacher": new})
+    if new.epochs and HEAD_START in keys:
+        found[HEAD_START] = "a training goes on from the head that it has"
+    warn_of_unread(found)
     return new
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from distill.core.errors import RecipeError
 from distill.core.settings.recipe import Recipe, recipes_folder
+from distill.core.settings.unread import unread_in_export
 
 
 @pytest.mark.parametrize("path", sorted(recipes_folder().glob("*.toml")), ids=lambda path: path.name)
@@ -167,14 +168,17 @@ UNREAD = {
     "teacher.focal.gamma=1 teacher.loss=asymmetric": "teacher.loss=asymmetric",
     "teacher.focal.alpha=0.5 teacher.class_weights=focal_alpha": "teacher.class_weights=focal_alpha takes it",
     "teacher.patience=9 teacher.epochs=0": "teacher.epochs=0 fits the head once",
-    "teacher.text.static_width=64": "teacher.text.model is not static:",
+    "student.patience=9 student.epochs=0": "student.epochs=0 fits the head once",
+    "teacher.text.static_width=64": "teacher.text.model is no static: encoder",
     "teacher.text.pooling=cls teacher.text.ngrams=only": "teacher.text.ngrams=only has no encoder",
+    "teacher.image.weights=x teacher.image.model=google/vit": "teacher.image.model is none of torchvision's",
     "teacher.augment.image_views=2": "teacher.augment.image_strength=0 changes no image",
     "teacher.augment.image_views=2 teacher.augment.image_strength=1 teacher.image.trainable=true": "sees new views",
+    "student.augment.image_strength=1 student.head.modalities=text": "student.head.modalities=text reads no image",
     "student.learning_rate=1 student.text.model=static:x student.image.trainable=false": "head_learning_rate",
+    "student.image.fit=crop student.head.modalities=text": "leaves that encoder out",
     "student.head.modality_dropout=0.3 student.head.modalities=text": "leaves one modality",
     "student.distill.temperature=3 student.distill.soft_targets=0": "student.distill.soft_targets=0",
-    "student.distill.held_out=true student.distill.soft_targets=0": "learns nothing of the teacher's logits",
     "export.calibration=minmax export.matmuls=dynamic export.convolutions=float": "calibrates nothing",
 }
 
@@ -191,13 +195,44 @@ def test_a_setting_that_another_switches_off_is_warned_of(words: str, capsys: py
     assert warned.count("changes nothing") == 1
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["teacher.head.modalities=image", "teacher.text.ngrams=off", "teacher.text.model=x"],  # both are looked at
+        ["student.epochs=0", "student.decay_per_epoch=1"],  # a finetune-int8 of it reads the schedule
+        {"teacher.loss": "asymmetric", "teacher.asymmetric.clip": 0.1},
+        ["student.text.model=static:x", "student.learning_rate=1", "student.image.trainable=true"],
+        ["export.calibration=minmax", "export.convolutions=float"],
+    ],
+)
+def test_a_setting_that_is_read_is_not_warned_of(overrides: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    Recipe.load(None, overrides)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"teacher.asymmetric.clip": 0.1, "teacher.asymmetric.gamma_negative": 1},
+        {"teacher": {"asymmetric": {"clip": 0.1, "gamma_negative": 1}}},
+        ["teacher.asymmetric={clip=0.1, gamma_negative=1}"],
+        [" teacher.asymmetric.clip = 0.1", "teacher.asymmetric.gamma_negative=1"],
+    ],
+)
+def test_settings_are_known_however_they_are_written(overrides: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    Recipe.load(None, overrides)
+    warned = " ".join(capsys.readouterr().err.split())
+    both = "teacher.asymmetric.clip, teacher.asymmetric.gamma_negative"
+    assert warned == f"warning: {both} change nothing: teacher.loss=focal"
+
+
 def test_a_setting_of_another_command_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     Recipe.load(None, {"teacher.epochs": 3, "student.epochs": 2, "labels.one_label": True}, ["student"])
     warned = " ".join(capsys.readouterr().err.split())
-    assert warned == "warning: teacher.epochs changes nothing here: this command reads student.*"
+    assert warned == "warning: teacher.epochs changes nothing: this command reads student.*"
 
 
-def test_of_a_file_a_table_is_named_once_and_for_what_differs_from_the_defaults(
+def test_of_a_file_what_differs_from_the_defaults_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "mine.toml"
@@ -205,16 +240,36 @@ def test_of_a_file_a_table_is_named_once_and_for_what_differs_from_the_defaults(
     only_text = ["student.head.modalities=text"]
     Recipe.load(path, only_text, ["teacher", "student"])
     warned = " ".join(capsys.readouterr().err.split())
-    assert f"{path}: [teacher.asymmetric] changes nothing: teacher.loss=focal" in warned
-    assert (
-        f"{path}: [student.image] changes nothing: student.head.modalities=text leaves that encoder out" in warned
-    )
-    assert warned.count("changes nothing") == 2
+    both = "teacher.asymmetric.clip, teacher.asymmetric.gamma_positive"
+    assert f"{path}: {both} change nothing: teacher.loss=focal" in warned
+    assert f"{path}: student.image.size changes nothing: student.head.modalities=text leaves" in warned
     Recipe.load(path, only_text, ["export"])  # a file is for all commands
     Recipe.load(path, (), ["teacher", "student"], varied=True)
     path.write_text((recipes_folder() / "meme.toml").read_text())
     Recipe.load(path, only_text)
-    assert "changes nothing:" not in capsys.readouterr().err
+    assert str(path) not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("precision", "runtime", "unread"),
+    [
+        ("fp32", "onnxruntime", {"max_f1_drop", "matmuls", "convolutions", "calibration", "allow_slower"}),
+        ("int8", "onnxruntime", set()),
+        ("int4", "onnxruntime", {"matmuls"}),
+        ("int8", "openvino", {"matmuls", "calibration"}),
+    ],
+)
+def test_an_export_says_what_its_precision_does_not_read(
+    precision: str, runtime: str, unread: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {
+        **{"matmuls": "dynamic", "convolutions": "int8", "calibration": "minmax"},
+        **{"max_f1_drop": 0.5, "allow_slower": True},
+    }
+    more = unread_in_export(precision, runtime)
+    Recipe.load(None, {f"export.{key}": value for key, value in given.items()}, ["export"], unread=more)
+    warned = capsys.readouterr().err
+    assert {key for key in given if f"export.{key}" in warned} == unread
 
 
 @pytest.mark.parametrize("path", sorted(recipes_folder().glob("*.toml")), ids=lambda path: path.name)

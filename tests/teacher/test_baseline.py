@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from click.testing import CliRunner
 from distill.cli.main import main
 from distill.core.errors import ArgumentError, RecipeError
 from distill.core.output.terminal import to_text
+from distill.core.settings.schema import flatten
 from distill.model.checkpoint import Checkpoint
 from distill.runtime.predictor import load
-from teacher.baseline import PARTS, Baselines, baseline_table, check_use, warn_of_unread
+from teacher.baseline import PARTS, Baselines, _probe_config, baseline_table, check_use, unread_settings
 
 
 def test_every_baseline_is_measured_beside_the_chosen_one(baseline: Path) -> None:
@@ -86,13 +88,38 @@ def test_a_static_encoder_has_no_static_baselines_beside_it(chain: Chain) -> Non
     check_use(config, chain.splits, "text")
 
 
-def test_a_setting_that_no_baseline_reads_is_warned_of(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
-    read = ["teacher.text.max_tokens", "teacher.text.static_width", "teacher.folds", "data.columns.text"]
-    unread = ["teacher.epochs", "teacher.learning_rate", "teacher.head.modalities", "teacher.focal.gamma"]
-    warn_of_unread(replace(chain.recipe.teacher, epochs=3), [*read, *unread])
-    warned = " ".join(capsys.readouterr().err.split())
-    assert warned.count("changes nothing") == len(unread)
-    assert all(f"{key} changes nothing" in warned for key in unread)
+def test_what_no_baseline_reads_are_the_settings_that_it_has_of_its_own(chain: Chain) -> None:
+    """And those that only a training reads; each of the others is a recipe's."""
+    config = chain.recipe.teacher
+    differing = replace(
+        config,
+        text=replace(config.text, trainable=not config.text.trainable, ngrams="off", layers=1, vocab_size=64),
+        head=replace(config.head, modalities="text"),
+        augment=replace(config.augment, word_edit_rate=0.5, token_mask_rate=0.5, image_strength=0.5),
+        image=replace(config.image, trainable=True),
+        head_start="random",
+        loss="asymmetric",
+        epochs=3,
+    )
+    own = flatten(asdict(differing))
+    probes = [
+        flatten(asdict(_probe_config(differing, part, 2))) for part in PARTS.values() if part.ngrams != "only"
+    ]
+    fixed = {f"teacher.{key}" for key, value in own.items() if any(each[key] != value for each in probes)}
+    unread = set(unread_settings())
+    assert fixed - {"teacher.folds"} <= unread
+    read = {"text.model", "text.layers", "text.vocab_size", "text.static_width", "image.size", "folds", "seed"}
+    assert not unread & {f"teacher.{key}" for key in read}
+
+
+def test_a_setting_that_no_baseline_reads_is_warned_of(chain: Chain, tmp_path: Path) -> None:
+    more = chain.words("teacher.folds=2", "teacher.focal.gamma=1", "teacher.epochs=3", "student.epochs=1")
+    words = ["baseline", "--data", str(chain.data), "--out", str(tmp_path / "run"), "--use", "text"]
+    written = " ".join(CliRunner().invoke(main, [*words, *more]).output.split())
+    keys, nothing, _ = written.partition(" change nothing: a baseline fits a head to frozen features once")
+    assert nothing
+    assert {"teacher.focal.gamma", "teacher.epochs"} <= set(re.split("[, ]+", keys))
+    assert "student.epochs" in written.partition(" change nothing: this command reads teacher.*")[0]
 
 
 def test_an_unknown_baseline_is_refused(chain: Chain, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from distill.core.errors import RecipeError
@@ -18,7 +19,7 @@ from distill.core.settings.columns import Columns
 from distill.core.settings.limits import check_limits
 from distill.core.settings.model_config import ModelConfig
 from distill.core.settings.schema import build_dataclass, flatten, merge_table, nested, parse_override, read_toml
-from distill.core.settings.unread import warn_of_unread
+from distill.core.settings.unread import Unread, find_unread, warn_of_unread
 from distill.core.untrusted import short_repr, shorten
 
 C = TypeVar("C", bound="ModelConfig")
@@ -229,11 +230,13 @@ class Recipe:
         overrides: Sequence[str] | Mapping[str, Any] = (),
         reads: Collection[str] = TABLES,
         varied: bool = False,
+        unread: Unread = MappingProxyType({}),
     ) -> Recipe:
         """The packaged defaults, overridden by the file at `path` and then by `overrides`, ["teacher.epochs=12"] or
         {"teacher.epochs": 12}, with a warning of those that change nothing in a command that `reads` these tables
-        of a training or an export, and of the file's; where settings are `varied`, as by a search, another may yet
-        read them. Raises RecipeError for an unknown key or an invalid value."""
+        of a training or an export, and of the file's. Settings that are `varied`, as by a search, may yet be read
+        with another; `unread` are more that the command does not read, and why. Raises RecipeError for an unknown
+        key or an invalid value."""
         tree = read_toml(recipes_folder() / "meme.toml")
         tree["data"]["columns"]["cut"] = tree["finetune"]["seed"] = None  # which TOML cannot write
         defaults, in_file = flatten(tree), {}
@@ -254,8 +257,10 @@ class Recipe:
                 merge_table(tree, parse_override(override), f"--set {shorten(override)}", keys)
         recipe = build_dataclass(cls, tree, "recipe")
         changed = [key for key, value in in_file.items() if value != defaults.get(key)]
-        tables = {table: None if varied else getattr(recipe, table) for table in reads}
-        warn_of_unread(tables, asked_keys(overrides), changed, path)
+        configs = {} if varied else {table: getattr(recipe, table) for table in reads}
+        asked = asked_keys(overrides)
+        warn_of_unread(find_unread(asked, reads, configs) | {key: unread[key] for key in asked if key in unread})
+        warn_of_unread(find_unread([key for key in changed if key not in asked], TABLES, configs), f"{path}: ")
         return recipe
 
 
@@ -265,14 +270,16 @@ def override_config(config: C, overrides: Sequence[str], where: str) -> C:
     tree = {where: dataclasses.asdict(config)}
     for override in overrides:
         merge_table(tree, parse_override(override), f"--set {shorten(override)}")
-    config = build_dataclass(type(config), tree[where], where)
-    warn_of_unread({where: config}, asked_keys(overrides))
-    return config
+    return build_dataclass(type(config), tree[where], where)
 
 
 def asked_keys(overrides: Sequence[str] | Mapping[str, Any]) -> list[str]:
-    """The keys of `overrides`, which are those of `Recipe.load`."""
-    return [key.partition("=")[0].strip() for key in ([overrides] if isinstance(overrides, str) else overrides)]
+    """The keys of `overrides`, which are those of `Recipe.load`, each with its table."""
+    if isinstance(overrides, Mapping):
+        trees = [nested(key, value) for key, value in overrides.items()]
+    else:
+        trees = [parse_override(words) for words in ([overrides] if isinstance(overrides, str) else overrides)]
+    return list(dict.fromkeys(key for tree in trees for key in flatten(tree)))
 
 
 def choices(key: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from distill.core.settings.model_config import OTHER, ModelConfig
@@ -11,67 +11,103 @@ if TYPE_CHECKING:
     from distill.core.settings.recipe import ExportConfig, StudentConfig, TeacherConfig
 
 SHARED = ("data", "labels", "tracking")  # the tables that every command reads
-ONLY_TRAINING = (  # what a head that is fitted once does not read
-    *("optimizer", "learning_rate", "head_learning_rate", "warmup_epochs", "constant_epochs", "decay_per_epoch"),
-    *("weight_decay", "patience"),
+LOADED = (
+    "model",
+    "weights",
+    "ngrams",
+)  # of an encoder whose answers are not read, what has to be right all the same
+RATES = ("learning_rate", "head_learning_rate", "patience")
+SCHEDULE = ("optimizer", "warmup_epochs", "constant_epochs", "decay_per_epoch", "weight_decay")
+STEPS = (
+    "batch_size",
+    "monitor",
+    "precision",
+    "head.dropout",
+    "head.modality_dropout",
+    "focal.gamma",
+    "focal.alpha",
 )
+ONLY_TRAINING = (*RATES, *SCHEDULE, *STEPS)  # what a head that is fitted once does not read
+
+Unread = Mapping[str, str]  # keys such as "teacher.asymmetric.clip", and why they change nothing
+Rules = Iterator[tuple[str, str]]
 
 
-def warn_of_unread(
-    tables: Mapping[str, Any], asked: Iterable[str], in_file: Iterable[str] = (), file: object = ""
-) -> None:
-    """Warn of settings that change nothing: of each that was `asked` for by its name, in a table that is not among
-    those that the command reads too, and of those that a recipe's `file` sets, in one line a table. Settings that
-    are not known yet are None."""
-    why = dict(_unread(tables))
-    said: dict[str, str] = {}
-    prefixes = set()
-    for key in asked:
-        if key.partition(".")[0] not in (*tables, *SHARED):
-            read = " and ".join(f"{name}.*" for name in tables)
-            said[key] = f"{key} changes nothing here: this command reads {read}"
-        elif prefix := _prefix(key, why):
-            said[key] = f"{key} changes nothing: {why[prefix]}"
-            prefixes.add(prefix)
-    for key in in_file:
-        if (prefix := _prefix(key, why)) and prefix not in prefixes:
-            name = key if key == prefix else f"[{prefix}]"
-            said[prefix] = f"{file}: {name} changes nothing: {why[prefix]}"
-    if said:
-        # Imported here, as --help reads this module and needs none of rich.
-        from distill.core.output.terminal import warn
-
-        for line in said.values():
-            warn(line)
+def find_unread(keys: Iterable[str], reads: Collection[str], configs: Mapping[str, Any]) -> dict[str, str]:
+    """Those of `keys` that change nothing in a command that `reads` these tables of the recipe, whose settings are
+    `configs`, and why."""
+    rules: dict[str, str] = {}
+    for name, config in configs.items():
+        for key, why in _rules_of(name, config):
+            rules.setdefault(f"{name}.{key}", f"{name}.{why}")
+    found = {}
+    for key in keys:
+        if key.partition(".")[0] not in (*reads, *SHARED):
+            found[key] = f"this command reads {' and '.join(f'{table}.*' for table in reads)}"
+        elif key in rules:
+            found[key] = rules[key]
+    return found
 
 
-def _prefix(key: str, prefixes: Iterable[str]) -> str:
-    return next((prefix for prefix in prefixes if f"{key}.".startswith(f"{prefix}.")), "")
+def warn_of_unread(found: Unread, source: str = "") -> None:
+    """Warn of settings that change nothing, one line a reason; `source` is the file or the option they are of."""
+    if not found:
+        return
+    # Imported here, as --help reads this module and needs none of rich.
+    from distill.core.output.terminal import warn
+
+    for why in dict.fromkeys(found.values()):
+        keys = [key for key in found if found[key] == why]
+        warn(f"{source}{', '.join(keys)} change{'s' if len(keys) == 1 else ''} nothing: {why}")
 
 
-def _unread(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Keys and tables that nothing reads, and the setting that makes it so."""
-    for name, config in tables.items():
-        if isinstance(config, ModelConfig):
-            yield from ((f"{name}.{key}", f"{name}.{why}") for key, why in _of_model(config))
-    for name, of in (("teacher", _of_teacher), ("student", _of_student), ("export", _of_export)):
-        if tables.get(name) is not None:
-            yield from ((f"{name}.{key}", f"{name}.{why}") for key, why in of(tables[name]))
+def unread_in_export(precision: str, runtime: str) -> Unread:
+    """The settings that an export to this precision, for this runtime, does not read."""
+    keys: tuple[str, ...]
+    if precision == "fp32":
+        of_int8 = (
+            "min_int8_share",
+            "max_f1_drop",
+            "matmuls",
+            "convolutions",
+            "calibration",
+            "calibration_examples",
+        )
+        keys, why = (*of_int8, "allow_slower"), "neither --int8 nor --int4 is given"
+    elif runtime == "openvino":
+        keys, why = ("matmuls", "calibration"), "NNCF quantises for OpenVINO"
+    else:
+        keys, why = ("matmuls",) if precision == "int4" else (), "4-bit products have one way"
+    return {f"export.{key}": why for key in keys}
 
 
-def _of_model(config: ModelConfig) -> Iterator[tuple[str, str]]:
+def _rules_of(name: str, config: Any) -> Rules:
+    if isinstance(config, ModelConfig):
+        yield from _of_model(config)
+    if name == "teacher":
+        yield from _of_teacher(config)
+    elif name == "student":
+        yield from _of_student(config)
+    elif name == "export":
+        yield from _of_export(config)
+
+
+def _of_model(config: ModelConfig) -> Rules:
     text, augment, head = config.text, config.augment, config.head
     if other := OTHER.get(head.modalities):
-        yield other, f"head.modalities={head.modalities} leaves that encoder out"
+        why = f"head.modalities={head.modalities} leaves that encoder out"
+        yield from ((f"{other}.{key}", why) for key in vars(getattr(config, other)) if key not in LOADED)
         yield "head.modality_dropout", f"head.modalities={head.modalities} leaves one modality"
+        rates = {"text": ("word_edit_rate", "token_mask_rate"), "image": ("image_strength", "image_views")}[other]
+        yield from ((f"augment.{key}", f"head.modalities={head.modalities} reads no {other}") for key in rates)
     if not text.static:
-        yield "text.static_width", "text.model is not static:"
+        yield "text.static_width", "text.model is no static: encoder"
     if text.ngrams == "only":
         yield "text.pooling", "text.ngrams=only has no encoder"
         yield "text.trainable", "text.ngrams=only has no encoder"
-    if config.epochs == 0:
-        yield from ((key, "epochs=0 fits the head once and trains nothing") for key in ONLY_TRAINING)
-    elif not config.fine_tunes:
+    if "/" in config.image.model:
+        yield "image.weights", "image.model is none of torchvision's"
+    if config.epochs > 0 and not config.fine_tunes:
         yield "learning_rate", "head_learning_rate is that of all that is trained here"
     if augment.image_strength == 0:
         yield "augment.image_views", "augment.image_strength=0 changes no image"
@@ -79,22 +115,22 @@ def _of_model(config: ModelConfig) -> Iterator[tuple[str, str]]:
         yield "augment.image_views", "image.trainable=true sees new views in each epoch"
 
 
-def _of_teacher(config: TeacherConfig) -> Iterator[tuple[str, str]]:
-    yield "focal" if config.loss == "asymmetric" else "asymmetric", f"loss={config.loss}"
+def _of_teacher(config: TeacherConfig) -> Rules:
+    other = config.focal if config.loss == "asymmetric" else config.asymmetric
+    yield from ((f"{type(other).__name__.lower()}.{key}", f"loss={config.loss}") for key in vars(other))
     if config.epochs == 0:
-        yield "focal", "epochs=0 fits the head by log loss"
+        yield from ((key, "epochs=0 fits the head once and trains nothing") for key in ONLY_TRAINING)
     if config.class_weights == "focal_alpha":
         yield "focal.alpha", "class_weights=focal_alpha takes it from the labels' counts"
 
 
-def _of_student(config: StudentConfig) -> Iterator[tuple[str, str]]:
-    weights = config.distill
-    if weights.soft_targets == 0:
+def _of_student(config: StudentConfig) -> Rules:
+    if config.epochs == 0:  # the rest is read by a finetune-int8 of it
+        yield from ((key, "epochs=0 fits the head once and trains nothing") for key in RATES)
+    if config.distill.soft_targets == 0:
         yield "distill.temperature", "distill.soft_targets=0"
-        if weights.label_relations == 0:
-            yield "distill.held_out", "distill.soft_targets=0 learns nothing of the teacher's logits"
 
 
-def _of_export(config: ExportConfig) -> Iterator[tuple[str, str]]:
+def _of_export(config: ExportConfig) -> Rules:
     if (config.matmuls, config.convolutions) == ("dynamic", "float"):
         yield "calibration", "matmuls=dynamic with convolutions=float calibrates nothing"

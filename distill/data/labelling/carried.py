@@ -27,7 +27,8 @@ def carries_label(row: Mapping[str, Any], said: Columns, labels: LabelSet) -> bo
     if any(flag_of(row[name]) is not None for name in labels.names if name in row):
         return True
     return any(
-        not known.isdisjoint(map(label_key, _names(row[name], said.separator)))
+        not known.isdisjoint(map(label_key, _names(row[name])))
+        or _all_known(row[name], said.separator, known)
         or (name.lower() in CLASSES and not _is_empty(row[name]) and _is_class(row[name]))
         for name in could_be("labels", row)
     )
@@ -45,9 +46,16 @@ def _is_class(value: Any) -> bool:
     return str(value).strip().isdecimal()
 
 
-def _names(value: Any, separator: str) -> Iterator[str]:
-    """The names in a cell: one, several with any usual separator or the one that is said, or those of a list, also
-    as it is written in CSV."""
+def _all_known(value: Any, separator: str, known: set[str]) -> bool:
+    """Whether a cell is labels with the separator that is said between them; a space is in prose too."""
+    parts = value.split(separator) if separator and isinstance(value, str) else []
+    keys = {label_key(part) for part in parts if part.strip()}
+    return bool(keys) and keys <= known
+
+
+def _names(value: Any) -> Iterator[str]:
+    """The names in a cell: one, several with any usual separator, or those of a list, also as it is written in
+    CSV."""
     value = unwritten(value)
     if isinstance(value, Mapping):
         yield from (str(name) for name, known in value.items() if known is not None)
@@ -56,5 +64,3 @@ def _names(value: Any, separator: str) -> Iterator[str]:
     elif isinstance(value, str):
         yield value
         yield from LISTS.split(value)
-        if separator:
-            yield from value.split(separator)

@@ -51,9 +51,10 @@ def test_an_empty_cell_and_other_words_are_no_label(row: dict[str, Any]) -> None
 
 
 def test_the_separator_that_is_said_stands_between_labels() -> None:
-    row = {"labels": "war / glad"}
+    row = {"labels": "sad / glad"}
     assert carries_label(row, Columns(separator="/"), LABELS)
     assert not carries_label(row, Columns(), LABELS)
+    assert not carries_label({"category": "how sad it is"}, Columns(separator=" "), LABELS)
 
 
 def test_the_columns_that_are_said_are_labels_whatever_they_hold() -> None:
