@@ -183,7 +183,7 @@ class Predictor:
         if self.pool.workers == 1 or not row.has_text:
             return self.predict_row(item.id, replace(row, image=decode()))
         text_features = self.pool.beside(partial(self.text_features, row, wide=True))
-        return self.predict_row(item.id, replace(row, image=decode()), text_features())
+        return self.predict_row(item.id, replace(row, image=decode()), text_features)
 
     def predict_many(
         self, rows: Any, on_error: Literal["raise", "return"] = "raise"
@@ -247,18 +247,22 @@ class Predictor:
                 self._all_threads.release()
 
     def predict_row(
-        self, id_: str, row: EncodedExample, text_features: Features | None = None, wide: bool = False
+        self,
+        id_: str,
+        row: EncodedExample,
+        text_features: Callable[[], Features | None] | None = None,
+        wide: bool = False,
     ) -> Prediction:
-        """Predict for a row that is preprocessed already, and whose `text_features` may be known; `wide` is as
-        there. Raises BundleError."""
+        """Predict for a row that is preprocessed already. `text_features`, which are asked for after the image
+        tower has run, may be running beside it; `wide` is as there. Raises BundleError."""
         self._reopen_after_fork()
-        batch, towers, text = self.preprocessor.batch([row]), self._towers, text_features
-        if wide and towers is not None and text is None:
-            text = self._text_features(towers, batch, wide)
-        if towers is None or text is None:
+        batch, towers, ask = self.preprocessor.batch([row]), self._towers, text_features
+        if wide and towers is not None and ask is None:
+            ask = partial(self._text_features, towers, batch, wide)
+        if towers is None or ask is None:
             logits = self.logits(batch)
         else:
-            logits = self._check(batch, lambda: towers.fuse(batch, text | towers.image_features(batch)))
+            logits = self._check(batch, partial(_fuse, towers, batch, ask))
         return self._decide(id_, to_probabilities(logits, self._groups)[0])
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float32]:
@@ -337,6 +341,13 @@ def load(
     options = RunOptions(provider=provider, runtime=runtime, batch=batch, raw=raw, abstain=abstain)
     # Absolute, so that a working directory that changes later does not matter.
     return Predictor.load(hub.resolve(name).absolute(), threads, options)
+
+
+def _fuse(towers: Towers, batch: ModelInputs, text_features: Callable[[], Features | None]) -> NDArray[np.float32]:
+    """Logits of a batch whose text features are waited for once the image tower has run."""
+    image = towers.image_features(batch)
+    text = text_features()
+    return towers.run(batch) if text is None else towers.fuse(batch, image | text)
 
 
 def _reopen(folder: Path, identity: str, options: RunOptions) -> Predictor:

@@ -19,7 +19,7 @@ from towers import assert_parts_answer_as_the_whole
 from distill.preprocess.inputs import ModelInputs
 from distill.runtime.onnx.cut import LARGE_BYTES, CutGraph
 from distill.runtime.onnx.tower_sessions import TowerSessions, open_towers
-from distill.runtime.opened import Towers
+from distill.runtime.opened import Features, Towers
 from distill.runtime.predictor import Predictor
 
 
@@ -102,6 +102,27 @@ def test_one_post_at_a_time_has_all_threads_and_rows_have_one_each(chain: Chain)
         assert predictor.predict(example.text, example.image) == alone
     list(predictor.stream(chain.splits.test[:4]))
     assert (narrow.runs, wide.runs) == (1 + 4, 2)
+
+
+def test_the_image_tower_runs_while_the_text_tower_does(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text tower is held until the image tower has answered."""
+    predictor, example = Predictor.load(chain.int8, threads=2), chain.splits.test[0]
+    expected, towers, image_ran = predictor.predict(example.text, example.image), predictor.model, threading.Event()
+    assert isinstance(towers, TowerSessions)
+    on_image, on_text = towers.image_features, towers.text_features
+
+    def image_features(batch: ModelInputs) -> Features:
+        features = on_image(batch)
+        image_ran.set()
+        return features
+
+    def text_features(batch: ModelInputs, wide: bool = False) -> Features:
+        assert image_ran.wait(60)
+        return on_text(batch, wide)
+
+    monkeypatch.setattr(towers, "image_features", image_features)
+    monkeypatch.setattr(towers, "text_features", text_features)
+    assert predictor.predict(example.text, example.image) == expected
 
 
 def test_one_thread_opens_no_second_session(chain: Chain) -> None:

@@ -167,14 +167,16 @@ class Service:
         start = time.perf_counter()
         loop = asyncio.get_running_loop()
         post, row = await loop.run_in_executor(self._readers, self._read, content_type, body)
-        text_features, alone = None, not self._jobs
+        text_features: Callable[[], Features | None] | None = None
+        alone = not self._jobs
         if post.image is not None and self.predictor.preprocessor.reads_images:
-            # A worker that is free runs the text tower meanwhile; else one runs all of it afterwards.
+            # A worker that is free runs the text tower meanwhile, and on beside the image tower; else one runs all
+            # of it afterwards.
             early = self._submit(partial(self.predictor.text_features, row, alone)) if row.has_text else None
             try:
                 row = await self._with_image(row, post.image, post.id)
                 if early is not None and not early.cancel():
-                    text_features = await asyncio.wrap_future(early)
+                    text_features = early.result
             finally:
                 if early is not None:
                     early.cancel()
@@ -209,7 +211,9 @@ class Service:
         finally:
             self._waiting_for_images -= 1
 
-    def _run(self, id_: str, row: EncodedExample, text_features: Features | None, ready: float) -> Prediction:
+    def _run(
+        self, id_: str, row: EncodedExample, text_features: Callable[[], Features | None] | None, ready: float
+    ) -> Prediction:
         start = time.perf_counter()
         prediction = self.predictor.predict_row(id_, row, text_features)
         self.metrics.observe_stage("model", time.perf_counter() - start)
