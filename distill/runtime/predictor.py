@@ -227,13 +227,15 @@ class Predictor:
 
     def text_features(self, row: EncodedExample, wide: bool = False) -> Features | None:
         """What the text tower makes of a row whose image is still to come, for `predict_row`; None where the model
-        has no text tower that runs by itself. `wide`: on all threads, for a post that is alone. Raises
-        BundleError."""
+        has no text tower that runs by itself. `wide`: on all threads but the one that the image takes, for a post
+        that is alone. Raises BundleError."""
         self._reopen_after_fork()
         if self._towers is None:
             return None
         batch = self.preprocessor.batch([row])
-        return self._text_features(self._towers, replace(batch, present=np.ones_like(batch.present)), wide)
+        several = self.pool.workers > 2 or not self.preprocessor.reads_images
+        batch = replace(batch, present=np.ones_like(batch.present))
+        return self._text_features(self._towers, batch, wide and several)
 
     def _text_features(self, towers: Towers, batch: ModelInputs, wide: bool) -> Features:
         held = wide and self._all_threads.acquire(blocking=False)  # who comes second has one thread

@@ -86,7 +86,7 @@ def test_a_text_tower_on_all_threads_has_the_bits_of_one(chain: Chain, precision
 
 
 def test_one_post_at_a_time_has_all_threads_and_rows_have_one_each(chain: Chain) -> None:
-    predictor, example = Predictor.load(chain.int8, threads=2), chain.splits.test[0]
+    predictor, example = Predictor.load(chain.int8, threads=3), chain.splits.test[0]
     towers = predictor.model
     assert isinstance(towers, TowerSessions)
     list(predictor.stream(chain.splits.test[:4]))
@@ -102,6 +102,15 @@ def test_one_post_at_a_time_has_all_threads_and_rows_have_one_each(chain: Chain)
         assert predictor.predict(example.text, example.image) == alone
     list(predictor.stream(chain.splits.test[:4]))
     assert (narrow.runs, wide.runs) == (1 + 4, 2)
+
+
+def test_of_two_threads_the_text_has_one_and_the_image_the_other(chain: Chain) -> None:
+    predictor, example = Predictor.load(chain.int8, threads=2), chain.splits.test[0]
+    assert isinstance(predictor.model, TowerSessions)
+    predictor.predict(example.text, example.image)
+    assert predictor.model._text.wide is None
+    predictor.predict(example.text)
+    assert predictor.model._text.wide not in (None, predictor.model._text.narrow)
 
 
 def test_the_image_tower_runs_while_the_text_tower_does(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
