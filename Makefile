@@ -11,6 +11,7 @@ TEST_PROCESSES ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 EMULATE = PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/emulate.sh
 
+.DELETE_ON_ERROR:
 .PHONY: install demo test slow check optimum dist edge wheel-smoke emulation campaign real docs clean
 
 install: $(VENV)/ready
@@ -47,7 +48,7 @@ $(OPTIMUM)/ready: pyproject.toml constraints.txt constraints-optimum.txt
 
 optimum: $(OPTIMUM)/ready  ## the peer that needs transformers 4, and with it the oldest that [train] takes
 	$(OPTIMUM)/bin/python -c "import optimum.onnxruntime.quantization"
-	$(OPTIMUM)/bin/python -m pytest tests/bench/test_optimum.py
+	OMP_NUM_THREADS=1 $(OPTIMUM)/bin/python -m pytest tests/bench/test_optimum.py
 
 demo/bundle/manifest.json: | install
 	$(MAKE) demo

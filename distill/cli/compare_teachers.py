@@ -66,7 +66,7 @@ def compare_teachers(
     from dataclasses import asdict
 
     from distill.core.settings.recipe import Recipe, asked_keys
-    from distill.core.settings.unread import find_unread, warn_of_unread
+    from distill.core.settings.unread import SHARED, find_unread, warn_of_unread
 
     pairs = [(name, shlex.split(words)) for name, _, words in (words.partition("=") for words in tries)]
     shared = Recipe.load(recipe, overrides, ["teacher"], varied=True, unread=UNREAD)
@@ -76,8 +76,9 @@ def compare_teachers(
         keys = asked_keys(words)
         found = find_unread(keys, ["teacher"], {"teacher": configs[name]})
         warn_of_unread(found | {key: UNREAD[key] for key in keys if key in UNREAD}, f"--try {name}: ")
-    if other := [name for name, each in recipes.items() if each.labels != shared.labels]:
-        raise click.UsageError(f"--try {other[0]}: [labels] is the same for all teachers; set it with --set")
+    for key in SHARED:
+        if other := [name for name, each in recipes.items() if getattr(each, key) != getattr(shared, key)]:
+            raise click.UsageError(f"--try {other[0]}: [{key}] is the same for all teachers; set it with --set")
     if len(configs) < len(pairs) or not all(TRY.fullmatch(name) for name in configs):
         raise click.UsageError(
             "--try: give each teacher a name of its own that can be a folder's: letters, digits, blanks, _, + and -"

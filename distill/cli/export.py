@@ -152,10 +152,13 @@ def export(
         runtime = "onnxruntime-mobile" if format_ == "ort" else "litert"
     if web and runtime != "onnxruntime":
         raise click.UsageError(f"--web runs an ONNX file, and this Bundle is for {runtime}; export it without")
-    if max_f1_drop is not None:
-        overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
     from distill import api
-    from distill.core.output.terminal import note, output
+    from distill.core.output.terminal import note, output, warn
+
+    if max_f1_drop is not None and not (int8 or int4):
+        warn("--max-f1-drop changes nothing: neither --int8 nor --int4 is given")
+    elif max_f1_drop is not None:
+        overrides = (*overrides, f"export.max_f1_drop={max_f1_drop}")
     from distill.core.settings.recipe import Recipe
     from distill.core.settings.unread import unread_in_export
 

@@ -62,12 +62,12 @@ class Towers(OpenedModel, Protocol):
     `run` does no more than join them."""
 
     def widen(self, check: Callable[[], None]) -> None:
-        """Open what a text tower needs to have all threads, once. `check` raises BundleError when the file is no
-        longer the one that was opened; the tower keeps its one thread then."""
+        """Open what a text tower needs to have several threads, once. `check` raises BundleError when the file is
+        no longer the one that was opened; the tower keeps its one thread then."""
 
     def text_features(self, batch: ModelInputs, wide: bool = False) -> Features:
-        """What the text tower makes of ids, mask and present; pixels are not looked at. `wide`, it has all threads
-        that `widen` gave it."""
+        """What the text tower makes of ids, mask and present; pixels are not looked at. `wide`, it has the
+        threads that `widen` gave it."""
 
     def image_features(self, batch: ModelInputs) -> Features:
         """What the image tower makes of the pixels; nothing where there is none."""

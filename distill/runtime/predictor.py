@@ -228,7 +228,7 @@ class Predictor:
     def text_features(self, row: EncodedExample, wide: bool = False) -> Features | None:
         """What the text tower makes of a row whose image is still to come, for `predict_row`; None where the model
         has no text tower that runs by itself. `wide`: on all threads but the one that the image takes, for a post
-        that is alone. Raises BundleError."""
+        that is alone; of two, that is one. Raises BundleError."""
         self._reopen_after_fork()
         if self._towers is None:
             return None
@@ -256,7 +256,8 @@ class Predictor:
         wide: bool = False,
     ) -> Prediction:
         """Predict for a row that is preprocessed already. `text_features`, which are asked for after the image
-        tower has run, may be running beside it; `wide` is as there. Raises BundleError."""
+        tower has run, may be running beside it; `wide` is for one that is alone and has no image. Raises
+        BundleError."""
         self._reopen_after_fork()
         batch, towers, ask = self.preprocessor.batch([row]), self._towers, text_features
         if wide and towers is not None and ask is None:

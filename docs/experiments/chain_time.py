@@ -114,9 +114,9 @@ def _chain_s(code: Path, data: Path, recipe: Path, folder: Path) -> dict[str, fl
     return seconds
 
 
-def chain_time() -> str:
+def chain_time(of: str = "chain-time") -> str:
     """Seconds of each command with either code, and how many times as quick this one is."""
-    tree = read("chain-time")
+    tree = read(of)
     before, now, c = tree["seconds"]["before"], tree["seconds"]["now"], tree["conditions"]
     rows = [(f"`distill {step}`", before[step], now[step]) for step in STEPS]
     rows.append(("all three", sum(before.values()), sum(now.values())))

@@ -206,14 +206,13 @@ def cores() -> str:
         ("text alone over both, milliseconds with one thread", f"{halves['text']:.2f}"),
         ("image alone over both", f"{halves['image']:.2f}"),
     ]
-    differing = {name: count for name, count in tree["decisions"].items() if name != "all"}
+    differing = "; ".join(f"{name}: {count}" for name, count in tree["decisions"].items() if name != "all")
     posts = "; ".join(f"{code}, {n} threads, batch {b}: {value:.0f}" for (code, n, b), value in many.items())
     more = ", ".join(f"{value:.0f} posts a second on {n} cores" for n, value in reckoned.items())
     return table("| ratio", rows) + notes(
         f"{processor(c)}; Bundle of {c['bundle_mb']:.0f} MB; {c['examples']} posts, images of "
         f"{c['image_kb_median']:.0f} kB and {c['image_side_median']:.0f} pixels (medians).",
         f"{c['rounds']} interleaved rounds, medians of ratios within a round. Posts a second: {posts}.",
-        f"{sum(differing.values())} of {tree['decisions']['all']} decisions differ from those of one worker, in "
-        f"any of {len(differing)} ways to run them.",
+        f"Of {tree['decisions']['all']} decisions, these differ from those of one worker: {differing}.",
         f"Reckoned from processor time and what the interpreter takes of each post: {more}.",
     )

@@ -107,7 +107,11 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/web.md": {"web": web.answers},
     "docs/runtimes.md": {"cores": cores.cores, "start": start.start},
     "docs/serve.md": {"serving": serve.loads, "serving memory": serve.memory},
-    "docs/training.md": {"chain time": chain_time.chain_time, "ways": training_ways.ways},
+    "docs/training.md": {
+        "chain time": chain_time.chain_time,
+        "chain time amx": partial(chain_time.chain_time, "chain-time-amx"),
+        "ways": training_ways.ways,
+    },
     "docs/recipe.md": {"keys": recipe_keys.recipe_keys},
     **{f"docs/formats/{page}.md": {"form": partial(formats.shown, page)} for page in formats.PAGES},
 }

@@ -76,8 +76,10 @@ def unread_in_export(precision: str, runtime: str) -> Unread:
         keys, why = (*of_int8, "allow_slower"), "neither --int8 nor --int4 is given"
     elif runtime == "openvino":
         keys, why = ("matmuls", "calibration"), "NNCF quantises for OpenVINO"
+    elif precision == "int4":
+        keys, why = ("matmuls",), "4-bit products have one way"
     else:
-        keys, why = ("matmuls",) if precision == "int4" else (), "4-bit products have one way"
+        return {}
     return {f"export.{key}": why for key in keys}
 
 
@@ -96,18 +98,22 @@ def _of_model(config: ModelConfig) -> Rules:
     text, augment, head = config.text, config.augment, config.head
     if other := OTHER.get(head.modalities):
         why = f"head.modalities={head.modalities} leaves that encoder out"
-        yield from ((f"{other}.{key}", why) for key in vars(getattr(config, other)) if key not in LOADED)
+        tower = getattr(config, other)
+        checked = LOADED if tower.pretrained else (*LOADED, "trainable")
+        yield from ((f"{other}.{key}", why) for key in vars(tower) if key not in checked)
         yield "head.modality_dropout", f"head.modalities={head.modalities} leaves one modality"
         rates = {"text": ("word_edit_rate", "token_mask_rate"), "image": ("image_strength", "image_views")}[other]
         yield from ((f"augment.{key}", f"head.modalities={head.modalities} reads no {other}") for key in rates)
     if not text.static:
         yield "text.static_width", "text.model is no static: encoder"
     if text.ngrams == "only":
-        yield "text.pooling", "text.ngrams=only has no encoder"
-        yield "text.trainable", "text.ngrams=only has no encoder"
-    if "/" in config.image.model:
+        keys = ("trainable", "static_width") if text.static else ("trainable", "pooling")
+        yield from ((f"text.{key}", "text.ngrams=only has no encoder") for key in keys)
+    if "/" in config.image.model or not config.image.pretrained:
         yield "image.weights", "image.model is none of torchvision's"
-    if config.epochs > 0 and not config.fine_tunes:
+    if config.epochs == 0:  # the rest is read where such a run is trained on, by retrain or finetune-int8
+        yield from ((key, "epochs=0 fits the head once and trains nothing") for key in RATES)
+    elif not config.fine_tunes:
         yield "learning_rate", "head_learning_rate is that of all that is trained here"
     if augment.image_strength == 0:
         yield "augment.image_views", "augment.image_strength=0 changes no image"
@@ -118,15 +124,11 @@ def _of_model(config: ModelConfig) -> Rules:
 def _of_teacher(config: TeacherConfig) -> Rules:
     other = config.focal if config.loss == "asymmetric" else config.asymmetric
     yield from ((f"{type(other).__name__.lower()}.{key}", f"loss={config.loss}") for key in vars(other))
-    if config.epochs == 0:
-        yield from ((key, "epochs=0 fits the head once and trains nothing") for key in ONLY_TRAINING)
     if config.class_weights == "focal_alpha":
         yield "focal.alpha", "class_weights=focal_alpha takes it from the labels' counts"
 
 
 def _of_student(config: StudentConfig) -> Rules:
-    if config.epochs == 0:  # the rest is read by a finetune-int8 of it
-        yield from ((key, "epochs=0 fits the head once and trains nothing") for key in RATES)
     if config.distill.soft_targets == 0:
         yield "distill.temperature", "distill.soft_targets=0"
 

@@ -6,8 +6,7 @@ fuse across the cuts.
 
 Workers share sessions of one thread each. A post that is alone may have its text tower run on several threads, by a
 second session that opens when it is first asked for and shares the table of word vectors with the first; so may a
-post of a model that reads texts alone. It leaves one to the image, as a thread too many holds up all others: on two
-cores, one post took 0.76 of one thread's time with a text tower on both, and 0.63 with one on either.
+post of a model that reads texts alone. It leaves one to the image, as a thread too many holds up all others.
 """
 
 from __future__ import annotations
@@ -54,19 +53,19 @@ class _Session:
 
 
 class _TextSession:
-    """A part of a model that reads texts, opened with one thread, and with all once it is asked for."""
+    """A part of a model that reads texts, opened with one thread, and with `threads` once it is asked for."""
 
-    def __init__(self, part: Part, how: How) -> None:
-        self._part, self._how = part, how
+    def __init__(self, part: Part, how: How, threads: int) -> None:
+        self._part, self._how, self._threads = part, how, min(threads, MOST_THREADS)
         self.narrow = _opened(part, how)
         self.wide: _Session | None = None
 
     def widen(self, check: Callable[[], None]) -> None:
         """As `Towers.widen`."""
-        if self._how.threads == 1 or self.wide is not None:
+        if self._threads == 1 or self.wide is not None:
             return
         try:
-            wide = _opened(self._part, self._how, max(2, self._how.threads - 1))
+            wide = _opened(self._part, self._how, self._threads)
             check()
         except BundleError:
             wide = self.narrow
@@ -90,7 +89,7 @@ class TextAlone:
     def __init__(self, whole: bytes, cut: CutGraph, how: How) -> None:
         """Raises BundleError for a model that cannot be opened, or gives more than logits."""
         self.title = f"onnxruntime {onnxruntime.__version__}"
-        self._text = _TextSession(Part(whole, how.folder, _tables(cut)), how)
+        self._text = _TextSession(Part(whole, how.folder, _tables(cut)), how, how.threads)
         self.widen = self._text.widen
         if sorted(tensor.name for tensor in self.tensors()) != cut.tensors:
             raise BundleError("the model gives what its text tower does not")
@@ -124,7 +123,8 @@ class TowerSessions:
         """Raises BundleError for parts that cannot be opened or do not fit together."""
         self.title = f"onnxruntime {onnxruntime.__version__}"
         tables = _tables(cut)
-        self._text = _TextSession(Part(text, how.folder, tables), how)
+        beside_an_image = how.threads - 1 if how.threads > 2 else how.threads
+        self._text = _TextSession(Part(text, how.folder, tables), how, beside_an_image)
         self.widen = self._text.widen
         self._image = _opened(Part(image, how.folder, tables), how)
         wires = [
@@ -181,7 +181,7 @@ def open_towers(
     be cut. A post alone may have `threads`."""
     try:
         file = model.resolve()  # onnxruntime reads weights from no other folder than the file's own
-        how, size = How(file.parent, min(threads, MOST_THREADS), exact, arena), file.stat().st_size
+        how, size = How(file.parent, threads, exact, arena), file.stat().st_size
         with file.open("rb") as handle:
             cut = CutGraph(handle, size, file.name)
             if (whole := cut.text_alone()) is not None:

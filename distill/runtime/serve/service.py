@@ -169,20 +169,25 @@ class Service:
         post, row = await loop.run_in_executor(self._readers, self._read, content_type, body)
         text_features: Callable[[], Features | None] | None = None
         alone = not self._jobs
-        if post.image is not None and self.predictor.preprocessor.reads_images:
+        has_image = post.image is not None and self.predictor.preprocessor.reads_images
+        if post.image is not None and has_image:
             # A worker that is free runs the text tower meanwhile, and on beside the image tower; else one runs all
             # of it afterwards.
             early = self._submit(partial(self.predictor.text_features, row, alone)) if row.has_text else None
             try:
                 row = await self._with_image(row, post.image, post.id)
                 if early is not None and not early.cancel():
+                    if self._waiting():  # another post has more use of a worker than one that waits in it
+                        await asyncio.wrap_future(early)
                     text_features = early.result
             finally:
                 if early is not None:
                     early.cancel()
         ready = time.perf_counter()
         self.metrics.observe_stage("read", ready - start)
-        return await asyncio.wrap_future(self._submit(partial(self._run, post.id, row, text_features, ready)))
+        wide = alone and row.has_text and not has_image
+        run = partial(self._run, ready, partial(self.predictor.predict_row, post.id, row, text_features, wide))
+        return await asyncio.wrap_future(self._submit(run))
 
     def _submit(self, function: Callable[[], Result]) -> Future[Result]:
         """Let one of the Predictor's workers run it."""
@@ -211,11 +216,9 @@ class Service:
         finally:
             self._waiting_for_images -= 1
 
-    def _run(
-        self, id_: str, row: EncodedExample, text_features: Callable[[], Features | None] | None, ready: float
-    ) -> Prediction:
+    def _run(self, ready: float, predict: Callable[[], Prediction]) -> Prediction:
         start = time.perf_counter()
-        prediction = self.predictor.predict_row(id_, row, text_features)
+        prediction = predict()
         self.metrics.observe_stage("model", time.perf_counter() - start)
         self.metrics.observe_stage("wait", start - ready)
         return prediction
