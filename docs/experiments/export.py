@@ -68,7 +68,7 @@ def times() -> str:
         (row.name, *(f"{m.read(row):.{m.digits}f}" for m in columns), f"{row.timings[0].p50.value / own:.2f}")
         for row in report().rows
     ]
-    conditions, *_, noise = tables.footnotes(report())
+    conditions, noise = tables.footnotes(report())[0], tables.noise_sentence(report())
     used = ", ".join(f"{name} {versions[name]}" for name in PACKAGES)
     headings = " | ".join(("", *(metric.heading for metric in columns), "p50 / ours"))
     return table(headings, rows) + notes(conditions, f"{used}. {noise}")

@@ -80,7 +80,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "times": export.times,
         "stages": partial(export.grid, "stages"),
         "memory": partial(export.grid, "memory"),
-        **{name: partial(export.grid, name) for name in ("scaling", "limit")},
+        **{name: partial(export.grid, name) for name in ("faster", "streams", "scaling", "limit", "peaks")},
         **{
             f"originals {name}": partial(export.grid, name, "bench-originals")
             for name in ("faster", "streams", "scaling", "alone", "stages", "limit", "peaks")
