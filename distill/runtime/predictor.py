@@ -260,7 +260,7 @@ class Predictor:
         BundleError."""
         self._reopen_after_fork()
         batch, towers, ask = self.preprocessor.batch([row]), self._towers, text_features
-        if wide and towers is not None and ask is None:
+        if wide and towers is not None and ask is None and self.pool.workers > 1:
             ask = partial(self._text_features, towers, batch, wide)
         if towers is None or ask is None:
             logits = self.logits(batch)
