@@ -46,7 +46,7 @@ def test_optimum_int8_answers_with_the_fp32_bundles_thresholds_and_nearly_its_lo
     assert predictor.bundle.thresholds == Bundle.open(chain.fp32).thresholds
     batch = read(chain, 24)
     expected = reference_logits(chain, batch)
-    # Its convolutions are int8 too, which costs a toy much; how much hangs on the threads that the toy was trained with.
+    # Its convolutions are int8 too, which costs a toy much; how much hangs on the threads that it was trained with.
     assert 0 < np.abs(predictor.logits(batch) - expected).mean() < 0.25 * np.abs(expected).max()
 
 
