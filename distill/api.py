@@ -22,7 +22,7 @@ from distill.core.output.transcript import recorded
 from distill.core.package_guard import require_own
 from distill.core.settings.columns import Columns
 from distill.core.settings.recipe import MARGIN
-from distill.core.settings.unread import unread_in_export
+from distill.core.settings.unread import IN_SEARCH, unread_in_export
 from distill.core.storage.files import (
     read_json,
     refuse_existing,
@@ -327,10 +327,7 @@ def search_student(
     file = None if ladder is None else to_path("ladder", ladder)
     folder = _output(out, data, *sources.paths(), *_given(ladder=ladder, unlabelled=unlabelled))
     settings = _recipe(
-        *(recipe, overrides, "student", "export"),
-        one_label=one_label,
-        varied=True,
-        unread={"student.out_of_fold": "candidates are judged out of fold"},
+        *(recipe, overrides, "student", "export"), one_label=one_label, varied=True, unread=IN_SEARCH
     )
     trackers = _trackers(report_to, settings)
     splits = read_by_recipe(data, settings, columns, next(iter(sources.runs), None))

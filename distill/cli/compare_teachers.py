@@ -73,9 +73,8 @@ def compare_teachers(
     recipes = {name: Recipe.load(recipe, (*overrides, *words), varied=True) for name, words in pairs}
     configs = {name: each.teacher for name, each in recipes.items()}
     for name, words in pairs:
-        keys = asked_keys(words)
-        found = find_unread(keys, ["teacher"], {"teacher": configs[name]})
-        warn_of_unread(found | {key: UNREAD[key] for key in keys if key in UNREAD}, f"--try {name}: ")
+        found = find_unread(asked_keys(words), ["teacher"], {"teacher": configs[name]}, UNREAD)
+        warn_of_unread(found, f"--try {name}: ")
     for key in SHARED:
         if other := [name for name, each in recipes.items() if getattr(each, key) != getattr(shared, key)]:
             raise click.UsageError(f"--try {other[0]}: [{key}] is the same for all teachers; set it with --set")

@@ -134,8 +134,9 @@ def plan_search(
 ) -> TrainingPlan:
     """Of `distill search-student`, from its first candidate, and if every round keeps half. Raises as it does."""
     from distill.core.settings.recipe import Recipe
+    from distill.core.settings.unread import IN_SEARCH
 
-    settings = Recipe.load(recipe, overrides, ["student", "export"], varied=True)
+    settings = Recipe.load(recipe, overrides, ["student", "export"], varied=True, unread=IN_SEARCH)
     splits = _read(data, out, settings, columns, next(iter(sources.runs), None), unlabelled)
     from bench.search.run import lesson_of
     from distill.core.output.terminal import note

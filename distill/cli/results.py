@@ -14,7 +14,6 @@ import click
 
 from distill.core.errors import DistillError
 from distill.core.output.volume import volume
-from distill.core.settings.unread import SHARED
 
 
 def json_asked(_: click.Context, __: click.Parameter, value: bool) -> None:
@@ -35,6 +34,8 @@ def print_json(result: Any) -> None:
 def same_settings(recipe: Path | None, overrides: Sequence[str], table: str) -> str:
     """The options of a command that another, which reads that `table` of the recipe, is to have as well, with a
     blank before them; "" without any."""
+    from distill.core.settings.unread import SHARED
+
     words = ["--recipe", str(recipe)] if recipe else []
     for override in overrides:
         if override.partition("=")[0].partition(".")[0].strip() in (table, *SHARED):

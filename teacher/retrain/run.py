@@ -97,10 +97,8 @@ def retrain_config(old: Checkpoint, overrides: tuple[str, ...]) -> TeacherConfig
     for name in FIXED:
         if getattr(new, name) != getattr(config, name):
             raise RecipeError(f"teacher.{name}: cannot be changed, the weights of {old.folder} are made for it")
-    found = find_unread(keys := asked_keys(overrides), ["teacher"], {"teacher": new})
-    if new.epochs and HEAD_START in keys:
-        found[HEAD_START] = "a training goes on from the head that it has"
-    warn_of_unread(found)
+    goes_on = {HEAD_START: "a training goes on from the head that it has"} if new.epochs else {}
+    warn_of_unread(find_unread(asked_keys(overrides), ["teacher"], {"teacher": new}, goes_on))
     return new
 
 

@@ -259,7 +259,7 @@ class Recipe:
         changed = [key for key, value in in_file.items() if value != defaults.get(key)]
         configs = {} if varied else {table: getattr(recipe, table) for table in reads}
         asked = asked_keys(overrides)
-        warn_of_unread(find_unread(asked, reads, configs) | {key: unread[key] for key in asked if key in unread})
+        warn_of_unread(find_unread(asked, reads, configs, unread))
         warn_of_unread(find_unread([key for key in changed if key not in asked], TABLES, configs), f"{path}: ")
         return recipe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from distill.core.settings.model_config import OTHER, ModelConfig
@@ -11,11 +12,7 @@ if TYPE_CHECKING:
     from distill.core.settings.recipe import ExportConfig, StudentConfig, TeacherConfig
 
 SHARED = ("data", "labels", "tracking")  # the tables that every command reads
-LOADED = (
-    "model",
-    "weights",
-    "ngrams",
-)  # of an encoder whose answers are not read, what has to be right all the same
+LOADED = ("model", "weights", "ngrams")  # of an encoder that is left out, what has to be right all the same
 RATES = ("learning_rate", "head_learning_rate", "patience")
 SCHEDULE = ("optimizer", "warmup_epochs", "constant_epochs", "decay_per_epoch", "weight_decay")
 STEPS = (
@@ -32,10 +29,14 @@ ONLY_TRAINING = (*RATES, *SCHEDULE, *STEPS)  # what a head that is fitted once d
 Unread = Mapping[str, str]  # keys such as "teacher.asymmetric.clip", and why they change nothing
 Rules = Iterator[tuple[str, str]]
 
+IN_SEARCH: Unread = {"student.out_of_fold": "candidates are judged out of fold"}
 
-def find_unread(keys: Iterable[str], reads: Collection[str], configs: Mapping[str, Any]) -> dict[str, str]:
+
+def find_unread(
+    keys: Iterable[str], reads: Collection[str], configs: Mapping[str, Any], more: Unread = MappingProxyType({})
+) -> dict[str, str]:
     """Those of `keys` that change nothing in a command that `reads` these tables of the recipe, whose settings are
-    `configs`, and why."""
+    `configs`, and why; `more` are others that it does not read."""
     rules: dict[str, str] = {}
     for name, config in configs.items():
         for key, why in _rules_of(name, config):
@@ -44,8 +45,8 @@ def find_unread(keys: Iterable[str], reads: Collection[str], configs: Mapping[st
     for key in keys:
         if key.partition(".")[0] not in (*reads, *SHARED):
             found[key] = f"this command reads {' and '.join(f'{table}.*' for table in reads)}"
-        elif key in rules:
-            found[key] = rules[key]
+        elif key in more or key in rules:
+            found[key] = more.get(key) or rules[key]
     return found
 
 
